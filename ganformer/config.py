@@ -1,0 +1,567 @@
+"""Every shared setting: its type, default, meaning and check, each written once.
+
+`load` turns the merged YAML into a frozen `Config`, or reports every problem at once. `Config.spec` resolves one run:
+what `run.json` records and what makes a run stale when it changes. Settings of one model, image source or extractor
+stand in its own file and are found by `kind`.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails
+
+from ganformer import artifacts, plugins
+from ganformer.errors import ConfigError
+
+# A name becomes a folder, a wildcard and a target.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of all settings: unknown keys are refused, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Strict)
+
+
+class _Plugged:
+    """Marks a field that takes the `Config` of any file in `package`, chosen by its `kind`.
+
+    The files are imported when the first value is checked, not when this module is.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        members = tuple(_tagged(self.package, name) for name in plugins.names(self.package))
+        union: Any = members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - built at run time
+        return handler.generate_schema(Annotated[union, Field(discriminator="kind")])
+
+
+@cache
+def _tagged(package: str, name: str) -> type[Strict]:
+    config = plugins.find(package, name).Config
+    return create_model(
+        f"{package.rpartition('.')[2]}:{name}",
+        __base__=config,
+        __doc__=config.__doc__,
+        kind=(Literal[name], Field(description="Which file describes it.")),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ images
+
+
+class ImageSpec(Strict):
+    """Shape of the images of one data set: `height` rows, `width` columns, `channels` colours."""
+
+    height: PositiveInt
+    width: PositiveInt
+    channels: PositiveInt = 3
+
+
+class Source(Strict):
+    """Where images come from. Every file in `ganformer/data/sources` has its own `Config(Source)`."""
+
+    kind: str
+
+
+class Dataset(Strict):
+    """One data set: its source, and how its images are cropped, resized and stored."""
+
+    source: SerializeAsAny[Annotated[Source, _Plugged("ganformer.data.sources")]]
+    resolution: PositiveInt = 256
+    """Width of the packed images in pixels; a power of two from 8 to 1024."""
+    ratio: PositiveFloat = 1.0
+    """Height over width. The centre of this shape is cropped from every image. A multiple of 1/4 up to 4."""
+    format: Name = "npy"
+    """Pack format: a file name in `ganformer/data/formats`."""
+    shard_images: PositiveInt = 10_000
+    """Images in one shard of the pack."""
+    max_images: PositiveInt | None = None
+    """Take at most this many images of the source, in its order."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """What an unreadable image does: `fail` ends the packing after all bad files are listed, `skip` leaves it out."""
+    mirror: bool = False
+    """Flip every training image left to right with probability 1/2."""
+
+    @field_validator("resolution")
+    @classmethod
+    def _is_power_of_two(cls, value: int) -> int:
+        if not 8 <= value <= 1024 or value & (value - 1):
+            nearest = min(1024, max(8, 2 ** round(math.log2(value))))
+            raise ValueError(f"{value} is not a power of two from 8 to 1024; {nearest} is the nearest")
+        return value
+
+    @field_validator("ratio")
+    @classmethod
+    def _has_whole_stem_rows(cls, value: float) -> float:
+        if not (4 * value).is_integer() or value > 4:
+            raise ValueError(f"{value} is not a multiple of 1/4 up to 4 (the 4-wide stem needs whole rows)")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _is_known_format(cls, value: str) -> str:
+        return _known(value, "ganformer.data.formats")
+
+    @property
+    def image(self) -> ImageSpec:
+        """Shape of the packed images."""
+        return ImageSpec(height=round(self.resolution * self.ratio), width=self.resolution)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+class TrainingSettings(Strict):
+    """How long and in which portions a run trains; the same for every kind of model."""
+
+    kimg: PositiveFloat = 25_000.0
+    """Length of the training in thousands of real images shown; rounded up to whole batches."""
+    batch: PositiveInt = 32
+    """Images in one step, over all accumulated portions."""
+    microbatch: PositiveInt | None = None
+    """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
+    snapshots: PositiveInt = 4
+    """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
+
+
+class Training(TrainingSettings):
+    """Training settings, and what differs for single data sets."""
+
+    per_dataset: Mapping[Name, TrainingSettings] = {}
+
+
+class AdversarialSettings(Strict):
+    """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
+
+    generator_learning_rate: PositiveFloat = 0.002
+    discriminator_learning_rate: PositiveFloat = 0.002
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    r1_gamma: NonNegativeFloat = 10.0
+    """Weight of the gradient penalty on real images (R1)."""
+    r1_interval: PositiveInt = 16
+    """R1 is computed every this many steps, with its weight multiplied by it (lazy regularisation)."""
+    path_length_weight: NonNegativeFloat = 0.0
+    """Weight of path-length regularisation of the generator; 0 leaves it out."""
+    path_length_interval: PositiveInt = 4
+    """Path-length regularisation is computed every this many steps."""
+    style_mixing: Probability = 0.9
+    """Probability that the layers behind a random point get the latents of a second draw."""
+    ema_kimg: PositiveFloat = 10.0
+    """Half-life of the moving average of the generator's weights, in thousands of images."""
+    ema_rampup: PositiveFloat | None = None
+    """The half-life is at most this part of the images seen so far; None: no ramp-up."""
+
+
+class Adversarial(AdversarialSettings):
+    """Settings of the game, and what differs for single data sets."""
+
+    per_dataset: Mapping[Name, AdversarialSettings] = {}
+
+
+class Model(Strict):
+    """A model. Every file in `ganformer/models` has its own `Config(Model)`."""
+
+    has_attention_maps: ClassVar[bool] = False
+    """Whether the figure of attention maps can be drawn of it."""
+
+    kind: str
+
+    def problems(self, image: ImageSpec) -> Iterable[str]:
+        """What does not fit between these settings and images of this shape, one sentence each."""
+        return ()
+
+
+class AdversarialModel(Model):
+    """A model that plays the adversarial game; what it sets here wins over the section `adversarial`."""
+
+    adversarial: AdversarialSettings = AdversarialSettings()
+
+
+AnyModel = SerializeAsAny[Annotated[Model, _Plugged("ganformer.models")]]
+
+
+class Spec(Strict):
+    """One run, fully resolved: whatever changes its weights, and nothing else."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    image: ImageSpec
+    mirror: bool
+    model: AnyModel
+    training: TrainingSettings
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _microbatch_divides_batch(self) -> Self:
+        training = self.training
+        if training.microbatch is not None and training.batch % training.microbatch:
+            raise ValueError(f"training.microbatch {training.microbatch} does not divide batch {training.batch}")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+        return math.ceil(self.training.kimg * 1000 / self.training.batch)
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Numbers of finished steps at which weights are kept, ascending; the last one is `steps`."""
+        count = min(self.training.snapshots, self.steps)
+        return tuple(round(self.steps * (i + 1) / count) for i in range(count))
+
+    def kimg_at(self, step: int) -> float:
+        """Thousands of real images shown after `step` steps."""
+        return step * self.training.batch / 1000
+
+    def json(self) -> str:  # type: ignore[override]
+        """The canonical text: the same for the same settings, however they were written."""
+        return artifacts.canonical(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the canonical text."""
+        return artifacts.digest(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, text: str) -> "Spec":
+        """Reads what `json` wrote; ConfigError lists every problem."""
+        return parse(cls, _json(text, "spec"), "spec")
+
+
+# -------------------------------------------------------------------------------------------- evaluation
+
+
+class Extractor(Strict):
+    """A network that turns images into features. Every file in `ganformer/metrics/extractors` has its own."""
+
+    kind: str
+
+
+class Evaluation(Strict):
+    """Which numbers are measured, on what."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    extractor: SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
+    images: PositiveInt = 50_000
+    """Number of generated images. Real statistics use the whole data set."""
+    metrics: tuple[Name, ...] = ("frechet", "inception-score", "precision-recall")
+    """File names in `ganformer/metrics/measures`."""
+    seed: NonNegativeInt = 0
+    """Seed of the generated images."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known(name, "ganformer.metrics.measures") for name in value)
+
+    def json(self) -> str:  # type: ignore[override]
+        """The canonical text: the same for the same settings, however they were written."""
+        return artifacts.canonical(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, text: str) -> "Evaluation":
+        """Reads what `json` wrote; ConfigError lists every problem."""
+        return parse(cls, _json(text, "evaluation"), "evaluation")
+
+
+# ------------------------------------------------------------------------------------------- experiments
+
+
+class Published(Strict):
+    """Which published numbers stand beside the measured ones: rows of `results/published.csv`."""
+
+    table: str
+    """Value of the column `table`."""
+    datasets: Mapping[Name, str]
+    """Name of each data set there."""
+    models: Mapping[Name, str]
+    """Name of each model there."""
+
+
+class Experiment(Strict):
+    """One table or figure, a target by its name."""
+
+    title: str
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+
+
+class Comparison(Experiment):
+    """Table: models × metrics for each data set, at the end of training, measured beside published."""
+
+    kind: Literal["comparison"]
+    published: Published | None = None
+
+
+class Cost(Experiment):
+    """Table: parameters, seconds per thousand images and peak memory of each run."""
+
+    kind: Literal["cost"]
+
+
+class LearningCurves(Experiment):
+    """Figure: a metric against the thousands of images seen."""
+
+    kind: Literal["learning-curves"]
+    metric: Literal["fd", "is", "precision", "recall"] = "fd"
+
+
+class Samples(Experiment):
+    """Figure: real images, and images of each model from the same seeds."""
+
+    kind: Literal["samples"]
+    count: PositiveInt = 32
+    """Images of each model."""
+
+
+class Attention(Experiment):
+    """Figure: samples with the regions their components attend to, one colour a component."""
+
+    kind: Literal["attention"]
+    count: PositiveInt = 6
+    """Images of each model."""
+
+
+AnyExperiment = Annotated[
+    Comparison | Cost | LearningCurves | Samples | Attention,
+    Field(discriminator="kind"),
+]
+
+
+# ------------------------------------------------------------------------------------------ the whole of it
+
+
+class Config(Strict):
+    """The reproduction as data: `config.yaml` and its overlays."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    datasets: Mapping[Name, Dataset]
+    models: Mapping[Name, AnyModel]
+    training: Training = Training()
+    adversarial: Adversarial = Adversarial()
+    evaluation: Evaluation
+    experiments: Mapping[Name, AnyExperiment] = {}
+
+    def spec(self, dataset: str, model: str, seed: int) -> Spec:
+        """The resolved run: type defaults < section < its `per_dataset` < the model's own entry."""
+        entry = self.models[model]
+        if isinstance(entry, AdversarialModel):
+            shared = _merged(AdversarialSettings, self.adversarial, self.adversarial.per_dataset.get(dataset))
+            entry = entry.model_copy(update={"adversarial": _merged(AdversarialSettings, shared, entry.adversarial)})
+        return Spec(
+            image=self.datasets[dataset].image,
+            mirror=self.datasets[dataset].mirror,
+            model=entry.model_dump(),  # type: ignore[arg-type]
+            training=_merged(TrainingSettings, self.training, self.training.per_dataset.get(dataset)),
+            seed=seed,
+        )
+
+    def runs(self) -> Iterator[tuple[str, str, int]]:
+        """Every (data set, model, seed) that some experiment needs, once."""
+        seen = {}
+        for experiment in self.experiments.values():
+            for dataset in experiment.datasets:
+                for model in experiment.models:
+                    for seed in experiment.seeds:
+                        seen[dataset, model, seed] = True
+        yield from seen
+
+
+def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
+    """Checks merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files."""
+    problems = list(_unknown_names(raw))
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_report(where, [*_problems(Config, error), *problems])) from None
+    if not problems:
+        problems = list(_unfit_runs(config))
+    if problems:
+        raise ConfigError(_report(where, problems))
+    return config
+
+
+def parse(kind: type[S], raw: Any, where: str) -> S:
+    """Checks one piece of settings; ConfigError with all its problems, `where` names the piece."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_report(where, _problems(kind, error))) from None
+
+
+def schema() -> Mapping[str, Any]:
+    """JSON schema of `config.yaml`, for editors; `workflow/config.schema.json` holds a copy that a test keeps current."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+# ------------------------------------------------------------------------------------------------ details
+
+
+def _known(name: str, package: str) -> str:
+    if name not in plugins.names(package):
+        raise ValueError(f"'{name}' is unknown; {plugins.choices(name, plugins.names(package))}")
+    return name
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: is not valid JSON ({error})") from error
+
+
+def _merged(kind: type[S], base: Strict, other: Strict | None) -> S:
+    """`base` with what `other` sets explicitly, cut down to the fields of `kind`."""
+    values = base.model_dump(include=set(kind.model_fields))
+    if other is not None:
+        values |= other.model_dump(include=set(kind.model_fields), exclude_unset=True)
+    return kind.model_validate(values)
+
+
+def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """References to data sets and models that the configuration does not define."""
+    defined = {section: list(_mapping(raw.get(section))) for section in ("datasets", "models")}
+    for section in ("training", "adversarial"):
+        for name in _mapping(_mapping(raw.get(section)).get("per_dataset")):
+            yield from _undefined(f"{section}.per_dataset.{name}", name, "datasets", defined)
+    for experiment, entry in _mapping(raw.get("experiments")).items():
+        published = _mapping(_mapping(entry).get("published"))
+        for section in ("datasets", "models"):
+            for i, name in enumerate(_sequence(_mapping(entry).get(section))):
+                yield from _undefined(f"experiments.{experiment}.{section}.{i}", name, section, defined)
+            for name in _mapping(published.get(section)):
+                yield from _undefined(f"experiments.{experiment}.published.{section}.{name}", name, section, defined)
+
+
+def _undefined(path: str, name: Any, section: str, defined: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    if name not in defined[section]:
+        yield path, f"'{name}' is not an entry of {section}; {plugins.choices(str(name), defined[section])}"
+
+
+def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
+    """What only shows when a run is put together."""
+    seen = set()
+    for dataset, model, seed in config.runs():
+        if (dataset, model) in seen:
+            continue
+        seen.add((dataset, model))
+        for problem in config.models[model].problems(config.datasets[dataset].image):
+            yield f"models.{model}", f"{problem} (images of data set {dataset})"
+        try:
+            config.spec(dataset, model, seed)
+        except ValidationError as error:
+            yield f"training for data set {dataset}", "; ".join(_message(e, {}) for e in error.errors())
+    for name, experiment in config.experiments.items():
+        if isinstance(experiment, Attention):
+            for model in experiment.models:
+                if not config.models[model].has_attention_maps:
+                    yield f"experiments.{name}.models", f"'{model}' has no attention maps; leave it out"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _report(where: str, problems: Sequence[tuple[str, str]]) -> str:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n".join([f"{where}: {count}", *(f"  {path}: {text}" if path else f"  {text}" for path, text in problems)])
+
+
+def _problems(kind: type[Strict], error: ValidationError) -> list[tuple[str, str]]:
+    root = kind.model_json_schema()
+    found = []
+    for details in error.errors():
+        path, node = _locate(root, details)
+        found.append((path, _message(details, node)))
+    return found
+
+
+def _locate(root: Mapping[str, Any], details: ErrorDetails) -> tuple[str, Mapping[str, Any]]:
+    """YAML path of an error, and the schema of the mapping that holds it.
+
+    pydantic puts the chosen `kind` into the path of what is inside; YAML has no such level.
+    """
+    node: Mapping[str, Any] = root
+    path: list[str] = []
+    parent: Mapping[str, Any] = root
+    for part in details["loc"]:
+        node = _resolve(root, node)
+        tags = node.get("discriminator", {}).get("mapping", {})
+        if part in tags:
+            node = {"$ref": tags[part]}
+            continue
+        parent = node
+        if isinstance(part, int):
+            node = node.get("items", {})
+        elif part in node.get("properties", {}):
+            node = node["properties"][part]
+        else:
+            inside = node.get("additionalProperties", {})
+            node = inside if isinstance(inside, Mapping) else {}
+            if part == "[key]":
+                continue
+        path.append(str(part))
+    return ".".join(path), parent
+
+
+def _resolve(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in node:
+        node = root["$defs"][node["$ref"].rpartition("/")[2]]
+    for option in node.get("anyOf", ()):  # Optional[X]
+        if option.get("type") != "null":
+            return _resolve(root, option)
+    return node
+
+
+def _message(details: ErrorDetails, parent: Mapping[str, Any]) -> str:
+    value, context = details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            return f"unknown key; {plugins.choices(str(details['loc'][-1]), list(parent.get('properties', {})))}"
+        case "missing":
+            return "is missing"
+        case "literal_error":
+            return f"{value!r} is not {context['expected']}"
+        case "union_tag_invalid":
+            allowed = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+            return f"kind '{context['tag']}' is unknown; {plugins.choices(context['tag'], allowed)}"
+        case "union_tag_not_found":
+            return "'kind' is missing"
+        case "value_error":
+            return str(context["error"])
+        case _:
+            return f"{details['msg']}, got {value!r}"

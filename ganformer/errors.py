@@ -1,0 +1,24 @@
+"""What can go wrong for reasons a user can mend. The library raises these; only `ganformer.cli` prints and exits.
+
+Every message says what is wrong, where, what was allowed and what to do.
+"""
+
+
+class UserError(Exception):
+    """Base of all errors that end a command with one clear message instead of a traceback."""
+
+
+class ConfigError(UserError):
+    """A setting is unknown, of the wrong type, out of range or does not fit another one."""
+
+
+class DataError(UserError):
+    """Images, packs or statistics are missing, unreadable, changed or too few."""
+
+
+class CheckpointError(UserError):
+    """Weights or training state are missing, damaged or belong to another run."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on, e.g. a loss is no longer finite."""

@@ -1,0 +1,51 @@
+"""The contract between the one training loop and every model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Generator, Tensor, nn
+
+
+class Learner(ABC):
+    """A model that can be trained, sampled, saved and continued.
+
+    `network` holds every weight and buffer there is, so nothing can be missing from a checkpoint. `sampler` is the part
+    of it that images are sampled from (e.g. the moving average of the generator); its state is `weights.safetensors`.
+    Built on the CPU; the loop moves `network` to its device.
+    """
+
+    network: nn.Module
+    sampler: nn.Module
+
+    @abstractmethod
+    def step(self, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+        """One training step.
+
+        `reals`: the portions of one batch, each [B, C, H, W] float32 in [-1, 1]; gradients are averaged over them.
+        `step`: number of finished steps. Randomness comes from torch's default generators, which the loop seeds with a
+        function of (seed, rank, step). Returns scalars to be logged, still on the device.
+        """
+
+    @abstractmethod
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        """`count` images [count, C, H, W] float32, nominally in [-1, 1], from `sampler` on its device.
+
+        All randomness comes from `generator`, a generator of the CPU, so every device draws the same latents.
+        """
+
+    @abstractmethod
+    def save(self) -> dict[str, Any]:
+        """Everything that training continues from, optimisers included; tensors and plain values only."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continues from what `save` returned. Raises CheckpointError where it does not fit this learner."""
+
+    def parameters(self) -> Mapping[str, int]:
+        """Number of trained values by part, for the cost table: every direct child of `network` but the sampler."""
+        return {
+            name: sum(p.numel() for p in part.parameters())
+            for name, part in self.network.named_children()
+            if part is not self.sampler
+        }

@@ -40,7 +40,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Strict(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    # Building late keeps plug-ins out of the import of this module, which they import themselves.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 
 
 S = TypeVar("S", bound=Strict)
@@ -210,8 +211,6 @@ AnyModel = SerializeAsAny[Annotated[Model, _Plugged("ganformer.models")]]
 class Spec(Strict):
     """One run, fully resolved: whatever changes its weights, and nothing else."""
 
-    model_config = ConfigDict(defer_build=True)
-
     image: ImageSpec
     mirror: bool
     model: AnyModel
@@ -266,8 +265,6 @@ class Extractor(Strict):
 
 class Evaluation(Strict):
     """Which numbers are measured, on what."""
-
-    model_config = ConfigDict(defer_build=True)
 
     extractor: SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
     images: PositiveInt = 50_000
@@ -362,8 +359,6 @@ AnyExperiment = Annotated[
 
 class Config(Strict):
     """The reproduction as data: `config.yaml` and its overlays."""
-
-    model_config = ConfigDict(defer_build=True)
 
     datasets: Mapping[Name, Dataset]
     models: Mapping[Name, AnyModel]

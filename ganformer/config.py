@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
 
 from pydantic import (
@@ -41,7 +42,18 @@ class Strict(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
     # Building late keeps plug-ins out of the import of this module, which they import themselves.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
+    )
+
+    def json(self) -> str:  # type: ignore[override]
+        """The canonical text: the same for the same settings, however they were written."""
+        return artifacts.canonical(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the canonical text."""
+        return artifacts.digest(self.model_dump(mode="json"))
 
 
 S = TypeVar("S", bound=Strict)
@@ -88,6 +100,11 @@ class Source(Strict):
     """Where images come from. Every file in `ganformer/data/sources` has its own `Config(Source)`."""
 
     kind: str
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files and folders it reads; the graph packs again when they change."""
+        return ()
 
 
 class Dataset(Strict):
@@ -239,20 +256,6 @@ class Spec(Strict):
         """Thousands of real images shown after `step` steps."""
         return step * self.training.batch / 1000
 
-    def json(self) -> str:  # type: ignore[override]
-        """The canonical text: the same for the same settings, however they were written."""
-        return artifacts.canonical(self.model_dump(mode="json"))
-
-    @property
-    def digest(self) -> str:
-        """sha256 (hex) of the canonical text."""
-        return artifacts.digest(self.model_dump(mode="json"))
-
-    @classmethod
-    def parse(cls, text: str) -> "Spec":
-        """Reads what `json` wrote; ConfigError lists every problem."""
-        return parse(cls, _json(text, "spec"), "spec")
-
 
 # -------------------------------------------------------------------------------------------- evaluation
 
@@ -278,15 +281,6 @@ class Evaluation(Strict):
     @classmethod
     def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_known(name, "ganformer.metrics.measures") for name in value)
-
-    def json(self) -> str:  # type: ignore[override]
-        """The canonical text: the same for the same settings, however they were written."""
-        return artifacts.canonical(self.model_dump(mode="json"))
-
-    @classmethod
-    def parse(cls, text: str) -> "Evaluation":
-        """Reads what `json` wrote; ConfigError lists every problem."""
-        return parse(cls, _json(text, "evaluation"), "evaluation")
 
 
 # ------------------------------------------------------------------------------------------- experiments
@@ -414,9 +408,12 @@ def parse(kind: type[S], raw: Any, where: str) -> S:
         raise ConfigError(_report(where, _problems(kind, error))) from None
 
 
-def schema() -> Mapping[str, Any]:
-    """JSON schema of `config.yaml`, for editors; `workflow/config.schema.json` holds a copy that a test keeps current."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+def schema_text() -> str:
+    """JSON schema of `config.yaml`, for editors; `workflow/config.schema.json` is a copy that a test keeps current."""
+    return (
+        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}, indent=2)
+        + "\n"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ details
@@ -426,13 +423,6 @@ def _known(name: str, package: str) -> str:
     if name not in plugins.names(package):
         raise ValueError(f"'{name}' is unknown; {plugins.choices(name, plugins.names(package))}")
     return name
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{where}: is not valid JSON ({error})") from error
 
 
 def _merged(kind: type[S], base: Strict, other: Strict | None) -> S:

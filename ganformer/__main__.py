@@ -1,0 +1,5 @@
+"""`python -m ganformer` is the command `ganformer`."""
+
+from ganformer.cli import main
+
+main()

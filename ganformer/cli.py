@@ -1,0 +1,225 @@
+"""The command line: one subcommand per artefact. It parses, calls one function and exits; nothing else does.
+
+torch is imported by the subcommands that need it, so that tables and figures are made where it is not installed.
+"""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TextIO
+
+import typer
+import yaml
+
+from ganformer import artifacts, config
+from ganformer.errors import ConfigError, UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
+)
+
+Out = Annotated[Path, typer.Option(help="What is written.")]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs to use; 0 computes on the processor.")]
+Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
+Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
+Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
+Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
+Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
+
+
+class Tee:
+    """Writes to two streams; a terminal keeps its progress lines while the log gets everything too."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self.stream, self.log = stream, log
+
+    def write(self, text: str) -> int:
+        self.log.write(text)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.log.flush()
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def main() -> NoReturn:
+    """Runs the command line. Exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 3 a bug."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        print(f"ganformer: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(3)
+    sys.exit(0)
+
+
+@app.callback()
+def options(log: Annotated[Path | None, typer.Option(help="File that gets a copy of all messages.")] = None) -> None:
+    """Generative Adversarial Transformers: data, training, evaluation, tables and figures."""
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("w", encoding="utf-8", buffering=1)
+        sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)  # type: ignore[assignment]
+
+
+@app.command()
+def pack(dataset: Settings, out: Out) -> None:
+    """Crop, resize and store a data set's images."""
+    from ganformer.data.pack import pack as make
+
+    make(_parse(config.Dataset, dataset, "dataset"), out)
+
+
+@app.command()
+def reference(evaluation: Settings, data: Data, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Measure the real images that generated ones are compared with."""
+    from ganformer.metrics import evaluate as metrics
+
+    metrics.reference(_parse(config.Evaluation, evaluation, "evaluation"), data, out, threads=threads, gpus=gpus)
+
+
+@app.command()
+def train(
+    spec: Settings,
+    data: Data,
+    out: Out,
+    dataset: Annotated[str, typer.Option(help="Name of the data set, for the record.")],
+    model: Annotated[str, typer.Option(help="Name of the model, for the record.")],
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
+) -> None:
+    """Train one run, or go on with it where it was stopped."""
+    from ganformer.learning.loop import train as run
+
+    run(
+        _parse(config.Spec, spec, "spec"),
+        data,
+        out,
+        names={"dataset": dataset, "model": model},
+        threads=threads,
+        gpus=gpus,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+
+
+@app.command()
+def evaluate(
+    evaluation: Settings,
+    run: Run,
+    reference: Annotated[Path, typer.Option(help="What `reference` wrote.")],
+    out: Out,
+    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Measure a run's generated images."""
+    from ganformer.metrics import evaluate as metrics
+
+    metrics.evaluate(
+        _parse(config.Evaluation, evaluation, "evaluation"), run, step, reference, out, threads=threads, gpus=gpus
+    )
+
+
+@app.command()
+def reals(data: Data, count: Count, out: Out) -> None:
+    """Take real images for a figure."""
+    from ganformer.analysis.samples import reals as take
+
+    take(data, count, out)
+
+
+@app.command()
+def sample(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Generate images for a figure."""
+    from ganformer.analysis.samples import sample as draw
+
+    draw(run, count, out, threads=threads, gpus=gpus)
+
+
+@app.command()
+def attend(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Generate images together with their attention maps."""
+    from ganformer.analysis.attention import attend as draw
+
+    draw(run, count, out, threads=threads, gpus=gpus)
+
+
+@app.command()
+def comparison(
+    experiment: Settings,
+    published: Annotated[Path, typer.Option(help="Table of published numbers.")],
+    out: Out,
+    metrics: Files,
+) -> None:
+    """Write the table that compares models."""
+    from ganformer.report import tables
+
+    tables.comparison(_parse(config.Comparison, experiment, "experiment"), metrics, published, out)
+
+
+@app.command()
+def cost(experiment: Settings, out: Out, runs: Files) -> None:
+    """Write the table of what training costs."""
+    from ganformer.report import tables
+
+    tables.cost(_parse(config.Cost, experiment, "experiment"), runs, out)
+
+
+@app.command()
+def learning_curves(experiment: Settings, out: Out, metrics: Files) -> None:
+    """Draw a metric against the images seen."""
+    from ganformer.report import figures
+
+    figures.learning_curves(_parse(config.LearningCurves, experiment, "experiment"), metrics, out)
+
+
+@app.command()
+def samples(experiment: Settings, out: Out, images: Files) -> None:
+    """Draw real and generated images."""
+    from ganformer.report import figures
+
+    figures.samples(_parse(config.Samples, experiment, "experiment"), images, out)
+
+
+@app.command()
+def attention(experiment: Settings, out: Out, maps: Files) -> None:
+    """Draw attention maps over samples."""
+    from ganformer.report import figures
+
+    figures.attention(_parse(config.Attention, experiment, "experiment"), maps, out)
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="File to write; printed if not given.")] = None) -> None:
+    """Write the JSON schema of config.yaml, for editors."""
+    if out is None:
+        print(config.schema_text(), end="")
+    else:
+        artifacts.write_text(out, config.schema_text())
+
+
+def _parse(kind: type[config.S], settings: str, where: str) -> config.S:
+    return config.parse(kind, _read(settings, where), where)
+
+
+def _read(settings: str, where: str) -> Any:
+    """JSON text, or the content of the JSON or YAML file it names."""
+    try:
+        if settings.lstrip().startswith("{"):
+            return json.loads(settings)
+        return yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--{where}: {settings!r} is neither JSON nor a readable file ({error.strerror})") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"--{where}: is not valid JSON or YAML ({error})") from error

@@ -1,0 +1,58 @@
+rule reals:
+    input:
+        data="results/data/{dataset}/manifest.json",
+    output:
+        "results/data/{dataset}/reals-{count}.npz",
+    wildcard_constraints:
+        count=r"\d+",
+    log:
+        "results/logs/reals/{dataset}-{count}.log",
+    conda:
+        "../../envs/torch.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} reals --data {input.data} --count {wildcards.count} --out {output}"
+
+
+rule sample:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+    output:
+        f"{RUN}/samples-{{count}}.npz",
+    wildcard_constraints:
+        count=r"\d+",
+    log:
+        "results/logs/sample/{dataset}.{model}.seed{seed}-{count}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus_here(),
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "exec ganformer --log {log} sample --run {input.run} --count {wildcards.count} --out {output}"
+        " --threads {threads} --gpus {resources.gpu}"
+
+
+rule attend:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+    output:
+        f"{RUN}/attention-{{count}}.npz",
+    wildcard_constraints:
+        count=r"\d+",
+    log:
+        "results/logs/attend/{dataset}.{model}.seed{seed}-{count}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus_here(),
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "exec ganformer --log {log} attend --run {input.run} --count {wildcards.count} --out {output}"
+        " --threads {threads} --gpus {resources.gpu}"

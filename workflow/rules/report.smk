@@ -1,0 +1,143 @@
+rule comparison:
+    input:
+        metrics=metrics(every_snapshot=False),
+        published="results/published.csv",
+    output:
+        report(
+            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "{experiment}"},
+        ),
+    params:
+        experiment=experiment_json,
+    wildcard_constraints:
+        experiment=named("comparison"),
+    log:
+        "results/logs/report/{experiment}.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} comparison --experiment {params.experiment:q} --published {input.published}"
+        " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
+
+
+rule cost:
+    input:
+        runs=per_run(f"{RUN}/run.json"),
+    output:
+        report(
+            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
+            caption="../report/cost.rst",
+            category="Tables",
+            labels={"table": "{experiment}"},
+        ),
+    params:
+        experiment=experiment_json,
+    wildcard_constraints:
+        experiment=named("cost"),
+    log:
+        "results/logs/report/{experiment}.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} cost --experiment {params.experiment:q}"
+        " --out $(dirname {output[0]})/{wildcards.experiment} {input.runs}"
+
+
+rule learning_curves:
+    input:
+        metrics=metrics(every_snapshot=True),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".png", ".pdf"),
+            caption="../report/learning-curves.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+    params:
+        experiment=experiment_json,
+    wildcard_constraints:
+        experiment=named("learning-curves"),
+    log:
+        "results/logs/report/{experiment}.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
+        " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
+
+
+rule samples_figure:
+    input:
+        reals=lambda w: expand(
+            "results/data/{dataset}/reals-{count}.npz",
+            dataset=cfg.experiments[w.experiment].datasets,
+            count=cfg.experiments[w.experiment].count,
+        ),
+        samples=lambda w: per_run(f"{RUN}/samples-{cfg.experiments[w.experiment].count}.npz")(w),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".png", ".pdf"),
+            caption="../report/samples.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+    params:
+        experiment=experiment_json,
+    wildcard_constraints:
+        experiment=named("samples"),
+    log:
+        "results/logs/report/{experiment}.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} samples --experiment {params.experiment:q}"
+        " --out $(dirname {output[0]})/{wildcards.experiment} {input.reals} {input.samples}"
+
+
+rule attention_figure:
+    input:
+        maps=lambda w: per_run(f"{RUN}/attention-{cfg.experiments[w.experiment].count}.npz")(w),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".png", ".pdf"),
+            caption="../report/attention.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+    params:
+        experiment=experiment_json,
+    wildcard_constraints:
+        experiment=named("attention"),
+    log:
+        "results/logs/report/{experiment}.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} attention --experiment {params.experiment:q}"
+        " --out $(dirname {output[0]})/{wildcards.experiment} {input.maps}"
+
+
+rule page:
+    input:
+        [target(name) for name in cfg.experiments],
+        runs=[RUN.format(dataset=d, model=m, seed=s) + "/run.json" for d, m, s in cfg.runs()],
+        packs=expand("results/data/{dataset}/manifest.json", dataset=sorted({d for d, _, _ in cfg.runs()})),
+    output:
+        report("results/report.html", caption="../report/page.rst", category="Report"),
+    params:
+        config=cfg.json(),
+    log:
+        "results/logs/report/page.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    shell:
+        "exec ganformer --log {log} page --config {params.config:q} --results results --out {output}"
+        " {input.packs} {input.runs}"

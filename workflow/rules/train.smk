@@ -1,0 +1,26 @@
+# The resolved spec is a param: exactly the runs whose spec changed are made again. Checkpoints, logs, snapshots and
+# sample grids lie beside the outputs undeclared, so that a failed job keeps them and the next attempt goes on from there.
+rule train:
+    input:
+        data="results/data/{dataset}/manifest.json",
+    output:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+    params:
+        spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),
+    log:
+        "results/logs/train/{dataset}.{model}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/train/{dataset}.{model}.seed{seed}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    retries: 2
+    resources:
+        gpu=gpus_here(),
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=1440,
+    shell:
+        "exec ganformer --log {log} train --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --spec {params.spec:q} --data {input.data} --out $(dirname {output.run})"
+        " --threads {threads} --gpus {resources.gpu}"

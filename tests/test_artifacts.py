@@ -1,0 +1,61 @@
+"""Files are whole or absent; equal settings have equal digests."""
+
+import json
+
+import pytest
+
+from ganformer import artifacts
+from ganformer.errors import DataError
+
+
+def test_old_file_survives_an_error_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    artifacts.write_json(path, {"a": 1})
+
+    def fail():
+        with artifacts.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert artifacts.read_json(path) == {"a": 1}
+    assert [file.name for file in path.parent.iterdir()] == ["file.json"]
+
+
+def test_not_a_number_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        artifacts.write_json(tmp_path / "metrics.json", {"fd": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/out\.json: cannot be written .*choose an output folder"):
+        artifacts.write_text(tmp_path / "file" / "out.json", "")
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not valid JSON")])
+def test_unreadable_json_is_named(tmp_path, text, message):
+    path = tmp_path / "run.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=rf"run\.json: {message}"):
+        artifacts.read_json(path)
+
+
+def test_digest_ignores_the_order_of_keys():
+    assert artifacts.digest({"a": 1, "b": [2, 3]}) == artifacts.digest({"b": [2, 3], "a": 1})
+    assert artifacts.digest({"a": 1}) != artifacts.digest({"a": 2})
+
+
+def test_file_digest_is_the_known_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert artifacts.file_digest(tmp_path / "abc") == expected
+
+
+def test_provenance_can_be_stored():
+    record = {"code": artifacts.code_version(), "hardware": artifacts.hardware()}
+    assert json.loads(json.dumps(record))["hardware"]["cores"] >= 1
+    assert record["code"]["ganformer"]

@@ -1,0 +1,67 @@
+"""The command says what went wrong in one message, with an exit status that is not 0, and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def ganformer(*words, cwd=None):
+    command = [sys.executable, "-m", "ganformer", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_help_lists_the_commands():
+    said = ganformer("--help")
+    assert said.returncode == 0
+    assert all(command in said.stdout for command in ("pack", "train", "evaluate", "comparison"))
+
+
+def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
+    log = tmp_path / "logs" / "pack.log"
+    dataset = json.dumps({"source": {"kind": "folder", "path": str(tmp_path / "absent")}, "resolution": 16})
+    said = ganformer("--log", log, "pack", "--dataset", dataset, "--out", tmp_path / "pack")
+    assert said.returncode == 1
+    assert "absent" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert said.stderr.splitlines()[-1] in log.read_text()
+    assert not (tmp_path / "pack" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('{"source": {"kind": "scenes"}, "resolution": 17}', "dataset: 1 problem\n  resolution: 17 is not a power of two"),
+        ("{", "--dataset: is not valid JSON"),
+        ("absent.yaml", "--dataset: 'absent.yaml' is neither JSON nor a readable file"),
+    ],
+)
+def test_wrong_settings_are_explained(tmp_path, settings, message):
+    said = ganformer("pack", "--dataset", settings, "--out", tmp_path)
+    assert said.returncode == 1
+    assert message in said.stderr
+
+
+def test_settings_may_come_from_a_yaml_file(tmp_path):
+    (tmp_path / "dataset.yaml").write_text("source: {kind: scenes, images: 3}\nresolution: 16\n")
+    said = ganformer("pack", "--dataset", tmp_path / "dataset.yaml", "--out", tmp_path / "pack")
+    assert said.returncode == 0, said.stderr
+    assert json.loads((tmp_path / "pack" / "manifest.json").read_text())["count"] == 3
+
+
+def test_wrong_call_is_refused():
+    assert ganformer("pakc").returncode == 2
+
+
+def test_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    dataset = '{"source": {"kind": "scenes", "images": 2}, "resolution": 16}'
+    said = ganformer("pack", "--dataset", dataset, "--out", tmp_path / "file" / "pack")
+    assert said.returncode == 1
+    assert "cannot be written" in said.stderr
+
+
+def test_schema_is_printed():
+    assert json.loads(ganformer("schema").stdout)["title"] == "Config"

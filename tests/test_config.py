@@ -1,0 +1,140 @@
+"""Every wrong setting is refused with its place and a way out; right ones resolve to one canonical text."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ganformer import config
+from ganformer.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def problems(raw):
+    with pytest.raises(ConfigError) as caught:
+        config.load(raw, "config.yaml")
+    return str(caught.value)
+
+
+def test_default_config_is_valid(raw):
+    loaded = config.load(raw)
+    assert {model for _, model, _ in loaded.runs()} >= {"stylegan2", "simplex", "duplex", "centroid"}
+
+
+def test_schema_is_current():
+    written = (ROOT / "workflow/config.schema.json").read_text()
+    assert written == config.schema_text(), "run: ganformer schema --out workflow/config.schema.json"
+
+
+def test_schema_describes_every_key(raw):
+    schema = json.loads(config.schema_text())
+    assert set(raw) <= set(schema["properties"])
+    training = schema["$defs"]["Training"]["properties"]
+    assert training["kimg"]["description"].startswith("Length of the training")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("trainning",), {}, "trainning: unknown key; did you mean 'training'?"),
+        (("training", "kimgs"), 1, "training.kimgs: unknown key; did you mean 'kimg'?"),
+        (("models", "duplex", "componnts"), 4, "models.duplex.componnts: unknown key; did you mean 'components'?"),
+        (("models", "duplex", "attention"), "dupplex", "models.duplex.attention: 'dupplex' is not 'simplex', 'duplex' or"),
+        (("models", "duplex", "kind"), "ganfomer", "models.duplex: kind 'ganfomer' is unknown; did you mean 'ganformer'?"),
+        (("models", "duplex", "adversarial"), {"r1_gama": 1}, "r1_gama: unknown key; did you mean 'r1_gamma'?"),
+        (("training", "batch"), "many", "training.batch: Input should be a valid integer"),
+        (("training", "batch"), 0, "training.batch: Input should be greater than 0, got 0"),
+        (("training", "kimg"), float("nan"), "training.kimg: Input should be a finite number"),
+        (("training", "per_dataset"), {"clever": {}}, "training.per_dataset.clever: 'clever' is not an entry of datasets"),
+        (("datasets", "scenes", "resolution"), 48, "datasets.scenes.resolution: 48 is not a power of two from 8 to 1024; 64"),
+        (("datasets", "scenes", "ratio"), 0.7, "datasets.scenes.ratio: 0.7 is not a multiple of 1/4"),
+        (("datasets", "scenes", "format"), "nyp", "datasets.scenes.format: 'nyp' is unknown; did you mean 'npy'?"),
+        (("datasets", "scenes", "source"), {"kind": "scene"}, "kind 'scene' is unknown; did you mean 'scenes'?"),
+        (("datasets", "scenes", "source"), {"images": 5}, "datasets.scenes.source: 'kind' is missing"),
+        (("datasets", "a/b"), {"source": {"kind": "scenes"}}, "datasets.a/b: String should match pattern"),
+        (("evaluation", "metrics"), ["frechett"], "evaluation.metrics: 'frechett' is unknown; did you mean 'frechet'?"),
+        (("evaluation", "extractor"), {"kind": "vgg16"}, "kind 'vgg16' is unknown; did you mean 'random-vgg16'?"),
+        (("experiments", "table1", "datasets"), ["sceens"], "datasets.0: 'sceens' is not an entry of datasets; did you mean"),
+        (("experiments", "table1", "models"), [], "experiments.table1.models: "),
+        (("experiments", "attention", "models"), ["stylegan2"], "'stylegan2' has no attention maps; leave it out"),
+        (("models", "duplex", "latent_size"), 100, "latent_size 100"),
+        (("training", "microbatch"), 3, "training.microbatch 3 does not divide batch"),
+    ],
+)
+def test_wrong_setting_is_named(raw, path, value, message):
+    section = raw
+    for part in path[:-1]:
+        section = section[part]
+    section[path[-1]] = value
+    said = problems(raw)
+    assert message in said
+    assert said.startswith("config.yaml: ")
+
+
+def test_all_problems_come_at_once(raw):
+    raw["training"]["batch"] = -1
+    raw["models"]["duplex"]["componnts"] = 3
+    raw["experiments"]["table1"]["models"] = ["gan"]
+    said = problems(raw)
+    assert said.startswith("config.yaml: 3 problems\n")
+    assert all(part in said for part in ("training.batch", "models.duplex.componnts", "experiments.table1.models.0"))
+
+
+def test_settings_are_frozen(raw):
+    with pytest.raises(ValueError, match="frozen"):
+        config.load(raw).training.kimg = 3
+
+
+def reordered(value):
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return value
+
+
+def test_order_of_keys_changes_no_spec(raw):
+    one, other = config.load(raw), config.load(reordered(raw))
+    assert one.spec("scenes", "duplex", 0).json() == other.spec("scenes", "duplex", 0).json()
+
+
+def test_one_models_setting_changes_its_spec_alone(raw):
+    before = config.load(raw)
+    changed = copy.deepcopy(raw)
+    changed["models"]["duplex"]["heads"] = 2
+    after = config.load(changed)
+    differ = {run for run in before.runs() if before.spec(*run).json() != after.spec(*run).json()}
+    assert differ == {("scenes", "duplex", 0)}
+
+
+def test_nearer_settings_win(raw):
+    raw["adversarial"] = {"r1_gamma": 3, "beta2": 0.9, "per_dataset": {"scenes": {"r1_gamma": 5, "style_mixing": 0.5}}}
+    raw["models"]["duplex"]["adversarial"] = {"style_mixing": 0}
+    loaded = config.load(raw)
+    game = loaded.spec("scenes", "duplex", 0).model.adversarial
+    assert (game.r1_gamma, game.beta2, game.style_mixing, game.beta1) == (5, 0.9, 0, 0)
+    assert loaded.spec("scenes", "simplex", 0).model.adversarial.style_mixing == 0.5
+
+
+def test_spec_survives_its_text(raw):
+    spec = config.load(raw).spec("scenes", "centroid", 3)
+    assert config.parse(config.Spec, json.loads(spec.json()), "spec") == spec
+
+
+def test_snapshots_are_evenly_spaced_and_end_with_the_training(raw):
+    raw["training"] = {"kimg": 1.05, "batch": 10, "snapshots": 4}
+    spec = config.load(raw).spec("scenes", "duplex", 0)
+    assert spec.steps == 105
+    assert spec.snapshot_steps == (26, 52, 79, 105)
+    assert spec.kimg_at(105) == 1.05
+
+
+def test_fewer_steps_than_snapshots(raw):
+    raw["training"] = {"kimg": 0.02, "batch": 10, "snapshots": 4}
+    assert config.load(raw).spec("scenes", "duplex", 0).snapshot_steps == (1, 2)

@@ -1,0 +1,36 @@
+"""Progress lines count, and say nothing that is not so."""
+
+from ganformer.progress import Progress
+
+
+def test_line_counts_items_and_shows_values(capsys):
+    with Progress("train scenes/duplex", 200, done=50, every=0) as progress:
+        progress.update(50, {"loss": 0.123456})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("train scenes/duplex ██████████░░░░░░░░░░  50% 100/200 images ")
+    assert lines[0].endswith(" loss 0.123")
+    assert "ETA" in lines[0]
+
+
+def test_rate_leaves_out_what_was_done_before():
+    progress = Progress("pack", 100, done=90)
+    assert progress.rate == 0
+
+
+def test_lines_are_rare(capsys):
+    with Progress("pack", 1000, every=3600) as progress:
+        for _ in range(1000):
+            progress.update(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "100% 1,000/1,000 images" in lines[-1]
+
+
+def test_an_error_ends_it_without_a_last_line(capsys):
+    try:
+        with Progress("pack", 10, every=0) as progress:
+            progress.update(1)
+            raise KeyError
+    except KeyError:
+        pass
+    assert len(capsys.readouterr().err.splitlines()) == 1

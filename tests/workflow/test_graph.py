@@ -1,0 +1,162 @@
+"""The graph runs from nothing to the report, makes only what is asked for, and nothing twice."""
+
+import csv
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+MODELS = ("stylegan2", "simplex", "duplex", "centroid")
+NOTHING = "Nothing to be done"
+
+
+def planned(said):
+    """How many jobs of each rule a dry run lists."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", said.stdout, re.DOTALL | re.MULTILINE)
+    if table is None:
+        assert NOTHING in said.stdout, said.stdout
+        return {}
+    return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines()) if rule != "total"}
+
+
+def edited(checkout, edit):
+    """Rewrites config.yaml after `edit` has changed its content."""
+    path = checkout.folder / "config.yaml"
+    raw = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(edit(raw) or raw, sort_keys=False))
+
+
+def test_everything_is_made(finished):
+    results = finished.folder / "results"
+    for name in ("table1", "cost"):
+        assert all((results / f"tables/{name}.{suffix}").stat().st_size for suffix in ("csv", "md", "tex"))
+    for name in ("learning_curves", "samples", "attention"):
+        assert all((results / f"figures/{name}.{suffix}").stat().st_size for suffix in ("png", "pdf"))
+    assert "<html" in (results / "report.html").read_text()
+
+
+def test_it_ends_by_saying_where_the_report_is(finished):
+    said = "\n".join(finished.said.stdout.splitlines()[-5:])
+    assert f"The report is {(finished.folder / 'results/report.html').as_uri()}" in said
+
+
+def test_progress_is_shown(finished):
+    assert re.search(r"train scenes/duplex seed 0 █.* ETA ", finished.said.stdout)
+
+
+def test_every_number_can_be_traced(finished):
+    run = finished.folder / "results/runs/scenes/duplex/seed0"
+    record = json.loads((run / "run.json").read_text())
+    metrics = json.loads((run / f"metrics/step-{record['steps']}.json").read_text())
+    assert metrics["weights_sha256"] == record["weights_sha256"]
+    assert metrics["reference"]["manifest_sha256"] == record["data"]["manifest_sha256"]
+    shown = (finished.folder / "results/tables/table1.csv").read_text()
+    rows = list(csv.DictReader(shown.splitlines()))
+    assert {row["model"] for row in rows} >= set(MODELS)
+
+
+def test_second_run_does_nothing_and_says_so(finished):
+    said = finished.smoke()
+    assert said.returncode == 0
+    assert NOTHING in said.stdout
+
+
+def test_second_dry_run_plans_nothing(finished):
+    assert planned(finished.smoke("-n")) == {}
+
+
+@pytest.fixture
+def copied(finished, checkout):
+    """The finished checkout, to be changed."""
+    shutil.rmtree(checkout.folder)
+    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
+    return checkout
+
+
+def reordered(value):
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return value
+
+
+def test_order_and_comments_of_the_yaml_retrain_nothing(copied):
+    edited(copied, reordered)
+    path = copied.folder / "config.yaml"
+    path.write_text("# a remark\n" + path.read_text())
+    assert planned(copied.smoke("-n")) == {}
+
+
+def test_one_models_setting_retrains_it_alone(copied):
+    edited(copied, lambda raw: raw["models"]["duplex"].update(heads=2))
+    said = copied.smoke("-n")
+    assert planned(said)["train"] == 1
+    assert "model=duplex" in said.stdout
+    assert "pack" not in planned(said)
+    assert not re.search(r"rule train:.*?model=(?!duplex)", said.stdout.replace("\n", " "))
+
+
+def test_a_shell_line_retrains_nothing(copied):
+    rules = copied.folder / "workflow/rules/train.smk"
+    rules.write_text(rules.read_text().replace("exec ganformer", "exec  ganformer"))
+    assert planned(copied.smoke("-n")) == {}
+
+
+def test_snakemakes_own_report_has_the_tables_and_figures(copied):
+    said = copied.smoke("--report", "report.html")
+    assert said.returncode == 0, said.stdout
+    page = (copied.folder / "report.html").read_text()
+    assert "table1" in page
+    assert "attention" in page
+
+
+def test_without_a_target_everything_is_planned(checkout):
+    said = checkout.snakemake("-n")
+    assert said.returncode == 0, said.stdout
+    jobs = planned(said)
+    assert jobs["all"] == 1
+    assert jobs["train"] == len(MODELS)
+    assert jobs["evaluate"] == 4 * len(MODELS)
+
+
+def test_one_table_needs_no_figure(checkout):
+    jobs = planned(checkout.smoke("-n", "table1"))
+    assert jobs["evaluate"] == len(MODELS)
+    assert not {"sample", "attend", "learning_curves", "page", "cost"} & set(jobs)
+
+
+def test_one_figure_needs_no_evaluation(checkout):
+    jobs = planned(checkout.smoke("-n", "attention"))
+    assert jobs["train"] == jobs["attend"] == 3
+    assert not {"evaluate", "reference", "comparison"} & set(jobs)
+
+
+def test_misspelt_key_stops_before_any_job(checkout):
+    edited(checkout, lambda raw: raw["models"]["duplex"].update(componnts=2))
+    said = checkout.smoke()
+    assert said.returncode != 0
+    assert "models.duplex.componnts: unknown key; did you mean 'components'?" in said.stdout
+    assert "Traceback" not in said.stdout
+    assert not (checkout.folder / "results/data").exists()
+
+
+def test_failed_job_says_why_and_fails_the_run(checkout):
+    edited(
+        checkout,
+        lambda raw: raw["datasets"].update(pictures={"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}),
+    )
+    (checkout.folder / "pictures").mkdir()
+    said = checkout.smoke("results/data/pictures/manifest.json")
+    assert said.returncode != 0
+    assert "no images below" in said.stdout
+
+
+def test_pictures_added_to_a_folder_are_packed(copied):
+    edited(
+        copied,
+        lambda raw: raw["datasets"].update(pictures={"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}),
+    )
+    (copied.folder / "pictures").mkdir()
+    said = copied.smoke("-n", "results/data/pictures/manifest.json")
+    assert planned(said) == {"pack": 1}, said.stdout

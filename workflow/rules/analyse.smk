@@ -3,13 +3,13 @@ rule reals:
         data="results/data/{dataset}/manifest.json",
     output:
         "results/data/{dataset}/reals-{count}.npz",
-    wildcard_constraints:
-        count=r"\d+",
     log:
         "results/logs/reals/{dataset}-{count}.log",
+    wildcard_constraints:
+        count=r"\d+",
+    localrule: True
     conda:
         "../../envs/torch.yaml"
-    localrule: True
     shell:
         "exec ganformer --log {log} reals --data {input.data} --count {wildcards.count} --out {output}"
 
@@ -20,10 +20,10 @@ rule sample:
         run=f"{RUN}/run.json",
     output:
         f"{RUN}/samples-{{count}}.npz",
-    wildcard_constraints:
-        count=r"\d+",
     log:
         "results/logs/sample/{dataset}.{model}.seed{seed}-{count}.log",
+    wildcard_constraints:
+        count=r"\d+",
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -42,10 +42,10 @@ rule attend:
         run=f"{RUN}/run.json",
     output:
         f"{RUN}/attention-{{count}}.npz",
-    wildcard_constraints:
-        count=r"\d+",
     log:
         "results/logs/attend/{dataset}.{model}.seed{seed}-{count}.log",
+    wildcard_constraints:
+        count=r"\d+",
     conda:
         "../../envs/torch.yaml"
     threads: 1

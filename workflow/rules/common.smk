@@ -13,7 +13,9 @@ RUN = "results/runs/{dataset}/{model}/seed{seed}"
 TABLE_KINDS = {"comparison", "cost"}
 
 try:
-    cfg = settings.load(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
+    cfg = settings.load(
+        config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
+    )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,14 +32,18 @@ wildcard_constraints:
 
 def named(*kinds):
     """Constraint of the wildcard `experiment`: the entries of these kinds."""
-    names = [name for name, experiment in cfg.experiments.items() if experiment.kind in kinds]
+    names = [
+        name for name, experiment in cfg.experiments.items() if experiment.kind in kinds
+    ]
     return "|".join(names) or "(?!)"
 
 
 def target(name):
     """Files of one table or figure."""
     if cfg.experiments[name].kind in TABLE_KINDS:
-        return expand("results/tables/{name}.{suffix}", name=name, suffix=["csv", "md", "tex"])
+        return expand(
+            "results/tables/{name}.{suffix}", name=name, suffix=["csv", "md", "tex"]
+        )
     return expand("results/figures/{name}.{suffix}", name=name, suffix=["png", "pdf"])
 
 
@@ -46,7 +52,12 @@ def per_run(pattern):
 
     def files(wildcards):
         experiment = cfg.experiments[wildcards.experiment]
-        return expand(pattern, dataset=experiment.datasets, model=experiment.models, seed=experiment.seeds)
+        return expand(
+            pattern,
+            dataset=experiment.datasets,
+            model=experiment.models,
+            seed=experiment.seeds,
+        )
 
     return files
 
@@ -55,7 +66,10 @@ def metrics_of(dataset, model, seed, every_snapshot):
     """Metrics files of one run: at the end, or at every snapshot."""
     steps = cfg.spec(dataset, model, seed).snapshot_steps
     run = RUN.format(dataset=dataset, model=model, seed=seed)
-    return [f"{run}/metrics/step-{step}.json" for step in (steps if every_snapshot else steps[-1:])]
+    return [
+        f"{run}/metrics/step-{step}.json"
+        for step in (steps if every_snapshot else steps[-1:])
+    ]
 
 
 def metrics(every_snapshot):

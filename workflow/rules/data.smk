@@ -3,8 +3,6 @@ rule pack:
         lambda w: map(str, cfg.datasets[w.dataset].source.inputs),
     output:
         "results/data/{dataset}/manifest.json",
-    params:
-        dataset=lambda w: cfg.datasets[w.dataset].json(),
     log:
         "results/logs/pack/{dataset}.log",
     benchmark:
@@ -15,5 +13,7 @@ rule pack:
     resources:
         mem_mb=2000,
         runtime=120,
+    params:
+        dataset=lambda w: cfg.datasets[w.dataset].json(),
     shell:
         "exec ganformer --log {log} pack --dataset {params.dataset:q} --out $(dirname {output})"

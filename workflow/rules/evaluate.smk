@@ -3,8 +3,6 @@ rule reference:
         data="results/data/{dataset}/manifest.json",
     output:
         "results/reference/{dataset}.npz",
-    params:
-        evaluation=cfg.evaluation.json(),
     log:
         "results/logs/reference/{dataset}.log",
     benchmark:
@@ -16,6 +14,8 @@ rule reference:
         gpu=gpus_here(),
         mem_mb=4000,
         runtime=120,
+    params:
+        evaluation=cfg.evaluation.json(),
     shell:
         "exec ganformer --log {log} reference --evaluation {params.evaluation:q} --data {input.data} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"
@@ -28,8 +28,6 @@ rule evaluate:
         reference="results/reference/{dataset}.npz",
     output:
         f"{RUN}/metrics/step-{{step}}.json",
-    params:
-        evaluation=cfg.evaluation.json(),
     log:
         "results/logs/evaluate/{dataset}.{model}.seed{seed}.step-{step}.log",
     benchmark:
@@ -41,6 +39,8 @@ rule evaluate:
         gpu=gpus_here(),
         mem_mb=4000,
         runtime=120,
+    params:
+        evaluation=cfg.evaluation.json(),
     shell:
         "exec ganformer --log {log} evaluate --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
         " --reference {input.reference} --out {output} --threads {threads} --gpus {resources.gpu}"

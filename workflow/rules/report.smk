@@ -9,15 +9,15 @@ rule comparison:
             category="Tables",
             labels={"table": "{experiment}"},
         ),
-    params:
-        experiment=experiment_json,
-    wildcard_constraints:
-        experiment=named("comparison"),
     log:
         "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("comparison"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        experiment=experiment_json,
     shell:
         "exec ganformer --log {log} comparison --experiment {params.experiment:q} --published {input.published}"
         " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
@@ -33,15 +33,15 @@ rule cost:
             category="Tables",
             labels={"table": "{experiment}"},
         ),
-    params:
-        experiment=experiment_json,
-    wildcard_constraints:
-        experiment=named("cost"),
     log:
         "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("cost"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        experiment=experiment_json,
     shell:
         "exec ganformer --log {log} cost --experiment {params.experiment:q}"
         " --out $(dirname {output[0]})/{wildcards.experiment} {input.runs}"
@@ -57,15 +57,15 @@ rule learning_curves:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
-    params:
-        experiment=experiment_json,
-    wildcard_constraints:
-        experiment=named("learning-curves"),
     log:
         "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("learning-curves"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        experiment=experiment_json,
     shell:
         "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
         " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
@@ -78,7 +78,9 @@ rule samples_figure:
             dataset=cfg.experiments[w.experiment].datasets,
             count=cfg.experiments[w.experiment].count,
         ),
-        samples=lambda w: per_run(f"{RUN}/samples-{cfg.experiments[w.experiment].count}.npz")(w),
+        samples=lambda w: per_run(
+            f"{RUN}/samples-{cfg.experiments[w.experiment].count}.npz"
+        )(w),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -86,15 +88,15 @@ rule samples_figure:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
-    params:
-        experiment=experiment_json,
-    wildcard_constraints:
-        experiment=named("samples"),
     log:
         "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("samples"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        experiment=experiment_json,
     shell:
         "exec ganformer --log {log} samples --experiment {params.experiment:q}"
         " --out $(dirname {output[0]})/{wildcards.experiment} {input.reals} {input.samples}"
@@ -102,7 +104,9 @@ rule samples_figure:
 
 rule attention_figure:
     input:
-        maps=lambda w: per_run(f"{RUN}/attention-{cfg.experiments[w.experiment].count}.npz")(w),
+        maps=lambda w: per_run(
+            f"{RUN}/attention-{cfg.experiments[w.experiment].count}.npz"
+        )(w),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -110,15 +114,15 @@ rule attention_figure:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
-    params:
-        experiment=experiment_json,
-    wildcard_constraints:
-        experiment=named("attention"),
     log:
         "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("attention"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        experiment=experiment_json,
     shell:
         "exec ganformer --log {log} attention --experiment {params.experiment:q}"
         " --out $(dirname {output[0]})/{wildcards.experiment} {input.maps}"
@@ -127,17 +131,23 @@ rule attention_figure:
 rule page:
     input:
         [target(name) for name in cfg.experiments],
-        runs=[RUN.format(dataset=d, model=m, seed=s) + "/run.json" for d, m, s in cfg.runs()],
-        packs=expand("results/data/{dataset}/manifest.json", dataset=sorted({d for d, _, _ in cfg.runs()})),
+        runs=[
+            RUN.format(dataset=d, model=m, seed=s) + "/run.json"
+            for d, m, s in cfg.runs()
+        ],
+        packs=expand(
+            "results/data/{dataset}/manifest.json",
+            dataset=sorted({d for d, _, _ in cfg.runs()}),
+        ),
     output:
         report("results/report.html", caption="../report/page.rst", category="Report"),
-    params:
-        config=cfg.json(),
     log:
         "results/logs/report/page.log",
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
+    params:
+        config=cfg.json(),
     shell:
         "exec ganformer --log {log} page --config {params.config:q} --results results --out {output}"
         " {input.packs} {input.runs}"

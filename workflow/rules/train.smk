@@ -6,20 +6,20 @@ rule train:
     output:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
-    params:
-        spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),
     log:
         "results/logs/train/{dataset}.{model}.seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{dataset}.{model}.seed{seed}.tsv"
+    retries: 2
     conda:
         "../../envs/torch.yaml"
     threads: 1
-    retries: 2
     resources:
         gpu=gpus_here(),
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=1440,
+    params:
+        spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),
     shell:
         "exec ganformer --log {log} train --dataset {wildcards.dataset} --model {wildcards.model}"
         " --spec {params.spec:q} --data {input.data} --out $(dirname {output.run})"

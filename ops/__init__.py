@@ -1,0 +1,1 @@
+"""Operations that exist twice: as readable PyTorch here, and compiled, under one signature."""

@@ -1,0 +1,125 @@
+"""What training and evaluation wrote down, as data frames with one row a run or a number."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganformer import artifacts
+from ganformer.config import Experiment
+from ganformer.errors import DataError
+
+RUN = ["dataset", "model", "seed"]
+"""Columns that name a run."""
+
+
+def runs(paths: Iterable[Path]) -> pd.DataFrame:
+    """One row a `run.json`: dataset, model, seed, file, and `record` with all that it says.
+
+    Raises DataError where a file is missing, incomplete, or a run was given twice.
+    """
+    rows = []
+    for path in paths:
+        record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
+        rows.append({**_name(record, path), "file": str(path), "record": record})
+    frame = pd.DataFrame(rows, columns=[*RUN, "file", "record"])
+    _refuse_doubles(frame, RUN)
+    return frame
+
+
+def measurements(paths: Iterable[Path]) -> pd.DataFrame:
+    """One row a measured number: dataset, model, seed, step, kimg, metric, name, value, recipe, file.
+
+    `metric` is the key under which an experiment asks for it (`fd`), `name` what it is called on these features
+    (`fd_random_vgg16`), `recipe` the canonical JSON of how it was measured. Raises DataError where a file is missing or
+    incomplete, or a step of a run was given twice.
+    """
+    rows = []
+    for path in paths:
+        record = _read(path, "step", "kimg", "values", "recipe")
+        shared = {
+            **_name(record, path),
+            "step": record["step"],
+            "kimg": record["kimg"],
+            "recipe": artifacts.canonical(record["recipe"]),
+            "file": str(path),
+        }
+        for metric, entry in record["values"].items():
+            rows.append({**shared, "metric": metric, **_number(metric, entry)})
+    frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "recipe", "file"])
+    _refuse_doubles(frame, [*RUN, "step", "metric"])
+    return frame
+
+
+def needed(frame: pd.DataFrame, experiment: Experiment, what: str) -> pd.DataFrame:
+    """The rows of the experiment's runs; DataError names every run that has none, `what` says what it lacks."""
+    wanted = [
+        (dataset, model, seed)
+        for dataset in experiment.datasets
+        for model in experiment.models
+        for seed in experiment.seeds
+    ]
+    present = set(zip(frame["dataset"], frame["model"], frame["seed"], strict=True))
+    missing = [
+        f"{dataset}/{model} seed {seed}" for dataset, model, seed in wanted if (dataset, model, seed) not in present
+    ]
+    if missing:
+        files = ", ".join(sorted(set(frame["file"]))) or "none"
+        raise DataError(
+            f"'{experiment.title}' needs {what} of {', '.join(missing)}; files given: {files}. "
+            "Make the missing ones and pass them as well"
+        )
+    return frame[[run in wanted for run in zip(frame["dataset"], frame["model"], frame["seed"], strict=True)]]
+
+
+def last(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of every run only the numbers measured at its last step."""
+    return frame[frame["step"] == frame.groupby(RUN)["step"].transform("max")]
+
+
+def recipe(frame: pd.DataFrame, dataset: str) -> Mapping[str, Any]:
+    """How the numbers of one data set were measured; DataError where files differ in that."""
+    chosen = frame[frame["dataset"] == dataset]
+    recipes = chosen.drop_duplicates("recipe")
+    if len(recipes) > 1:
+        raise DataError(
+            f"{recipes['file'].iloc[0]} and {recipes['file'].iloc[1]} were measured in different ways "
+            f"({recipes['recipe'].iloc[0]} and {recipes['recipe'].iloc[1]}); evaluate all runs of '{dataset}' alike"
+        )
+    found: Mapping[str, Any] = json.loads(recipes["recipe"].iloc[0])
+    return found
+
+
+def _read(path: Path, *keys: str) -> Mapping[str, Any]:
+    record = artifacts.read_json(path)
+    lacking = [key for key in ("run", *keys) if not isinstance(record, Mapping) or key not in record]
+    if lacking:
+        raise DataError(f"{path}: has no {', '.join(map(repr, lacking))}; it is no complete record, make it again")
+    if record.get("format") != 1:
+        raise DataError(f"{path}: is of format {record.get('format')!r}, format 1 was expected; make it again")
+    return record
+
+
+def _name(record: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    run = record["run"]
+    lacking = [key for key in RUN if key not in run]
+    if lacking:
+        raise DataError(f"{path}: 'run' has no {', '.join(map(repr, lacking))}; make the file again")
+    return {key: run[key] for key in RUN}
+
+
+def _number(metric: str, entry: Any) -> Mapping[str, Any]:
+    """A value is a number, or a number that goes by the name of its features."""
+    if isinstance(entry, Mapping):
+        return {"name": entry["name"], "value": float(entry["value"])}
+    return {"name": metric, "value": float(entry)}
+
+
+def _refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    doubles = frame[frame.duplicated(list(keys), keep=False)]
+    if len(doubles):
+        first, second = doubles["file"].iloc[0], doubles["file"].iloc[1]
+        run = "{dataset}/{model} seed {seed}".format(**doubles.iloc[0])
+        raise DataError(f"{first} and {second} both hold {run}; pass only one of them")

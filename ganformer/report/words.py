@@ -1,0 +1,117 @@
+"""How models, metrics and quantities are written, the same in every table and figure."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+MODELS = {
+    "gan": "GAN",
+    "kgan": "k-GAN",
+    "sagan": "SAGAN",
+    "stylegan2": "StyleGAN2",
+    "msggan": "MSG-GAN",
+    "vqgan": "VQGAN",
+    "simplex": "GANformer (simplex)",
+    "duplex": "GANformer (duplex)",
+    "centroid": "GANformer (centroid)",
+}
+NONE = "–"
+"""Stands where there is no number."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a measured number is shown: its title, which direction is better, its unit and where it was published.
+
+    `decimals` None: as many as give the smallest value of a column three significant digits.
+    """
+
+    title: str
+    better: Literal["low", "high", None] = None
+    scale: float = 1.0
+    decimals: int | None = None
+    published: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """The title with an arrow that points to better values."""
+        return self.title + {"low": " ↓", "high": " ↑", None: ""}[self.better]
+
+
+METRICS = {
+    "fd": Metric("FD", "low", published=("FID",)),
+    "is": Metric("IS", "high", decimals=2, published=("IS",)),
+    "precision": Metric("Precision %", "high", 100, decimals=1, published=("Precision_pct", "Precision")),
+    "recall": Metric("Recall %", "high", 100, decimals=1, published=("Recall_pct", "Recall")),
+}
+PUBLISHED = {
+    "FID": "FID ↓",
+    "IS": "IS ↑",
+    "Precision": "Precision ↑",
+    "Precision_pct": "Precision % ↑",
+    "Recall": "Recall ↑",
+    "Recall_pct": "Recall % ↑",
+}
+
+
+def model(name: str) -> str:
+    """The usual spelling of a model's name; the name itself where there is none."""
+    return MODELS.get(plain(name), name)
+
+
+def plain(name: str) -> str:
+    """A name in small letters without hyphens, so that `k-GAN` and `kgan` are one."""
+    return name.replace("-", "").replace("_", "").lower()
+
+
+def metric(key: str, name: str) -> Metric:
+    """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
+    known = METRICS.get(key, Metric(key))
+    if inception := re.fullmatch(r"fid(\d+k?)", name):
+        return Metric(f"FID-{inception[1]}", known.better, known.scale, known.decimals, known.published)
+    if features := re.fullmatch(r"fd_(\w+)", name):
+        return Metric(f"FD ({features[1]})", known.better, known.scale, known.decimals, known.published)
+    return known
+
+
+def count(number: float) -> str:
+    """12345 → `12,345`."""
+    return f"{number:,.0f}"
+
+
+def thousands(number: str) -> str:
+    """50000 → `50k`; what is no whole number of thousands stays."""
+    return f"{int(number) // 1000}k" if number.endswith("000") else number
+
+
+def millions(number: float) -> str:
+    """30903632 → `30.9 M`, 845000 → `845 k`."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def quantity(number: float) -> str:
+    """Three significant digits, whole numbers from 100 on: 0.0123, 1.23, 12.3, 1,234."""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """75 → `1 min 15 s`; the two largest units from days to seconds."""
+    left, parts = round(seconds), []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2]) or f"{seconds:.2g} s"
+
+
+def listing(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

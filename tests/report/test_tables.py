@@ -1,0 +1,301 @@
+"""Numbers and forms of the tables, from hand-made records."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganformer.config import Comparison, Cost, Published
+from ganformer.errors import DataError
+from ganformer.report import tables
+
+MakeFile = Callable[..., Path]
+HEADER = "paper,table,dataset,resolution,model,metric,value,n_images,source,verified\n"
+
+
+def compared(models: tuple[str, ...] = ("simplex", "duplex"), **changes: object) -> Comparison:
+    fields = {"kind": "comparison", "title": "Models", "datasets": ["scenes"], "models": models, **changes}
+    return Comparison.model_validate(fields)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    path = tmp_path / "published.csv"
+    path.write_text(
+        HEADER
+        + "The paper,Table 1,CLEVR,256,GANformer-duplex,FID,9.17,50000,its PDF,yes\n"
+        + "The paper,Table 1,CLEVR,256,GANformer-duplex,Precision_pct,47.55,50000,its PDF,yes\n"
+        + "The paper,Table 1,CLEVR,256,StyleGAN2,FID,16.05,50000,its PDF,no\n"
+        + "The paper,Table 1,FFHQ,256,GANformer-simplex,FID,7.42,50000,its PDF,yes\n"
+        + "Other paper,Table 9,CLEVR,256,GANformer-duplex,FID,1.00,1000,elsewhere,yes\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def read(out: Path, suffix: str) -> str:
+    return out.with_name(f"{out.name}.{suffix}").read_text(encoding="utf-8")
+
+
+def numbers(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(read(out, "csv").splitlines()))
+
+
+def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    out = tmp_path / "table1"
+    tables.comparison(compared(), [metrics(model="simplex"), metrics(model="duplex")], published, out)
+    assert numbers(out)[1] == {
+        "dataset": "scenes",
+        "model": "duplex",
+        "seeds": "1",
+        "kimg": "16.0",
+        "fd_random_vgg16": "12.34",
+        "fd_random_vgg16_seed_std": "",
+        "is": "2.5",
+        "is_seed_std": "",
+        "is_std": "0.1",
+        "is_std_seed_std": "",
+        "precision": "0.5",
+        "precision_seed_std": "",
+        "recall": "0.25",
+        "recall_seed_std": "",
+    }
+    lines = read(out, "md").splitlines()
+    assert "| Model | FD (random_vgg16) ↓ | IS ↑ | Precision % ↑ | Recall % ↑ |".replace("_", r"\_") in lines
+    assert "| GANformer (duplex) | **12.3** | **2.50** | **50.0** | **25.0** |" in lines
+    assert "Measured on scenes after 16 kimg: 1,000 generated against 4,000 real images" in read(out, "md")
+    assert "one seed" in read(out, "md")
+
+
+def test_best_of_one_seed_is_bold_in_its_direction(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    out = tmp_path / "t"
+    worse = {"fd": {"name": "fid50k", "value": 20.0}, "is": 3.0, "new-metric": 1.0}
+    better = {"fd": {"name": "fid50k", "value": 9.172}, "is": 2.0, "new-metric": 2.0}
+    files = [metrics(model="simplex", values=worse), metrics(model="duplex", values=better)]
+    tables.comparison(compared(), files, published, out)
+    lines = read(out, "md").splitlines()
+    assert "| Model | FID-50k ↓ | IS ↑ | new-metric |" in lines
+    assert "| GANformer (simplex) | 20.00 | **3.00** | 1.00 |" in lines
+    assert "| GANformer (duplex) | **9.17** | 2.00 | 2.00 |" in lines
+    assert r"  GANformer (duplex) & \textbf{9.17} & 2.00 & 2.00 \\" in read(out, "tex")
+
+
+@pytest.mark.parametrize(("other", "cell"), [([14.0, 16.0], "**11.0 ± 1.4**"), ([11.0, 13.0], "11.0 ± 1.4")])
+def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: list[float], cell: str) -> None:
+    files = [fd(value, model="simplex", seed=seed) for seed, value in enumerate([10.0, 12.0])]
+    files += [fd(value, model="duplex", seed=seed) for seed, value in enumerate(other)]
+    out = tmp_path / "t"
+    tables.comparison(compared(seeds=(0, 1)), files, published, out)
+    assert f"| GANformer (simplex) | {cell} |" in read(out, "md").splitlines()
+    assert "over 2 seeds" in read(out, "md")
+    first = numbers(out)[0]
+    assert (first["seeds"], first["fd_random_vgg16"]) == ("2", "11.0")
+    assert float(first["fd_random_vgg16_seed_std"]) == pytest.approx(2**0.5)
+    assert rf"$\pm$ {2**0.5:.1f}" in read(out, "tex")
+
+
+def test_only_the_last_step_of_a_run_counts(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "t"
+    tables.comparison(compared(("duplex",)), [fd(50.0, step=500), fd(12.0)], published, out)
+    assert numbers(out)[0]["fd_random_vgg16"] == "12.0"
+    assert "12.0 |" in read(out, "md")
+
+
+def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "t"
+    names = {"simplex": "GANformer-simplex", "duplex": "GANformer-duplex", "stylegan2": "StyleGAN2"}
+    experiment = compared(
+        ("stylegan2", "simplex", "duplex", "mine"),
+        published=Published(table="Table 1", datasets={"scenes": "CLEVR"}, models=names),
+    )
+    files = [fd(10.0 + i, model=model) for i, model in enumerate(experiment.models)]
+    tables.comparison(experiment, files, published, out)
+    lines = read(out, "md").splitlines()
+    heading = "| Model | FD (random_vgg16) ↓ (measured, scenes) | FID ↓ (published, CLEVR 256, 50k)"
+    assert f"{heading} | Precision % ↑ (published, CLEVR 256, 50k) |".replace("_", r"\_") in lines
+    assert "| StyleGAN2 | **10.0** | 16.05 † | – |" in lines
+    assert "| GANformer (simplex) | 11.0 | – | – |" in lines
+    assert "| GANformer (duplex) | 12.0 | 9.17 | 47.55 |" in lines
+    assert "| mine | 13.0 | – | – |" in lines
+    assert "Published: The paper, Table 1, CLEVR; its PDF." in read(out, "md")
+    assert "† not checked against its source." in read(out, "md")
+    duplex = numbers(out)[2]
+    assert (duplex["published_FID"], duplex["published_images"]) == ("9.17", "50000")
+    assert duplex["fd_random_vgg16"] == "12.0"
+    tex = read(out, "tex")
+    assert r" & \multicolumn{1}{c}{measured, scenes} & \multicolumn{2}{c}{published, CLEVR 256, 50k} \\" in tex
+    assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-4}" in tex
+
+
+def test_every_data_set_has_a_block(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "t"
+    experiment = compared(
+        ("duplex",),
+        datasets=["scenes", "faces"],
+        published=Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"}),
+    )
+    tables.comparison(experiment, [fd(12.0), fd(0.0123, dataset="faces")], published, out)
+    text = read(out, "md")
+    assert text.index("### scenes") < text.index("12.0") < text.index("### faces") < text.index("0.0123")
+    assert "| Model | FD (random\\_vgg16) ↓ |" in text.splitlines()
+    assert [row["dataset"] for row in numbers(out)] == ["scenes", "faces"]
+
+
+def test_special_characters_are_escaped(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "a_b"
+    tables.comparison(compared(("duplex",), title="50% & <more>|_#"), [fd(12.0)], published, out)
+    assert r"\caption{50\% \& \textless{}more\textgreater{}\textbar{}\_\#. " in read(out, "tex")
+    assert r"## 50% & \<more\>\|\_#" in read(out, "md")
+
+
+def test_page_form_says_the_same(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "table1"
+    tables.comparison(compared(("duplex",)), [fd(12.0)], published, out)
+    page = json.loads(read(out, "json"))
+    assert (page["exhibit"], page["target"], page["title"]) == ("table", "table1", "Models")
+    assert page["blocks"][0]["rows"] == [
+        [{"text": "GANformer (duplex)", "is_best": False}, {"text": "12.0", "is_best": False}]
+    ]
+
+
+def test_missing_run_is_named(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    with pytest.raises(DataError, match=r"'Models' needs metrics of scenes/simplex seed 0; files given: .*json"):
+        tables.comparison(compared(), [fd(12.0)], published, tmp_path / "t")
+
+
+def test_missing_file_is_named(tmp_path: Path, published: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.json: cannot be read"):
+        tables.comparison(compared(), [tmp_path / "absent.json"], published, tmp_path / "t")
+
+
+def test_incomplete_file_is_named(tmp_path: Path, published: Path) -> None:
+    path = tmp_path / "half.json"
+    path.write_text('{"format": 1, "run": {"dataset": "scenes", "model": "duplex", "seed": 0}, "step": 1, "kimg": 1}')
+    with pytest.raises(DataError, match=r"half\.json: has no 'values', 'recipe'; .* make it again"):
+        tables.comparison(compared(), [path], published, tmp_path / "t")
+
+
+def test_incomplete_name_is_named(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    path = metrics(run={"dataset": "scenes", "model": "duplex"})
+    with pytest.raises(DataError, match=r"json: 'run' has no 'seed'"):
+        tables.comparison(compared(), [path], published, tmp_path / "t")
+
+
+def test_foreign_format_is_refused(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    with pytest.raises(DataError, match=r"is of format 2, format 1 was expected"):
+        tables.comparison(compared(), [metrics(format=2)], published, tmp_path / "t")
+
+
+def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    path = fd(12.0)
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"copy\.json both hold scenes/duplex seed 0"):
+        tables.comparison(compared(("duplex",)), [path, copy], published, tmp_path / "t")
+
+
+def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    other = {"images": 50, "real_images": 4000, "extractor": {"kind": "random-vgg16"}}
+    files = [metrics(model="simplex"), metrics(model="duplex", recipe=other)]
+    with pytest.raises(DataError, match=r"measured in different ways .*evaluate all runs of 'scenes' alike"):
+        tables.comparison(compared(), files, published, tmp_path / "t")
+    assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"table": "Table1"}, r"'Table1' is not in column table .*did you mean 'Table 1'\?"),
+        ({"datasets": {"scenes": "CLEVER"}}, r"'CLEVER' is not in column dataset .*did you mean 'CLEVR'\?"),
+        ({"models": {"duplex": "Duplex"}}, r"'Duplex' is not in column model .*Correct `published` of the experiment"),
+    ],
+)
+def test_unknown_published_name(
+    tmp_path: Path, fd: MakeFile, published: Path, change: dict[str, object], message: str
+) -> None:
+    names = {"table": "Table 1", "datasets": {"scenes": "CLEVR"}, "models": {"duplex": "GANformer-duplex"}}
+    with pytest.raises(DataError, match=message):
+        tables.comparison(compared(("duplex",), published={**names, **change}), [fd(12.0)], published, tmp_path / "t")
+
+
+def test_ambiguous_published_number_is_refused(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    with published.open("a", encoding="utf-8") as file:
+        file.write("The paper,Table 1,CLEVR,128,GANformer-duplex,FID,8.00,50000,its PDF,yes\n")
+    names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
+    with pytest.raises(DataError, match=r"FID of duplex on CLEVR is in 'Table 1' more than once"):
+        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], published, tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("paper,table\n", "has no column dataset"), ('"', "is not a CSV table"), ("", "is not a CSV")],
+)
+def test_broken_published_table(tmp_path: Path, fd: MakeFile, content: str, message: str) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text(content)
+    names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
+    with pytest.raises(DataError, match=f"broken.csv: {message}"):
+        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], path, tmp_path / "t")
+
+
+def test_absent_published_table(tmp_path: Path, fd: MakeFile) -> None:
+    names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
+    with pytest.raises(DataError, match="absent.csv: cannot be read"):
+        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], tmp_path / "absent.csv", tmp_path / "t")
+
+
+def test_table_1_of_the_paper_is_found(tmp_path: Path, fd: MakeFile) -> None:
+    real = Path(__file__).parents[2] / "results" / "published.csv"
+    models = {
+        "stylegan2": "StyleGAN2",
+        "sagan": "SAGAN",
+        "kgan": "k-GAN",
+        "simplex": "GANformer-simplex",
+        "duplex": "GANformer-duplex",
+    }
+    names = Published(table="Table 1 (ICML)", datasets={"scenes": "CLEVR"}, models=models)
+    files = [fd(12.0, model=model) for model in models]
+    tables.comparison(compared(tuple(models), published=names), files, real, tmp_path / "t")
+    assert [row["published_FID"] for row in numbers(tmp_path / "t")] == ["16.05", "26.04", "28.29", "10.26", "9.17"]
+
+
+# --------------------------------------------------------------------------------------------------- cost
+
+
+def costs(**changes: object) -> Cost:
+    fields = {"kind": "cost", "title": "Cost", "datasets": ["scenes"], "models": ["stylegan2", "duplex"], **changes}
+    return Cost.model_validate(fields)
+
+
+def test_cost(tmp_path: Path, run: MakeFile) -> None:
+    out = tmp_path / "cost"
+    plain = run(model="stylegan2", parameters={"generator": 999, "codebook": 30_903_632}, peak_memory_mb=None)
+    tables.cost(costs(), [plain, run()], out)
+    lines = read(out, "md").splitlines()
+    assert (
+        "| Model | Generator (parameters) | Codebook (parameters) | Discriminator (parameters) | s/kimg (speed) | "
+        "images/s (speed) | Wall time | Peak memory | Device |"
+    ) in lines
+    assert "| StyleGAN2 | 999 | 30.9 M | – | 8 | 125 | 2 min 15 s | – | Example CPU 3000 |" in lines
+    assert "| GANformer (duplex) | 1.23 M | – | 845 k | 8 | 125 | 2 min 15 s | 512 MB | Example CPU 3000 |" in lines
+    assert numbers(out)[1]["peak_memory_mb"] == "512.4"
+
+
+def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) -> None:
+    out = tmp_path / "cost"
+    on_gpu = {"processor": "Example CPU 3000", "device_name": "Example GPU"}
+    files = [run(seed=0), run(seed=1, seconds_per_kimg=10.0, hardware=on_gpu), run("faces"), run("faces", seed=1)]
+    tables.cost(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
+    lines = read(out, "md").splitlines()
+    row = next(line for line in lines if line.startswith("| scenes |"))
+    assert "| 9 ± 1.41 | 112 ± 17.7 |" in row
+    assert row.endswith("| Example CPU 3000 and Example GPU |")
+    assert any(line.startswith("| faces | GANformer (duplex) | 1.23 M | 845 k | 8 ± 0 |") for line in lines)
+    assert [row["seed"] for row in numbers(out)] == ["0", "1", "0", "1"]
+
+
+def test_cost_without_a_run(tmp_path: Path, run: MakeFile) -> None:
+    with pytest.raises(DataError, match="'Cost' needs run.json of scenes/stylegan2 seed 0"):
+        tables.cost(costs(), [run()], tmp_path / "t")

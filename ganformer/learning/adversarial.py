@@ -1,0 +1,218 @@
+"""The game between a generator and a discriminator, as StyleGAN2 plays it; every model that plays it learns here."""
+
+# B batch, L layers, z latents, w latents of the layers
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Adam
+
+from ganformer.config import AdversarialSettings
+from ganformer.learning import distribution, losses
+from ganformer.learning.learner import Learner
+from ganformer.learning.state import load_adam, load_module, refuse_misfit
+from ganformer.learning.update import Update
+from ganformer.nn import generator as contract
+
+PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
+PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
+
+
+class Game(nn.Module):
+    """Everything that is saved: both players, the moving average of the generator, the mean path length."""
+
+    path_length_mean: Tensor
+
+    def __init__(self, generator: contract.Generator, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.sampler = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.register_buffer("path_length_mean", torch.zeros(()))
+
+
+class Adversarial(Learner):
+    """Trains `generator` against `discriminator` (images [B, C, H, W] → logits [B]).
+
+    Loss: non-saturating logistic; R1 and path-length regularisation are updates of their own every few steps (lazy
+    regularisation, StyleGAN2 section 3.1); images are sampled from a moving average of the generator.
+    """
+
+    network: Game
+    sampler: contract.Generator
+
+    def __init__(self, generator: contract.Generator, discriminator: nn.Module, settings: AdversarialSettings) -> None:
+        self.settings = settings
+        self.network = Game(generator, discriminator)
+        self.sampler = self.network.sampler
+        self.generator_adam = lazy_adam(
+            generator.parameters(),
+            settings.generator_learning_rate,
+            (settings.beta1, settings.beta2),
+            settings.path_length_interval if settings.path_length_weight else None,
+        )
+        self.discriminator_adam = lazy_adam(
+            discriminator.parameters(),
+            settings.discriminator_learning_rate,
+            (settings.beta1, settings.beta2),
+            settings.r1_interval if settings.r1_gamma else None,
+        )
+        self.generator_update = Update("generator", generator.parameters(), self.generator_adam)
+        self.discriminator_update = Update("discriminator", discriminator.parameters(), self.discriminator_adam)
+
+    def step(self, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+        """Both players move once, in each portion against fresh latents; then the moving average follows."""
+        counts = [len(portion) for portion in reals]
+        scalars = {"generator": self._play_generator(counts)}
+        if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
+            scalars["path_length"] = self._regularise_generator(counts)
+        scalars |= self._play_discriminator(reals)
+        if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
+            scalars["r1"] = self._regularise_discriminator(reals)
+        batch = sum(counts) * distribution.ranks()
+        self._follow(average_beta(self.settings, batch, seen=step * batch))
+        return scalars
+
+    def sample(self, count: int, generator: Generator, truncation: float = 1.0) -> Tensor:
+        """`count` images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B)."""
+        sampler = self.sampler
+        z = torch.randn(count, *sampler.latent_shape, generator=generator).to(sampler.w_average.device)
+        with torch.no_grad(), evaluating(sampler), noise_from(generator, z.device):
+            images: Tensor = sampler.synthesise(sampler.truncate(sampler.map(z), truncation))
+        return images
+
+    def save(self) -> dict[str, Any]:
+        """Weights and buffers of both players and of the average, and both optimisers."""
+        return {
+            "network": self.network.state_dict(),
+            "generator_adam": self.generator_adam.state_dict(),
+            "discriminator_adam": self.discriminator_adam.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continues from what `save` returned; CheckpointError names what does not fit."""
+        refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
+        load_module(self.network, state["network"], "the network's state")
+        load_adam(self.generator_adam, state["generator_adam"], "the generator's optimiser")
+        load_adam(self.discriminator_adam, state["discriminator_adam"], "the discriminator's optimiser")
+
+    def _play_generator(self, counts: Sequence[int]) -> Tensor:
+        game, mapped = self.network, []
+
+        def loss(count: int) -> Tensor:
+            w = self._map(count)
+            mapped.append(w.detach())
+            return losses.generator_loss(game.discriminator(game.generator.synthesise(self._mix(w))))
+
+        total = self.generator_update.minimise(loss, counts)
+        game.generator.track(torch.cat(mapped))
+        return total
+
+    def _play_discriminator(self, reals: Sequence[Tensor]) -> dict[str, Tensor]:
+        game = self.network
+        scores: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
+
+        def loss(portion: Tensor) -> Tensor:
+            with torch.no_grad():
+                images = game.generator.synthesise(self._mix(self._map(len(portion))))
+            real, fake = game.discriminator(portion), game.discriminator(images)
+            scores["real_score"].append(real.detach().mean())
+            scores["fake_score"].append(fake.detach().mean())
+            return losses.discriminator_loss(real, fake)
+
+        total = self.discriminator_update.minimise(loss, reals)
+        return {"discriminator": total} | {name: torch.stack(means).mean() for name, means in scores.items()}
+
+    def _regularise_generator(self, counts: Sequence[int]) -> Tensor:
+        """Path-length regularisation (StyleGAN2, equation 4); returns the running mean length."""
+        game = self.network
+        weight = self.settings.path_length_weight * self.settings.path_length_interval
+
+        def loss(count: int) -> Tensor:
+            w = self._mix(self._map(max(1, count // PATH_LENGTH_SHRINK)))
+            lengths = losses.path_lengths(game.generator.synthesise(w), w)
+            mean = game.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
+            game.path_length_mean = mean.detach()
+            return weight * (lengths - mean).square().mean()
+
+        self.generator_update.minimise(loss, counts)
+        return game.path_length_mean.clone()
+
+    def _regularise_discriminator(self, reals: Sequence[Tensor]) -> Tensor:
+        """R1 (Mescheder et al. 2018, equation 9); returns the penalty, γ included, without the lazy factor."""
+
+        def loss(portion: Tensor) -> Tensor:
+            images = portion.detach().requires_grad_()
+            penalty = losses.r1_penalty(self.network.discriminator(images), images)
+            return self.settings.r1_gamma * self.settings.r1_interval * penalty
+
+        return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
+
+    def _map(self, count: int) -> Tensor:
+        game = self.network
+        z = torch.randn(count, *game.generator.latent_shape, device=game.path_length_mean.device)
+        w: Tensor = game.generator.map(z)
+        return w
+
+    def _mix(self, w: Tensor) -> Tensor:
+        """Style mixing: with some probability the layers behind a random one get other latents.
+
+        One cut for all images of a portion, as in the official code; drawn on the CPU, so nothing waits for the device.
+        """
+        layers = w.shape[1]
+        if layers == 1 or torch.rand(()) >= self.settings.style_mixing:
+            return w
+        cut = int(torch.randint(1, layers, ()))
+        return torch.cat([w[:, :cut], self._map(len(w))[:, cut:]], dim=1)
+
+    def _follow(self, beta: float) -> None:
+        """The moving average takes a step towards the generator; what is no weight is copied."""
+        source, average = self.network.generator, self.sampler
+        with torch.no_grad():
+            for mean, value in zip(average.parameters(), source.parameters(), strict=True):
+                mean.lerp_(value, 1 - beta)
+            for copied, buffer in zip(average.buffers(), source.buffers(), strict=True):
+                copied.copy_(buffer)
+
+
+def lazy_adam(
+    parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float], interval: int | None
+) -> Adam:
+    """Adam that takes interval + 1 updates where it should take interval (StyleGAN2, appendix B).
+
+    `interval`: steps from one regularising update to the next; None where there are none and nothing is corrected.
+    """
+    share = interval / (interval + 1) if interval else 1.0
+    return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)
+
+
+def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:
+    """How much of the moving average stays after one more batch, when `seen` images were seen before it."""
+    half_life = settings.ema_kimg * 1000
+    if settings.ema_rampup is not None:
+        half_life = min(half_life, seen * settings.ema_rampup)
+    return float(0.5 ** (batch / half_life)) if half_life else 0.0
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Inside, `module` is in evaluation mode; afterwards it is as it was."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+@contextmanager
+def noise_from(generator: Generator, device: torch.device) -> Iterator[None]:
+    """Inside, torch's default generators are seeded by one draw from `generator`; afterwards they are as they were."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

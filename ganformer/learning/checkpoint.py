@@ -1,0 +1,218 @@
+"""What training leaves on disk: checkpoints to go on from, and weights to sample from. Loading never executes code."""
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ganformer import artifacts, config, plugins
+from ganformer.config import Spec
+from ganformer.errors import CheckpointError, TrainingError
+from ganformer.learning.learner import Learner
+from ganformer.learning.state import load_module
+from ganformer.seeds import mix
+
+FORMAT = 1  # of checkpoints, weights and run.json
+KEPT = 2  # checkpoints: the newest may be damaged
+METADATA = "ganformer"  # one key, since safetensors writes several in random order
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes two trainings the same: sha256 of the spec and of the pack's manifest."""
+
+    spec: str
+    pack: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of both."""
+        return artifacts.digest({"spec": self.spec, "pack": self.pack})
+
+
+@dataclass(frozen=True)
+class History:
+    """How far a training is: finished steps, and what the finished part has cost over all its sessions."""
+
+    step: int
+    wall_seconds: float
+    sessions: int
+    peak_memory_mb: Mapping[str, float]
+    started: str
+
+
+# ---------------------------------------------------------------------------------------------- building
+
+
+def build(spec: Spec) -> Learner:
+    """The untrained learner of a run, on the CPU; its initial weights are a function of the seed."""
+    module = plugins.find("ganformer.models", spec.model.kind)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(spec.seed, "init"))
+        learner: Learner = module.build(spec.model, spec.image)
+    return learner
+
+
+def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str, Any]]:
+    """A trained learner on the CPU, ready to `sample`, and the record of its run.
+
+    `step` is one of the record's snapshots; None: the end of training. Only the sampler is trained in it.
+    Raises DataError where `run_json` cannot be read, ConfigError where its spec is not understood, CheckpointError
+    where the weights do not fit it.
+    """
+    record = artifacts.read_json(run_json)
+    _check_record(record, run_json)
+    learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
+    snapshot = _snapshot(record, step, run_json)
+    path = run_json.parent / snapshot["file"]
+    _check_digest(path, snapshot["sha256"], run_json)
+    read_weights(path, learner.sampler, record["spec_sha256"])
+    return learner, record
+
+
+def _check_record(record: Any, run_json: Path) -> None:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise CheckpointError(f"{run_json}: format {found} is not {FORMAT}; train the run again with this version")
+    if artifacts.digest(record["spec"]) != record["spec_sha256"]:
+        raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
+
+
+def _snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
+    wanted = record["steps"] if step is None else step
+    for snapshot in record["snapshots"]:
+        if snapshot["step"] == wanted:
+            return dict(snapshot)
+    steps = ", ".join(str(snapshot["step"]) for snapshot in record["snapshots"])
+    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; there are those of {steps}")
+
+
+def _check_digest(path: Path, expected: str, run_json: Path) -> None:
+    try:
+        found = artifacts.file_digest(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: weights cannot be read ({error.strerror}); {run_json} names them, train the run again"
+        ) from error
+    if found != expected:
+        raise CheckpointError(
+            f"{path}: weights do not fit their run.json: sha256 is {found[:12]}… but {run_json} says {expected[:12]}…; "
+            "the file was damaged or replaced, train the run again"
+        )
+
+
+# ----------------------------------------------------------------------------------------------- weights
+
+
+def write_weights(path: Path, sampler: nn.Module, spec: str, step: int) -> str:
+    """Writes a sampler's state, the same bytes for the same state, and returns their sha256."""
+    state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
+    metadata = {METADATA: artifacts.canonical({"format": FORMAT, "spec_sha256": spec, "step": step})}
+    with _writing(path) as temporary:
+        save_file(state, temporary, metadata)
+        return artifacts.file_digest(temporary)
+
+
+def read_weights(path: Path, sampler: nn.Module, spec: str) -> None:
+    """Fills `sampler`; CheckpointError where the file is damaged, of another spec or of another network."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: is not a whole safetensors file ({error}); train the run again") from error
+    if metadata.get("format") != FORMAT or metadata.get("spec_sha256") != spec:
+        raise CheckpointError(
+            f"{path}: weights do not fit their run.json: they are of format {metadata.get('format')}, spec "
+            f"{str(metadata.get('spec_sha256'))[:12]}… but format {FORMAT}, spec {spec[:12]}… was expected"
+        )
+    load_module(sampler, state, f"{path}: weights do not fit their run.json: the file")
+
+
+# ------------------------------------------------------------------------------------------- checkpoints
+
+
+class Checkpoints:
+    """The last checkpoints of one training, in a folder of its own."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.folder = folder
+        self.identity = identity
+
+    def paths(self) -> list[Path]:
+        """All there are, the newest first."""
+        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+
+    def save(self, learner: Learner, history: History, keep: int = KEPT) -> None:
+        """Writes one and removes all but the newest `keep`; TrainingError where there is no room for it."""
+        content = {
+            "format": FORMAT,
+            "spec_sha256": self.identity.spec,
+            "manifest_sha256": self.identity.pack,
+            "history": vars(history),
+            "learner": learner.save(),
+        }
+        with _writing(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
+            torch.save(content, temporary)
+        for path in self.paths()[keep:]:
+            path.unlink()
+
+    def load(self, learner: Learner) -> History | None:
+        """Fills `learner` from the newest whole checkpoint; None where there is none.
+
+        A damaged one is passed over with a printed line. Raises CheckpointError where all are damaged, or where one is
+        of another training.
+        """
+        for path in self.paths():
+            content = _read(path)
+            if content is not None:
+                self._check(content, path)
+                learner.load(content["learner"])
+                return History(**content["history"])
+        if self.paths():
+            raise CheckpointError(
+                f"{self.folder}: all checkpoints are damaged; delete the folder to train from the start"
+            )
+        return None
+
+    def _check(self, content: Mapping[str, Any], path: Path) -> None:
+        expected = {"format": FORMAT, "spec_sha256": self.identity.spec, "manifest_sha256": self.identity.pack}
+        for key, value in expected.items():
+            if content.get(key) != value:
+                raise CheckpointError(
+                    f"{path}: is of another training: {key} is {content.get(key)} but this one's is {value}; "
+                    f"move the file away, or delete {self.folder} to train from the start"
+                )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        print(f"{path}: checkpoint is damaged ({reason}); looking for the one before", file=sys.stderr, flush=True)
+        return None
+    return content
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """`artifacts.atomic` for large files, which may find no room."""
+    try:
+        with artifacts.atomic(path) as temporary:
+            yield temporary
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = (
+            os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).partition("\n")[0]
+        )
+        raise TrainingError(f"{path}: cannot be written ({reason}); make room there and run again to go on") from error

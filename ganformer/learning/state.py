@@ -1,0 +1,56 @@
+"""Loading saved state only where it fits, and saying exactly where it does not."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ganformer.errors import CheckpointError
+
+SHOWN = 5  # names of each kind in a message
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def load_module(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Copies `state` into `module`; CheckpointError, with nothing copied, names what is missing, extra, mis-shaped."""
+    refuse_misfit(shapes(module.state_dict()), shapes(state), where)
+    module.load_state_dict(state)
+
+
+def load_adam(optimiser: Adam, state: Mapping[str, Any], where: str) -> None:
+    """Continues an optimiser; CheckpointError where the state is of other parameters."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    expected = {f"moments of parameter {i}": tuple(p.shape) for i, p in enumerate(parameters)}
+    found = {f"moments of parameter {i}": tuple(parameters[i].shape) for i in numbers if i < len(parameters)}
+    found |= {f"moments of parameter {i}": tuple(kept["exp_avg"].shape) for i, kept in state["state"].items()}
+    refuse_misfit(expected, found, where)
+    optimiser.load_state_dict(dict(state))
+
+
+def shapes(state: Mapping[str, Tensor]) -> Shapes:
+    """Shape of every tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def refuse_misfit(expected: Shapes, found: Shapes, where: str) -> None:
+    """Raises CheckpointError where the two differ in names or shapes; `where` begins its message."""
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    misshaped = [
+        f"{name} {list(found[name])} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    problems = {"missing": missing, "not known": extra, "mis-shaped": misshaped}
+    found_problems = [f"{kind}: {_listed(names)}" for kind, names in problems.items() if names]
+    if found_problems:
+        raise CheckpointError(f"{where} does not fit the model; {'; '.join(found_problems)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

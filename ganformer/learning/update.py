@@ -1,0 +1,52 @@
+"""One optimiser's step: gradients over all portions and all ranks, checked before they move a weight."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from ganformer.errors import TrainingError
+from ganformer.learning import distribution
+
+P = TypeVar("P")
+
+
+class Update:
+    """Owns `optimiser`, which moves `parameters` and nothing else; `name` is how messages call them."""
+
+    def __init__(self, name: str, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> None:
+        self.name = name
+        self.parameters = list(parameters)
+        self.optimiser = optimiser
+
+    def minimise(self, loss: Callable[[P], Tensor], portions: Sequence[P]) -> Tensor:
+        """One step down the mean of `loss` over the portions of a batch, and over the ranks; returns that mean.
+
+        Gradients reach `parameters` only, whatever else the loss is made with. Raises TrainingError, with no weight
+        moved, where the loss or a gradient is not finite.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        total = self._accumulate(loss, portions)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        distribution.average([*gradients, total])
+        self._check(total, gradients)
+        self.optimiser.step()
+        return total
+
+    def _accumulate(self, loss: Callable[[P], Tensor], portions: Sequence[P]) -> Tensor:
+        losses = []
+        for portion in portions:
+            part = loss(portion) / len(portions)
+            part.backward(inputs=self.parameters)
+            losses.append(part.detach())
+        return torch.stack(losses).sum()
+
+    def _check(self, total: Tensor, gradients: Sequence[Tensor]) -> None:
+        norm = get_total_norm([total, *gradients]).item()  # the only wait for the device
+        if not math.isfinite(norm):
+            what = f"gradient has the norm {norm}" if math.isfinite(total) else f"loss is {total.item()}"
+            raise TrainingError(f"the {self.name}'s {what}")

@@ -1,0 +1,148 @@
+"""From images to `metrics.json`: images → features → statistics → numbers."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganformer import artifacts, devices, plugins
+from ganformer.config import Evaluation, Extractor
+from ganformer.data.dataset import Images
+from ganformer.errors import DataError
+from ganformer.learning import checkpoint
+from ganformer.learning.learner import Learner
+from ganformer.metrics.names import label
+from ganformer.metrics.reference import Reference
+from ganformer.metrics.statistics import Observer
+from ganformer.progress import Progress
+from ganformer.seeds import mix
+
+FORMAT = 1
+BATCH = 32  # images at a time; generated ones depend on it, since their random numbers are drawn batch by batch
+
+# Images [n, 3, H, W] uint8 -> features [n, D] and class logits [n, K], float32.
+Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Measures all images of a pack and writes what the metrics need of them to `out` (`Reference`)."""
+    images = Images(pack)
+    observer = Observer(str(pack), _needed(evaluation, "REAL"))
+    device = devices.acquire(gpus)
+    with devices.reproducible(threads), Progress(f"reference {images.folder}", len(images)) as progress:
+        network = _network(evaluation.extractor, device)
+        for size in _batches(len(images)):
+            pixels = torch.from_numpy(images.read(np.arange(observer.count, observer.count + size)))
+            _observe(observer, network, pixels.to(device))
+            progress.update(size)
+    Reference(observer.observed(), evaluation.extractor.model_dump(mode="json"), images.digest).write(out)
+
+
+def evaluate(
+    evaluation: Evaluation, run: Path, step: int | None, reference: Path, out: Path, *, threads: int, gpus: int
+) -> None:
+    """Measures generated images of a run at a snapshot (None: the last) and writes `metrics.json` to `out`.
+
+    Raises DataError where the reference is of another pack or extractor, or where images or features are not finite.
+    """
+    started = time.monotonic()
+    learner, record = checkpoint.restore(run, step)
+    real = Reference.read(reference)
+    extractor = evaluation.extractor.model_dump(mode="json")
+    real.check(reference, extractor, record["data"]["manifest_sha256"], _needed(evaluation, "REAL"))
+    snapshot = _snapshot(record, step)
+    observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
+    device = devices.acquire(gpus)
+    with devices.reproducible(threads):
+        _generate(evaluation, learner, observer, device, f"evaluate {'{dataset}/{model}'.format(**record['run'])}")
+        fake = observer.observed()
+        values: dict[str, float] = {}
+        for module in _measures(evaluation):
+            values |= module.compute(real.observed, fake)
+    content = {
+        "format": FORMAT,
+        "run": record["run"],
+        "step": snapshot["step"],
+        "kimg": snapshot["kimg"],
+        "weights_sha256": snapshot["sha256"],
+        "values": {
+            key: {"name": label(key, evaluation.extractor.kind, evaluation.images), "value": value}
+            for key, value in values.items()
+        },
+        "recipe": {
+            **evaluation.model_dump(mode="json"),
+            "real_images": real.observed.count,
+            "image": record["spec"]["image"],
+        },
+        "reference": {"manifest_sha256": real.manifest_sha256},
+        "seconds": time.monotonic() - started,
+        "code": artifacts.code_version(),
+        "hardware": _hardware(device, threads),
+    }
+    artifacts.write_json(out, content)
+
+
+def quantise(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8, rounded as the official code does: ⌊clip(127.5 x + 128, 0, 255)⌋."""
+    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def _generate(evaluation: Evaluation, learner: Learner, observer: Observer, device: torch.device, title: str) -> None:
+    """Samples `evaluation.images` images and shows them to the observer."""
+    learner.network.to(device)
+    network = _network(evaluation.extractor, device)
+    generator = torch.Generator().manual_seed(mix(evaluation.seed, "evaluate"))
+    with Progress(title, evaluation.images) as progress:
+        for size in _batches(evaluation.images):
+            images = learner.sample(size, generator)
+            if not images.isfinite().all():
+                raise DataError(
+                    f"{observer.title}: generated images hold NaN or infinity, so the training diverged; "
+                    "a smaller learning rate or a larger r1_gamma often helps"
+                )
+            _observe(observer, network, quantise(images))
+            progress.update(size)
+
+
+def _observe(observer: Observer, network: Network, images: Tensor) -> None:
+    # TF32 would give features of 3 digits on GPUs only; numbers are to be the same wherever they are measured.
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        features, logits = network(images)
+    observer.update(features.cpu().numpy(), logits.cpu().numpy())
+
+
+def _batches(count: int) -> Iterator[int]:
+    """Sizes of batches that make up `count` images."""
+    for start in range(0, count, BATCH):
+        yield min(BATCH, count - start)
+
+
+def _network(extractor: Extractor, device: torch.device) -> Network:
+    loaded: Network = plugins.find("ganformer.metrics.extractors", extractor.kind).load(extractor, device)
+    return loaded
+
+
+def _measures(evaluation: Evaluation) -> list[ModuleType]:
+    return [plugins.find("ganformer.metrics.measures", name) for name in evaluation.metrics]
+
+
+def _needed(evaluation: Evaluation, side: str) -> frozenset[str]:
+    """Arrays that the chosen measures need of the `REAL` or the `FAKE` images."""
+    return frozenset[str]().union(*(getattr(module, side) for module in _measures(evaluation)))
+
+
+def _snapshot(record: Mapping[str, Any], step: int | None) -> Mapping[str, Any]:
+    wanted = record["steps"] if step is None else step
+    found: Mapping[str, Any] = next(snapshot for snapshot in record["snapshots"] if snapshot["step"] == wanted)
+    return found
+
+
+def _hardware(device: torch.device, threads: int) -> Mapping[str, Any]:
+    hardware = artifacts.hardware()
+    name = devices.name(device, hardware["processor"])
+    return {**hardware, "device": device.type, "device_name": name, "threads": threads}

@@ -1,0 +1,75 @@
+"""The file that holds what is known of a data set's real images."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganformer import artifacts
+from ganformer.errors import DataError
+from ganformer.metrics.statistics import Observed
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images as an extractor with these settings sees them; `manifest_sha256` names their pack."""
+
+    observed: Observed
+    extractor: Mapping[str, Any]
+    manifest_sha256: str
+
+    def write(self, path: Path) -> None:
+        """Writes an npz of the arrays and of `about`, a JSON text with all the rest."""
+        about = {
+            "format": FORMAT,
+            "title": self.observed.title,
+            "count": self.observed.count,
+            "extractor": self.extractor,
+            "manifest_sha256": self.manifest_sha256,
+            "code": artifacts.code_version(),
+        }
+        content: dict[str, Any] = {"about": np.array(json.dumps(about)), **self.observed.arrays}
+        with artifacts.atomic(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **content)
+
+    @classmethod
+    def read(cls, path: Path) -> "Reference":
+        """Reads what `write` wrote; DataError where it is missing or something else."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                arrays = {name: file[name] for name in file.files if name != "about"}
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: there are no reference statistics here; make them first") from error
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: is not a file of reference statistics ({error}); delete it and run again"
+            ) from error
+        if about["format"] != FORMAT:
+            raise DataError(f"{path}: is of format {about['format']!r}, format {FORMAT} was expected; make it again")
+        observed = Observed(about["title"], about["count"], arrays)
+        return cls(observed, about["extractor"], about["manifest_sha256"])
+
+    def check(self, where: Path, extractor: Mapping[str, Any], manifest_sha256: str, needed: Set[str]) -> None:
+        """DataError, naming the file `where`, unless it is of this extractor and pack and holds the arrays `needed`."""
+        if self.extractor != extractor:
+            raise DataError(
+                f"{where}: was measured with the extractor {artifacts.canonical(self.extractor)}, not with "
+                f"{artifacts.canonical(extractor)}; make it again with the present settings"
+            )
+        if self.manifest_sha256 != manifest_sha256:
+            raise DataError(
+                f"{where}: is of the pack with manifest {self.manifest_sha256[:12]}…, but the run was trained on "
+                f"{manifest_sha256[:12]}…; make it again from the pack of the run"
+            )
+        missing = sorted(needed - set(self.observed.arrays))
+        if missing:
+            raise DataError(
+                f"{where}: has no {', '.join(missing)}, which the metrics need; make it again with the present settings"
+            )

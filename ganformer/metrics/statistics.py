@@ -1,0 +1,98 @@
+"""What measures compare: mean and covariance of features, the features themselves, class logits."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer.errors import DataError
+
+# N images, D features, K classes
+Array = NDArray[np.floating]
+
+
+class Statistics:
+    """Mean and covariance of features that arrive in portions, in float64; their number does not matter for memory.
+
+    The covariance divides by N − 1, as `numpy.cov` and with it the published implementations of FID do (the PyTorch
+    code of GANformer divides by N). Portions are merged as in Chan, Golub and LeVeque 1979. `title` names the images in
+    messages.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.count = 0
+        self.mean: Array = np.zeros(())
+        self.scatter: Array = np.zeros(())
+
+    def update(self, features: Array) -> None:
+        """Adds the features [n, D] of n more images."""
+        features = features.astype(np.float64)
+        part = Statistics(self.title)
+        part.count, part.mean = len(features), features.mean(axis=0)
+        deviations = features - part.mean
+        part.scatter = deviations.T @ deviations
+        self.merge(part)
+
+    def merge(self, other: "Statistics") -> None:
+        """Adds the images that `other` has seen."""
+        count = self.count + other.count
+        difference = other.mean - self.mean
+        if self.count:
+            self.scatter = self.scatter + other.scatter
+            self.scatter += np.outer(difference, difference * (self.count * other.count / count))
+        else:
+            self.scatter = other.scatter
+        self.mean = self.mean + difference * (other.count / count)
+        self.count = count
+
+    @property
+    def covariance(self) -> Array:
+        """[D, D]; DataError for fewer than two images."""
+        if self.count < 2:
+            raise DataError(f"{self.title}: a covariance needs at least 2 images, there are {self.count}")
+        return self.scatter / (self.count - 1)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is known of one set of `count` images.
+
+    `arrays` holds what measures need of `mean` [D], `covariance` [D, D], `features` [N, D] and `logits` [N, K];
+    `title` names the set in messages.
+    """
+
+    title: str
+    count: int
+    arrays: Mapping[str, Array]
+
+
+class Observer:
+    """Collects an `Observed` from portions of images; only the arrays in `keep` take memory."""
+
+    def __init__(self, title: str, keep: Set[str]) -> None:
+        self.title, self.keep = title, keep
+        self.count = 0
+        self.statistics = Statistics(title)
+        self.portions: dict[str, list[Array]] = {name: [] for name in ("features", "logits") if name in keep}
+
+    def update(self, features: Array, logits: Array) -> None:
+        """Adds n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
+        values = {"features": features, "logits": logits}
+        for name, array in values.items():
+            if not np.isfinite(array).all():
+                bad = self.count + int(np.argmin(np.isfinite(array).all(axis=1)))
+                raise DataError(f"{self.title}: the {name} of image {bad} are not finite; look at this image")
+        for name, portions in self.portions.items():
+            portions.append(values[name])
+        if self.keep & {"mean", "covariance"}:
+            self.statistics.update(features)
+        self.count += len(features)
+
+    def observed(self) -> Observed:
+        """What was collected; DataError where it is too little for what is to be kept."""
+        arrays = {name: np.concatenate(portions) for name, portions in self.portions.items()}
+        if self.keep & {"mean", "covariance"}:
+            arrays |= {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
+        return Observed(self.title, self.count, arrays)

@@ -1,0 +1,189 @@
+"""Layers of StyleGAN2, all with an equalised learning rate (Progressive GAN, section 4.1).
+
+Weights are stored with variance 1 (divided by `rate`) and multiplied by gain / √fan_in (and `rate`) where they are
+used, so that Adam changes all of them at the same relative speed, or at `rate` times that.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganformer.nn.resampling import Convolve
+from ops.bias_act import bias_act
+
+SQRT_2 = math.sqrt(2)
+SQRT_HALF = math.sqrt(0.5)
+EPSILON = 1e-8
+
+
+def normalise(x: Tensor) -> Tensor:
+    """x [..., D] divided by the root of the mean square of its last dimension."""
+    return x * (x.square().mean(dim=-1, keepdim=True) + EPSILON).rsqrt()
+
+
+class Projection(nn.Module):
+    """x [..., inputs] → [..., outputs], without bias."""
+
+    def __init__(self, inputs: int, outputs: int, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.scale = rate / math.sqrt(inputs)
+
+    @property
+    def scaled_weight(self) -> Tensor:
+        """The matrix [outputs, inputs] that x is multiplied with."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.scaled_weight)
+
+
+class Linear(Projection):
+    """x [..., inputs] → [..., outputs]; `bias` is the initial value of the bias."""
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
+        super().__init__(inputs, outputs, rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.scaled_weight, self.bias * self.rate)
+
+
+class ActivatedLinear(Linear):
+    """Linear, then the leaky rectifier with gain √2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return bias_act(F.linear(x, self.scaled_weight), self.bias * self.rate, dim=-1, gain=SQRT_2)
+
+
+class Convolution(nn.Module):
+    """x [B, inputs, H, W] → what `operation`, one of `ganformer.nn.resampling`, makes of it and the weight; no bias."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, operation: nn.Module, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.operation = operation
+        self.scale = gain / math.sqrt(inputs * size**2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.operation(x, self.weight * self.scale)
+        return y
+
+
+class ActivatedConvolution(nn.Module):
+    """Convolution, bias, the leaky rectifier with gain √2 · `gain`."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, operation: nn.Module, gain: float = 1.0) -> None:
+        super().__init__()
+        self.convolution = Convolution(inputs, outputs, size, operation)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain = SQRT_2 * gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return bias_act(self.convolution(x), self.bias, gain=self.gain)
+
+
+class ModulatedConvolution(nn.Module):
+    """Convolution whose input channels each image's style scales, demodulated to unit variance (StyleGAN2, eq. 1-3).
+
+    x [B, inputs, H, W], style [B, style_size] → [B, outputs, H', W']. The input is scaled instead of the weights, and
+    the output demodulated: the same function as StyleGAN2's grouped convolution, with one weight for the whole batch.
+    """
+
+    def __init__(self, inputs: int, outputs: int, style_size: int, operation: nn.Module) -> None:
+        super().__init__()
+        self.affine = Linear(style_size, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.operation = operation
+        self.scale = 1 / math.sqrt(inputs * 9)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scales = self.affine(style)  # B I
+        weight = self.weight * self.scale
+        norm = (scales.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()  # B O
+        y: Tensor = self.operation(x * scales[:, :, None, None], weight)
+        return y * norm[:, :, None, None]
+
+
+class UnmodulatedConvolution(nn.Module):
+    """A 3×3 convolution in the place of a modulated one; the style is not looked at."""
+
+    def __init__(self, inputs: int, outputs: int, operation: nn.Module) -> None:
+        super().__init__()
+        self.convolution = Convolution(inputs, outputs, 3, operation)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        y: Tensor = self.convolution(x)
+        return y
+
+
+class ModulatedColours(nn.Module):
+    """Features to colours by a modulated 1×1 convolution without demodulation.
+
+    x [B, inputs, H, W], style [B, style_size] → [B, channels, H, W].
+    """
+
+    def __init__(self, inputs: int, channels: int, style_size: int) -> None:
+        super().__init__()
+        self.affine = Linear(style_size, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(channels, inputs))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.scale = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        weights = (self.affine(style) * self.scale)[:, :, None] * self.weight.T  # B I channels
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # B HW I, a view of channels_last memory
+        colours = torch.baddbmm(self.bias, pixels, weights)
+        return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+
+class UnmodulatedColours(nn.Module):
+    """Features to colours by a 1×1 convolution with bias; the style is not looked at."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.convolution = Convolution(inputs, channels, 1, Convolve())
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return bias_act(self.convolution(x), self.bias, act="linear")
+
+
+class Noise(nn.Module):
+    """Adds a learned multiple of noise, one normal value a pixel for all channels: x [B, C, height, width] → same.
+
+    The noise is fresh for every image and pass, from torch's default generator of the device; within `constant_noise`
+    it is the buffer `constant`, the same for all images, so that only latents change what is seen.
+    """
+
+    constant: Tensor
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("constant", torch.randn(1, 1, height, width))
+        self.is_constant = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        fresh = (x.shape[0], 1, *x.shape[2:])
+        noise = self.constant if self.is_constant else torch.randn(fresh, dtype=x.dtype, device=x.device)
+        return x + noise * self.strength
+
+
+@contextmanager
+def constant_noise(network: nn.Module) -> Iterator[None]:
+    """Within it, every `Noise` of `network` adds its constant."""
+    parts = [part for part in network.modules() if isinstance(part, Noise)]
+    before = [part.is_constant for part in parts]
+    for part in parts:
+        part.is_constant = True
+    try:
+        yield
+    finally:
+        for part, was_constant in zip(parts, before, strict=True):
+            part.is_constant = was_constant

@@ -1,0 +1,189 @@
+"""The ladder of a synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
+
+The ladder knows the order of things. What a layer is and how features become colours, the makers passed to it decide.
+Each layer is called with features [B, C, H, W] and the latents of that layer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ganformer.nn.layers import SQRT_2, SQRT_HALF, Convolution
+from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
+from ops.bias_act import bias_act
+
+
+@dataclass(frozen=True)
+class Size:
+    """One rung: `height` × `width` pixels with `channels` features."""
+
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer stands: its input channels, its output, the operation of its convolution, its gain at the end."""
+
+    inputs: int
+    output: Size
+    operation: nn.Module
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class LayerLatents:
+    """What one layer is given: `style` [B, D] modulates its convolution."""
+
+    style: Tensor
+
+
+MakeLayer = Callable[[Place], nn.Module]
+MakeColours = Callable[[Size], "Colours"]
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated convolution, noise, bias and leaky rectifier (StyleGAN2, figure 2c)."""
+
+    def __init__(self, place: Place, convolution: nn.Module, noise: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.noise = noise
+        self.bias = nn.Parameter(torch.zeros(place.output.channels))
+        self.gain = SQRT_2 * place.gain
+
+    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
+        return self.finish(self.convolution(x, latents.style))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What follows the convolution: x [B, C, H, W] → same."""
+        return bias_act(self.noise(x), self.bias, gain=self.gain)
+
+
+class Stem(nn.Module):
+    """A learned constant and the first layer."""
+
+    def __init__(self, size: Size, make_layer: MakeLayer) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.randn(size.channels, size.height, size.width))
+        self.layer = make_layer(Place(size.channels, size, Convolve()))
+
+    def forward(self, latents: LayerLatents) -> Tensor:
+        x = self.constant.expand(len(latents.style), -1, -1, -1)
+        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents)
+        return y
+
+
+class Block(nn.Module):
+    """Two layers, the first of which doubles the resolution."""
+
+    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer, gain: float = 1.0) -> None:
+        super().__init__()
+        self.first = make_layer(Place(inputs, output, ConvolveUp()))
+        self.second = make_layer(Place(output.channels, output, Convolve(), gain))
+
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
+        y: Tensor = self.second(self.first(x, latents[0]), latents[1])
+        return y
+
+
+class ResidualBlock(Block):
+    """Block with a linear short cut around it; both paths are scaled by √½."""
+
+    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer) -> None:
+        super().__init__(inputs, output, make_layer, gain=SQRT_HALF)
+        self.shortcut = nn.Sequential(
+            Convolution(inputs, output.channels, 1, Convolve(), gain=SQRT_HALF),
+            Upsample(),
+        )
+
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
+        return super().forward(x, latents) + self.shortcut(x)
+
+
+class Colours(nn.Module):
+    """The last features to colours: `colours` is called with them and the style."""
+
+    layers = 1
+
+    def __init__(self, colours: nn.Module) -> None:
+        super().__init__()
+        self.colours = colours
+
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
+        y: Tensor = self.colours(x, latents[0].style)
+        return y
+
+
+class RefinedColours(Colours):
+    """Colours after one more modulated convolution without noise, bias or activation (GANformer's code)."""
+
+    layers = 2
+
+    def __init__(self, convolution: nn.Module, colours: nn.Module) -> None:
+        super().__init__(colours)
+        self.convolution = convolution
+
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
+        return super().forward(self.convolution(x, latents[0].style), latents[1:])
+
+
+class Ladder(nn.Module):
+    """Latents of every layer → images [B, channels, H, W]; `layers` says how many latents are needed.
+
+    `sizes`: the rungs from the stem to the image, each twice as high and wide as the one before.
+    """
+
+    make_block: Callable[[int, Size, MakeLayer], nn.Module] = Block
+
+    def __init__(self, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+        super().__init__()
+        self.stem = Stem(sizes[0], make_layer)
+        self.blocks = nn.ModuleList(
+            self.make_block(below.channels, size, make_layer) for below, size in pairwise(sizes)
+        )
+        self.colours = make_colours(sizes[-1])
+        self.layers = 1 + 2 * len(self.blocks) + self.colours.layers
+
+    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+        x = self.stem(latents[0])
+        for index, block in enumerate(self.blocks):
+            x = block(x, latents[1 + 2 * index :])
+        images: Tensor = self.colours(x, latents[1 + 2 * len(self.blocks) :])
+        return images
+
+
+class ResidualLadder(Ladder):
+    """A ladder of residual blocks."""
+
+    make_block = ResidualBlock
+
+
+class SkipLadder(Ladder):
+    """A ladder whose every rung adds its colours to the up-sampled image (StyleGAN2, figure 7b).
+
+    The colours of a rung share their latents with the layer that comes next.
+    """
+
+    def __init__(self, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+        super().__init__(sizes, make_layer, make_colours)
+        self.upsample = Upsample()
+        self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])
+
+    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+        x = self.stem(latents[0])
+        images: Tensor = self.coarse_colours[0](x, latents[1:])
+        for index, (block, colours) in enumerate(
+            zip(self.blocks, [*self.coarse_colours[1:], self.colours], strict=True)
+        ):
+            x = block(x, latents[1 + 2 * index :])
+            images = self.upsample(images) + colours(x, latents[3 + 2 * index :])
+        return images
+
+
+LADDERS = {"orig": Ladder, "skip": SkipLadder, "resnet": ResidualLadder}
+"""Architectures by the names that StyleGAN2's code gave them."""

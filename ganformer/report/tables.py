@@ -52,7 +52,7 @@ def _compared(experiment: Comparison, dataset: str, measured: pd.DataFrame, quot
     columns = {Column("Model", is_number=False): [Cell(words.model(model)) for model in experiment.models]}
     notes = [_protocol(dataset, here)]
     there = None if quoted is None else quoted[quoted["dataset"] == dataset]
-    group = "" if there is None or there.empty else f"measured, {dataset}"
+    group = "" if there is None or there.empty else "measured"
     for key in _shown(here):
         columns |= _measured_column(experiment.models, here[here["metric"] == key], group)
     if there is not None and not there.empty:
@@ -72,19 +72,13 @@ def _measured_column(models: Sequence[str], numbers: pd.DataFrame, group: str) -
     metric = words.metric(numbers["metric"].iloc[0], numbers["name"].iloc[0])
     values = numbers.assign(value=numbers["value"] * metric.scale).groupby("model")["value"]
     means, spreads = values.mean().reindex(list(models)), values.std().reindex(list(models))
-    decimals = _decimals(means) if metric.decimals is None else metric.decimals
+    decimals = words.decimals(means.abs().min()) if metric.decimals is None else metric.decimals
     best = _best(means, spreads, metric.better, decimals)
     cells = [
         Cell(words.NONE if math.isnan(mean) else _spread(mean, spread, decimals), model in best)
         for model, mean, spread in zip(models, means, spreads, strict=True)
     ]
     return {Column(metric.heading, group): cells}
-
-
-def _decimals(values: pd.Series) -> int:
-    """Decimals that show three significant digits of the smallest value; at most six."""
-    smallest = values[values != 0].abs().min()
-    return 2 if math.isnan(smallest) else min(6, max(0, 2 - math.floor(math.log10(smallest))))
 
 
 def _spread(mean: float, spread: float, decimals: int) -> str:
@@ -133,7 +127,7 @@ def _conditions(rows: pd.DataFrame) -> str:
 def _protocol(dataset: str, measured: pd.DataFrame) -> str:
     """One sentence that says how the block's numbers were measured."""
     recipe = records.recipe(measured, dataset)
-    kimg = words.listing([words.quantity(value) for value in sorted(set(measured["kimg"]))])
+    kimg = words.listing([words.kimg(value) for value in sorted(set(measured["kimg"]))])
     return (
         f"Measured on {dataset} after {kimg} kimg: {words.count(recipe['images'])} generated against "
         f"{words.count(recipe['real_images'])} real images, features of {recipe['extractor']['kind']}."
@@ -169,9 +163,12 @@ def _numbers(experiment: Comparison, measured: pd.DataFrame, quoted: pd.DataFram
 
 
 def _measured_numbers(rows: pd.DataFrame) -> Mapping[str, Any]:
+    shown = set(rows.loc[rows["metric"].isin(_shown(rows)), "name"])
     numbers: dict[str, Any] = {"seeds": rows["seed"].nunique(), "kimg": rows["kimg"].max()}
     for name, values in rows.groupby("name", sort=False)["value"]:
-        numbers |= {str(name): values.mean(), f"{name}_seed_std": values.std()}
+        numbers[str(name)] = values.mean()
+        if str(name) in shown:
+            numbers[f"{name}_seed_std"] = values.std()
     return numbers
 
 
@@ -209,7 +206,6 @@ def cost(experiment: Cost, runs: Sequence[Path], out: Path) -> None:
 
 def _spent(row: pd.Series, parts: Sequence[str]) -> Mapping[str, Any]:
     record = row["record"]
-    hardware = record["hardware"]
     return {
         **{key: row[key] for key in records.RUN},
         **{f"parameters_{part}": record["parameters"].get(part) for part in parts},
@@ -218,8 +214,7 @@ def _spent(row: pd.Series, parts: Sequence[str]) -> Mapping[str, Any]:
         "images_per_second": 1000 / record["seconds_per_kimg"],
         "wall_seconds": record["wall_seconds"],
         "peak_memory_mb": record.get("peak_memory_mb"),
-        "device": hardware.get("device_name") or hardware["processor"],
-        "threads": hardware.get("threads"),
+        "device": words.device(record["hardware"]),
     }
 
 

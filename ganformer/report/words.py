@@ -1,8 +1,10 @@
 """How models, metrics and quantities are written, the same in every table and figure."""
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 MODELS = {
     "gan": "GAN",
@@ -88,13 +90,31 @@ def millions(number: float) -> str:
     """30903632 → `30.9 M`, 845000 → `845 k`."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if number >= size:
-            return f"{number / size:.3g} {unit}"
+            return f"{quantity(number / size)} {unit}"
     return f"{number:.0f}"
 
 
 def quantity(number: float) -> str:
-    """Three significant digits, whole numbers from 100 on: 0.0123, 1.23, 12.3, 1,234."""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+    """Three significant digits, whole numbers from 100 on: 0.0123, 1.20, 12.3, 1,234."""
+    return f"{number:,.{decimals(number)}f}"
+
+
+def decimals(number: float) -> int:
+    """Decimals that show three significant digits of a number; at most six, and two of zero."""
+    return 2 if number == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(number)))))
+
+
+def kimg(number: float) -> str:
+    """Thousands of images: 16.0 → `16`, 0.064 → `0.064`."""
+    return f"{number:,g}"
+
+
+def device(hardware: Mapping[str, Any]) -> str:
+    """What a run was computed on: GPUs, or the processor and how many of its threads."""
+    name = re.sub(r"\((R|TM)\)", "", hardware["device_name"])
+    if hardware["device"] == "cpu":
+        return f"{name}, {plural(hardware['threads'], 'thread')}"
+    return name if hardware["gpus"] == 1 else f"{hardware['gpus']} × {name}"
 
 
 def duration(seconds: float) -> str:

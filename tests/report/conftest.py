@@ -16,7 +16,8 @@ HARDWARE = {
     "system": "Linux 6.1",
     "python": "3.11.7",
     "device": "cpu",
-    "device_name": None,
+    "device_name": "Example CPU 3000",
+    "gpus": 0,
     "threads": 2,
 }
 EXTRACTOR = {"kind": "random-vgg16"}

@@ -56,7 +56,6 @@ def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Pa
         "is": "2.5",
         "is_seed_std": "",
         "is_std": "0.1",
-        "is_std_seed_std": "",
         "precision": "0.5",
         "precision_seed_std": "",
         "recall": "0.25",
@@ -113,7 +112,7 @@ def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFil
     files = [fd(10.0 + i, model=model) for i, model in enumerate(experiment.models)]
     tables.comparison(experiment, files, published, out)
     lines = read(out, "md").splitlines()
-    heading = "| Model | FD (random_vgg16) ↓ (measured, scenes) | FID ↓ (published, CLEVR 256, 50k)"
+    heading = "| Model | FD (random_vgg16) ↓ (measured) | FID ↓ (published, CLEVR 256, 50k)"
     assert f"{heading} | Precision % ↑ (published, CLEVR 256, 50k) |".replace("_", r"\_") in lines
     assert "| StyleGAN2 | **10.0** | 16.05 † | – |" in lines
     assert "| GANformer (simplex) | 11.0 | – | – |" in lines
@@ -125,7 +124,7 @@ def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFil
     assert (duplex["published_FID"], duplex["published_images"]) == ("9.17", "50000")
     assert duplex["fd_random_vgg16"] == "12.0"
     tex = read(out, "tex")
-    assert r" & \multicolumn{1}{c}{measured, scenes} & \multicolumn{2}{c}{published, CLEVR 256, 50k} \\" in tex
+    assert r" & \multicolumn{1}{c}{measured} & \multicolumn{2}{c}{published, CLEVR 256, 50k} \\" in tex
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-4}" in tex
 
 
@@ -242,7 +241,7 @@ def test_broken_published_table(tmp_path: Path, fd: MakeFile, content: str, mess
 
 def test_absent_published_table(tmp_path: Path, fd: MakeFile) -> None:
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
-    with pytest.raises(DataError, match="absent.csv: cannot be read"):
+    with pytest.raises(DataError, match=r"absent\.csv: cannot be read"):
         tables.comparison(compared(("duplex",), published=names), [fd(12.0)], tmp_path / "absent.csv", tmp_path / "t")
 
 
@@ -278,24 +277,27 @@ def test_cost(tmp_path: Path, run: MakeFile) -> None:
         "| Model | Generator (parameters) | Codebook (parameters) | Discriminator (parameters) | s/kimg (speed) | "
         "images/s (speed) | Wall time | Peak memory | Device |"
     ) in lines
-    assert "| StyleGAN2 | 999 | 30.9 M | – | 8 | 125 | 2 min 15 s | – | Example CPU 3000 |" in lines
-    assert "| GANformer (duplex) | 1.23 M | – | 845 k | 8 | 125 | 2 min 15 s | 512 MB | Example CPU 3000 |" in lines
+    assert "| StyleGAN2 | 999 | 30.9 M | – | 8.00 | 125 | 2 min 15 s | – | Example CPU 3000, 2 threads |" in lines
+    assert (
+        "| GANformer (duplex) | 1.23 M | – | 845 k | 8.00 | 125 | 2 min 15 s | 512 MB | Example CPU 3000, 2 threads |"
+        in lines
+    )
     assert numbers(out)[1]["peak_memory_mb"] == "512.4"
 
 
 def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) -> None:
     out = tmp_path / "cost"
-    on_gpu = {"processor": "Example CPU 3000", "device_name": "Example GPU"}
+    on_gpu = {"device": "cuda", "device_name": "Example GPU", "gpus": 8}
     files = [run(seed=0), run(seed=1, seconds_per_kimg=10.0, hardware=on_gpu), run("faces"), run("faces", seed=1)]
     tables.cost(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
     lines = read(out, "md").splitlines()
     row = next(line for line in lines if line.startswith("| scenes |"))
-    assert "| 9 ± 1.41 | 112 ± 17.7 |" in row
-    assert row.endswith("| Example CPU 3000 and Example GPU |")
-    assert any(line.startswith("| faces | GANformer (duplex) | 1.23 M | 845 k | 8 ± 0 |") for line in lines)
+    assert "| 9.00 ± 1.41 | 112 ± 17.7 |" in row
+    assert row.endswith("| Example CPU 3000, 2 threads and 8 × Example GPU |")
+    assert any(line.startswith("| faces | GANformer (duplex) | 1.23 M | 845 k | 8.00 ± 0.00 |") for line in lines)
     assert [row["seed"] for row in numbers(out)] == ["0", "1", "0", "1"]
 
 
 def test_cost_without_a_run(tmp_path: Path, run: MakeFile) -> None:
-    with pytest.raises(DataError, match="'Cost' needs run.json of scenes/stylegan2 seed 0"):
+    with pytest.raises(DataError, match=r"'Cost' needs run\.json of scenes/stylegan2 seed 0"):
         tables.cost(costs(), [run()], tmp_path / "t")

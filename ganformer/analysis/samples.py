@@ -1,0 +1,72 @@
+"""Images for figures, real and generated, together with where they came from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from ganformer import artifacts, devices
+from ganformer.data.dataset import Images
+from ganformer.errors import DataError
+from ganformer.learning.checkpoint import restore
+from ganformer.seeds import mix
+
+BATCH = 32  # images computed at a time
+FORMAT = 1  # of the npz files
+
+
+def reals(pack: Path, count: int, out: Path) -> None:
+    """Writes `count` real images, evenly spread over a pack, as `images` uint8 [count, H, W, C] into an npz file.
+
+    Raises DataError where the pack is incomplete or has fewer images.
+    """
+    data = Images(pack)
+    if count > len(data):
+        raise DataError(f"{pack}: has {len(data)} images, {count} were asked for; ask for at most {len(data)}")
+    images = data.read(np.arange(count) * len(data) // count).transpose(0, 2, 3, 1)
+    write(out, {"run": None, "manifest_sha256": data.digest}, {"images": images})
+
+
+def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Writes `count` images of a trained run as `images` uint8 [count, H, W, C] into an npz file.
+
+    The latents are the same for every run with latents of the same shape. `run`: its run.json.
+    """
+    learner, record = restore(run)
+    with devices.reproducible(threads), torch.no_grad():
+        learner.sampler.to(devices.acquire(gpus))
+        generator = latents()
+        portions = [pixels(learner.sample(n, generator)) for n in sizes(count)]
+    write(out, provenance(record), {"images": np.concatenate(portions)})
+
+
+def latents() -> Generator:
+    """The source of latents for figures, the same for every model."""
+    return Generator().manual_seed(mix("figures"))
+
+
+def sizes(count: int) -> list[int]:
+    """`count` in portions that are computed at a time."""
+    return [min(BATCH, count - start) for start in range(0, count, BATCH)]
+
+
+def pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
+    return images.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of images says about the run that made them."""
+    kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
+    return {**kept, "manifest_sha256": record["data"]["manifest_sha256"]}
+
+
+def write(out: Path, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes an npz file, the same bytes for the same content; `provenance` lies in it as JSON."""
+    text = artifacts.canonical({"format": FORMAT, **provenance, "code": artifacts.code_version()})
+    with artifacts.atomic(out) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, provenance=np.array(text), **arrays)  # type: ignore[arg-type]

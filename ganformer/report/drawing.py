@@ -1,0 +1,130 @@
+"""What all figures share: colours of models and components, pictures side by side, files without time stamps."""
+
+import colorsys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganformer import artifacts
+from ganformer.report import words
+
+T = TypeVar("T")
+
+DPI = 200
+WIDTH = 10.0  # inches, of every figure
+GAP = 4  # pixels between pictures
+INK = "#1c2330"
+COLOURS = {
+    "gan": "#8a8f98",
+    "kgan": "#e69f00",
+    "sagan": "#cc79a7",
+    "stylegan2": "#3d4451",
+    "msggan": "#8c6bb1",
+    "vqgan": "#56b4e9",
+    "simplex": "#0072b2",
+    "duplex": "#d55e00",
+    "centroid": "#009e73",
+}
+OTHER_COLOURS = ("#7f3c8d", "#b8860b", "#11719e", "#a5402d", "#4b7f1f", "#c2185b")
+STYLE: Mapping[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#dfe3e8",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "pdf.fonttype": 42,
+}
+
+
+def colours(models: Sequence[str]) -> Mapping[str, str]:
+    """A colour for each model: its own in all figures where it is one of the paper's, else one by its place."""
+    others = [model for model in models if words.plain(model) not in COLOURS]
+    spare = {model: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, model in enumerate(others)}
+    return {model: spare.get(model) or COLOURS[words.plain(model)] for model in models}
+
+
+def component_colours(count: int) -> NDArray[np.float32]:
+    """A colour for each component, float32 [count, 3] in [0, 1]: evenly spaced hues of one lightness and saturation."""
+    hues = 0.01 + np.arange(count) / count
+    return np.array([colorsys.hls_to_rgb(hue % 1, 0.6, 0.65) for hue in hues], np.float32)
+
+
+def resized(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """An image [H, W, 3] at `width` pixels: smaller ones with hard pixels, larger ones smoothed."""
+    height = round(image.shape[0] * width / image.shape[1])
+    method = Image.Resampling.NEAREST if image.shape[1] <= width else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(image).resize((width, height), method))
+
+
+def batched(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Items in portions of `size`; the last one may be smaller."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> NDArray[np.uint8]:
+    """Images [H, W, 3] in rows, each resized to `width` pixels, with white between them."""
+    tiles = [[resized(image, width) for image in row] for row in rows]
+    height = tiles[0][0].shape[0]
+    columns = max(map(len, tiles))
+    shape = (len(tiles) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
+    canvas = np.full(shape, 255, np.uint8)
+    for i, row in enumerate(tiles):
+        for j, tile in enumerate(row):
+            top, left = i * (height + GAP), j * (width + GAP)
+            canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+class Sheet:
+    """A figure that is filled from top to bottom in pixels, so that pictures keep their pixels."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def image(self, pixels: NDArray[np.uint8], left: int, top: int) -> None:
+        """Puts pixels [h, w, 3] with their corner at (left, top)."""
+        height, width = pixels.shape[:2]
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.imshow(pixels, interpolation="none", aspect="auto")
+        axes.set_axis_off()
+
+    def text(self, text: str, left: float, top: float, **style: Any) -> None:
+        """Writes a line whose top is at `top`; `style` goes to matplotlib."""
+        self.figure.text(left / self.width, 1 - top / self.height, text, va="top", **style)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Inside, matplotlib draws in our style, whatever the user's own settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def write(figure: Figure, out: Path, *, title: str, caption: str, alt: str) -> None:
+    """Writes `out`.png, .pdf (the same bytes each time) and .json (what the report page says about them)."""
+    with artifacts.atomic(out.with_name(f"{out.name}.png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    with artifacts.atomic(out.with_name(f"{out.name}.pdf")) as temporary:
+        figure.savefig(temporary, format="pdf", dpi=DPI, metadata={"CreationDate": None})
+    page = {"format": 1, "exhibit": "figure", "target": out.name, "title": title, "caption": caption, "alt": alt}
+    artifacts.write_json(out.with_name(f"{out.name}.json"), page)

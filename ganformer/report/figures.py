@@ -1,0 +1,266 @@
+"""The figures: learning curves, samples, attention maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ganformer.config import Attention, LearningCurves, Samples
+from ganformer.errors import DataError
+from ganformer.report import drawing, pictures, records, words
+
+PANELS = 3  # side by side
+MARKERS = "osD^vP*X"
+TILE = 128  # pixels, at least, of one picture
+MAP_WEIGHT = 0.7  # of the map where it lies over its image, as in the official code's visualisation
+LAYERS = 3  # resolutions of attention maps in a figure, the finest ones
+
+Row = Sequence[NDArray[np.uint8]]
+
+
+# ---------------------------------------------------------------------------------------- learning curves
+
+
+def learning_curves(experiment: LearningCurves, metrics: Sequence[Path], out: Path) -> None:
+    """Draws a metric against the thousands of images seen: `out`.png, .pdf and .json; a panel for each data set.
+
+    `metrics`: metrics.json of several steps of every run; other runs are left out. One line a model, the mean over its
+    seeds, with a band of one standard deviation. Raises DataError where a run or the metric is missing.
+    """
+    measured = records.needed(records.measurements(metrics), experiment, "metrics")
+    for dataset in experiment.datasets:
+        records.recipe(measured, dataset)
+    chosen = measured[measured["metric"] == experiment.metric]
+    _check_metric(chosen, measured, experiment)
+    shown = words.metric(experiment.metric, chosen["name"].iloc[0])
+    curves = _curves(chosen.assign(value=chosen["value"] * shown.scale))
+    with drawing.style():
+        figure = _panels(experiment, curves, shown)
+        drawing.write(
+            figure, out, title=experiment.title, caption=_curve_caption(experiment, shown), alt=_ends(curves, shown)
+        )
+
+
+def _check_metric(chosen: pd.DataFrame, measured: pd.DataFrame, experiment: LearningCurves) -> None:
+    lacking = set(measured["file"]) - set(chosen["file"])
+    if lacking:
+        raise DataError(
+            f"{min(lacking)}: has no '{experiment.metric}', which '{experiment.title}' draws; add what measures it to "
+            "evaluation.metrics and evaluate again"
+        )
+
+
+def _curves(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Columns dataset, model, kimg, mean, std; std is 0 where there is one seed."""
+    groups = numbers.groupby(["dataset", "model", "kimg"], sort=False)["value"]
+    return groups.agg(["mean", "std"]).fillna({"std": 0.0}).reset_index().sort_values("kimg", kind="stable")
+
+
+def _panels(experiment: LearningCurves, curves: pd.DataFrame, shown: words.Metric) -> Figure:
+    columns = min(PANELS, len(experiment.datasets))
+    rows = -(-len(experiment.datasets) // columns)
+    figure = Figure(figsize=(drawing.WIDTH, 0.9 + 3.6 * rows), dpi=drawing.DPI, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, dataset in zip(grid.flat, experiment.datasets, strict=False):
+        _panel(axes, experiment, curves[curves["dataset"] == dataset])
+        axes.set_title(dataset, loc="left", weight="bold", size=10)
+        axes.set_xlabel("thousands of real images shown (kimg)", size=9)
+    for axes in grid.flat[len(experiment.datasets) :]:
+        axes.remove()
+    figure.supylabel(shown.heading, size=10)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    return figure
+
+
+def _panel(axes: Axes, experiment: LearningCurves, curves: pd.DataFrame) -> None:
+    colours = drawing.colours(experiment.models)
+    for i, model in enumerate(experiment.models):
+        curve = curves[curves["model"] == model]
+        mean, std, colour = curve["mean"], curve["std"], colours[model]
+        marker = MARKERS[i % len(MARKERS)]
+        axes.plot(curve["kimg"], mean, marker=marker, ms=5, lw=1.8, color=colour, label=words.model(model))
+        if len(experiment.seeds) > 1:
+            axes.fill_between(curve["kimg"], mean - std, mean + std, color=colour, alpha=0.18, lw=0)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def _curve_caption(experiment: LearningCurves, shown: words.Metric) -> str:
+    seeds = len(experiment.seeds)
+    over = "one seed per model" if seeds == 1 else f"mean over {seeds} seeds, band of one standard deviation"
+    better = {"low": "; lower is better", "high": "; higher is better", None: ""}[shown.better]
+    return f"{shown.title} at the snapshots of training: {over}{better}."
+
+
+def _ends(curves: pd.DataFrame, shown: words.Metric) -> str:
+    """The figure in words: where each line ends."""
+    ends = curves.groupby(["dataset", "model"], sort=False).last().reset_index()
+    said = [
+        f"{words.model(row['model'])} on {row['dataset']} at {words.quantity(row['mean'])}"
+        for _, row in ends.iterrows()
+    ]
+    return f"Lines of {shown.title} against thousands of images seen, ending with {words.listing(said)}."
+
+
+# ------------------------------------------------------------------------------------------------ samples
+
+
+def samples(experiment: Samples, images: Sequence[Path], out: Path) -> None:
+    """Draws real images above those of each model: `out`.png, .pdf and .json.
+
+    `images`: npz files of real images of every data set and of generated ones of every run; those of other runs are
+    left out. Raises DataError where one is missing.
+    """
+    drawn = records.needed(pictures.generated(images), experiment, "generated images")
+    real = pictures.real(images)
+    strips = []
+    for dataset in experiment.datasets:
+        here = drawn[drawn["dataset"] == dataset]
+        strips.append((f"{dataset}: real images", drawing.INK, _reals(real, here, experiment)))
+        strips += [(*_label(experiment, row), row["images"]) for row in _in_order(experiment, here)]
+    with drawing.style():
+        figure = _strips([(label, colour, pixels[: experiment.count]) for label, colour, pixels in strips])
+        caption = (
+            "Real images, and images of each model at the end of training. They are the first ones drawn, neither "
+            "picked nor truncated, and from the same latents where models have latents of one shape."
+        )
+        names = words.listing([words.model(model) for model in experiment.models])
+        alt = f"Rows of real images of {words.listing(list(experiment.datasets))}, and of images of {names}."
+        drawing.write(figure, out, title=experiment.title, caption=caption, alt=alt)
+
+
+def _reals(real: Mapping[str, NDArray[np.uint8]], drawn: pd.DataFrame, experiment: Samples) -> NDArray[np.uint8]:
+    """Real images of the very pack that the runs were trained on."""
+    manifest, file = drawn[["manifest", "file"]].iloc[0]
+    if manifest not in real:
+        raise DataError(
+            f"'{experiment.title}' needs real images of the pack that {file} was trained on "
+            f"(manifest {manifest[:12]}…); pass the file of real images of that pack"
+        )
+    return real[manifest]
+
+
+def _in_order(experiment: Samples | Attention, drawn: pd.DataFrame) -> list[pd.Series]:
+    """Rows in the experiment's order of models, then seeds."""
+    rows = [row for _, row in drawn.iterrows()]
+    return sorted(rows, key=lambda row: (experiment.models.index(row["model"]), experiment.seeds.index(row["seed"])))
+
+
+def _label(experiment: Samples | Attention, row: pd.Series) -> tuple[str, str]:
+    """How a run is called in a figure, and its colour."""
+    seed = f", seed {row['seed']}" if len(experiment.seeds) > 1 else ""
+    return f"{words.model(row['model'])}{seed}", drawing.colours(experiment.models)[row["model"]]
+
+
+def _strips(strips: Sequence[tuple[str, str, NDArray[np.uint8]]]) -> Figure:
+    """Labelled strips of images below each other."""
+    size = strips[0][2].shape[2]
+    columns, tile = (16, _tile(size)) if size <= TILE else (8, 2 * TILE)
+    mosaics = [drawing.mosaic(drawing.batched(list(images), columns), tile) for _, _, images in strips]
+    head, space = 44, 26
+    width = max(pixels.shape[1] for pixels in mosaics)
+    sheet = drawing.Sheet(width, sum(pixels.shape[0] + head + space for pixels in mosaics) - space)
+    top = 0
+    for (label, colour, _), pixels in zip(strips, mosaics, strict=True):
+        sheet.text(label, 2, top + 6, color=colour, weight="bold", size=10)
+        sheet.image(pixels, 0, top + head)
+        top += pixels.shape[0] + head + space
+    return sheet.figure
+
+
+def _tile(size: int) -> int:
+    """The width of a picture of `size` pixels enlarged by a whole number to about `TILE`."""
+    return size * max(1, round(TILE / size))
+
+
+# ---------------------------------------------------------------------------------------------- attention
+
+
+def attention(experiment: Attention, maps: Sequence[Path], out: Path) -> None:
+    """Draws samples, the component that each position attends to, and both laid over: `out`.png, .pdf and .json.
+
+    `maps`: npz files with attention maps of every run; other runs are left out. Raises DataError where one is missing
+    or has no maps.
+    """
+    drawn = records.needed(pictures.generated(maps), experiment, "attention maps")
+    for _, row in drawn.iterrows():
+        if not row["maps"]:
+            raise DataError(f"{row['file']}: holds images only; make it with `ganformer attend`")
+    lines = [
+        line
+        for dataset in experiment.datasets
+        for line in drawing.batched(_in_order(experiment, drawn[drawn["dataset"] == dataset]), PANELS)
+    ]
+    with drawing.style():
+        figure = _beside([[_block(experiment, row) for row in line] for line in lines])
+        names = words.listing([words.model(model) for model in experiment.models])
+        drawing.write(
+            figure,
+            out,
+            title=experiment.title,
+            caption=(
+                "Each row is one sample: the image, the finest attention map laid over it, and maps of layers from "
+                "fine to coarse. A colour is a component; each position has the colour of the component that it "
+                "attends to most, over the mean of all heads."
+            ),
+            alt=f"For {names}: samples beside maps that colour every region by the component it attends to.",
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of the attention figure that shows one run."""
+
+    label: str
+    colour: str
+    headings: Sequence[str]
+    rows: Sequence[Row]
+
+
+def _block(experiment: Attention, row: pd.Series) -> Block:
+    label, colour = _label(experiment, row)
+    label = f"{label}, {row['dataset']}" if len(experiment.datasets) > 1 else label
+    images: NDArray[np.uint8] = row["images"][: experiment.count]
+    finest = list({layer.shape[-1]: layer for layer in row["maps"]}.values())[::-1][:LAYERS]
+    maps = [_coloured(layer) for layer in finest]
+    headings = ["sample", "overlaid", *(f"{layer.shape[-2]}×{layer.shape[-1]}" for layer in finest)]
+    rows = [[image, _overlaid(image, maps[0][i]), *(layer[i] for layer in maps)] for i, image in enumerate(images)]
+    return Block(label, colour, headings, rows)
+
+
+def _coloured(layer: NDArray[np.float16]) -> NDArray[np.uint8]:
+    """Attention [n, heads, components, h, w] → uint8 [n, h, w, 3]: the colour of the most attended component."""
+    strongest = layer.astype(np.float32).mean(axis=1).argmax(axis=1)
+    return np.round(drawing.component_colours(layer.shape[2])[strongest] * 255).astype(np.uint8)
+
+
+def _overlaid(image: NDArray[np.uint8], coloured: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map [h, w, 3] stretched over its image [H, W, 3]."""
+    over = drawing.resized(coloured, image.shape[1]).astype(np.float32)
+    return np.round(MAP_WEIGHT * over + (1 - MAP_WEIGHT) * image).astype(np.uint8)
+
+
+def _beside(lines: Sequence[Sequence[Block]]) -> Figure:
+    """Lines of blocks side by side."""
+    size = lines[0][0].rows[0][0].shape[1]
+    tile = _tile(size) if size <= TILE else TILE
+    mosaics = [[drawing.mosaic(block.rows, tile) for block in line] for line in lines]
+    tallest, widest = (max(pixels.shape[axis] for line in mosaics for pixels in line) for axis in (0, 1))
+    head, space = 88, 40
+    width = max(map(len, lines)) * (widest + space) - space
+    sheet = drawing.Sheet(width, len(lines) * (tallest + head + space) - space)
+    for i, line in enumerate(lines):
+        for j, block in enumerate(line):
+            left, top = j * (widest + space), i * (tallest + head + space)
+            sheet.text(block.label, left + 2, top + 6, color=block.colour, weight="bold", size=10)
+            for k, heading in enumerate(block.headings):
+                sheet.text(heading, left + k * (tile + drawing.GAP) + tile / 2, top + 52, ha="center", size=8)
+            sheet.image(mosaics[i][j], left, top + head)
+    return sheet.figure

@@ -17,48 +17,63 @@ _leases: list[FileLock] = []  # held until the process ends, however it ends
 
 
 def acquire(gpus: int, available: int | None = None, folder: Path | None = None) -> torch.device:
-    """The CPU for `gpus` 0, else one GPU that is this process's own until it ends.
+    """The CPU for `gpus` 0, else one GPU; what else there is to say, `acquire_all` says."""
+    return acquire_all(min(gpus, 1), available, folder)[0]
 
-    GPUs that a scheduler assigned through CUDA_VISIBLE_DEVICES are taken as they are. Otherwise the lowest free one is
-    leased with a file lock in `folder` (default: one of this user's in the system's temporary folder), and the process
-    waits for one where all are leased. Without CUDA the CPU is used, and a printed line says so. `available` is the
-    number of GPUs there are; None: as torch counts.
+
+def acquire_all(gpus: int, available: int | None = None, folder: Path | None = None) -> list[torch.device]:
+    """`gpus` GPUs that are this process's own until it ends; the CPU for 0.
+
+    GPUs that a scheduler assigned through CUDA_VISIBLE_DEVICES are taken as they are. Otherwise the lowest free ones
+    are leased with file locks in `folder` (default: one of this user's in the system's temporary folder), and the
+    process waits where all are leased. Where there are fewer, all there are, and without CUDA the CPU, are used, and a
+    printed line says so. `available` is the number of GPUs there are; None: as torch counts.
     """
-    available = torch.cuda.device_count() if available is None else available
     if gpus == 0:
-        return torch.device("cpu")
+        return [torch.device("cpu")]
+    available = torch.cuda.device_count() if available is None else available
     if available == 0:
         print(
-            "a GPU was asked for but torch finds none (no driver, or torch built for the CPU): using the CPU",
+            "a GPU was asked for, but torch finds none (no driver, or a torch built for CPUs): using the CPU",
             flush=True,
         )
-        return torch.device("cpu")
+        return [torch.device("cpu")]
+    if gpus > available:
+        print(f"{gpus} GPUs were asked for, but there are {available}: using these", flush=True)
+        gpus = available
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return torch.device("cuda", 0)
-    return torch.device("cuda", _lease(available, folder or _lock_folder()))
+        return [torch.device("cuda", index) for index in range(gpus)]
+    return [torch.device("cuda", index) for index in _lease(gpus, available, folder or _lock_folder())]
 
 
-def _lease(available: int, folder: Path) -> int:
+def _lease(gpus: int, available: int, folder: Path) -> list[int]:
+    """Takes all or none at a time, so that two processes cannot wait for each other's GPUs."""
     folder.mkdir(parents=True, exist_ok=True)
     is_told = False
-    while (index := _take_lowest(available, folder)) is None:
+    while len(locks := _lock(gpus, available, folder)) < gpus:
+        for lock in locks.values():
+            lock.release()
         if not is_told:
-            print(f"all {available} GPUs are leased (locks in {folder}); waiting for one", flush=True)
+            print(f"fewer than {gpus} of {available} GPUs are free (locks in {folder}); waiting", flush=True)
             is_told = True
         time.sleep(POLL)
-    return index
+    _leases.extend(locks.values())
+    return list(locks)
 
 
-def _take_lowest(available: int, folder: Path) -> int | None:
+def _lock(gpus: int, available: int, folder: Path) -> dict[int, FileLock]:
+    """The lowest free indices with their locks, at most `gpus`."""
+    locks: dict[int, FileLock] = {}
     for index in range(available):
         lock = FileLock(folder / f"gpu-{index}.lock")
         try:
             lock.acquire(blocking=False)
         except Timeout:
             continue
-        _leases.append(lock)
-        return index
-    return None
+        locks[index] = lock
+        if len(locks) == gpus:
+            break
+    return locks
 
 
 def _lock_folder() -> Path:

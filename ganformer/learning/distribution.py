@@ -1,10 +1,21 @@
-"""What one process of a training needs to know of the others; alone, it is rank 0 of 1 and nothing is exchanged."""
+"""Several processes, one for each GPU, that train together. Alone, a process is rank 0 of 1 and exchanges nothing."""
 
-from collections.abc import Iterable
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+from ganformer.errors import TrainingError, UserError
 
 
 def rank() -> int:
@@ -18,12 +29,129 @@ def ranks() -> int:
 
 
 def average(tensors: Iterable[Tensor]) -> None:
-    """Replaces float32 tensors, the same ones on every rank, by their mean over the ranks, in one flat all-reduce."""
-    tensors = list(tensors)
-    if ranks() == 1 or not tensors:
+    """Replaces tensors of one type, the same ones on every rank, by their mean over the ranks: one flat all-reduce."""
+    if ranks() > 1:
+        with _flat(tensors) as flat:
+            dist.all_reduce(flat)
+            flat /= ranks()
+
+
+def share(tensors: Iterable[Tensor]) -> None:
+    """Replaces tensors of one type, the same ones on every rank, by those of rank 0: one flat broadcast."""
+    if ranks() > 1:
+        with _flat(tensors) as flat:
+            dist.broadcast(flat, src=0)
+
+
+def any_rank(is_so: bool, device: torch.device) -> bool:
+    """Whether it is so on at least one rank."""
+    if ranks() == 1:
+        return is_so
+    flag = torch.tensor(float(is_so), device=device)
+    dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)
+
+
+def meet() -> None:
+    """Waits until every rank is here."""
+    if ranks() > 1:
+        dist.barrier()
+
+
+def launch(work: Callable[..., None], arguments: tuple[Any, ...], devices: Sequence[torch.device]) -> None:
+    """Runs `work(*arguments, device)` for each device: here where it is one, else in a process for each.
+
+    SIGTERM and SIGINT are passed on. Raises the UserError of the lowest rank that had one; when one process fails, the
+    others are ended.
+    """
+    if len(devices) == 1:
+        work(*arguments, devices[0])
         return
-    flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
-    dist.all_reduce(flat)
-    flat /= ranks()
-    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.detach().copy_(mean.view_as(tensor))
+    context = multiprocessing.get_context("spawn")
+    errors = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = f"file://{Path(folder) / 'meeting'}"
+        processes = [
+            context.Process(target=_work, args=(work, arguments, devices, number, meeting, errors))
+            for number in range(len(devices))
+        ]
+        for process in processes:
+            process.start()
+        with _passing_signals(processes):
+            _wait(processes)
+    _raise_first(errors, processes)
+
+
+@contextmanager
+def _flat(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """One tensor with all values of `tensors`; on leaving they get its values."""
+    tensors = [tensor.detach() for tensor in tensors]
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    yield flat
+    for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(values.view_as(tensor))
+
+
+def _work(
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
+    devices: Sequence[torch.device],
+    number: int,
+    meeting: str,
+    errors: Any,
+) -> None:
+    device = devices[number]
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=meeting, rank=number, world_size=len(devices))
+    try:
+        work(*arguments, device)
+    except UserError as error:
+        errors.put((number, error))
+        raise SystemExit(1) from None
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _passing_signals(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """Inside, what would stop this process stops the others, which end by themselves when they have saved."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(processes: Sequence[BaseProcess]) -> None:
+    """Until all have ended; one that failed would be waited for by the others for ever, so they are ended then."""
+    running: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
+    while running:
+        for sentinel in wait(list(running)):
+            process = running.pop(sentinel)
+            process.join()
+            if process.exitcode:
+                for other in running.values():
+                    other.kill()
+
+
+def _raise_first(errors: Any, processes: Sequence[BaseProcess]) -> None:
+    raised = []
+    while not errors.empty():
+        raised.append(errors.get())
+    if raised:
+        raise min(raised, key=lambda item: item[0])[1]
+    failed = [number for number, process in enumerate(processes) if process.exitcode]
+    if failed:
+        raise TrainingError(
+            f"the processes of ranks {failed} failed (exit status {[processes[n].exitcode for n in failed]}); "
+            "their messages are above"
+        )

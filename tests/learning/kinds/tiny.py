@@ -1,4 +1,4 @@
-"""The smallest model that plays the game: linear players with layers, noise and a buffer; for fast tests of training."""
+"""The smallest model that plays the game: linear players with layers, noise and a buffer; for fast tests."""
 
 import torch
 from torch import Tensor, nn

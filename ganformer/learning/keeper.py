@@ -1,0 +1,165 @@
+"""What the first process of a training writes: journal, snapshots, checkpoints, and at the end the outputs."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ganformer import artifacts
+from ganformer.config import Spec
+from ganformer.errors import CheckpointError
+from ganformer.learning import record
+from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, write_weights
+from ganformer.learning.journal import Journal
+from ganformer.learning.learner import Learner
+from ganformer.progress import Progress
+from ganformer.seeds import mix
+
+LOG_STEPS = 10  # steps that one line of the log sums up
+GRID_IMAGES = 32
+
+
+class Keeper:
+    """Is told of every finished step of `learner`, and logs, samples and saves what is due then.
+
+    `history`: how far the training is; `seconds`: time between checkpoints. Raises CheckpointError where a snapshot
+    made before is gone, DataError where `out` cannot be written.
+    """
+
+    def __init__(
+        self, spec: Spec, out: Path, checkpoints: Checkpoints, learner: Learner, history: History, seconds: float
+    ) -> None:
+        self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
+        self.identity, self.checkpoint_seconds = checkpoints.identity, seconds
+        self._check_snapshots()
+        self._seconds_before, self._started = history.wall_seconds, time.monotonic()
+        self._saved, self._meter, self._open = self._started, Meter(), ExitStack()
+
+    def watch(self, label: str) -> Self:
+        """Opens the journal and shows progress as `label`; to be left as a context."""
+        size, step = self.spec.training.batch, self.history.step
+        self.journal = self._open.enter_context(Journal(self.out, self.identity.digest[:12], step))
+        self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def after(self, step: int, scalars: Mapping[str, Tensor], *, is_stopping: bool) -> None:
+        """`step` steps are finished; `scalars` came out of the last one."""
+        size = self.spec.training.batch
+        self._meter.add(scalars, size)
+        self._bar.update(size, self._meter.shown)
+        is_snapshot = step in self.spec.snapshot_steps
+        if step % LOG_STEPS == 0 or is_snapshot:
+            self.journal.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._meter.take()})
+        if is_snapshot:
+            self._snapshot(step)
+        is_due = time.monotonic() - self._saved >= self.checkpoint_seconds
+        if is_due or is_stopping or step == self.spec.steps:
+            self._save(step)
+
+    def finish(self, names: Mapping[str, str | int], images: int, hardware: Mapping[str, Any]) -> None:
+        """Writes the outputs of a training whose steps are all done, `run.json` last."""
+        write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.spec, self.spec.steps)
+        content = record.describe(
+            self.spec,
+            self.identity,
+            names=names,
+            images=images,
+            hardware=hardware,
+            parameters=self.learner.parameters(),
+            history=self.history,
+            snapshots=[self._described(step) for step in self.spec.snapshot_steps],
+        )
+        artifacts.write_json(self.out / record.NAME, content)
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _snapshot(self, step: int) -> None:
+        """Weights, unless they are the final ones, which `finish` writes; samples of the same latents each time."""
+        if step < self.spec.steps:
+            write_weights(self._path(step), self.learner.sampler, self.identity.spec, step)
+        generator = torch.Generator().manual_seed(mix(self.spec.seed, "samples"))
+        portions = torch.arange(GRID_IMAGES).split(self.spec.training.microbatch or self.spec.training.batch)
+        images = torch.cat([self.learner.sample(len(numbers), generator) for numbers in portions])
+        self.journal.show(f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+
+    def _save(self, step: int) -> None:
+        """A checkpoint; of a finished training only the last one stays."""
+        device = next(self.learner.network.parameters()).device
+        peaks, before = record.peak_memory(device), self.history.peak_memory_mb
+        self.history = replace(
+            self.history,
+            step=step,
+            wall_seconds=self._seconds(),
+            peak_memory_mb={name: max(value, before.get(name, 0.0)) for name, value in peaks.items()},
+        )
+        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else KEPT)
+        self._saved = time.monotonic()
+
+    def _path(self, step: int) -> Path:
+        if step == self.spec.steps:
+            return self.out / record.WEIGHTS
+        return self.checkpoints.folder / f"step-{step:08d}.safetensors"
+
+    def _described(self, step: int) -> dict[str, Any]:
+        path = self._path(step)
+        return {
+            "step": step,
+            "kimg": self.spec.kimg_at(step),
+            "file": path.relative_to(self.out).as_posix(),
+            "sha256": artifacts.file_digest(path),
+        }
+
+    def _check_snapshots(self) -> None:
+        for step in self.spec.snapshot_steps[:-1]:
+            if step <= self.history.step and not self._path(step).exists():
+                raise CheckpointError(
+                    f"{self._path(step)}: the snapshot of step {step} is missing, but training is at step "
+                    f"{self.history.step}; put it back, or delete {self.checkpoints.folder} to train from the start"
+                )
+
+
+class Meter:
+    """Means of logged values and the speed since the last line; nothing waits for the device before `take`."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()
+        self._images, self._since = 0, time.monotonic()
+        self.shown: dict[str, float] = {}
+        """The means that `take` returned last."""
+
+    def add(self, scalars: Mapping[str, Tensor], images: int) -> None:
+        """The scalars of one step on `images` images."""
+        self._images += images
+        for name, value in scalars.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] += 1
+
+    def take(self) -> dict[str, float]:
+        """Means since the last call, and `images_per_second`."""
+        now = time.monotonic()
+        self.shown = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+        rate = self._images / max(now - self._since, 1e-9)
+        self._sums, self._counts, self._images, self._since = {}, Counter(), 0, now
+        return {**self.shown, "images_per_second": rate}
+
+
+def folder(out: Path, identity: Identity) -> Path:
+    """Where the state of a training is kept: one folder for each spec and pack."""
+    return out / "state" / identity.digest[:12]

@@ -13,6 +13,7 @@ from ganformer import artifacts, devices
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
+from ganformer.metrics.evaluate import quantise
 from ganformer.seeds import mix
 
 BATCH = 32  # images computed at a time
@@ -56,7 +57,7 @@ def sizes(count: int) -> list[int]:
 
 def pixels(images: Tensor) -> NDArray[np.uint8]:
     """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
-    return images.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return quantise(images).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def provenance(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,14 +34,13 @@ def learning_curves(experiment: LearningCurves, metrics: Sequence[Path], out: Pa
     seeds, with a band of one standard deviation. Raises DataError where a run or the metric is missing.
     """
     measured = records.needed(records.measurements(metrics), experiment, "metrics")
-    for dataset in experiment.datasets:
-        records.recipe(measured, dataset)
+    titles = {dataset: words.conditions(dataset, records.recipe(measured, dataset)) for dataset in experiment.datasets}
     chosen = measured[measured["metric"] == experiment.metric]
     _check_metric(chosen, measured, experiment)
     shown = words.metric(experiment.metric, chosen["name"].iloc[0])
     curves = _curves(chosen.assign(value=chosen["value"] * shown.scale))
     with drawing.style():
-        figure = _panels(experiment, curves, shown)
+        figure = _panels(experiment, curves, shown, titles)
         drawing.write(
             figure, out, title=experiment.title, caption=_curve_caption(experiment, shown), alt=_ends(curves, shown)
         )
@@ -62,14 +61,14 @@ def _curves(numbers: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(["mean", "std"]).fillna({"std": 0.0}).reset_index().sort_values("kimg", kind="stable")
 
 
-def _panels(experiment: LearningCurves, curves: pd.DataFrame, shown: words.Metric) -> Figure:
+def _panels(experiment: LearningCurves, curves: pd.DataFrame, shown: words.Metric, titles: Mapping[str, str]) -> Figure:
     columns = min(PANELS, len(experiment.datasets))
     rows = -(-len(experiment.datasets) // columns)
     figure = Figure(figsize=(drawing.WIDTH, 0.9 + 3.6 * rows), dpi=drawing.DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, dataset in zip(grid.flat, experiment.datasets, strict=False):
         _panel(axes, experiment, curves[curves["dataset"] == dataset])
-        axes.set_title(dataset, loc="left", weight="bold", size=10)
+        axes.set_title(titles[dataset], loc="left", weight="bold", size=10)
         axes.set_xlabel("thousands of real images shown (kimg)", size=9)
     for axes in grid.flat[len(experiment.datasets) :]:
         axes.remove()

@@ -47,7 +47,7 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
             "file": str(path),
         }
         for metric, entry in record["values"].items():
-            rows.append({**shared, "metric": metric, **_number(metric, entry)})
+            rows.append({**shared, "metric": metric, "name": entry["name"], "value": entry["value"]})
     frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "recipe", "file"])
     _refuse_doubles(frame, [*RUN, "step", "metric"])
     return frame
@@ -108,13 +108,6 @@ def _name(record: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     if lacking:
         raise DataError(f"{path}: 'run' has no {', '.join(map(repr, lacking))}; make the file again")
     return {key: run[key] for key in RUN}
-
-
-def _number(metric: str, entry: Any) -> Mapping[str, Any]:
-    """A value is a number, or a number that goes by the name of its features."""
-    if isinstance(entry, Mapping):
-        return {"name": entry["name"], "value": float(entry["value"])}
-    return {"name": metric, "value": float(entry)}
 
 
 def _refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:

@@ -50,9 +50,10 @@ def _compared(experiment: Comparison, dataset: str, measured: pd.DataFrame, quot
     """The block of one data set: measured columns, then published ones where the data set has any."""
     here = measured[measured["dataset"] == dataset]
     columns = {Column("Model", is_number=False): [Cell(words.model(model)) for model in experiment.models]}
-    notes = [_protocol(dataset, here)]
+    recipe = records.recipe(here, dataset)
+    notes = [_protocol(dataset, here, recipe)]
     there = None if quoted is None else quoted[quoted["dataset"] == dataset]
-    group = "" if there is None or there.empty else "measured"
+    group = f"measured, {words.conditions(dataset, recipe)}"
     for key in _shown(here):
         columns |= _measured_column(experiment.models, here[here["metric"] == key], group)
     if there is not None and not there.empty:
@@ -124,9 +125,8 @@ def _conditions(rows: pd.DataFrame) -> str:
     return ", ".join(["published", *parts])
 
 
-def _protocol(dataset: str, measured: pd.DataFrame) -> str:
+def _protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
     """One sentence that says how the block's numbers were measured."""
-    recipe = records.recipe(measured, dataset)
     kimg = words.listing([words.kimg(value) for value in sorted(set(measured["kimg"]))])
     return (
         f"Measured on {dataset} after {kimg} kimg: {words.count(recipe['images'])} generated against "

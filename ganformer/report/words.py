@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 MODELS = {
@@ -69,11 +69,14 @@ def plain(name: str) -> str:
 def metric(key: str, name: str) -> Metric:
     """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
     known = METRICS.get(key, Metric(key))
-    if inception := re.fullmatch(r"fid(\d+k?)", name):
-        return Metric(f"FID-{inception[1]}", known.better, known.scale, known.decimals, known.published)
-    if features := re.fullmatch(r"fd_(\w+)", name):
-        return Metric(f"FD ({features[1]})", known.better, known.scale, known.decimals, known.published)
-    return known
+    return replace(known, title="FID") if name.startswith("fid") else known
+
+
+def conditions(dataset: str, recipe: Mapping[str, Any]) -> str:
+    """What measured numbers are of: data set, size, features and number of images, e.g. `scenes 32, vgg16, 1k`."""
+    height, width = recipe["image"]["height"], recipe["image"]["width"]
+    size = f"{width}" if height == width else f"{width}×{height}"
+    return f"{dataset} {size}, {recipe['extractor']['kind']}, {thousands(str(recipe['images']))}"
 
 
 def count(number: float) -> str:

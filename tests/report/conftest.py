@@ -20,7 +20,14 @@ HARDWARE = {
     "gpus": 0,
     "threads": 2,
 }
-EXTRACTOR = {"kind": "random-vgg16"}
+RECIPE = {
+    "extractor": {"kind": "random-vgg16"},
+    "images": 1000,
+    "metrics": ["frechet", "inception-score", "precision-recall"],
+    "seed": 0,
+    "real_images": 4000,
+    "image": IMAGE,
+}
 
 
 @pytest.fixture
@@ -66,15 +73,15 @@ def metrics(tmp_path: Path) -> Callable[..., Path]:
     """Writes a metrics.json with the given values; keywords replace what it says."""
 
     def write(dataset: str = "scenes", model: str = "duplex", seed: int = 0, step: int = 1000, **changes: Any) -> Path:
-        values = {"fd": {"name": "fd_random_vgg16", "value": 12.34}, "is": 2.5, "is_std": 0.1, "precision": 0.5}
+        numbers = {"fd": 12.34, "is": 2.5, "is_std": 0.1, "precision": 0.5, "recall": 0.25}
         record = {
             "format": 1,
             "run": {"dataset": dataset, "model": model, "seed": seed},
             "step": step,
             "kimg": step * 16 / 1000,
             "weights_sha256": "a" * 64,
-            "values": {**values, "recall": 0.25},
-            "recipe": {"images": 1000, "real_images": 4000, "extractor": EXTRACTOR},
+            "values": {key: {"name": f"{key}_random_vgg16", "value": value} for key, value in numbers.items()},
+            "recipe": RECIPE,
             "reference": {"manifest_sha256": "d" * 64},
             "seconds": 4.5,
             "code": {"ganformer": "0.1.0", "commit": "abc123def456"},

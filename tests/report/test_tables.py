@@ -12,6 +12,7 @@ from ganformer.errors import DataError
 from ganformer.report import tables
 
 MakeFile = Callable[..., Path]
+MEASURED = "measured, scenes 32, random-vgg16, 1k"
 HEADER = "paper,table,dataset,resolution,model,metric,value,n_images,source,verified\n"
 
 
@@ -53,16 +54,17 @@ def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Pa
         "kimg": "16.0",
         "fd_random_vgg16": "12.34",
         "fd_random_vgg16_seed_std": "",
-        "is": "2.5",
-        "is_seed_std": "",
-        "is_std": "0.1",
-        "precision": "0.5",
-        "precision_seed_std": "",
-        "recall": "0.25",
-        "recall_seed_std": "",
+        "is_random_vgg16": "2.5",
+        "is_random_vgg16_seed_std": "",
+        "is_std_random_vgg16": "0.1",
+        "precision_random_vgg16": "0.5",
+        "precision_random_vgg16_seed_std": "",
+        "recall_random_vgg16": "0.25",
+        "recall_random_vgg16_seed_std": "",
     }
     lines = read(out, "md").splitlines()
-    assert "| Model | FD (random_vgg16) ↓ | IS ↑ | Precision % ↑ | Recall % ↑ |".replace("_", r"\_") in lines
+    headings = [f"{title} ({MEASURED})" for title in ("FD ↓", "IS ↑", "Precision % ↑", "Recall % ↑")]
+    assert f"| Model | {' | '.join(headings)} |" in lines
     assert "| GANformer (duplex) | **12.3** | **2.50** | **50.0** | **25.0** |" in lines
     assert "Measured on scenes after 16 kimg: 1,000 generated against 4,000 real images" in read(out, "md")
     assert "one seed" in read(out, "md")
@@ -70,12 +72,16 @@ def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Pa
 
 def test_best_of_one_seed_is_bold_in_its_direction(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     out = tmp_path / "t"
-    worse = {"fd": {"name": "fid50k", "value": 20.0}, "is": 3.0, "new-metric": 1.0}
-    better = {"fd": {"name": "fid50k", "value": 9.172}, "is": 2.0, "new-metric": 2.0}
-    files = [metrics(model="simplex", values=worse), metrics(model="duplex", values=better)]
+    names = ("fd", "fid50k"), ("is", "is50k"), ("new-metric", "new-metric50k")
+    files = [
+        metrics(
+            model=model, values={key: {"name": name, "value": v} for (key, name), v in zip(names, values, strict=True)}
+        )
+        for model, values in (("simplex", (20.0, 3.0, 1.0)), ("duplex", (9.172, 2.0, 2.0)))
+    ]
     tables.comparison(compared(), files, published, out)
     lines = read(out, "md").splitlines()
-    assert "| Model | FID-50k ↓ | IS ↑ | new-metric |" in lines
+    assert f"| Model | FID ↓ ({MEASURED}) | IS ↑ ({MEASURED}) | new-metric ({MEASURED}) |" in lines
     assert "| GANformer (simplex) | 20.00 | **3.00** | 1.00 |" in lines
     assert "| GANformer (duplex) | **9.17** | 2.00 | 2.00 |" in lines
     assert r"  GANformer (duplex) & \textbf{9.17} & 2.00 & 2.00 \\" in read(out, "tex")
@@ -112,8 +118,8 @@ def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFil
     files = [fd(10.0 + i, model=model) for i, model in enumerate(experiment.models)]
     tables.comparison(experiment, files, published, out)
     lines = read(out, "md").splitlines()
-    heading = "| Model | FD (random_vgg16) ↓ (measured) | FID ↓ (published, CLEVR 256, 50k)"
-    assert f"{heading} | Precision % ↑ (published, CLEVR 256, 50k) |".replace("_", r"\_") in lines
+    heading = f"| Model | FD ↓ ({MEASURED}) | FID ↓ (published, CLEVR 256, 50k)"
+    assert f"{heading} | Precision % ↑ (published, CLEVR 256, 50k) |" in lines
     assert "| StyleGAN2 | **10.0** | 16.05 † | – |" in lines
     assert "| GANformer (simplex) | 11.0 | – | – |" in lines
     assert "| GANformer (duplex) | 12.0 | 9.17 | 47.55 |" in lines
@@ -124,7 +130,7 @@ def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFil
     assert (duplex["published_FID"], duplex["published_images"]) == ("9.17", "50000")
     assert duplex["fd_random_vgg16"] == "12.0"
     tex = read(out, "tex")
-    assert r" & \multicolumn{1}{c}{measured} & \multicolumn{2}{c}{published, CLEVR 256, 50k} \\" in tex
+    assert rf" & \multicolumn{{1}}{{c}}{{{MEASURED}}} & \multicolumn{{2}}{{c}}{{published, CLEVR 256, 50k}} \\" in tex
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-4}" in tex
 
 
@@ -138,7 +144,7 @@ def test_every_data_set_has_a_block(tmp_path: Path, fd: MakeFile, published: Pat
     tables.comparison(experiment, [fd(12.0), fd(0.0123, dataset="faces")], published, out)
     text = read(out, "md")
     assert text.index("### scenes") < text.index("12.0") < text.index("### faces") < text.index("0.0123")
-    assert "| Model | FD (random\\_vgg16) ↓ |" in text.splitlines()
+    assert f"| Model | FD ↓ ({MEASURED.replace('scenes', 'faces')}) |" in text.splitlines()
     assert [row["dataset"] for row in numbers(out)] == ["scenes", "faces"]
 
 
@@ -196,8 +202,7 @@ def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published:
 
 
 def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
-    other = {"images": 50, "real_images": 4000, "extractor": {"kind": "random-vgg16"}}
-    files = [metrics(model="simplex"), metrics(model="duplex", recipe=other)]
+    files = [metrics(model="simplex"), metrics(model="duplex", recipe={"images": 50})]
     with pytest.raises(DataError, match=r"measured in different ways .*evaluate all runs of 'scenes' alike"):
         tables.comparison(compared(), files, published, tmp_path / "t")
     assert not (tmp_path / "t.csv").exists()
@@ -293,7 +298,7 @@ def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) ->
     lines = read(out, "md").splitlines()
     row = next(line for line in lines if line.startswith("| scenes |"))
     assert "| 9.00 ± 1.41 | 112 ± 17.7 |" in row
-    assert row.endswith("| Example CPU 3000, 2 threads and 8 × Example GPU |")
+    assert row.endswith("| 8 × Example GPU and Example CPU 3000, 2 threads |")
     assert any(line.startswith("| faces | GANformer (duplex) | 1.23 M | 845 k | 8.00 ± 0.00 |") for line in lines)
     assert [row["seed"] for row in numbers(out)] == ["0", "1", "0", "1"]
 

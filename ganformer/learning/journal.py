@@ -46,12 +46,12 @@ class Journal:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def show(self, name: str, step: int, images: Tensor) -> None:
-        """Images [N, C, H, W] in [-1, 1] as `samples/{name}.png`, and under `samples` in TensorBoard."""
+    def show(self, tag: str, file: str, step: int, images: Tensor) -> None:
+        """Images [N, C, H, W] in [-1, 1] under `tag` in TensorBoard, and as `samples/{file}.png`."""
         pixels = grid(images)
-        with artifacts.atomic(self.out / "samples" / f"{name}.png") as temporary:
+        with artifacts.atomic(self.out / "samples" / f"{file}.png") as temporary:
             Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
-        self._board.add_image("samples", pixels, step, dataformats="HWC")
+        self._board.add_image(tag, pixels, step, dataformats="HWC")
 
 
 def grid(images: Tensor) -> NDArray[np.uint8]:

@@ -39,6 +39,7 @@ class Keeper:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.checkpoint_seconds = checkpoints.identity, seconds
         self._check_snapshots()
+        self._remove_halves()
         self._seconds_before, self._started = history.wall_seconds, time.monotonic()
         self._saved, self._meter, self._open = self._started, Meter(), ExitStack()
 
@@ -96,7 +97,7 @@ class Keeper:
         generator = torch.Generator().manual_seed(mix(self.spec.seed, "samples"))
         portions = torch.arange(GRID_IMAGES).split(self.spec.training.microbatch or self.spec.training.batch)
         images = torch.cat([self.learner.sample(len(numbers), generator) for numbers in portions])
-        self.journal.show(f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+        self.journal.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
 
     def _save(self, step: int) -> None:
         """A checkpoint; of a finished training only the last one stays."""
@@ -124,6 +125,12 @@ class Keeper:
             "file": path.relative_to(self.out).as_posix(),
             "sha256": artifacts.file_digest(path),
         }
+
+    def _remove_halves(self) -> None:
+        """Removes what a killed process left half-written; `artifacts.atomic` names it so."""
+        for place in (self.out, self.out / "samples", self.checkpoints.folder):
+            for path in place.glob(".*.tmp"):
+                path.unlink()
 
     def _check_snapshots(self) -> None:
         for step in self.spec.snapshot_steps[:-1]:

@@ -97,7 +97,7 @@ def train_rank(job: Job, device: torch.device) -> None:
         kept = Keeper(spec, job.out, checkpoints, steps.learner, steps.history, job.checkpoint_seconds)
         with kept.watch(job.label):
             if steps.history.step == 0:
-                kept.journal.show("reals", 0, steps.first_reals())
+                kept.journal.show("reals", "reals", 0, steps.first_reals())
             _advance(steps, stop, kept)
         kept.finish(job.names, len(steps.images), _hardware(device, job.threads))
 

@@ -1,0 +1,317 @@
+"""The loop: outputs, resuming after anything, and messages when it cannot go on."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
+from torch import Tensor
+
+from ganformer import artifacts
+from ganformer.config import ImageSpec, Spec
+from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ganformer.learning import checkpoint, loop
+from ganformer.learning.adversarial import Adversarial
+
+Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
+
+
+def train(spec: Spec, pack: Path, out: Path, minutes: float = 5.0) -> None:
+    loop.train(spec, pack, out, names=NAMES, threads=1, gpus=0, checkpoint_minutes=minutes)
+
+
+def log_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+# ----------------------------------------------------------------------------------------------- outputs
+
+
+def test_a_run_leaves_its_record_weights_and_snapshots(pack: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(12)
+    train(spec, pack, tmp_path)
+    record = artifacts.read_json(tmp_path / "run.json")
+    assert record["format"] == 1
+    assert record["run"] == {"dataset": "noise", "model": "tiny", "seed": 0}
+    assert record["spec"] == spec.model_dump(mode="json")
+    assert record["spec_sha256"] == spec.digest
+    assert record["data"] == {"manifest_sha256": artifacts.file_digest(pack / "manifest.json"), "count": 40}
+    assert record["hardware"]["device"] == "cpu"
+    assert record["hardware"]["threads"] == 1
+    assert record["libraries"] == {"torch": torch.__version__, "numpy": np.__version__}
+    assert record["parameters"] == {"generator": 1941, "discriminator": 1553}
+    assert (record["steps"], record["kimg"], record["sessions"]) == (12, 0.048, 1)
+    assert record["seconds_per_kimg"] == pytest.approx(record["wall_seconds"] / 0.048)
+    assert record["peak_memory_mb"] > 0
+    assert record["started"] <= record["finished"]
+    assert [snapshot["step"] for snapshot in record["snapshots"]] == [4, 8, 12]
+    assert record["snapshots"][-1]["file"] == "weights.safetensors"
+    for snapshot in record["snapshots"]:
+        assert artifacts.file_digest(tmp_path / snapshot["file"]) == snapshot["sha256"]
+    assert record["weights_sha256"] == record["snapshots"][-1]["sha256"]
+
+
+def test_a_run_can_be_watched(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny_spec(20), pack, tmp_path)
+    lines = log_of(tmp_path)
+    assert [line["step"] for line in lines] == [7, 10, 13, 20]
+    assert lines[-1]["kimg"] == 0.08
+    assert lines[-1].keys() >= {"seconds", "images_per_second", "generator", "discriminator"}
+    assert "r1" in lines[-1]  # step 17 had it
+    with Image.open(tmp_path / "samples" / "kimg000000.080.png") as grid:
+        assert grid.size == (8 * 8, 4 * 8)
+    assert (tmp_path / "samples" / "reals.png").exists()
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    board = EventAccumulator(str(events)).Reload()
+    assert [event.step for event in board.Scalars("generator")] == [7, 10, 13, 20]
+    assert [event.step for event in board.Images("samples")] == [7, 13, 20]
+    assert "train noise/tiny seed 0" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_left_alone(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    before = (tmp_path / "run.json").read_bytes()
+    train(tiny_spec(), pack, tmp_path)
+    assert (tmp_path / "run.json").read_bytes() == before
+    assert "holds this run already, complete; nothing to do" in capsys.readouterr().out
+
+
+def test_lost_outputs_are_written_again_without_training(pack: Path, tmp_path: Path) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    weights, lines = (tmp_path / "weights.safetensors").read_bytes(), log_of(tmp_path)
+    (tmp_path / "weights.safetensors").unlink()
+    (tmp_path / "run.json").unlink()
+    train(tiny_spec(), pack, tmp_path)
+    assert (tmp_path / "weights.safetensors").read_bytes() == weights
+    assert artifacts.read_json(tmp_path / "run.json")["sessions"] == 2
+    assert log_of(tmp_path) == lines
+
+
+def test_another_spec_in_the_same_folder_starts_from_the_beginning(pack: Path, tmp_path: Path) -> None:
+    train(tiny_spec(12), pack, tmp_path)
+    train(tiny_spec(9), pack, tmp_path)
+    assert artifacts.read_json(tmp_path / "run.json")["steps"] == 9
+    assert [line["step"] for line in log_of(tmp_path)] == [3, 6, 9]
+
+
+def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train(tiny_spec(seed=seed), pack, tmp_path / str(seed))
+    assert not same(final_state(tmp_path / "0"), final_state(tmp_path / "1"))
+
+
+# ---------------------------------------------------------------------------------------------- resuming
+
+
+def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Path, start: Start) -> None:
+    spec = tiny_spec(150)
+    train(spec, pack, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    for step in sorted(random.Random(0).sample(range(1, 120), 3)):
+        process = start(spec, killed, 0.0)
+        wait_for_checkpoint(killed, step, process)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (killed / "run.json").exists()
+    process = start(spec, killed, 0.0)
+    assert process.wait() == 0, process.stderr
+    assert (killed / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+    assert same(final_state(killed), final_state(tmp_path / "whole"))
+    assert snapshots(killed) == snapshots(tmp_path / "whole")
+    assert artifacts.read_json(killed / "run.json")["sessions"] == 4
+    assert [line["step"] for line in log_of(killed)] == [line["step"] for line in log_of(tmp_path / "whole")]
+    assert not list(killed.rglob("*.tmp"))
+
+
+def snapshots(out: Path) -> list[Any]:
+    return list(artifacts.read_json(out / "run.json")["snapshots"])
+
+
+def wait_for_checkpoint(out: Path, step: int, process: "subprocess.Popen[str]") -> None:
+    """Until there is a checkpoint of at least this step; the process must still be at work then."""
+    while not any(int(path.stem.rpartition("-")[2]) >= step for path in out.glob("state/*/checkpoint-*.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_with_a_message(
+    number: signal.Signals, pack: Path, tmp_path: Path, start: Start
+) -> None:
+    spec = tiny_spec(20_000)
+    process = start(spec, tmp_path, 60.0)
+    while not (tmp_path / "log.jsonl").exists() or not log_of(tmp_path):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(number)
+    message = process.communicate()[1]
+    assert process.returncode == 1
+    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to go on", message)
+    assert found, message
+    assert [path.name for path in tmp_path.glob("state/*/*.pt")] == [f"checkpoint-{int(found[1]):08d}.pt"]
+    assert not (tmp_path / "run.json").exists()
+
+
+class InterruptionError(Exception):
+    """Ends a training in the middle, without a word to it."""
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
+    """The next training in this process ends when it wants to do this step."""
+    real = Adversarial.step
+
+    def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+        if step == at_step:
+            monkeypatch.setattr(Adversarial, "step", real)
+            raise InterruptionError
+        return real(self, reals, step)
+
+    monkeypatch.setattr(Adversarial, "step", step)
+
+
+def partly_trained(spec: Spec, pack: Path, out: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> list[Path]:
+    """Trains so many steps with a checkpoint at each; the checkpoints, the newest first."""
+    interrupt(monkeypatch, steps)
+    with pytest.raises(InterruptionError):
+        train(spec, pack, out, minutes=0)
+    return sorted(out.glob("state/*/checkpoint-*.pt"), reverse=True)
+
+
+def test_two_checkpoints_are_kept(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = partly_trained(tiny_spec(), pack, tmp_path, monkeypatch, 7)
+    assert [path.name for path in paths] == ["checkpoint-00000007.pt", "checkpoint-00000006.pt"]
+
+
+def test_a_truncated_checkpoint_is_passed_over(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_spec(), pack, tmp_path / "whole")
+    newest, _ = partly_trained(tiny_spec(), pack, tmp_path / "cut", monkeypatch, 7)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    train(tiny_spec(), pack, tmp_path / "cut")
+    assert f"{newest}: checkpoint is damaged" in capsys.readouterr().err
+    assert same(final_state(tmp_path / "cut"), final_state(tmp_path / "whole"))
+
+
+def test_only_damaged_checkpoints_are_an_error(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in partly_trained(tiny_spec(), pack, tmp_path, monkeypatch, 7):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="all checkpoints are damaged; delete the folder to train from the start"):
+        train(tiny_spec(), pack, tmp_path)
+
+
+def test_a_missing_snapshot_is_an_error(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partly_trained(tiny_spec(), pack, tmp_path, monkeypatch, 7)
+    (snapshot,) = tmp_path.glob("state/*/step-*.safetensors")
+    snapshot.unlink()
+    with pytest.raises(CheckpointError, match="the snapshot of step 4 is missing, but training is at step 7"):
+        train(tiny_spec(), pack, tmp_path)
+
+
+def test_the_log_has_every_step_once_after_a_resume(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tiny_spec(40)
+    interrupt(monkeypatch, 25)
+    with pytest.raises(InterruptionError):
+        train(spec, pack, tmp_path)
+    assert [line["step"] for line in log_of(tmp_path)] == [10, 13, 20]
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"run": "half a li')
+    train(spec, pack, tmp_path)  # no checkpoint yet: from the start
+    assert [line["step"] for line in log_of(tmp_path)] == [10, 13, 20, 27, 30, 40]
+
+
+# ---------------------------------------------------------------------------------------------- messages
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_good(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Adversarial.step
+
+    def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+        scalars = dict(real(self, reals, step))
+        return scalars | {"generator": torch.tensor(torch.nan)} if step == 5 else scalars
+
+    monkeypatch.setattr(Adversarial, "step", step)
+    with pytest.raises(
+        TrainingError, match=r"step 6: generator is nan; .*Last good checkpoint: \S+00000005.pt"
+    ) as error:
+        train(tiny_spec(), pack, tmp_path, minutes=0)
+    assert Path(re.search(r"checkpoint: (\S+\.pt)", str(error.value))[1]).exists()  # type: ignore[index]
+    assert not list(tmp_path.glob("state/*/checkpoint-00000006.pt"))
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_weights_that_are_not_finite_end_training(pack: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(adversarial={"generator_learning_rate": 1e38, "discriminator_learning_rate": 1e38})
+    with pytest.raises(
+        TrainingError, match=r"step \d+: the (generator|discriminator)'s .*Last good checkpoint: none yet"
+    ):
+        train(spec, pack, tmp_path)
+
+
+def test_a_pack_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
+    few = write_pack(tmp_path / "few", 7)
+    with pytest.raises(
+        DataError, match=r"few: holds 7 images but a batch is 16; pack more images, or set training.batch"
+    ):
+        train(tiny_spec(batch=16), few, tmp_path / "out")
+
+
+def test_a_pack_of_another_shape_is_refused(pack: Path, tmp_path: Path) -> None:
+    spec = tiny_spec().model_copy(update={"image": ImageSpec(height=16, width=16)})
+    with pytest.raises(DataError, match="holds images of 8×8 pixels, 3 channels but the run is for 16×16 pixels"):
+        train(spec, pack, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written .*; choose an output folder that you may write to"):
+        train(tiny_spec(), pack, tmp_path / "file" / "out")
+
+
+def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganformer.devices.acquire_all", lambda gpus: [torch.device("cpu")] * 3)
+    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in portions of 1"):
+        train(tiny_spec(), pack, tmp_path)
+
+
+def test_checkpoints_of_another_run_are_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = tiny_spec(12), tiny_spec(9)
+    newest, _ = partly_trained(mine, pack, tmp_path, monkeypatch, 7)
+    identity = checkpoint.Identity(other.digest, artifacts.file_digest(pack / "manifest.json"))
+    strange = tmp_path / "state" / identity.digest[:12] / newest.name
+    strange.parent.mkdir()
+    newest.rename(strange)
+    with pytest.raises(CheckpointError) as error:
+        train(other, pack, tmp_path)
+    assert f"spec_sha256 is {mine.digest} but this one's is {other.digest}; move the file away" in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------- parts
+
+
+def test_ahead_gives_what_was_read_for_each_step() -> None:
+    assert list(loop.ahead(lambda step: step * step, range(3, 6))) == [(3, 9), (4, 16), (5, 25)]
+    assert list(loop.ahead(lambda step: step, range(4, 4))) == []
+
+
+def test_an_error_of_the_reader_arrives() -> None:
+    def read(step: int) -> int:
+        raise DataError("a shard is gone")
+
+    with pytest.raises(DataError, match="a shard is gone"):
+        list(loop.ahead(read, range(2)))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,7 @@ def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gp
     images = Images(pack)
     observer = Observer(str(pack), _needed(evaluation, "REAL"))
     device = devices.acquire(gpus)
-    with devices.reproducible(threads), Progress(f"reference {images.folder}", len(images)) as progress:
+    with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:
         network = _network(evaluation.extractor, device)
         for size in _batches(len(images)):
             pixels = torch.from_numpy(images.read(np.arange(observer.count, observer.count + size)))
@@ -58,7 +59,7 @@ def evaluate(
     snapshot = _snapshot(record, step)
     observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
     device = devices.acquire(gpus)
-    with devices.reproducible(threads):
+    with _computing(threads):
         _generate(evaluation, learner, observer, device, f"evaluate {'{dataset}/{model}'.format(**record['run'])}")
         fake = observer.observed()
         values: dict[str, float] = {}
@@ -110,10 +111,16 @@ def _generate(evaluation: Evaluation, learner: Learner, observer: Observer, devi
 
 
 def _observe(observer: Observer, network: Network, images: Tensor) -> None:
-    # TF32 would give features of 3 digits on GPUs only; numbers are to be the same wherever they are measured.
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        features, logits = network(images)
+    features, logits = network(images)
     observer.update(features.cpu().numpy(), logits.cpu().numpy())
+
+
+@contextmanager
+def _computing(threads: int) -> Iterator[None]:
+    """Inside, torch computes reproducibly, without gradients, and in whole float32, as the CPU does: TF32 has 3 digits."""
+    whole = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with devices.reproducible(threads), torch.inference_mode(), whole:
+        yield
 
 
 def _batches(count: int) -> Iterator[int]:

@@ -42,15 +42,13 @@ class Reference:
     def read(cls, path: Path) -> "Reference":
         """Reads what `write` wrote; DataError where it is missing or something else."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 arrays = {name: file[name] for name in file.files if name != "about"}
         except FileNotFoundError as error:
             raise DataError(f"{path}: there are no reference statistics here; make them first") from error
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path}: is not a file of reference statistics ({error}); delete it and run again"
-            ) from error
+            raise DataError(f"{path}: is not a file of reference statistics; delete it and run again") from error
         if about["format"] != FORMAT:
             raise DataError(f"{path}: is of format {about['format']!r}, format {FORMAT} was expected; make it again")
         observed = Observed(about["title"], about["count"], arrays)

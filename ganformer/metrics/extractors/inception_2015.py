@@ -23,6 +23,7 @@ from ganformer.errors import CheckpointError, DataError
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+TIMEOUT = 60  # seconds without an answer
 SIZE = 299
 CLASSES = 1008
 
@@ -35,11 +36,18 @@ class Config(Extractor):
 
 
 def load(config: Config, device: torch.device) -> "Network":
-    """The network with the weights of 2015. DataError where they are missing and cannot be fetched, CheckpointError
-    where the file is another one."""
+    """The network with the weights of 2015, fetched first where the file is missing.
+
+    Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
+    """
     if not config.weights.exists():
         _fetch(config.weights)
-    _verify(config.weights)
+    found = artifacts.file_digest(config.weights)
+    if found != SHA256:
+        raise CheckpointError(
+            f"{config.weights}: is not the Inception network of 2015 (sha256 {found}, expected {SHA256}); "
+            "delete it to have it fetched again, or correct evaluation.extractor.weights"
+        )
     return network(torch.load(config.weights, map_location="cpu", weights_only=True), device)
 
 
@@ -53,24 +61,16 @@ def network(state: Mapping[str, Tensor], device: torch.device) -> "Network":
 
 def _fetch(path: Path) -> None:
     try:
-        with urllib.request.urlopen(URL, timeout=60) as answer, artifacts.atomic(path) as temporary:
+        with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer, artifacts.atomic(path) as temporary:
             with temporary.open("wb") as file:
                 shutil.copyfileobj(answer, file)
-            _verify(temporary)
+            if artifacts.file_digest(temporary) != SHA256:
+                raise HTTPException(f"{temporary.stat().st_size} bytes came that are not the weights")
     except (OSError, HTTPException) as error:
         raise DataError(
             f"{path}: the weights of the Inception network are missing and could not be fetched ({error}); download "
             f"{URL} on a machine with internet and put it there, or name its place in evaluation.extractor.weights"
         ) from error
-
-
-def _verify(path: Path) -> None:
-    found = artifacts.file_digest(path)
-    if found != SHA256:
-        raise CheckpointError(
-            f"{path}: is not the Inception network of 2015 (sha256 {found}, expected {SHA256}); "
-            f"delete it and run again, or put {URL} there"
-        )
 
 
 # ----------------------------------------------------------------------------------------------- the network

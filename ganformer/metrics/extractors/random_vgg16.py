@@ -6,7 +6,7 @@ and less. On 32×32 scenes the distance that slight blur causes is 3.7 times the
 `conv4_3`, but 2.3 times at `conv5_3`, and the 512 averages leave little noise in the covariance of a thousand images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from ganformer.config import Extractor
 # Output channels of the 3×3 convolutions of each block (Simonyan & Zisserman 2015, configuration D), up to conv4_3.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 CLASSES = 1000
+NOISE = (16, 3, 32, 32)
 # Mean and standard deviation of ImageNet's colours, which VGG16 expects to be taken out.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -37,34 +38,46 @@ class Network:
     """Called with images [n, 3, H, W] uint8, gives features [n, 512] and class logits [n, 1000], both float32.
 
     Features are the averages of `conv4_3`'s channels over the image. The logits are a random projection of them with
-    weights of variance 1: then logits differ among images as much as features do, E(l(x) − l(y))² = |f(x) − f(y)|².
+    weights of variance 1, so that logits differ among images as much as features do, E(l(x) − l(y))² = |f(x) − f(y)|².
+    Left out is the `common` direction [512], that of white noise's features: an untrained network gives all images
+    nearly parallel features, by which the same few classes would win for every image.
     """
 
     blocks: tuple[tuple[Tensor, ...], ...]
     head: Tensor
-    mean: Tensor
-    std: Tensor
+    common: Tensor
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = (images.float() / 255 - self.mean) / self.std
-        x = x.contiguous(memory_format=torch.channels_last)
-        for i, block in enumerate(self.blocks):
-            x = F.max_pool2d(x, 2, ceil_mode=True) if i else x
-            for weight in block:
-                x = F.conv2d(x, weight, padding=1).relu_()
-        features = x.mean(dim=(2, 3))
-        return features, features @ self.head.T
+        features = extract(self.blocks, images)
+        particular = features - torch.outer(features @ self.common, self.common)
+        return features, particular @ self.head.T
 
 
 def load(config: Config, device: torch.device) -> Network:
     """The network with the weights that `config.seed` stands for, the same bits on every machine."""
     draws = np.random.PCG64(config.seed)
-    return Network(
-        blocks=tuple(tuple(weight.to(device) for weight in block) for block in _blocks(draws)),
-        head=_uniform(draws, (CLASSES, BLOCKS[-1][-1]), variance=1.0).to(device),
-        mean=torch.tensor(MEAN, device=device)[:, None, None],
-        std=torch.tensor(STD, device=device)[:, None, None],
-    )
+    blocks = tuple(_blocks(draws))
+    head = _uniform(draws, (CLASSES, BLOCKS[-1][-1]), variance=1.0)
+    common = F.normalize(extract(blocks, _noise(draws)).mean(dim=0), dim=0)
+    moved = tuple(tuple(weight.to(device) for weight in block) for block in blocks)
+    return Network(moved, head.to(device), common.to(device))
+
+
+def extract(blocks: Sequence[Sequence[Tensor]], images: Tensor) -> Tensor:
+    """Averages of the channels behind the last convolution: images [n, 3, H, W] uint8 -> [n, 512] float32."""
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+    x = ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    for i, block in enumerate(blocks):
+        x = F.max_pool2d(x, 2, ceil_mode=True) if i else x
+        for weight in block:
+            x = F.conv2d(x, weight, padding=1).relu_()
+    return x.mean(dim=(2, 3))
+
+
+def _noise(draws: np.random.PCG64) -> Tensor:
+    """Images in which every value is as likely as any other."""
+    values = draws.random_raw(int(np.prod(NOISE))) >> np.uint64(56)
+    return torch.from_numpy(values.astype(np.uint8).reshape(NOISE))
 
 
 def _blocks(draws: np.random.PCG64) -> Iterator[tuple[Tensor, ...]]:

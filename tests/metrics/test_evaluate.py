@@ -1,0 +1,246 @@
+"""From a pack and a run to `metrics.json`: the same run gives the same numbers, and nothing foreign is compared."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganformer.config import Dataset, Evaluation
+from ganformer.data.dataset import Images
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
+from ganformer.learning import checkpoint
+from ganformer.metrics import evaluate as metrics
+from ganformer.metrics.measures import frechet
+from ganformer.metrics.reference import Reference
+
+REALS, FAKES = 40, 36
+IMAGE = {"height": 16, "width": 16, "channels": 3}
+
+
+class Learner:
+    """Draws from given images, as one that has learnt them by heart."""
+
+    network = torch.nn.Identity()
+
+    def __init__(self, images):
+        self.images = images
+
+    def sample(self, count, generator):
+        chosen = torch.randint(len(self.images), (count,), generator=generator)
+        return torch.from_numpy(self.images)[chosen].float() / 127.5 - 1
+
+
+def settings(**changes):
+    return Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": FAKES, **changes})
+
+
+@pytest.fixture(scope="module")
+def reals(draw_shapes):
+    return draw_shapes(REALS, seed=1, size=16)
+
+
+@pytest.fixture(scope="module")
+def data(reals, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for i, image in enumerate(reals):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i:03}.png")
+    out = tmp_path_factory.mktemp("pack")
+    pack(Dataset.model_validate({"source": {"kind": "folder", "path": str(folder)}, "resolution": 16}), out)
+    return out / "manifest.json"
+
+
+@pytest.fixture(scope="module")
+def reference(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "scenes.npz"
+    metrics.reference(settings(), data, out, threads=1, gpus=0)
+    return out
+
+
+@pytest.fixture
+def record(data):
+    return {
+        "run": {"dataset": "scenes", "model": "duplex", "seed": 3},
+        "spec": {"image": IMAGE},
+        "data": {"manifest_sha256": Images(data).digest},
+        "steps": 8,
+        "snapshots": [
+            {"step": 4, "kimg": 0.5, "file": "four", "sha256": "4" * 64},
+            {"step": 8, "kimg": 1.0, "file": "eight", "sha256": "8" * 64},
+        ],
+    }
+
+
+@pytest.fixture
+def measure(monkeypatch, record, reference, tmp_path):
+    """Evaluates a learner of these images; returns what was written."""
+
+    def run(images, step=None, reference=reference, **changes):
+        learner = Learner(images)
+        monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+        out = tmp_path / "metrics.json"
+        metrics.evaluate(settings(**changes), tmp_path / "run.json", step, reference, out, threads=1, gpus=0)
+        return json.loads(out.read_text())
+
+    return run
+
+
+@pytest.fixture
+def written(tmp_path):
+    return tmp_path / "metrics.json"
+
+
+# --------------------------------------------------------------------------------------------------- reference
+
+
+def test_reference_holds_what_the_network_sees_of_all_reals(reference, reals, data, seen):
+    found = Reference.read(reference)
+    expected = seen(reals)
+    assert found.observed.count == REALS
+    assert found.manifest_sha256 == Images(data).digest
+    assert found.extractor == {"kind": "random-vgg16", "seed": 0}
+    assert found.observed.arrays.keys() == {"mean", "covariance", "features"}
+    for name, array in found.observed.arrays.items():
+        np.testing.assert_allclose(array, expected.arrays[name], rtol=1e-4, atol=1e-5)
+
+
+def test_reference_keeps_no_features_that_no_metric_needs(data, tmp_path):
+    metrics.reference(settings(metrics=["frechet"]), data, tmp_path / "out.npz", threads=1, gpus=0)
+    assert Reference.read(tmp_path / "out.npz").observed.arrays.keys() == {"mean", "covariance"}
+
+
+def test_reference_is_the_same_bytes_each_time(data, reference, tmp_path):
+    metrics.reference(settings(), data, tmp_path / "again.npz", threads=1, gpus=0)
+    assert (tmp_path / "again.npz").read_bytes() == reference.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
+def test_something_else_than_a_reference_is_refused(tmp_path, content):
+    path = tmp_path / "scenes.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{path}: is not a file of reference statistics; delete it and run again$"):
+        Reference.read(path)
+
+
+def test_npz_of_something_else_is_refused(tmp_path):
+    np.savez(tmp_path / "images.npz", images=np.zeros(3))
+    with pytest.raises(
+        DataError, match=r"images\.npz: is not a file of reference statistics; delete it and run again$"
+    ):
+        Reference.read(tmp_path / "images.npz")
+
+
+def test_missing_reference_is_named(tmp_path):
+    with pytest.raises(DataError, match=rf"^{tmp_path}/scenes\.npz: there are no reference statistics here; make them"):
+        Reference.read(tmp_path / "scenes.npz")
+
+
+def test_reference_of_another_format_is_refused(tmp_path):
+    np.savez(tmp_path / "scenes.npz", about=np.array(json.dumps({"format": 2})))
+    with pytest.raises(DataError, match=r"scenes\.npz: is of format 2, format 1 was expected; make it again$"):
+        Reference.read(tmp_path / "scenes.npz")
+
+
+# ---------------------------------------------------------------------------------------------------- evaluate
+
+
+def test_writes_what_was_measured_and_how(measure, reals, data, record):
+    found = measure(reals)
+    assert list(found) == [
+        *("format", "run", "step", "kimg", "weights_sha256", "values", "recipe"),
+        *("reference", "seconds", "code", "hardware"),
+    ]
+    assert found["run"] == record["run"]
+    assert (found["step"], found["kimg"], found["weights_sha256"]) == (8, 1.0, "8" * 64)
+    assert {key: value["name"] for key, value in found["values"].items()} == {
+        key: f"{key}_random_vgg16" for key in ("fd", "is", "is_std", "precision", "recall")
+    }
+    assert found["recipe"] == {
+        "extractor": {"kind": "random-vgg16", "seed": 0},
+        "images": FAKES,
+        "metrics": ["frechet", "inception-score", "precision-recall"],
+        "seed": 0,
+        "real_images": REALS,
+        "image": IMAGE,
+    }
+    assert found["reference"] == {"manifest_sha256": Images(data).digest}
+    assert found["hardware"]["device"] == "cpu"
+    assert found["hardware"]["threads"] == 1
+    assert 0 < found["seconds"] < 60
+
+
+def test_measures_the_snapshot_asked_for(measure, reals):
+    found = measure(reals, step=4)
+    assert (found["step"], found["kimg"], found["weights_sha256"]) == (4, 0.5, "4" * 64)
+
+
+def test_same_run_gives_the_same_numbers_and_another_seed_others(measure, reals):
+    values = measure(reals)["values"]
+    assert measure(reals)["values"] == values
+    assert measure(reals, seed=1)["values"] != values
+
+
+def test_numbers_are_those_of_the_generated_images(measure, reals, reference, seen):
+    found = measure(reals, metrics=["frechet"])["values"]
+    generator = torch.Generator().manual_seed(metrics.mix(0, "evaluate"))
+    chosen = torch.cat([torch.randint(REALS, (count,), generator=generator) for count in (32, 4)])
+    # A real image of value v comes back as v: that is what the rounding is chosen for.
+    expected = frechet.compute(Reference.read(reference).observed, seen(reals[chosen]))
+    assert found["fd"]["value"] == pytest.approx(expected["fd"], rel=1e-3)
+
+
+def test_generator_that_learnt_the_data_is_better_than_one_of_noise(measure, reals):
+    good = measure(reals)["values"]
+    bad = measure(np.random.default_rng(0).integers(0, 256, reals.shape, np.uint8))["values"]
+    assert 10 * good["fd"]["value"] < bad["fd"]["value"]
+    assert good["precision"]["value"] == 1 > bad["precision"]["value"]
+
+
+def test_quantise_rounds_as_the_official_code():
+    values = torch.tensor([-2.0, -1.0, -0.999, 0.0, 0.5, 1.0, 3.0])
+    assert metrics.quantise(values).tolist() == [0, 0, 0, 128, 191, 255, 255]
+    every = torch.arange(256)
+    assert torch.equal(metrics.quantise(every.float() / 127.5 - 1).long(), every)
+
+
+def test_images_that_are_not_finite_are_an_error_and_leave_no_file(measure, reals, written, tmp_path):
+    broken = reals.astype(np.float32)
+    broken[:, 1, 2, 3] = np.nan
+    message = (
+        rf"^{tmp_path}/run\.json at step 8: generated images hold NaN or infinity, so the training diverged; "
+        "a smaller learning rate or a larger r1_gamma often helps$"
+    )
+    with pytest.raises(DataError, match=message):
+        measure(broken)
+    assert not written.exists()
+
+
+def test_reference_of_another_pack_is_refused(measure, reals, record, reference, written):
+    record["data"]["manifest_sha256"] = "f" * 64
+    message = (
+        rf"^{reference}: is of the pack with manifest [0-9a-f]{{12}}…, but the run was trained on ffffffffffff…; "
+        "make it again from the pack of the run$"
+    )
+    with pytest.raises(DataError, match=message):
+        measure(reals)
+    assert not written.exists()
+
+
+def test_reference_of_another_extractor_is_refused(measure, reals, reference):
+    message = re.escape(
+        f'{reference}: was measured with the extractor {{"kind":"random-vgg16","seed":0}}, not with '
+        '{"kind":"random-vgg16","seed":1}; make it again with the present settings'
+    )
+    with pytest.raises(DataError, match=f"^{message}$"):
+        measure(reals, extractor={"kind": "random-vgg16", "seed": 1})
+
+
+def test_reference_without_what_a_metric_needs_is_refused(measure, reals, data, tmp_path):
+    path = tmp_path / "small.npz"
+    metrics.reference(settings(metrics=["inception-score"]), data, path, threads=1, gpus=0)
+    message = rf"^{path}: has no covariance, features, mean, which the metrics need; make it again with the present"
+    with pytest.raises(DataError, match=message):
+        measure(reals, reference=path)

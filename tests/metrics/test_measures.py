@@ -1,0 +1,184 @@
+"""Numbers that can be worked out by hand, and independent implementations."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg
+
+from ganformer import plugins
+from ganformer.errors import DataError
+from ganformer.metrics.measures import frechet, inception_score, precision_recall
+
+MEASURES = plugins.names("ganformer.metrics.measures")
+
+
+def gaussian(mean=0.0, deviation=1.0, dims=4):
+    return np.full(dims, float(mean)), np.eye(dims) * deviation**2
+
+
+def covariance(seed, images=60, dims=12):
+    random = np.random.default_rng(seed)
+    return np.cov(random.normal(size=(images, dims)) @ random.normal(size=(dims, dims)), rowvar=False)
+
+
+def rotation(dims):
+    return np.linalg.qr(np.random.default_rng(9).normal(size=(dims, dims)))[0]
+
+
+def with_square_root(mean, cov, other_mean, other_cov):
+    """The textbook form, by a root of a general matrix."""
+    root = linalg.sqrtm(cov @ other_cov).real
+    return ((mean - other_mean) ** 2).sum() + np.trace(cov + other_cov - 2 * root)
+
+
+def brute_force(real, fake):
+    """Precision and recall as their definition reads."""
+
+    def covered(points, others):
+        radii = [np.sort(np.linalg.norm(others - other, axis=1))[3] for other in others]
+        inside = [
+            any(np.linalg.norm(other - point) <= r for other, r in zip(others, radii, strict=True)) for point in points
+        ]
+        return np.mean(inside)
+
+    return {"precision": covered(fake, real), "recall": covered(real, fake)}
+
+
+# --------------------------------------------------------------------------------------------- Fréchet distance
+
+
+@pytest.mark.parametrize("dims", [1, 4, 2048])
+def test_frechet_of_shifted_gaussians_is_the_square_of_the_shift(dims):
+    assert frechet.frechet(*gaussian(0, dims=dims), *gaussian(1, dims=dims)) == pytest.approx(dims, rel=1e-9)
+
+
+def test_frechet_of_widened_gaussians_is_the_square_of_the_difference():
+    assert frechet.frechet(*gaussian(deviation=2, dims=3), *gaussian(deviation=5, dims=3)) == pytest.approx(27)
+
+
+def test_frechet_of_a_gaussian_and_a_point():
+    point = np.full(4, 3.0), np.zeros((4, 4))
+    assert frechet.frechet(*gaussian(), *point) == pytest.approx(4 * 9 + 4)
+    assert frechet.frechet(*point, *gaussian()) == pytest.approx(4 * 9 + 4)
+
+
+def test_frechet_of_perpendicular_lines():
+    zero = np.zeros(2)
+    assert frechet.frechet(zero, np.diag([4.0, 0]), zero, np.diag([0, 9.0])) == pytest.approx(13)
+
+
+def test_frechet_equals_the_textbook_form():
+    means = np.random.default_rng(3).normal(size=(2, 12))
+    expected = with_square_root(means[0], covariance(1), means[1], covariance(2))
+    assert frechet.frechet(means[0], covariance(1), means[1], covariance(2)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_is_symmetric_and_does_not_see_rotations():
+    a, b, r = covariance(1), covariance(2), rotation(12)
+    zero, one = np.zeros(12), np.ones(12)
+    distance = frechet.frechet(zero, a, one, b)
+    assert frechet.frechet(one, b, zero, a) == pytest.approx(distance, rel=1e-9)
+    assert frechet.frechet(zero, r @ a @ r.T, r @ one, r @ b @ r.T) == pytest.approx(distance, rel=1e-9)
+
+
+def test_frechet_takes_fewer_images_than_features(observe):
+    few, other = (np.random.default_rng(seed).normal(size=(8, 30)) for seed in (1, 2))
+    assert frechet.compute(observe(few), observe(few))["fd"] == pytest.approx(0, abs=1e-6)
+    # Both clouds lie in 7 dimensions: the covariances' root has the singular values of the product of the clouds.
+    centred = [(cloud - cloud.mean(axis=0)) / 7**0.5 for cloud in (few, other)]
+    overlap = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
+    expected = ((few.mean(axis=0) - other.mean(axis=0)) ** 2).sum() + sum((c**2).sum() for c in centred) - 2 * overlap
+    assert frechet.compute(observe(few), observe(other))["fd"] == pytest.approx(expected, rel=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------- inception score
+
+
+@pytest.fixture
+def scored(observe):
+    def score(logits):
+        features = np.zeros((len(logits), 1))
+        return inception_score.compute(observe(features), observe(features, logits))
+
+    return score
+
+
+def test_inception_score_of_sure_and_varied_images_is_the_number_of_classes(scored):
+    assert scored(np.tile(1000.0 * np.eye(5), (20, 1))) == pytest.approx({"is": 5, "is_std": 0})
+
+
+@pytest.mark.parametrize("logits", [np.zeros((20, 5)), np.tile([0.0, 800, 0, 0, 0], (20, 1))])
+def test_inception_score_of_images_of_one_kind_is_one(logits, scored):
+    assert scored(logits) == pytest.approx({"is": 1, "is_std": 0})
+
+
+def test_inception_score_of_two_unsure_images():
+    # Classes have probabilities of 3/4 and 1/4 for each of the images, 1/2 over both.
+    logits = np.log([[3.0, 1.0], [1.0, 3.0]])
+    expected = np.exp(0.75 * np.log(1.5) + 0.25 * np.log(0.5))
+    assert inception_score.inception_score(logits) == pytest.approx(expected)
+
+
+def test_inception_score_is_mean_and_deviation_of_ten_parts(scored):
+    varied, same = np.tile(1000.0 * np.eye(2), (5, 1)), np.zeros((10, 2))
+    assert scored(np.concatenate([varied] * 5 + [same] * 5)) == pytest.approx({"is": 1.5, "is_std": 0.5})
+
+
+def test_inception_score_refuses_fewer_images_than_parts(scored):
+    with pytest.raises(
+        DataError, match=r"^images: 9 images are too few .* the mean over 10 parts of them; take at least 10$"
+    ):
+        scored(np.zeros((9, 5)))
+
+
+# ------------------------------------------------------------------------------------------ precision and recall
+
+
+def test_precision_and_recall_of_points_on_a_line(observe):
+    # Balls around 0 1 2 3 reach 3, 2, 2, 3 far; around 5 6 7 8 likewise: each side covers two of the other.
+    line = np.arange(4.0)[:, None]
+    found = precision_recall.compute(observe(line), observe(line + 5))
+    assert found == {"precision": 0.5, "recall": 0.5}
+
+
+def test_precision_and_recall_see_fewer_modes(observe):
+    line = np.concatenate([np.arange(4.0), np.arange(100.0, 104)])[:, None]
+    found = precision_recall.compute(observe(line), observe(np.arange(4.0)[:, None] / 2))
+    assert found == {"precision": 1, "recall": 0.5}
+
+
+def test_precision_and_recall_of_equal_sets_are_one(observe):
+    points = np.random.default_rng(0).normal(500, 1e-3, (30, 8)).astype(np.float32)
+    assert precision_recall.compute(observe(points), observe(points)) == {"precision": 1, "recall": 1}
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 24])
+def test_precision_and_recall_follow_their_definition_in_blocks_of_any_size(monkeypatch, block, observe):
+    monkeypatch.setattr(precision_recall, "BLOCK", block)
+    random = np.random.default_rng(1)
+    real, fake = random.normal(size=(60, 3)), random.normal(0.7, 0.8, size=(50, 3))
+    found = precision_recall.compute(observe(real), observe(fake))
+    assert found == pytest.approx(brute_force(real, fake))
+    assert 0 < found["recall"] < found["precision"] < 1
+
+
+@pytest.mark.parametrize("counts", [(3, 4), (4, 3)])
+def test_precision_and_recall_refuse_too_few_images(counts, observe):
+    real, fake = (observe(np.arange(float(count))[:, None]) for count in counts)
+    with pytest.raises(DataError, match=r"^images: 3 images are too few .* 3 neighbours of each; take at least 4$"):
+        precision_recall.compute(real, fake)
+
+
+# --------------------------------------------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_measure_needs_no_more_than_it_says(name, observe):
+    module = plugins.find("ganformer.metrics.measures", name)
+    images = [torch.randn(20, 6, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
+    whole = [observe(image, image) for image in images]
+    kept = []
+    for observed, needed in zip(whole, (module.REAL, module.FAKE), strict=True):
+        kept.append(type(observed)("images", 20, {key: observed.arrays[key] for key in needed}))
+    assert module.compute(*kept) == module.compute(*whole)
+    assert all(isinstance(value, float) for value in module.compute(*whole).values())

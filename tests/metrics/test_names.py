@@ -1,0 +1,33 @@
+"""A distance is called FID only where it is one."""
+
+import pytest
+
+from ganformer import plugins
+from ganformer.metrics.names import label
+
+
+@pytest.mark.parametrize(
+    ("key", "images", "name"),
+    [
+        ("fd", 50_000, "fid50k"),
+        ("fd", 5000, "fid5k"),
+        ("fd", 2500, "fid2500"),
+        ("fd", 500, "fid500"),
+        ("is", 50_000, "is50k"),
+        ("is_std", 50_000, "is50k_std"),
+        ("precision", 50_000, "precision50k"),
+        ("recall", 1000, "recall1k"),
+    ],
+)
+def test_inception_features_give_the_fields_names(key, images, name):
+    assert label(key, "inception-2015", images) == name
+
+
+def test_other_features_are_named():
+    assert label("fd", "random-vgg16", 50_000) == "fd_random_vgg16"
+    assert label("is_std", "random-vgg16", 1000) == "is_std_random_vgg16"
+
+
+@pytest.mark.parametrize("extractor", plugins.names("ganformer.metrics.extractors"))
+def test_only_the_inception_network_of_2015_makes_an_fid(extractor):
+    assert ("fid" in label("fd", extractor, 50_000)) == (extractor == "inception-2015")

@@ -24,8 +24,10 @@ def load_adam(optimiser: Adam, state: Mapping[str, Any], where: str) -> None:
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     expected = {f"moments of parameter {i}": tuple(p.shape) for i, p in enumerate(parameters)}
-    found = {f"moments of parameter {i}": tuple(parameters[i].shape) for i in numbers if i < len(parameters)}
-    found |= {f"moments of parameter {i}": tuple(kept["exp_avg"].shape) for i, kept in state["state"].items()}
+    found = {name: expected.get(name, ()) for name in (f"moments of parameter {i}" for i in numbers)}
+    found |= {
+        f"moments of parameter {i}": tuple(state["state"][i]["exp_avg"].shape) for i in numbers if i in state["state"]
+    }
     refuse_misfit(expected, found, where)
     optimiser.load_state_dict(dict(state))
 

@@ -1,0 +1,250 @@
+"""The game: StyleGAN2's numbers, what moves when, sampling, and continuing."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import same, tiny_spec
+from torch import Tensor
+
+from ganformer.config import AdversarialSettings
+from ganformer.errors import CheckpointError
+from ganformer.learning import adversarial, losses
+from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.checkpoint import build
+
+
+def learner(**settings: Any) -> Adversarial:
+    built = build(tiny_spec(adversarial=settings))
+    assert isinstance(built, Adversarial)
+    return built
+
+
+def reals(portions: int = 1, batch: int = 8) -> list[Tensor]:
+    images = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return list(images.split(batch // portions))
+
+
+def stepped(player: Adversarial, steps: range) -> Adversarial:
+    for step in steps:
+        torch.manual_seed(step)
+        player.step(reals(), step)
+    return player
+
+
+# ----------------------------------------------------------------------------------------------- numbers
+
+
+def test_adam_is_corrected_where_a_regulariser_shares_it() -> None:
+    group = learner(path_length_weight=2.0, r1_gamma=10.0).generator_adam.param_groups[0]
+    assert group["lr"] == pytest.approx(0.0016)
+    assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
+    group = learner(path_length_weight=2.0, r1_gamma=10.0).discriminator_adam.param_groups[0]
+    assert group["lr"] == pytest.approx(0.0018823529, abs=1e-10)
+    assert group["betas"] == (0.0, pytest.approx(0.9905854573, abs=1e-10))
+
+
+def test_adam_is_not_corrected_where_nothing_is_regularised() -> None:
+    player = learner(path_length_weight=0.0, r1_gamma=0.0)
+    for adam in (player.generator_adam, player.discriminator_adam):
+        assert adam.param_groups[0]["lr"] == 0.002
+        assert adam.param_groups[0]["betas"] == (0.0, 0.99)
+        assert adam.param_groups[0]["eps"] == 1e-8
+
+
+def test_the_moving_average_has_the_official_half_life() -> None:
+    assert adversarial.average_beta(AdversarialSettings(), batch=32, seen=0) == pytest.approx(0.9977843871, abs=1e-10)
+
+
+def test_the_ramp_up_shortens_the_half_life() -> None:
+    settings = AdversarialSettings(ema_kimg=10, ema_rampup=0.05)
+    assert adversarial.average_beta(settings, batch=32, seen=0) == 0.0
+    assert adversarial.average_beta(settings, batch=32, seen=640) == pytest.approx(0.5)
+    assert adversarial.average_beta(settings, batch=32, seen=10**9) == pytest.approx(0.9977843871, abs=1e-10)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def test_regularisers_run_at_their_steps_only() -> None:
+    player = learner(path_length_weight=2.0, path_length_interval=2, r1_interval=3)
+    names = [
+        set(player.step(reals(), step)) - {"generator", "discriminator", "real_score", "fake_score"}
+        for step in range(4)
+    ]
+    assert names == [{"path_length", "r1"}, set(), {"path_length"}, {"r1"}]
+
+
+def test_r1_is_its_weight_times_the_penalty() -> None:
+    player = learner(r1_gamma=6.0)
+    images = torch.cat(reals()).requires_grad_()
+    (gradient,) = torch.autograd.grad(player.network.discriminator(images).sum(), images)
+    expected = 6.0 / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    torch.testing.assert_close(player._regularise_discriminator(reals()), expected)
+
+
+def test_r1_steps_down_the_weighted_penalty() -> None:
+    player = learner(r1_gamma=6.0, r1_interval=16)
+    player._regularise_discriminator(reals())
+    images = torch.cat(reals()).requires_grad_()
+    fresh = learner(r1_gamma=6.0).network.discriminator
+    (gradient,) = torch.autograd.grad(fresh(images).sum(), images, create_graph=True)
+    (16 * 3.0 * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
+    for moved, still in zip(player.network.discriminator.parameters(), fresh.parameters(), strict=True):
+        torch.testing.assert_close(moved.grad, still.grad)
+
+
+def test_the_mean_path_length_moves_by_a_hundredth() -> None:
+    player = learner(path_length_weight=2.0)
+    torch.manual_seed(3)
+    w = player._mix(player._map(4))  # half of a batch of 8 is measured
+    lengths = losses.path_lengths(player.network.generator.synthesise(w), w)
+    torch.manual_seed(3)
+    torch.testing.assert_close(player._regularise_generator([8]), 0.01 * lengths.detach().mean())
+    assert not player.network.path_length_mean.requires_grad
+
+
+def test_path_length_steps_down_the_weighted_distance_from_the_mean() -> None:
+    player = learner(path_length_weight=2.0, path_length_interval=4)
+    fresh = learner(path_length_weight=2.0)
+    torch.manual_seed(3)
+    player._regularise_generator([8])
+    torch.manual_seed(3)
+    w = fresh._mix(fresh._map(4))
+    lengths = losses.path_lengths(fresh.network.generator.synthesise(w), w)
+    (2.0 * 4 * (lengths - 0.01 * lengths.mean()).square().mean()).backward()
+    for moved, still in zip(player.network.generator.parameters(), fresh.network.generator.parameters(), strict=True):
+        torch.testing.assert_close(moved.grad, still.grad)
+
+
+def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = learner(), learner()
+    for player in (whole, parts):
+        monkeypatch.setattr(player.network.generator, "synthesise", lambda w: torch.zeros(len(w), 3, 8, 8))
+    loss = whole._play_discriminator(reals())["discriminator"]
+    torch.testing.assert_close(parts._play_discriminator(reals(portions=4))["discriminator"], loss)
+    for one, other in zip(
+        whole.network.discriminator.parameters(), parts.network.discriminator.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_each_player_moves_only_itself() -> None:
+    player = learner()
+    before = copy.deepcopy(player.network.state_dict())
+    player._play_generator([8])
+    after = player.network.state_dict()
+    moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"generator"}
+    assert not torch.equal(before["generator.w_average"], after["generator.w_average"])
+    player._play_discriminator(reals())
+    again = player.network.state_dict()
+    assert all(torch.equal(after[name], again[name]) for name in after if not name.startswith("discriminator."))
+
+
+def test_the_sampler_follows_the_generator() -> None:
+    player = learner(ema_kimg=0.008)  # half-life: one batch
+    before = player.network.sampler.paint.weight.clone()
+    stepped(player, range(1))
+    torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
+    assert torch.equal(player.sampler.w_average, player.network.generator.w_average)
+    assert not any(p.requires_grad for p in player.sampler.parameters())
+
+
+def test_style_mixing_takes_later_layers_from_another_draw() -> None:
+    never, always = learner(style_mixing=0.0), learner(style_mixing=1.0)
+    w = never._map(6)
+    assert never._mix(w) is w
+    mixed = always._mix(w)
+    assert torch.equal(mixed[:, 0], w[:, 0])
+    assert not torch.isclose(mixed[:, 1], w[:, 1]).any()
+
+
+def test_losses_fall_on_a_toy() -> None:
+    """A discriminator that stays ahead of fakes of the wrong colour, and a generator that learns to be accepted."""
+    player = learner(
+        r1_gamma=1.0, ema_kimg=0.05, generator_learning_rate=0.01, discriminator_learning_rate=0.01, style_mixing=0.0
+    )
+    grey = [torch.full((16, 3, 8, 8), 0.8)]
+    distance = {}
+    for step in range(200):
+        torch.manual_seed(step)
+        player.step(grey, step)
+        if step in (0, 199):
+            images = player.sample(64, torch.Generator().manual_seed(0))
+            distance[step] = (images.mean() - 0.8).abs().item()
+    assert distance[0] > 0.5
+    assert distance[199] < 0.25
+
+
+# ---------------------------------------------------------------------------------------------- sampling
+
+
+def test_sampling_is_a_function_of_the_generator_and_leaves_no_trace() -> None:
+    player = stepped(learner(), range(2))
+    player.network.train()
+    torch.manual_seed(5)
+    expected_draw = torch.rand(())
+    torch.manual_seed(5)
+    one = player.sample(3, torch.Generator().manual_seed(7))
+    assert torch.equal(torch.rand(()), expected_draw)
+    two = player.sample(3, torch.Generator().manual_seed(7))
+    assert torch.equal(one, two)  # noise included
+    assert not torch.equal(one, player.sample(3, torch.Generator().manual_seed(8)))
+    assert one.shape == (3, 3, 8, 8)
+    assert not one.requires_grad
+    assert player.sampler.training
+
+
+def test_truncation_by_zero_leaves_the_noise_only() -> None:
+    player = stepped(learner(), range(2))
+    with torch.no_grad():
+        player.sampler.noise_strength.zero_()
+    images = player.sample(4, torch.Generator().manual_seed(0), truncation=0.0)
+    torch.testing.assert_close(images[1:], images[:1].expand(3, -1, -1, -1))
+    assert player.sample(4, torch.Generator().manual_seed(0)).std(dim=0).mean() > 0.01
+
+
+# -------------------------------------------------------------------------------------------- continuing
+
+
+def test_continues_where_it_stopped() -> None:
+    settings = {"path_length_weight": 2.0, "r1_interval": 4}
+    whole = stepped(learner(**settings), range(10))
+    first = stepped(learner(**settings), range(6))
+    second = build(tiny_spec(seed=9, adversarial=settings))
+    second.load(copy.deepcopy(first.save()))
+    assert same(second.save(), first.save())
+    assert same(stepped(second, range(6, 10)).save(), whole.save())
+
+
+def test_state_of_another_network_is_refused() -> None:
+    wider = build(tiny_spec(latent_size=6))
+    with pytest.raises(
+        CheckpointError,
+        match=r"the network's state .* mis-shaped: generator.*\[6\] instead of \[4\]",
+    ):
+        learner().load(wider.save())
+
+
+def test_state_without_a_part_is_refused() -> None:
+    state = learner().save()
+    del state["generator_adam"], state["network"]["discriminator.layers.1.bias"]
+    with pytest.raises(CheckpointError, match="the training state does not fit the model; missing: generator_adam"):
+        learner().load(state)
+    state = learner().save()
+    state["network"]["generator.more"] = state["network"].pop("discriminator.layers.1.bias")
+    with pytest.raises(CheckpointError, match=r"missing: discriminator\.layers\.1\.bias; not known: generator\.more"):
+        learner().load(state)
+
+
+def test_optimisers_of_other_parameters_are_refused() -> None:
+    state = stepped(learner(), range(1)).save()
+    state["generator_adam"]["state"][2]["exp_avg"] = torch.zeros(3)
+    with pytest.raises(CheckpointError, match=r"the generator's optimiser .* parameter 2 \[3\] instead of"):
+        learner().load(state)
+    state = stepped(learner(), range(1)).save()
+    state["discriminator_adam"]["param_groups"][0]["params"].pop()
+    with pytest.raises(CheckpointError, match=r"the discriminator's optimiser .* missing: moments of parameter 3"):
+        learner().load(state)

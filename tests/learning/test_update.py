@@ -1,0 +1,61 @@
+"""One optimiser's step: portions, what is moved, and what is refused."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganformer.errors import TrainingError
+from ganformer.learning.update import Update
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4, dtype=torch.float64), nn.Tanh(), nn.Linear(4, 1, dtype=torch.float64))
+
+
+def updated(portions: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
+    network = model()
+    update = Update("model", network.parameters(), torch.optim.SGD(network.parameters(), lr=0.1))
+    return network, update.minimise(lambda inputs: network(inputs).square().mean(), portions)
+
+
+def test_portions_add_up_to_the_whole_batch() -> None:
+    inputs = torch.randn(12, 3, dtype=torch.float64)
+    whole, loss = updated([inputs])
+    parts, loss_of_parts = updated(inputs.split(4))
+    torch.testing.assert_close(loss_of_parts, loss)
+    torch.testing.assert_close(dict(parts.named_parameters()), dict(whole.named_parameters()))
+    assert not torch.equal(next(whole.parameters()), next(model().parameters()))
+
+
+def test_gradients_reach_its_own_parameters_only() -> None:
+    mine, other = model(), model()
+    update = Update("model", mine.parameters(), torch.optim.SGD(mine.parameters(), lr=0.1))
+    update.minimise(lambda x: (mine(x) * other(x)).mean(), [torch.randn(2, 3, dtype=torch.float64)])
+    assert all(p.grad is None for p in other.parameters())
+
+
+def test_gradients_of_earlier_steps_are_forgotten() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    update = Update("model", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    for _ in range(2):
+        update.minimise(lambda slope: slope * parameter.sum(), [1.0])
+    assert parameter.item() == -2.0
+
+
+def test_a_loss_that_is_not_finite_moves_nothing() -> None:
+    parameter = nn.Parameter(torch.ones(1))
+    update = Update("generator", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    with pytest.raises(TrainingError, match="the generator's loss is inf"):
+        update.minimise(lambda big: big * parameter.sum(), [float("inf")])
+    assert parameter.item() == 1.0
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    update = Update("discriminator", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    with pytest.raises(TrainingError, match="the discriminator's gradient has the norm inf"):
+        update.minimise(lambda _: parameter.sqrt().sum(), [None])
+    assert parameter.item() == 0.0

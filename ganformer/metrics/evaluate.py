@@ -117,7 +117,7 @@ def _observe(observer: Observer, network: Network, images: Tensor) -> None:
 
 @contextmanager
 def _computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes reproducibly, without gradients, and in whole float32, as the CPU does: TF32 has 3 digits."""
+    """Inside, torch computes reproducibly, without gradients and in whole float32: TF32 of GPUs has 3 digits."""
     whole = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with devices.reproducible(threads), torch.inference_mode(), whole:
         yield

@@ -2,8 +2,8 @@
 
 Naeem et al. 2020 (Reliable Fidelity and Diversity Metrics for Generative Models) measure with an untrained VGG16 where
 pictures are far from ImageNet. Here it ends at `conv4_3`: deeper layers of an untrained network tell images apart less
-and less. On 32×32 scenes the distance that slight blur causes is 3.7 times the one between two halves of the data at
-`conv4_3`, but 2.3 times at `conv5_3`, and the 512 averages leave little noise in the covariance of a thousand images.
+and less. On 32×32 shapes the distance that slight blur causes is 7.8 times the one between two halves of the data at
+`conv4_3`, but 4.7 times at `conv5_3`, and the 512 averages leave little noise in the covariance of a thousand images.
 """
 
 from collections.abc import Iterator, Sequence

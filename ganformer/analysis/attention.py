@@ -12,6 +12,7 @@ from torch import Tensor, randn
 from ganformer import devices, plugins
 from ganformer.analysis.samples import latents, pixels, provenance, sizes, write
 from ganformer.errors import ConfigError
+from ganformer.learning.adversarial import evaluating, noise_from
 from ganformer.learning.checkpoint import restore
 
 
@@ -38,9 +39,10 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     kind = record["spec"]["model"]["kind"]
     if not plugins.find("ganformer.models", kind).Config.has_attention_maps:
         raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
-    with devices.reproducible(threads), torch.no_grad():
-        device = devices.acquire(gpus)
-        arrays = _attended(cast(Attending, learner.sampler.to(device)), count, device)
+    device = devices.acquire(gpus)
+    sampler = learner.sampler.to(device)
+    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
+        arrays = _attended(cast(Attending, sampler), count, device)
     write(out, provenance(record), arrays)
 
 
@@ -49,7 +51,8 @@ def _attended(sampler: Attending, count: int, device: torch.device) -> dict[str,
     images, maps = [], []
     for n in sizes(count):
         z = randn(n, *sampler.latent_shape, generator=generator).to(device)
-        portion, layers = sampler.attention_maps(sampler.map(z))
+        with noise_from(generator, device):
+            portion, layers = sampler.attention_maps(sampler.map(z))
         images.append(pixels(portion))
         maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]

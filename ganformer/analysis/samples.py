@@ -38,9 +38,9 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     The latents are the same for every run with latents of the same shape. `run`: its run.json.
     """
     learner, record = restore(run)
+    learner.sampler.to(devices.acquire(gpus))
+    generator = latents()
     with devices.reproducible(threads), torch.no_grad():
-        learner.sampler.to(devices.acquire(gpus))
-        generator = latents()
         portions = [pixels(learner.sample(n, generator)) for n in sizes(count)]
     write(out, provenance(record), {"images": np.concatenate(portions)})
 

@@ -191,9 +191,9 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
     extractor, images = evaluation["extractor"]["kind"], evaluation["images"]
     if extractor != "inception-2015":
         yield (
-            f"The distances here (FD) are not FID. They compare {words.count(images)} generated images with the real ones on "
-            f"features of {extractor}, not of the Inception network of 2015. They rank models that were measured "
-            "alike; no number of theirs can be set beside a published FID, and neither can IS, precision or recall."
+            f"The distances here (FD) are not FID. They compare {words.count(images)} generated images with the real "
+            f"ones on features of {extractor}, not of the Inception network of 2015. They rank models that were "
+            "measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
         )
     elif images != 50_000:
         yield (
@@ -209,8 +209,8 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
         yield "Every model was trained with a single seed, so small differences between models may be chance."
     if any(experiment.get("published") for experiment in inputs.config["experiments"].values()):
         yield (
-            "Published numbers are quoted as they were printed, with their source, in columns of their own. The heading "
-            "of each column says which data set, size and number of images its numbers are of."
+            "Published numbers are quoted as they were printed, with their source, in columns of their own. The "
+            "heading of each column says which data set, size and number of images its numbers are of."
         )
 
 

@@ -1,0 +1,46 @@
+"""Tiny trained runs on a pack of noise."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganformer import artifacts, plugins
+from ganformer.config import ImageSpec, Spec
+from ganformer.data.manifest import Crop, Manifest, Shard
+from ganformer.learning.loop import train
+
+IMAGE = ImageSpec(height=16, width=16)
+TINY = {"channel_base": 64, "channel_max": 8, "latent_size": 16}
+MODELS: dict[str, dict[str, Any]] = {
+    "stylegan2": {"kind": "stylegan2", **TINY},
+    "duplex": {"kind": "ganformer", "attention": "duplex", "components": 4, "heads": 2, **TINY},
+    "simplex": {"kind": "ganformer", "attention": "simplex", "components": 4, "heads": 2, **TINY},
+}
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """manifest.json of a pack of 10 images of noise, 16×16."""
+    folder = tmp_path_factory.mktemp("pack")
+    layout = plugins.find("ganformer.data.formats", "npy")
+    path = folder / f"images-00000{layout.SUFFIX}"
+    with layout.Writer(path, IMAGE) as writer:
+        writer.append(np.random.default_rng(0).integers(0, 256, (10, 3, 16, 16), np.uint8))
+    shard = Shard(file=path.name, count=10, sha256=artifacts.file_digest(path))
+    crop = Crop(ratio=1.0)
+    contents = Manifest(count=10, image=IMAGE, format="npy", source={}, crop=crop, shards=[shard], duplicates=0)
+    contents.write(folder)
+    return folder / "manifest.json"
+
+
+@pytest.fixture(scope="session")
+def runs(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """run.json of each model after two steps."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, model in MODELS.items():
+        training = {"kimg": 0.004, "batch": 2, "snapshots": 1}
+        spec = Spec.model_validate({"image": IMAGE, "mirror": False, "model": model, "training": training, "seed": 3})
+        train(spec, pack, folder / name, names={"dataset": "noise", "model": name}, threads=1, gpus=0)
+    return {name: folder / name / "run.json" for name in MODELS}

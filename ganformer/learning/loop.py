@@ -1,13 +1,11 @@
 """The one training loop. What it drives is a `Learner`; resuming a run is running it again."""
 
 import math
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
 from ganformer.learning.checkpoint import Checkpoints, History, Identity, build
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
+from ganformer.learning.stop import Stop
 from ganformer.seeds import mix
 
 T = TypeVar("T")
@@ -102,7 +101,7 @@ def train_rank(job: Job, device: torch.device) -> None:
         kept.finish(job.names, len(steps.images), _hardware(device, job.threads))
 
 
-def _advance(steps: "Steps", stop: "Stop", kept: Keeper | None) -> None:
+def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
     """Trains to the end, or to a signal; only the first process has something to keep."""
     for finished, scalars in steps:
         is_stopping = distribution.any_rank(stop.name is not None, steps.device)
@@ -155,30 +154,6 @@ class Steps:
         position = step * self.spec.training.batch + distribution.rank() * share
         reals = batch(self.images, self.order, position, share, self.spec.mirror)
         return list(reals.split(self.spec.training.microbatch or share))
-
-
-class Stop:
-    """Inside, SIGTERM and SIGINT are remembered instead of ending the process; a second SIGINT acts as ever."""
-
-    def __init__(self) -> None:
-        self.name: str | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._remember)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
-        if number == signal.SIGINT:
-            signal.signal(number, self._before[number])
 
 
 def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:

@@ -1,0 +1,217 @@
+"""Weights and checkpoints: what is written can be read, and nothing else is taken for it."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_runs import NAMES, final_state, tiny_spec
+
+from ganformer import artifacts
+from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ganformer.learning import checkpoint, loop
+from ganformer.learning.checkpoint import Checkpoints, History, Identity, restore
+
+HISTORY = History(step=3, wall_seconds=1.5, sessions=2, peak_memory_mb={"peak_memory_mb": 7.0}, started="then")
+
+
+@pytest.fixture
+def run(pack: Path, tmp_path: Path) -> Path:
+    """run.json of a finished run."""
+    loop.train(tiny_spec(), pack, tmp_path / "run", names=NAMES, threads=1, gpus=0)
+    return tmp_path / "run" / "run.json"
+
+
+def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads(run.read_text())
+    change(record)
+    run.write_text(json.dumps(record))
+
+
+def rewrite_weights(run: Path, change: Callable[[dict[str, torch.Tensor]], object], **metadata: object) -> None:
+    """Changes the weights and makes run.json agree with the new file."""
+    path, record = run.parent / "weights.safetensors", json.loads(run.read_text())
+    state = load_file(path)
+    change(state)
+    about = {"format": 1, "spec_sha256": record["spec_sha256"], "step": 12} | metadata
+    save_file(state, path, {"ganformer": json.dumps(about)})
+    edit(run, lambda record: record["snapshots"][-1].update(sha256=artifacts.file_digest(path)))
+
+
+# ----------------------------------------------------------------------------------------------- restore
+
+
+def test_restored_weights_are_those_of_the_end(run: Path) -> None:
+    learner, record = restore(run)
+    trained = final_state(run.parent)["network"]
+    for name, tensor in learner.sampler.state_dict().items():
+        assert torch.equal(tensor, trained[f"sampler.{name}"])
+    assert record["run"] == {**NAMES, "seed": 0}
+    assert learner.sample(2, torch.Generator().manual_seed(0)).shape == (2, 3, 8, 8)
+
+
+def test_each_snapshot_can_be_restored(run: Path) -> None:
+    images = [restore(run, step)[0].sample(2, torch.Generator().manual_seed(0)) for step in (4, 8, 12)]
+    assert not torch.equal(images[0], images[1])
+    assert torch.equal(images[2], restore(run)[0].sample(2, torch.Generator().manual_seed(0)))
+
+
+def test_building_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
+    torch.manual_seed(1)
+    draw = torch.rand(())
+    torch.manual_seed(1)
+    states = [checkpoint.build(tiny_spec(seed=seed)).network.state_dict() for seed in (0, 0, 1)]
+    assert torch.equal(torch.rand(()), draw)
+    weights = [state["generator.mapping.weight"] for state in states]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_step_without_a_snapshot_is_refused(run: Path) -> None:
+    with pytest.raises(CheckpointError, match="no snapshot of step 5; there are those of 4, 8, 12"):
+        restore(run, 5)
+
+
+def test_a_missing_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run.json: cannot be read"):
+        restore(tmp_path / "run.json")
+
+
+def test_a_record_of_another_format_is_refused(run: Path) -> None:
+    edit(run, lambda record: record.update(format=2))
+    with pytest.raises(CheckpointError, match="format 2 is not 1; train the run again with this version"):
+        restore(run)
+
+
+def test_an_edited_spec_is_refused(run: Path) -> None:
+    edit(run, lambda record: record["spec"].update(seed=1))
+    with pytest.raises(CheckpointError, match="the spec was changed after training"):
+        restore(run)
+
+
+def test_a_spec_that_is_not_understood_is_refused(run: Path) -> None:
+    def change(record: dict[str, Any]) -> None:
+        record["spec"]["model"]["latent_sise"] = 4
+        record["spec_sha256"] = artifacts.digest(record["spec"])
+
+    edit(run, change)
+    with pytest.raises(ConfigError, match=r"model.latent_sise: unknown key; did you mean 'latent_size'"):
+        restore(run)
+
+
+def test_weights_with_another_digest_are_refused(run: Path) -> None:
+    path = run.parent / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(
+        CheckpointError, match=r"weights do not fit their run.json: sha256 is \w{12}… but .* says \w{12}…"
+    ):
+        restore(run)
+
+
+def test_missing_weights_are_refused(run: Path) -> None:
+    (run.parent / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="weights cannot be read"):
+        restore(run)
+
+
+def test_weights_of_another_spec_are_refused(run: Path) -> None:
+    rewrite_weights(run, lambda state: None, spec_sha256="0" * 64)
+    with pytest.raises(CheckpointError, match="they are of format 1, spec 000000000000… but format 1, spec"):
+        restore(run)
+
+
+def test_weights_with_other_tensors_are_refused(run: Path) -> None:
+    rewrite_weights(run, lambda state: state.update(more=state.pop("paint.weight")))
+    with pytest.raises(CheckpointError, match=r"do not fit their run.json: .* missing: paint\.weight; not known: more"):
+        restore(run)
+
+
+def test_weights_of_other_shapes_are_refused(run: Path) -> None:
+    rewrite_weights(run, lambda state: state.update({"mapping.bias": torch.zeros(5)}))
+    with pytest.raises(CheckpointError, match=r"mis-shaped: mapping\.bias \[5\] instead of \[4\]"):
+        restore(run)
+
+
+def test_a_file_that_is_not_safetensors_is_refused(run: Path) -> None:
+    path = run.parent / "weights.safetensors"
+    path.write_bytes(b"not tensors")
+    edit(run, lambda record: record["snapshots"][-1].update(sha256=artifacts.file_digest(path)))
+    with pytest.raises(CheckpointError, match="is not a whole safetensors file"):
+        restore(run)
+
+
+def test_the_same_weights_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    learner, record = restore(run)
+    path = tmp_path / "again.safetensors"
+    assert checkpoint.write_weights(path, learner.sampler, record["spec_sha256"], 12) == record["weights_sha256"]
+    assert path.read_bytes() == (run.parent / "weights.safetensors").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------- checkpoints
+
+
+def saved(folder: Path, identity: Identity) -> Path:
+    Checkpoints(folder, identity).save(checkpoint.build(tiny_spec()), HISTORY)
+    return folder / "checkpoint-00000003.pt"
+
+
+def test_a_checkpoint_gives_back_its_history(tmp_path: Path) -> None:
+    saved(tmp_path, Identity("a", "b"))
+    assert Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec(seed=1))) == HISTORY
+
+
+def test_without_checkpoints_there_is_no_history(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none", Identity("a", "b")).load(checkpoint.build(tiny_spec())) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (Identity("x", "b"), "spec_sha256 is x but this one's is a"),
+        (Identity("a", "y"), "manifest_sha256 is y but this one's is b"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, found)
+    with pytest.raises(CheckpointError) as error:
+        Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
+    assert f"{path}: is of another training: {message}; move the file away" in str(error.value)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", 0)
+        saved(tmp_path, Identity("a", "b"))
+    with pytest.raises(CheckpointError, match="format is 0 but this one's is 1"):
+        Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("exploded"),)
+
+
+def test_a_checkpoint_cannot_execute_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"learner": Bomb()}, tmp_path / "checkpoint-00000001.pt")
+    (tmp_path / "checkpoint-00000002.pt").write_bytes(pickle.dumps(Bomb(), protocol=2))
+    with pytest.raises(CheckpointError, match="all checkpoints are damaged"):
+        Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
+    assert not (tmp_path / "exploded").exists()
+    assert capsys.readouterr().err.count("checkpoint is damaged") == 2
+
+
+def test_a_full_disk_is_said_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(content: object, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(TrainingError, match=r"cannot be written \(No space left on device\); make room there and run"):
+        saved(tmp_path, Identity("a", "b"))
+    assert not list(tmp_path.iterdir())

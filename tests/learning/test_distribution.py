@@ -1,0 +1,105 @@
+"""Two processes on the CPU, as two GPUs would have them."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ganformer import artifacts
+from ganformer.errors import DataError, TrainingError
+from ganformer.learning import distribution
+from ganformer.learning.stop import Stop
+from ganformer.learning.update import Update
+
+TWO = [torch.device("cpu")] * 2
+
+
+def slope_of(share: float) -> float:
+    """Mean gradient of two ranks, the second of which has twice the share."""
+    parameter = nn.Parameter(torch.zeros(2))
+    update = Update("line", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    loss = update.minimise(lambda slope: slope * parameter.sum() + slope, [share * (1 + distribution.rank())])
+    torch.testing.assert_close(loss, torch.tensor(share * 1.5))
+    return -parameter[0].item()
+
+
+def write_what_ranks_know(folder: Path, device: torch.device) -> None:
+    rank = distribution.rank()
+    shared = [torch.full((2, 2), float(rank)), torch.tensor(rank + 5.0)]
+    distribution.share(shared)
+    known = {
+        "ranks": distribution.ranks(),
+        "slope": slope_of(1.0),
+        "shared": [tensor.tolist() for tensor in shared],
+        "any": [distribution.any_rank(rank == 1, device), distribution.any_rank(False, device)],
+    }
+    artifacts.write_json(folder / f"{rank}.json", known)
+
+
+def fail_on_rank_one(device: torch.device) -> None:
+    if distribution.rank() == 1:
+        raise DataError("a shard is gone")
+    distribution.meet()
+
+
+def die_on_rank_one(device: torch.device) -> None:
+    if distribution.rank() == 1:
+        os._exit(7)
+    distribution.meet()
+
+
+def note_and_wait(folder: Path, device: torch.device) -> None:
+    with Stop() as stop:
+        (folder / str(distribution.rank())).touch()
+        while stop.name is None:
+            time.sleep(0.01)
+    raise TrainingError(f"stopped by {stop.name}")
+
+
+def test_ranks_agree(tmp_path: Path) -> None:
+    distribution.launch(write_what_ranks_know, (tmp_path,), TWO)
+    for rank in range(2):
+        assert artifacts.read_json(tmp_path / f"{rank}.json") == {
+            "ranks": 2,
+            "slope": 1.5,
+            "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
+            "any": [True, False],
+        }
+
+
+def test_alone_there_is_one_rank_and_nothing_is_exchanged(tmp_path: Path) -> None:
+    assert (distribution.rank(), distribution.ranks()) == (0, 1)
+    tensor = torch.ones(2, dtype=torch.int32)
+    distribution.average([tensor])
+    distribution.share([tensor])
+    distribution.meet()
+    assert tensor.tolist() == [1, 1]
+    assert distribution.any_rank(True, tensor.device)
+
+
+def test_an_error_of_one_rank_ends_all() -> None:
+    with pytest.raises(DataError, match="a shard is gone"):
+        distribution.launch(fail_on_rank_one, (), TWO)
+
+
+def test_the_death_of_one_rank_ends_all() -> None:
+    with pytest.raises(TrainingError, match=r"the processes of ranks \[.*1\] failed \(exit status \[.*7\]\)"):
+        distribution.launch(die_on_rank_one, (), TWO)
+
+
+def test_a_signal_reaches_every_rank(tmp_path: Path) -> None:
+    def send() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(TrainingError, match="stopped by SIGTERM"):
+        distribution.launch(note_and_wait, (tmp_path,), TWO)
+    sender.join()

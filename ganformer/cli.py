@@ -201,6 +201,18 @@ def attention(experiment: Settings, out: Out, maps: Files) -> None:
 
 
 @app.command()
+def page(
+    config: Annotated[str, typer.Option(help="The whole configuration as JSON, or a JSON or YAML file that holds it.")],
+    out: Out,
+    files: Files,
+) -> None:
+    """Put tables, figures and what was run on one page."""
+    from ganformer.report.page import page as write
+
+    write(_read(config, "config"), files, out)
+
+
+@app.command()
 def schema(out: Annotated[Path | None, typer.Option(help="File to write; printed if not given.")] = None) -> None:
     """Write the JSON schema of config.yaml, for editors."""
     if out is None:

@@ -515,8 +515,9 @@ def _locate(root: Mapping[str, Any], details: ErrorDetails) -> tuple[str, Mappin
         elif part in node.get("properties", {}):
             node = node["properties"][part]
         else:
-            inside = node.get("additionalProperties", {})
-            node = inside if isinstance(inside, Mapping) else {}
+            inside = node.get("additionalProperties")
+            named = next(iter(node.get("patternProperties", {}).values()), {})  # names that must match a pattern
+            node = inside if isinstance(inside, Mapping) else named
             if part == "[key]":
                 continue
         path.append(str(part))

@@ -2,16 +2,16 @@ rule reals:
     input:
         data="results/data/{dataset}/manifest.json",
     output:
-        "results/data/{dataset}/reals-{count}.npz",
+        "results/data/{dataset}/reals-{number}.npz",
     log:
-        "results/logs/reals/{dataset}-{count}.log",
+        "results/logs/reals/{dataset}-{number}.log",
     wildcard_constraints:
-        count=r"\d+",
+        number=r"\d+",
     localrule: True
     conda:
         "../../envs/torch.yaml"
     shell:
-        "exec ganformer --log {log} reals --data {input.data} --count {wildcards.count} --out {output}"
+        "exec ganformer --log {log} reals --data {input.data} --count {wildcards.number} --out {output}"
 
 
 rule sample:
@@ -19,20 +19,20 @@ rule sample:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
     output:
-        f"{RUN}/samples-{{count}}.npz",
+        f"{RUN}/samples-{{number}}.npz",
     log:
-        "results/logs/sample/{dataset}.{model}.seed{seed}-{count}.log",
+        "results/logs/sample/{dataset}.{model}.seed{seed}-{number}.log",
     wildcard_constraints:
-        count=r"\d+",
+        number=r"\d+",
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus_here(),
+        gpu=gpus(),
         mem_mb=4000,
         runtime=30,
     shell:
-        "exec ganformer --log {log} sample --run {input.run} --count {wildcards.count} --out {output}"
+        "exec ganformer --log {log} sample --run {input.run} --count {wildcards.number} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"
 
 
@@ -41,18 +41,18 @@ rule attend:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
     output:
-        f"{RUN}/attention-{{count}}.npz",
+        f"{RUN}/attention-{{number}}.npz",
     log:
-        "results/logs/attend/{dataset}.{model}.seed{seed}-{count}.log",
+        "results/logs/attend/{dataset}.{model}.seed{seed}-{number}.log",
     wildcard_constraints:
-        count=r"\d+",
+        number=r"\d+",
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus_here(),
+        gpu=gpus(),
         mem_mb=4000,
         runtime=30,
     shell:
-        "exec ganformer --log {log} attend --run {input.run} --count {wildcards.count} --out {output}"
+        "exec ganformer --log {log} attend --run {input.run} --count {wildcards.number} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"

@@ -1,13 +1,12 @@
 """The checked configuration, and where everything lies."""
 
-import os
-import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from ganformer import config as settings
 from ganformer.errors import ConfigError
+from ganformer.workflow import find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
 TABLE_KINDS = {"comparison", "cost"}
@@ -19,8 +18,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-# `ganformer` is found beside the Python that runs Snakemake, also where that environment is not activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+find_commands()
 
 
 wildcard_constraints:
@@ -38,13 +36,29 @@ def named(*kinds):
     return "|".join(names) or "(?!)"
 
 
+def stem(name):
+    """Path of a table or figure without its suffix."""
+    return f"results/{'tables' if cfg.experiments[name].kind in TABLE_KINDS else 'figures'}/{name}"
+
+
 def target(name):
     """Files of one table or figure."""
-    if cfg.experiments[name].kind in TABLE_KINDS:
-        return expand(
-            "results/tables/{name}.{suffix}", name=name, suffix=["csv", "md", "tex"]
-        )
-    return expand("results/figures/{name}.{suffix}", name=name, suffix=["png", "pdf"])
+    suffixes = (
+        ["csv", "md", "tex"]
+        if cfg.experiments[name].kind in TABLE_KINDS
+        else ["png", "pdf"]
+    )
+    return [f"{stem(name)}.{suffix}" for suffix in suffixes]
+
+
+def exhibit(name):
+    """What the report page needs to know of one table or figure."""
+    return f"{stem(name)}.json"
+
+
+def used_datasets():
+    """Names of the data sets that some experiment needs."""
+    return sorted({dataset for dataset, _, _ in cfg.runs()})
 
 
 def per_run(pattern):
@@ -91,8 +105,3 @@ def metrics(every_snapshot):
 def experiment_json(wildcards):
     """The experiment's settings as canonical JSON."""
     return cfg.experiments[wildcards.experiment].json()
-
-
-def gpus_here():
-    """1 where this machine has a GPU, else 0; cluster profiles set the resource themselves."""
-    return int(Path("/proc/driver/nvidia/gpus").exists())

@@ -11,7 +11,7 @@ rule reference:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus_here(),
+        gpu=gpus(),
         mem_mb=4000,
         runtime=120,
     params:
@@ -36,7 +36,7 @@ rule evaluate:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus_here(),
+        gpu=gpus(),
         mem_mb=4000,
         runtime=120,
     params:

@@ -1,4 +1,4 @@
-rule comparison:
+rule comparison_table:
     input:
         metrics=metrics(every_snapshot=False),
         published="results/published.csv",
@@ -9,6 +9,7 @@ rule comparison:
             category="Tables",
             labels={"table": "{experiment}"},
         ),
+        json="results/tables/{experiment}.json",
     log:
         "results/logs/report/{experiment}.log",
     wildcard_constraints:
@@ -18,12 +19,13 @@ rule comparison:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} comparison --experiment {params.experiment:q} --published {input.published}"
-        " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
+        " --out {params.stem} {input.metrics}"
 
 
-rule cost:
+rule cost_table:
     input:
         runs=per_run(f"{RUN}/run.json"),
     output:
@@ -33,6 +35,7 @@ rule cost:
             category="Tables",
             labels={"table": "{experiment}"},
         ),
+        json="results/tables/{experiment}.json",
     log:
         "results/logs/report/{experiment}.log",
     wildcard_constraints:
@@ -42,12 +45,13 @@ rule cost:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} cost --experiment {params.experiment:q}"
-        " --out $(dirname {output[0]})/{wildcards.experiment} {input.runs}"
+        " --out {params.stem} {input.runs}"
 
 
-rule learning_curves:
+rule learning_curves_figure:
     input:
         metrics=metrics(every_snapshot=True),
     output:
@@ -57,6 +61,7 @@ rule learning_curves:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
+        json="results/figures/{experiment}.json",
     log:
         "results/logs/report/{experiment}.log",
     wildcard_constraints:
@@ -66,17 +71,18 @@ rule learning_curves:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
-        " --out $(dirname {output[0]})/{wildcards.experiment} {input.metrics}"
+        " --out {params.stem} {input.metrics}"
 
 
 rule samples_figure:
     input:
         reals=lambda w: expand(
-            "results/data/{dataset}/reals-{count}.npz",
+            "results/data/{dataset}/reals-{number}.npz",
             dataset=cfg.experiments[w.experiment].datasets,
-            count=cfg.experiments[w.experiment].count,
+            number=cfg.experiments[w.experiment].count,
         ),
         samples=lambda w: per_run(
             f"{RUN}/samples-{cfg.experiments[w.experiment].count}.npz"
@@ -88,6 +94,7 @@ rule samples_figure:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
+        json="results/figures/{experiment}.json",
     log:
         "results/logs/report/{experiment}.log",
     wildcard_constraints:
@@ -97,9 +104,10 @@ rule samples_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} samples --experiment {params.experiment:q}"
-        " --out $(dirname {output[0]})/{wildcards.experiment} {input.reals} {input.samples}"
+        " --out {params.stem} {input.reals} {input.samples}"
 
 
 rule attention_figure:
@@ -114,6 +122,7 @@ rule attention_figure:
             category="Figures",
             labels={"figure": "{experiment}"},
         ),
+        json="results/figures/{experiment}.json",
     log:
         "results/logs/report/{experiment}.log",
     wildcard_constraints:
@@ -123,22 +132,22 @@ rule attention_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} attention --experiment {params.experiment:q}"
-        " --out $(dirname {output[0]})/{wildcards.experiment} {input.maps}"
+        " --out {params.stem} {input.maps}"
 
 
 rule page:
     input:
         [target(name) for name in cfg.experiments],
+        exhibits=[exhibit(name) for name in cfg.experiments],
         runs=[
-            RUN.format(dataset=d, model=m, seed=s) + "/run.json"
+            f"{RUN.format(dataset=d, model=m, seed=s)}/run.json"
             for d, m, s in cfg.runs()
         ],
-        packs=expand(
-            "results/data/{dataset}/manifest.json",
-            dataset=sorted({d for d, _, _ in cfg.runs()}),
-        ),
+        packs=expand("results/data/{dataset}/manifest.json", dataset=used_datasets()),
+        reals=expand("results/data/{dataset}/reals-16.npz", dataset=used_datasets()),
     output:
         report("results/report.html", caption="../report/page.rst", category="Report"),
     log:
@@ -149,5 +158,5 @@ rule page:
     params:
         config=cfg.json(),
     shell:
-        "exec ganformer --log {log} page --config {params.config:q} --results results --out {output}"
-        " {input.packs} {input.runs}"
+        "exec ganformer --log {log} page --config {params.config:q} --out {output}"
+        " {input.exhibits} {input.runs} {input.packs} {input.reals}"

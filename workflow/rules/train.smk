@@ -15,7 +15,7 @@ rule train:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus_here(),
+        gpu=gpus(),
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=1440,
     params:

@@ -41,9 +41,8 @@ def learning_curves(experiment: LearningCurves, metrics: Sequence[Path], out: Pa
     curves = _curves(chosen.assign(value=chosen["value"] * shown.scale))
     with drawing.style():
         figure = _panels(experiment, curves, shown, titles)
-        drawing.write(
-            figure, out, title=experiment.title, caption=_curve_caption(experiment, shown), alt=_ends(curves, shown)
-        )
+        caption, alt = _curve_caption(experiment, shown), _ends(experiment, curves, shown)
+        drawing.write(figure, out, title=experiment.title, caption=caption, alt=alt)
 
 
 def _check_metric(chosen: pd.DataFrame, measured: pd.DataFrame, experiment: LearningCurves) -> None:
@@ -98,12 +97,13 @@ def _curve_caption(experiment: LearningCurves, shown: words.Metric) -> str:
     return f"{shown.title} at the snapshots of training: {over}{better}."
 
 
-def _ends(curves: pd.DataFrame, shown: words.Metric) -> str:
+def _ends(experiment: LearningCurves, curves: pd.DataFrame, shown: words.Metric) -> str:
     """The figure in words: where each line ends."""
-    ends = curves.groupby(["dataset", "model"], sort=False).last().reset_index()
+    ends = curves.groupby(["dataset", "model"])["mean"].last()
     said = [
-        f"{words.model(row['model'])} on {row['dataset']} at {words.quantity(row['mean'])}"
-        for _, row in ends.iterrows()
+        f"{words.model(model)} on {dataset} at {words.quantity(ends.loc[dataset, model])}"
+        for dataset in experiment.datasets
+        for model in experiment.models
     ]
     return f"Lines of {shown.title} against thousands of images seen, ending with {words.listing(said)}."
 

@@ -40,7 +40,7 @@ def _read(path: Path) -> dict[str, Any]:
             provenance = json.loads(str(arrays["provenance"]))
             maps = [arrays[f"maps_{i}"] for i in range(len(arrays.files) - 2)]
             images = arrays["images"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is no readable file of images ({error}); make it again") from error
     return {
         "run": provenance["run"],

@@ -105,27 +105,27 @@ def fd(metrics: Callable[..., Path]) -> Callable[..., Path]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an npz of images, with attention maps of these sizes where they are given."""
+    """Writes an npz of images: generated ones, with attention maps of these sizes, or real ones (model None)."""
 
     def write(
-        dataset: str = "scenes", model: str | None = "duplex", count: int = 4, maps: tuple[int, ...] = ()
+        dataset: str = "scenes",
+        model: str | None = "duplex",
+        seed: int = 0,
+        count: int = 4,
+        size: int = 16,
+        maps: tuple[int, ...] = (),
+        **changes: Any,
     ) -> Path:
         random = np.random.default_rng(0)
-        run = None if model is None else {"dataset": dataset, "model": model, "seed": 0}
-        provenance = {"format": 1, "dataset": dataset, "run": run}
-        arrays = {
-            f"maps_{i}": random.dirichlet(np.ones(3), (count, 2, size, size))
-            .transpose(0, 1, 4, 2, 3)
-            .astype(np.float16)
-            for i, size in enumerate(maps)
-        }
-        path = tmp_path / f"{dataset}-{model}-{len(maps)}.npz"
-        np.savez(
-            path,
-            images=random.integers(0, 256, (count, 16, 16, 3), np.uint8),
-            provenance=np.array(json.dumps(provenance)),
-            **arrays,
-        )
+        run = None if model is None else {"dataset": dataset, "model": model, "seed": seed}
+        arrays = {}
+        for i, side in enumerate(maps):
+            weights = random.dirichlet(np.ones(3), (count, 2, side, side))
+            arrays[f"maps_{i}"] = weights.transpose(0, 1, 4, 2, 3).astype(np.float16)
+        arrays["images"] = random.integers(0, 256, (count, size, size, 3), np.uint8)
+        provenance = {"format": 1, "run": run, "kimg": 16.0, "manifest_sha256": "d" * 64, **changes}
+        path = tmp_path / (f"reals-{dataset}.npz" if model is None else f"{dataset}-{model}-{seed}.npz")
+        np.savez(path, provenance=np.array(json.dumps(provenance)), **arrays)
         return path
 
     return write

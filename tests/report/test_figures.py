@@ -1,0 +1,243 @@
+"""What the figures show, and what they are made of."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ganformer.config import Attention, LearningCurves, Samples
+from ganformer.errors import DataError
+from ganformer.report import drawing, figures
+
+NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is written."""
+    found: list[Figure] = []
+    write = drawing.write
+
+    def watched(figure: Figure, out: Path, **words: Any) -> None:
+        found.append(figure)
+        write(figure, out, **words)
+
+    monkeypatch.setattr(drawing, "write", watched)
+    return found
+
+
+def curves(**changes: object) -> LearningCurves:
+    fields = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
+    return LearningCurves.model_validate({**fields, **changes})
+
+
+def strips(**changes: object) -> Samples:
+    fields = {
+        "kind": "samples",
+        "title": "Samples",
+        "datasets": ["scenes"],
+        "models": ["stylegan2", "duplex"],
+        "count": 4,
+    }
+    return Samples.model_validate({**fields, **changes})
+
+
+def maps(**changes: object) -> Attention:
+    fields = {"kind": "attention", "title": "Maps", "datasets": ["scenes"], "models": ["simplex", "duplex"], "count": 2}
+    return Attention.model_validate({**fields, **changes})
+
+
+def about(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(out.with_name(f"{out.name}.json").read_text())
+    return content
+
+
+# ---------------------------------------------------------------------------------------- learning curves
+
+
+def test_a_curve_for_each_model_over_the_steps(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
+    files = [fd(v, model=m, step=s) for m, s, v in [("duplex", 1000, 3.0), ("duplex", 500, 7.0), ("simplex", 500, 9.0)]]
+    figures.learning_curves(curves(), files, tmp_path / "curves")
+    (axes,) = drawn[0].axes
+    assert [line.get_label() for line in axes.lines] == ["GANformer (simplex)", "GANformer (duplex)"]
+    assert axes.lines[1].get_xydata().tolist() == [[8.0, 7.0], [16.0, 3.0]]
+    assert not axes.collections
+    assert axes.get_title(loc="left") == "scenes 32, random-vgg16, 1k"
+    assert drawn[0].get_supylabel() == "FD ↓"
+    assert about(tmp_path / "curves") == {
+        "format": 1,
+        "exhibit": "figure",
+        "target": "curves",
+        "title": "Curves",
+        "caption": "FD at the snapshots of training: one seed per model; lower is better.",
+        "alt": "Lines of FD against thousands of images seen, ending with GANformer (simplex) on scenes at 9.00 and "
+        "GANformer (duplex) on scenes at 3.00.",
+    }
+
+
+def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
+    files = [fd(value, step=s, seed=seed) for s in (500, 1000) for seed, value in enumerate((10.0, 12.0))]
+    figures.learning_curves(curves(models=["duplex"], seeds=[0, 1]), files, tmp_path / "curves")
+    (axes,) = drawn[0].axes
+    assert axes.lines[0].get_ydata().tolist() == [11.0, 11.0]
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((11 - 2**0.5, 11 + 2**0.5))
+
+
+def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
+    names = ["a", "b", "c", "d"]
+    files = [fd(5.0, dataset=name) for name in names]
+    figures.learning_curves(curves(models=["duplex"], datasets=names), files, tmp_path / "curves")
+    assert [axes.get_title(loc="left")[0] for axes in drawn[0].axes] == names
+
+
+def test_precision_is_drawn_in_percent(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
+    figures.learning_curves(curves(models=["duplex"], metric="precision"), [metrics()], tmp_path / "curves")
+    assert drawn[0].axes[0].lines[0].get_ydata().tolist() == [50.0]
+    assert drawn[0].get_supylabel() == "Precision % ↑"
+
+
+def test_metric_that_was_not_measured(tmp_path: Path, fd: MakeFile) -> None:
+    with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Curves' draws; .*evaluate again"):
+        figures.learning_curves(curves(models=["duplex"], metric="recall"), [fd(5.0)], tmp_path / "curves")
+
+
+def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:
+    with pytest.raises(DataError, match="'Curves' needs metrics of scenes/simplex seed 0"):
+        figures.learning_curves(curves(), [fd(5.0)], tmp_path / "curves")
+
+
+# ------------------------------------------------------------------------------------------------ samples
+
+
+def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
+    files = [images(model="duplex"), images(model="stylegan2"), images(model=None, count=6)]
+    figures.samples(strips(), files, tmp_path / "samples")
+    labels = [text.get_text() for text in drawn[0].texts]
+    assert labels == ["scenes: real images", "StyleGAN2", "GANformer (duplex)"]
+    assert [text.get_color() for text in drawn[0].texts] == [drawing.INK, drawing.COLOURS["stylegan2"], "#d55e00"]
+    assert len(drawn[0].axes) == 3
+    shown = np.asarray(drawn[0].axes[2].images[0].get_array())
+    first = np.load(files[0])["images"][0]
+    assert np.array_equal(shown[:128:8, :128:8], first)
+    assert shown.shape == (128, 4 * 132 - 4, 3)
+
+
+def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile) -> None:
+    files = [images(model="duplex"), images(model=None)]
+    figures.samples(strips(models=["duplex"]), files, tmp_path / "samples")
+    with Image.open(tmp_path / "samples.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    first = drawing.resized(np.load(files[0])["images"][0], 128)
+    assert np.array_equal(pixels[-128:, :128], first)
+
+
+def test_large_pictures_are_made_smaller(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
+    files = [images(count=9, size=512), images(model=None, count=9, size=512)]
+    figures.samples(strips(models=["duplex"], count=9), files, tmp_path / "samples")
+    assert drawn[0].axes[1].images[0].get_array().shape == (2 * 260 - 4, 8 * 260 - 4, 3)
+
+
+def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
+    files = [images(seed=1), images(seed=0), images(model=None)]
+    figures.samples(strips(models=["duplex"], seeds=[0, 1]), files, tmp_path / "samples")
+    labels = [text.get_text() for text in drawn[0].texts[1:]]
+    assert labels == ["GANformer (duplex), seed 0", "GANformer (duplex), seed 1"]
+
+
+def test_reals_of_another_pack(tmp_path: Path, images: MakeFile) -> None:
+    files = [images(), images(model=None, manifest_sha256="e" * 64)]
+    message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(manifest dddddddddddd…\)"
+    with pytest.raises(DataError, match=message):
+        figures.samples(strips(models=["duplex"]), files, tmp_path / "samples")
+
+
+def test_run_without_samples(tmp_path: Path, images: MakeFile) -> None:
+    with pytest.raises(DataError, match="'Samples' needs generated images of scenes/stylegan2 seed 0"):
+        figures.samples(strips(), [images(), images(model=None)], tmp_path / "samples")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK nonsense", b"text", NPY])
+def test_broken_file_of_images(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.npz: is no readable file of images .*; make it again"):
+        figures.samples(strips(), [path], tmp_path / "samples")
+
+
+def test_missing_file_of_images(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.npz: is no readable file of images"):
+        figures.samples(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
+
+
+# ---------------------------------------------------------------------------------------------- attention
+
+
+def test_attention_shows_the_finest_map_of_each_resolution(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure]
+) -> None:
+    files = [images(model=model, maps=(4, 8, 8)) for model in ("duplex", "simplex")]
+    figures.attention(maps(), files, tmp_path / "maps")
+    texts = [text.get_text() for text in drawn[0].texts]
+    block = ["sample", "overlaid", "8×8", "4×4"]
+    assert texts == ["GANformer (simplex)", *block, "GANformer (duplex)", *block]
+    assert len(drawn[0].axes) == 2
+    stored = np.load(files[1])
+    shown = np.asarray(drawn[0].axes[0].images[0].get_array())
+    strongest = stored["maps_2"][0].astype(np.float32).mean(axis=0).argmax(axis=0)
+    colours = np.round(drawing.component_colours(3) * 255)
+    fine = shown[:128, 2 * 132 : 2 * 132 + 128]
+    assert np.array_equal(fine[8::16, 8::16], colours[strongest])
+    over = shown[:128, 132 : 132 + 128][4::8, 4::8].astype(float)
+    expected = 0.7 * colours[strongest].repeat(2, 0).repeat(2, 1) + 0.3 * stored["images"][0]
+    assert np.abs(over - expected).max() <= 0.51
+    assert shown.shape[0] == 2 * 132 - 4
+
+
+def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
+    files = [images(dataset, "duplex", maps=(4,)) for dataset in ("scenes", "faces")]
+    figures.attention(maps(models=["duplex"], datasets=["scenes", "faces"]), files, tmp_path / "maps")
+    one, other = (axes.get_position() for axes in drawn[0].axes)
+    assert one.x0 == other.x0
+    assert one.y0 > other.y1
+    assert "GANformer (duplex), faces" in [text.get_text() for text in drawn[0].texts]
+
+
+def test_file_without_maps(tmp_path: Path, images: MakeFile) -> None:
+    with pytest.raises(DataError, match=r"duplex-0\.npz: holds images only; make it with `ganformer attend`"):
+        figures.attention(maps(models=["duplex"]), [images()], tmp_path / "maps")
+
+
+# ---------------------------------------------------------------------------------------------- all of them
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        figures.learning_curves(curves(models=["duplex"]), [fd(5.0)], tmp_path / name / "curves")
+    for suffix in ("png", "pdf", "json"):
+        one, other = ((tmp_path / name / f"curves.{suffix}").read_bytes() for name in ("a", "b"))
+        assert one == other
+        assert len(one) > 100
+    assert not re.search(rb"CreationDate|ModDate", one)
+
+
+def test_models_have_one_colour_in_all_figures() -> None:
+    few, many = drawing.colours(["duplex", "mine"]), drawing.colours(["GAN", "k-GAN", "yours", "duplex", "mine"])
+    assert few["duplex"] == many["duplex"]
+    assert len(set(many.values())) == 5
+    assert all(to_hex(colour) == colour for colour in many.values())
+
+
+def test_component_colours_are_those_of_the_official_code() -> None:
+    colours = drawing.component_colours(4)
+    assert [to_hex(colour) for colour in colours] == ["#db5f57", "#91db57", "#57d3db", "#a157db"]

@@ -1,0 +1,183 @@
+"""The page holds everything, needs nothing from outside, and is well-formed."""
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganformer import artifacts
+from ganformer.config import Comparison, LearningCurves
+from ganformer.errors import DataError
+from ganformer.report import figures, tables
+from ganformer.report.page import page
+
+MakeFile = Callable[..., Path]
+TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
+FIGURE = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
+CONFIG: dict[str, Any] = {
+    "evaluation": {"extractor": {"kind": "random-vgg16"}, "images": 1000},
+    "experiments": {"curves": FIGURE, "table1": TABLE},
+}
+MANIFEST = {
+    "version": 1,
+    "count": 4000,
+    "image": {"height": 16, "width": 16},
+    "format": "npy",
+    "source": {"kind": "shapes"},
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) -> list[Path]:
+    """All that a small page is made from."""
+    models = ("simplex", "duplex")
+    measured = [metrics(model=model) for model in models]
+    tables.comparison(Comparison.model_validate(TABLE), measured, tmp_path / "absent.csv", tmp_path / "tables/table1")
+    figures.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
+    manifest = tmp_path / "manifest.json"
+    artifacts.write_json(manifest, MANIFEST)
+    digest = artifacts.file_digest(manifest)
+    made = [run(model=model, data={"manifest_sha256": digest, "count": 4000}) for model in models]
+    reals = images(model=None, count=16, manifest_sha256=digest)
+    return [manifest, *made, reals, tmp_path / "tables/table1.json", tmp_path / "figures/curves.json"]
+
+
+@pytest.fixture
+def text(tmp_path: Path, files: list[Path]) -> str:
+    page(CONFIG, files, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def parsed(text: str) -> ET.Element:
+    return ET.fromstring(text.removeprefix("<!DOCTYPE html>\n"))
+
+
+def said(text: str) -> str:
+    """What a reader sees, in one line."""
+    body = text[text.index("<body>") :]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def test_it_is_well_formed(text: str) -> None:
+    root = parsed(text)
+    assert root.attrib["lang"] == "en"
+    identifiers = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert len(identifiers) == len(set(identifiers))
+    targets = [a.attrib["href"] for a in root.iter("a")]
+    assert targets
+    assert {target.removeprefix("#") for target in targets} <= set(identifiers)
+
+
+def test_it_needs_nothing_from_outside(text: str) -> None:
+    assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", text)
+    sources = [image.attrib["src"] for image in parsed(text).iter("img")]
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
+
+
+def test_pictures_and_tables_can_be_read_aloud(text: str) -> None:
+    root = parsed(text)
+    assert all(len(image.attrib["alt"]) > 10 for image in root.iter("img"))
+    assert all(heading.attrib["scope"] in ("col", "row", "colgroup") for heading in root.iter("th"))
+    for row in (row for table in root.iter("table") for row in table.iter("tr")):
+        assert row.find("th") is not None
+
+
+def test_rows_are_as_wide_as_their_headings(text: str) -> None:
+    for table in parsed(text).iter("table"):
+        widths = {sum(int(cell.get("colspan", "1")) for cell in row) for row in table.iter("tr")}
+        assert len(widths) == 1
+
+
+def test_it_shows_tables_and_figures_in_the_order_of_the_configuration(text: str) -> None:
+    seen = said(text)
+    assert seen.index("snakemake --cores all curves") < seen.index("snakemake --cores all table1")
+    assert "Models <&> numbers" in seen
+    assert "<strong>12.3</strong>" in text
+    assert "measured, scenes 32, random-vgg16, 1k" in seen
+
+
+def test_it_says_what_was_run(text: str) -> None:
+    seen = said(text)
+    assert "Data sets scenes Models 2 Runs 2, with 1 seed Training of a run 16 thousand images" in seen
+    assert "Training in all 4 min 30 s Computed on Example CPU 3000, 2 threads Code 0.1.0 (abc123def456)" in seen
+    assert "scenes 4,000 images of 16 × 16 pixels, mirrored at random Source: shapes; stored as npy" in seen
+    assert "GANformer (duplex) duplex kind ganformer, attention duplex" in seen
+
+
+def test_it_says_where_every_number_comes_from(text: str) -> None:
+    seen = said(text)
+    assert "scenes / duplex / seed 0 – 16 kimg in 2 min 15 s, settings 555555555555, weights aaaaaaaaaaaa" in seen
+    assert f"Settings sha256 {'5' * 64} Weights sha256 {'a' * 64} Pack sha256 " in seen
+    assert '"microbatch": null' in seen
+
+
+def test_it_says_what_cannot_be_compared(text: str) -> None:
+    seen = said(text)
+    assert "The distances here (FD) are not FID." in seen
+    assert "This is a small-scale run" in seen
+    assert "Every model was trained with a single seed" in seen
+    assert "Published numbers are quoted" not in seen
+
+
+def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], run: MakeFile) -> None:
+    digest = artifacts.file_digest(files[0])
+    long = [
+        run(model="simplex", seed=seed, kimg=25_000.0, data={"manifest_sha256": digest, "count": 1}) for seed in (0, 1)
+    ]
+    evaluation = {"extractor": {"kind": "inception-2015"}, "images": 50_000}
+    experiments = {**CONFIG["experiments"], "table1": {**TABLE, "published": {"table": "Table 1"}}}
+    page({"evaluation": evaluation, "experiments": experiments}, [*files, long[1]], tmp_path / "report.html")
+    seen = said((tmp_path / "report.html").read_text())
+    assert "How to read the numbers Published numbers are quoted as they were printed" in seen
+    page({**CONFIG, "evaluation": {**evaluation, "images": 5000}}, files, tmp_path / "report.html")
+    assert "FID is measured on 5,000 generated images." in said((tmp_path / "report.html").read_text())
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, files: list[Path]) -> None:
+    for name in ("a.html", "b.html"):
+        page(CONFIG, files, tmp_path / name)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_missing_experiment_is_named(tmp_path: Path, files: list[Path]) -> None:
+    with pytest.raises(DataError, match=r"the report needs the \.json of table1; make them and pass them as well"):
+        page(CONFIG, [file for file in files if file.name != "table1.json"], tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(("name", "words"), [("manifest.json", r"manifest\.json"), ("reals", "file of real images")])
+def test_missing_pack_is_named(tmp_path: Path, files: list[Path], name: str, words: str) -> None:
+    kept = [file for file in files if not file.name.startswith(name)]
+    with pytest.raises(DataError, match=f"the report needs the {words} of the pack that .*run.json was trained on"):
+        page(CONFIG, kept, tmp_path / "report.html")
+
+
+def test_missing_picture_is_named(tmp_path: Path, files: list[Path]) -> None:
+    files[-1].with_suffix(".png").unlink()
+    with pytest.raises(DataError, match=r"curves\.png: cannot be read \(.*\); draw the figure again"):
+        page(CONFIG, files, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_tables_figures_and_page_need_no_torch() -> None:
+    program = (
+        "import sys, ganformer.report.page, ganformer.report.tables, ganformer.report.figures; print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "ganformer.report.tables" in loaded
+    assert not {"torch", "scipy", "snakemake", "matplotlib.pyplot"} & set(loaded)
+
+
+def test_settings_of_a_table_are_read_without_torch() -> None:
+    program = (
+        "import sys; from ganformer import config; "
+        f"config.parse(config.Comparison, {TABLE!r}, 'experiment'); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == "False\n"

@@ -1,0 +1,57 @@
+"""How quantities are written."""
+
+import pytest
+
+from ganformer.report import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.25 s"), (5, "5 s"), (75, "1 min 15 s"), (3600, "1 h"), (93_784, "1 d 2 h"), (7261, "2 h 1 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0.00"), (0.0123, "0.0123"), (1.2, "1.20"), (12.34, "12.3"), (1234.5, "1,234"), (-5, "-5.00")],
+)
+def test_quantity(number: float, text: str) -> None:
+    assert words.quantity(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(999, "999"), (845_000, "845 k"), (30_903_632, "30.9 M")])
+def test_millions(number: float, text: str) -> None:
+    assert words.millions(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [("50000", "50k"), ("1500", "1500"), ("100", "100")])
+def test_thousands(number: str, text: str) -> None:
+    assert words.thousands(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(16.0, "16"), (0.064, "0.064"), (25_000.0, "25,000")])
+def test_kimg(number: float, text: str) -> None:
+    assert words.kimg(number) == text
+
+
+@pytest.mark.parametrize(
+    ("items", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_listing(items: list[str], text: str) -> None:
+    assert words.listing(items) == text
+
+
+@pytest.mark.parametrize(("name", "title"), [("fd_random_vgg16", "FD ↓"), ("fid50k", "FID ↓")])
+def test_only_what_is_named_fid_is_called_fid(name: str, title: str) -> None:
+    assert words.metric("fd", name).heading == title
+
+
+def test_model_names_are_spelt_as_usual() -> None:
+    assert [words.model(name) for name in ("k-GAN", "kgan", "msg_gan", "mine")] == ["k-GAN", "k-GAN", "MSG-GAN", "mine"]
+
+
+def test_conditions_of_oblong_images() -> None:
+    recipe = {"image": {"height": 24, "width": 32}, "extractor": {"kind": "inception-2015"}, "images": 50_000}
+    assert words.conditions("clevr", recipe) == "clevr 32×24, inception-2015, 50k"

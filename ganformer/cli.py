@@ -69,7 +69,7 @@ def options(log: Annotated[Path | None, typer.Option(help="File that gets a copy
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("w", encoding="utf-8", buffering=1)
-        sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)
 
 
 @app.command()

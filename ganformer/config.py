@@ -76,13 +76,11 @@ class _Plugged:
 
 @cache
 def _tagged(package: str, name: str) -> type[Strict]:
-    config = plugins.find(package, name).Config
-    return create_model(
-        f"{package.rpartition('.')[2]}:{name}",
-        __base__=config,
-        __doc__=config.__doc__,
-        kind=(Literal[name], Field(description="Which file describes it.")),
-    )
+    config: type[Strict] = plugins.find(package, name).Config
+    kind: Any = (Literal[name], Field(description="Which file describes it."))
+    title = f"{package.rpartition('.')[2]}:{name}"
+    tagged: type[Strict] = create_model(title, __base__=config, __doc__=config.__doc__, kind=kind)
+    return tagged
 
 
 # ------------------------------------------------------------------------------------------------ images
@@ -516,7 +514,8 @@ def _locate(root: Mapping[str, Any], details: ErrorDetails) -> tuple[str, Mappin
             node = node["properties"][part]
         else:
             inside = node.get("additionalProperties")
-            named = next(iter(node.get("patternProperties", {}).values()), {})  # names that must match a pattern
+            # Names that must match a pattern stand apart.
+            named: Mapping[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
             node = inside if isinstance(inside, Mapping) else named
             if part == "[key]":
                 continue

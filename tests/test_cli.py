@@ -10,7 +10,8 @@ import pytest
 
 def ganformer(*words, cwd=None):
     command = [sys.executable, "-m", "ganformer", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 def test_help_lists_the_commands():
@@ -21,7 +22,8 @@ def test_help_lists_the_commands():
 
 def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
     log = tmp_path / "logs" / "pack.log"
-    dataset = json.dumps({"source": {"kind": "folder", "path": str(tmp_path / "absent")}, "resolution": 16})
+    source = {"kind": "folder", "path": str(tmp_path / "absent")}
+    dataset = json.dumps({"source": source, "resolution": 16})
     said = ganformer("--log", log, "pack", "--dataset", dataset, "--out", tmp_path / "pack")
     assert said.returncode == 1
     assert "absent" in said.stderr
@@ -33,7 +35,10 @@ def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ('{"source": {"kind": "scenes"}, "resolution": 17}', "dataset: 1 problem\n  resolution: 17 is not a power of two"),
+        (
+            '{"source": {"kind": "scenes"}, "resolution": 17}',
+            "dataset: 1 problem\n  resolution: 17 is not a power of two",
+        ),
         ("{", "--dataset: is not valid JSON"),
         ("absent.yaml", "--dataset: 'absent.yaml' is neither JSON nor a readable file"),
     ],

@@ -10,6 +10,7 @@ import yaml
 
 MODELS = ("stylegan2", "simplex", "duplex", "centroid")
 NOTHING = "Nothing to be done"
+PICTURES = {"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}
 
 
 def planned(said):
@@ -142,10 +143,7 @@ def test_misspelt_key_stops_before_any_job(checkout):
 
 
 def test_failed_job_says_why_and_fails_the_run(checkout):
-    edited(
-        checkout,
-        lambda raw: raw["datasets"].update(pictures={"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}),
-    )
+    edited(checkout, lambda raw: raw["datasets"].update(pictures=PICTURES))
     (checkout.folder / "pictures").mkdir()
     said = checkout.smoke("results/data/pictures/manifest.json")
     assert said.returncode != 0
@@ -153,10 +151,7 @@ def test_failed_job_says_why_and_fails_the_run(checkout):
 
 
 def test_pictures_added_to_a_folder_are_packed(copied):
-    edited(
-        copied,
-        lambda raw: raw["datasets"].update(pictures={"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}),
-    )
+    edited(copied, lambda raw: raw["datasets"].update(pictures=PICTURES))
     (copied.folder / "pictures").mkdir()
     said = copied.smoke("-n", "results/data/pictures/manifest.json")
     assert planned(said) == {"pack": 1}, said.stdout

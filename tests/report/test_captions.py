@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from docutils.core import publish_parts
+from docutils.writers import get_writer_class
 from jinja2 import Environment, StrictUndefined
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,9 @@ def test_caption_can_be_shown(path: Path) -> None:
     text = (
         Environment(undefined=StrictUndefined).from_string(path.read_text(encoding="utf-8")).render(snakemake=snakemake)
     )
-    html = publish_parts(text, writer_name="html", settings_overrides={"halt_level": 2, "report_level": 2})["html_body"]
+    html = publish_parts(
+        text, writer=get_writer_class("html")(), settings_overrides={"halt_level": 2, "report_level": 2}
+    )["html_body"]
     assert "{" not in html
     if "wildcards" in path.read_text(encoding="utf-8"):
         assert "<strong>Table 1: the models compared.</strong>" in html

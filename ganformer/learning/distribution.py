@@ -1,8 +1,10 @@
 """Several processes, one for each GPU, that train together. Alone, a process is rank 0 of 1 and exchanges nothing."""
 
 import multiprocessing
+import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -100,6 +102,7 @@ def _work(
     meeting: str,
     errors: Any,
 ) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     device = devices[number]
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -112,6 +115,14 @@ def _work(
         raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes, and nobody else would."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

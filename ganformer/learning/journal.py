@@ -27,6 +27,9 @@ class Journal:
     def __init__(self, out: Path, run: str, step: int) -> None:
         self.out, self.run = out, run
         log = out / "log.jsonl"
+        if step == 0:
+            for picture in (out / "samples").glob("*.png"):
+                picture.unlink()
         artifacts.write_text(log, "".join(_kept(log, run, step)))
         self._log = log.open("a", encoding="utf-8", buffering=1)
         self._board = SummaryWriter(str(out / "tensorboard" / run), purge_step=step + 1)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -53,6 +55,11 @@ def die_on_rank_one(device: torch.device) -> None:
     distribution.meet()
 
 
+def note_and_sleep(folder: Path, device: torch.device) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
 def note_and_wait(folder: Path, device: torch.device) -> None:
     with Stop() as stop:
         (folder / str(distribution.rank())).touch()
@@ -90,6 +97,28 @@ def test_an_error_of_one_rank_ends_all() -> None:
 def test_the_death_of_one_rank_ends_all() -> None:
     with pytest.raises(TrainingError, match=r"the processes of ranks \[.*1\] failed \(exit status \[.*7\]\)"):
         distribution.launch(die_on_rank_one, (), TWO)
+
+
+def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
+    program = "from pathlib import Path; import sys, test_distribution as t; "
+    program += "t.distribution.launch(t.note_and_sleep, (Path(sys.argv[1]),), t.TWO)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment) as parent:
+        while len(numbers := list(tmp_path.iterdir())) < 2:
+            assert parent.poll() is None
+            time.sleep(0.01)
+        parent.kill()
+    for number in numbers:
+        while is_running(int(number.name)):
+            time.sleep(0.01)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is such a process that is more than an entry nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_signal_reaches_every_rank(tmp_path: Path) -> None:

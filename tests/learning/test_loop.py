@@ -103,6 +103,12 @@ def test_another_spec_in_the_same_folder_starts_from_the_beginning(pack: Path, t
     train(tiny_spec(9), pack, tmp_path)
     assert artifacts.read_json(tmp_path / "run.json")["steps"] == 9
     assert [line["step"] for line in log_of(tmp_path)] == [3, 6, 9]
+    assert {path.stem for path in (tmp_path / "samples").iterdir()} == {
+        "reals",
+        "kimg000000.012",
+        "kimg000000.024",
+        "kimg000000.036",
+    }
 
 
 def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ganformer.report import words
 T = TypeVar("T")
 
 DPI = 200
-WIDTH = 10.0  # inches, of every figure
+WIDTH = 10.0  # inches, about, of every figure
 GAP = 4  # pixels between pictures
 INK = "#1c2330"
 COLOURS = {
@@ -92,11 +92,14 @@ def mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> NDArray[n
 
 
 class Sheet:
-    """A figure that is filled from top to bottom in pixels, so that pictures keep their pixels."""
+    """A figure that is filled from top to bottom in pixels, so that pictures keep their pixels.
+
+    It is at least `WIDTH` wide, so that text has the same size in all figures on a page.
+    """
 
     def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+        self.width, self.height = max(width, round(WIDTH * DPI)), height
+        self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI)
 
     def image(self, pixels: NDArray[np.uint8], left: int, top: int) -> None:
         """Puts pixels [h, w, 3] with their corner at (left, top)."""

@@ -47,8 +47,9 @@ def page(config: Mapping[str, Any], files: Sequence[Path], out: Path) -> None:
     """Writes the report as one HTML file without outside references.
 
     `config`: the whole configuration. `files`, told apart by their names: `run.json` of all runs, `manifest.json` of
-    all packs, `reals-*.npz` with a few real images, and the `.json` of each table and figure, whose `.png` lies beside
-    it. Raises DataError where one cannot be read, or an experiment, a run's pack or its images are not among them.
+    all packs, `reals-*.npz` with a few real images, and the `.json` of each table and figure in the order to be shown;
+    a figure's `.png` lies beside it. Raises DataError where one cannot be read, or an experiment, a run's pack or its
+    images are not among them.
     """
     inputs = _gathered(config, files)
     body = "\n".join([_header(inputs), _nav(inputs), _main(inputs), _footer(inputs)])
@@ -85,7 +86,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
 
 
 def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[str, Any]]:
-    """Tables and figures in the order of the configuration, figures with their picture."""
+    """Tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
         exhibit = artifacts.read_json(path)
@@ -95,7 +96,7 @@ def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[
     missing = [name for name in config["experiments"] if name not in found]
     if missing:
         raise DataError(f"the report needs the .json of {words.listing(missing)}; make them and pass them as well")
-    return [found[name] for name in config["experiments"]]
+    return list(found.values())
 
 
 def _bytes(path: Path) -> bytes:
@@ -232,13 +233,15 @@ def _data_sets(inputs: Inputs) -> str:
 
 
 def _models(inputs: Inputs) -> str:
-    """One row a model: its settings, the same ones in all its runs or those of the first."""
-    colours = drawing.colours(_names(inputs, "model"))
+    """One row a model, with its settings in its first run."""
+    models = {
+        str(name): runs["record"].iloc[0]["spec"]["model"] for name, runs in inputs.runs.groupby("model", sort=False)
+    }
+    colours = drawing.colours(list(models))
     rows = "".join(
-        f'<tr><th scope="row"><span class="dot" style="background:{colours[str(name)]}"></span>'
-        f"{escape(words.model(str(name)))}</th><td><code>{escape(str(name))}</code></td>"
-        f'<td class="wrap">{escape(_settings(runs["record"].iloc[0]["spec"]["model"]))}</td></tr>'
-        for name, runs in inputs.runs.groupby("model", sort=False)
+        f'<tr><th scope="row"><span class="dot" style="background:{colours[name]}"></span>'
+        f"{escape(words.model(name))}</th><td><code>{escape(name)}</code></td><td>{_settings(model, models)}</td></tr>"
+        for name, model in models.items()
     )
     head = '<th scope="col">Model</th><th scope="col">Entry</th><th scope="col">Settings</th>'
     return (
@@ -247,9 +250,13 @@ def _models(inputs: Inputs) -> str:
     )
 
 
-def _settings(model: Mapping[str, Any]) -> str:
-    """A model's own settings in one line; those of the game between two networks are in the run's full settings."""
-    return ", ".join(f"{key} {value}" for key, value in model.items() if not isinstance(value, Mapping | None))
+def _settings(model: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
+    """What tells a model from others of its kind, and behind it, folded, all of its own settings."""
+    own = {key: value for key, value in model.items() if not isinstance(value, Mapping | None)}
+    alike = [other for other in models.values() if other["kind"] == model["kind"]]
+    telling = [key for key in own if key == "kind" or any(other.get(key) != own[key] for other in alike)]
+    short, full = ", ".join(f"{key} {own[key]}" for key in telling), ", ".join(f"{key} {own[key]}" for key in own)
+    return f'<details class="settings"><summary>{escape(short)}</summary><p>{escape(full)}</p></details>'
 
 
 def _exhibit(exhibit: Mapping[str, Any]) -> str:

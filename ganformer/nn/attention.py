@@ -1,14 +1,17 @@
 """Attention between an image and latents (GANformer, section 3.1), three kinds of it, and among latents.
 
 Everything before and after a softmax is linear, so products are bracketed such that a matrix of C × C never meets the
-image: what would be applied to every pixel is applied to the few keys, values and centroids instead. Biases of keys
-are left out: they change all scores of a softmax alike.
+image: what would be applied to every pixel is applied to the few keys, values and centroids instead. Scores and weights
+have the pixels last, where memory is contiguous and a softmax over the components is fast. Biases of keys are left
+out: they change all scores of a softmax alike.
 """
 
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +51,12 @@ class AttentionSize:
 
 
 def fold_keys(keys: Tensor, weight: Tensor, heads: int) -> Tensor:
-    """What x [n, I] is multiplied with instead of (x weightᵀ) keysᵀ, head by head.
+    """What is multiplied with xᵀ [I, n] instead of keys (x weightᵀ)ᵀ, head by head.
 
-    keys [B, m, C], weight [C, I] → [B, I, h·m].
+    keys [B, m, C], weight [C, I] → [B, h·m, I].
     """
     keys, weight = keys.unflatten(-1, (heads, -1)), weight.unflatten(0, (heads, -1))
-    return torch.einsum("bmhs,hsi->bihm", keys, weight).flatten(2)
+    return torch.einsum("bmhs,hsi->bhmi", keys, weight).flatten(1, 2)
 
 
 def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
@@ -66,9 +69,8 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 
 def pooled(weights: Tensor, x: Tensor) -> Tensor:
-    """Sums of x [B or 1, n, I], weighted for every component of every head by weights [B, n, h, m] → [B, h, m, I]."""
-    sums = weights.flatten(2).transpose(1, 2) @ x
-    return sums.unflatten(1, weights.shape[2:])
+    """Sums of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]: [B, h, m, I]."""
+    return (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
 
 
 def project_heads(x: Tensor, weight: Tensor) -> Tensor:
@@ -77,15 +79,15 @@ def project_heads(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def shares(weights: Tensor) -> Tensor:
-    """Weights [B, n, h, m] divided such that those of every component sum to 1 over the image."""
-    return weights / (weights.sum(dim=1, keepdim=True) + EPSILON)
+    """Weights [B, h, m, n] divided such that those of every component sum to 1 over the image."""
+    return weights / (weights.sum(dim=3, keepdim=True) + EPSILON)
 
 
 # --------------------------------------------------------------------------------------------------- parts
 
 
 class AttentionWeights(nn.Module):
-    """Scores [B, n, h·m] → softmax over the components, [B, n, h, m], thinned out in training.
+    """Scores [B, h·m, n] → softmax over the components, [B, h, m, n], thinned out in training.
 
     Dropout has two halves of rate `dropout` / 2 each: single weights, then components for the whole image.
     """
@@ -95,9 +97,11 @@ class AttentionWeights(nn.Module):
         self.heads, self.rate = heads, dropout / 2
 
     def forward(self, scores: Tensor) -> Tensor:
-        weights = scores.unflatten(2, (self.heads, -1)).softmax(dim=3)
-        weights = F.dropout(weights, self.rate, self.training)
-        return weights * F.dropout(torch.ones_like(weights[:, :1]), self.rate, self.training)
+        weights = scores.unflatten(1, (self.heads, -1)).softmax(dim=2)
+        if not self.training:
+            return weights
+        components = F.dropout(torch.ones_like(weights[..., :1]), self.rate)
+        return F.dropout(weights, self.rate) * components
 
 
 class Normalisation(nn.Module):
@@ -168,7 +172,11 @@ class MultiplyAndAdd(Integration):
         return torch.baddbmm(normalised * change + shift, weights, shifts)
 
 
-NORMALISATIONS = {"layer": lambda: Normalisation(2), "instance": lambda: Normalisation(1), "none": NoNormalisation}
+NORMALISATIONS: dict[str, Callable[[], Normalisation | NoNormalisation]] = {
+    "layer": partial(Normalisation, 2),
+    "instance": partial(Normalisation, 1),
+    "none": NoNormalisation,
+}
 INTEGRATIONS = {"mul": Multiply, "add": Add, "both": MultiplyAndAdd}
 
 
@@ -195,17 +203,17 @@ class Attention(nn.Module):
         self.integration = integration
 
     def scores(self, x: Tensor, keys: Tensor) -> Tensor:
-        """Products of the queries of x [B, n, C] with keys [B, m, C] / √s, [B, n, h·m]."""
+        """Products of keys [B, m, C] / √s with the queries of x [B, n, C]: [B, h·m, n]."""
         keys = keys / math.sqrt(keys.shape[-1] / self.heads)
         bias = (self.queries.bias + self.query_positions.bias)[:, None]
-        positions = self.positions() @ fold_keys(keys, self.query_positions.scaled_weight, self.heads)
-        constant = positions + fold_keys(keys, bias, self.heads)
-        return torch.baddbmm(constant, x, fold_keys(keys, self.queries.scaled_weight, self.heads))
+        positions = fold_keys(keys, self.query_positions.scaled_weight, self.heads) @ self.positions().T
+        content = fold_keys(keys, self.queries.scaled_weight, self.heads)
+        return torch.baddbmm(positions + fold_keys(keys, bias, self.heads), content, x.transpose(1, 2))
 
     def integrate(self, x: Tensor, scores: Tensor, components: Tensor) -> Tensor:
-        """x [B, n, C] changed by the values of components [B, m, D], weighted by scores [B, n, h·m]."""
+        """x [B, n, C] changed by the values of components [B, m, D], weighted by scores [B, h·m, n]."""
         values = fold_values(self.values(components), self.modulation.scaled_weight, self.heads)
-        weights = self.weights(scores).flatten(2)
+        weights = self.weights(scores).flatten(1, 2).transpose(1, 2)
         changed: Tensor = self.integration(x, weights, values, self.modulation.bias)
         return changed
 
@@ -265,12 +273,12 @@ class Duplex(Attention):
         return self.integrate(x, self.scores(x, keys), components)
 
     def assigned(self, x: Tensor, components: Tensor, positions: Tensor) -> Tensor:
-        """How much every pixel of x [B, n, C] counts for the components [B, m, D]: [B, n, h, m], sum 1 over n."""
+        """How much every pixel of x [B, n, C] counts for the components [B, m, D]: [B, h, m, n], sum 1 over n."""
         queries = self.component_queries(components) + self.component_positions(positions)
         queries = queries / math.sqrt(queries.shape[-1] / self.heads)
-        constant = self.positions() @ fold_keys(queries, self.pixel_positions.scaled_weight, self.heads)
-        scores = torch.baddbmm(constant, x, fold_keys(queries, self.pixel_keys.scaled_weight, self.heads))
-        return scores.softmax(dim=1).unflatten(2, (self.heads, -1))
+        places = fold_keys(queries, self.pixel_positions.scaled_weight, self.heads) @ self.positions().T
+        content = fold_keys(queries, self.pixel_keys.scaled_weight, self.heads)
+        return torch.baddbmm(places, content, x.transpose(1, 2)).softmax(dim=2).unflatten(1, (self.heads, -1))
 
     def updated(self, components: Tensor, attended: Tensor) -> Tensor:
         """Components [B, m, D] after attention, which found the weighted means attended [B, h, m, C] of the pixels."""
@@ -318,17 +326,17 @@ class Centroid(Attention):
     def distances(self, x: Tensor, centroids: Tensor) -> Tensor:
         """Products of the pixels x [B, n, C] with centroids [B or 1, h, m, 2s], weighted by importance / √s."""
         keys = side_by_side(centroids * self.importance * math.sqrt(2 / centroids.shape[-1]))
-        content, position = keys.chunk(2, dim=2)  # B h·m C each
-        bias = content @ self.queries.bias + position @ self.query_positions.bias  # B h·m
-        spots = self.positions() @ (position @ self.query_positions.scaled_weight).transpose(1, 2)
-        return x @ (content @ self.queries.scaled_weight).transpose(1, 2) + (spots + bias[:, None])
+        content, place = keys.chunk(2, dim=2)  # B h·m C each
+        bias = content @ self.queries.bias + place @ self.query_positions.bias  # B h·m
+        places = place @ self.query_positions.scaled_weight @ self.positions().T + bias[:, :, None]
+        return content @ self.queries.scaled_weight @ x.transpose(1, 2) + places
 
     def means(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Means of the pixels x [B, n, C], weighted by weights [B, n, h, m]: centroids [B, h, m, 2s]."""
-        total = weights.sum(dim=1)[..., None]  # B h m 1; only nearly 1 because of the epsilon in `shares`
+        """Means of the pixels x [B, n, C], weighted by weights [B, h, m, n]: centroids [B, h, m, 2s]."""
+        total = weights.sum(dim=3, keepdim=True)  # nearly 1
         content = pooled(weights, x) @ self.queries.scaled_weight.T + total * self.queries.bias
-        positions = pooled(weights, self.positions()) @ self.query_positions.scaled_weight.T
-        both = torch.cat([content, positions + total * self.query_positions.bias], dim=3)  # B h m 2C
+        places = pooled(weights, self.positions()) @ self.query_positions.scaled_weight.T
+        both = torch.cat([content, places + total * self.query_positions.bias], dim=3)  # B h m 2C
         return both.unflatten(3, (self.heads, -1)).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
 
 
@@ -354,8 +362,8 @@ class AttendedLayer(SynthesisLayer):
         return self.finish(pixels.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2))
 
     def as_maps(self, weights: Tensor) -> Tensor:
-        """Weights [B, n, h, m] of this layer's attention as maps [B, h, m, height, width]."""
-        return weights.permute(0, 2, 3, 1).unflatten(3, self.grid)
+        """Weights [B, h, m, n] of this layer's attention as maps [B, h, m, height, width]."""
+        return weights.unflatten(3, self.grid)
 
 
 # ---------------------------------------------------------------------------------------- among components
@@ -379,8 +387,8 @@ class SelfAttention(nn.Module):
         queries = self.queries(u) + self.query_positions(positions)
         keys = self.keys(u) + self.key_positions(positions)
         queries, keys, values = (x.unflatten(2, (self.heads, -1)) for x in (queries, keys, self.values(u)))
-        scores = torch.einsum("bnhs,bmhs->bnhm", queries, keys) / math.sqrt(keys.shape[-1])
-        attended = torch.einsum("bnhm,bmhs->bnhs", self.weights(scores.flatten(2)), values)
+        scores = torch.einsum("bmhs,bnhs->bhmn", keys, queries).flatten(1, 2) / math.sqrt(keys.shape[-1])
+        attended = torch.einsum("bhmn,bmhs->bnhs", self.weights(scores), values)
         changed: Tensor = u + self.modulation(attended.flatten(2))
         return changed
 

@@ -10,6 +10,8 @@ from ganformer.workflow import find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
 TABLE_KINDS = {"comparison", "cost"}
+# The order of the report, whatever the order in which overlays name their entries.
+KINDS = ["comparison", "learning-curves", "samples", "attention", "cost"]
 
 try:
     cfg = settings.load(
@@ -54,6 +56,11 @@ def target(name):
 def exhibit(name):
     """What the report page needs to know of one table or figure."""
     return f"{stem(name)}.json"
+
+
+def exhibits():
+    """Names of all tables and figures in the order of the report."""
+    return sorted(cfg.experiments, key=lambda name: (KINDS.index(cfg.experiments[name].kind), name))
 
 
 def used_datasets():

@@ -141,7 +141,7 @@ rule attention_figure:
 rule page:
     input:
         [target(name) for name in cfg.experiments],
-        exhibits=[exhibit(name) for name in cfg.experiments],
+        exhibits=[exhibit(name) for name in exhibits()],
         runs=[
             f"{RUN.format(dataset=d, model=m, seed=s)}/run.json"
             for d, m, s in cfg.runs()

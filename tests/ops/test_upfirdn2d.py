@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from ops.upfirdn2d import upfirdn2d
 
-# up, down, (left, right, top, bottom)
+# each: up, down and the padding at the left, right, top and bottom edge
 CASES = [
     (1, 1, (0, 0, 0, 0)),
     (1, 1, (1, 2, 3, 0)),

@@ -1,0 +1,58 @@
+"""The discriminator's statistics of a batch, and its shapes."""
+
+import math
+
+import pytest
+import torch
+
+from ganformer.nn.discriminator import DISCRIMINATORS, append_deviation
+from ganformer.nn.synthesis import Size
+
+
+def test_deviation_within_groups_of_four() -> None:
+    x = torch.zeros(8, 2, 1, 1)
+    x[0::2, 0, 0, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0])  # images 0, 2, 4, 6 are one group of two
+    y = append_deviation(x)
+    assert y.shape == (8, 3, 1, 1)
+    assert y[:, :2].equal(x)
+    even = (math.sqrt(1.25 + 1e-8) + math.sqrt(1e-8)) / 2  # two channels, one of them constant
+    torch.testing.assert_close(y[:, 2, 0, 0], torch.tensor([even, 1e-4] * 4))
+
+
+@pytest.mark.parametrize(("batch", "group"), [(1, 1), (2, 2), (3, 3), (6, 3), (7, 1), (12, 4)])
+def test_groups_divide_any_batch(batch: int, group: int) -> None:
+    x = torch.arange(batch, dtype=torch.float32).view(batch, 1, 1, 1)
+    deviation = append_deviation(x)[:, 1, 0, 0]
+    members = x[:: batch // group, 0, 0, 0]
+    torch.testing.assert_close(deviation[0], (members.var(correction=0) + 1e-8).sqrt())
+
+
+@pytest.mark.parametrize("architecture", DISCRIMINATORS)
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: str, rows: int) -> None:
+    sizes = [Size(rows << doubling, 4 << doubling, 4 + doubling) for doubling in range(3)]
+    discriminator = DISCRIMINATORS[architecture](sizes, channels=2)
+    images = torch.randn(4, 2, 4 * rows, 16, requires_grad=True)
+    logits = discriminator(images)
+    assert logits.shape == (4,)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    gradient.square().sum().backward()
+    for name, parameter in discriminator.named_parameters():
+        if name.endswith("weight"):  # biases move kinks, which changes the gradient almost nowhere
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+
+
+def test_every_rung_of_the_skip_discriminator_sees_the_image() -> None:
+    sizes = [Size(4 << doubling, 4 << doubling, 4) for doubling in range(3)]
+    plain, skip = (DISCRIMINATORS[name](sizes, 3) for name in ("orig", "skip"))
+    count = sum("from_coarse_colours" in name and "weight" in name for name, _ in skip.named_parameters())
+    assert count == 2
+    skip.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.randn(2, 3, 16, 16)
+    assert not skip(images).allclose(plain(images))
+    for name, parameter in skip.named_parameters():
+        if "from_coarse_colours" in name:
+            torch.nn.init.zeros_(parameter)
+    torch.testing.assert_close(skip(images), plain(images))

@@ -1,0 +1,49 @@
+"""Mapping networks."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ganformer.nn.attention import NoAttention, SelfAttention
+from ganformer.nn.mapping import AttendedMapping, Mapping, plain_steps, residual_steps
+
+
+def test_every_latent_is_normalised_by_itself() -> None:
+    z = torch.randn(2, 3, 5) * torch.tensor([1.0, 10.0, 100.0])[:, None]
+    assert Mapping([])(z).square().mean(dim=2).flatten().tolist() == pytest.approx([1.0] * 6)
+
+
+def test_plain_mapping_is_a_chain_of_activated_layers() -> None:
+    mapping = Mapping(plain_steps(3, 4, rate=0.01))
+    z = torch.randn(2, 4)
+    u = z / z.square().mean(dim=1, keepdim=True).sqrt()
+    for step in mapping.steps:
+        u = F.leaky_relu(u @ (step.layer.weight * 0.01 / 2).T + step.layer.bias * 0.01, 0.2) * math.sqrt(2)
+    torch.testing.assert_close(mapping(z), u)
+
+
+def test_residual_mapping_has_half_the_steps_and_one_behind_them() -> None:
+    steps = residual_steps(8, 4, rate=0.01)
+    assert len(steps) == 5
+    assert len(residual_steps(7, 4, rate=0.01)) == 5
+    u, features = torch.randn(2, 4), torch.randn(2, 4)
+    torch.testing.assert_close(steps[0](u, features), F.leaky_relu(u + steps[0].layers(features), 0.2))
+    nn.init.zeros_(steps[0].layers[1].weight)
+    torch.testing.assert_close(steps[0](u, features), F.leaky_relu(u, 0.2))
+
+
+def test_components_attend_before_every_step_but_the_last() -> None:
+    steps = residual_steps(4, 4, rate=1.0)
+    z, positions = torch.randn(2, 3, 4), torch.rand(3, 4)
+    alone = AttendedMapping(steps, [NoAttention(), NoAttention()])
+    torch.testing.assert_close(alone(z, positions), Mapping(steps)(z))
+    together = AttendedMapping(steps, [SelfAttention(4, 1, 0.0), SelfAttention(4, 1, 0.0)])
+    changed = z.clone()
+    changed[:, 0] += 1
+    assert not together(z, positions)[:, 1:].allclose(together(changed, positions)[:, 1:])
+    assert alone(z, positions)[:, 1:].equal(alone(changed, positions)[:, 1:])
+    with pytest.raises(ValueError, match="argument"):
+        AttendedMapping(steps, [NoAttention()])(z, positions)

@@ -103,7 +103,10 @@ class Config(StyleBasedModel):
         parts = {"sinusoidal": 2 * self.position_directions, "linear": self.position_directions, "trainable": 2}
         unit = parts.get(self.positions, 1)
         if size % unit:
-            yield f"a component has latent_size / components = {size} values; {self.positions} positions need {unit}·n"
+            yield (
+                f"a component has latent_size / components = {size} values; "
+                f"{self.positions} positions need a multiple of {unit}"
+            )
         if size % self.heads and (self.latent_self_attention or self.attention == "duplex"):
             yield f"a component has latent_size / components = {size} values, which {self.heads} heads cannot share"
         if self.iterations > 1 and self.attention == "simplex":
@@ -130,7 +133,7 @@ class Config(StyleBasedModel):
                 f"{self.end_resolution or image.width}, the end_resolution or the width of the images"
             )
         if self.end_resolution is not None and self.end_resolution > 2 * image.width:
-            yield f"end_resolution {self.end_resolution} is outside the image; with {2 * image.width} all features attend"
+            yield f"end_resolution {self.end_resolution} is outside the image; {2 * image.width} means all features"
         for width in widths:
             if self.channels(width) % self.heads:
                 yield f"{self.channels(width)} features at width {width} are not divisible by heads {self.heads}"
@@ -145,19 +148,23 @@ class ComponentGenerator(Generator):
     """
 
     def __init__(
-        self, components: int, size: int, local_mapping: AttendedMapping, global_mappings: list[Mapping], ladder: Ladder
+        self,
+        latent_shape: tuple[int, int],
+        components: int,
+        local_mapping: AttendedMapping,
+        global_mapping: Mapping,
+        ladder: Ladder,
     ) -> None:
-        super().__init__((components + len(global_mappings), size), size)
+        super().__init__(latent_shape, latent_shape[1])
         self.components = components
-        self.positions = nn.Parameter(torch.rand(components, size))
+        self.positions = nn.Parameter(torch.rand(components, latent_shape[1]))
         self.local_mapping = local_mapping
-        self.global_mappings = nn.ModuleList(global_mappings)
+        self.global_mapping = global_mapping
         self.synthesis = ladder
 
     def map(self, z: Tensor) -> Tensor:
-        local, rest = z.split_with_sizes([self.components, len(self.global_mappings)], dim=1)
-        styles = [mapping(style) for mapping, style in zip(self.global_mappings, rest.split(1, dim=1), strict=True)]
-        w = torch.cat([self.local_mapping(local, self.positions), *styles], dim=1)
+        local = self.local_mapping(z[:, : self.components], self.positions)
+        w = torch.cat([local, self.global_mapping(z[:, self.components :])], dim=1)
         return w[:, None].expand(-1, self.synthesis.layers, -1, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
@@ -203,13 +210,15 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
     ladder = LADDERS[config.generator_architecture](
         config.sizes(image), partial(_layer, config, image), partial(_colours, config, image)
     )
-    steps, size = partial(_steps, config), config.component_size
-    local_steps = steps()
+    size, local_steps = config.component_size, _steps(config)
     attend = partial(SelfAttention, size, config.heads, config.attention_dropout)
     attentions = [attend() if config.latent_self_attention else NoAttention() for _ in local_steps[1:]]
-    global_mappings = [Mapping(steps())] if config.global_style else []
     return ComponentGenerator(
-        config.components, size, AttendedMapping(local_steps, attentions), global_mappings, ladder
+        (config.components + config.global_style, size),
+        config.components,
+        AttendedMapping(local_steps, attentions),
+        Mapping(_steps(config) if config.global_style else []),
+        ladder,
     )
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 BAR = 20
+SETTLED = 3.0  # seconds after which the speed says something
 
 
 class Progress:
@@ -57,7 +58,9 @@ class Progress:
         part = self.done / self.total if self.total else 1.0
         bar = "█" * round(BAR * part) + "░" * (BAR - round(BAR * part))
         rate = self.rate
-        left = _clock((self.total - self.done) / rate) if rate > 0 else "?"
+        remaining = self.total - self.done
+        is_settled = time.monotonic() - self.started >= SETTLED and rate > 0
+        left = _clock(remaining / rate) if remaining and is_settled else "?" if remaining else "0:00"
         shown = " ".join(f"{name} {value:.3g}" for name, value in self.values.items())
         words = [
             self.label,

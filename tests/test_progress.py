@@ -34,3 +34,11 @@ def test_an_error_ends_it_without_a_last_line(capsys):
     except KeyError:
         pass
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_end_is_foretold_from_the_first_moments():
+    progress = Progress("train", 1000)
+    progress.update(1)
+    assert progress.line().endswith(" ETA ?")
+    progress.started -= 10
+    assert "ETA ?" not in progress.line()

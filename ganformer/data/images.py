@@ -1,0 +1,131 @@
+"""The one definition of how a picture becomes pixels of a pack: decode, orient, convert to sRGB, crop, resize."""
+
+import io
+import math
+import warnings
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from ganformer.config import ImageSpec
+
+Pixels = NDArray[np.uint8]
+
+# What has transparent parts is seen on white, as on a page.
+BACKGROUND = (255, 255, 255, 255)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableImageError(Exception):
+    """A picture cannot become pixels; the message is the reason, the same on every run."""
+
+
+def read_image(file: Path | IO[bytes], shape: ImageSpec) -> Pixels:
+    """Decodes a file and prepares it: uint8 [H, W, 3]. Raises UnreadableImageError, whatever is wrong with the file.
+
+    Pillow's limits stay on: truncated files and decompression bombs are errors, the mere suspicion of a bomb too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file) as image:
+                return prepare(image, shape)
+        except MemoryError:
+            raise
+        except UnidentifiedImageError as error:
+            raise UnreadableImageError("is not an image of a known format") from error
+        except Exception as error:  # decoders raise nearly everything on damaged files
+            raise UnreadableImageError(f"{error} ({type(error).__name__})") from error
+
+
+def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
+    """Pixels [H, W, 3] uint8 of a picture: upright, sRGB, centre cropped to the shape, resized by antialiased Lanczos.
+
+    Of an animation the first frame is taken. A picture that has the shape already keeps its pixels.
+    """
+    colours = to_rgb(image)
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation in _UPRIGHT:
+        colours = colours.transpose(_UPRIGHT[orientation])
+    window = colours.crop(crop_box(*colours.size, shape.height / shape.width))
+    return np.asarray(window.resize((shape.width, shape.height), Image.Resampling.LANCZOS))
+
+
+def crop_box(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
+    """The largest centred window with height/width = `ratio`: (left, top, right, bottom) in whole pixels.
+
+    Sides are rounded to the nearest pixel (halves up, at least 1). Where the margin is odd, the window stands half a
+    pixel to the left or top of the centre.
+    """
+    wide = min(width, _nearest(height / ratio))
+    high = min(height, _nearest(width * ratio))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The picture in 8-bit sRGB; transparent parts show `BACKGROUND`.
+
+    16-bit greys are scaled, not clipped. Floating-point greys have no agreed range: 0 is black and 1 white where all
+    values lie between, else the picture's own extremes are. An embedded colour profile is applied where it fits the
+    picture; a damaged one is left aside, as viewers do. Raises ValueError where there is no sensible conversion.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _to_8_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    if "icc_profile" in image.info:
+        image = _to_srgb(image)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
+    return image.convert("RGB")
+
+
+def _nearest(length: float) -> int:
+    return max(1, math.floor(length + 0.5))
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """A grey picture of more than 8 bits as L, or as LA where one value is marked transparent."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = (0.0, 65535.0) if image.mode.startswith("I") else _float_range(values)
+    if values.min() < low or values.max() > high:
+        raise ValueError(f"whole numbers from {values.min():.0f} to {values.max():.0f} are no 16-bit greys")
+    grey = Image.fromarray(np.rint((values - low) * (255 / (high - low))).astype(np.uint8))
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _float_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not finite")
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if (low < 0 or high > 1) and low < high else (0.0, 1.0)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        if ImageCms.getProfileDescription(profile).startswith("sRGB"):
+            return image
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return converted or image

@@ -1,0 +1,85 @@
+"""What a pack says about itself. `manifest.json` is written last: where it is, the pack is whole."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+
+from ganformer import artifacts
+from ganformer.config import ImageSpec, Strict
+from ganformer.errors import DataError
+
+NAME = "manifest.json"
+
+
+class File(Strict):
+    """One file of a pack, beside its manifest."""
+
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    sha256: str
+
+
+class Shard(File):
+    """A file with `count` images."""
+
+    count: PositiveInt
+
+
+class Rejected(Strict):
+    """An image of the source that is not in the pack, and why."""
+
+    path: str
+    reason: str
+
+
+class Crop(Strict):
+    """How images were cropped and resized (`ganformer.data.images.prepare`)."""
+
+    ratio: float
+    """Height over width of the centred window."""
+    filter: Literal["lanczos"] = "lanczos"
+
+
+class Manifest(Strict):
+    """Contents of a pack, and where they came from. The same images and settings give the same bytes."""
+
+    version: Literal[1] = 1
+    count: PositiveInt
+    """Number of images."""
+    image: ImageSpec
+    format: str
+    """A file name in `ganformer/data/formats`."""
+    source: Mapping[str, Any]
+    """Settings of the source."""
+    crop: Crop
+    shards: Sequence[Shard]
+    """Files with the images, in order."""
+    files: Sequence[File] = ()
+    """Files with what is known about the images."""
+    rejected: Sequence[Rejected] = ()
+    duplicates: NonNegativeInt
+    """Number of images whose pixels equal those of an earlier one."""
+
+    def write(self, folder: Path) -> None:
+        """Writes `manifest.json` into the folder."""
+        artifacts.write_json(folder / NAME, self.model_dump(mode="json"))
+
+
+def read(pack: Path) -> tuple[Path, Manifest]:
+    """Folder and manifest of a pack, which is named by its folder or its manifest.
+
+    Raises DataError where there is none, or one that this version does not understand.
+    """
+    folder = pack.parent if pack.name == NAME else pack
+    path = folder / NAME
+    if not path.is_file():
+        raise DataError(
+            f"{path}: missing, so there is no complete pack here (it is written last); pack the data set (again)"
+        )
+    try:
+        return folder, Manifest.model_validate(artifacts.read_json(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise DataError(f"{path}: is not a manifest of version 1 ({where}: {problem['msg']}); pack again") from error

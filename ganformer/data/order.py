@@ -1,0 +1,60 @@
+"""An endless shuffled sequence of images as a pure function of (seed, position).
+
+Every epoch is a different permutation of all images. Nothing is stored and nothing is walked through to get to a
+position: a Feistel network permutes the numbers below the next power of four, and those that fall outside the data set
+are sent through again until they fall inside (cycle walking; Black & Rogaway 2002, Ciphers with Arbitrary Finite
+Domains).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer.seeds import mix
+
+ROUNDS = 8
+
+
+class Order:
+    """Shuffled order of `count` images, epoch after epoch, as `seed` has it."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        if count < 1:
+            raise ValueError(f"an order of {count} images; at least 1 is needed")
+        self.count, self.seed = count, seed
+        self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))  # bits of one half of a number
+
+    def indices(self, position: int, n: int) -> NDArray[np.int64]:
+        """Indices of the images at `position`, …, `position + n - 1`: int64 [n] in [0, count)."""
+        epochs, slots = np.divmod(_positions(position, n), np.uint64(self.count))
+        keys = _hash(epochs + np.uint64(mix(self.seed, "order")))
+        values = self._permute(slots, keys)
+        outside = np.flatnonzero(values >= self.count)
+        while outside.size:
+            values[outside] = self._permute(values[outside], keys[outside])
+            outside = outside[values[outside] >= self.count]
+        return values.astype(np.int64)
+
+    def coins(self, position: int, n: int) -> NDArray[np.bool_]:
+        """One fair coin for each position, bool [n]; independent of the order."""
+        return _hash(_positions(position, n) + np.uint64(mix(self.seed, "coins"))) >> np.uint64(63) == 1
+
+    def _permute(self, values: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """A permutation, another one for every key, of the numbers below 4 ** half."""
+        low_bits = (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = values >> self._half, values & low_bits
+        for number in range(ROUNDS):
+            scrambled = _hash(keys ^ _hash(right * np.uint64(ROUNDS) + np.uint64(number)))
+            left, right = right, left ^ (scrambled & low_bits)
+        return (left << self._half) | right
+
+
+def _positions(position: int, n: int) -> NDArray[np.uint64]:
+    return np.arange(n, dtype=np.uint64) + np.uint64(position)
+
+
+def _hash(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64 (Steele, Lea & Flood 2014): each bit of the result depends on all bits of a value."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

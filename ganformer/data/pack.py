@@ -1,0 +1,175 @@
+"""Images of a source become a pack: shards of equal images, and a manifest that says what is in them."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset, ImageSpec
+from ganformer.data import manifest
+from ganformer.data.arrays import ArrayFile
+from ganformer.data.images import Pixels
+from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
+from ganformer.data.source import ImageSource, Rejection, Sample, Scene, open_source
+from ganformer.errors import DataError
+from ganformer.progress import Progress
+
+SCENES, MASKS, REJECTED = "scenes.jsonl", "masks.npy", "rejected.json"
+PORTION = 64  # images loaded in one go
+SHOWN = 20  # unreadable images that a message names
+
+_FILE = r"(images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|rejected\.json)"
+_OURS = re.compile(rf"{_FILE}|\.({_FILE}|manifest\.json)\.\d+\.tmp")
+
+
+def pack(dataset: Dataset, out: Path) -> Manifest:
+    """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first.
+
+    The same source and settings give the same bytes, also after a run that was killed. Raises DataError where the
+    source is missing, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not usable:
+    then all of them are in `rejected.json`.
+    """
+    source = open_source(dataset.source, dataset.image)
+    _clear(out)
+    intake = _Intake(source, dataset, f"pack {out}")
+    with _Scenes(out, dataset.image) if source.has_scenes else nullcontext() as scenes:
+        shards = list(_write_shards(dataset, out, _with_scenes(intake, scenes)))
+    if intake.rejected and (dataset.on_error == "fail" or not shards):
+        raise _unusable(dataset, out, intake)
+    written = Manifest(
+        count=sum(shard.count for shard in shards),
+        image=dataset.image,
+        format=dataset.format,
+        source=dataset.source.model_dump(mode="json"),
+        crop=Crop(ratio=dataset.image.height / dataset.image.width),
+        shards=shards,
+        files=[File(file=name, sha256=artifacts.file_digest(out / name)) for name in scenes.files] if scenes else (),
+        rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
+        duplicates=intake.duplicates,
+    )
+    written.write(out)
+    return written
+
+
+class _Intake:
+    """Usable images of a source one after another; remembers the others. Under `fail` the first bad one ends the
+    stream, and the rest of the source is only checked."""
+
+    def __init__(self, source: ImageSource[Any], dataset: Dataset, label: str) -> None:
+        self.source, self.dataset, self.label = source, dataset, label
+        self.total = min(len(source), dataset.max_images or len(source))
+        self.rejected: list[Rejection] = []
+        self._digests = np.zeros(self.total, np.uint64)
+        self._usable = 0
+
+    def __iter__(self) -> Iterator[Sample]:
+        keys = itertools.islice(self.source.keys(), self.total)
+        with Progress(self.label, self.total) as progress:
+            while portion := list(itertools.islice(keys, PORTION)):
+                for image in self.source.load(portion):
+                    progress.update(1)
+                    if isinstance(image, Rejection):
+                        self.rejected.append(image)
+                    elif not (self.rejected and self.dataset.on_error == "fail"):
+                        self._remember(image.pixels)
+                        yield image
+
+    @property
+    def duplicates(self) -> int:
+        """Number of images equal to an earlier one."""
+        digests = self._digests[: self._usable]
+        return len(digests) - len(np.unique(digests))
+
+    def _remember(self, pixels: Pixels) -> None:
+        digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
+        self._digests[self._usable] = int.from_bytes(digest, "little")
+        self._usable += 1
+
+
+class _Scenes:
+    """Writes what is known about each image: a line of `scenes.jsonl` and a mask in `masks.npy`, uint8 [count, H, W]."""
+
+    files = (SCENES, MASKS)
+
+    def __init__(self, out: Path, image: ImageSpec) -> None:
+        self._out, self._image, self._open = out, image, ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            self._lines = opened.enter_context(
+                opened.enter_context(artifacts.atomic(self._out / SCENES)).open("w", encoding="utf-8", newline="\n")
+            )
+            masks = opened.enter_context(artifacts.atomic(self._out / MASKS))
+            self._masks = opened.enter_context(ArrayFile(masks, (self._image.height, self._image.width)))
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def append(self, name: str, scene: Scene) -> None:
+        """Adds the scene of the next image."""
+        self._lines.write(json.dumps({"name": name, **scene.record}, ensure_ascii=False, allow_nan=False) + "\n")
+        self._masks.append(scene.mask[None])
+
+
+def _with_scenes(samples: Iterable[Sample], scenes: _Scenes | None) -> Iterator[Sample]:
+    for sample in samples:
+        if scenes is not None:
+            assert sample.scene is not None
+            scenes.append(sample.name, sample.scene)
+        yield sample
+
+
+def _write_shards(dataset: Dataset, out: Path, samples: Iterator[Sample]) -> Iterator[Shard]:
+    layout = plugins.find("ganformer.data.formats", dataset.format)
+    for number in itertools.count():
+        first = next(samples, None)
+        if first is None:
+            return
+        path = out / f"images-{number:05d}{layout.SUFFIX}"
+        count = 0
+        with artifacts.atomic(path) as temporary, layout.Writer(temporary, dataset.image) as writer:
+            for sample in itertools.chain([first], itertools.islice(samples, dataset.shard_images - 1)):
+                writer.append(sample.pixels.transpose(2, 0, 1)[None])
+                count += 1
+        yield Shard(file=path.name, count=count, sha256=artifacts.file_digest(path))
+
+
+def _clear(out: Path) -> None:
+    """Makes the folder, and removes what earlier runs left in it, the manifest first."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / manifest.NAME).unlink(missing_ok=True)
+        for path in out.iterdir():
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror}); choose an output folder that you may write to"
+        ) from error
+
+
+def _unusable(dataset: Dataset, out: Path, intake: _Intake) -> DataError:
+    _clear(out)
+    rejected = intake.rejected
+    artifacts.write_json(out / REJECTED, [{"path": image.name, "reason": image.reason} for image in rejected])
+    lines = [f"  {image.name}: {image.reason}" for image in rejected[:SHOWN]]
+    if len(rejected) > SHOWN:
+        lines.append(f"  … and {len(rejected) - SHOWN} more")
+    hint = "mend or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "mend them"
+    return DataError(
+        "\n".join(
+            [f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / REJECTED}", *lines]
+        )
+    )

@@ -1,0 +1,66 @@
+"""What every source of images offers. One file in `ganformer/data/sources` is one source, found by its name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ganformer import plugins
+from ganformer.config import ImageSpec, Source
+from ganformer.data.images import Pixels
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known to be in an image: `record` is plain JSON, `mask` uint8 [H, W]: 0 background, i the i-th object."""
+
+    record: Mapping[str, Any]
+    mask: Pixels
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One usable image: its name in the source, pixels uint8 [H, W, 3], and what it shows where the source knows."""
+
+    name: str
+    pixels: Pixels
+    scene: Scene | None = None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One unusable image: its name in the source, and why."""
+
+    name: str
+    reason: str
+
+
+class ImageSource(ABC, Generic[Key]):
+    """Images in a fixed order.
+
+    Every image has a key: small, picklable, and enough to load it in any process, alone or with others. A module in
+    `ganformer/data/sources` has `Config(Source)` and `open_source(config, image) -> ImageSource`.
+    """
+
+    has_scenes: ClassVar[bool] = False
+    """Whether every sample comes with its `Scene`."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images, unusable ones included."""
+
+    @abstractmethod
+    def keys(self) -> Iterator[Key]:
+        """The keys in order, without holding all of them in memory."""
+
+    @abstractmethod
+    def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
+        """The images of these keys, one each, in their order; an image does not depend on the keys around it."""
+
+
+def open_source(config: Source, image: ImageSpec) -> ImageSource[Any]:
+    """The source that `config` describes, giving images of this shape. Raises DataError where there are none."""
+    opened: ImageSource[Any] = plugins.find("ganformer.data.sources", config.kind).open_source(config, image)
+    return opened

@@ -1,0 +1,257 @@
+"""Built-in scenes in the manner of CLEVR: a few simple solids on a plane, with everything about them known.
+
+After Johnson et al. 2017, CLEVR, section 3: its shapes, colours, sizes and materials, a jittered camera and key light,
+and no object hidden behind others. Every image is a function of (seed, index, shape of the image).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from ganformer.config import ImageSpec, Source
+from ganformer.data.raycast import Frame, Objects, Rendered, Vector, Views, aim, project, render
+from ganformer.data.source import ImageSource, Sample, Scene
+from ganformer.errors import DataError
+from ganformer.seeds import mix
+
+SHAPES = ("sphere", "cube", "cylinder")
+COLOURS = {
+    "gray": (87, 87, 87),
+    "red": (173, 35, 35),
+    "blue": (42, 75, 215),
+    "green": (29, 105, 20),
+    "brown": (129, 74, 25),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+    "yellow": (255, 238, 51),
+}
+SIZES = {"large": 0.75, "small": 0.42}
+MATERIALS = ("rubber", "metal")
+
+EYE, TARGET, LIGHT = (0.0, -9.4, 5.9), (0.0, -0.15, 0.25), (0.62, -0.5, 1.15)
+EYE_JITTER, LIGHT_JITTER = 0.5, 0.18
+GAP = 0.3  # smallest distance between two objects
+VISIBLE = 0.4  # smallest visible part of an object
+TRIES = 48  # places tried for an object before the scene is drawn anew
+ATTEMPTS = 500  # scenes drawn for an image
+CHUNK_PIXELS = 1 << 17  # pixels rendered at a time
+
+
+class Config(Source):
+    """Rendered scenes of spheres, cubes and cylinders, with masks and the place and looks of each object."""
+
+    images: PositiveInt = 10_000
+    """Number of images."""
+    seed: NonNegativeInt = 0
+    """Seed of the scenes."""
+    min_objects: PositiveInt = 3
+    """Fewest objects of a scene."""
+    max_objects: int = Field(8, ge=1, le=10)
+    """Most objects of a scene."""
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Self:
+        if self.min_objects > self.max_objects:
+            raise ValueError(f"min_objects {self.min_objects} is more than max_objects {self.max_objects}")
+        return self
+
+
+class Scenes(ImageSource[int]):
+    """A key is the index of a scene."""
+
+    has_scenes = True
+
+    def __init__(self, config: Config, image: ImageSpec) -> None:
+        self.config, self.frame = config, Frame.of(image)
+
+    def __len__(self) -> int:
+        return self.config.images
+
+    def keys(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def load(self, keys: Sequence[int]) -> Iterator[Sample]:
+        size = max(1, CHUNK_PIXELS // (self.frame.height * self.frame.width))
+        for start in range(0, len(keys), size):
+            yield from self._render(keys[start : start + size])
+
+    def _render(self, keys: Sequence[int]) -> Iterator[Sample]:
+        """Renders all scenes, then those again whose objects hide each other, until none is left."""
+        done: dict[int, Sample] = {}
+        for attempt in range(ATTEMPTS):
+            open_keys = [key for key in keys if key not in done]
+            if not open_keys:
+                break
+            drafts = [_draft(self.config, key, attempt) for key in open_keys]
+            done.update(_accepted(drafts, self.frame))
+        else:
+            raise DataError(
+                f"scenes: {self.config.max_objects} objects do not fit into an image of {self.frame.width} × "
+                f"{self.frame.height} pixels without hiding each other; lower max_objects or min_objects"
+            )
+        return (done[key] for key in keys)
+
+
+def open_source(config: Config, image: ImageSpec) -> Scenes:
+    """The scenes of a seed."""
+    return Scenes(config, image)
+
+
+class Draft(NamedTuple):
+    """One try at a scene. K objects, T places tried for each."""
+
+    key: int
+    shape: NDArray[np.int64]  # K
+    colour: NDArray[np.int64]  # K
+    size: NDArray[np.int64]  # K
+    material: NDArray[np.int64]  # K
+    angle: NDArray[np.float32]  # K
+    places: NDArray[np.float32]  # K T 2, in [-1, 1]
+    eye: NDArray[np.float32]
+    light: NDArray[np.float32]
+
+
+def _draft(config: Config, key: int, attempt: int) -> Draft:
+    generator = np.random.Generator(np.random.PCG64(mix(config.seed, "scene", key, attempt)))
+    count = int(generator.integers(config.min_objects, config.max_objects + 1))
+    shape, colour, size, material = (
+        generator.integers(0, choices, count) for choices in (len(SHAPES), len(COLOURS), len(SIZES), len(MATERIALS))
+    )
+    angle, places, eye, light = (
+        generator.uniform(-1, 1, size).astype(np.float32) for size in ((count,), (count, TRIES, 2), (3,), (3,))
+    )
+    return Draft(
+        key,
+        shape,
+        colour,
+        size,
+        material,
+        angle * np.float32(np.pi),
+        places,
+        np.float32(EYE) + np.float32(EYE_JITTER) * eye,
+        np.float32(LIGHT) + np.float32(LIGHT_JITTER) * light,
+    )
+
+
+def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Sample]]:
+    """Renders the drafts that can be placed; gives those in which every object is visible enough."""
+    views = aim(
+        _vectors([draft.eye for draft in drafts]), _vectors([np.float32(TARGET)]), _vectors([d.light for d in drafts])
+    )
+    where = _place(drafts, views, frame)
+    placed = np.flatnonzero([np.isfinite(where[i, : len(draft.shape)]).all() for i, draft in enumerate(drafts)])
+    if not placed.size:
+        return
+    drafts, views = [drafts[i] for i in placed], views.at(placed)
+    objects = _objects(drafts, where[placed])
+    rendered = render(objects, views, frame)
+    seen = np.bincount(
+        (rendered.masks + np.arange(len(drafts))[:, None, None] * 256).ravel(), minlength=256 * len(drafts)
+    )[objects.scene * 256 + objects.number]
+    hidden = np.zeros(len(drafts), bool)
+    hidden[objects.scene[(seen < VISIBLE * rendered.alone) | (seen == 0)]] = True
+    columns, rows = _in_pixels(objects, views, frame)
+    for i, draft in enumerate(drafts):
+        if not hidden[i]:
+            mine = np.flatnonzero(objects.scene == i)
+            yield draft.key, _sample(draft, i, objects.at(mine), columns[mine], rows[mine], seen[mine], rendered)
+
+
+def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.float32]:
+    """Centres of the objects on the plane, [N, K, 2]: the first tried places in the frame that keep the gap; else NaN."""
+    most = max(len(draft.shape) for draft in drafts)
+    where = np.full((len(drafts), most, 2), np.nan, np.float32)
+    radius = np.zeros((len(drafts), most), np.float32)
+    tried = np.full((len(drafts), most, TRIES, 2), np.nan, np.float32)
+    for i, draft in enumerate(drafts):
+        radius[i, : len(draft.size)] = _RADII[draft.size]
+        tried[i, : len(draft.size)] = draft.places * _extent(frame)
+    around = views.at(np.arange(len(drafts))[:, None])
+    for k in range(most):
+        x, y = tried[:, k, :, 0], tried[:, k, :, 1]
+        fits = _in_frame(x, y, radius[:, k, None], around, frame)
+        for j in range(k):
+            apart = (x - where[:, j, 0, None]) ** 2 + (y - where[:, j, 1, None]) ** 2
+            fits &= apart > (radius[:, j, None] + radius[:, k, None] + np.float32(GAP)) ** 2
+        first = fits.argmax(axis=1)
+        chosen = tried[np.arange(len(drafts)), k, first]
+        where[:, k] = np.where(fits.any(axis=1)[:, None], chosen, np.float32(np.nan))
+    return where
+
+
+def _extent(frame: Frame) -> NDArray[np.float32]:
+    """Half the width and depth of the part of the plane where objects are put."""
+    return np.array([min(9.6 * frame.half_width, 8.0), min(9.6 * frame.half_height, 5.0)], np.float32)
+
+
+def _in_frame(
+    x: NDArray[np.float32], y: NDArray[np.float32], radius: NDArray[np.float32], views: Views, frame: Frame
+) -> NDArray[np.bool_]:
+    right, up, depth = project(Vector(x, y, radius + np.zeros_like(x)), views)
+    reach = 1.12 * radius / depth
+    return (np.abs(right) + reach < frame.half_width) & (np.abs(up) + reach < frame.half_height)
+
+
+def _objects(drafts: Sequence[Draft], where: NDArray[np.float32]) -> Objects:
+    counts = np.array([len(draft.shape) for draft in drafts])
+    scene = np.repeat(np.arange(len(drafts)), counts)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Objects(
+        scene=scene,
+        number=number + 1,
+        shape=np.concatenate([draft.shape for draft in drafts]),
+        x=where[scene, number, 0],
+        y=where[scene, number, 1],
+        radius=_RADII[np.concatenate([draft.size for draft in drafts])],
+        angle=np.concatenate([draft.angle for draft in drafts]),
+        colour=_ALBEDOS[np.concatenate([draft.colour for draft in drafts])],
+        metal=np.concatenate([draft.material for draft in drafts]).astype(np.float32),
+    )
+
+
+def _in_pixels(objects: Objects, views: Views, frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Column and row at which the objects' centres are seen; the first pixel covers [0, 1)."""
+    right, up, _ = project(objects.centre, views.at(objects.scene))
+    return (right / frame.half_width + 1) * (frame.width / 2), (1 - up / frame.half_height) * (frame.height / 2)
+
+
+def _sample(
+    draft: Draft,
+    i: int,
+    objects: Objects,
+    columns: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    seen: NDArray[np.int64],
+    rendered: Rendered,
+) -> Sample:
+    centre = objects.centre
+    records = [
+        {
+            "shape": SHAPES[draft.shape[k]],
+            "colour": tuple(COLOURS)[draft.colour[k]],
+            "size": tuple(SIZES)[draft.size[k]],
+            "material": MATERIALS[draft.material[k]],
+            "position": [_rounded(centre.x[k]), _rounded(centre.y[k]), _rounded(centre.z[k])],
+            "rotation": _rounded(np.degrees(draft.angle[k])),
+            "pixel": [_rounded(columns[k]), _rounded(rows[k])],
+            "visible_pixels": int(seen[k]),
+        }
+        for k in range(len(draft.shape))
+    ]
+    record: Mapping[str, Any] = {"objects": records}
+    return Sample(f"scene-{draft.key:08d}", rendered.pixels[i], Scene(record, rendered.masks[i]))
+
+
+def _rounded(value: np.floating) -> float:
+    return round(float(value), 4)
+
+
+def _vectors(rows: Sequence[NDArray[np.float32]]) -> Vector:
+    return Vector(*np.stack(rows, axis=1))
+
+
+_RADII = np.array(list(SIZES.values()), np.float32)
+_ALBEDOS = (np.array(list(COLOURS.values()), np.float32) / 255) ** np.float32(1.35)

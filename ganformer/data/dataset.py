@@ -12,7 +12,6 @@ from torch import Tensor
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec
 from ganformer.data import manifest
-from ganformer.data.manifest import Manifest
 from ganformer.data.order import Order
 from ganformer.errors import DataError
 

@@ -103,13 +103,17 @@ def _nearest(length: float) -> int:
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """A grey picture of more than 8 bits as L, or as LA where one value is marked transparent."""
     values = np.asarray(image).astype(np.float64)
-    low, high = (0.0, 65535.0) if image.mode.startswith("I") else _float_range(values)
-    if values.min() < low or values.max() > high:
-        raise ValueError(f"whole numbers from {values.min():.0f} to {values.max():.0f} are no 16-bit greys")
-    grey = Image.fromarray(np.rint((values - low) * (255 / (high - low))).astype(np.uint8))
+    low, high = _float_range(values) if image.mode == "F" else _integer_range(values)
+    grey = Image.fromarray(np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8))
     if "transparency" in image.info:
         grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
     return grey
+
+
+def _integer_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"whole numbers from {values.min():.0f} to {values.max():.0f} are no 16-bit greys")
+    return 0, 65535
 
 
 def _float_range(values: NDArray[np.float64]) -> tuple[float, float]:

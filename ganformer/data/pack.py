@@ -4,11 +4,10 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from ganformer.data import manifest
 from ganformer.data.arrays import ArrayFile
 from ganformer.data.images import Pixels
 from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
-from ganformer.data.source import ImageSource, Rejection, Sample, Scene, open_source
+from ganformer.data.source import ImageSource, Rejection, Sample, open_source
 from ganformer.errors import DataError
 from ganformer.progress import Progress
 
@@ -39,11 +38,11 @@ def pack(dataset: Dataset, out: Path) -> Manifest:
     """
     source = open_source(dataset.source, dataset.image)
     _clear(out)
-    intake = _Intake(source, dataset, f"pack {out}")
-    with _Scenes(out, dataset.image) if source.has_scenes else nullcontext() as scenes:
-        shards = list(_write_shards(dataset, out, _with_scenes(intake, scenes)))
+    intake = _Intake(source, dataset, f"pack {out.name}")
+    shards = _write(dataset, out, intake)
     if intake.rejected and (dataset.on_error == "fail" or not shards):
         raise _unusable(dataset, out, intake)
+    files = (SCENES, MASKS) if source.has_scenes else ()
     written = Manifest(
         count=sum(shard.count for shard in shards),
         image=dataset.image,
@@ -51,12 +50,21 @@ def pack(dataset: Dataset, out: Path) -> Manifest:
         source=dataset.source.model_dump(mode="json"),
         crop=Crop(ratio=dataset.image.height / dataset.image.width),
         shards=shards,
-        files=[File(file=name, sha256=artifacts.file_digest(out / name)) for name in scenes.files] if scenes else (),
+        files=[File(file=name, sha256=artifacts.file_digest(out / name)) for name in files],
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
         duplicates=intake.duplicates,
     )
     written.write(out)
     return written
+
+
+def _write(dataset: Dataset, out: Path, intake: "_Intake") -> list[Shard]:
+    recorder = _scene_files(out, dataset.image) if intake.source.has_scenes else nullcontext(lambda sample: None)
+    try:
+        with recorder as record:
+            return list(_write_shards(dataset, out, _recorded(intake, record)))
+    except OSError as error:
+        raise DataError(f"{out}: writing failed ({error.strerror}); mend that and pack again") from error
 
 
 class _Intake:
@@ -94,40 +102,28 @@ class _Intake:
         self._usable += 1
 
 
-class _Scenes:
-    """Writes what is known about each image: a line of `scenes.jsonl` and a mask in `masks.npy`, uint8 [count, H, W]."""
+@contextmanager
+def _scene_files(out: Path, image: ImageSpec) -> Iterator[Callable[[Sample], None]]:
+    """Yields what records the scene of each image: a line of `scenes.jsonl`, a mask in `masks.npy` [count, H, W]."""
+    with (
+        artifacts.atomic(out / SCENES) as scenes,
+        artifacts.atomic(out / MASKS) as array,
+        scenes.open("w", encoding="utf-8", newline="\n") as lines,
+        ArrayFile(array, (image.height, image.width)) as masks,
+    ):
 
-    files = (SCENES, MASKS)
+        def record(sample: Sample) -> None:
+            assert sample.scene is not None, "a source that has scenes gives one with every sample"
+            line = {"name": sample.name, **sample.scene.record}
+            lines.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            masks.append(sample.scene.mask[None])
 
-    def __init__(self, out: Path, image: ImageSpec) -> None:
-        self._out, self._image, self._open = out, image, ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opened:
-            self._lines = opened.enter_context(
-                opened.enter_context(artifacts.atomic(self._out / SCENES)).open("w", encoding="utf-8", newline="\n")
-            )
-            masks = opened.enter_context(artifacts.atomic(self._out / MASKS))
-            self._masks = opened.enter_context(ArrayFile(masks, (self._image.height, self._image.width)))
-            self._open = opened.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
-
-    def append(self, name: str, scene: Scene) -> None:
-        """Adds the scene of the next image."""
-        self._lines.write(json.dumps({"name": name, **scene.record}, ensure_ascii=False, allow_nan=False) + "\n")
-        self._masks.append(scene.mask[None])
+        yield record
 
 
-def _with_scenes(samples: Iterable[Sample], scenes: _Scenes | None) -> Iterator[Sample]:
+def _recorded(samples: Iterable[Sample], record: Callable[[Sample], None]) -> Iterator[Sample]:
     for sample in samples:
-        if scenes is not None:
-            assert sample.scene is not None
-            scenes.append(sample.name, sample.scene)
+        record(sample)
         yield sample
 
 

@@ -6,15 +6,15 @@ are smooth and sampled once. Shadows are soft and exact up to the shape of their
 """
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
 
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 
 SPHERE, CUBE, CYLINDER = range(3)
 GRID = 3  # odd: the middle sample is the pixel's centre
@@ -24,7 +24,7 @@ BEVEL = 0.12  # radius of rounded edges, relative to the object's
 HALF_CUBE = 0.5**0.5 * 1.06  # half the side of a cube of radius 1
 
 GROUND = (0.60, 0.59, 0.575)
-BACKDROP = (0.42, 0.42, 0.43)
+BACKDROP = (0.25, 0.25, 0.255)
 FILL_LIGHT = (-0.66, -0.55, 0.51)
 BACK_LIGHT = (0.25, 0.86, 0.44)
 
@@ -36,7 +36,7 @@ class Vector(NamedTuple):
     y: Floats
     z: Floats
 
-    def at(self, index: Integers | slice | None) -> "Vector":
+    def at(self, index: NDArray[Any]) -> "Vector":
         """The vectors at some indices."""
         return Vector(self.x[index], self.y[index], self.z[index])
 
@@ -105,7 +105,7 @@ class Views:
     light: Vector
     """Direction to the key light, length 1."""
 
-    def at(self, index: Integers) -> "Views":
+    def at(self, index: NDArray[Any]) -> "Views":
         """Views of some scenes."""
         return Views(*(getattr(self, field.name).at(index) for field in fields(self)))
 
@@ -231,7 +231,7 @@ def _cover(
     return owner, row[owner] + down, column[owner] + within - down * columns[owner]
 
 
-def _plane(frame: Frame, row: NDArray[np.floating], column: NDArray[np.floating]) -> tuple[Floats, Floats]:
+def _plane(frame: Frame, row: NDArray[Any], column: NDArray[Any]) -> tuple[Floats, Floats]:
     """Right and up of points of the image plane given in pixels; the first pixel's centre is (0, 0)."""
     right = ((column + 0.5) * (2 / frame.width) - 1) * frame.half_width
     up = (1 - (row + 0.5) * (2 / frame.height)) * frame.half_height
@@ -302,7 +302,7 @@ def _meet_sphere(eye: Vector, ray: Vector, radius: Floats) -> Floats:
 
 def _meet_cube(eye: Vector, ray: Vector, radius: Floats) -> Floats:
     half = radius * np.float32(HALF_CUBE)
-    near, far = np.float32(-np.inf), np.float32(np.inf)
+    near, far = np.full_like(ray.x, -np.inf), np.full_like(ray.x, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):  # rays along a face
         for start, direction in zip(eye, ray, strict=True):
             slope = 1 / direction
@@ -352,7 +352,7 @@ def _shade(objects: Objects, normal: Vector, ray: Vector, height: Floats, light:
     half = objects.half_height
     raised = np.minimum((height + half) / half, 1)
     ambient = (0.22 + 0.12 * normal.z) * (0.4 + 0.6 * raised * (2 - raised))
-    direct = 0.95 * np.maximum(normal.dot(light), 0)
+    direct = 0.85 * np.maximum(normal.dot(light), 0)
     direct += 0.22 * np.maximum(_along(normal, FILL_LIGHT), 0) + 0.16 * np.maximum(_along(normal, BACK_LIGHT), 0)
 
     facing = normal.dot(ray)
@@ -364,13 +364,13 @@ def _shade(objects: Objects, normal: Vector, ray: Vector, height: Floats, light:
     spot *= spot
     spot *= spot
     rim = (1 + facing) ** 2
-    studio = 0.22 + 0.5 * np.clip(2.5 * mirrored.z + 0.35, 0, 1) + 0.9 * sheen
-    studio += (
-        0.5 * np.maximum(_along(mirrored, FILL_LIGHT), 0) ** 8 + 0.5 * np.maximum(_along(mirrored, BACK_LIGHT), 0) ** 8
-    )
-    studio *= 0.55 + 0.45 * raised
+    # A dark horizon between bright ground and sky is what makes metal look like metal.
+    above, below = np.clip(1.6 * mirrored.z - 0.1, 0, 1), np.clip(-2.2 * mirrored.z - 0.1, 0, 1)
+    studio = 0.10 + 0.62 * above + 0.42 * below * raised + 1.1 * sheen
+    for lamp in (FILL_LIGHT, BACK_LIGHT):
+        studio += 0.8 * np.maximum(_along(mirrored, lamp), 0) ** 8
 
-    tinted = np.where(objects.metal > 0, 0.28 * (ambient + direct) + 0.72 * studio, ambient + direct)
+    tinted = np.where(objects.metal > 0, 0.25 * (ambient + direct) + 0.85 * studio, ambient + direct)
     white = np.where(objects.metal > 0, 1.3 * spot + 0.08 * rim, 0.10 * sheen + 0.05 * rim)
     return objects.colour.T * tinted + white
 
@@ -399,8 +399,8 @@ def _ground(canvas: _Canvas, views: Views) -> Floats:
     y = views.eye.y[:, None, None] + distance * ray.y - 2 * views.light.y[:, None, None]
     away = x * x + y * y
     pool = 1 / (1 + away / 110)
-    far = away / (away + 400)
-    shade = (pool * (0.30 * canvas.sky.reshape(pool.shape) + 0.62 * canvas.sun.reshape(pool.shape))).reshape(-1)
+    far = away / (away + 500)
+    shade = (pool * (0.27 * canvas.sky.reshape(pool.shape) + 0.66 * canvas.sun.reshape(pool.shape))).reshape(-1)
     far = far.reshape(-1)
     return np.stack([shade * (g * (1 - far)) + b * far for g, b in zip(GROUND, BACKDROP, strict=True)]).astype(
         np.float32
@@ -408,7 +408,7 @@ def _ground(canvas: _Canvas, views: Views) -> Floats:
 
 
 def _cast_shadow(canvas: _Canvas, objects: Objects, views: Views) -> None:
-    """Takes from the ground the light of the key light, softer the higher the caster, and of the sky near the object."""
+    """Takes light from the ground: the key's, the softer the higher its caster, and the sky's near the object."""
     height = 2 * objects.half_height
     slide_x = -views.light.x / views.light.z * height  # where the shadow of the top lies
     slide_y = -views.light.y / views.light.z * height

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
@@ -22,7 +23,7 @@ class Reader:
     """A shard of `count` images, mapped into memory; raises ValueError where the file is not that."""
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
-        self._images = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._images = npy.open_memmap(path, mode="r")
         shape = (count, image.channels, image.height, image.width)
         if self._images.shape != shape or self._images.dtype != np.uint8:
             raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")

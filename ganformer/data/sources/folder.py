@@ -18,6 +18,13 @@ class Config(Source):
     path: Path
     """The folder; a relative path starts at the working directory."""
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The folder and those in it: their times change when a file is added, removed or renamed."""
+        if not self.path.is_dir():
+            return (self.path,)
+        return (self.path, *(self.path / name for name in _walk(self.path) if name.endswith("/")))
+
 
 class Folder(ImageSource[str]):
     """A key is a path relative to the folder, with forward slashes."""
@@ -29,7 +36,7 @@ class Folder(ImageSource[str]):
         return sum(1 for _ in self.keys())
 
     def keys(self) -> Iterator[str]:
-        return _walk(self.root, "", ())
+        return (name for name in _walk(self.root) if name.lower().endswith(EXTENSIONS))
 
     def load(self, keys: Sequence[str]) -> Iterator[Sample | Rejection]:
         for key in keys:
@@ -52,12 +59,15 @@ def open_source(config: Config, image: ImageSpec) -> Folder:
     return folder
 
 
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Relative paths in sorted order, one folder's entries in memory at a time; `above` breaks circles of links."""
+def _walk(folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """Relative paths of all files and folders, the latter with a slash at their end, in sorted order.
+
+    One folder's entries are in memory at a time; `above` names the folders around it, to break circles of links.
+    """
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
-            # With its slash a folder sorts among files as its paths do.
+            # With its slash a folder sorts among files as the paths in it do.
             found = sorted(entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); make it readable or move it away") from error
@@ -65,7 +75,6 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
     if here in above:
         return
     for name in found:
+        yield prefix + name
         if name.endswith("/"):
             yield from _walk(folder / name, prefix + name, (*above, here))
-        elif name.lower().endswith(EXTENSIONS):
-            yield prefix + name

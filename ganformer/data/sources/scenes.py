@@ -4,7 +4,7 @@ After Johnson et al. 2017, CLEVR, section 3: its shapes, colours, sizes and mate
 and no object hidden behind others. Every image is a function of (seed, index, shape of the image).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.raycast import Frame, Objects, Rendered, Vector, Views, aim, project, render
+from ganformer.data.raycast import Frame, Objects, Vector, Views, aim, project, render
 from ganformer.data.source import ImageSource, Sample, Scene
 from ganformer.errors import DataError
 from ganformer.seeds import mix
@@ -31,8 +31,8 @@ COLOURS = {
 SIZES = {"large": 0.75, "small": 0.42}
 MATERIALS = ("rubber", "metal")
 
-EYE, TARGET, LIGHT = (0.0, -9.4, 5.9), (0.0, -0.15, 0.25), (0.62, -0.5, 1.15)
-EYE_JITTER, LIGHT_JITTER = 0.5, 0.18
+EYE, TARGET, LIGHT = (np.array(v, np.float32) for v in ((0, -8.3, 5.9), (0, 0.25, 0.2), (0.62, -0.5, 1.15)))
+EYE_JITTER, LIGHT_JITTER = np.float32(0.5), np.float32(0.18)
 GAP = 0.3  # smallest distance between two objects
 VISIBLE = 0.4  # smallest visible part of an object
 TRIES = 48  # places tried for an object before the scene is drawn anew
@@ -60,7 +60,13 @@ class Config(Source):
 
 
 class Scenes(ImageSource[int]):
-    """A key is the index of a scene."""
+    """A key is the index of a scene.
+
+    The record of a scene: `camera`, the direction `light` of the key light, and `objects` in the order of their numbers
+    in the mask, each with `shape`, `colour`, `size`, `material`, `position` of its centre (the ground is z = 0),
+    `rotation` about the vertical in degrees, `pixel` of its centre (column and row; the first pixel is [0, 1)) and
+    `visible_pixels`.
+    """
 
     has_scenes = True
 
@@ -131,37 +137,32 @@ def _draft(config: Config, key: int, attempt: int) -> Draft:
         material,
         angle * np.float32(np.pi),
         places,
-        np.float32(EYE) + np.float32(EYE_JITTER) * eye,
-        np.float32(LIGHT) + np.float32(LIGHT_JITTER) * light,
+        EYE + EYE_JITTER * eye,
+        LIGHT + LIGHT_JITTER * light,
     )
 
 
 def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Sample]]:
     """Renders the drafts that can be placed; gives those in which every object is visible enough."""
-    views = aim(
-        _vectors([draft.eye for draft in drafts]), _vectors([np.float32(TARGET)]), _vectors([d.light for d in drafts])
-    )
+    views = aim(_vectors([draft.eye for draft in drafts]), _vectors([TARGET]), _vectors([d.light for d in drafts]))
     where = _place(drafts, views, frame)
-    placed = np.flatnonzero([np.isfinite(where[i, : len(draft.shape)]).all() for i, draft in enumerate(drafts)])
-    if not placed.size:
+    placed = [i for i, draft in enumerate(drafts) if np.isfinite(where[i, : len(draft.shape)]).all()]
+    if not placed:
         return
-    drafts, views = [drafts[i] for i in placed], views.at(placed)
-    objects = _objects(drafts, where[placed])
+    drafts, views, where = [drafts[i] for i in placed], views.at(np.array(placed)), where[placed]
+    objects = _objects(drafts, where)
     rendered = render(objects, views, frame)
-    seen = np.bincount(
-        (rendered.masks + np.arange(len(drafts))[:, None, None] * 256).ravel(), minlength=256 * len(drafts)
-    )[objects.scene * 256 + objects.number]
-    hidden = np.zeros(len(drafts), bool)
-    hidden[objects.scene[(seen < VISIBLE * rendered.alone) | (seen == 0)]] = True
-    columns, rows = _in_pixels(objects, views, frame)
+    seen = _visible_pixels(rendered.masks, objects)
+    hidden = set(objects.scene[(seen < VISIBLE * rendered.alone) | (seen == 0)].tolist())
+    records = _records(drafts, objects, views, frame, seen)
     for i, draft in enumerate(drafts):
-        if not hidden[i]:
-            mine = np.flatnonzero(objects.scene == i)
-            yield draft.key, _sample(draft, i, objects.at(mine), columns[mine], rows[mine], seen[mine], rendered)
+        if i not in hidden:
+            scene = Scene({**_view(draft, frame), "objects": records[i]}, rendered.masks[i])
+            yield draft.key, Sample(f"scene-{draft.key:08d}", rendered.pixels[i], scene)
 
 
 def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.float32]:
-    """Centres of the objects on the plane, [N, K, 2]: the first tried places in the frame that keep the gap; else NaN."""
+    """Where the objects stand, [N, K, 2]: the first place tried that is in the frame and keeps the gap, or NaN."""
     most = max(len(draft.shape) for draft in drafts)
     where = np.full((len(drafts), most, 2), np.nan, np.float32)
     radius = np.zeros((len(drafts), most), np.float32)
@@ -178,7 +179,7 @@ def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.fl
             fits &= apart > (radius[:, j, None] + radius[:, k, None] + np.float32(GAP)) ** 2
         first = fits.argmax(axis=1)
         chosen = tried[np.arange(len(drafts)), k, first]
-        where[:, k] = np.where(fits.any(axis=1)[:, None], chosen, np.float32(np.nan))
+        where[:, k] = np.where(fits.any(axis=1, keepdims=True), chosen, np.float32(np.nan))
     return where
 
 
@@ -191,8 +192,8 @@ def _in_frame(
     x: NDArray[np.float32], y: NDArray[np.float32], radius: NDArray[np.float32], views: Views, frame: Frame
 ) -> NDArray[np.bool_]:
     right, up, depth = project(Vector(x, y, radius + np.zeros_like(x)), views)
-    reach = 1.12 * radius / depth
-    return (np.abs(right) + reach < frame.half_width) & (np.abs(up) + reach < frame.half_height)
+    beside, below = 1.15 * radius / depth, 1.4 * radius / depth  # the foot of a cylinder reaches lowest
+    return (np.abs(right) + beside < frame.half_width) & (np.abs(up) + below < frame.half_height)
 
 
 def _objects(drafts: Sequence[Draft], where: NDArray[np.float32]) -> Objects:
@@ -202,50 +203,62 @@ def _objects(drafts: Sequence[Draft], where: NDArray[np.float32]) -> Objects:
     return Objects(
         scene=scene,
         number=number + 1,
-        shape=np.concatenate([draft.shape for draft in drafts]),
+        shape=_joined(drafts, "shape"),
         x=where[scene, number, 0],
         y=where[scene, number, 1],
-        radius=_RADII[np.concatenate([draft.size for draft in drafts])],
-        angle=np.concatenate([draft.angle for draft in drafts]),
-        colour=_ALBEDOS[np.concatenate([draft.colour for draft in drafts])],
-        metal=np.concatenate([draft.material for draft in drafts]).astype(np.float32),
+        radius=_RADII[_joined(drafts, "size")],
+        angle=_joined(drafts, "angle"),
+        colour=_ALBEDOS[_joined(drafts, "colour")],
+        metal=_joined(drafts, "material").astype(np.float32),
     )
 
 
-def _in_pixels(objects: Objects, views: Views, frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Column and row at which the objects' centres are seen; the first pixel covers [0, 1)."""
-    right, up, _ = project(objects.centre, views.at(objects.scene))
-    return (right / frame.half_width + 1) * (frame.width / 2), (1 - up / frame.half_height) * (frame.height / 2)
+def _visible_pixels(masks: NDArray[np.uint8], objects: Objects) -> NDArray[np.int64]:
+    """How many pixels of each object are seen."""
+    scenes = np.arange(len(masks))[:, None, None] * 256
+    return np.bincount((masks + scenes).ravel(), minlength=256 * len(masks))[objects.scene * 256 + objects.number]
 
 
-def _sample(
-    draft: Draft,
-    i: int,
-    objects: Objects,
-    columns: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    seen: NDArray[np.int64],
-    rendered: Rendered,
-) -> Sample:
-    centre = objects.centre
-    records = [
-        {
-            "shape": SHAPES[draft.shape[k]],
-            "colour": tuple(COLOURS)[draft.colour[k]],
-            "size": tuple(SIZES)[draft.size[k]],
-            "material": MATERIALS[draft.material[k]],
+def _records(
+    drafts: Sequence[Draft], objects: Objects, views: Views, frame: Frame, seen: NDArray[np.int64]
+) -> list[list[dict[str, Any]]]:
+    """What is true of each object, as plain JSON, by scene."""
+    centre, colour, size = objects.centre, _joined(drafts, "colour"), _joined(drafts, "size")
+    right, up, _ = project(centre, views.at(objects.scene))
+    column = (right / frame.half_width + 1) * (frame.width / 2)
+    row = (1 - up / frame.half_height) * (frame.height / 2)
+    records: list[list[dict[str, Any]]] = [[] for _ in drafts]
+    for k, scene in enumerate(objects.scene.tolist()):
+        record = {
+            "shape": SHAPES[objects.shape[k]],
+            "colour": tuple(COLOURS)[colour[k]],
+            "size": tuple(SIZES)[size[k]],
+            "material": MATERIALS[int(objects.metal[k])],
             "position": [_rounded(centre.x[k]), _rounded(centre.y[k]), _rounded(centre.z[k])],
-            "rotation": _rounded(np.degrees(draft.angle[k])),
-            "pixel": [_rounded(columns[k]), _rounded(rows[k])],
+            "rotation": _rounded(np.degrees(objects.angle[k])),
+            "pixel": [_rounded(column[k]), _rounded(row[k])],
             "visible_pixels": int(seen[k]),
         }
-        for k in range(len(draft.shape))
-    ]
-    record: Mapping[str, Any] = {"objects": records}
-    return Sample(f"scene-{draft.key:08d}", rendered.pixels[i], Scene(record, rendered.masks[i]))
+        records[scene].append(record)
+    return records
 
 
-def _rounded(value: np.floating) -> float:
+def _view(draft: Draft, frame: Frame) -> dict[str, Any]:
+    """Camera and key light as plain JSON; `half_view` is what is seen to the right and up at distance 1."""
+    camera = {
+        "eye": [_rounded(value) for value in draft.eye],
+        "target": [_rounded(value) for value in TARGET],
+        "half_view": [_rounded(frame.half_width), _rounded(frame.half_height)],
+    }
+    return {"camera": camera, "light": [_rounded(value) for value in draft.light]}
+
+
+def _joined(drafts: Sequence[Draft], attribute: str) -> NDArray[Any]:
+    """One attribute of all objects of all scenes."""
+    return np.concatenate([getattr(draft, attribute) for draft in drafts])
+
+
+def _rounded(value: Any) -> float:
     return round(float(value), 4)
 
 

@@ -1,0 +1,182 @@
+"""Reading packs: any image at any time, across shards and processes, and clear words about damaged ones."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset
+from ganformer.data.dataset import Images, batch, verify
+from ganformer.data.order import Order
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
+
+
+@pytest.fixture(scope="module", params=plugins.names("ganformer.data.formats"))
+def original(request, tmp_path_factory):
+    """A pack of 11 images in shards of 4."""
+    folder = tmp_path_factory.mktemp("original")
+    settings = {
+        "source": {"kind": "scenes", "images": 11},
+        "resolution": 16,
+        "format": request.param,
+        "shard_images": 4,
+    }
+    pack(Dataset.model_validate(settings), folder)
+    return folder
+
+
+@pytest.fixture
+def damaged(original, tmp_path):
+    """A copy of the pack that a test may damage."""
+    for path in original.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def shards(folder):
+    return sorted(folder.glob("images-*"))
+
+
+def test_images_come_in_the_order_asked_for(original):
+    images = Images(original)
+    assert len(images) == 11
+    assert (images.image.height, images.image.width, images.image.channels) == (16, 16, 3)
+    everything = images.read(np.arange(11))
+    assert len(np.unique(everything.reshape(11, -1), axis=0)) == 11
+    wanted = np.array([10, 0, 3, 4, 4, 8, 7])
+    assert (images.read(wanted) == everything[wanted]).all()
+    assert images.read(np.array([], np.int64)).shape == (0, 3, 16, 16)
+
+
+def test_pack_is_named_by_its_folder_or_its_manifest(original):
+    path = original / "manifest.json"
+    assert Images(original).digest == Images(path).digest == artifacts.file_digest(path)
+
+
+def test_relative_path_of_a_manifest(original, monkeypatch):
+    monkeypatch.chdir(original)
+    assert len(Images(Path("manifest.json"))) == 11
+
+
+def test_another_process_opens_its_own_shards(original):
+    images = Images(original)
+    everything = images.read(np.arange(11))
+    sent = pickle.dumps(images)
+    assert len(sent) < 1000
+    assert (pickle.loads(sent).read(np.arange(11)) == everything).all()
+
+
+@pytest.mark.parametrize("index", [-1, 11])
+def test_index_outside_is_refused(original, index):
+    with pytest.raises(IndexError, match="of 11 images"):
+        Images(original).read(np.array([0, index]))
+
+
+def test_batch_is_scaled_and_follows_the_order(original):
+    images, order = Images(original), Order(11, seed=3)
+    tensor = batch(images, order, position=8, count=6, mirror=False)
+    assert (tensor.dtype, tensor.shape) == (torch.float32, (6, 3, 16, 16))
+    pixels = images.read(order.indices(8, 6))
+    assert torch.equal(((tensor + 1) * 127.5).round().to(torch.uint8), torch.from_numpy(pixels))
+    assert tensor.min() >= -1
+    assert tensor.max() <= 1
+
+
+def test_black_and_white_are_the_ends_of_the_range(original, monkeypatch):
+    images = Images(original)
+    monkeypatch.setattr(images, "read", lambda indices: np.full((len(indices), 3, 2, 2), [[[[0, 255]]]], np.uint8))
+    values = batch(images, Order(11, seed=0), position=0, count=1, mirror=False)
+    assert values.unique().tolist() == [-1, 1]
+
+
+def test_mirroring_is_a_function_of_the_position(original):
+    images, order = Images(original), Order(11, seed=3)
+    plain, mirrored = (batch(images, order, 0, 40, mirror=mirror) for mirror in (False, True))
+    coins = order.coins(0, 40)
+    assert 8 < coins.sum() < 32
+    for coin, one, other in zip(coins, plain, mirrored, strict=True):
+        assert torch.equal(one.flip(-1) if coin else one, other)
+    assert torch.equal(batch(images, order, 17, 5, mirror=True), mirrored[17:22])
+
+
+def test_whole_pack_is_verified(original):
+    read = []
+    verify(original, read.append)
+    files = [path for path in original.iterdir() if path.name != "manifest.json"]
+    assert sum(read) == sum(path.stat().st_size for path in files)
+
+
+def test_damage_is_found_by_verifying(damaged):
+    with shards(damaged)[1].open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    (damaged / "masks.npy").unlink()
+    with pytest.raises(DataError) as failed:
+        verify(damaged)
+    message = str(failed.value)
+    assert "the pack is damaged; pack the data set again" in message
+    assert f"{shards(damaged)[1]}: not the bytes that were packed" in message
+    assert f"{damaged / 'masks.npy'}: missing" in message
+    assert shards(damaged)[0].name not in message
+
+
+def test_missing_pack(tmp_path):
+    with pytest.raises(
+        DataError, match=r"manifest\.json: missing, so there is no complete pack here .* pack the data set"
+    ):
+        Images(tmp_path / "absent")
+
+
+def test_missing_shard(damaged):
+    shards(damaged)[2].unlink()
+    with pytest.raises(
+        DataError, match=r"images-00002\.\w+: this shard of the pack is missing; pack the data set again"
+    ):
+        Images(damaged)
+
+
+def test_cut_shard(damaged):
+    path = shards(damaged)[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    images = Images(damaged)
+    images.read(np.array([4]))
+    with pytest.raises(
+        DataError, match=r"images-00000\.\w+: is not the shard that was packed \(.*\); pack the data set"
+    ):
+        images.read(np.array([4, 0]))
+
+
+def test_shard_of_another_pack(damaged):
+    first, _, last = shards(damaged)
+    first.write_bytes(last.read_bytes())
+    with pytest.raises(DataError, match="is not the shard that was packed"):
+        Images(damaged).read(np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"version": 2}, "is not a manifest of version 1 .version: Input should be 1"),
+        ({"count": 0}, "is not a manifest of version 1 .count"),
+        ({"shards": [{"file": "../x.npy", "count": 1, "sha256": ""}]}, r"shards\.0\.file"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_foreign_manifest(damaged, edit, message):
+    path = damaged / "manifest.json"
+    artifacts.write_json(path, {**artifacts.read_json(path), **edit})
+    with pytest.raises(DataError, match=f"{message}.*; pack again"):
+        Images(damaged)
+
+
+def test_manifest_that_is_not_json(damaged):
+    (damaged / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="is not valid JSON"):
+        Images(damaged)

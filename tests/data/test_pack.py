@@ -1,0 +1,228 @@
+"""Packing: counts, pixels, reasons, the same bytes every time, also after a kill, and nothing half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset
+from ganformer.data.dataset import Images, verify
+from ganformer.data.images import read_image
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
+
+FORMATS = plugins.names("ganformer.data.formats")
+
+
+def folder_of(path, **settings):
+    return Dataset.model_validate({"source": {"kind": "folder", "path": path}, "resolution": 8, **settings})
+
+
+def scenes(**settings):
+    return Dataset.model_validate({"source": {"kind": "scenes", "images": 7}, "resolution": 16, **settings})
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_pictures_become_a_pack(pictures, tmp_path, layout):
+    dataset = folder_of(pictures, format=layout, shard_images=3, ratio=0.5)
+    written = pack(dataset, tmp_path / "pack")
+    assert written.count == 7
+    assert [shard.count for shard in written.shards] == [3, 3, 1]
+    assert (written.image.height, written.image.width, written.crop.ratio) == (4, 8, 0.5)
+    assert written.source == {"kind": "folder", "path": str(pictures)}
+    assert (written.rejected, written.files, written.duplicates) == ([], [], 0)
+    assert contents(tmp_path / "pack").keys() == {"manifest.json", *(shard.file for shard in written.shards)}
+    images = Images(tmp_path / "pack").read(np.arange(7))
+    names = ["a-b/y.webp", "a.png", "a/deep/x.JPG", "b/1.png", "b/10.png", "b/2.bmp", "z.gif"]
+    for image, name in zip(images, names, strict=True):
+        assert (image.transpose(1, 2, 0) == read_image(pictures / name, dataset.image)).all()
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_first_images_only(pictures, tmp_path, layout, count):
+    written = pack(folder_of(pictures, max_images=count, shard_images=3, format=layout), tmp_path / "pack")
+    assert written.count == len(Images(tmp_path / "pack")) == count
+    assert len(written.shards) == -(-count // 3)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_same_input_gives_the_same_bytes(tmp_path, layout):
+    for name in ("one", "other"):
+        pack(scenes(format=layout, shard_images=3), tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+
+
+def test_nothing_of_an_older_pack_is_left(pictures, tmp_path):
+    out = tmp_path / "pack"
+    pack(scenes(shard_images=2), out)
+    (out / ".images-00003.npy.4711.tmp").touch()
+    (out / "mine.txt").write_text("not the pack's")
+    pack(folder_of(pictures, format="png"), out)
+    assert contents(out).keys() == {"manifest.json", "images-00000.zip", "mine.txt"}
+    verify(out)
+
+
+def test_equal_images_are_counted(pictures, tmp_path):
+    for name in ("a/copy.png", "copy.png"):
+        (pictures / name).write_bytes((pictures / "a.png").read_bytes())
+    assert pack(folder_of(pictures), tmp_path / "pack").duplicates == 2
+
+
+def test_truth_lies_beside_the_images(tmp_path):
+    out = tmp_path / "pack"
+    written = pack(scenes(shard_images=3), out)
+    assert [file.file for file in written.files] == ["scenes.jsonl", "masks.npy"]
+    lines = [json.loads(line) for line in (out / "scenes.jsonl").read_text().splitlines()]
+    masks = np.load(out / "masks.npy", mmap_mode="r")
+    assert masks.shape == (7, 16, 16)
+    assert [line["name"] for line in lines] == [f"scene-{i:08d}" for i in range(7)]
+    for line, mask in zip(lines, masks, strict=True):
+        assert np.bincount(mask.ravel())[1:].tolist() == [found["visible_pixels"] for found in line["objects"]]
+
+
+def test_bad_pictures_are_all_listed_before_it_fails(pictures, tmp_path):
+    for number in range(25):
+        (pictures / "b" / f"bad{number:02d}.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError) as failed:
+        pack(folder_of(pictures, shard_images=2), tmp_path / "pack")
+    message = str(failed.value)
+    assert "25 of 32 images are not usable; mend or remove them, or set on_error: skip" in message
+    assert message.count("is not an image of a known format") == 20
+    assert "b/bad00.png: is not an image" in message
+    assert message.endswith("… and 5 more")
+    assert contents(tmp_path / "pack").keys() == {"rejected.json"}
+    listed = artifacts.read_json(tmp_path / "pack" / "rejected.json")
+    assert [entry["path"] for entry in listed] == [f"b/bad{number:02d}.png" for number in range(25)]
+
+
+def test_bad_pictures_may_be_left_out(pictures, tmp_path):
+    (pictures / "b" / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError):
+        pack(folder_of(pictures), tmp_path / "pack")
+    written = pack(folder_of(pictures, on_error="skip"), tmp_path / "pack")
+    assert written.count == 7
+    assert [(one.path, one.reason) for one in written.rejected] == [("b/bad.png", "is not an image of a known format")]
+    assert contents(tmp_path / "pack").keys() == {"manifest.json", "images-00000.npy"}
+
+
+def test_only_bad_pictures(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match="1 of 1 images are not usable; mend them"):
+        pack(folder_of(tmp_path / "pictures", on_error="skip"), tmp_path / "pack")
+
+
+def test_failed_source_leaves_the_old_pack_alone(tmp_path):
+    pack(scenes(), tmp_path / "pack")
+    with pytest.raises(DataError, match="does not exist"):
+        pack(folder_of(tmp_path / "absent"), tmp_path / "pack")
+    verify(tmp_path / "pack")
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/pack: cannot be written \(.*\); choose an output folder"):
+        pack(scenes(), tmp_path / "file" / "pack")
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    def full(writer, images):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plugins.find("ganformer.data.formats", "npy").Writer, "append", full)
+    with pytest.raises(DataError, match=r"pack: writing failed \(No space left on device\)"):
+        pack(scenes(), tmp_path / "pack")
+    assert contents(tmp_path / "pack") == {}
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_killed_and_run_again(tmp_path, layout):
+    dataset = Dataset.model_validate(
+        {"source": {"kind": "scenes", "images": 300}, "resolution": 16, "format": layout, "shard_images": 20}
+    )
+    pack(dataset, tmp_path / "whole")
+    for shards in (1, 8):
+        out = tmp_path / f"killed{shards}"
+        kill_while_packing(dataset, out, shards)
+        with pytest.raises(DataError, match="no complete pack"):
+            Images(out)
+        pack(dataset, out)
+        assert contents(out) == contents(tmp_path / "whole")
+
+
+def kill_while_packing(dataset, out, shards):
+    """Ends a process that packs with SIGKILL once it has finished this many shards."""
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from ganformer.config import Dataset; from ganformer.data import pack\n"
+        "file_digest = pack.artifacts.file_digest\n"
+        "pack.artifacts.file_digest = lambda path: (time.sleep(0.05), file_digest(path))[1]\n"  # time to be killed in
+        "pack.pack(Dataset.model_validate_json(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, dataset.json(), str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
+        while len(list(out.glob("images-*"))) < shards:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_images_are_not_kept_in_memory(tmp_path, save_picture):
+    """A pack ten times as large takes no more memory: shards are streamed."""
+    for number in range(3):
+        save_picture(tmp_path / "pictures" / f"{number}.png", seed=number, size=(64, 64))
+    for number in range(3, 120):
+        (tmp_path / "pictures" / f"{number}.png").symlink_to(f"{number % 3}.png")
+    program = (
+        "import sys, tracemalloc; from pathlib import Path\n"
+        "from ganformer.config import Dataset; from ganformer.data.pack import pack\n"
+        "def run(count):\n"
+        "    settings = {'source': {'kind': 'folder', 'path': sys.argv[1]}, 'resolution': 256, 'max_images': count}\n"
+        "    pack(Dataset.model_validate(settings), Path(sys.argv[2]))\n"
+        "run(2); tracemalloc.start(); run(12); few = tracemalloc.get_traced_memory()[1]\n"
+        "tracemalloc.reset_peak(); run(120); print(few, tracemalloc.get_traced_memory()[1])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "pictures"), str(tmp_path / "pack")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = map(int, said.stdout.split())
+    assert many < few + 500_000  # 108 images more are 21 MB
+
+
+@pytest.mark.parametrize(("name", "ratio", "layout"), [("clevr_samples", 0.75, "npy"), ("nlvr", 0.25, "png")])
+def test_real_pictures(shared, tmp_path, name, ratio, layout):
+    dataset = folder_of(shared / "data" / name, resolution=32, ratio=ratio, format=layout, max_images=12)
+    assert pack(dataset, tmp_path / "pack").count == 12
+    images = Images(tmp_path / "pack").read(np.arange(12))
+    assert images.shape == (12, 3, 32 * ratio, 32)
+    paths = sorted((shared / "data" / name).rglob("*.png"))[:12]
+    for image, path in zip(images, paths, strict=True):
+        with Image.open(path) as original:  # all are as wide as the window or wider
+            left = (original.width - round(original.height / ratio)) // 2
+            window = original.convert("RGB").crop((left, 0, original.width - left, original.height))
+        small = np.asarray(window.resize((8, int(8 * ratio)), Image.Resampling.BOX)).astype(int)
+        packed = Image.fromarray(image.transpose(1, 2, 0)).resize((8, int(8 * ratio)), Image.Resampling.BOX)
+        assert np.abs(np.asarray(packed) - small).mean() < 3
+
+
+def test_photographs_of_many_sizes(shared, tmp_path):
+    written = pack(folder_of(shared / "data/food_thumbs/images", resolution=32), tmp_path / "pack")
+    assert (written.count, written.duplicates, len(written.rejected)) == (1008, 3, 0)
+
+
+def test_odd_pictures_are_packed_or_listed(shared, tmp_path):
+    written = pack(folder_of(shared / "data/odd_images", on_error="skip"), tmp_path / "pack")
+    assert (written.count, len(written.rejected)) == (31, 9)

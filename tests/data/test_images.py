@@ -77,7 +77,16 @@ def test_centre_is_cropped_and_nothing_bleeds_in_from_outside():
 def test_resizing_is_antialiased():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.ptp(prepare(Image.fromarray(stripes), SQUARE)[:, 1:-1].astype(int)) <= 4
+    assert np.abs(prepare(Image.fromarray(stripes), SQUARE)[:, 1:-1] - 127.5).max() <= 4
+
+
+def test_resizing_is_by_lanczos():
+    values = np.random.default_rng(2).integers(0, 256, 64)
+    image = Image.fromarray(np.broadcast_to(values[None, :, None], (64, 64, 3)).astype(np.uint8))
+    distance = (np.arange(64) + 0.5) / 8 - (np.arange(8)[:, None] + 0.5)  # in pixels of the result
+    weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    expected = (weights / weights.sum(axis=1, keepdims=True)) @ values
+    assert np.abs(prepare(image, SQUARE)[4, :, 0] - expected).max() < 1
 
 
 @pytest.mark.parametrize(

@@ -165,15 +165,6 @@ def test_resolutions_show_the_same_scene():
     assert compared > 12
 
 
-def test_edges_are_antialiased():
-    """Coverage takes values between none and all on an edge: a white solid before black has many greys."""
-    sample = rendered(64, 64, [0])[0]
-    edge = sample.scene.mask != np.roll(sample.scene.mask, 1, axis=1)
-    jumps = np.abs(np.diff(sample.pixels.astype(int), axis=1)).max(axis=2)
-    steps = jumps[:, :][edge[:, 1:]]
-    assert np.unique(steps // 8).size > 8
-
-
 def test_ground_is_darker_in_a_shadow():
     frame = raycast.Frame.of(ImageSpec(height=64, width=64))
     one = np.ones(1, np.float32)

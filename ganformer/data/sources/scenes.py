@@ -122,7 +122,8 @@ class Draft(NamedTuple):
 
 def _draft(config: Config, key: int, attempt: int) -> Draft:
     generator = np.random.Generator(np.random.PCG64(mix(config.seed, "scene", key, attempt)))
-    count = int(generator.integers(config.min_objects, config.max_objects + 1))
+    # A scene that is drawn anew keeps its number of objects, else crowded scenes would be rare.
+    count = config.min_objects + mix(config.seed, "count", key) % (config.max_objects - config.min_objects + 1)
     shape, colour, size, material = (
         generator.integers(0, choices, count) for choices in (len(SHAPES), len(COLOURS), len(SIZES), len(MATERIALS))
     )

@@ -78,16 +78,16 @@ def batched(items: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 def mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> NDArray[np.uint8]:
-    """Images [H, W, 3] in rows, each resized to `width` pixels, with white between them."""
+    """Images [H, W, 3] in rows, each resized to `width` pixels, with white between them and around lower ones."""
     tiles = [[resized(image, width) for image in row] for row in rows]
-    height = tiles[0][0].shape[0]
+    height = max(tile.shape[0] for row in tiles for tile in row)
     columns = max(map(len, tiles))
     shape = (len(tiles) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
     canvas = np.full(shape, 255, np.uint8)
     for i, row in enumerate(tiles):
         for j, tile in enumerate(row):
-            top, left = i * (height + GAP), j * (width + GAP)
-            canvas[top : top + height, left : left + width] = tile
+            top, left = i * (height + GAP) + (height - len(tile)) // 2, j * (width + GAP)
+            canvas[top : top + len(tile), left : left + width] = tile
     return canvas
 
 

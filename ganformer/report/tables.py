@@ -88,7 +88,7 @@ def _spread(mean: float, spread: float, decimals: int) -> str:
 
 
 def _best(means: pd.Series, spreads: pd.Series, better: str | None, decimals: int) -> set[str]:
-    """Models whose number is bold: the best as shown; with several seeds only where it stands out from the next one."""
+    """Models whose number is bold: the best as shown, unless all are; with several seeds one that stands out."""
     ranked = means.dropna().sort_values(ascending=better == "low")
     if better is None or len(ranked) < 2:
         return set()
@@ -97,7 +97,8 @@ def _best(means: pd.Series, spreads: pd.Series, better: str | None, decimals: in
         gap = abs(ranked.iloc[0] - ranked.iloc[1])
         return {first} if gap > spreads.loc[[first, second]].max() else set()
     shown = ranked.round(decimals)
-    return set(shown.index[shown == shown.iloc[0]])
+    best = set(shown.index[shown == shown.iloc[0]])
+    return best if len(best) < len(shown) else set()
 
 
 def _published_columns(models: Sequence[str], quoted: pd.DataFrame) -> Mapping[Column, list[Cell]]:

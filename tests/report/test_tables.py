@@ -87,6 +87,12 @@ def test_best_of_one_seed_is_bold_in_its_direction(tmp_path: Path, metrics: Make
     assert r"  GANformer (duplex) & \textbf{9.17} & 2.00 & 2.00 \\" in read(out, "tex")
 
 
+def test_nothing_is_bold_where_all_are_equal(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    out = tmp_path / "t"
+    tables.comparison(compared(), [fd(12.001, model="simplex"), fd(12.002, model="duplex")], published, out)
+    assert "**" not in read(out, "md")
+
+
 @pytest.mark.parametrize(("other", "cell"), [([14.0, 16.0], "**11.0 ± 1.4**"), ([11.0, 13.0], "11.0 ± 1.4")])
 def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: list[float], cell: str) -> None:
     files = [fd(value, model="simplex", seed=seed) for seed, value in enumerate([10.0, 12.0])]

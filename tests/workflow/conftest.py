@@ -32,7 +32,7 @@ class Checkout:
 
     def smoke(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs Snakemake here on the smallest configuration."""
-        return self.snakemake("--cores", "2", "--configfile", "tests/smoke.yaml", *words)
+        return self.snakemake("--cores", "2", *words, "--configfile", "tests/smoke.yaml")
 
 
 @pytest.fixture

@@ -38,7 +38,8 @@ MANIFEST = {
 def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) -> list[Path]:
     """All that a small page is made from."""
     models = ("simplex", "duplex")
-    measured = [metrics(model=model) for model in models]
+    fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
+    measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]
     tables.comparison(Comparison.model_validate(TABLE), measured, tmp_path / "absent.csv", tmp_path / "tables/table1")
     figures.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
     manifest = tmp_path / "manifest.json"

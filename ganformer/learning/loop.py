@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ganformer import artifacts, devices
@@ -58,12 +60,37 @@ def train(
         threads,
         checkpoint_minutes * 60,
     )
-    if record.is_complete(out, job.identity):
-        print(f"{job.label}: {out} holds this run already, complete; nothing to do", flush=True)
-        return
-    chosen = devices.acquire_all(gpus)
-    _check_share(spec, len(chosen))
-    distribution.launch(train_rank, (job,), chosen)
+    with alone(out, job.label):
+        if record.is_complete(out, job.identity):
+            print(f"{job.label}: {out} holds this run already, complete; nothing to do", flush=True)
+            return
+        chosen = devices.acquire_all(gpus)
+        _check_share(spec, len(chosen))
+        distribution.launch(train_rank, (job,), chosen)
+
+
+@contextmanager
+def alone(out: Path, label: str) -> Iterator[None]:
+    """Inside, no other process trains in the folder `out`; waits for one that does, say of a killed Snakemake.
+
+    DataError where the folder cannot be written.
+    """
+    try:
+        (out / "state").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / "state" / "lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            print(f"{label}: another process trains in {out}; waiting for it to end", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror}); choose an output folder that you may write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Pa
     spec = tiny_spec(150)
     train(spec, pack, tmp_path / "whole")
     killed = tmp_path / "killed"
-    for step in sorted(random.Random(0).sample(range(1, 120), 2)):
+    for step in sorted(random.Random(0).sample(range(1, 120), 3)):
         process = start(spec, killed, 0.0)
         wait_for_checkpoint(killed, step, process)
         process.kill()
@@ -135,7 +135,7 @@ def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Pa
     assert (killed / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
     assert same(final_state(killed), final_state(tmp_path / "whole"))
     assert snapshots(killed) == snapshots(tmp_path / "whole")
-    assert artifacts.read_json(killed / "run.json")["sessions"] == 3
+    assert artifacts.read_json(killed / "run.json")["sessions"] == 4
     assert [line["step"] for line in log_of(killed)] == [line["step"] for line in log_of(tmp_path / "whole")]
     assert not list(killed.rglob("*.tmp"))
 
@@ -167,6 +167,19 @@ def test_a_signal_saves_and_ends_with_a_message(
     assert found, message
     assert [path.name for path in tmp_path.glob("state/*/*.pt")] == [f"checkpoint-{int(found[1]):08d}.pt"]
     assert not (tmp_path / "run.json").exists()
+
+
+def test_two_processes_never_train_in_one_folder(pack: Path, tmp_path: Path, start: Start) -> None:
+    first = start(tiny_spec(20_000), tmp_path, 60.0)
+    while not (tmp_path / "log.jsonl").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.01)
+    second = start(tiny_spec(6), tmp_path, 60.0)
+    assert second.stdout is not None
+    assert "train noise/tiny seed 0: another process trains in" in second.stdout.readline()
+    first.kill()
+    assert second.wait() == 0
+    assert artifacts.read_json(tmp_path / "run.json")["steps"] == 6
 
 
 class InterruptionError(Exception):

@@ -60,7 +60,10 @@ def exhibit(name):
 
 def exhibits():
     """Names of all tables and figures in the order of the report."""
-    return sorted(cfg.experiments, key=lambda name: (KINDS.index(cfg.experiments[name].kind), name))
+    return sorted(
+        cfg.experiments,
+        key=lambda name: (KINDS.index(cfg.experiments[name].kind), name),
+    )
 
 
 def used_datasets():

@@ -28,7 +28,8 @@ def slurm(shared, tmp_path_factory):
 
 def test_graph_runs_on_slurm(checkout, slurm):
     words = ["--workflow-profile", "profiles/slurm", "--configfile", "tests/smoke.yaml"]
-    said = checkout.snakemake(*words, "--latency-wait", "10", "--default-resources", "mem_mb=1000", "runtime=10")
+    words += ["--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "5"]
+    said = checkout.snakemake(*words, "--default-resources", "mem_mb=1000", "runtime=10")
     assert said.returncode == 0, said.stdout
     assert "submitted with SLURM jobid" in said.stdout
     assert (checkout.folder / "results/report.html").exists()

@@ -17,6 +17,17 @@ CHUNK = 1 << 20
 
 
 @contextmanager
+def may_write(path: Path) -> Iterator[None]:
+    """Inside, an operating system's refusal to write becomes a DataError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose an output folder that you may write to"
+        ) from error
+
+
+@contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
 
@@ -24,13 +35,9 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises DataError where the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with may_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); choose an output folder that you may write to"
-        ) from error
     try:
         yield temporary
         with temporary.open("rb") as written:

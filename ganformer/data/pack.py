@@ -144,16 +144,12 @@ def _write_shards(dataset: Dataset, out: Path, samples: Iterator[Sample]) -> Ite
 
 def _clear(out: Path) -> None:
     """Makes the folder, and removes what earlier runs left in it, the manifest first."""
-    try:
+    with artifacts.may_write(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / manifest.NAME).unlink(missing_ok=True)
         for path in out.iterdir():
             if _OURS.fullmatch(path.name):
                 path.unlink()
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose an output folder that you may write to"
-        ) from error
 
 
 def _unusable(dataset: Dataset, out: Path, intake: _Intake) -> DataError:

@@ -75,7 +75,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
 
     DataError where the folder cannot be written.
     """
-    try:
+    with artifacts.may_write(out):
         (out / "state").mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / "state" / "lock")
         try:
@@ -83,10 +83,6 @@ def alone(out: Path, label: str) -> Iterator[None]:
         except Timeout:
             print(f"{label}: another process trains in {out}; waiting for it to end", flush=True)
             lock.acquire()
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose an output folder that you may write to"
-        ) from error
     try:
         yield
     finally:

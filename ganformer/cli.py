@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 import yaml
 
-from ganformer import artifacts, config
+from ganformer import artifacts, config, plugins
 from ganformer.errors import ConfigError, UserError
 
 app = typer.Typer(
@@ -78,6 +78,16 @@ def pack(dataset: Settings, out: Out) -> None:
     from ganformer.data.pack import pack as make
 
     make(_parse(config.Dataset, dataset, "dataset"), out)
+
+
+@app.command()
+def weights(evaluation: Settings) -> None:
+    """Fetch the weights that the extractor of features needs, where they are missing."""
+    extractor = _parse(config.Evaluation, evaluation, "evaluation").extractor
+    if extractor.inputs:
+        plugins.find("ganformer.metrics.extractors", extractor.kind).fetch(extractor)
+    else:
+        print(f"{extractor.kind} needs no weights")
 
 
 @app.command()

@@ -263,6 +263,11 @@ class Extractor(Strict):
 
     kind: str
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files of weights it reads; those in `results/weights` are fetched by a job of their own."""
+        return ()
+
 
 class Evaluation(Strict):
     """Which numbers are measured, on what."""

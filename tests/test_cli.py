@@ -70,3 +70,16 @@ def test_output_below_a_file_is_refused(tmp_path):
 
 def test_schema_is_printed():
     assert json.loads(ganformer("schema").stdout)["title"] == "Config"
+
+
+@pytest.mark.parametrize(
+    ("extractor", "status", "message"),
+    [
+        ('{"kind": "random-vgg16"}', 0, "random-vgg16 needs no weights"),
+        ('{"kind": "inception-2015", "weights": "/dev/null/weights.pth"}', 1, "/dev/null/weights.pth"),
+    ],
+)
+def test_weights_are_fetched_where_they_are_needed(extractor, status, message):
+    said = ganformer("weights", "--evaluation", f'{{"extractor": {extractor}}}')
+    assert said.returncode == status
+    assert message in said.stdout + said.stderr

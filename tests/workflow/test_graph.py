@@ -133,6 +133,22 @@ def test_one_figure_needs_no_evaluation(checkout):
     assert not {"evaluate", "reference", "comparison"} & set(jobs)
 
 
+def inception(**settings):
+    """An edit that measures with the network of FID."""
+    return lambda raw: raw["evaluation"].update(extractor={"kind": "inception-2015", **settings})
+
+
+def test_weights_of_the_extractor_are_fetched_by_a_job_of_their_own(checkout):
+    edited(checkout, inception())
+    assert planned(checkout.smoke("-n", "table1"))["weights"] == 1
+
+
+def test_own_weights_are_taken_from_where_they_are(checkout):
+    (checkout.folder / "inception.pth").touch()
+    edited(checkout, inception(weights="inception.pth"))
+    assert "weights" not in planned(checkout.smoke("-n", "table1"))
+
+
 def test_misspelt_key_stops_before_any_job(checkout):
     edited(checkout, lambda raw: raw["models"]["duplex"].update(componnts=2))
     said = checkout.smoke()

@@ -1,6 +1,25 @@
+# On the machine that runs Snakemake: the nodes of a cluster may have no way to the web.
+rule weights:
+    output:
+        "results/weights/{file}",
+    log:
+        "results/logs/weights/{file}.log",
+    localrule: True
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        # Nothing but the extractor, lest a change of something else fetches them again.
+        evaluation=settings.Evaluation(
+            extractor=cfg.evaluation.extractor.model_dump()
+        ).json(),
+    shell:
+        "exec ganformer --log {log} weights --evaluation {params.evaluation:q}"
+
+
 rule reference:
     input:
         data="results/data/{dataset}/manifest.json",
+        weights=[str(path) for path in cfg.evaluation.extractor.inputs],
     output:
         "results/reference/{dataset}.npz",
     log:
@@ -26,6 +45,7 @@ rule evaluate:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
         reference="results/reference/{dataset}.npz",
+        extractor=[str(path) for path in cfg.evaluation.extractor.inputs],
     output:
         f"{RUN}/metrics/step-{{step}}.json",
     log:

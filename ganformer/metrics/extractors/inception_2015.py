@@ -34,14 +34,18 @@ class Config(Extractor):
     weights: Path = Path("results/weights/pt_inception-2015-12-05-6726825d.pth")
     """File of the weights; fetched from the web where it is missing (96 MB)."""
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The file of weights."""
+        return (self.weights,)
+
 
 def load(config: Config, device: torch.device) -> "Network":
     """The network with the weights of 2015, fetched first where the file is missing.
 
     Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
     """
-    if not config.weights.exists():
-        _fetch(config.weights)
+    fetch(config)
     found = artifacts.file_digest(config.weights)
     if found != SHA256:
         raise CheckpointError(
@@ -59,7 +63,11 @@ def network(state: Mapping[str, Tensor], device: torch.device) -> "Network":
     return built.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _fetch(path: Path) -> None:
+def fetch(config: Config) -> None:
+    """Fetches the weights where their file is missing; DataError where they cannot be had."""
+    path = config.weights
+    if path.exists():
+        return
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer, artifacts.atomic(path) as temporary:
             with temporary.open("wb") as file:

@@ -166,6 +166,14 @@ def test_failed_job_says_why_and_fails_the_run(checkout):
     assert "no images below" in said.stdout
 
 
+def test_overlay_for_own_pictures_needs_only_the_pictures(checkout):
+    (checkout.folder / "pictures").mkdir()
+    said = checkout.snakemake("-n", "--configfile", "workflow/presets/own_images.yaml")
+    jobs = planned(said)
+    assert (jobs["pack"], jobs["train"], jobs["all"]) == (1, len(MODELS), 1)
+    assert "dataset=scenes" not in said.stdout
+
+
 def test_pictures_added_to_a_folder_are_packed(copied):
     edited(copied, lambda raw: raw["datasets"].update(pictures=PICTURES))
     (copied.folder / "pictures").mkdir()

@@ -81,6 +81,15 @@ def pack(dataset: Settings, out: Out) -> None:
 
 
 @app.command()
+def verify(data: Data) -> None:
+    """Compare every byte of a pack with what was packed."""
+    from ganformer.data.dataset import verify as compare
+
+    compare(data)
+    print(f"{data}: every file is as it was packed")
+
+
+@app.command()
 def weights(evaluation: Settings) -> None:
     """Fetch the weights that the extractor of features needs, where they are missing."""
     extractor = _parse(config.Evaluation, evaluation, "evaluation").extractor

@@ -83,3 +83,16 @@ def test_weights_are_fetched_where_they_are_needed(extractor, status, message):
     said = ganformer("weights", "--evaluation", f'{{"extractor": {extractor}}}')
     assert said.returncode == status
     assert message in said.stdout + said.stderr
+
+
+def test_a_flipped_byte_in_a_pack_is_found(tmp_path):
+    said = ganformer(
+        "pack", "--dataset", '{"source": {"kind": "scenes", "images": 3}, "resolution": 16}', "--out", tmp_path
+    )
+    assert said.returncode == 0, said.stderr
+    assert "every file is as it was packed" in ganformer("verify", "--data", tmp_path / "manifest.json").stdout
+    shard = next(tmp_path.glob("images-*"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    said = ganformer("verify", "--data", tmp_path / "manifest.json")
+    assert said.returncode == 1
+    assert f"{shard}: not the bytes that were packed" in said.stderr

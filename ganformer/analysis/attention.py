@@ -12,8 +12,9 @@ from torch import Tensor, randn
 from ganformer import devices, plugins
 from ganformer.analysis.samples import latents, pixels, provenance, sizes, write
 from ganformer.errors import ConfigError
-from ganformer.learning.adversarial import evaluating, noise_from
+from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
+from ganformer.nn.layers import constant_noise
 
 
 class Attending(Protocol):
@@ -33,7 +34,8 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
 
     `images` uint8 [count, H, W, C]; `maps_0`, `maps_1`, … one a layer, from coarse to fine, float16 [count, heads,
     components, h, w], summing to 1 over the components. The latents are the same for every run with latents of the
-    same shape. `run`: its run.json. ConfigError where the model has no attention maps.
+    same shape, and the noise is constant, so that only latents make a difference. `run`: its run.json. ConfigError
+    where the model has no attention maps.
     """
     learner, record = restore(run)
     kind = record["spec"]["model"]["kind"]
@@ -41,7 +43,7 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
         raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
     device = devices.acquire(gpus)
     sampler = learner.sampler.to(device)
-    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
+    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler), constant_noise(sampler):
         arrays = _attended(cast(Attending, sampler), count, device)
     write(out, provenance(record), arrays)
 
@@ -51,8 +53,7 @@ def _attended(sampler: Attending, count: int, device: torch.device) -> dict[str,
     images, maps = [], []
     for n in sizes(count):
         z = randn(n, *sampler.latent_shape, generator=generator).to(device)
-        with noise_from(generator, device):
-            portion, layers = sampler.attention_maps(sampler.map(z))
+        portion, layers = sampler.attention_maps(sampler.map(z))
         images.append(pixels(portion))
         maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]

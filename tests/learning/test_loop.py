@@ -121,7 +121,7 @@ def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:
 
 
 def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Path, start: Start) -> None:
-    spec = tiny_spec(150)
+    spec = tiny_spec(300)
     train(spec, pack, tmp_path / "whole")
     killed = tmp_path / "killed"
     for step in sorted(random.Random(0).sample(range(1, 120), 3)):

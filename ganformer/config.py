@@ -5,6 +5,7 @@ what `run.json` records and what makes a run stale when it changes. Settings of 
 stand in its own file and are found by `kind`.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -308,6 +309,10 @@ class Experiment(Strict):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
 
+    def runs(self) -> Iterator[tuple[str, str, int]]:
+        """Every (data set, model, seed) it needs."""
+        return itertools.product(self.datasets, self.models, self.seeds)
+
 
 class Comparison(Experiment):
     """Table: models × metrics for each data set, at the end of training, measured beside published."""
@@ -380,13 +385,8 @@ class Config(Strict):
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Every (data set, model, seed) that some experiment needs, once."""
-        seen = {}
-        for experiment in self.experiments.values():
-            for dataset in experiment.datasets:
-                for model in experiment.models:
-                    for seed in experiment.seeds:
-                        seen[dataset, model, seed] = True
-        yield from seen
+        needed = (experiment.runs() for experiment in self.experiments.values())
+        return iter(dict.fromkeys(itertools.chain.from_iterable(needed)))
 
 
 def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:

@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from torch.utils import deterministic
+
+from ganformer import artifacts
 
 POLL = 2.0  # seconds between looks for a free GPU
 
@@ -80,9 +83,11 @@ def _lock_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"ganformer-{os.getuid()}"
 
 
-def name(device: torch.device, processor: str) -> str:
-    """The device's own name; `processor` where it is the CPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor
+def describe(device: torch.device, threads: int) -> dict[str, Any]:
+    """What a record says of the machine, the device and the threads that something was computed with."""
+    machine = artifacts.hardware()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine["processor"]
+    return {**machine, "device": device.type, "device_name": name, "threads": threads}
 
 
 @contextmanager

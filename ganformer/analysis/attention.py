@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, randn
 
 from ganformer import devices, plugins
-from ganformer.analysis.samples import latents, pixels, provenance, sizes, write
+from ganformer.analysis.samples import latents, pixels, provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
+from ganformer.learning.samples import batches
 from ganformer.nn.layers import constant_noise
 
 
@@ -51,7 +52,7 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
 def _attended(sampler: Attending, count: int, device: torch.device) -> dict[str, NDArray[Any]]:
     generator = latents()
     images, maps = [], []
-    for n in sizes(count):
+    for n in batches(count):
         z = randn(n, *sampler.latent_shape, generator=generator).to(device)
         portion, layers = sampler.attention_maps(sampler.map(z))
         images.append(pixels(portion))

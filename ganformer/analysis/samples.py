@@ -13,10 +13,9 @@ from ganformer import artifacts, devices
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
-from ganformer.metrics.evaluate import quantise
+from ganformer.learning.samples import batches, quantise
 from ganformer.seeds import mix
 
-BATCH = 32  # images computed at a time
 FORMAT = 1  # of the npz files
 
 
@@ -41,18 +40,13 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     learner.sampler.to(devices.acquire(gpus))
     generator = latents()
     with devices.reproducible(threads), torch.no_grad():
-        portions = [pixels(learner.sample(n, generator)) for n in sizes(count)]
+        portions = [pixels(learner.sample(n, generator)) for n in batches(count)]
     write(out, provenance(record), {"images": np.concatenate(portions)})
 
 
 def latents() -> Generator:
     """The source of latents for figures, the same for every model."""
     return Generator().manual_seed(mix("figures"))
-
-
-def sizes(count: int) -> list[int]:
-    """`count` in portions that are computed at a time."""
-    return [min(BATCH, count - start) for start in range(0, count, BATCH)]
 
 
 def pixels(images: Tensor) -> NDArray[np.uint8]:

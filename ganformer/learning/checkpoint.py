@@ -72,9 +72,9 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
     record = artifacts.read_json(run_json)
     _check_record(record, run_json)
     learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
-    snapshot = _snapshot(record, step, run_json)
-    path = run_json.parent / snapshot["file"]
-    _check_digest(path, snapshot["sha256"], run_json)
+    kept = snapshot(record, step, run_json)
+    path = run_json.parent / kept["file"]
+    _check_digest(path, kept["sha256"], run_json)
     read_weights(path, learner.sampler, record["spec_sha256"])
     return learner, record
 
@@ -87,12 +87,13 @@ def _check_record(record: Any, run_json: Path) -> None:
         raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
 
 
-def _snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
+def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
+    """What a record says of its snapshot at `step`, None: the end; CheckpointError with the steps there are."""
     wanted = record["steps"] if step is None else step
-    for snapshot in record["snapshots"]:
-        if snapshot["step"] == wanted:
-            return dict(snapshot)
-    steps = ", ".join(str(snapshot["step"]) for snapshot in record["snapshots"])
+    for kept in record["snapshots"]:
+        if kept["step"] == wanted:
+            return dict(kept)
+    steps = ", ".join(str(kept["step"]) for kept in record["snapshots"])
     raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; there are those of {steps}")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
+from ganformer.learning.samples import quantise
 
 COLUMNS = 8  # of a grid
 
@@ -59,7 +60,7 @@ class Journal:
 
 def grid(images: Tensor) -> NDArray[np.uint8]:
     """Images [N, C, H, W] in [-1, 1], clipped there, as one picture [rows·H, columns·W, C]; empty cells are black."""
-    pixels = images.mul(127.5).add(128).clamp(0, 255).byte().cpu().numpy()
+    pixels = quantise(images).cpu().numpy()
     count, channels, height, width = pixels.shape
     columns = min(COLUMNS, count)
     rows = -(-count // columns)

@@ -121,7 +121,8 @@ def train_rank(job: Job, device: torch.device) -> None:
             if steps.history.step == 0:
                 kept.journal.show("reals", "reals", 0, steps.first_reals())
             _advance(steps, stop, kept)
-        kept.finish(job.names, len(steps.images), _hardware(device, job.threads))
+        gpus = distribution.ranks() if device.type == "cuda" else 0
+        kept.finish(job.names, len(steps.images), {**devices.describe(device, job.threads), "gpus": gpus})
 
 
 def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
@@ -220,11 +221,3 @@ def _check_share(spec: Spec, ranks: int) -> None:
 
 def _shape(image: ImageSpec) -> str:
     return f"{image.width}×{image.height} pixels, {image.channels} channels"
-
-
-def _hardware(device: torch.device, threads: int) -> dict[str, Any]:
-    """What `run.json` says of the machine."""
-    machine = artifacts.hardware()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine["processor"]
-    gpus = distribution.ranks() if device.type == "cuda" else 0
-    return {**machine, "device": device.type, "device_name": name, "gpus": gpus, "threads": threads}

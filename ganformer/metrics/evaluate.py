@@ -1,11 +1,10 @@
 """From images to `metrics.json`: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.learner import Learner
+from ganformer.learning.samples import batches, quantise
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observer
@@ -24,7 +24,6 @@ from ganformer.progress import Progress
 from ganformer.seeds import mix
 
 FORMAT = 1
-BATCH = 32  # images at a time; generated ones depend on it, since their random numbers are drawn batch by batch
 
 # Images [n, 3, H, W] uint8 -> features [n, D] and class logits [n, K], float32.
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -37,7 +36,7 @@ def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gp
     device = devices.acquire(gpus)
     with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:
         network = _network(evaluation.extractor, device)
-        for size in _batches(len(images)):
+        for size in batches(len(images)):
             pixels = torch.from_numpy(images.read(np.arange(observer.count, observer.count + size)))
             _observe(observer, network, pixels.to(device))
             progress.update(size)
@@ -56,7 +55,7 @@ def evaluate(
     real = Reference.read(reference)
     extractor = evaluation.extractor.model_dump(mode="json")
     real.check(reference, extractor, record["data"]["manifest_sha256"], _needed(evaluation, "REAL"))
-    snapshot = _snapshot(record, step)
+    snapshot = checkpoint.snapshot(record, step, run)
     observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
     device = devices.acquire(gpus)
     with _computing(threads):
@@ -83,14 +82,9 @@ def evaluate(
         "reference": {"manifest_sha256": real.manifest_sha256},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
-        "hardware": _hardware(device, threads),
+        "hardware": devices.describe(device, threads),
     }
     artifacts.write_json(out, content)
-
-
-def quantise(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, rounded as the official code does: ⌊clip(127.5 x + 128, 0, 255)⌋."""
-    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
 def _generate(evaluation: Evaluation, learner: Learner, observer: Observer, device: torch.device, title: str) -> None:
@@ -99,7 +93,7 @@ def _generate(evaluation: Evaluation, learner: Learner, observer: Observer, devi
     network = _network(evaluation.extractor, device)
     generator = torch.Generator().manual_seed(mix(evaluation.seed, "evaluate"))
     with Progress(title, evaluation.images) as progress:
-        for size in _batches(evaluation.images):
+        for size in batches(evaluation.images):
             images = learner.sample(size, generator)
             if not images.isfinite().all():
                 raise DataError(
@@ -123,12 +117,6 @@ def _computing(threads: int) -> Iterator[None]:
         yield
 
 
-def _batches(count: int) -> Iterator[int]:
-    """Sizes of batches that make up `count` images."""
-    for start in range(0, count, BATCH):
-        yield min(BATCH, count - start)
-
-
 def _network(extractor: Extractor, device: torch.device) -> Network:
     loaded: Network = plugins.find("ganformer.metrics.extractors", extractor.kind).load(extractor, device)
     return loaded
@@ -141,15 +129,3 @@ def _measures(evaluation: Evaluation) -> list[ModuleType]:
 def _needed(evaluation: Evaluation, side: str) -> frozenset[str]:
     """Arrays that the chosen measures need of the `REAL` or the `FAKE` images."""
     return frozenset[str]().union(*(getattr(module, side) for module in _measures(evaluation)))
-
-
-def _snapshot(record: Mapping[str, Any], step: int | None) -> Mapping[str, Any]:
-    wanted = record["steps"] if step is None else step
-    found: Mapping[str, Any] = next(snapshot for snapshot in record["snapshots"] if snapshot["step"] == wanted)
-    return found
-
-
-def _hardware(device: torch.device, threads: int) -> Mapping[str, Any]:
-    hardware = artifacts.hardware()
-    name = devices.name(device, hardware["processor"])
-    return {**hardware, "device": device.type, "device_name": name, "threads": threads}

@@ -55,12 +55,7 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
 
 def needed(frame: pd.DataFrame, experiment: Experiment, what: str) -> pd.DataFrame:
     """The rows of the experiment's runs; DataError names every run that has none, `what` says what it lacks."""
-    wanted = [
-        (dataset, model, seed)
-        for dataset in experiment.datasets
-        for model in experiment.models
-        for seed in experiment.seeds
-    ]
+    wanted = list(experiment.runs())
     present = set(zip(frame["dataset"], frame["model"], frame["seed"], strict=True))
     missing = [
         f"{dataset}/{model} seed {seed}" for dataset, model, seed in wanted if (dataset, model, seed) not in present

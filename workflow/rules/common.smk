@@ -71,42 +71,33 @@ def used_datasets():
     return sorted({dataset for dataset, _, _ in cfg.runs()})
 
 
-def per_run(pattern):
-    """Input function: `pattern` for every run of the experiment."""
+def run_folder(dataset, model, seed):
+    """Where one run lies."""
+    return RUN.format(dataset=dataset, model=model, seed=seed)
+
+
+def per_run(file):
+    """Input function: `file` of every run of the experiment; `{count}` in it is the experiment's."""
 
     def files(wildcards):
         experiment = cfg.experiments[wildcards.experiment]
-        return expand(
-            pattern,
-            dataset=experiment.datasets,
-            model=experiment.models,
-            seed=experiment.seeds,
-        )
+        count = getattr(experiment, "count", None)
+        return [
+            f"{run_folder(*run)}/{file.format(count=count)}"
+            for run in experiment.runs()
+        ]
 
     return files
 
 
-def metrics_of(dataset, model, seed, every_snapshot):
-    """Metrics files of one run: at the end, or at every snapshot."""
-    steps = cfg.spec(dataset, model, seed).snapshot_steps
-    run = RUN.format(dataset=dataset, model=model, seed=seed)
-    return [
-        f"{run}/metrics/step-{step}.json"
-        for step in (steps if every_snapshot else steps[-1:])
-    ]
-
-
 def metrics(every_snapshot):
-    """Input function: metrics files of every run of the experiment."""
+    """Input function: metrics files of every run of the experiment, at the end or at every snapshot."""
 
     def files(wildcards):
-        experiment = cfg.experiments[wildcards.experiment]
         return [
-            path
-            for dataset in experiment.datasets
-            for model in experiment.models
-            for seed in experiment.seeds
-            for path in metrics_of(dataset, model, seed, every_snapshot)
+            f"{run_folder(*run)}/metrics/step-{step}.json"
+            for run in cfg.experiments[wildcards.experiment].runs()
+            for step in cfg.spec(*run).snapshot_steps[0 if every_snapshot else -1 :]
         ]
 
     return files

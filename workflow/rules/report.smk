@@ -27,7 +27,7 @@ rule comparison_table:
 
 rule cost_table:
     input:
-        runs=per_run(f"{RUN}/run.json"),
+        runs=per_run("run.json"),
     output:
         report(
             multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
@@ -84,9 +84,7 @@ rule samples_figure:
             dataset=cfg.experiments[w.experiment].datasets,
             number=cfg.experiments[w.experiment].count,
         ),
-        samples=lambda w: per_run(
-            f"{RUN}/samples-{cfg.experiments[w.experiment].count}.npz"
-        )(w),
+        samples=per_run("samples-{count}.npz"),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -112,9 +110,7 @@ rule samples_figure:
 
 rule attention_figure:
     input:
-        maps=lambda w: per_run(
-            f"{RUN}/attention-{cfg.experiments[w.experiment].count}.npz"
-        )(w),
+        maps=per_run("attention-{count}.npz"),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -142,10 +138,7 @@ rule page:
     input:
         [target(name) for name in cfg.experiments],
         exhibits=[exhibit(name) for name in exhibits()],
-        runs=[
-            f"{RUN.format(dataset=d, model=m, seed=s)}/run.json"
-            for d, m, s in cfg.runs()
-        ],
+        runs=[f"{run_folder(*run)}/run.json" for run in cfg.runs()],
         packs=expand("results/data/{dataset}/manifest.json", dataset=used_datasets()),
         reals=expand("results/data/{dataset}/reals-16.npz", dataset=used_datasets()),
     output:

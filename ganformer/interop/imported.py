@@ -1,0 +1,131 @@
+"""What every reader of official snapshots hands on, and writing it as a run that can be sampled like a trained one."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganformer import artifacts, config
+from ganformer.config import ImageSpec, Spec
+from ganformer.errors import CheckpointError, ConfigError
+from ganformer.learning import record
+from ganformer.learning.checkpoint import FORMAT, build, write_weights
+from ganformer.learning.learner import Learner
+from ganformer.learning.state import load_module
+
+DISCRIMINATOR = "discriminator.safetensors"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An official snapshot in the terms of this project.
+
+    `model`: settings as they would stand in config.yaml, `kind` among them. `sampler` and `discriminator`: states of
+    the learner's `sampler` and of `network.discriminator`; None where the snapshot has no discriminator, or one that
+    no model here is equal to. `origin`: which code wrote it. `notes`: sentences about what was left out or folded.
+    """
+
+    model: Mapping[str, Any]
+    image: ImageSpec
+    sampler: Mapping[str, Tensor]
+    discriminator: Mapping[str, Tensor] | None
+    origin: str
+    notes: tuple[str, ...] = field(default=())
+
+
+def spec(imported: Imported, where: Path) -> Spec:
+    """The resolved run that has this model; CheckpointError where the settings or the image do not fit it.
+
+    What only training looks at has its default, since snapshots do not say it.
+    """
+    raw = {"image": imported.image, "mirror": False, "model": imported.model, "training": {}, "seed": 0}
+    try:
+        resolved = config.parse(Spec, raw, str(where))
+    except ConfigError as error:
+        raise CheckpointError(f"{error}\nso this {imported.origin} snapshot cannot be imported") from error
+    if problems := list(resolved.model.problems(resolved.image)):
+        raise CheckpointError(f"{where}: this {imported.origin} snapshot cannot be imported: {'; '.join(problems)}")
+    return resolved
+
+
+def filled(imported: Imported, resolved: Spec, where: Path) -> Learner:
+    """The learner of `spec` with the imported weights; CheckpointError names every one that does not fit."""
+    learner = build(resolved)
+    load_module(learner.sampler, imported.sampler, f"{where}: the {imported.origin} generator")
+    if imported.discriminator is not None:
+        load_module(discriminator(learner), imported.discriminator, f"{where}: the {imported.origin} discriminator")
+    return learner
+
+
+def discriminator(learner: Learner) -> nn.Module:
+    """The discriminator of an adversarial learner."""
+    return learner.network.get_submodule("discriminator")
+
+
+def write(imported: Imported, source: Path, out: Path) -> None:
+    """Writes the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
+
+    `source` is the file that `imported` was read from. Raises CheckpointError where it does not fit its model, or where
+    `out` holds a run that was trained.
+    """
+    _check_free(out)
+    resolved = spec(imported, source)
+    learner = filled(imported, resolved, source)
+    with artifacts.may_write(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+            temporary = Path(place)
+            _write_files(imported, resolved, learner, source, temporary)
+            out.mkdir(exist_ok=True)
+            (out / DISCRIMINATOR).unlink(missing_ok=True)
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == record.NAME):
+                path.replace(out / path.name)
+
+
+def _check_free(out: Path) -> None:
+    path = out / record.NAME
+    if path.exists() and "imported" not in artifacts.read_json(path):
+        raise CheckpointError(f"{path}: is the record of a run that was trained; choose another folder to import into")
+
+
+def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: Path, folder: Path) -> None:
+    digest = resolved.digest
+    weights = write_weights(folder / record.WEIGHTS, learner.sampler, digest, step=0)
+    if imported.discriminator is not None:
+        write_weights(folder / DISCRIMINATOR, discriminator(learner), digest, step=0)
+    artifacts.write_json(folder / record.NAME, describe(imported, resolved, learner, source, weights))
+
+
+def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> dict[str, Any]:
+    """The record of an imported run: of no steps, with one snapshot, made from no images of ours."""
+    return {
+        "format": FORMAT,
+        "run": {"dataset": "imported", "model": source.stem, "seed": resolved.seed},
+        "imported": {
+            "file": source.name,
+            "sha256": artifacts.file_digest(source),
+            "origin": imported.origin,
+            "notes": list(imported.notes),
+        },
+        "spec": resolved.model_dump(mode="json"),
+        "spec_sha256": resolved.digest,
+        "data": {"manifest_sha256": None, "count": 0},
+        "code": artifacts.code_version(),
+        "libraries": {"torch": torch.__version__, "numpy": np.__version__},
+        "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(imported, learner)},
+        "steps": 0,
+        "kimg": 0.0,
+        "weights_sha256": weights,
+        "snapshots": [{"step": 0, "kimg": 0.0, "file": record.WEIGHTS, "sha256": weights}],
+    }
+
+
+def _parts(imported: Imported, learner: Learner) -> Iterator[tuple[str, nn.Module]]:
+    yield "generator", learner.sampler
+    if imported.discriminator is not None:
+        yield "discriminator", discriminator(learner)

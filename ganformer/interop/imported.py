@@ -48,7 +48,7 @@ def spec(imported: Imported, where: Path) -> Spec:
         resolved = config.parse(Spec, raw, str(where))
     except ConfigError as error:
         raise CheckpointError(f"{error}\nso this {imported.origin} snapshot cannot be imported") from error
-    if problems := list(resolved.model.problems(resolved.image)):
+    if problems := list(resolved.model.problems(resolved.image, resolved.training)):
         raise CheckpointError(f"{where}: this {imported.origin} snapshot cannot be imported: {'; '.join(problems)}")
     return resolved
 

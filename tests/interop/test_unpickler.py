@@ -1,0 +1,246 @@
+"""A pickle with a payload is refused with the name of what it asked for, and nothing in it is executed."""
+
+import collections
+import importlib
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from ganformer.errors import CheckpointError
+from ganformer.interop.unpickler import Held, load
+
+
+class Call:
+    """Pickled as a call of `function` with `arguments`, then with `state` handed to what comes out."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def written(folder, value):
+    path = folder / "snapshot.pkl"
+    path.write_bytes(value if isinstance(value, bytes) else pickle.dumps(value))
+    return path
+
+
+def named(module, name, arguments):
+    """A pickle that calls `module`.`name` with `arguments`, in opcodes."""
+    return b"\x80\x03c" + module.encode() + b"\n" + name.encode() + b"\n" + arguments + b"R."
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("posix", "system"),
+        ("nt", "system"),
+        ("subprocess", "check_output"),
+        ("builtins", "eval"),
+        ("builtins", "exec"),
+        ("builtins", "open"),
+        ("builtins", "getattr"),
+        ("builtins", "__import__"),
+        ("__builtin__", "eval"),
+        ("pickle", "loads"),
+        ("torch", "load"),
+        ("torch.hub", "load"),
+        ("numpy", "load"),
+        ("numpy", "fromfile"),
+        ("numpy.f2py.crackfortran", "myeval"),
+        ("runpy", "run_path"),
+        ("webbrowser", "open"),
+        ("ganformer.interop.unpickler", "ALLOWED"),
+        ("collections", "OrderedDict.fromkeys"),
+        ("torch.nn.modules.dropout", "os.system"),
+    ],
+)
+def test_what_no_snapshot_needs_is_refused_by_name(tmp_path, module, name):
+    target = tmp_path / "pwned"
+    text = f"touch {target}".encode()
+    arguments = b"X" + len(text).to_bytes(4, "little") + text + b"\x85"  # BINUNICODE, TUPLE1
+    with pytest.raises(CheckpointError, match=f"'{module}.{name}'") as caught:
+        load(written(tmp_path, named(module, name, arguments)))
+    assert "nothing in it was executed" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_payload_does_not_run_in_any_protocol_or_place(tmp_path, protocol, depth):
+    target = tmp_path / "pwned"
+    payload = Call(eval, f"open({str(target)!r}, 'w').close()")
+    value = {"G": payload, "D": 1} if depth else payload
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    with pytest.raises(CheckpointError, match="eval'"):
+        load(path)
+    assert not target.exists()
+
+
+def test_a_payload_inside_of_a_storage_does_not_run(tmp_path):
+    target = tmp_path / "pwned"
+    buffer = io.BytesIO()
+    torch.save(Call(eval, f"open({str(target)!r}, 'w').close()"), buffer, _use_new_zipfile_serialization=False)
+    load_from_bytes = importlib.import_module("torch.storage")._load_from_bytes
+    with pytest.raises(CheckpointError, match=r"a pickle in the pickle that asks for .*eval'"):
+        load(written(tmp_path, Call(load_from_bytes, buffer.getvalue())))
+    assert not target.exists()
+
+
+def test_a_zip_inside_of_a_storage_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    torch.save(torch.zeros(2), buffer)
+    load_from_bytes = importlib.import_module("torch.storage")._load_from_bytes
+    with pytest.raises(CheckpointError, match=r"misuses torch\.storage"):
+        load(written(tmp_path, Call(load_from_bytes, buffer.getvalue())))
+
+
+def reconstruct(state, subtype=np.ndarray):
+    return Call(np._core.multiarray._reconstruct, subtype, (0,), b"b", state=state)
+
+
+FLOATS = np.dtype("f4")
+EVIL_ARRAYS = {
+    "objects": reconstruct((1, (1,), np.dtype("O"), False, [Call(print)])),
+    "objects as scalar": Call(np._core.multiarray.scalar, np.dtype("O"), b"12345678"),
+    "texts": reconstruct((1, (1,), np.dtype("U4"), False, b"1234567890123456")),
+    "records": reconstruct((1, (1,), np.dtype([("a", "O")]), False, b"12345678")),
+    "a list of content": reconstruct((1, (1,), FLOATS, False, [1.0])),
+    "more numbers than bytes": reconstruct((1, (1 << 40,), FLOATS, False, b"1234")),
+    "fewer numbers than bytes": reconstruct((1, (1,), FLOATS, False, b"12345678")),
+    "a negative size": reconstruct((1, (-1,), FLOATS, False, b"1234")),
+    "no shape": reconstruct((1, "", FLOATS, False, b"1234")),
+    "another class": reconstruct((1, (1,), FLOATS, False, b"1234"), subtype=dict),
+    "a huge allocation": Call(np._core.multiarray._reconstruct, np.ndarray, (1 << 40,), b"d"),
+    "a call of the class": Call(np.ndarray, (1 << 40,)),
+}
+
+
+@pytest.mark.parametrize("value", EVIL_ARRAYS.values(), ids=EVIL_ARRAYS)
+def test_arrays_of_anything_but_whole_numbers_are_refused(tmp_path, value):
+    path = written(tmp_path, value)
+    if value is EVIL_ARRAYS["a huge allocation"]:
+        assert load(path).tensor.numel() == 0
+        return
+    with pytest.raises(CheckpointError, match=r"refused, it (misuses|asks for)|is damaged"):
+        load(path)
+
+
+def typed(tensor):
+    return torch.storage.TypedStorage(wrap_storage=tensor.untyped_storage(), dtype=tensor.dtype, _internal=True)
+
+
+def rebuild(storage, offset, size, stride):
+    return Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, collections.OrderedDict())
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (3, (2,), (1,)),
+        (0, (1 << 40,), (0,)),
+        (0, (2, 2), (1 << 40, 1)),
+        (-1, (2,), (1,)),
+        (0, (2,), (-1,)),
+        (0, (2, 2), (1,)),
+        (0, 2, (1,)),
+        (0, (2.0,), (1,)),
+        (4, (1,), (1,)),
+    ],
+)
+def test_a_tensor_outside_of_its_storage_is_refused(tmp_path, offset, size, stride):
+    with pytest.raises(CheckpointError, match=r"misuses|is damaged"):
+        load(written(tmp_path, rebuild(typed(torch.arange(4.0)), offset, size, stride)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Call(collections.OrderedDict, state={"items": 1}),
+        Call(np.dtype, "f4", state=(3, "?", None)),
+        Call(np.dtype, "f4", state=(None, {"dtype": 1})),
+        Call(torch._utils._rebuild_parameter, 1, True, collections.OrderedDict()),
+        Call(torch._utils._rebuild_tensor_v2, 1, 0, (1,), (1,), False, collections.OrderedDict()),
+    ],
+)
+def test_a_state_that_does_not_belong_there_is_refused(tmp_path, value):
+    with pytest.raises(CheckpointError, match=r"misuses|is damaged"):
+        load(written(tmp_path, value))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("collections", "OrderedDict"),
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("torch.storage", "_load_from_bytes"),
+        ("torch.nn.modules.dropout", "Dropout"),
+        ("dnnlib.tflib.network", "Network"),
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"),
+    ],
+)
+def test_the_parts_themselves_cannot_be_changed(tmp_path, module, name):
+    slots = pickle.dumps((None, {"__setstate__": 1, "__defaults__": (1,), "_call": 1}), protocol=2)[2:-1]
+    found = f"\x80\x02c{module}\n{name}\n".encode()
+    with pytest.raises(CheckpointError):
+        load(written(tmp_path, found + slots + b"b."))
+
+
+def test_a_truncated_pickle_is_damaged(tmp_path):
+    whole = pickle.dumps({"a": np.zeros(100, np.float32)})
+    for length in (0, 1, 10, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(CheckpointError, match=r"is damaged or no pickle .*fetch it again"):
+            load(written(tmp_path, whole[:length]))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"absent\.pkl: cannot be read"):
+        load(tmp_path / "absent.pkl")
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.asfortranarray(np.arange(6, dtype=np.float64).reshape(2, 3)),
+        np.arange(3, dtype=">f4"),
+        np.arange(3, dtype=np.int32),
+        np.zeros((0, 3), np.float32),
+        np.array(2.5, np.float32),
+    ],
+)
+def test_arrays_of_numbers_come_out_as_they_were(tmp_path, array, protocol):
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(pickle.dumps(array, protocol=protocol))
+    held = load(path)
+    assert isinstance(held, Held)
+    assert held.tensor.dtype == torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).dtype
+    assert np.array_equal(held.tensor.numpy(), array)
+
+
+def test_scalars_and_containers_come_out_as_plain_values(tmp_path):
+    value = collections.OrderedDict(a=np.float32(0.1), b=[np.int64(3), (None, True)], c="text")
+    assert load(written(tmp_path, value)) == {"a": float(np.float32(0.1)), "b": [3, (None, True)], "c": "text"}
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+def test_tensors_and_parameters_come_out_as_they_were(tmp_path, dtype):
+    base = torch.arange(24).to(dtype).reshape(4, 6)
+    values = {"whole": base, "part": base[1:3, ::2], "turned": base.T, "scalar": torch.tensor(7).to(dtype)}
+    if dtype.is_floating_point:
+        values["parameter"] = torch.nn.Parameter(base)
+    found = load(written(tmp_path, values))
+    for name, value in values.items():
+        assert found[name].tensor.dtype == dtype
+        assert torch.equal(found[name].tensor, value)

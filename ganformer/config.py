@@ -88,11 +88,13 @@ def _tagged(package: str, name: str) -> type[Strict]:
 
 
 class ImageSpec(Strict):
-    """Shape of the images of one data set: `height` rows, `width` columns, `channels` colours."""
+    """Shape of the images of one data set: `height` rows, `width` columns, `channels` colours; and their labels."""
 
     height: PositiveInt
     width: PositiveInt
     channels: PositiveInt = 3
+    classes: NonNegativeInt = 0
+    """Number of classes; every image has the label of one. 0: there are no labels."""
 
 
 class Source(Strict):
@@ -122,6 +124,8 @@ class Dataset(Strict):
     """Take at most this many images of the source, in its order."""
     on_error: Literal["fail", "skip"] = "fail"
     """What an unreadable image does: `fail` ends the packing after all bad files are listed, `skip` leaves it out."""
+    classes: NonNegativeInt = 0
+    """Number of classes that the source has labels of; models are conditioned on them. 0: labels are not used."""
     mirror: bool = False
     """Flip every training image left to right with probability 1/2."""
 
@@ -147,8 +151,8 @@ class Dataset(Strict):
 
     @property
     def image(self) -> ImageSpec:
-        """Shape of the packed images."""
-        return ImageSpec(height=round(self.resolution * self.ratio), width=self.resolution)
+        """Shape of the packed images, and the number of their classes."""
+        return ImageSpec(height=round(self.resolution * self.ratio), width=self.resolution, classes=self.classes)
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -173,9 +177,48 @@ class Training(TrainingSettings):
     per_dataset: Mapping[Name, TrainingSettings] = {}
 
 
+class NoAugmentation(Strict):
+    """The discriminator sees images as they are."""
+
+    kind: Literal["none"]
+
+
+class Ada(Strict):
+    """Adaptive discriminator augmentation (Karras et al. 2020, "Training GANs with limited data")."""
+
+    kind: Literal["ada"]
+    target: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    """Mean sign of the discriminator's scores of real images that the probability of changes is adapted towards."""
+    kimg: PositiveFloat = 500.0
+    """Thousands of real images in which the probability can go from 0 to 1."""
+    interval: PositiveInt = 4
+    """The probability is adapted every this many steps."""
+    transforms: Annotated[
+        tuple[Literal["blitting", "geometry", "colour", "filter", "noise", "cutout"], ...], Field(min_length=1)
+    ] = ("blitting", "geometry", "colour")
+    """Groups of changes (appendix B of the paper); they are made in its order, in whichever order they are named."""
+
+
+class DiffAugment(Strict):
+    """Differentiable augmentation (Zhao et al. 2020): every image is changed."""
+
+    kind: Literal["diffaugment"]
+    policy: Annotated[tuple[Literal["colour", "translation", "cutout"], ...], Field(min_length=1)] = (
+        "colour",
+        "translation",
+        "cutout",
+    )
+    """Changes, in the order in which they are made."""
+
+
+AnyAugmentation = Annotated[Ada | DiffAugment | NoAugmentation, Field(discriminator="kind")]
+
+
 class AdversarialSettings(Strict):
     """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
 
+    loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "logistic"
+    """What both players minimise (`ganformer/learning/losses.py`)."""
     generator_learning_rate: PositiveFloat = 0.002
     discriminator_learning_rate: PositiveFloat = 0.002
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -184,16 +227,22 @@ class AdversarialSettings(Strict):
     """Weight of the gradient penalty on real images (R1)."""
     r1_interval: PositiveInt = 16
     """R1 is computed every this many steps, with its weight multiplied by it (lazy regularisation)."""
+    gradient_penalty: NonNegativeFloat = 0.0
+    """Weight λ of the penalty on gradients between real and generated images that are not 1 long (WGAN-GP: 10)."""
     path_length_weight: NonNegativeFloat = 0.0
     """Weight of path-length regularisation of the generator; 0 leaves it out."""
     path_length_interval: PositiveInt = 4
     """Path-length regularisation is computed every this many steps."""
     style_mixing: Probability = 0.9
     """Probability that the layers behind a random point get the latents of a second draw."""
+    component_mixing: Probability = 0.0
+    """Probability that the components behind a random one are those of a second draw, where there are components."""
     ema_kimg: PositiveFloat = 10.0
     """Half-life of the moving average of the generator's weights, in thousands of images."""
     ema_rampup: PositiveFloat | None = None
     """The half-life is at most this part of the images seen so far; None: no ramp-up."""
+    augmentation: AnyAugmentation = NoAugmentation(kind="none")
+    """How images are changed, real and generated ones alike, before the discriminator sees them."""
 
 
 class Adversarial(AdversarialSettings):
@@ -210,8 +259,8 @@ class Model(Strict):
 
     kind: str
 
-    def problems(self, image: ImageSpec) -> Iterable[str]:
-        """What does not fit between these settings and images of this shape, one sentence each."""
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
+        """What does not fit between these settings, images of this shape and this training, one sentence each."""
         return ()
 
 
@@ -463,12 +512,13 @@ def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
         if (dataset, model) in seen:
             continue
         seen.add((dataset, model))
-        for problem in config.models[model].problems(config.datasets[dataset].image):
-            yield f"models.{model}", f"{problem} (images of data set {dataset})"
         try:
-            config.spec(dataset, model, seed)
+            spec = config.spec(dataset, model, seed)
         except ValidationError as error:
             yield f"training for data set {dataset}", "; ".join(_message(e, {}) for e in error.errors())
+            continue
+        for problem in spec.model.problems(spec.image, spec.training):
+            yield f"models.{model}", f"{problem} (images of data set {dataset})"
     for name, experiment in config.experiments.items():
         if isinstance(experiment, Attention):
             for model in experiment.models:

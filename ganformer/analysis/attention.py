@@ -14,7 +14,7 @@ from ganformer.analysis.samples import latents, pixels, provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches
+from ganformer.learning.samples import batches, draw_labels
 from ganformer.nn.layers import constant_noise
 
 
@@ -23,8 +23,8 @@ class Attending(Protocol):
 
     latent_shape: tuple[int, ...]
 
-    def map(self, z: Tensor) -> Tensor:
-        """z [B, *latent_shape], standard normal → w."""
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        """z [B, *latent_shape], standard normal, one-hot labels [B, classes] → w."""
 
     def attention_maps(self, w: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """w → images [B, C, H, W] and of each layer, coarse to fine, attention [B, heads, components, h, w]."""
@@ -45,16 +45,19 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     device = devices.acquire(gpus)
     sampler = learner.sampler.to(device)
     with devices.reproducible(threads), torch.no_grad(), evaluating(sampler), constant_noise(sampler):
-        arrays = _attended(cast(Attending, sampler), count, device)
+        arrays = _attended(cast(Attending, sampler), count, record["data"]["label_counts"], device)
     write(out, provenance(record), arrays)
 
 
-def _attended(sampler: Attending, count: int, device: torch.device) -> dict[str, NDArray[Any]]:
+def _attended(
+    sampler: Attending, count: int, label_counts: Sequence[int], device: torch.device
+) -> dict[str, NDArray[Any]]:
     generator = latents()
     images, maps = [], []
     for n in batches(count):
+        labels = draw_labels(label_counts, n, generator).to(device)
         z = randn(n, *sampler.latent_shape, generator=generator).to(device)
-        portion, layers = sampler.attention_maps(sampler.map(z))
+        portion, layers = sampler.attention_maps(sampler.map(z, labels))
         images.append(pixels(portion))
         maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]

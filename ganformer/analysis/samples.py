@@ -13,7 +13,7 @@ from ganformer import artifacts, devices
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, quantise
+from ganformer.learning.samples import batches, draw_labels, quantise
 from ganformer.seeds import mix
 
 FORMAT = 1  # of the npz files
@@ -40,7 +40,10 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     learner.sampler.to(devices.acquire(gpus))
     generator = latents()
     with devices.reproducible(threads), torch.no_grad():
-        portions = [pixels(learner.sample(n, generator)) for n in batches(count)]
+        portions = [
+            pixels(learner.sample(draw_labels(record["data"]["label_counts"], n, generator), generator))
+            for n in batches(count)
+        ]
     write(out, provenance(record), {"images": np.concatenate(portions)})
 
 

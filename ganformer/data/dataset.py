@@ -1,6 +1,7 @@
 """Reading packs: random access to images, and batches for training."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +53,23 @@ class Images:
         """Shape of the images."""
         return self.manifest.image
 
+    def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """One-hot labels [n, classes] of the images `indices`; without classes they have no columns."""
+        if not self.image.classes:
+            return np.zeros((len(indices), 0), np.float32)
+        return np.eye(self.image.classes, dtype=np.float32)[self._labels[indices]]
+
+    @cached_property
+    def _labels(self) -> NDArray[np.int32]:
+        path = self.folder / manifest.LABELS
+        try:
+            labels: NDArray[np.int32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: the labels of the pack cannot be read ({error}); pack again") from error
+        if labels.shape != (len(self),) or not 0 <= labels.min() <= labels.max() < self.image.classes:
+            raise DataError(f"{path}: does not hold labels of {len(self)} images of the pack; pack again")
+        return labels
+
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images uint8 [n, C, H, W] in the order of `indices`, which lie in [0, len)."""
         indices = np.asarray(indices, np.int64)
@@ -93,13 +111,15 @@ def verify(pack: Path, progress: Callable[[int], None] = lambda _: None) -> None
         raise DataError("\n".join([f"{folder}: the pack is damaged; pack the data set again", *wrong]))
 
 
-def batch(images: Images, order: Order, position: int, count: int, mirror: bool) -> Tensor:
-    """Images at `position`, …, `position + count - 1` of an order: float32 [count, C, H, W] in [-1, 1].
+def batch(images: Images, order: Order, position: int, count: int, mirror: bool) -> tuple[Tensor, Tensor]:
+    """Images at `position`, …, `position + count - 1` of an order, and their labels.
 
-    With `mirror` each is flipped left to right on the coin of its position.
+    Float32 [count, C, H, W] in [-1, 1], and one-hot [count, classes]. With `mirror` each image is flipped left to right
+    on the coin of its position.
     """
-    pixels = images.read(order.indices(position, count))
+    indices = order.indices(position, count)
+    pixels = images.read(indices)
     if mirror:
         flipped = order.coins(position, count)
         pixels[flipped] = pixels[flipped, ..., ::-1]
-    return torch.from_numpy(pixels).float().div_(127.5).sub_(1)
+    return torch.from_numpy(pixels).float().div_(127.5).sub_(1), torch.from_numpy(images.labels(indices))

@@ -10,7 +10,7 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Strict
 from ganformer.errors import DataError
 
-NAME = "manifest.json"
+NAME, LABELS = "manifest.json", "labels.npy"
 
 
 class File(Strict):
@@ -58,6 +58,8 @@ class Manifest(Strict):
     files: Sequence[File] = ()
     """Files with what is known about the images."""
     rejected: Sequence[Rejected] = ()
+    label_counts: Sequence[NonNegativeInt] = ()
+    """Number of images of each class, where there are labels: in `labels.npy`, one int32 an image."""
     duplicates: NonNegativeInt
     """Number of images whose pixels equal those of an earlier one."""
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganformer import artifacts, plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data import manifest
 from ganformer.data.arrays import ArrayFile
-from ganformer.data.images import Pixels
 from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
 from ganformer.data.source import ImageSource, Rejection, Sample, open_source
 from ganformer.errors import DataError
@@ -25,7 +25,7 @@ SCENES, MASKS, REJECTED = "scenes.jsonl", "masks.npy", "rejected.json"
 PORTION = 64  # images loaded in one go
 SHOWN = 20  # unreadable images that a message names
 
-_FILE = r"(images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|rejected\.json)"
+_FILE = r"(images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json)"
 _OURS = re.compile(rf"{_FILE}|\.({_FILE}|manifest\.json)\.\d+\.tmp")
 
 
@@ -33,16 +33,19 @@ def pack(dataset: Dataset, out: Path) -> Manifest:
     """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first.
 
     The same source and settings give the same bytes, also after a run that was killed. Raises DataError where the
-    source is missing, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not usable:
-    then all of them are in `rejected.json`.
+    source is missing, has not as many classes as the settings say, `out` cannot be written, no image is usable, or
+    `on_error` is `fail` and some are not usable: then all of them are in `rejected.json`.
     """
     source = open_source(dataset.source, dataset.image)
+    _check_classes(source, dataset)
     _clear(out)
     intake = _Intake(source, dataset, f"pack {out.name}")
     shards = _write(dataset, out, intake)
     if intake.rejected and (dataset.on_error == "fail" or not shards):
         raise _unusable(dataset, out, intake)
-    files = (SCENES, MASKS) if source.has_scenes else ()
+    if dataset.classes:
+        _write_labels(out, intake)
+    files = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
     written = Manifest(
         count=sum(shard.count for shard in shards),
         image=dataset.image,
@@ -52,17 +55,37 @@ def pack(dataset: Dataset, out: Path) -> Manifest:
         shards=shards,
         files=[File(file=name, sha256=artifacts.file_digest(out / name)) for name in files],
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
+        label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if dataset.classes else (),
         duplicates=intake.duplicates,
     )
     written.write(out)
     return written
 
 
+def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
+    if dataset.classes not in (0, source.classes):
+        kind = dataset.source.kind
+        raise DataError(
+            f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes; "
+            f"set classes to {source.classes}" + (", or to 0 to use no labels" if source.classes else "")
+        )
+
+
+def _write_labels(out: Path, intake: "_Intake") -> None:
+    with _explained(out), artifacts.atomic(out / manifest.LABELS) as temporary, temporary.open("wb") as file:
+        np.save(file, intake.labels)
+
+
 def _write(dataset: Dataset, out: Path, intake: "_Intake") -> list[Shard]:
     recorder = _scene_files(out, dataset.image) if intake.source.has_scenes else nullcontext(lambda sample: None)
+    with _explained(out), recorder as record:
+        return list(_write_shards(dataset, out, _recorded(intake, record)))
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
     try:
-        with recorder as record:
-            return list(_write_shards(dataset, out, _recorded(intake, record)))
+        yield
     except OSError as error:
         raise DataError(f"{out}: writing failed ({error.strerror}); mend that and pack again") from error
 
@@ -76,6 +99,7 @@ class _Intake:
         self.total = min(len(source), dataset.max_images or len(source))
         self.rejected: list[Rejection] = []
         self._digests = np.zeros(self.total, np.uint64)
+        self._labels = np.zeros(self.total, np.int32)
         self._usable = 0
 
     def __iter__(self) -> Iterator[Sample]:
@@ -86,8 +110,10 @@ class _Intake:
                     progress.update(1)
                     if isinstance(image, Rejection):
                         self.rejected.append(image)
+                    elif self.dataset.classes and image.label is None:
+                        self.rejected.append(Rejection(image.name, "has no label"))
                     elif not (self.rejected and self.dataset.on_error == "fail"):
-                        self._remember(image.pixels)
+                        self._remember(image)
                         yield image
 
     @property
@@ -96,9 +122,15 @@ class _Intake:
         digests = self._digests[: self._usable]
         return len(digests) - len(np.unique(digests))
 
-    def _remember(self, pixels: Pixels) -> None:
-        digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Numbers of the classes of the usable images, where they have one."""
+        return self._labels[: self._usable]
+
+    def _remember(self, image: Sample) -> None:
+        digest = hashlib.blake2b(np.ascontiguousarray(image.pixels).data, digest_size=8).digest()
         self._digests[self._usable] = int.from_bytes(digest, "little")
+        self._labels[self._usable] = image.label or 0
         self._usable += 1
 
 

@@ -27,6 +27,8 @@ class Sample:
     name: str
     pixels: Pixels
     scene: Scene | None = None
+    label: int | None = None
+    """Number of its class, from 0; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class ImageSource(ABC, Generic[Key]):
 
     has_scenes: ClassVar[bool] = False
     """Whether every sample comes with its `Scene`."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that the samples' labels name; 0: there are no labels."""
+        return 0
 
     @abstractmethod
     def __len__(self) -> int:

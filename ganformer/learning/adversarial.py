@@ -5,6 +5,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
 from ganformer.learning import distribution, losses
-from ganformer.learning.learner import Learner
+from ganformer.learning.learner import Learner, Reals
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
-from ganformer.nn import generator as contract
+from ganformer.nn import players
 
 PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
@@ -27,7 +28,7 @@ class Game(nn.Module):
 
     path_length_mean: Tensor
 
-    def __init__(self, generator: contract.Generator, discriminator: nn.Module) -> None:
+    def __init__(self, generator: players.Generator, discriminator: players.Discriminator) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
@@ -36,17 +37,20 @@ class Game(nn.Module):
 
 
 class Adversarial(Learner):
-    """Trains `generator` against `discriminator` (images [B, C, H, W] → logits [B]).
+    """Trains `generator` against `discriminator`.
 
-    Loss: non-saturating logistic; R1 and path-length regularisation are updates of their own every few steps (lazy
-    regularisation, StyleGAN2 section 3.1); images are sampled from a moving average of the generator.
+    R1 and path-length regularisation are updates of their own every few steps (lazy regularisation, StyleGAN2 section
+    3.1); images are sampled from a moving average of the generator. Generated images have the labels of the real ones.
     """
 
     network: Game
-    sampler: contract.Generator
+    sampler: players.Generator
 
-    def __init__(self, generator: contract.Generator, discriminator: nn.Module, settings: AdversarialSettings) -> None:
+    def __init__(
+        self, generator: players.Generator, discriminator: players.Discriminator, settings: AdversarialSettings
+    ) -> None:
         self.settings = settings
+        self.loss = losses.LOSSES[settings.loss]
         self.network = Game(generator, discriminator)
         self.sampler = self.network.sampler
         self.generator_adam = lazy_adam(
@@ -64,25 +68,26 @@ class Adversarial(Learner):
         self.generator_update = Update("generator", generator.parameters(), self.generator_adam)
         self.discriminator_update = Update("discriminator", discriminator.parameters(), self.discriminator_adam)
 
-    def step(self, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+    def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """Both players move once, in each portion against fresh latents; then the moving average follows."""
-        counts = [len(portion) for portion in reals]
-        scalars = {"generator": self._play_generator(counts)}
+        scalars = {"generator": self._play_generator(reals)}
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
-            scalars["path_length"] = self._regularise_generator(counts)
+            scalars["path_length"] = self._regularise_generator(reals)
         scalars |= self._play_discriminator(reals)
         if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
             scalars["r1"] = self._regularise_discriminator(reals)
-        batch = sum(counts) * distribution.ranks()
+        batch = sum(len(portion.images) for portion in reals) * distribution.ranks()
         self._follow(average_beta(self.settings, batch, seen=step * batch))
         return scalars
 
-    def sample(self, count: int, generator: Generator, truncation: float = 1.0) -> Tensor:
-        """`count` images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B)."""
+    def sample(self, labels: Tensor, generator: Generator, truncation: float = 1.0) -> Tensor:
+        """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B)."""
         sampler = self.sampler
-        z = torch.randn(count, *sampler.latent_shape, generator=generator).to(sampler.w_average.device)
-        with torch.no_grad(), evaluating(sampler), noise_from(generator, z.device):
-            images: Tensor = sampler.synthesise(sampler.truncate(sampler.map(z), truncation))
+        device = sampler.w_average.device
+        z = torch.randn(len(labels), *sampler.latent_shape, generator=generator).to(device)
+        with torch.no_grad(), evaluating(sampler), noise_from(generator, device):
+            w = sampler.truncate(sampler.map(z, labels.to(device)), truncation)
+            images: Tensor = sampler.synthesise(w)
         return images
 
     def save(self) -> dict[str, Any]:
@@ -100,74 +105,96 @@ class Adversarial(Learner):
         load_adam(self.generator_adam, state["generator_adam"], "the generator's optimiser")
         load_adam(self.discriminator_adam, state["discriminator_adam"], "the discriminator's optimiser")
 
-    def _play_generator(self, counts: Sequence[int]) -> Tensor:
+    def _play_generator(self, reals: Sequence[Reals]) -> Tensor:
         game, mapped = self.network, []
 
-        def loss(count: int) -> Tensor:
-            w = self._map(count)
+        def loss(portion: Reals) -> Tensor:
+            w = self._map(portion.labels)
             mapped.append(w.detach())
-            return losses.generator_loss(game.discriminator(game.generator.synthesise(self._mix(w))))
+            fakes = self._score(game.generator.scales(self._mix(w, portion.labels)), portion.labels)
+            return self.loss.generator(fakes, partial(self._score_reals, portion))
 
-        total = self.generator_update.minimise(loss, counts)
+        total = self.generator_update.minimise(loss, reals)
         game.generator.track(torch.cat(mapped))
         return total
 
-    def _play_discriminator(self, reals: Sequence[Tensor]) -> dict[str, Tensor]:
-        game = self.network
-        scores: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
+    def _play_discriminator(self, reals: Sequence[Reals]) -> dict[str, Tensor]:
+        means: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
 
-        def loss(portion: Tensor) -> Tensor:
-            with torch.no_grad():
-                images = game.generator.synthesise(self._mix(self._map(len(portion))))
-            real, fake = game.discriminator(portion), game.discriminator(images)
-            scores["real_score"].append(real.detach().mean())
-            scores["fake_score"].append(fake.detach().mean())
-            return losses.discriminator_loss(real, fake)
+        def loss(portion: Reals) -> Tensor:
+            generated = self._generate(portion.labels)
+            real, fake = self._score_reals(portion), self._score(generated, portion.labels)
+            means["real_score"].append(real.detach().mean())
+            means["fake_score"].append(fake.detach().mean())
+            penalty = self._gradient_penalty(portion, generated) if self.settings.gradient_penalty else 0.0
+            return self.loss.discriminator(real, fake) + penalty
 
         total = self.discriminator_update.minimise(loss, reals)
-        return {"discriminator": total} | {name: torch.stack(means).mean() for name, means in scores.items()}
+        return {"discriminator": total} | {name: torch.stack(parts).mean() for name, parts in means.items()}
 
-    def _regularise_generator(self, counts: Sequence[int]) -> Tensor:
+    def _gradient_penalty(self, portion: Reals, generated: Sequence[Tensor]) -> Tensor:
+        """WGAN-GP's, between the real images and the generated ones, at the same point for all scales."""
+        shares = torch.rand(len(portion.labels), 1, 1, 1, device=portion.labels.device)
+        scales = zip(self.network.discriminator.scales(portion.images), generated, strict=True)
+        between = [real.lerp(fake, shares).requires_grad_() for real, fake in scales]
+        return self.settings.gradient_penalty * losses.gradient_penalty(self._score(between, portion.labels), between)
+
+    def _regularise_generator(self, reals: Sequence[Reals]) -> Tensor:
         """Path-length regularisation (StyleGAN2, equation 4); returns the running mean length."""
         game = self.network
         weight = self.settings.path_length_weight * self.settings.path_length_interval
 
-        def loss(count: int) -> Tensor:
-            w = self._mix(self._map(max(1, count // PATH_LENGTH_SHRINK)))
+        def loss(portion: Reals) -> Tensor:
+            labels = portion.labels[: max(1, len(portion.labels) // PATH_LENGTH_SHRINK)]
+            w = self._mix(self._map(labels), labels)
             lengths = losses.path_lengths(game.generator.synthesise(w), w)
             mean = game.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
             game.path_length_mean = mean.detach()
             return weight * (lengths - mean).square().mean()
 
-        self.generator_update.minimise(loss, counts)
+        self.generator_update.minimise(loss, reals)
         return game.path_length_mean.clone()
 
-    def _regularise_discriminator(self, reals: Sequence[Tensor]) -> Tensor:
+    def _regularise_discriminator(self, reals: Sequence[Reals]) -> Tensor:
         """R1 (Mescheder et al. 2018, equation 9); returns the penalty, γ included, without the lazy factor."""
 
-        def loss(portion: Tensor) -> Tensor:
-            images = portion.detach().requires_grad_()
-            penalty = losses.r1_penalty(self.network.discriminator(images), images)
+        def loss(portion: Reals) -> Tensor:
+            scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(portion.images)]
+            penalty = losses.r1_penalty(self._score(scales, portion.labels), scales)
             return self.settings.r1_gamma * self.settings.r1_interval * penalty
 
         return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
 
-    def _map(self, count: int) -> Tensor:
-        game = self.network
-        z = torch.randn(count, *game.generator.latent_shape, device=game.path_length_mean.device)
-        w: Tensor = game.generator.map(z)
+    def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """Logits [B] of images at all scales."""
+        logits: Tensor = self.network.discriminator(images, labels)
+        return logits
+
+    def _score_reals(self, portion: Reals) -> Tensor:
+        return self._score(self.network.discriminator.scales(portion.images), portion.labels)
+
+    def _generate(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """New images at all scales, without a gradient."""
+        with torch.no_grad():
+            return self.network.generator.scales(self._mix(self._map(labels), labels))
+
+    def _map(self, labels: Tensor) -> Tensor:
+        generator = self.network.generator
+        w: Tensor = generator.map(generator.latents(len(labels)), labels)
         return w
 
-    def _mix(self, w: Tensor) -> Tensor:
-        """Style mixing: with some probability the layers behind a random one get other latents.
+    def _mix(self, w: Tensor, labels: Tensor) -> Tensor:
+        """Mixing: with some probability what lies behind a random layer, or component, gets other latents.
 
         One cut for all images of a portion, as in the official code; drawn on the CPU, so nothing waits for the device.
         """
-        layers = w.shape[1]
-        if layers == 1 or torch.rand(()) >= self.settings.style_mixing:
-            return w
-        cut = int(torch.randint(1, layers, ()))
-        return torch.cat([w[:, :cut], self._map(len(w))[:, cut:]], dim=1)
+        for dim, probability in ((1, self.settings.style_mixing), (2, self.settings.component_mixing)):
+            count = w.shape[dim]
+            if dim < w.ndim - 1 and count > 1 and torch.rand(()) < probability:
+                cut = int(torch.randint(1, count, ()))
+                other = self._map(labels)
+                w = torch.cat([w.narrow(dim, 0, cut), other.narrow(dim, cut, count - cut)], dim=dim)
+        return w
 
     def _follow(self, beta: float) -> None:
         """The moving average takes a step towards the generator; what is no weight is copied."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from ganformer.learning import record
 from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, write_weights
 from ganformer.learning.journal import Journal
 from ganformer.learning.learner import Learner
+from ganformer.learning.samples import draw_labels
 from ganformer.progress import Progress
 from ganformer.seeds import mix
 
@@ -29,15 +30,22 @@ GRID_IMAGES = 32
 class Keeper:
     """Is told of every finished step of `learner`, and logs, samples and saves what is due then.
 
-    `history`: how far the training is; `seconds`: time between checkpoints. Raises CheckpointError where a snapshot
-    made before is gone, DataError where `out` cannot be written.
+    `history`: how far the training is; `label_counts`: images of each class; `seconds`: time between checkpoints.
+    Raises CheckpointError where a snapshot made before is gone, DataError where `out` cannot be written.
     """
 
     def __init__(
-        self, spec: Spec, out: Path, checkpoints: Checkpoints, learner: Learner, history: History, seconds: float
+        self,
+        spec: Spec,
+        out: Path,
+        checkpoints: Checkpoints,
+        learner: Learner,
+        history: History,
+        label_counts: Sequence[int],
+        seconds: float,
     ) -> None:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
-        self.identity, self.checkpoint_seconds = checkpoints.identity, seconds
+        self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
         self._check_snapshots()
         self._remove_halves()
         self._seconds_before, self._started = history.wall_seconds, time.monotonic()
@@ -80,6 +88,7 @@ class Keeper:
             self.identity,
             names=names,
             images=images,
+            label_counts=self.label_counts,
             hardware=hardware,
             parameters=self.learner.parameters(),
             history=self.history,
@@ -95,8 +104,9 @@ class Keeper:
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.spec, step)
         generator = torch.Generator().manual_seed(mix(self.spec.seed, "samples"))
-        portions = torch.arange(GRID_IMAGES).split(self.spec.training.microbatch or self.spec.training.batch)
-        images = torch.cat([self.learner.sample(len(numbers), generator) for numbers in portions])
+        labels = draw_labels(self.label_counts, GRID_IMAGES, generator)
+        portions = labels.split(self.spec.training.microbatch or self.spec.training.batch)
+        images = torch.cat([self.learner.sample(portion, generator) for portion in portions])
         self.journal.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
 
     def _save(self, step: int) -> None:

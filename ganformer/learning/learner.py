@@ -2,9 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
+
+
+class Reals(NamedTuple):
+    """One portion of a batch of real images."""
+
+    images: Tensor
+    """[B, C, H, W] float32 in [-1, 1]."""
+    labels: Tensor
+    """[B, classes] float32, one-hot; without classes it has no columns."""
 
 
 class Learner(ABC):
@@ -19,19 +28,20 @@ class Learner(ABC):
     sampler: nn.Module
 
     @abstractmethod
-    def step(self, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+    def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """One training step.
 
-        `reals`: the portions of one batch, each [B, C, H, W] float32 in [-1, 1]; gradients are averaged over them.
-        `step`: number of finished steps. Randomness comes from torch's default generators, which the loop seeds with a
-        function of (seed, rank, step). Returns scalars to be logged, still on the device.
+        `reals`: the portions of one batch; gradients are averaged over them. `step`: number of finished steps.
+        Randomness comes from torch's default generators, which the loop seeds with a function of (seed, rank, step).
+        Returns scalars to be logged, still on the device.
         """
 
     @abstractmethod
-    def sample(self, count: int, generator: Generator) -> Tensor:
-        """`count` images [count, C, H, W] float32, nominally in [-1, 1], from `sampler` on its device.
+    def sample(self, labels: Tensor, generator: Generator, truncation: float = 1.0) -> Tensor:
+        """An image for each row of `labels` [n, classes]: [n, C, H, W] float32, nominally in [-1, 1], from `sampler`.
 
         All randomness comes from `generator`, a generator of the CPU, so every device draws the same latents.
+        `truncation` ψ < 1 gives up variety for quality; what it scales is the model's to say.
         """
 
     @abstractmethod

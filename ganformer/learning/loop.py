@@ -20,6 +20,7 @@ from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
 from ganformer.learning.checkpoint import Checkpoints, History, Identity, build
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
+from ganformer.learning.learner import Reals
 from ganformer.learning.stop import Stop
 from ganformer.seeds import mix
 
@@ -116,7 +117,8 @@ def train_rank(job: Job, device: torch.device) -> None:
         if distribution.rank() > 0:
             _advance(steps, stop, None)
             return
-        kept = Keeper(spec, job.out, checkpoints, steps.learner, steps.history, job.checkpoint_seconds)
+        label_counts = steps.images.manifest.label_counts
+        kept = Keeper(spec, job.out, checkpoints, steps.learner, steps.history, label_counts, job.checkpoint_seconds)
         with kept.watch(job.label):
             if steps.history.step == 0:
                 kept.journal.show("reals", "reals", 0, steps.first_reals())
@@ -150,7 +152,7 @@ class Steps:
         for step, portions in ahead(self._portions, range(self.history.step, self.spec.steps)):
             torch.manual_seed(mix(self.spec.seed, "step", distribution.rank(), step))
             try:
-                scalars = self.learner.step([portion.to(self.device) for portion in portions], step)
+                scalars = self.learner.step([self._moved(portion) for portion in portions], step)
                 check_finite(scalars)
             except TrainingError as error:
                 last = next(iter(self.checkpoints.paths()), "none yet")
@@ -163,7 +165,7 @@ class Steps:
 
     def first_reals(self) -> Tensor:
         """Some images to look at, in the order of training."""
-        return batch(self.images, self.order, 0, min(GRID_IMAGES, len(self.images)), mirror=False)
+        return batch(self.images, self.order, 0, min(GRID_IMAGES, len(self.images)), mirror=False)[0]
 
     def _restored(self) -> History:
         """Continues the learner where there is a checkpoint; how far it is."""
@@ -172,12 +174,16 @@ class Steps:
             return History(step=0, wall_seconds=0.0, sessions=1, peak_memory_mb={}, started=record.now())
         return replace(earlier, sessions=earlier.sessions + 1)
 
-    def _portions(self, step: int) -> list[Tensor]:
+    def _moved(self, portion: Reals) -> Reals:
+        return Reals(portion.images.to(self.device), portion.labels.to(self.device))
+
+    def _portions(self, step: int) -> list[Reals]:
         """This rank's share of a step's batch, in portions of `microbatch`."""
         share = self.spec.training.batch // distribution.ranks()
         position = step * self.spec.training.batch + distribution.rank() * share
-        reals = batch(self.images, self.order, position, share, self.spec.mirror)
-        return list(reals.split(self.spec.training.microbatch or share))
+        images, labels = batch(self.images, self.order, position, share, self.spec.mirror)
+        size = self.spec.training.microbatch or share
+        return [Reals(*portion) for portion in zip(images.split(size), labels.split(size), strict=True)]
 
 
 def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:
@@ -220,4 +226,4 @@ def _check_share(spec: Spec, ranks: int) -> None:
 
 
 def _shape(image: ImageSpec) -> str:
-    return f"{image.width}×{image.height} pixels, {image.channels} channels"
+    return f"{image.width}×{image.height} pixels, {image.channels} channels, {image.classes} classes"

@@ -2,25 +2,105 @@
 
 # B batch, C channels, H×W pixels, L layers, K components, D features of w
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def generator_loss(fakes: Tensor) -> Tensor:
-    """Non-saturating logistic loss −log σ(D(G(z))), from the scores of fakes (Goodfellow et al. 2014, section 3)."""
-    return F.softplus(-fakes).mean()
+DRIFT = 0.001  # how strongly WGAN's scores of reals are held near zero (Progressive GAN, appendix A.1)
 
 
-def discriminator_loss(reals: Tensor, fakes: Tensor) -> Tensor:
-    """Logistic loss −log σ(D(x)) − log(1 − σ(D(G(z)))), from both scores (Goodfellow et al. 2014, equation 1)."""
-    return F.softplus(-reals).mean() + F.softplus(fakes).mean()
+class Loss(ABC):
+    """What the two players minimise."""
+
+    @abstractmethod
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        """From the scores of fakes; `reals` computes those of reals, for losses that look at them."""
+
+    @abstractmethod
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        """From both scores."""
 
 
-def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """½ E‖∇ₓ D(x)‖² over images x [B, C, H, W] that `scores` were computed from (Mescheder et al. 2018, equation 9)."""
-    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+class Logistic(Loss):
+    """Non-saturating: −log σ(D(G(z))); −log σ(D(x)) − log(1 − σ(D(G(z)))) (Goodfellow et al. 2014, section 3)."""
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return F.softplus(-fakes).mean()
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return F.softplus(-reals).mean() + F.softplus(fakes).mean()
+
+
+class Hinge(Loss):
+    """−D(G(z)); max(0, 1 − D(x)) + max(0, 1 + D(G(z))) (Miyato et al. 2018, spectral normalisation, equation 16)."""
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return -fakes.mean()
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return F.relu(1 - reals).mean() + F.relu(1 + fakes).mean()
+
+
+class Wasserstein(Loss):
+    """−D(G(z)); D(G(z)) − D(x) + 0.001 D(x)², the last so that scores do not drift (Progressive GAN, appendix A.1)."""
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return -fakes.mean()
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return fakes.mean() - reals.mean() + DRIFT * reals.square().mean()
+
+
+class LeastSquares(Loss):
+    """½(D(G(z)) − 1)²; ½(D(x) − 1)² + ½D(G(z))² (Mao et al. 2017, LSGAN, equation 9)."""
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return (fakes - 1).square().mean() / 2
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return ((reals - 1).square().mean() + fakes.square().mean()) / 2
+
+
+class RelativisticHinge(Loss):
+    """Hinge loss of what is more real than the mean of the other kind (Jolicoeur-Martineau 2018, section 4.2)."""
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return self.discriminator(fakes, reals())
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return F.relu(1 - (reals - fakes.mean())).mean() + F.relu(1 + (fakes - reals.mean())).mean()
+
+
+LOSSES: dict[str, Loss] = {
+    "logistic": Logistic(),
+    "hinge": Hinge(),
+    "wgan": Wasserstein(),
+    "lsgan": LeastSquares(),
+    "relativistic-hinge": RelativisticHinge(),
+}
+
+
+def r1_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """½ E‖∇ₓ D(x)‖², over x at all scales, each [B, C, H, W], that `scores` were computed from.
+
+    Mescheder et al. 2018, equation 9.
+    """
+    return _squared_slopes(scores, images).mean() / 2
+
+
+def gradient_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """E(‖∇ₓ D(x)‖ − 1)², x [B, C, H, W] at all scales between a real and a generated image (WGAN-GP, equation 3)."""
+    # The root has no derivative at zero.
+    return ((_squared_slopes(scores, images) + 1e-12).sqrt() - 1).square().mean()
+
+
+def _squared_slopes(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """‖∇ₓ D(x)‖² of each image [B]."""
+    gradients = torch.autograd.grad(scores.sum(), list(images), create_graph=True)
+    return torch.stack([gradient.square().sum(dim=(1, 2, 3)) for gradient in gradients]).sum(dim=0)
 
 
 def path_lengths(images: Tensor, w: Tensor) -> Tensor:

@@ -38,19 +38,23 @@ def describe(
     *,
     names: Mapping[str, str | int],
     images: int,
+    label_counts: Sequence[int],
     hardware: Mapping[str, Any],
     parameters: Mapping[str, int],
     history: History,
     snapshots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The record of a finished run; `images` counts the data set, `snapshots` end with the final weights."""
+    """The record of a finished run; `images` and `label_counts` count the data set and its classes.
+
+    `snapshots` end with the final weights.
+    """
     kimg = spec.kimg_at(spec.steps)
     return {
         "format": FORMAT,
         "run": {"dataset": names["dataset"], "model": names["model"], "seed": spec.seed},
         "spec": spec.model_dump(mode="json"),
         "spec_sha256": identity.spec,
-        "data": {"manifest_sha256": identity.pack, "count": images},
+        "data": {"manifest_sha256": identity.pack, "count": images, "label_counts": list(label_counts)},
         "code": artifacts.code_version(),
         "hardware": dict(hardware),
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},

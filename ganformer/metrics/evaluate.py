@@ -1,10 +1,11 @@
 """From images to `metrics.json`: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import batches, quantise
+from ganformer.learning.samples import batches, draw_labels, quantise
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observer
@@ -59,7 +60,7 @@ def evaluate(
     observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
     device = devices.acquire(gpus)
     with _computing(threads):
-        _generate(evaluation, learner, observer, device, f"evaluate {'{dataset}/{model}'.format(**record['run'])}")
+        _generate(evaluation, learner, record, observer, device)
         fake = observer.observed()
         values: dict[str, float] = {}
         for module in _measures(evaluation):
@@ -87,14 +88,17 @@ def evaluate(
     artifacts.write_json(out, content)
 
 
-def _generate(evaluation: Evaluation, learner: Learner, observer: Observer, device: torch.device, title: str) -> None:
-    """Samples `evaluation.images` images and shows them to the observer."""
+def _generate(
+    evaluation: Evaluation, learner: Learner, record: Mapping[str, Any], observer: Observer, device: torch.device
+) -> None:
+    """Samples `evaluation.images` images, of the classes of the data set, and shows them to the observer."""
     learner.network.to(device)
     network = _network(evaluation.extractor, device)
     generator = torch.Generator().manual_seed(mix(evaluation.seed, "evaluate"))
+    title = "evaluate {dataset}/{model}".format(**record["run"])
     with Progress(title, evaluation.images) as progress:
         for size in batches(evaluation.images):
-            images = learner.sample(size, generator)
+            images = learner.sample(draw_labels(record["data"]["label_counts"], size, generator), generator)
             if not images.isfinite().all():
                 raise DataError(
                     f"{observer.title}: generated images hold NaN or infinity, so the training diverged; "

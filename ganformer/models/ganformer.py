@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
-from ganformer.config import ImageSpec, Probability
+from ganformer.config import ImageSpec, Probability, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn import position
 from ganformer.nn.attention import (
@@ -25,19 +25,19 @@ from ganformer.nn.attention import (
     SelfAttention,
     Simplex,
 )
-from ganformer.nn.discriminator import DISCRIMINATORS
-from ganformer.nn.generator import Generator
 from ganformer.nn.layers import (
     ModulatedColours,
     ModulatedConvolution,
     Noise,
     UnmodulatedColours,
     UnmodulatedConvolution,
+    clamp_activations,
 )
-from ganformer.nn.mapping import STEPS, AttendedMapping, Mapping
+from ganformer.nn.mapping import STEPS, AttendedMapping, Entrance, Mapping, NormaliseEach, NormaliseJointly, entrance
+from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel
-from ganformer.nn.synthesis import LADDERS, Colours, Ladder, Place, RefinedColours, Size, SynthesisLayer
+from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel, ladder_discriminator
+from ganformer.nn.synthesis import LADDERS, Colours, Ladder, Place, RefinedColours, Size, Stem, SynthesisLayer
 
 
 class Config(StyleBasedModel):
@@ -53,6 +53,10 @@ class Config(StyleBasedModel):
     """How the generator is connected (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "resnet"
     """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
+    latent_normalisation: Literal["each", "joint", "local"] = "each"
+    """What is divided by its root mean square: `each` latent, as in the paper; the local ones by a `joint` one and the
+    global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code).
+    """
     latent_self_attention: bool = True
     """Whether the components attend to each other in the mapping network."""
     global_style: bool = True
@@ -123,9 +127,9 @@ class Config(StyleBasedModel):
         """Whether features of this width attend."""
         return self.start_resolution <= width < (self.end_resolution or image.width)
 
-    def problems(self, image: ImageSpec) -> Iterator[str]:
-        """What does not fit between these settings and images of this shape, one sentence each."""
-        yield from super().problems(image)
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
+        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        yield from super().problems(image, training)
         widths = [size.width for size in self.sizes(image) if self.attends(size.width, image)]
         if not widths:
             yield (
@@ -162,9 +166,9 @@ class ComponentGenerator(Generator):
         self.global_mapping = global_mapping
         self.synthesis = ladder
 
-    def map(self, z: Tensor) -> Tensor:
-        local = self.local_mapping(z[:, : self.components], self.positions)
-        w = torch.cat([local, self.global_mapping(z[:, self.components :])], dim=1)
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        local = self.local_mapping(z[:, : self.components], labels, self.positions)
+        w = torch.cat([local, self.global_mapping(z[:, self.components :], labels)], dim=1)
         return w[:, None].expand(-1, self.synthesis.layers, -1, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
@@ -201,25 +205,44 @@ def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Ten
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    discriminator = DISCRIMINATORS[config.discriminator_architecture](config.sizes(image), image.channels)
-    return Adversarial(generator(config, image), discriminator, config.adversarial)
+    players = generator(config, image), ladder_discriminator(config, image)
+    for player in players:
+        clamp_activations(player, config.activation_clamp)
+    return Adversarial(*players, config.adversarial)
 
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
     """The generator of these settings for images of this shape."""
+    make_layer, sizes = partial(_layer, config, image), config.sizes(image)
     ladder = LADDERS[config.generator_architecture](
-        config.sizes(image), partial(_layer, config, image), partial(_colours, config, image)
+        Stem(sizes[0], make_layer), sizes, make_layer, partial(_colours, config, image)
     )
-    size, local_steps = config.component_size, _steps(config)
-    attend = partial(SelfAttention, size, config.heads, config.attention_dropout)
-    attentions = [attend() if config.latent_self_attention else NoAttention() for _ in local_steps[1:]]
     return ComponentGenerator(
-        (config.components + config.global_style, size),
+        (config.components + config.global_style, config.component_size),
         config.components,
-        AttendedMapping(local_steps, attentions),
-        Mapping(_steps(config) if config.global_style else []),
+        _local_mapping(config, image),
+        _global_mapping(config, image),
         ladder,
     )
+
+
+def _local_mapping(config: Config, image: ImageSpec) -> AttendedMapping:
+    size, steps = config.component_size, _steps(config)
+    normalisation = NormaliseJointly() if config.latent_normalisation == "joint" else NormaliseEach()
+    attend = partial(SelfAttention, size, config.heads, config.attention_dropout)
+    attentions = [attend() if config.latent_self_attention else NoAttention() for _ in steps[1:]]
+    return AttendedMapping(_entrance(config, normalisation, image.classes), steps, attentions)
+
+
+def _global_mapping(config: Config, image: ImageSpec) -> Mapping:
+    if not config.global_style:
+        return Mapping(_entrance(config, nn.Identity(), 0), [])
+    normalisation = nn.Identity() if config.latent_normalisation == "local" else NormaliseEach()
+    return Mapping(_entrance(config, normalisation, image.classes), _steps(config))
+
+
+def _entrance(config: Config, normalisation: nn.Module, classes: int) -> Entrance:
+    return entrance(normalisation, config.component_size, classes, config.mapping_learning_rate_multiplier)
 
 
 def _steps(config: Config) -> list[nn.Module]:

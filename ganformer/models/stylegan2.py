@@ -1,18 +1,30 @@
-"""StyleGAN2 (Karras et al. 2020), configuration F: skip generator, residual discriminator."""
+"""StyleGAN2 (Karras et al. 2020), configuration F: skip generator, residual discriminator.
 
-from collections.abc import Sequence
+With 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
+"""
+
 from typing import Literal
 
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial
-from ganformer.nn.discriminator import DISCRIMINATORS
-from ganformer.nn.generator import Generator
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
-from ganformer.nn.mapping import Mapping, plain_steps
-from ganformer.nn.settings import StyleBasedModel
-from ganformer.nn.synthesis import LADDERS, Colours, Ladder, LayerLatents, Place, Size, SynthesisLayer
+from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise, clamp_activations
+from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
+from ganformer.nn.players import Generator
+from ganformer.nn.resampling import Convolve
+from ganformer.nn.settings import StyleBasedModel, ladder_discriminator
+from ganformer.nn.synthesis import (
+    LADDERS,
+    Colours,
+    Ladder,
+    LayerLatents,
+    Place,
+    RefinedColours,
+    Size,
+    Stem,
+    SynthesisLayer,
+)
 
 
 class Config(StyleBasedModel):
@@ -20,18 +32,20 @@ class Config(StyleBasedModel):
 
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
     """How the generator is connected (StyleGAN2, figure 7)."""
+    refine_colours: bool = False
+    """Whether one more modulated convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
 
 
 class StyleGenerator(Generator):
-    """One latent steers every layer: z [B, size] → w [B, layers, size] → images."""
+    """One latent steers every layer: z [B, size], labels → w [B, layers, size] → images."""
 
     def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
         super().__init__((size,), size)
         self.mapping = mapping
         self.synthesis = ladder
 
-    def map(self, z: Tensor) -> Tensor:
-        w: Tensor = self.mapping(z)
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        w: Tensor = self.mapping(z, labels)
         return w[:, None].expand(-1, self.synthesis.layers, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
@@ -41,14 +55,15 @@ class StyleGenerator(Generator):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    sizes = config.sizes(image)
-    discriminator = DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels)
-    return Adversarial(generator(config, sizes, image.channels), discriminator, config.adversarial)
+    players = generator(config, image), ladder_discriminator(config, image)
+    for player in players:
+        clamp_activations(player, config.activation_clamp)
+    return Adversarial(*players, config.adversarial)
 
 
-def generator(config: Config, sizes: Sequence[Size], channels: int) -> StyleGenerator:
-    """The generator with these rungs, of images with so many colour channels."""
-    size = config.latent_size
+def generator(config: Config, image: ImageSpec) -> StyleGenerator:
+    """The generator of these settings for images of this shape."""
+    size, sizes = config.latent_size, config.sizes(image)
 
     def make_layer(place: Place) -> SynthesisLayer:
         convolution = ModulatedConvolution(place.inputs, place.output.channels, size, place.operation)
@@ -56,7 +71,14 @@ def generator(config: Config, sizes: Sequence[Size], channels: int) -> StyleGene
         return SynthesisLayer(place, convolution, noise)
 
     def make_colours(rung: Size) -> Colours:
-        return Colours(ModulatedColours(rung.channels, channels, size))
+        colours = ModulatedColours(rung.channels, image.channels, size)
+        if config.refine_colours and rung == sizes[-1]:
+            return RefinedColours(ModulatedConvolution(rung.channels, rung.channels, size, Convolve()), colours)
+        return Colours(colours)
 
-    mapping = Mapping(plain_steps(config.mapping_layers, size, config.mapping_learning_rate_multiplier))
-    return StyleGenerator(size, mapping, LADDERS[config.generator_architecture](sizes, make_layer, make_colours))
+    rate = config.mapping_learning_rate_multiplier
+    mapping = Mapping(
+        entrance(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
+    )
+    ladder = LADDERS[config.generator_architecture](Stem(sizes[0], make_layer), sizes, make_layer, make_colours)
+    return StyleGenerator(size, mapping, ladder)

@@ -6,7 +6,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganformer.nn.layers import EPSILON, SQRT_HALF, ActivatedConvolution, ActivatedLinear, Convolution, Linear
+from ganformer.nn import players
+from ganformer.nn.layers import (
+    EPSILON,
+    SQRT_HALF,
+    ActivatedConvolution,
+    ActivatedLinear,
+    Convolution,
+    Linear,
+    normalise,
+)
+from ganformer.nn.mapping import plain_steps
 from ganformer.nn.resampling import Convolve, ConvolveDown, Downsample
 from ganformer.nn.synthesis import Size
 
@@ -50,41 +60,91 @@ class ResidualBlock(Block):
         return super().forward(x) + self.shortcut(x)
 
 
-class Epilogue(nn.Module):
-    """The last features [B, C, H, W] and their deviation within the batch → logits [B]."""
+class Logit(nn.Module):
+    """Features [B, C] → logits [B]; labels are not looked at."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.convolution = ActivatedConvolution(size.channels + 1, size.channels, 3, Convolve())
-        self.hidden = ActivatedLinear(size.channels * size.height * size.width, size.channels)
-        self.logit = Linear(size.channels, 1)
+        self.layer = Linear(features, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.convolution(append_deviation(x))
-        logits: Tensor = self.logit(self.hidden(x.flatten(1)))
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x)
         return logits.squeeze(1)
 
 
-class Discriminator(nn.Module):
-    """Images [B, channels, H, W] → logits [B], high where they look real.
+class ClassLogits(nn.Module):
+    """Features [B, C], labels [B, classes] → logits [B]: one for every class, the label picks its own (StyleGAN2)."""
 
-    `sizes`: the rungs from the coarsest to the image, as those of the generator.
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.layer = Linear(features, classes)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        return (self.layer(x) * labels).sum(dim=1)
+
+
+class LabelProjection(nn.Module):
+    """Features [B, C], labels [B, classes] → logits [B]: the features' product with an embedding of the label.
+
+    The projection discriminator (Miyato & Koyama 2018) as in StyleGAN2-ADA, whose embedding is a mapping network.
+    """
+
+    def __init__(self, features: int, classes: int, layers: int = 8, rate: float = 0.01) -> None:
+        super().__init__()
+        self.layer = Linear(features, features)
+        self.embedding = Linear(classes, features)
+        self.steps = nn.ModuleList(plain_steps(layers, features, rate))
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        u = normalise(self.embedding(labels))
+        for step in self.steps:
+            u = step(u, u)
+        return (self.layer(x) * u).sum(dim=1) / u.shape[1] ** 0.5
+
+
+def make_head(kind: str, features: int, classes: int) -> nn.Module:
+    """What ends a discriminator; `kind`, "logits" or "projection", matters where there are classes."""
+    if not classes:
+        return Logit(features)
+    return {"logits": ClassLogits, "projection": LabelProjection}[kind](features, classes)
+
+
+class Epilogue(nn.Module):
+    """The last features [B, C, H, W], with their deviation within the batch, and labels [B, classes] → logits [B]."""
+
+    def __init__(self, size: Size, head: nn.Module) -> None:
+        super().__init__()
+        self.convolution = ActivatedConvolution(size.channels + 1, size.channels, 3, Convolve())
+        self.hidden = ActivatedLinear(size.channels * size.height * size.width, size.channels)
+        self.head = head
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        x = self.convolution(append_deviation(x))
+        logits: Tensor = self.head(self.hidden(x.flatten(1)), labels)
+        return logits
+
+
+class Discriminator(players.Discriminator):
+    """Images [B, channels, H, W] at one scale and labels [B, classes] → logits [B].
+
+    `sizes`: the rungs from the coarsest to the image, as those of the generator. `head`: features of the first rung
+    [B, C] and labels → logits.
     """
 
     make_block: Callable[[int, int], nn.Module] = Block
 
-    def __init__(self, sizes: Sequence[Size], channels: int) -> None:
+    def __init__(self, sizes: Sequence[Size], channels: int, head: nn.Module) -> None:
         super().__init__()
         down = sizes[::-1]
         self.from_colours = ActivatedConvolution(channels, down[0].channels, 1, Convolve())
         self.blocks = nn.ModuleList(self.make_block(above.channels, size.channels) for above, size in pairwise(down))
-        self.epilogue = Epilogue(down[-1])
+        self.epilogue = Epilogue(down[-1], head)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.from_colours(images.contiguous(memory_format=torch.channels_last))
+    def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        x = self.from_colours(images[-1].contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             x = block(x)
-        logits: Tensor = self.epilogue(x)
+        logits: Tensor = self.epilogue(x, labels)
         return logits
 
 
@@ -97,20 +157,20 @@ class ResidualDiscriminator(Discriminator):
 class SkipDiscriminator(Discriminator):
     """A discriminator whose every rung adds features of the down-sampled image (StyleGAN2, figure 7b)."""
 
-    def __init__(self, sizes: Sequence[Size], channels: int) -> None:
-        super().__init__(sizes, channels)
+    def __init__(self, sizes: Sequence[Size], channels: int, head: nn.Module) -> None:
+        super().__init__(sizes, channels, head)
         self.downsample = Downsample()
         self.from_coarse_colours = nn.ModuleList(
             ActivatedConvolution(channels, size.channels, 1, Convolve()) for size in sizes[-2::-1]
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        x = self.from_colours(images)
+    def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        image = images[-1].contiguous(memory_format=torch.channels_last)
+        x = self.from_colours(image)
         for block, from_colours in zip(self.blocks, self.from_coarse_colours, strict=True):
-            images = self.downsample(images)
-            x = block(x) + from_colours(images)
-        logits: Tensor = self.epilogue(x)
+            image = self.downsample(image)
+            x = block(x) + from_colours(image)
+        logits: Tensor = self.epilogue(x, labels)
         return logits
 
 

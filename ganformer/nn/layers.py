@@ -75,17 +75,25 @@ class Convolution(nn.Module):
         return y
 
 
-class ActivatedConvolution(nn.Module):
+class Clamped(nn.Module):
+    """A layer whose output can be limited to ± `clamp`; `gain`: what it is multiplied with beyond its activation's."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+        self.clamp: float | None = None
+
+
+class ActivatedConvolution(Clamped):
     """Convolution, bias, the leaky rectifier with gain √2 · `gain`."""
 
     def __init__(self, inputs: int, outputs: int, size: int, operation: nn.Module, gain: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(gain)
         self.convolution = Convolution(inputs, outputs, size, operation)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.gain = SQRT_2 * gain
 
     def forward(self, x: Tensor) -> Tensor:
-        return bias_act(self.convolution(x), self.bias, gain=self.gain)
+        return bias_act(self.convolution(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
 
 
 class ModulatedConvolution(nn.Module):
@@ -122,7 +130,7 @@ class UnmodulatedConvolution(nn.Module):
         return y
 
 
-class ModulatedColours(nn.Module):
+class ModulatedColours(Clamped):
     """Features to colours by a modulated 1×1 convolution without demodulation.
 
     x [B, inputs, H, W], style [B, style_size] → [B, channels, H, W].
@@ -138,7 +146,7 @@ class ModulatedColours(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         weights = (self.affine(style) * self.scale)[:, :, None] * self.weight.T  # B I channels
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # B HW I, a view of channels_last memory
-        colours = torch.baddbmm(self.bias, pixels, weights)
+        colours = bias_act(torch.baddbmm(self.bias, pixels, weights), None, act="linear", clamp=self.clamp)
         return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
@@ -187,3 +195,13 @@ def constant_noise(network: nn.Module) -> Iterator[None]:
     finally:
         for part, was_constant in zip(parts, before, strict=True):
             part.is_constant = was_constant
+
+
+def clamp_activations(network: nn.Module, limit: float | None) -> None:
+    """Limits what leaves every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
+
+    StyleGAN2-ADA does so at 256, to keep finite what it computes in half precision.
+    """
+    for part in network.modules():
+        if isinstance(part, Clamped):
+            part.clamp = None if limit is None else limit * part.gain

@@ -1,15 +1,61 @@
-"""Mapping networks: from normally distributed latents z to the latents w that steer the layers.
-
-Each latent is first divided by its root mean square, by itself (the paper's rule; the released PyTorch code divides
-all local components by one common root mean square).
-"""
+"""Mapping networks: from normally distributed latents z, and labels, to the latents w that steer the layers."""
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.nn.layers import ActivatedLinear, Linear, normalise
+from ganformer.nn.layers import EPSILON, ActivatedLinear, Linear, normalise
+
+
+class NormaliseEach(nn.Module):
+    """Divides every latent of z [..., size] by its own root mean square (StyleGAN; the paper)."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return normalise(z)
+
+
+class NormaliseJointly(nn.Module):
+    """Divides the latents of z [B, m, size] by one common root mean square of an image (GANformer's PyTorch code)."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z * (z.square().mean(dim=(1, 2), keepdim=True) + EPSILON).rsqrt()
+
+
+class Entrance(nn.Module):
+    """z [B, ..., size] → u, the same shape: normalised by `normalisation`; there are no labels to look at."""
+
+    def __init__(self, normalisation: nn.Module) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        u: Tensor = self.normalisation(z)
+        return u
+
+
+class LabelledEntrance(Entrance):
+    """z [B, ..., size], labels [B, classes] → u, shaped as z: one layer sees latents beside an embedding of the label.
+
+    As in StyleGAN2-ADA, whose first layer it is; where there are several latents, each is told the label.
+    """
+
+    def __init__(self, normalisation: nn.Module, size: int, classes: int, rate: float) -> None:
+        super().__init__(normalisation)
+        self.embedding = Linear(classes, size)
+        self.layer = ActivatedLinear(2 * size, size, rate=rate)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        embedded = normalise(self.embedding(labels))
+        embedded = embedded.view(len(z), *[1] * (z.ndim - 2), -1).expand_as(z)
+        u: Tensor = self.layer(torch.cat([super().forward(z, labels), embedded], dim=-1))
+        return u
+
+
+def entrance(normalisation: nn.Module, size: int, classes: int, rate: float) -> Entrance:
+    """How latents enter a mapping network, with labels where there are classes."""
+    return LabelledEntrance(normalisation, size, classes, rate) if classes else Entrance(normalisation)
 
 
 class PlainStep(nn.Module):
@@ -49,32 +95,35 @@ STEPS = {"plain": plain_steps, "resnet": residual_steps}
 
 
 class Mapping(nn.Module):
-    """z [..., size] → w [..., size], every latent by itself."""
+    """z [B, ..., size], labels [B, classes] → w [B, ..., size], every latent by itself."""
 
-    def __init__(self, steps: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module]) -> None:
         super().__init__()
+        self.entrance = entrance
         self.steps = nn.ModuleList(steps)
 
-    def forward(self, z: Tensor) -> Tensor:
-        u = normalise(z)
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        u: Tensor = self.entrance(z, labels)
         for step in self.steps:
             u = step(u, u)
         return u
 
 
 class AttendedMapping(nn.Module):
-    """z [B, m, size] → w [B, m, size]: before every step but the last, the m latents attend to each other.
+    """z [B, m, size], labels [B, classes] → w [B, m, size]; the m latents attend to each other before all steps but
+    the last.
 
     `attentions`: one less than `steps`, each called with latents and their positions [m, size].
     """
 
-    def __init__(self, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
         super().__init__()
+        self.entrance = entrance
         self.steps = nn.ModuleList(steps)
         self.attentions = nn.ModuleList(attentions)
 
-    def forward(self, z: Tensor, positions: Tensor) -> Tensor:
-        u = normalise(z)
+    def forward(self, z: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        u: Tensor = self.entrance(z, labels)
         for attention, step in zip(self.attentions, self.steps[:-1], strict=True):
             u = step(u, attention(u, positions))
         last: Tensor = self.steps[-1](u, u)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from ganformer.config import AdversarialModel, ImageSpec
+from ganformer.config import AdversarialModel, ImageSpec, TrainingSettings
+from ganformer.nn.discriminator import DISCRIMINATORS, Discriminator, make_head
 from ganformer.nn.synthesis import Size
 
 STEM_WIDTH = 4
@@ -21,13 +22,17 @@ class StyleBasedModel(AdversarialModel):
     latent_size: PositiveInt = 512
     """Number of values in the latent z, over all local components where there are any."""
     mapping_layers: PositiveInt = 8
-    """Layers of the mapping network."""
+    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
     mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
     """The mapping network learns at this part of the generator's learning rate."""
     discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
     """How the discriminator is connected (StyleGAN2, figure 7)."""
+    discriminator_labels: Literal["logits", "projection"] = "logits"
+    """How the discriminator uses labels: one logit for every class, or the product with an embedding of the label."""
     noise: bool = True
     """Whether each layer of the generator adds noise to its features."""
+    activation_clamp: PositiveFloat | None = None
+    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""
 
     def channels(self, width: int) -> int:
         """Features where the image is `width` pixels wide."""
@@ -41,8 +46,8 @@ class StyleBasedModel(AdversarialModel):
             for width in (STEM_WIDTH << doubling for doubling in doublings)
         ]
 
-    def problems(self, image: ImageSpec) -> Iterator[str]:
-        """What does not fit between these settings and images of this shape, one sentence each."""
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
+        """What does not fit between these settings, images of this shape and this training, one sentence each."""
         if image.width < 2 * STEM_WIDTH or image.width & (image.width - 1):
             yield f"width {image.width} of the images is not a power of two from {2 * STEM_WIDTH}"
         elif image.height * STEM_WIDTH % image.width:
@@ -53,3 +58,10 @@ class StyleBasedModel(AdversarialModel):
                 f"channel_base {self.channel_base} leaves no features at width {image.width}; "
                 f"set it to at least {image.width}"
             )
+
+
+def ladder_discriminator(config: StyleBasedModel, image: ImageSpec) -> Discriminator:
+    """The discriminator of these settings for images of this shape."""
+    sizes = config.sizes(image)
+    head = make_head(config.discriminator_labels, sizes[0].channels, image.classes)
+    return DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels, head)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganformer.nn.layers import SQRT_2, SQRT_HALF, Convolution
+from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
 from ops.bias_act import bias_act
 
@@ -46,35 +46,36 @@ MakeLayer = Callable[[Place], nn.Module]
 MakeColours = Callable[[Size], "Colours"]
 
 
-class SynthesisLayer(nn.Module):
+class SynthesisLayer(Clamped):
     """Modulated convolution, noise, bias and leaky rectifier (StyleGAN2, figure 2c)."""
 
     def __init__(self, place: Place, convolution: nn.Module, noise: nn.Module) -> None:
-        super().__init__()
+        super().__init__(place.gain)
         self.convolution = convolution
         self.noise = noise
         self.bias = nn.Parameter(torch.zeros(place.output.channels))
-        self.gain = SQRT_2 * place.gain
 
     def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
         return self.finish(self.convolution(x, latents.style))
 
     def finish(self, x: Tensor) -> Tensor:
         """What follows the convolution: x [B, C, H, W] → same."""
-        return bias_act(self.noise(x), self.bias, gain=self.gain)
+        return bias_act(self.noise(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
 
 
 class Stem(nn.Module):
-    """A learned constant and the first layer."""
+    """A learned constant and the first layer; `layers` says how many latents it needs."""
+
+    layers = 1
 
     def __init__(self, size: Size, make_layer: MakeLayer) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.randn(size.channels, size.height, size.width))
         self.layer = make_layer(Place(size.channels, size, Convolve()))
 
-    def forward(self, latents: LayerLatents) -> Tensor:
-        x = self.constant.expand(len(latents.style), -1, -1, -1)
-        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents)
+    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+        x = self.constant.expand(len(latents[0].style), -1, -1, -1)
+        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0])
         return y
 
 
@@ -135,25 +136,27 @@ class RefinedColours(Colours):
 class Ladder(nn.Module):
     """Latents of every layer → images [B, channels, H, W]; `layers` says how many latents are needed.
 
-    `sizes`: the rungs from the stem to the image, each twice as high and wide as the one before.
+    `stem`: latents → features of the first of the `sizes`, which are the rungs from the stem to the image, each twice
+    as high and wide as the one before.
     """
 
     make_block: Callable[[int, Size, MakeLayer], nn.Module] = Block
 
-    def __init__(self, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+    def __init__(self, stem: Stem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
         super().__init__()
-        self.stem = Stem(sizes[0], make_layer)
+        self.stem = stem
         self.blocks = nn.ModuleList(
             self.make_block(below.channels, size, make_layer) for below, size in pairwise(sizes)
         )
         self.colours = make_colours(sizes[-1])
-        self.layers = 1 + 2 * len(self.blocks) + self.colours.layers
+        self.layers = stem.layers + 2 * len(self.blocks) + self.colours.layers
 
     def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents[0])
+        x = self.stem(latents)
+        latents = latents[self.stem.layers :]
         for index, block in enumerate(self.blocks):
-            x = block(x, latents[1 + 2 * index :])
-        images: Tensor = self.colours(x, latents[1 + 2 * len(self.blocks) :])
+            x = block(x, latents[2 * index :])
+        images: Tensor = self.colours(x, latents[2 * len(self.blocks) :])
         return images
 
 
@@ -169,19 +172,20 @@ class SkipLadder(Ladder):
     The colours of a rung share their latents with the layer that comes next.
     """
 
-    def __init__(self, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
-        super().__init__(sizes, make_layer, make_colours)
+    def __init__(self, stem: Stem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+        super().__init__(stem, sizes, make_layer, make_colours)
         self.upsample = Upsample()
         self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])
 
     def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents[0])
-        images: Tensor = self.coarse_colours[0](x, latents[1:])
+        x = self.stem(latents)
+        latents = latents[self.stem.layers :]
+        images: Tensor = self.coarse_colours[0](x, latents)
         for index, (block, colours) in enumerate(
             zip(self.blocks, [*self.coarse_colours[1:], self.colours], strict=True)
         ):
-            x = block(x, latents[1 + 2 * index :])
-            images = self.upsample(images) + colours(x, latents[3 + 2 * index :])
+            x = block(x, latents[2 * index :])
+            images = self.upsample(images) + colours(x, latents[2 * index + 2 :])
         return images
 
 

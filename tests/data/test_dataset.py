@@ -79,7 +79,7 @@ def test_index_outside_is_refused(original, index):
 
 def test_batch_is_scaled_and_follows_the_order(original):
     images, order = Images(original), Order(11, seed=3)
-    tensor = batch(images, order, position=8, count=6, mirror=False)
+    tensor, _ = batch(images, order, position=8, count=6, mirror=False)
     assert (tensor.dtype, tensor.shape) == (torch.float32, (6, 3, 16, 16))
     pixels = images.read(order.indices(8, 6))
     assert torch.equal(((tensor + 1) * 127.5).round().to(torch.uint8), torch.from_numpy(pixels))
@@ -90,18 +90,18 @@ def test_batch_is_scaled_and_follows_the_order(original):
 def test_black_and_white_are_the_ends_of_the_range(original, monkeypatch):
     images = Images(original)
     monkeypatch.setattr(images, "read", lambda indices: np.full((len(indices), 3, 2, 2), [[[[0, 255]]]], np.uint8))
-    values = batch(images, Order(11, seed=0), position=0, count=1, mirror=False)
+    values, _ = batch(images, Order(11, seed=0), position=0, count=1, mirror=False)
     assert values.unique().tolist() == [-1, 1]
 
 
 def test_mirroring_is_a_function_of_the_position(original):
     images, order = Images(original), Order(11, seed=3)
-    plain, mirrored = (batch(images, order, 0, 40, mirror=mirror) for mirror in (False, True))
+    plain, mirrored = (batch(images, order, 0, 40, mirror=mirror)[0] for mirror in (False, True))
     coins = order.coins(0, 40)
     assert 8 < coins.sum() < 32
     for coin, one, other in zip(coins, plain, mirrored, strict=True):
         assert torch.equal(one.flip(-1) if coin else one, other)
-    assert torch.equal(batch(images, order, 17, 5, mirror=True), mirrored[17:22])
+    assert torch.equal(batch(images, order, 17, 5, mirror=True)[0], mirrored[17:22])
 
 
 def test_whole_pack_is_verified(original):

@@ -1,6 +1,7 @@
 """The game: StyleGAN2's numbers, what moves when, sampling, and continuing."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ganformer.errors import CheckpointError
 from ganformer.learning import adversarial, losses
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.checkpoint import build
+from ganformer.learning.learner import Reals
 
 
 def learner(**settings: Any) -> Adversarial:
@@ -21,9 +23,16 @@ def learner(**settings: Any) -> Adversarial:
     return built
 
 
-def reals(portions: int = 1, batch: int = 8) -> list[Tensor]:
+NO_LABELS = torch.zeros(8, 0)
+
+
+def reals(portions: int = 1, batch: int = 8) -> list[Reals]:
     images = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return list(images.split(batch // portions))
+    return unlabelled(images.split(batch // portions))
+
+
+def unlabelled(portions: Sequence[Tensor]) -> list[Reals]:
+    return [Reals(portion, torch.zeros(len(portion), 0)) for portion in portions]
 
 
 def stepped(player: Adversarial, steps: range) -> Adversarial:
@@ -78,8 +87,8 @@ def test_regularisers_run_at_their_steps_only() -> None:
 
 def test_r1_is_its_weight_times_the_penalty() -> None:
     player = learner(r1_gamma=6.0)
-    images = torch.cat(reals()).requires_grad_()
-    (gradient,) = torch.autograd.grad(player.network.discriminator(images).sum(), images)
+    images = reals()[0].images.requires_grad_()
+    (gradient,) = torch.autograd.grad(player.network.discriminator([images], NO_LABELS).sum(), images)
     expected = 6.0 / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
     torch.testing.assert_close(player._regularise_discriminator(reals()), expected)
 
@@ -87,9 +96,9 @@ def test_r1_is_its_weight_times_the_penalty() -> None:
 def test_r1_steps_down_the_weighted_penalty() -> None:
     player = learner(r1_gamma=6.0, r1_interval=16)
     player._regularise_discriminator(reals())
-    images = torch.cat(reals()).requires_grad_()
+    images = reals()[0].images.requires_grad_()
     fresh = learner(r1_gamma=6.0).network.discriminator
-    (gradient,) = torch.autograd.grad(fresh(images).sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(fresh([images], NO_LABELS).sum(), images, create_graph=True)
     (16 * 3.0 * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
     for moved, still in zip(player.network.discriminator.parameters(), fresh.parameters(), strict=True):
         torch.testing.assert_close(moved.grad, still.grad)
@@ -98,10 +107,10 @@ def test_r1_steps_down_the_weighted_penalty() -> None:
 def test_the_mean_path_length_moves_by_a_hundredth() -> None:
     player = learner(path_length_weight=2.0)
     torch.manual_seed(3)
-    w = player._mix(player._map(4))  # half of a batch of 8 is measured
+    w = player._mix(player._map(NO_LABELS[:4]), NO_LABELS[:4])  # half of a batch of 8 is measured
     lengths = losses.path_lengths(player.network.generator.synthesise(w), w)
     torch.manual_seed(3)
-    torch.testing.assert_close(player._regularise_generator([8]), 0.01 * lengths.detach().mean())
+    torch.testing.assert_close(player._regularise_generator(reals()), 0.01 * lengths.detach().mean())
     assert not player.network.path_length_mean.requires_grad
 
 
@@ -109,9 +118,9 @@ def test_path_length_steps_down_the_weighted_distance_from_the_mean() -> None:
     player = learner(path_length_weight=2.0, path_length_interval=4)
     fresh = learner(path_length_weight=2.0)
     torch.manual_seed(3)
-    player._regularise_generator([8])
+    player._regularise_generator(reals())
     torch.manual_seed(3)
-    w = fresh._mix(fresh._map(4))
+    w = fresh._mix(fresh._map(NO_LABELS[:4]), NO_LABELS[:4])
     lengths = losses.path_lengths(fresh.network.generator.synthesise(w), w)
     (2.0 * 4 * (lengths - 0.01 * lengths.mean()).square().mean()).backward()
     for moved, still in zip(player.network.generator.parameters(), fresh.network.generator.parameters(), strict=True):
@@ -133,7 +142,7 @@ def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pyt
 def test_each_player_moves_only_itself() -> None:
     player = learner()
     before = copy.deepcopy(player.network.state_dict())
-    player._play_generator([8])
+    player._play_generator(reals())
     after = player.network.state_dict()
     moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"generator"}
@@ -154,9 +163,9 @@ def test_the_sampler_follows_the_generator() -> None:
 
 def test_style_mixing_takes_later_layers_from_another_draw() -> None:
     never, always = learner(style_mixing=0.0), learner(style_mixing=1.0)
-    w = never._map(6)
-    assert never._mix(w) is w
-    mixed = always._mix(w)
+    w = never._map(NO_LABELS)
+    assert never._mix(w, NO_LABELS) is w
+    mixed = always._mix(w, NO_LABELS)
     assert torch.equal(mixed[:, 0], w[:, 0])
     assert not torch.isclose(mixed[:, 1], w[:, 1]).any()
 
@@ -166,13 +175,13 @@ def test_losses_fall_on_a_toy() -> None:
     player = learner(
         r1_gamma=1.0, ema_kimg=0.05, generator_learning_rate=0.01, discriminator_learning_rate=0.01, style_mixing=0.0
     )
-    grey = [torch.full((16, 3, 8, 8), 0.8)]
+    grey = unlabelled([torch.full((16, 3, 8, 8), 0.8)])
     distance = {}
     for step in range(200):
         torch.manual_seed(step)
         player.step(grey, step)
         if step in (0, 199):
-            images = player.sample(64, torch.Generator().manual_seed(0))
+            images = player.sample(torch.zeros(64, 0), torch.Generator().manual_seed(0))
             distance[step] = (images.mean() - 0.8).abs().item()
     assert distance[0] > 0.5
     assert distance[199] < 0.25
@@ -187,11 +196,11 @@ def test_sampling_is_a_function_of_the_generator_and_leaves_no_trace() -> None:
     torch.manual_seed(5)
     expected_draw = torch.rand(())
     torch.manual_seed(5)
-    one = player.sample(3, torch.Generator().manual_seed(7))
+    one = player.sample(NO_LABELS[:3], torch.Generator().manual_seed(7))
     assert torch.equal(torch.rand(()), expected_draw)
-    two = player.sample(3, torch.Generator().manual_seed(7))
+    two = player.sample(NO_LABELS[:3], torch.Generator().manual_seed(7))
     assert torch.equal(one, two)  # noise included
-    assert not torch.equal(one, player.sample(3, torch.Generator().manual_seed(8)))
+    assert not torch.equal(one, player.sample(NO_LABELS[:3], torch.Generator().manual_seed(8)))
     assert one.shape == (3, 3, 8, 8)
     assert not one.requires_grad
     assert player.sampler.training
@@ -201,9 +210,9 @@ def test_truncation_by_zero_leaves_the_noise_only() -> None:
     player = stepped(learner(), range(2))
     with torch.no_grad():
         player.sampler.noise_strength.zero_()
-    images = player.sample(4, torch.Generator().manual_seed(0), truncation=0.0)
+    images = player.sample(NO_LABELS[:4], torch.Generator().manual_seed(0), truncation=0.0)
     torch.testing.assert_close(images[1:], images[:1].expand(3, -1, -1, -1))
-    assert player.sample(4, torch.Generator().manual_seed(0)).std(dim=0).mean() > 0.01
+    assert player.sample(NO_LABELS[:4], torch.Generator().manual_seed(0)).std(dim=0).mean() > 0.01
 
 
 # -------------------------------------------------------------------------------------------- continuing

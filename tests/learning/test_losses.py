@@ -1,23 +1,76 @@
 """Loss terms against numbers that can be worked out by hand."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
+from torch import Tensor
 
+from ganformer.config import AdversarialSettings
 from ganformer.learning import losses
 
 
 def test_losses_of_an_undecided_discriminator_are_logarithms_of_two() -> None:
-    zero = torch.zeros(3)
-    assert losses.generator_loss(zero).item() == pytest.approx(math.log(2))
-    assert losses.discriminator_loss(zero, zero).item() == pytest.approx(2 * math.log(2))
+    zero, loss = torch.zeros(3), losses.LOSSES["logistic"]
+    assert loss.generator(zero, unused).item() == pytest.approx(math.log(2))
+    assert loss.discriminator(zero, zero).item() == pytest.approx(2 * math.log(2))
 
 
 def test_losses_follow_the_scores() -> None:
-    scores = torch.tensor([-20.0, 20.0])
-    assert losses.generator_loss(scores).item() == pytest.approx(10)  # (20 + 0) / 2: only the rejected fake costs
-    assert losses.discriminator_loss(reals=scores, fakes=scores).item() == pytest.approx(20)
+    scores, loss = torch.tensor([-20.0, 20.0]), losses.LOSSES["logistic"]
+    assert loss.generator(scores, unused).item() == pytest.approx(10)  # (20 + 0) / 2: only the rejected fake costs
+    assert loss.discriminator(reals=scores, fakes=scores).item() == pytest.approx(20)
+
+
+FAKES, REALS = torch.tensor([-2.0, 0.5]), torch.tensor([3.0, 0.0])  # means -0.75 and 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "generator", "discriminator"),
+    [
+        ("hinge", 0.75, (0 + 1) / 2 + (0 + 1.5) / 2),
+        ("wgan", 0.75, -0.75 - 1.5 + 0.001 * 4.5),
+        ("lsgan", (9 + 0.25) / 4, (4 + 1) / 4 + (4 + 0.25) / 4),
+        # Reals less -0.75: 3.75, 0.75; fakes less 1.5: -3.5, -1.
+        ("relativistic-hinge", (4.5 + 2) / 2 + (4.75 + 1.75) / 2, (0 + 0.25) / 2 + 0.0),
+    ],
+)
+def test_losses_by_hand(name: str, generator: float, discriminator: float) -> None:
+    loss = losses.LOSSES[name]
+    assert loss.generator(FAKES, lambda: REALS).item() == pytest.approx(generator)
+    assert loss.discriminator(REALS, FAKES).item() == pytest.approx(discriminator)
+
+
+def test_only_relativistic_generators_look_at_reals() -> None:
+    for name, loss in losses.LOSSES.items():
+        if name == "relativistic-hinge":
+            with pytest.raises(AssertionError, match="not to be computed"):
+                loss.generator(FAKES, unused)
+        else:
+            loss.generator(FAKES, unused)
+
+
+def test_every_loss_can_be_chosen() -> None:
+    assert get_args(AdversarialSettings.model_fields["loss"].annotation) == tuple(losses.LOSSES)
+
+
+def unused() -> Tensor:
+    raise AssertionError("not to be computed")
+
+
+def test_penalties_of_linear_discriminators() -> None:
+    """D(x) = Σ a x over two scales of n and m values has a gradient of length |a| √(n + m) everywhere."""
+    scales = [torch.randn(5, 3, size, size, requires_grad=True) for size in (2, 4)]
+    weight = torch.tensor(0.1, requires_grad=True)
+    scores = sum((weight * scale).sum(dim=(1, 2, 3)) for scale in scales)
+    squares = 0.01 * (12 + 48)
+    assert losses.r1_penalty(scores, scales).item() == pytest.approx(squares / 2)
+    penalty = losses.gradient_penalty(scores, scales)
+    assert penalty.item() == pytest.approx((squares**0.5 - 1) ** 2)
+    penalty.backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(2 * (squares**0.5 - 1) * 60**0.5)
 
 
 def test_r1_of_a_quadratic_discriminator() -> None:
@@ -25,7 +78,7 @@ def test_r1_of_a_quadratic_discriminator() -> None:
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
     weight = torch.tensor(0.7, requires_grad=True)
     scores = (weight * images.square()).sum(dim=(1, 2, 3))
-    penalty = losses.r1_penalty(scores, images)
+    penalty = losses.r1_penalty(scores, [images])
     squares = images.detach().square().sum(dim=(1, 2, 3)).mean().item()
     assert penalty.item() == pytest.approx(2 * 0.7**2 * squares, rel=1e-5)
     penalty.backward()

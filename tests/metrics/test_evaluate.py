@@ -29,8 +29,8 @@ class Learner:
     def __init__(self, images):
         self.images = images
 
-    def sample(self, count, generator):
-        chosen = torch.randint(len(self.images), (count,), generator=generator)
+    def sample(self, labels, generator, truncation=1.0):
+        chosen = torch.randint(len(self.images), (len(labels),), generator=generator)
         return torch.from_numpy(self.images)[chosen].float() / 127.5 - 1
 
 
@@ -65,7 +65,7 @@ def record(data):
     return {
         "run": {"dataset": "scenes", "model": "duplex", "seed": 3},
         "spec": {"image": IMAGE},
-        "data": {"manifest_sha256": Images(data).digest},
+        "data": {"manifest_sha256": Images(data).digest, "label_counts": []},
         "steps": 8,
         "snapshots": [
             {"step": 4, "kimg": 0.5, "file": "four", "sha256": "4" * 64},

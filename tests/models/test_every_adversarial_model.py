@@ -1,41 +1,43 @@
 """What holds for every model that plays the adversarial game, found by its file name."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from variants import PACKAGE, label, variants
 
 from ganformer import plugins
-from ganformer.config import AdversarialModel, ImageSpec
+from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.layers import constant_noise
+from ganformer.nn.players import Generator
 
-PACKAGE = "ganformer.models"
-SMALL = {"channel_base": 256, "channel_max": 8, "latent_size": 16, "components": 4, "mapping_layers": 3}
-CHOICES = {"ganformer": [{"attention": kind} for kind in ("simplex", "duplex", "centroid")]}
-SHAPES = [ImageSpec(height=height, width=width, channels=3) for height, width in ((16, 16), (8, 8), (20, 16), (8, 32))]
+CLASSES = 3
+SHAPES = [
+    ImageSpec(height=height, width=width, classes=classes)
+    for height, width, classes in ((16, 16, 0), (8, 8, CLASSES), (20, 16, 0), (8, 32, CLASSES))
+]
+VARIANTS = list(variants(adversarial_only=True))
 
-
-def variants() -> Iterator[Any]:
-    for kind in plugins.names(PACKAGE):
-        if issubclass(plugins.find(PACKAGE, kind).Config, AdversarialModel):
-            for choice in CHOICES.get(kind, [{}]):
-                yield pytest.param(kind, choice, id="-".join([kind, *choice.values()]))
+pytestmark = pytest.mark.parametrize("model", VARIANTS, ids=label)
 
 
-VARIANTS = list(variants())
-
-
-def learner(kind: str, choice: dict[str, str], image: ImageSpec) -> Adversarial:
+def learner(model: dict[str, Any], image: ImageSpec) -> Adversarial:
     torch.manual_seed(0)
-    module = plugins.find(PACKAGE, kind)
-    small = {name: value for name, value in SMALL.items() if name in module.Config.model_fields}
-    config = module.Config(kind=kind, **{**small, **choice})
-    assert list(config.problems(image)) == []
+    module = plugins.find(PACKAGE, model["kind"])
+    config = module.Config(**model)
+    assert list(config.problems(image, TrainingSettings())) == []
     return module.build(config, image)
+
+
+def labels(image: ImageSpec, count: int) -> Tensor:
+    return torch.eye(image.classes)[torch.arange(count) % image.classes] if image.classes else torch.zeros(count, 0)
+
+
+def mapped(generator: Generator, image: ImageSpec, count: int) -> Tensor:
+    return generator.map(torch.randn(count, *generator.latent_shape), labels(image, count))
 
 
 def stirred(network: nn.Module) -> nn.Module:
@@ -46,38 +48,38 @@ def stirred(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
-@pytest.mark.parametrize("image", SHAPES, ids=lambda image: f"{image.height}x{image.width}")
-def test_maps_latents_to_images_to_logits(kind: str, choice: dict[str, str], image: ImageSpec) -> None:
-    network = learner(kind, choice, image).network
-    z = torch.randn(2, *network.generator.latent_shape)
-    w = network.generator.map(z)
+@pytest.mark.parametrize("image", SHAPES, ids=lambda image: f"{image.height}x{image.width}-{image.classes}")
+def test_maps_latents_to_images_to_logits(model: dict[str, Any], image: ImageSpec) -> None:
+    network = learner(model, image).network
+    w = mapped(network.generator, image, 2)
     assert w.shape[0] == 2
-    assert w.shape[1] > 1
     assert w.shape[-1] == len(network.generator.w_average)
     assert (w == w[:, :1]).all()  # until styles are mixed, all layers have the same
     images = network.generator.synthesise(w)
     assert images.shape == (2, image.channels, image.height, image.width)
     assert images.isfinite().all()
-    assert network.discriminator(images).shape == (2,)
+    scales = network.generator.scales(w)
+    assert [scale.shape for scale in scales] == [scale.shape for scale in network.discriminator.scales(images)]
+    assert scales[-1].shape == images.shape
+    assert network.discriminator(scales, labels(image, 2)).shape == (2,)
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
 @pytest.mark.parametrize("width", [16, 32, 64])
-def test_every_layer_has_its_say(kind: str, choice: dict[str, str], width: int) -> None:
-    generator = stirred(learner(kind, choice, ImageSpec(height=width, width=width)).network.generator).eval()
-    w = generator.map(torch.randn(2, *generator.latent_shape)).contiguous().requires_grad_()
+def test_every_layer_has_its_say(model: dict[str, Any], width: int) -> None:
+    image = ImageSpec(height=width, width=width)
+    generator = stirred(learner(model, image).network.generator).eval()
+    w = mapped(generator, image, 2).contiguous().requires_grad_()
     with constant_noise(generator):
         images = generator.synthesise(w)
     (gradient,) = torch.autograd.grad(images.square().sum(), w)
     assert (gradient.flatten(2).abs().amax(dim=2) > 0).all()
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
-def test_every_parameter_learns(kind: str, choice: dict[str, str]) -> None:
-    network = stirred(learner(kind, choice, SHAPES[0]).network)
-    images = network.generator(torch.randn(4, *network.generator.latent_shape))
-    loss = network.discriminator(images).square().sum()
+@pytest.mark.parametrize("image", SHAPES[:2], ids=["", "labelled"])
+def test_every_parameter_learns(model: dict[str, Any], image: ImageSpec) -> None:
+    network = stirred(learner(model, image).network)
+    scales = network.generator.scales(mapped(network.generator, image, 6))
+    loss = network.discriminator(scales, labels(image, 6)).square().sum()
     players = {"generator": network.generator, "discriminator": network.discriminator}
     parameters = {f"{who}.{name}": p for who, player in players.items() for name, p in player.named_parameters()}
     gradients = torch.autograd.grad(loss, parameters.values(), allow_unused=True)
@@ -85,14 +87,14 @@ def test_every_parameter_learns(kind: str, choice: dict[str, str]) -> None:
     assert [name for name, gradient in found.items() if gradient is None or not gradient.any()] == []
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
-def test_regularisers_differentiate_twice(kind: str, choice: dict[str, str]) -> None:
-    network = stirred(learner(kind, choice, SHAPES[0]).network)
-    images = torch.randn(4, 3, 16, 16, requires_grad=True)
-    (slope,) = torch.autograd.grad(network.discriminator(images).sum(), images, create_graph=True)
-    assert_finite_and_not_zero(slope.square().sum(), network.discriminator)
+def test_regularisers_differentiate_twice(model: dict[str, Any]) -> None:
+    network = stirred(learner(model, SHAPES[0]).network)
+    none = labels(SHAPES[0], 4)
+    scales = [scale.requires_grad_() for scale in network.discriminator.scales(torch.randn(4, 3, 16, 16))]
+    slopes = torch.autograd.grad(network.discriminator(scales, none).sum(), scales, create_graph=True)
+    assert_finite_and_not_zero(sum(slope.square().sum() for slope in slopes), network.discriminator)
 
-    w = network.generator.map(torch.randn(4, *network.generator.latent_shape))
+    w = mapped(network.generator, SHAPES[0], 4)
     (slope,) = torch.autograd.grad(network.generator.synthesise(w).sum(), w, create_graph=True)
     assert_finite_and_not_zero(slope.square().sum(), network.generator)
 
@@ -104,24 +106,22 @@ def assert_finite_and_not_zero(penalty: Tensor, network: nn.Module) -> None:
     assert sum(bool(gradient.any()) for gradient in given) > len(gradients) / 3
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
-def test_a_deep_copy_is_independent_and_alike(kind: str, choice: dict[str, str]) -> None:
-    generator = stirred(learner(kind, choice, SHAPES[0]).network.generator).eval()
+def test_a_deep_copy_is_independent_and_alike(model: dict[str, Any]) -> None:
+    generator = stirred(learner(model, SHAPES[0]).network.generator).eval()
     twin = copy.deepcopy(generator)
     z = torch.randn(2, *generator.latent_shape)
     with constant_noise(generator), constant_noise(twin), torch.no_grad():
-        before = generator(z)
-        assert before.equal(twin(z))
+        before = generator(z, labels(SHAPES[0], 2))
+        assert before.equal(twin(z, labels(SHAPES[0], 2)))
         stirred(twin)
-        assert before.equal(generator(z))
-        assert not before.equal(twin(z))
+        assert before.equal(generator(z, labels(SHAPES[0], 2)))
+        assert not before.equal(twin(z, labels(SHAPES[0], 2)))
 
 
-@pytest.mark.parametrize(("kind", "choice"), VARIANTS)
-def test_images_depend_on_their_own_latents_only(kind: str, choice: dict[str, str]) -> None:
-    generator = stirred(learner(kind, choice, SHAPES[0]).network.generator).eval()
+def test_images_depend_on_their_own_latents_only(model: dict[str, Any]) -> None:
+    generator = stirred(learner(model, SHAPES[0]).network.generator).eval()
     z = torch.randn(3, *generator.latent_shape)
     with constant_noise(generator), torch.no_grad():
-        together, alone = generator(z), generator(z[1:2])
+        together, alone = generator(z, labels(SHAPES[0], 3)), generator(z[1:2], labels(SHAPES[0], 1))
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-4)
     assert not together[0].allclose(together[1])

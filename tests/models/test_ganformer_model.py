@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ganformer.config import ImageSpec
+from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import ganformer
 from ganformer.models.ganformer import ComponentGenerator
 from ganformer.nn.attention import Centroid
@@ -35,7 +35,7 @@ def small(width: int = 16, **settings: object) -> ComponentGenerator:
 
 def seen(generator: ComponentGenerator, z: Tensor) -> tuple[Tensor, list[Tensor]]:
     with torch.no_grad(), constant_noise(generator):
-        return generator.attention_maps(generator.map(z))
+        return generator.attention_maps(generator.map(z, torch.zeros(len(z), 0)))
 
 
 # ------------------------------------------------------------------------------------------------ counting
@@ -94,7 +94,7 @@ def test_maps_are_shares_of_every_pixel(kind: str) -> None:
     z = torch.randn(3, *generator.latent_shape)
     images, maps = seen(generator, z)
     with torch.no_grad(), constant_noise(generator):
-        assert images.equal(generator(z))
+        assert images.equal(generator(z, torch.zeros(len(z), 0)))
     assert [tuple(attention.shape) for attention in maps] == [(3, 2, 4, 4, 4), (3, 2, 4, 8, 8), (3, 2, 4, 8, 8)]
     for attention in maps:
         torch.testing.assert_close(attention.sum(dim=2), torch.ones(3, 2, *attention.shape[3:]))
@@ -151,9 +151,9 @@ def test_components_reach_the_first_map(kind: str) -> None:
 
 def test_the_map_of_one_layer_depends_on_that_layers_latents() -> None:
     generator = small(attention="duplex")
-    w = generator.map(torch.randn(1, *generator.latent_shape)).clone()
+    w = generator.map(torch.randn(1, *generator.latent_shape), torch.zeros(1, 0)).clone()
     mixed = w.clone()
-    mixed[:, 2:] = generator.map(torch.randn(1, *generator.latent_shape))[:, 2:]
+    mixed[:, 2:] = generator.map(torch.randn(1, *generator.latent_shape), torch.zeros(1, 0))[:, 2:]
     with torch.no_grad(), constant_noise(generator):
         (_, before), (_, after) = generator.attention_maps(w), generator.attention_maps(mixed)
     assert before[0].equal(after[0])
@@ -165,7 +165,7 @@ def test_only_constant_centroids_without_self_attention_have_no_use_for_position
     for kind in KINDS:
         for among_latents in (False, True):
             generator = small(attention=kind, latent_self_attention=among_latents)
-            generator(torch.randn(2, *generator.latent_shape)).square().sum().backward()
+            generator(torch.randn(2, *generator.latent_shape), torch.zeros(2, 0)).square().sum().backward()
             unused = [name for name, parameter in generator.named_parameters() if parameter.grad is None]
             assert unused == (["positions"] if kind == "centroid" and not among_latents else [])
 
@@ -208,13 +208,13 @@ def test_says_what_does_not_fit_together(settings: dict[str, object], words: str
     ],
 )
 def test_says_what_does_not_fit_the_images(settings: dict[str, object], words: str) -> None:
-    problems = list(config(**settings).problems(square(32)))
+    problems = list(config(**settings).problems(square(32), TrainingSettings()))
     assert words in problems[0]
 
 
 @pytest.mark.parametrize("width", [16, 32, 64, 256])
 def test_defaults_fit(width: int) -> None:
-    assert list(config().problems(square(width))) == []
+    assert list(config().problems(square(width), TrainingSettings())) == []
     assert ganformer.Config.has_attention_maps
 
 
@@ -222,9 +222,12 @@ CHANGES = {
     "adversarial": {"r1_gamma": 3.0},
     "attention": "centroid",
     "attention_dropout": 0.5,
+    "activation_clamp": 0.5,
     "channel_base": 128,
     "channel_max": 4,
     "components": 2,
+    "discriminator_labels": "projection",
+    "latent_normalisation": "joint",
     "discriminator_architecture": "orig",
     "end_resolution": 8,
     "generator_architecture": "skip",
@@ -260,9 +263,9 @@ def test_every_setting_changes_the_model(name: str) -> None:
 def fingerprint(config: ganformer.Config) -> object:
     """Weights, an image in training, and what the learner was told."""
     torch.manual_seed(0)
-    learner = ganformer.build(config, square(16))
+    learner = ganformer.build(config, ImageSpec(height=16, width=16, classes=2))
     generator: nn.Module = learner.network.generator
-    image = generator(torch.randn(1, *generator.latent_shape)).tolist()
+    image = generator(torch.randn(1, *generator.latent_shape), torch.eye(2)[:1]).tolist()
     return {name: value.tolist() for name, value in learner.network.state_dict().items()}, image, learner.settings
 
 
@@ -271,4 +274,4 @@ def fingerprint(config: ganformer.Config) -> object:
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 def test_parts_go_together(positions: str, normalisation: str, architecture: str) -> None:
     generator = small(positions=positions, normalisation=normalisation, generator_architecture=architecture)
-    assert generator(torch.randn(2, *generator.latent_shape)).shape == (2, 3, 16, 16)
+    assert generator(torch.randn(2, *generator.latent_shape), torch.zeros(2, 0)).shape == (2, 3, 16, 16)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganformer.config import ImageSpec
+from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import stylegan2
-from ganformer.nn.discriminator import DISCRIMINATORS
+from ganformer.nn.settings import ladder_discriminator
 from ganformer.nn.synthesis import Size
 
 
@@ -49,7 +49,7 @@ def test_generator_has_the_parameters_of_the_paper() -> None:
         total += 512 * features + features + 3 * features + 3  # colours
         below = features
     with torch.device("meta"):
-        generator = stylegan2.generator(config(), config().sizes(square(256)), 3)
+        generator = stylegan2.generator(config(), square(256))
     assert count(generator) == total == 30_034_338
     assert generator.synthesis.layers == 14
 
@@ -59,7 +59,7 @@ def test_generator_has_the_parameters_of_the_paper() -> None:
 )
 def test_discriminator_has_the_parameters_of_the_released_one(width: int, parameters: int) -> None:
     with torch.device("meta"):
-        discriminator = DISCRIMINATORS["resnet"](config().sizes(square(width)), 3)
+        discriminator = ladder_discriminator(config(), square(width))
     assert count(discriminator) == parameters
 
 
@@ -72,11 +72,11 @@ def test_discriminator_has_the_parameters_of_the_released_one(width: int, parame
     ],
 )
 def test_says_which_images_it_cannot_make(height: int, width: int, words: str) -> None:
-    assert list(config().problems(ImageSpec(height=height, width=width))) == [words]
+    assert list(config().problems(ImageSpec(height=height, width=width), TrainingSettings())) == [words]
 
 
 def test_says_that_no_features_are_left() -> None:
-    problems = list(config(channel_base=32).problems(square(64)))
+    problems = list(config(channel_base=32).problems(square(64), TrainingSettings()))
     assert problems == ["channel_base 32 leaves no features at width 64; set it to at least 64"]
 
 
@@ -88,8 +88,11 @@ CHANGES = {
     "mapping_layers": 2,
     "mapping_learning_rate_multiplier": 0.1,
     "discriminator_architecture": "skip",
+    "discriminator_labels": "projection",
     "noise": False,
+    "activation_clamp": 256.0,
     "generator_architecture": "resnet",
+    "refine_colours": True,
 }
 
 
@@ -106,6 +109,7 @@ def test_every_setting_changes_the_model(name: str) -> None:
 
 def fingerprint(config: stylegan2.Config) -> object:
     torch.manual_seed(0)
-    learner = stylegan2.build(config, square(16))
+    learner = stylegan2.build(config, ImageSpec(height=16, width=16, classes=2))
     weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
-    return weights, learner.settings, [type(part).__name__ for part in learner.network.modules()]
+    parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
+    return weights, learner.settings, parts

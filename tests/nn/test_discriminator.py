@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganformer.nn.discriminator import DISCRIMINATORS, append_deviation
+from ganformer.nn.discriminator import DISCRIMINATORS, ClassLogits, LabelProjection, Logit, append_deviation, make_head
 from ganformer.nn.synthesis import Size
 
 
@@ -31,9 +31,9 @@ def test_groups_divide_any_batch(batch: int, group: int) -> None:
 @pytest.mark.parametrize("rows", [1, 4, 7])
 def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: str, rows: int) -> None:
     sizes = [Size(rows << doubling, 4 << doubling, 4 + doubling) for doubling in range(3)]
-    discriminator = DISCRIMINATORS[architecture](sizes, channels=2)
+    discriminator = DISCRIMINATORS[architecture](sizes, channels=2, head=Logit(4))
     images = torch.randn(4, 2, 4 * rows, 16, requires_grad=True)
-    logits = discriminator(images)
+    logits = discriminator([images], torch.zeros(4, 0))
     assert logits.shape == (4,)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     gradient.square().sum().backward()
@@ -46,13 +46,31 @@ def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: 
 
 def test_every_rung_of_the_skip_discriminator_sees_the_image() -> None:
     sizes = [Size(4 << doubling, 4 << doubling, 4) for doubling in range(3)]
-    plain, skip = (DISCRIMINATORS[name](sizes, 3) for name in ("orig", "skip"))
+    plain, skip = (DISCRIMINATORS[name](sizes, 3, Logit(4)) for name in ("orig", "skip"))
     count = sum("from_coarse_colours" in name and "weight" in name for name, _ in skip.named_parameters())
     assert count == 2
     skip.load_state_dict(plain.state_dict(), strict=False)
-    images = torch.randn(2, 3, 16, 16)
-    assert not skip(images).allclose(plain(images))
+    images, labels = [torch.randn(2, 3, 16, 16)], torch.zeros(2, 0)
+    assert not skip(images, labels).allclose(plain(images, labels))
     for name, parameter in skip.named_parameters():
         if "from_coarse_colours" in name:
             torch.nn.init.zeros_(parameter)
-    torch.testing.assert_close(skip(images), plain(images))
+    torch.testing.assert_close(skip(images, labels), plain(images, labels))
+
+
+def test_a_label_picks_its_logit() -> None:
+    head, x = ClassLogits(4, classes=3), torch.randn(2, 4)
+    expected = (x @ head.layer.weight.T / 2)[[0, 1], [2, 0]]
+    torch.testing.assert_close(head(x, torch.eye(3)[[2, 0]]), expected)
+
+
+def test_projection_multiplies_features_with_an_embedding_of_the_label() -> None:
+    head, x = LabelProjection(4, classes=3), torch.randn(3, 4)
+    one, other = head(x, torch.eye(3)), head(x, torch.eye(3).roll(1, 0))
+    assert not one.allclose(other)
+    torch.testing.assert_close(head(2 * x, torch.eye(3)), 2 * one)
+
+
+def test_without_classes_there_is_one_logit() -> None:
+    kinds = [type(make_head(kind, 4, classes)) for kind in ("logits", "projection") for classes in (0, 3)]
+    assert kinds == [Logit, ClassLogits, Logit, LabelProjection]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from ganformer.config import ImageSpec, Source
@@ -13,7 +14,10 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class Config(Source):
-    """All image files below a folder, in the order of their relative paths; hidden files and folders are left out."""
+    """All image files below a folder, in the order of their relative paths; hidden files and folders are left out.
+
+    The classes are the folders right below it, in the order of their names.
+    """
 
     path: Path
     """The folder; a relative path starts at the working directory."""
@@ -32,6 +36,17 @@ class Folder(ImageSource[str]):
     def __init__(self, root: Path, image: ImageSpec) -> None:
         self.root, self.image = root, image
 
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """Number of the class of each folder right below the root."""
+        names = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+        return {name: number for number, name in enumerate(names)}
+
+    @property
+    def classes(self) -> int:
+        """One for every folder right below the root."""
+        return len(self.labels)
+
     def __len__(self) -> int:
         return sum(1 for _ in self.keys())
 
@@ -42,7 +57,8 @@ class Folder(ImageSource[str]):
         for key in keys:
             name = os.fsencode(key).decode("utf-8", "backslashreplace")
             try:
-                yield Sample(name, read_image(self.root / key, self.image))
+                label = self.labels.get(key.partition("/")[0])
+                yield Sample(name, read_image(self.root / key, self.image), label=label)
             except UnreadableImageError as error:
                 yield Rejection(name, str(error))
 

@@ -65,13 +65,18 @@ class Scenes(ImageSource[int]):
     The record of a scene: `camera`, the direction `light` of the key light, and `objects` in the order of their numbers
     in the mask, each with `shape`, `colour`, `size`, `material`, `position` of its centre (the ground is z = 0),
     `rotation` about the vertical in degrees, `pixel` of its centre (column and row; the first pixel is [0, 1)) and
-    `visible_pixels`.
+    `visible_pixels`. The label of a scene is its number of objects less the fewest there can be.
     """
 
     has_scenes = True
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
         self.config, self.frame = config, Frame.of(image)
+
+    @property
+    def classes(self) -> int:
+        """One for every number of objects."""
+        return self.config.max_objects - self.config.min_objects + 1
 
     def __len__(self) -> int:
         return self.config.images
@@ -110,6 +115,7 @@ class Draft(NamedTuple):
     """One try at a scene. K objects, T places tried for each."""
 
     key: int
+    label: int
     shape: NDArray[np.int64]  # K
     colour: NDArray[np.int64]  # K
     size: NDArray[np.int64]  # K
@@ -123,7 +129,8 @@ class Draft(NamedTuple):
 def _draft(config: Config, key: int, attempt: int) -> Draft:
     generator = np.random.Generator(np.random.PCG64(mix(config.seed, "scene", key, attempt)))
     # A scene that is drawn anew keeps its number of objects, else crowded scenes would be rare.
-    count = config.min_objects + mix(config.seed, "count", key) % (config.max_objects - config.min_objects + 1)
+    label = mix(config.seed, "count", key) % (config.max_objects - config.min_objects + 1)
+    count = config.min_objects + label
     shape, colour, size, material = (
         generator.integers(0, choices, count) for choices in (len(SHAPES), len(COLOURS), len(SIZES), len(MATERIALS))
     )
@@ -132,6 +139,7 @@ def _draft(config: Config, key: int, attempt: int) -> Draft:
     )
     return Draft(
         key,
+        label,
         shape,
         colour,
         size,
@@ -159,7 +167,7 @@ def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Samp
     for i, draft in enumerate(drafts):
         if i not in hidden:
             scene = Scene({**_view(draft, frame), "objects": records[i]}, rendered.masks[i])
-            yield draft.key, Sample(f"scene-{draft.key:08d}", rendered.pixels[i], scene)
+            yield draft.key, Sample(f"scene-{draft.key:08d}", rendered.pixels[i], scene, draft.label)
 
 
 def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.float32]:

@@ -1,12 +1,14 @@
 """The smallest model that plays the game: linear players with layers, noise and a buffer; for fast tests."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ganformer.config import AdversarialModel, ImageSpec
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.learner import Learner
-from ganformer.nn.generator import Generator
+from ganformer.nn.players import Discriminator, Generator
 
 
 class Config(AdversarialModel):
@@ -25,7 +27,7 @@ class Painter(Generator):
         self.light = nn.Linear(latent_size, pixels)
         self.noise_strength = nn.Parameter(torch.tensor(0.1))
 
-    def map(self, z: Tensor) -> Tensor:
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
         return self.mapping(z).tanh()[:, None].expand(-1, 2, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
@@ -34,7 +36,7 @@ class Painter(Generator):
         return images + self.noise_strength * torch.randn_like(images[:, :1])
 
 
-class Judge(nn.Module):
+class Judge(Discriminator):
     """One hidden layer; curved, so that R1 has a gradient in every weight."""
 
     def __init__(self, image: ImageSpec) -> None:
@@ -43,8 +45,8 @@ class Judge(nn.Module):
             nn.Flatten(), nn.Linear(image.channels * image.height * image.width, 8), nn.Softplus(), nn.Linear(8, 1)
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).squeeze(1)
+    def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        return self.layers(images[-1]).squeeze(1)
 
 
 def build(config: Config, image: ImageSpec) -> Learner:

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from ganformer.nn.generator import Generator
+from ganformer.nn.players import Generator
 
 
 class Identity(Generator):
-    def map(self, z: Tensor) -> Tensor:
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
         return z[:, None].expand(-1, 4, -1, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
@@ -18,7 +18,21 @@ def test_is_synthesis_of_what_was_mapped() -> None:
     generator = Identity((3, 5), 5)
     z = torch.randn(2, 3, 5)
     assert generator.latent_shape == (3, 5)
-    assert generator(z).equal(z[:, None].expand(-1, 4, -1, -1) * 2)
+    assert generator(z, torch.zeros(2, 0)).equal(z[:, None].expand(-1, 4, -1, -1) * 2)
+
+
+def test_latents_are_standard_normal_draws_of_the_default_generator() -> None:
+    generator = Identity((3, 5), 5)
+    torch.manual_seed(0)
+    z = generator.latents(1000)
+    torch.manual_seed(0)
+    assert z.equal(torch.randn(1000, 3, 5))
+
+
+def test_looks_at_one_scale_unless_told_otherwise() -> None:
+    w = torch.randn(2, 4, 3, 5)
+    (images,) = Identity((3, 5), 5).scales(w)
+    assert images.equal(w * 2)
 
 
 def test_tracks_one_average_for_everything() -> None:

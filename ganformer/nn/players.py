@@ -1,0 +1,68 @@
+"""What the adversarial learner asks of its two players: latents → w of each layer → images, and images → logits."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+AVERAGE_BETA = 0.995  # of the running average of w, per call of `track` (StyleGAN2)
+
+
+class Generator(nn.Module, ABC):
+    """A generator in two halves, so that a learner can mix and regularise what lies between them.
+
+    `latent_shape` is the shape of the latent z of one image. `map` gives one w to each of L layers; its last dimension
+    has size `w_size`, and one running average over everything else serves all layers (and all components). Labels are
+    [B, classes], one-hot; without classes they have no columns.
+    """
+
+    latent_shape: tuple[int, ...]
+    w_average: Tensor
+
+    def __init__(self, latent_shape: tuple[int, ...], w_size: int) -> None:
+        super().__init__()
+        self.latent_shape = latent_shape
+        self.register_buffer("w_average", torch.zeros(w_size))
+
+    @abstractmethod
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        """z [B, *latent_shape], standard normal → w [B, L, …, w_size]; the L layers may be views of one memory."""
+
+    @abstractmethod
+    def synthesise(self, w: Tensor) -> Tensor:
+        """w [B, L, …, w_size] → images [B, C, H, W], nominally in [-1, 1], not clipped."""
+
+    def scales(self, w: Tensor) -> tuple[Tensor, ...]:
+        """Images of w at every scale that the discriminator looks at, the finest, that of `synthesise`, last."""
+        return (self.synthesise(w),)
+
+    def latents(self, count: int) -> Tensor:
+        """z [count, *latent_shape] to train with, from torch's default generator of the device."""
+        return torch.randn(count, *self.latent_shape, device=self.w_average.device)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """z [B, *latent_shape] → images [B, C, H, W]."""
+        images: Tensor = self.synthesise(self.map(z, labels))
+        return images
+
+    def track(self, w: Tensor) -> None:
+        """Moves the running average towards the mean of this batch of w; in training, once a step."""
+        mean = w.detach().flatten(end_dim=-2).mean(dim=0)
+        self.w_average.lerp_(mean, 1 - AVERAGE_BETA)
+
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """w moved towards its running average; psi 1 leaves it as it is, 0 gives the average (StyleGAN, section B)."""
+        return self.w_average.lerp(w, psi)
+
+
+class Discriminator(nn.Module, ABC):
+    """Images → logits, high where they look real."""
+
+    @abstractmethod
+    def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """Images at every scale that is looked at, each [B, C, H, W], the finest last, and labels → logits [B]."""
+
+    def scales(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Real images [B, C, H, W] at every scale that is looked at, the finest last."""
+        return (images,)

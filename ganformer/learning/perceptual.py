@@ -1,0 +1,174 @@
+"""How different two images look: distances of VGG16's features (LPIPS, Zhang et al. 2018), of three kinds."""
+
+# B batch, C channels
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
+from torch import Tensor
+
+from ganformer import artifacts
+from ganformer.config import Strict
+from ganformer.errors import CheckpointError
+from ganformer.learning import distribution
+from ganformer.learning.state import Shapes, refuse_misfit, shapes
+from ganformer.nn import vgg16
+
+EPSILON = 1e-10
+# Numbers of the convolutions in torchvision's `features`.
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Distance = Callable[[Tensor, Tensor], Tensor]  # of images [B, 3, H, W] in [-1, 1]: a scalar, the mean over the batch
+
+
+class NoPerceptual(Strict):
+    """Images are compared by their pixels only."""
+
+    kind: Literal["none"] = "none"
+
+
+class RandomPerceptual(Strict):
+    """VGG16 with random weights: no file is needed, and features still see edges and textures, but know no objects."""
+
+    kind: Literal["random-vgg16"] = "random-vgg16"
+    weight: PositiveFloat = 1.0
+    """Weight of the distance, beside that of the pixels."""
+    channels: PositiveInt = 64
+    """Features of the first block, twice as many in each of the next three; 64 is VGG16, less is faster."""
+    seed: NonNegativeInt = 1
+    """Which random weights; another one than the extractor's, so that no model trains on what it is measured with."""
+
+
+class TrainedPerceptual(Strict):
+    """LPIPS as published: VGG16 trained on ImageNet, its features weighted as people judge images."""
+
+    kind: Literal["vgg16"] = "vgg16"
+    weight: PositiveFloat = 1.0
+    """Weight of the distance, beside that of the pixels."""
+    network: Path
+    """File of VGG16's weights as torchvision has them (`vgg16-397923af.pth`)."""
+    network_sha256: Sha256
+    """Its sha256."""
+    judgement: Path
+    """File of the weights of its features as LPIPS has them, version 0.1 (`vgg.pth`)."""
+    judgement_sha256: Sha256
+    """Its sha256."""
+
+
+Perceptual = Annotated[NoPerceptual | RandomPerceptual | TrainedPerceptual, Field(discriminator="kind")]
+
+
+def distance(settings: NoPerceptual | RandomPerceptual | TrainedPerceptual, device: torch.device) -> Distance:
+    """The weighted distance of these settings; says in a printed line what stands in for the published one.
+
+    Raises CheckpointError where a file of weights is missing, another one than was said or not of this network.
+    """
+    match settings:
+        case NoPerceptual():
+            _say("none, images are compared by their pixels only")
+            return _nothing
+        case RandomPerceptual():
+            _say(f"VGG16 with random weights (seed {settings.seed}) in the place of the published LPIPS")
+            return random(settings, device)
+        case TrainedPerceptual():
+            return trained(settings, device)
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """Σ over blocks of the weighted squared distance of features of length 1, averaged over pixels (LPIPS, eq. 1).
+
+    `layers`: the convolutions of each block; `judgement`: weights [C] of each block's features; `weight` of it all.
+    """
+
+    layers: Sequence[Sequence[vgg16.Layer]]
+    judgement: Sequence[Tensor]
+    weight: float
+
+    def __call__(self, images: Tensor, others: Tensor) -> Tensor:
+        blocks = vgg16.activations(_standardised(torch.cat([images, others])), self.layers)
+        distances = []
+        for features, weights in zip(blocks, self.judgement, strict=True):
+            one, other = (features / (features.norm(dim=1, keepdim=True) + EPSILON)).chunk(2)
+            distances.append(((one - other).square() * weights[:, None, None]).sum(dim=1).mean())
+        return self.weight * torch.stack(distances).sum()
+
+
+def random(settings: RandomPerceptual, device: torch.device) -> FeatureDistance:
+    """Untrained, the same bits on every machine; all features count alike."""
+    widths = [[settings.channels * width // vgg16.BLOCKS[0][0] for width in block] for block in vgg16.BLOCKS]
+    weights = vgg16.random_weights(np.random.PCG64(settings.seed), widths)
+    layers = [[(weight.to(device), None) for weight in block] for block in weights]
+    return FeatureDistance(layers, [torch.ones(block[-1], device=device) for block in widths], settings.weight)
+
+
+def trained(settings: TrainedPerceptual, device: torch.device) -> FeatureDistance:
+    """As published; CheckpointError where a file is missing, another one than was said or not of this network."""
+    network = _read(settings.network, settings.network_sha256, dict(_convolutions()))
+    judgement = _read(settings.judgement, settings.judgement_sha256, dict(_judgements()))
+    numbers, layers = iter(CONVOLUTIONS), []
+    for block in vgg16.BLOCKS:
+        names = [f"features.{next(numbers)}" for _ in block]
+        layers.append(
+            [(_packed(network[f"{name}.weight"], device), network[f"{name}.bias"].to(device)) for name in names]
+        )
+    return FeatureDistance(layers, [judgement[name].flatten().to(device) for name, _ in _judgements()], settings.weight)
+
+
+def _packed(weight: Tensor, device: torch.device) -> Tensor:
+    return weight.to(device).contiguous(memory_format=torch.channels_last)
+
+
+def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of VGG16's convolutions in torchvision's file."""
+    inputs, widths = 3, [width for block in vgg16.BLOCKS for width in block]
+    for number, width in zip(CONVOLUTIONS, widths, strict=True):
+        yield f"features.{number}.weight", (width, inputs, 3, 3)
+        yield f"features.{number}.bias", (width,)
+        inputs = width
+
+
+def _judgements() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the weights in LPIPS's file."""
+    for i, block in enumerate(vgg16.BLOCKS):
+        yield f"lin{i}.model.1.weight", (1, block[-1], 1, 1)
+
+
+def _read(path: Path, sha256: str, expected: Shapes) -> Mapping[str, Tensor]:
+    """The tensors of these names; nothing in the file is executed."""
+    try:
+        found = artifacts.file_digest(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: weights of the perceptual loss cannot be read ({error.strerror}); correct model.perceptual, or "
+            "choose its kind random-vgg16, which needs no file"
+        ) from error
+    if found != sha256:
+        raise CheckpointError(
+            f"{path}: sha256 is {found[:12]}… but model.perceptual says {sha256[:12]}…; put the right file there"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    chosen = {name: state[name] for name in expected if name in state}
+    refuse_misfit(expected, shapes(chosen), f"{path}: the file")
+    return chosen
+
+
+def _nothing(images: Tensor, others: Tensor) -> Tensor:
+    return images.new_zeros(())
+
+
+def _standardised(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as VGG16 expects them."""
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))
+    return (((images + 1) / 2 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _say(what: str) -> None:
+    if distribution.rank() == 0:
+        print(f"perceptual loss: {what}", flush=True)

@@ -1,4 +1,4 @@
-"""What all models built on StyleGAN2's networks can be told, and the rungs that follow from it."""
+"""What all models whose networks climb by doublings can be told, and the rungs that follow from it."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -12,8 +12,8 @@ from ganformer.nn.synthesis import Size
 STEM_WIDTH = 4
 
 
-class StyleBasedModel(AdversarialModel):
-    """A generator that grows from a learned constant, and a discriminator that mirrors it."""
+class LadderModel(AdversarialModel):
+    """A generator that climbs from 4 columns to the image, and a discriminator that mirrors it."""
 
     channel_base: PositiveInt = 32768
     """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
@@ -21,18 +21,8 @@ class StyleBasedModel(AdversarialModel):
     """The most features anywhere."""
     latent_size: PositiveInt = 512
     """Number of values in the latent z, over all local components where there are any."""
-    mapping_layers: PositiveInt = 8
-    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
-    mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """The mapping network learns at this part of the generator's learning rate."""
-    discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
-    """How the discriminator is connected (StyleGAN2, figure 7)."""
     discriminator_labels: Literal["logits", "projection"] = "logits"
     """How the discriminator uses labels: one logit for every class, or the product with an embedding of the label."""
-    noise: bool = True
-    """Whether each layer of the generator adds noise to its features."""
-    activation_clamp: PositiveFloat | None = None
-    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""
 
     def channels(self, width: int) -> int:
         """Features where the image is `width` pixels wide."""
@@ -58,6 +48,21 @@ class StyleBasedModel(AdversarialModel):
                 f"channel_base {self.channel_base} leaves no features at width {image.width}; "
                 f"set it to at least {image.width}"
             )
+
+
+class StyleBasedModel(LadderModel):
+    """A generator with StyleGAN2's mapping network, and one of its discriminators."""
+
+    mapping_layers: PositiveInt = 8
+    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
+    mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The mapping network learns at this part of the generator's learning rate."""
+    discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
+    """How the discriminator is connected (StyleGAN2, figure 7)."""
+    noise: bool = True
+    """Whether each layer of the generator adds noise to its features."""
+    activation_clamp: PositiveFloat | None = None
+    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""
 
 
 def ladder_discriminator(config: StyleBasedModel, image: ImageSpec) -> Discriminator:

@@ -9,15 +9,17 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
 from ganformer.learning import distribution, losses
 from ganformer.learning.learner import Learner, Reals
+from ganformer.learning.samples import latents
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
 from ganformer.nn import players
+from ganformer.seeds import mix
 
 PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
@@ -80,12 +82,12 @@ class Adversarial(Learner):
         self._follow(average_beta(self.settings, batch, seen=step * batch))
         return scalars
 
-    def sample(self, labels: Tensor, generator: Generator, truncation: float = 1.0) -> Tensor:
+    def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
         """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B)."""
         sampler = self.sampler
         device = sampler.w_average.device
-        z = torch.randn(len(labels), *sampler.latent_shape, generator=generator).to(device)
-        with torch.no_grad(), evaluating(sampler), noise_from(generator, device):
+        z = latents(sampler.latent_shape, seeds).to(device)
+        with torch.no_grad(), evaluating(sampler), noise_from(seeds[0], device):
             w = sampler.truncate(sampler.map(z, labels.to(device)), truncation)
             images: Tensor = sampler.synthesise(w)
         return images
@@ -146,7 +148,7 @@ class Adversarial(Learner):
 
         def loss(portion: Reals) -> Tensor:
             labels = portion.labels[: max(1, len(portion.labels) // PATH_LENGTH_SHRINK)]
-            w = self._mix(self._map(labels), labels)
+            w = self._mix(self._map(labels), labels).requires_grad_()  # also where nothing learned made it
             lengths = losses.path_lengths(game.generator.synthesise(w), w)
             mean = game.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
             game.path_length_mean = mean.detach()
@@ -237,9 +239,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def noise_from(generator: Generator, device: torch.device) -> Iterator[None]:
-    """Inside, torch's default generators are seeded by one draw from `generator`; afterwards they are as they were."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+def noise_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch's default generators start from `seed`; afterwards they are as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(mix(seed, "noise"))
         yield

@@ -94,7 +94,7 @@ def test_regularisers_differentiate_twice(model: dict[str, Any]) -> None:
     slopes = torch.autograd.grad(network.discriminator(scales, none).sum(), scales, create_graph=True)
     assert_finite_and_not_zero(sum(slope.square().sum() for slope in slopes), network.discriminator)
 
-    w = mapped(network.generator, SHAPES[0], 4)
+    w = mapped(network.generator, SHAPES[0], 4).requires_grad_()
     (slope,) = torch.autograd.grad(network.generator.synthesise(w).sum(), w, create_graph=True)
     assert_finite_and_not_zero(slope.square().sum(), network.generator)
 

@@ -20,16 +20,16 @@ from ganformer.nn.mapping import plain_steps
 from ganformer.nn.resampling import Convolve, ConvolveDown, Downsample
 from ganformer.nn.synthesis import Size
 
-GROUP = 4  # images whose statistics are compared
+GROUP = 4  # images whose statistics are compared (StyleGAN2)
 
 
-def append_deviation(x: Tensor) -> Tensor:
+def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
     """Appends to x [B, C, H, W] a channel with the mean standard deviation within a group of images → [B, C + 1, H, W].
 
-    Groups hold 4 images, or the largest number below it that divides B; image i is in group i mod (B / group)
+    Groups hold `group` images, or the largest number below it that divides B; image i is in group i mod (B / group)
     (Progressive GAN, section 3).
     """
-    size = next(size for size in range(GROUP, 0, -1) if len(x) % size == 0)
+    size = next(size for size in range(group, 0, -1) if len(x) % size == 0)
     groups = x.unflatten(0, (size, -1))
     deviation = (groups.var(dim=0, correction=0) + EPSILON).sqrt().mean(dim=(1, 2, 3))
     channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])

@@ -1,0 +1,48 @@
+"""MSG-GAN: gradients reach every rung of the generator through its own colours (Karnewar & Wang 2020).
+
+Progressive GAN's networks without the growing. The paper's losses and rates are settings of the game, `adversarial`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from ganformer.config import ImageSpec
+from ganformer.learning.adversarial import Adversarial
+from ganformer.nn.discriminator import make_head
+from ganformer.nn.mapping import NormaliseEach, entrance
+from ganformer.nn.multiscale import COMBINATIONS, DEVIATIONS, MultiScaleDiscriminator, MultiScaleGenerator
+from ganformer.nn.settings import LadderModel
+
+
+class Config(LadderModel):
+    """Settings of MSG-GAN."""
+
+    channel_base: PositiveInt = 16384
+    """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
+    channel_max: Annotated[int, Field(ge=2)] = 512
+    """The most features anywhere."""
+    combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
+    """How images of a scale join features (section 2.1): as they are, projected before, or projected together after."""
+    deviation: Literal["every", "last"] = "every"
+    """Which blocks of the discriminator see the batch's standard deviation: all (the paper), or the last (its code)."""
+
+
+def build(config: Config, image: ImageSpec) -> Adversarial:
+    """The learner of these settings for images of this shape."""
+    return Adversarial(generator(config, image), discriminator(config, image), config.adversarial)
+
+
+def generator(config: Config, image: ImageSpec) -> MultiScaleGenerator:
+    """The generator of these settings for images of this shape."""
+    normalised = entrance(NormaliseEach(), config.latent_size, image.classes, rate=1.0)
+    return MultiScaleGenerator(config.latent_size, normalised, config.sizes(image), image.channels)
+
+
+def discriminator(config: Config, image: ImageSpec) -> MultiScaleDiscriminator:
+    """The discriminator of these settings for images of this shape."""
+    sizes = config.sizes(image)
+    head = make_head(config.discriminator_labels, sizes[0].channels, image.classes)
+    return MultiScaleDiscriminator(
+        sizes, image.channels, COMBINATIONS[config.combine], DEVIATIONS[config.deviation], head
+    )

@@ -1,0 +1,58 @@
+"""The keyword arguments that an official network was built with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ganformer.errors import CheckpointError
+
+T = TypeVar("T")
+LARGEST = 1 << 20  # of any whole number in the arguments of a network
+
+
+class Options:
+    """Reads arguments by all the names they had; those that nothing here is equal to are refused by name.
+
+    Names that are not asked for do not matter: the official networks, too, pass over those they do not know.
+    """
+
+    def __init__(self, values: Any, where: Path) -> None:
+        if not isinstance(values, Mapping):
+            raise CheckpointError(f"{where}: cannot be imported: it does not say how its networks were built")
+        self._values, self._where = values, where
+
+    def part(self, name: str) -> "Options":
+        """The arguments of a part of the network; none where it has none."""
+        return Options(self._values.get(name, {}), self._where)
+
+    def get(self, default: T, *names: str) -> T:
+        """A value of the type of `default`, which stands in where no name, or only None, is given."""
+        for name in names:
+            value = self._values.get(name)
+            if value is not None:
+                return self._checked(name, value, default)
+        return default
+
+    def _checked(self, name: str, value: Any, default: T) -> T:
+        if type(default) is float and type(value) is int:
+            value = float(value)
+        is_sane = not isinstance(value, int) or 0 <= value <= LARGEST
+        if type(value) is type(default) and is_sane:
+            return value
+        raise CheckpointError(f"{self._where}: cannot be imported: its option {name} is {_shown(value)}")
+
+    def only(self, allowed: Any, *names: str) -> None:
+        """CheckpointError where one of the names is given with another value than `allowed`, or than None."""
+        for name in names:
+            value = self._values.get(name)
+            if value is not None and value != allowed:
+                raise CheckpointError(
+                    f"{self._where}: cannot be imported: its option {name} is {_shown(value)}, and no model here is "
+                    f"equal to that; only {_shown(allowed)} can be imported"
+                )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(entry, int | float) for entry in value):
+        return str(value)[:50]
+    return repr(value)[:50] if isinstance(value, bool | float | str) or type(value) is int else type(value).__name__

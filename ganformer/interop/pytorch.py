@@ -1,0 +1,243 @@
+"""Snapshots of GANformer's PyTorch code: a pickled dict of `G`, `D`, `Gs` and `dataset_args`."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganformer.config import ImageSpec
+from ganformer.interop import persistence
+from ganformer.interop.imported import Imported
+from ganformer.interop.options import Options
+from ganformer.interop.translate import Official, refuse, translated, without
+from ganformer.nn.discriminator import GROUP
+from ganformer.nn.position import Linear, Sinusoidal
+
+ORIGIN = "GANformer (PyTorch)"
+POSITIONS = {"sinus": "sinusoidal", "linear": "linear", "trainable": "trainable", "trainable2d": "trainable-2d"}
+NORMALISATIONS = {"": "none", "layer": "layer", "batch": "layer", "instance": "instance"}  # batch was never written
+DEAD_BIASES = (r".*\.to_keys\.bias$", r".*\.to_pos_map\.bias$")  # change all scores of a softmax alike
+TOLERANCE = 1e-4  # between positions computed there and here
+
+
+def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
+    """The moving average `Gs` and the discriminator `D`; CheckpointError where no model here is equal to them."""
+    options, values = persistence.network(snapshot["Gs"], "Generator", where)
+    model, image = settings(options, named(values), where)
+    generator = adapted(named(values), options, where)
+    options, values = persistence.network(snapshot["D"], "Discriminator", where)
+    model |= {"discriminator_architecture": options.get("resnet", "architecture")}
+    misfits = list(discriminator_misfits(options, model, where))
+    discriminator = None if misfits else without(named(values), [r".*\.resample_kernel$"])
+    notes = tuple(f"the discriminator is left out: {misfit}" for misfit in misfits)
+    return translated(Official(model, image, generator, discriminator, ORIGIN, notes), where)
+
+
+# --------------------------------------------------------------------------------------------------- names
+
+
+def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Values by the names of `ganformer.interop.names`."""
+    values = {name.replace(".biasAct.bias", ".bias"): value for name, value in values.items()}
+    labelled = "mapping.embed.weight" in values
+    last = layers(values)
+    return {_counted(name, last, labelled): value for name, value in values.items()}
+
+
+def layers(values: Mapping[str, Tensor]) -> int:
+    """Layers of the global mapping network, or blocks of two where it is residual, without the last layer."""
+    found = (re.match(r"mapping\.global_mlp\.l(\d+)\.", name) for name in values)
+    return len({match[1] for match in found if match})
+
+
+def _counted(name: str, last: int, labelled: bool) -> str:
+    name = re.sub(r"^(mapping\.(?:global_)?mlp)\.out_layer\.", rf"\1.l{last}.", name)
+    if not labelled or not name.startswith("mapping.global_mlp.l"):
+        return name
+    number, _, rest = name.removeprefix("mapping.global_mlp.l").partition(".")
+    return f"mapping.global_mlp.{f'l{int(number) - 1}' if int(number) else 'entrance'}.{rest}"
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tuple[dict[str, Any], ImageSpec]:
+    """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
+    mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
+    width = options.get(0, "img_resolution")
+    image = ImageSpec(
+        height=width, width=width, channels=options.get(3, "img_channels"), classes=options.get(0, "c_dim")
+    )
+    _refuse_others(options, mapping, synthesis)
+    shared = {
+        "generator_architecture": synthesis.get("skip", "architecture"),
+        "refine_colours": f"synthesis.b{width}.conv_last.weight" in values,
+        "channel_base": synthesis.get(32768, "channel_base"),
+        "channel_max": synthesis.get(512, "channel_max"),
+        "mapping_learning_rate_multiplier": mapping.get(0.01, "lrmul"),
+        "noise": synthesis.get(True, "local_noise"),
+    }
+    if synthesis.get(False, "transformer"):
+        return {**shared, **_attending(options, values, where)}, image
+    return {**shared, **_plain(options, values, where)}, image
+
+
+def _refuse_others(options: Options, mapping: Options, synthesis: Options) -> None:
+    size = options.get(512, "w_dim")
+    options.only(size, "z_dim")
+    mapping.only(size, "layer_dim", "embed_dim")
+    mapping.only(False, "shared", "kmeans")
+    for part in (mapping, synthesis):
+        part.only("lrelu", "act")
+    mapping.only(synthesis.get(False, "transformer"), "transformer")
+    synthesis.only([1, 3, 3, 1], "resample_kernel")
+    synthesis.only(size, "pos_dim")
+    synthesis.only(False, "latent_stem", "ltnt_stem")
+    synthesis.only(1.0, "crop_ratio")
+    if synthesis.get(False, "kmeans"):
+        synthesis.only(False, "iterative")
+
+
+def _plain(options: Options, values: Mapping[str, Tensor], where: Path) -> dict[str, Any]:
+    options.only(1, "k")
+    options.part("mapping_kwargs").only(False, "resnet")
+    options.part("synthesis_kwargs").only(True, "style")
+    return {"kind": "stylegan2", "latent_size": options.get(512, "w_dim"), "mapping_layers": layers(values)}
+
+
+def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> dict[str, Any]:
+    mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
+    if options.get(0, "c_dim"):
+        raise refuse(where, "its labels enter the mapping network of the global latent only; no model here does that")
+    components, size = (int(number) for number in values["pos"].shape)
+    is_centroid, is_residual = synthesis.get(False, "kmeans"), mapping.get(False, "resnet")
+    positions = synthesis.get("sinus", "pos_type")
+    mapping.only(synthesis.get(1, "num_heads"), "num_heads")
+    return {
+        "kind": "ganformer",
+        "attention": "centroid" if is_centroid else "simplex",
+        "components": components,
+        "latent_size": components * size,
+        "mapping_architecture": "resnet" if is_residual else "plain",
+        "mapping_layers": 2 * (layers(values) - 1) if is_residual else layers(values),
+        "latent_normalisation": "joint",
+        "latent_self_attention": mapping.get(False, "ltnt2ltnt"),
+        "global_style": synthesis.get(True, "style"),
+        "heads": synthesis.get(1, "num_heads"),
+        "integration": synthesis.get("add", "integration"),
+        "normalisation": NORMALISATIONS.get(norm := synthesis.get("", "norm"), norm),
+        "positions": POSITIONS.get(positions, positions),
+        **_where_directed(positions, synthesis),
+        **_attended_widths(synthesis, options.get(0, "img_resolution")),
+        **({"iterations": synthesis.get(1, "kmeans_iters")} if is_centroid else {}),
+        "attention_dropout": synthesis.get(0.12, "attention_dropout"),
+    }
+
+
+def _where_directed(positions: str, synthesis: Options) -> dict[str, int]:
+    if positions in ("sinus", "linear"):
+        return {"position_directions": synthesis.get(2, "pos_directions_num")}
+    return {}
+
+
+def _attended_widths(synthesis: Options, width: int) -> dict[str, int]:
+    """Widths of the features that attend, from the base-2 logarithms they are given by."""
+    start, end = (2 ** min(synthesis.get(default, name), 20) for name, default in (("start_res", 0), ("end_res", 20)))
+    return {"start_resolution": max(start, 4), "end_resolution": max(min(end, 2 * width), 4)}
+
+
+def discriminator_misfits(options: Options, model: Mapping[str, Any], where: Path) -> Iterator[str]:
+    """Why no model here with this generator has such a discriminator, if so."""
+    epilogue, block = options.part("epilogue_kwargs"), options.part("block_kwargs")
+    for part in (epilogue, block):
+        part.only("lrelu", "act")
+        part.only([1, 3, 3, 1], "resample_kernel")
+    options.only(1.0, "crop_ratio")
+    yield from group_misfit(epilogue)
+    for name, default in (("channel_base", 32768), ("channel_max", 512)):
+        if (found := options.get(default, name)) != model[name]:
+            yield f"its {name} is {found} and that of the generator {model[name]}"
+
+
+def group_misfit(epilogue: Options) -> Iterator[str]:
+    """Why the statistics of a batch that end a discriminator are others than here, if so."""
+    if (group := epilogue.get(GROUP, "mbstd_group_size")) != GROUP:
+        yield f"it compares {group} images of a batch (mbstd_group_size); here it is {GROUP}"
+    if (channels := epilogue.get(1, "mbstd_num_channels", "mbstd_num_features")) != 1:
+        yield f"it appends {channels} channels of statistics (mbstd_num_channels); here it is 1"
+
+
+# -------------------------------------------------------------------------------------------------- values
+
+
+def adapted(values: dict[str, Tensor], options: Options, where: Path) -> dict[str, Tensor]:
+    """Values that our model has, and no other: what does nothing is left out, what is given otherwise is put in."""
+    mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
+    dead = [r".*\.resample_kernel$", *DEAD_BIASES]
+    _check_filters(values, where)
+    if not synthesis.get(True, "style"):
+        dead += [r".*\.affine\.", r"mapping\.global_mlp\."]
+    if synthesis.get(False, "kmeans"):
+        dead += [r"synthesis\..*\.to_keys\.", r"synthesis\..*\.to_pos_map\."]
+    else:
+        values = values | _sharpened(values, synthesis)
+    if not mapping.get(False, "use_pos"):
+        values = values | {name: torch.zeros_like(value) for name, value in _maps(values, r"mapping\..*")}
+    if not synthesis.get(False, "use_pos"):
+        values = values | {name: torch.zeros_like(value) for name, value in _maps(values, r"synthesis\..*to")}
+    values = values | _positions(values, synthesis, where)
+    return without(values, [*dead, r".*\.conv\d\.(grid_pos|pos\d)$"])
+
+
+def _maps(values: Mapping[str, Tensor], beginning: str) -> Iterator[tuple[str, Tensor]]:
+    """What positions are multiplied with, and added to."""
+    return ((name, value) for name, value in values.items() if re.match(rf"{beginning}_pos_map\.", name))
+
+
+def _sharpened(values: Mapping[str, Tensor], synthesis: Options) -> dict[str, Tensor]:
+    """Queries with what the official code divides scores by once too often in every iteration more than one."""
+    more = synthesis.get(1, "kmeans_iters") - 1
+    pattern = re.compile(r"synthesis\..*\.transformer\.(to_queries|from_pos_map)\.")
+    head = {name: len(value) / synthesis.get(1, "num_heads") for name, value in values.items() if pattern.match(name)}
+    return {name: values[name] / math.sqrt(size) ** more for name, size in head.items()} if more else {}
+
+
+def _check_filters(values: Mapping[str, Tensor], where: Path) -> None:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    for name, value in values.items():
+        if name.endswith(".resample_kernel") and not _are_close(value, torch.outer(taps, taps)):
+            raise refuse(where, f"its {name} is not the filter [1, 3, 3, 1]")
+
+
+def _positions(values: Mapping[str, Tensor], synthesis: Options, where: Path) -> dict[str, Tensor]:
+    """Positions of pixels that were learned, by our names; CheckpointError where fixed ones are others than ours."""
+    found: dict[str, Tensor] = {}
+    kind, directions = synthesis.get("sinus", "pos_type"), synthesis.get(2, "pos_directions_num")
+    for layer in {name.rpartition(".")[0] for name in values if re.search(r"\.conv\d\.(grid_pos|pos0)$", name)}:
+        prefix, grid = f"{layer}.transformer.positions.", values.get(f"{layer}.grid_pos")
+        if kind == "trainable":
+            found |= {f"{prefix}columns": values[f"{layer}.pos0"], f"{prefix}rows": values[f"{layer}.pos1"]}
+        elif kind == "trainable2d" and grid is not None:
+            found[f"{prefix}grid"] = grid.flatten(0, 1)
+        elif kind == "linear" and grid is not None:
+            found[f"{prefix}slopes"] = _slopes(grid, directions)
+        elif kind == "sinus" and grid is not None:
+            height, width, size = grid.shape
+            if not _are_close(grid.flatten(0, 1), Sinusoidal(height, width, size, directions)()):
+                raise refuse(where, f"its {layer}.grid_pos are not the positions of {directions} directions")
+    return found
+
+
+def _slopes(grid: Tensor, directions: int) -> Tensor:
+    """What the distances of all pixels were multiplied with to give positions grid [height, width, size]."""
+    height, width, size = grid.shape
+    distances = Linear(height, width, size, directions).distances[:, :, None]
+    return (grid.flatten(0, 1).unflatten(1, (directions, -1)) * distances).sum(dim=0) / distances.square().sum(dim=0)
+
+
+def _are_close(found: Tensor, expected: Tensor) -> bool:
+    return found.shape == expected.shape and bool(torch.allclose(found.float(), expected, atol=TOLERANCE))

@@ -105,6 +105,7 @@ class TransformerLayer(Network):
         if self.kmeans:
             elements = self.split(torch.cat([content, queries - content], dim=-1))
             centroids = self.centroids.expand(len(x), -1, -1, -1)
+        weights = None
         for iteration in range(self.iterations):
             if self.kmeans:
                 if iteration:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from official import dumped
 
-from ganformer.learning.checkpoint import restore
 from ganformer.interop import snapshot
+from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
 
 WIDTH, COMPONENTS, SIZE = 16, 4, 8

@@ -4,6 +4,7 @@ The ladder knows the order of things. What a layer is and how features become co
 Each layer is called with features [B, C, H, W] and the latents of that layer.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,10 +64,18 @@ class SynthesisLayer(Clamped):
         return bias_act(self.noise(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
 
 
-class Stem(nn.Module):
-    """A learned constant and the first layer; `layers` says how many latents it needs."""
+class AnyStem(nn.Module, ABC):
+    """Where a ladder begins: latents → features of the first rung; `layers` says how many latents it needs."""
 
     layers = 1
+
+    @abstractmethod
+    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+        """The latents of all layers, its own first → features [B, C, H, W]."""
+
+
+class Stem(AnyStem):
+    """A learned constant and the first layer."""
 
     def __init__(self, size: Size, make_layer: MakeLayer) -> None:
         super().__init__()
@@ -142,7 +151,7 @@ class Ladder(nn.Module):
 
     make_block: Callable[[int, Size, MakeLayer], nn.Module] = Block
 
-    def __init__(self, stem: Stem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(
@@ -172,7 +181,7 @@ class SkipLadder(Ladder):
     The colours of a rung share their latents with the layer that comes next.
     """
 
-    def __init__(self, stem: Stem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
         super().__init__(stem, sizes, make_layer, make_colours)
         self.upsample = Upsample()
         self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])

@@ -9,7 +9,7 @@ from ganformer.config import AdversarialModel
 
 PACKAGE = "ganformer.models"
 SMALL = {
-    "channel_base": 64,
+    "channel_base": 128,
     "channel_max": 8,
     "latent_size": 8,
     "mapping_layers": 2,

@@ -1,6 +1,7 @@
 """StyleGAN2's discriminator: from the image down to 4 columns, then one number."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -119,9 +120,13 @@ class Epilogue(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        x = self.convolution(append_deviation(x))
-        logits: Tensor = self.head(self.hidden(x.flatten(1)), labels)
+        logits: Tensor = self.head(self.features(x), labels)
         return logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the head is given: x [B, C, H, W] → [B, C]."""
+        y: Tensor = self.hidden(self.convolution(append_deviation(x)).flatten(1))
+        return y
 
 
 class Discriminator(players.Discriminator):
@@ -141,11 +146,17 @@ class Discriminator(players.Discriminator):
         self.epilogue = Epilogue(down[-1], head)
 
     def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
-        x = self.from_colours(images[-1].contiguous(memory_format=torch.channels_last))
-        for block in self.blocks:
-            x = block(x)
+        (x,) = deque(self.rungs(images), maxlen=1)
         logits: Tensor = self.epilogue(x, labels)
         return logits
+
+    def rungs(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Features [B, C, H, W] of every rung, from the image's to the first, that its block or the epilogue sees."""
+        x = self.from_colours(images[-1].contiguous(memory_format=torch.channels_last))
+        yield x
+        for block in self.blocks:
+            x = block(x)
+            yield x
 
 
 class ResidualDiscriminator(Discriminator):
@@ -164,14 +175,14 @@ class SkipDiscriminator(Discriminator):
             ActivatedConvolution(channels, size.channels, 1, Convolve()) for size in sizes[-2::-1]
         )
 
-    def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
+    def rungs(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
         image = images[-1].contiguous(memory_format=torch.channels_last)
         x = self.from_colours(image)
+        yield x
         for block, from_colours in zip(self.blocks, self.from_coarse_colours, strict=True):
             image = self.downsample(image)
             x = block(x) + from_colours(image)
-        logits: Tensor = self.epilogue(x, labels)
-        return logits
+            yield x
 
 
 DISCRIMINATORS = {"orig": Discriminator, "skip": SkipDiscriminator, "resnet": ResidualDiscriminator}

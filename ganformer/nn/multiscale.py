@@ -53,7 +53,7 @@ class LinearConvolution(nn.Module):
 # --------------------------------------------------------------------------------------------- generator
 
 
-class LatentStem(nn.Module):
+class TransposedStem(nn.Module):
     """w [B, latent_size] → features of the first rung: a transposed convolution that fills it, and a convolution."""
 
     def __init__(self, latent_size: int, size: Size) -> None:
@@ -90,7 +90,7 @@ class MultiScaleGenerator(players.Generator):
     def __init__(self, size: int, entrance: nn.Module, sizes: Sequence[Size], channels: int) -> None:
         super().__init__((size,), size)
         self.entrance = entrance
-        self.stem = LatentStem(size, sizes[0])
+        self.stem = TransposedStem(size, sizes[0])
         self.blocks = nn.ModuleList(GrowingBlock(below.channels, rung.channels) for below, rung in pairwise(sizes))
         self.colours = nn.ModuleList(LinearConvolution(rung.channels, channels) for rung in sizes)
 

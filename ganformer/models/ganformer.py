@@ -53,9 +53,10 @@ class Config(StyleBasedModel):
     """How the generator is connected (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "resnet"
     """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
-    latent_normalisation: Literal["each", "joint", "local"] = "each"
+    latent_normalisation: Literal["each", "joint", "local", "joint-local"] = "each"
     """What is divided by its root mean square: `each` latent, as in the paper; the local ones by a `joint` one and the
-    global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code).
+    global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code); the local
+    ones only, by a joint one, `joint-local` (the PyTorch code with weights converted from TensorFlow).
     """
     latent_self_attention: bool = True
     """Whether the components attend to each other in the mapping network."""
@@ -228,7 +229,7 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
 
 def _local_mapping(config: Config, image: ImageSpec) -> AttendedMapping:
     size, steps = config.component_size, _steps(config)
-    normalisation = NormaliseJointly() if config.latent_normalisation == "joint" else NormaliseEach()
+    normalisation = NormaliseJointly() if config.latent_normalisation in ("joint", "joint-local") else NormaliseEach()
     attend = partial(SelfAttention, size, config.heads, config.attention_dropout)
     attentions = [attend() if config.latent_self_attention else NoAttention() for _ in steps[1:]]
     return AttendedMapping(_entrance(config, normalisation, image.classes), steps, attentions)
@@ -237,7 +238,7 @@ def _local_mapping(config: Config, image: ImageSpec) -> AttendedMapping:
 def _global_mapping(config: Config, image: ImageSpec) -> Mapping:
     if not config.global_style:
         return Mapping(_entrance(config, nn.Identity(), 0), [])
-    normalisation = nn.Identity() if config.latent_normalisation == "local" else NormaliseEach()
+    normalisation = nn.Identity() if config.latent_normalisation in ("local", "joint-local") else NormaliseEach()
     return Mapping(_entrance(config, normalisation, image.classes), _steps(config))
 
 

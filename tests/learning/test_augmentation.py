@@ -229,6 +229,7 @@ def test_the_probability_is_logged_as_it_was() -> None:
 def test_the_state_goes_on_where_it_was_saved() -> None:
     first, second = ada(probability=0.3, interval=3), ada(probability=0.0, interval=3)
     first.adapt(torch.tensor([1.0, 1.0, -1.0]), 0, batch=3)
+    assert set(first.state_dict()) == {"probability", "sign_sum", "score_count"}
     assert {tensor.dtype for tensor in first.state_dict().values()} == {torch.float32}
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for made in (first, second):

@@ -13,15 +13,22 @@ from ganformer.config import ImageSpec
 from ganformer.interop import persistence
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
-from ganformer.interop.translate import Official, refuse, translated, without
-from ganformer.nn.discriminator import GROUP
+from ganformer.interop.translate import (
+    Official,
+    are_close,
+    group_misfit,
+    refuse,
+    translated,
+    width_misfits,
+    without,
+    without_filters,
+)
 from ganformer.nn.position import Linear, Sinusoidal
 
 ORIGIN = "GANformer (PyTorch)"
 POSITIONS = {"sinus": "sinusoidal", "linear": "linear", "trainable": "trainable", "trainable2d": "trainable-2d"}
 NORMALISATIONS = {"": "none", "layer": "layer", "batch": "layer", "instance": "instance"}  # batch was never written
 DEAD_BIASES = (r".*\.to_keys\.bias$", r".*\.to_pos_map\.bias$")  # change all scores of a softmax alike
-TOLERANCE = 1e-4  # between positions computed there and here
 
 
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
@@ -31,8 +38,8 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     generator = adapted(named(values), options, where)
     options, values = persistence.network(snapshot["D"], "Discriminator", where)
     model |= {"discriminator_architecture": options.get("resnet", "architecture")}
-    misfits = list(discriminator_misfits(options, model, where))
-    discriminator = None if misfits else without(named(values), [r".*\.resample_kernel$"])
+    misfits = list(discriminator_misfits(options, model))
+    discriminator = None if misfits else without_filters(named(values), where)
     notes = tuple(f"the discriminator is left out: {misfit}" for misfit in misfits)
     return translated(Official(model, image, generator, discriminator, ORIGIN, notes), where)
 
@@ -124,7 +131,7 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         "latent_size": components * size,
         "mapping_architecture": "resnet" if is_residual else "plain",
         "mapping_layers": 2 * (layers(values) - 1) if is_residual else layers(values),
-        "latent_normalisation": "joint",
+        "latent_normalisation": "joint" if mapping.get(True, "normalize_global") else "joint-local",
         "latent_self_attention": mapping.get(False, "ltnt2ltnt"),
         "global_style": synthesis.get(True, "style"),
         "heads": synthesis.get(1, "num_heads"),
@@ -150,7 +157,7 @@ def _attended_widths(synthesis: Options, width: int) -> dict[str, int]:
     return {"start_resolution": max(start, 4), "end_resolution": max(min(end, 2 * width), 4)}
 
 
-def discriminator_misfits(options: Options, model: Mapping[str, Any], where: Path) -> Iterator[str]:
+def discriminator_misfits(options: Options, model: Mapping[str, Any]) -> Iterator[str]:
     """Why no model here with this generator has such a discriminator, if so."""
     epilogue, block = options.part("epilogue_kwargs"), options.part("block_kwargs")
     for part in (epilogue, block):
@@ -158,17 +165,7 @@ def discriminator_misfits(options: Options, model: Mapping[str, Any], where: Pat
         part.only([1, 3, 3, 1], "resample_kernel")
     options.only(1.0, "crop_ratio")
     yield from group_misfit(epilogue)
-    for name, default in (("channel_base", 32768), ("channel_max", 512)):
-        if (found := options.get(default, name)) != model[name]:
-            yield f"its {name} is {found} and that of the generator {model[name]}"
-
-
-def group_misfit(epilogue: Options) -> Iterator[str]:
-    """Why the statistics of a batch that end a discriminator are others than here, if so."""
-    if (group := epilogue.get(GROUP, "mbstd_group_size")) != GROUP:
-        yield f"it compares {group} images of a batch (mbstd_group_size); here it is {GROUP}"
-    if (channels := epilogue.get(1, "mbstd_num_channels", "mbstd_num_features")) != 1:
-        yield f"it appends {channels} channels of statistics (mbstd_num_channels); here it is 1"
+    yield from width_misfits(options, model)
 
 
 # -------------------------------------------------------------------------------------------------- values
@@ -177,8 +174,8 @@ def group_misfit(epilogue: Options) -> Iterator[str]:
 def adapted(values: dict[str, Tensor], options: Options, where: Path) -> dict[str, Tensor]:
     """Values that our model has, and no other: what does nothing is left out, what is given otherwise is put in."""
     mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
-    dead = [r".*\.resample_kernel$", *DEAD_BIASES]
-    _check_filters(values, where)
+    dead = [*DEAD_BIASES]
+    values = without_filters(values, where)
     if not synthesis.get(True, "style"):
         dead += [r".*\.affine\.", r"mapping\.global_mlp\."]
     if synthesis.get(False, "kmeans"):
@@ -206,13 +203,6 @@ def _sharpened(values: Mapping[str, Tensor], synthesis: Options) -> dict[str, Te
     return {name: values[name] / math.sqrt(size) ** more for name, size in head.items()} if more else {}
 
 
-def _check_filters(values: Mapping[str, Tensor], where: Path) -> None:
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    for name, value in values.items():
-        if name.endswith(".resample_kernel") and not _are_close(value, torch.outer(taps, taps)):
-            raise refuse(where, f"its {name} is not the filter [1, 3, 3, 1]")
-
-
 def _positions(values: Mapping[str, Tensor], synthesis: Options, where: Path) -> dict[str, Tensor]:
     """Positions of pixels that were learned, by our names; CheckpointError where fixed ones are others than ours."""
     found: dict[str, Tensor] = {}
@@ -227,7 +217,7 @@ def _positions(values: Mapping[str, Tensor], synthesis: Options, where: Path) ->
             found[f"{prefix}slopes"] = _slopes(grid, directions)
         elif kind == "sinus" and grid is not None:
             height, width, size = grid.shape
-            if not _are_close(grid.flatten(0, 1), Sinusoidal(height, width, size, directions)()):
+            if not are_close(grid.flatten(0, 1), Sinusoidal(height, width, size, directions)()):
                 raise refuse(where, f"its {layer}.grid_pos are not the positions of {directions} directions")
     return found
 
@@ -237,7 +227,3 @@ def _slopes(grid: Tensor, directions: int) -> Tensor:
     height, width, size = grid.shape
     distances = Linear(height, width, size, directions).distances[:, :, None]
     return (grid.flatten(0, 1).unflatten(1, (directions, -1)) * distances).sum(dim=0) / distances.square().sum(dim=0)
-
-
-def _are_close(found: Tensor, expected: Tensor) -> bool:
-    return found.shape == expected.shape and bool(torch.allclose(found.float(), expected, atol=TOLERANCE))

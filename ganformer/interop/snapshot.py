@@ -6,7 +6,7 @@ from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.interop import imported, pytorch, unpickler
+from ganformer.interop import imported, pytorch, stylegan2_ada, unpickler
 from ganformer.interop.imported import Imported
 
 
@@ -51,4 +51,6 @@ def read(path: Path) -> Imported:
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
     if isinstance(content, Mapping) and {"G", "D", "Gs"} <= content.keys():
         return pytorch.read
+    if isinstance(content, Mapping) and {"G", "D", "G_ema"} <= content.keys():
+        return stylegan2_ada.read
     raise CheckpointError(f"{path}: is a pickle, but no snapshot")

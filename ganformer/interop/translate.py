@@ -1,7 +1,7 @@
 """From networks of the StyleGAN2 family, in the official tongue of `names`, to the states of our models."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,16 @@ from ganformer.config import ImageSpec, Spec
 from ganformer.errors import CheckpointError
 from ganformer.interop import names
 from ganformer.interop.imported import Imported, discriminator, spec
+from ganformer.interop.options import Options
 from ganformer.learning.learner import Learner
 from ganformer.learning.state import refuse_misfit
+from ganformer.nn.discriminator import GROUP
+from ganformer.nn.resampling import Filter
 
 Tensors = Mapping[str, Tensor]
+
+TOLERANCE = 1e-4  # between constants computed there and here
+FILTERS = r"\.resample_(kernel|filter)$"
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,41 @@ def _shape_of(official: Tensor | None, ours: Tensor) -> tuple[int, ...]:
     return tuple(ours.shape)
 
 
+# ------------------------------------------------------------------------------ what all readers have to do
+
+
 def without(tensors: Tensors, patterns: Iterable[str]) -> dict[str, Tensor]:
     """All but those whose name one of the patterns matches from its start."""
     dead = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
     return {name: value for name, value in tensors.items() if not dead.match(name)}
+
+
+def without_filters(tensors: Tensors, where: Path) -> dict[str, Tensor]:
+    """All but the filters of resampling layers; CheckpointError where one is another than that of `nn.resampling`."""
+    for name, value in tensors.items():
+        if re.search(FILTERS, name) and not are_close(value, Filter().kernel):
+            raise refuse(where, f"its {name} is not the filter [1, 3, 3, 1]")
+    return without(tensors, [f".*{FILTERS}"])
+
+
+def are_close(found: Tensor, expected: Tensor) -> bool:
+    """Whether what is computed there and here, and saved there, is the same."""
+    return found.shape == expected.shape and bool(torch.allclose(found.float(), expected, atol=TOLERANCE))
+
+
+def width_misfits(discriminator: Options, model: Mapping[str, Any]) -> Iterator[str]:
+    """Why no model here has a generator and a discriminator of such widths, if so."""
+    for name, default in (("channel_base", 32768), ("channel_max", 512)):
+        if (found := discriminator.get(default, name)) != model[name]:
+            yield f"its {name} is {found} and that of the generator {model[name]}"
+
+
+def group_misfit(epilogue: Options) -> Iterator[str]:
+    """Why the statistics of a batch that end a discriminator are others than here, if so."""
+    if (group := epilogue.get(GROUP, "mbstd_group_size")) != GROUP:
+        yield f"it compares {group} images of a batch (mbstd_group_size); here it is {GROUP}"
+    if (channels := epilogue.get(1, "mbstd_num_channels", "mbstd_num_features")) != 1:
+        yield f"it appends {channels} channels of statistics (mbstd_num_channels); here it is 1"
 
 
 def refuse(where: Path, what: str) -> CheckpointError:

@@ -4,6 +4,7 @@ import official_pytorch as twin
 import pytest
 import torch
 from official import dumped
+from parity import discriminator_of, one_hot, relative_error
 
 from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
@@ -106,6 +107,7 @@ VARIANTS = {
     "orig": {"synthesis": {"architecture": "orig"}, "discriminator": {"architecture": "orig"}},
     "plain mapping": {"mapping": {"resnet": False, "num_layers": 3}},
     "odd mapping": {"mapping": {"num_layers": 5}},
+    "converted from TensorFlow": {"mapping": {"normalize_global": False}},
     "no positions": {"synthesis": {"use_pos": False}, "mapping": {"use_pos": False}},
     "no positions or k-means": {"synthesis": {"use_pos": False, "kmeans": False}, "mapping": {"use_pos": False}},
     "no noise": {"synthesis": {"local_noise": False}},
@@ -121,15 +123,6 @@ VARIANTS = {
     "stylegan2": STYLEGAN2,
     "stylegan2 with labels": {**STYLEGAN2, "c_dim": 3},
 }
-
-
-def one_hot(classes, count):
-    return torch.eye(classes)[torch.arange(count) % classes] if classes else torch.zeros(count, 0)
-
-
-def relative_error(found, expected):
-    assert found.shape == expected.shape
-    return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
 def ours(z, latent_shape):
@@ -156,14 +149,7 @@ def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
         assert relative_error(learner.sampler.synthesise(mixed), expected) < 1e-4
     assert record["imported"]["origin"] == "GANformer (PyTorch)"
     assert record["imported"]["notes"] == []
-    logits = imported_discriminator(learner, out, record)
+    logits = discriminator_of(learner, out, record)
     images, labels = torch.randn(8, average._init_kwargs["img_channels"], WIDTH, WIDTH), one_hot(classes, 8)
     with torch.no_grad():
         assert relative_error(logits([images], labels), discriminator(images, labels).squeeze(1)) < 1e-4
-
-
-def imported_discriminator(learner, out, record):
-    from ganformer.learning.checkpoint import read_weights
-
-    read_weights(out / "discriminator.safetensors", learner.network.discriminator, record["spec_sha256"])
-    return learner.network.discriminator

@@ -44,12 +44,13 @@ def read(path: Path) -> Imported:
     Raises CheckpointError where one of them is damaged, holds anything but weights, or is of another network.
     """
     official = load(path)
-    if GENERATOR not in official:
+    first = official.get(GENERATOR, torch.empty(0))
+    if first.ndim != 4 or not first.numel():
         raise CheckpointError(
             f"{path}: is no generator of {ORIGIN}; import GAN_GEN_SHADOW_<epoch>.pth, or GAN_GEN_<epoch>.pth, "
             "and the discriminator is found beside it"
         )
-    size, colours = len(official[GENERATOR][0]), len(official[GENERATOR])
+    colours, size, *_ = first.shape
     depth = sum(re.fullmatch(r"rgb_converters\.\d+\.weight", name) is not None for name in official)
     width = STEM_WIDTH << (depth - 1)
     discriminator, missing = _beside(path, depth, size, colours)
@@ -84,7 +85,9 @@ def load(path: Path) -> Weights:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # whatever reading a damaged or hostile file comes to
         raise CheckpointError(f"{path}: {_reason(error)}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise CheckpointError(f"{path}: is no state dict of a network: it holds more than tensors by their names")
     return {_plain(name): value for name, value in content.items()}
 

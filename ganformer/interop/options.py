@@ -25,13 +25,14 @@ class Options:
         """The arguments of a part of the network; none where it has none."""
         return Options(self._values.get(name, {}), self._where)
 
+    def first(self, *names: str) -> Any:
+        """The value of the first name that is given with another than None, unchecked; None where none is."""
+        return next((self._values[name] for name in names if self._values.get(name) is not None), None)
+
     def get(self, default: T, *names: str) -> T:
         """A value of the type of `default`, which stands in where no name, or only None, is given."""
-        for name in names:
-            value = self._values.get(name)
-            if value is not None:
-                return self._checked(name, value, default)
-        return default
+        value = self.first(*names)
+        return default if value is None else self._checked(" or ".join(names), value, default)
 
     def _checked(self, name: str, value: Any, default: T) -> T:
         if type(default) is float and type(value) is int:

@@ -132,7 +132,7 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         "mapping_architecture": "resnet" if is_residual else "plain",
         "mapping_layers": 2 * (layers(values) - 1) if is_residual else layers(values),
         "latent_normalisation": "joint" if mapping.get(True, "normalize_global") else "joint-local",
-        "latent_self_attention": mapping.get(False, "ltnt2ltnt"),
+        "latent_self_attention": "mapping.mlp.sa0.to_queries.weight" in values,
         "global_style": synthesis.get(True, "style"),
         "heads": synthesis.get(1, "num_heads"),
         "integration": synthesis.get("add", "integration"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.interop import imported, pytorch, stylegan2_ada, unpickler
+from ganformer.interop import imported, pytorch, stylegan2_ada, tensorflow, unpickler
 from ganformer.interop.imported import Imported
 
 
@@ -53,4 +53,6 @@ def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
         return pytorch.read
     if isinstance(content, Mapping) and {"G", "D", "G_ema"} <= content.keys():
         return stylegan2_ada.read
+    if isinstance(content, tuple) and len(content) == 3:
+        return tensorflow.read
     raise CheckpointError(f"{path}: is a pickle, but no snapshot")

@@ -327,8 +327,8 @@ class Evaluation(Strict):
     """Number of generated images. Real statistics use the whole data set."""
     metrics: tuple[Name, ...] = ("frechet", "inception-score", "precision-recall")
     """File names in `ganformer/metrics/measures`."""
-    seed: NonNegativeInt = 0
-    """Seed of the generated images."""
+    seed: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Which images are generated: those of the seeds from seed × images on."""
 
     @field_validator("metrics")
     @classmethod

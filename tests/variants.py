@@ -18,6 +18,27 @@ SMALL = {
     "merge_resolution": 8,
 }
 
+OWN: dict[str, dict[str, Any]] = {
+    # Two steps of 4 images for the autoencoder, in the second of which its discriminator plays.
+    "vqgan": {
+        "channels": 4,
+        "channel_multipliers": (1, 1, 2),
+        "residual_blocks": 1,
+        "attention_downsampling": (4,),
+        "groups": 2,
+        "latent_channels": 8,
+        "codes": 16,
+        "code_size": 4,
+        "discriminator": {"channels": 4, "layers": 1},
+        "transformer": {"layers": 1, "heads": 2, "width": 16},
+        "autoencoder_kimg": 0.008,
+        "discriminator_start_kimg": 0.004,
+        "autoencoder_learning_rate": 1e-3,
+        "transformer_learning_rate": 1e-2,
+        "ema_kimg": 0.004,
+    },
+}
+
 
 def variants(*, adversarial_only: bool = False) -> Iterator[dict[str, Any]]:
     """The settings of every kind, made small, with each combination of what must be chosen."""
@@ -25,11 +46,11 @@ def variants(*, adversarial_only: bool = False) -> Iterator[dict[str, Any]]:
         config = plugins.find(PACKAGE, kind).Config
         if adversarial_only and not issubclass(config, AdversarialModel):
             continue
-        small = {name: value for name, value in SMALL.items() if name in config.model_fields}
+        small = {name: value for name, value in SMALL.items() if name in config.model_fields} | OWN.get(kind, {})
         choices = {
             name: get_args(field.annotation)
             for name, field in config.model_fields.items()
-            if field.is_required() and name not in ("kind", *SMALL)
+            if field.is_required() and name not in ("kind", *small)
         }
         for chosen in itertools.product(*choices.values()):
             yield {"kind": kind, **small, **dict(zip(choices, chosen, strict=True))}

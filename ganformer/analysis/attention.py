@@ -7,14 +7,14 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, randn
+from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.samples import latents, pixels, provenance, write
+from ganformer.analysis.samples import pixels, provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels
+from ganformer.learning.samples import batches, draw_labels, latents
 from ganformer.nn.layers import constant_noise
 
 
@@ -52,11 +52,9 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
 def _attended(
     sampler: Attending, count: int, label_counts: Sequence[int], device: torch.device
 ) -> dict[str, NDArray[Any]]:
-    generator = latents()
     images, maps = [], []
-    for n in batches(count):
-        labels = draw_labels(label_counts, n, generator).to(device)
-        z = randn(n, *sampler.latent_shape, generator=generator).to(device)
+    for seeds in batches(range(count)):
+        labels, z = draw_labels(label_counts, seeds).to(device), latents(sampler.latent_shape, seeds).to(device)
         portion, layers = sampler.attention_maps(sampler.map(z, labels))
         images.append(pixels(portion))
         maps.append([layer.half().cpu().numpy() for layer in layers])

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.samples import batches, draw_labels, quantise
-from ganformer.seeds import mix
 
 FORMAT = 1  # of the npz files
 
@@ -38,18 +37,10 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     """
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
-    generator = latents()
+    label_counts = record["data"]["label_counts"]
     with devices.reproducible(threads), torch.no_grad():
-        portions = [
-            pixels(learner.sample(draw_labels(record["data"]["label_counts"], n, generator), generator))
-            for n in batches(count)
-        ]
+        portions = [pixels(learner.sample(draw_labels(label_counts, seeds), seeds)) for seeds in batches(range(count))]
     write(out, provenance(record), {"images": np.concatenate(portions)})
-
-
-def latents() -> Generator:
-    """The source of latents for figures, the same for every model."""
-    return Generator().manual_seed(mix("figures"))
 
 
 def pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
-from ganformer.learning import distribution, losses
+from ganformer.learning import augmentation, distribution, losses
+from ganformer.learning.augmentation import Augmentation
 from ganformer.learning.learner import Learner, Reals
 from ganformer.learning.samples import latents
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
@@ -26,14 +27,17 @@ PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (St
 
 
 class Game(nn.Module):
-    """Everything that is saved: both players, the moving average of the generator, the mean path length."""
+    """Everything that is saved: both players, what is done to the images, the moving average, the mean path length."""
 
     path_length_mean: Tensor
 
-    def __init__(self, generator: players.Generator, discriminator: players.Discriminator) -> None:
+    def __init__(
+        self, generator: players.Generator, discriminator: players.Discriminator, augmentation: Augmentation
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
+        self.augmentation = augmentation
         self.sampler = copy.deepcopy(generator).eval().requires_grad_(False)
         self.register_buffer("path_length_mean", torch.zeros(()))
 
@@ -53,7 +57,7 @@ class Adversarial(Learner):
     ) -> None:
         self.settings = settings
         self.loss = losses.LOSSES[settings.loss]
-        self.network = Game(generator, discriminator)
+        self.network = Game(generator, discriminator, augmentation.make(settings.augmentation))
         self.sampler = self.network.sampler
         self.generator_adam = lazy_adam(
             generator.parameters(),
@@ -75,7 +79,7 @@ class Adversarial(Learner):
         scalars = {"generator": self._play_generator(reals)}
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
             scalars["path_length"] = self._regularise_generator(reals)
-        scalars |= self._play_discriminator(reals)
+        scalars |= self._play_discriminator(reals, step)
         if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
             scalars["r1"] = self._regularise_discriminator(reals)
         batch = sum(len(portion.images) for portion in reals) * distribution.ranks()
@@ -120,19 +124,23 @@ class Adversarial(Learner):
         game.generator.track(torch.cat(mapped))
         return total
 
-    def _play_discriminator(self, reals: Sequence[Reals]) -> dict[str, Tensor]:
-        means: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
+    def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:
+        scores: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
 
         def loss(portion: Reals) -> Tensor:
             generated = self._generate(portion.labels)
             real, fake = self._score_reals(portion), self._score(generated, portion.labels)
-            means["real_score"].append(real.detach().mean())
-            means["fake_score"].append(fake.detach().mean())
+            scores["real_score"].append(real.detach())
+            scores["fake_score"].append(fake.detach())
             penalty = self._gradient_penalty(portion, generated) if self.settings.gradient_penalty else 0.0
             return self.loss.discriminator(real, fake) + penalty
 
         total = self.discriminator_update.minimise(loss, reals)
-        return {"discriminator": total} | {name: torch.stack(parts).mean() for name, parts in means.items()}
+        joined = {name: torch.cat(parts) for name, parts in scores.items()}
+        real_scores, shown = joined["real_score"], self.network.augmentation
+        shown.adapt(real_scores, step, len(real_scores) * distribution.ranks())
+        means = {name: each.mean() for name, each in joined.items()}
+        return {"discriminator": total, **means, **shown.scalars()}
 
     def _gradient_penalty(self, portion: Reals, generated: Sequence[Tensor]) -> Tensor:
         """WGAN-GP's, between the real images and the generated ones, at the same point for all scales."""
@@ -168,8 +176,8 @@ class Adversarial(Learner):
         return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Logits [B] of images at all scales."""
-        logits: Tensor = self.network.discriminator(images, labels)
+        """Logits [B] of images at all scales, as the discriminator is shown them."""
+        logits: Tensor = self.network.discriminator(self.network.augmentation(images), labels)
         return logits
 
     def _score_reals(self, portion: Reals) -> Tensor:

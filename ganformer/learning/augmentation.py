@@ -69,8 +69,10 @@ class AdaptiveAugmentation(Augmentation):
     @torch.no_grad()
     def adapt(self, real_scores: Tensor, step: int, batch: int) -> None:
         """Counts signs, and every few steps moves the probability."""
-        self.sign_sum += real_scores.sign().sum(dtype=torch.float32)
-        self.score_count += real_scores.numel()
+        signs = real_scores.sign().mean(dtype=torch.float32)
+        distribution.average([signs])  # at once, since the buffers of all ranks are made alike after every step
+        self.sign_sum += signs
+        self.score_count += 1
         if (step + 1) % self.settings.interval == 0:
             self._move(batch * self.settings.interval / (self.settings.kimg * 1000))
 
@@ -79,7 +81,6 @@ class AdaptiveAugmentation(Augmentation):
         return {"augmentation_probability": self.probability.clone()}
 
     def _move(self, amount: float) -> None:
-        distribution.average([self.sign_sum, self.score_count])
         excess = self.sign_sum / self.score_count - self.settings.target
         self.probability.add_(amount * excess.sign()).clamp_(0, 1)
         self.sign_sum.zero_()

@@ -19,9 +19,8 @@ from ganformer.learning import record
 from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, write_weights
 from ganformer.learning.journal import Journal
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import draw_labels
+from ganformer.learning.samples import batches, draw_labels
 from ganformer.progress import Progress
-from ganformer.seeds import mix
 
 LOG_STEPS = 10  # steps that one line of the log sums up
 GRID_IMAGES = 32
@@ -103,10 +102,9 @@ class Keeper:
         """Weights, unless they are the final ones, which `finish` writes; samples of the same latents each time."""
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.spec, step)
-        generator = torch.Generator().manual_seed(mix(self.spec.seed, "samples"))
-        labels = draw_labels(self.label_counts, GRID_IMAGES, generator)
-        portions = labels.split(self.spec.training.microbatch or self.spec.training.batch)
-        images = torch.cat([self.learner.sample(portion, generator) for portion in portions])
+        size = self.spec.training.microbatch or self.spec.training.batch
+        portions = batches(range(GRID_IMAGES), size)
+        images = torch.cat([self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in portions])
         self.journal.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
 
     def _save(self, step: int) -> None:

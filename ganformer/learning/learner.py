@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 
 class Reals(NamedTuple):
@@ -37,11 +37,12 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def sample(self, labels: Tensor, generator: Generator, truncation: float = 1.0) -> Tensor:
+    def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
         """An image for each row of `labels` [n, classes]: [n, C, H, W] float32, nominally in [-1, 1], from `sampler`.
 
-        All randomness comes from `generator`, a generator of the CPU, so every device draws the same latents.
-        `truncation` ψ < 1 gives up variety for quality; what it scales is the model's to say.
+        The latents of an image are a function of its seed, from 0 to 2³² − 1, whatever the device and the images beside
+        it; noise that layers add comes from the first seed. `truncation` ψ < 1 gives up variety for quality; what it
+        scales is the model's to say.
         """
 
     @abstractmethod
@@ -54,8 +55,9 @@ class Learner(ABC):
 
     def parameters(self) -> Mapping[str, int]:
         """Number of trained values by part, for the cost table: every direct child of `network` but the sampler."""
-        return {
+        counts = {
             name: sum(p.numel() for p in part.parameters())
             for name, part in self.network.named_children()
             if part is not self.sampler
         }
+        return {name: count for name, count in counts.items() if count}

@@ -1,27 +1,36 @@
-"""What a learner samples: of which classes, in which portions, and as pixels of 8 bits."""
+"""What a learner samples: from which seeds, of which classes, in which portions, and as pixels of 8 bits."""
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
-BATCH = 32  # images at a time; the images depend on it, since their random numbers are drawn portion by portion
-
-
-def batches(count: int) -> Iterator[int]:
-    """Sizes of the portions that make up `count` images."""
-    for start in range(0, count, BATCH):
-        yield min(BATCH, count - start)
+BATCH = 32  # images at a time; the noise that layers add depends on it, the latents do not
 
 
-def draw_labels(counts: Sequence[int], number: int, generator: Generator) -> Tensor:
-    """Labels as in a data set with `counts` images of each class: one-hot [number, classes]; no classes, no columns."""
+def batches(seeds: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
+    """Seeds in portions of at most `size`."""
+    return (seeds[start : start + size] for start in range(0, len(seeds), size))
+
+
+def latents(shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
+    """Standard normal [n, *shape], for each image a function of its seed: the one that StyleGAN2-ADA's code has."""
+    drawn = np.stack([np.random.RandomState(seed).standard_normal(shape) for seed in seeds])
+    return torch.from_numpy(drawn).float()
+
+
+def draw_labels(counts: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """Labels as in a data set with `counts` images of each class, for each image a function of its seed.
+
+    One-hot [n, classes]; where there are no classes, without columns.
+    """
     if not counts:
-        return torch.zeros(number, 0)
-    frequencies = torch.tensor(counts, dtype=torch.float64)
-    chosen = torch.multinomial(frequencies, number, replacement=True, generator=generator)
-    return F.one_hot(chosen, len(counts)).float()
+        return torch.zeros(len(seeds), 0)
+    places = [np.random.RandomState([seed, 1]).randint(sum(counts)) for seed in seeds]  # the 1 parts it from latents
+    chosen = np.searchsorted(np.cumsum(counts), places, side="right")
+    return F.one_hot(torch.from_numpy(chosen), len(counts)).float()
 
 
 def quantise(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
 from ganformer.config import ImageSpec, Model, TrainingSettings
@@ -93,9 +93,9 @@ class Painter(nn.Module):
         self.transformer = transformer
         self.shape = shape
 
-    def forward(self, labels: Tensor, sampling: Sampling, generator: Generator) -> Tensor:
-        """Images [B, C, H, W] for labels [B, classes]."""
-        codes = self.transformer.sample(labels, sampling, generator).unflatten(1, self.shape)  # B h w
+    def forward(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+        """Images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
+        codes = self.transformer.sample(labels, sampling, seeds).unflatten(1, self.shape)  # B h w
         return self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
 
 
@@ -161,12 +161,12 @@ class TwoStage(Learner):
         _follow(self.sampler.transformer, self.network.transformer, beta)
         return scalars
 
-    def sample(self, labels: Tensor, generator: Generator, truncation: float = 1.0) -> Tensor:
+    def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
         """Images of the moving average; `truncation` ψ multiplies the temperature; 0 takes the likeliest codes."""
         sampling = self.settings.sampling
         sampling = sampling.model_copy(update={"temperature": sampling.temperature * truncation})
         with torch.no_grad(), evaluating(self.sampler):
-            images: Tensor = self.sampler(labels.to(self.sampler.transformer.starts.device), sampling, generator)
+            images: Tensor = self.sampler(labels.to(self.sampler.transformer.starts.device), sampling, seeds)
         return images
 
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -200,7 +200,11 @@ class TwoStage(Learner):
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         record = Record()
         self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)
-        scalars = record.means() | usage(torch.stack(record.counts).sum(dim=0))
+        quantiser = self.network.autoencoder.quantiser
+        counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
+        quantiser.revive(counts, torch.cat(record.latents))
+        distribution.share([quantiser.codebook])
+        scalars = record.means() | usage(counts)
         if plays:
             pairs = list(zip((portion.images for portion in reals), record.reconstructed, strict=True))
             scalars |= self._train_discriminator(pairs, batch)
@@ -212,9 +216,8 @@ class TwoStage(Learner):
         pixels, looks = (images - portion.images).abs().mean(), self.perceptual(images, portion.images)
         record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
         record.reconstructed.append(images.detach())
-        record.counts.append(
-            quantised.codes.flatten().bincount(minlength=len(self.network.autoencoder.quantiser.codebook))
-        )
+        record.latents.append(quantised.latents.detach())
+        record.codes.append(quantised.codes.flatten())
         total = pixels + looks + self.settings.codebook_weight * quantised.loss
         if not plays:
             return total
@@ -263,8 +266,10 @@ class Record:
     """What the portions of one batch left to be logged, and to go on with."""
 
     def __init__(self) -> None:
-        self.counts: list[Tensor] = []
-        """How often each code was used [K]."""
+        self.latents: list[Tensor] = []
+        """What was quantised, [B, D, h, w] each."""
+        self.codes: list[Tensor] = []
+        """To what, [B · h · w] each."""
         self.reconstructed: list[Tensor] = []
         self._values: dict[str, list[Tensor]] = {}
 

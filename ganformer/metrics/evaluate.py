@@ -22,7 +22,6 @@ from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observer
 from ganformer.progress import Progress
-from ganformer.seeds import mix
 
 FORMAT = 1
 
@@ -37,10 +36,9 @@ def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gp
     device = devices.acquire(gpus)
     with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:
         network = _network(evaluation.extractor, device)
-        for size in batches(len(images)):
-            pixels = torch.from_numpy(images.read(np.arange(observer.count, observer.count + size)))
-            _observe(observer, network, pixels.to(device))
-            progress.update(size)
+        for numbers in batches(range(len(images))):
+            _observe(observer, network, torch.from_numpy(images.read(np.array(numbers))).to(device))
+            progress.update(len(numbers))
     Reference(observer.observed(), evaluation.extractor.model_dump(mode="json"), images.digest).write(out)
 
 
@@ -94,18 +92,18 @@ def _generate(
     """Samples `evaluation.images` images, of the classes of the data set, and shows them to the observer."""
     learner.network.to(device)
     network = _network(evaluation.extractor, device)
-    generator = torch.Generator().manual_seed(mix(evaluation.seed, "evaluate"))
+    first = evaluation.seed * evaluation.images
     title = "evaluate {dataset}/{model}".format(**record["run"])
     with Progress(title, evaluation.images) as progress:
-        for size in batches(evaluation.images):
-            images = learner.sample(draw_labels(record["data"]["label_counts"], size, generator), generator)
+        for seeds in batches(range(first, first + evaluation.images)):
+            images = learner.sample(draw_labels(record["data"]["label_counts"], seeds), seeds)
             if not images.isfinite().all():
                 raise DataError(
                     f"{observer.title}: generated images hold NaN or infinity, so the training diverged; "
                     "a smaller learning rate or a larger r1_gamma often helps"
                 )
             _observe(observer, network, quantise(images))
-            progress.update(size)
+            progress.update(len(seeds))
 
 
 def _observe(observer: Observer, network: Network, images: Tensor) -> None:

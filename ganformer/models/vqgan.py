@@ -19,10 +19,12 @@ class Nearest(Strict):
     kind: Literal["nearest"] = "nearest"
     commitment: NonNegativeFloat = 0.25
     """Weight β of drawing latents to their entries, beside that of drawing entries to their latents."""
+    revival: Probability = 0.0
+    """An entry that is chosen less often than this part of an even share is put onto a latent; 0: never."""
 
     def make(self, codes: int, size: int) -> Quantiser:
         """The part, for so many codes of so many values."""
-        return NearestEntry(codes, size, self.commitment)
+        return NearestEntry(codes, size, self.commitment, self.revival)
 
 
 class Gumbel(Strict):

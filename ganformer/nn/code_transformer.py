@@ -2,9 +2,11 @@
 
 # B batch, N codes of an image in reading order, K possible codes, h heads, s values a head, W width
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -143,13 +145,14 @@ class CodeTransformer(nn.Module):
         logits: Tensor = self.head(self.norm(x))
         return logits
 
-    def sample(self, labels: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
-        """Codes [B, length] for labels [B, classes], with noise from a generator of the CPU."""
+    def sample(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+        """Codes [B, length] for labels [B, classes], those of each image a function of its label and seed."""
         caches, x, codes = self._caches(len(labels)), self._start(labels), []
+        streams = [np.random.RandomState(seed) for seed in seeds]
         for place in range(self.length):
             logits = self.next_logits(x, place, caches)
-            noise = torch.empty(logits.shape).exponential_(generator=generator).to(logits.device)
-            codes.append(sampling.choose(logits, noise))
+            noise = np.stack([stream.standard_exponential(logits.shape[1]) for stream in streams])
+            codes.append(sampling.choose(logits, torch.from_numpy(noise).to(logits)))
             x = self.embedding(codes[-1])
         return torch.stack(codes, dim=1)
 

@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MEMORY = 0.95  # of the shares of the entries, per training step
+
 
 class Quantised(NamedTuple):
     """Latents that became codes."""
 
+    latents: Tensor
+    """[B, D, h, w]: what was to be chosen for."""
     values: Tensor
     """[B, D, h, w]: the entries chosen; gradients reach the latents as if nothing had been chosen."""
     codes: Tensor
@@ -36,6 +40,9 @@ class Quantiser(nn.Module, ABC):
     def anneal(self, progress: float) -> None:
         """Told before each training step which part of the training, from 0 to 1, is behind."""
 
+    def revive(self, counts: Tensor, latents: Tensor) -> None:
+        """Told after each training step how often each entry was chosen, counts [K], for latents [B, D, h, w]."""
+
     @abstractmethod
     def forward(self, latents: Tensor) -> Quantised:
         """Chooses."""
@@ -45,18 +52,32 @@ class NearestEntry(Quantiser):
     """The nearest entry, with the gradient passed straight through (van den Oord et al. 2017, equation 3).
 
     The loss draws entries to their latents, and with weight `commitment` latents to their entries. (The official code
-    of VQGAN has that weight at the other term.)
+    of VQGAN has that weight at the other term.) An entry whose share of the choices is below `revival` times an even
+    share is put where a latent is, drawn at random (Dhariwal et al. 2020, Jukebox, section 3.1).
     """
 
-    def __init__(self, entries: int, size: int, commitment: float) -> None:
+    shares: Tensor
+
+    def __init__(self, entries: int, size: int, commitment: float, revival: float) -> None:
         super().__init__(torch.empty(entries, size).uniform_(-1 / entries, 1 / entries))
-        self.commitment = commitment
+        self.commitment, self.revival = commitment, revival
+        self.register_buffer("shares", torch.zeros(entries))
 
     def forward(self, latents: Tensor) -> Quantised:
         codes = self.nearest(latents)
         values = self.look_up(codes)
         loss = F.mse_loss(values, latents.detach()) + self.commitment * F.mse_loss(latents, values.detach())
-        return Quantised(latents + (values - latents).detach(), codes, loss)
+        return Quantised(latents, latents + (values - latents).detach(), codes, loss)
+
+    @torch.no_grad()
+    def revive(self, counts: Tensor, latents: Tensor) -> None:
+        self.shares.lerp_(counts / counts.sum(), 1 - MEMORY)
+        even = 1 / len(self.shares)
+        is_idle = self.shares < self.revival * even
+        points = latents.permute(0, 2, 3, 1).flatten(0, 2)
+        chosen = points[torch.randint(len(points), self.shares.shape, device=points.device)]
+        self.codebook.copy_(torch.where(is_idle[:, None], chosen, self.codebook))
+        self.shares.masked_fill_(is_idle, even)
 
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:
@@ -90,7 +111,7 @@ class GumbelSoftmax(Quantiser):
         values = torch.einsum("bkhw,kd->bdhw", chosen, self.codebook)
         logs = scores.log_softmax(dim=1)
         divergence = (logs.exp() * (logs + math.log(len(self.codebook)))).sum(dim=1).mean()
-        return Quantised(values, chosen.argmax(dim=1), self.divergence_weight * divergence)
+        return Quantised(latents, values, chosen.argmax(dim=1), self.divergence_weight * divergence)
 
     def _draw(self, scores: Tensor) -> Tensor:
         """One entry a place [B, K, h, w]: 1 for the one chosen, 0 for the others."""

@@ -97,7 +97,7 @@ def test_damaged_labels_are_noticed(tmp_path):
 
 
 def test_drawn_labels_are_as_frequent_as_in_the_data():
-    labels = draw_labels([10, 0, 30], 4000, torch.Generator().manual_seed(0))
+    labels = draw_labels([10, 0, 30], range(4000))
     assert labels.sum(dim=1).unique().tolist() == [1.0]
     assert labels.mean(dim=0).tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.03)
-    assert draw_labels([], 5, torch.Generator()).shape == (5, 0)
+    assert draw_labels([], range(5)).shape == (5, 0)

@@ -51,13 +51,13 @@ def test_restored_weights_are_those_of_the_end(run: Path) -> None:
     for name, tensor in learner.sampler.state_dict().items():
         assert torch.equal(tensor, trained[f"sampler.{name}"])
     assert record["run"] == {**NAMES, "seed": 0}
-    assert learner.sample(torch.zeros(2, 0), torch.Generator().manual_seed(0)).shape == (2, 3, 8, 8)
+    assert learner.sample(torch.zeros(2, 0), range(2)).shape == (2, 3, 8, 8)
 
 
 def test_each_snapshot_can_be_restored(run: Path) -> None:
-    images = [restore(run, step)[0].sample(torch.zeros(2, 0), torch.Generator().manual_seed(0)) for step in (4, 8, 12)]
+    images = [restore(run, step)[0].sample(torch.zeros(2, 0), range(2)) for step in (4, 8, 12)]
     assert not torch.equal(images[0], images[1])
-    assert torch.equal(images[2], restore(run)[0].sample(torch.zeros(2, 0), torch.Generator().manual_seed(0)))
+    assert torch.equal(images[2], restore(run)[0].sample(torch.zeros(2, 0), range(2)))
 
 
 def test_building_is_a_function_of_the_seed_and_leaves_no_trace() -> None:

@@ -293,7 +293,9 @@ def test_a_pack_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
 
 def test_a_pack_of_another_shape_is_refused(pack: Path, tmp_path: Path) -> None:
     spec = tiny_spec().model_copy(update={"image": ImageSpec(height=16, width=16)})
-    with pytest.raises(DataError, match="holds images of 8×8 pixels, 3 channels but the run is for 16×16 pixels"):
+    with pytest.raises(
+        DataError, match="holds images of 8×8 pixels, 3 channels, 0 classes but the run is for 16×16 pixels"
+    ):
         train(spec, pack, tmp_path)
 
 
@@ -328,7 +330,7 @@ def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: py
     train(tiny_spec(4, kind="stylegan2", **small), pack, tmp_path)
     learner, record = checkpoint.restore(tmp_path / "run.json")
     assert record["steps"] == 4
-    assert learner.sample(torch.zeros(2, 0), torch.Generator().manual_seed(0)).isfinite().all()
+    assert learner.sample(torch.zeros(2, 0), range(2)).isfinite().all()
 
 
 # ------------------------------------------------------------------------------------------------- parts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import Field, field_validator
 from torch import nn
 
 from ganformer.config import ImageSpec, TrainingSettings
@@ -17,18 +17,10 @@ from ganformer.nn.spectral_norm import normalise_spectrally
 from ganformer.nn.stem import LatentGenerator
 
 
-def _is_wider_than_the_stem(width: int) -> int:
-    if width <= STEM_WIDTH or width & (width - 1):
-        raise ValueError(f"{width} is not a power of two from {2 * STEM_WIDTH}")
-    return width
-
-
 class Config(gan.Config):
     """Settings of SAGAN."""
 
-    attention_resolutions: Annotated[
-        tuple[Annotated[PositiveInt, AfterValidator(_is_wider_than_the_stem)], ...], Field(min_length=1)
-    ] = (32,)
+    attention_resolutions: Annotated[tuple[int, ...], Field(min_length=1)] = (32,)
     """Widths of the image features that attend to themselves, once in each network; powers of two."""
     attention_pooling: bool = False
     """Whether pixels attend to the maxima of 2 × 2 pixels, not to single ones (in SAGAN's code, not in its paper)."""
@@ -36,6 +28,14 @@ class Config(gan.Config):
     """Whether features of the discriminator attend, too."""
     spectral_norm: bool = False
     """Whether weights of both networks, but not of the mapping, are divided by their largest singular value."""
+
+    @field_validator("attention_resolutions")
+    @classmethod
+    def _are_wider_than_the_stem(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for width in value:
+            if width <= STEM_WIDTH or width & (width - 1):
+                raise ValueError(f"{width} is not a power of two from {2 * STEM_WIDTH}")
+        return value
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""

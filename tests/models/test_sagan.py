@@ -139,10 +139,10 @@ def test_continues_where_it_stopped(settings: dict[str, object]) -> None:
 # ------------------------------------------------------------------------------------------------ settings
 
 
-@pytest.mark.parametrize("width", [4, 12])
+@pytest.mark.parametrize("width", [0, 4, 12])
 def test_says_which_widths_there_are_not(width: int) -> None:
-    with pytest.raises(ValidationError, match=f"{width} is not a power of two from 8"):
-        config(attention_resolutions=(width,))
+    with pytest.raises(ValidationError, match=f"1 validation error.*\n.*\n.* {width} is not a power of two from 8"):
+        config(attention_resolutions=(8, width))
 
 
 def test_wants_some_resolution() -> None:

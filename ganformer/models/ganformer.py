@@ -4,27 +4,37 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar, Literal, Self
 
-import torch
-from pydantic import PositiveInt, field_validator, model_validator
-from torch import Tensor, nn
+from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
+from torch import nn
 
 from ganformer.config import ImageSpec, Probability, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn import position
+from ganformer.nn.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.nn.attention import (
-    INTEGRATIONS,
-    NORMALISATIONS,
-    AttendedLatents,
     AttendedLayer,
     Attention,
-    AttentionSize,
-    Carried,
+    AttentionParts,
+    CarriedCentroid,
     Centroid,
+    Doubled,
     Duplex,
-    NoAttention,
-    SelfAttention,
     Simplex,
 )
+from ganformer.nn.attention_parts import (
+    INTEGRATIONS,
+    NORMALISATIONS,
+    AttentionDropout,
+    AttentionSize,
+    ComponentGate,
+    ComponentSoftmax,
+    Gates,
+    ImageGate,
+    PresentSoftmax,
+)
+from ganformer.nn.component_generator import ComponentGenerator, DroppingGenerator
+from ganformer.nn.components import ComponentAttention, FromEachOther, FromImage, NoAttention, SelfAttention
+from ganformer.nn.discriminator import DISCRIMINATORS, make_head
 from ganformer.nn.layers import (
     ModulatedColours,
     ModulatedConvolution,
@@ -34,10 +44,10 @@ from ganformer.nn.layers import (
     clamp_activations,
 )
 from ganformer.nn.mapping import STEPS, AttendedMapping, Entrance, Mapping, NormaliseEach, NormaliseJointly, entrance
-from ganformer.nn.players import Generator
-from ganformer.nn.resampling import Convolve
+from ganformer.nn.players import Discriminator
+from ganformer.nn.resampling import Convolve, ConvolveUp
 from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel, ladder_discriminator
-from ganformer.nn.synthesis import LADDERS, Colours, Ladder, Place, RefinedColours, Size, Stem, SynthesisLayer
+from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, Stem, SynthesisLayer
 
 
 class Config(StyleBasedModel):
@@ -60,6 +70,10 @@ class Config(StyleBasedModel):
     """
     latent_self_attention: bool = True
     """Whether the components attend to each other in the mapping network."""
+    synthesis_self_attention: bool = False
+    """Whether they do so in synthesis too, before the image attends to them; what changes stays changed."""
+    update_components: bool = False
+    """Whether they attend to the image before it attends to them; what changes stays changed. Part of `duplex`."""
     global_style: bool = True
     """Whether one more latent, of the size of a component, modulates the convolutions of all layers."""
     refine_colours: bool = True
@@ -83,10 +97,26 @@ class Config(StyleBasedModel):
     """Features of this width and wider ones do not attend; a power of two. None: the width of the image."""
     iterations: PositiveInt = 1
     """How often centroids are computed (`duplex`) or scores against them (`centroid`), as in k-means."""
+    carried_centroids: bool = False
+    """Whether `centroid` attention learns constants in its first layer only, and goes on from there in those behind."""
+    image_gate: bool = False
+    """Whether every pixel has a gate in front of what it attends to."""
+    component_gate: bool = False
+    """Whether every component has a gate behind what it gives to the image."""
     attention_dropout: Probability = 0.12
     """Rate of dropout of attention in training: half for single weights, half for whole components."""
+    component_dropout: Probability = 0.0
+    """Probability that an image is made without a component in training; one at least is always there."""
+    discriminator_components: NonNegativeInt = 0
+    """Aggregators, vectors as large as a component, that attend to the image in the discriminator. 0: none."""
+    discriminator_start_resolution: PositiveInt = 2 * STEM_WIDTH
+    """The smallest width of the features that aggregators attend to; a power of two."""
+    discriminator_end_resolution: PositiveInt | None = None
+    """Aggregators do not attend to features of this width and wider ones. None: the width of the image."""
 
-    @field_validator("start_resolution", "end_resolution")
+    @field_validator(
+        "start_resolution", "end_resolution", "discriminator_start_resolution", "discriminator_end_resolution"
+    )
     @classmethod
     def _is_power_of_two(cls, value: int | None) -> int | None:
         if value is not None and (value < STEM_WIDTH or value & (value - 1)):
@@ -112,12 +142,37 @@ class Config(StyleBasedModel):
                 f"a component has latent_size / components = {size} values; "
                 f"{self.positions} positions need a multiple of {unit}"
             )
-        if size % self.heads and (self.latent_self_attention or self.attention == "duplex"):
+        if size % self.heads and self._splits_components():
             yield f"a component has latent_size / components = {size} values, which {self.heads} heads cannot share"
+        yield from self._idle_options()
+
+    def _splits_components(self) -> bool:
+        """Whether heads share the values of a component, not only those of a pixel."""
+        among = self.latent_self_attention or self.synthesis_self_attention
+        from_image = self.attention == "duplex" or self.update_components or self.discriminator_components > 0
+        return among or from_image
+
+    def _idle_options(self) -> Iterator[str]:
+        """Options that were set where they change nothing, or not what they say."""
         if self.iterations > 1 and self.attention == "simplex":
             yield f"iterations {self.iterations} has no meaning for attention 'simplex', which has no centroids"
+        if self.carried_centroids and self.attention != "centroid":
+            yield f"carried_centroids has no meaning for attention '{self.attention}'; it is about 'centroid'"
+        if self.update_components and self.attention == "duplex":
+            yield "update_components has no meaning for attention 'duplex', which does so anyway; leave it out"
         if self.position_directions != 2 and self.positions in ("trainable", "trainable-2d"):
             yield f"position_directions has no meaning for {self.positions} positions; leave it out"
+        if self.component_dropout and self.components == 1:
+            yield "component_dropout has no meaning for components 1, which is always there"
+        if self.component_dropout and self.latent_normalisation in ("joint", "joint-local"):
+            yield (
+                f"component_dropout does not go with latent_normalisation '{self.latent_normalisation}', "
+                "by which components grow where others are absent; take 'each' or 'local'"
+            )
+        for name in ("discriminator_start_resolution", "discriminator_end_resolution"):
+            is_set = getattr(self, name) != type(self).model_fields[name].default
+            if is_set and not self.discriminator_components:
+                yield f"{name} has no meaning without discriminator_components"
 
     @property
     def component_size(self) -> int:
@@ -128,85 +183,37 @@ class Config(StyleBasedModel):
         """Whether features of this width attend."""
         return self.start_resolution <= width < (self.end_resolution or image.width)
 
+    def aggregates(self, width: int, image: ImageSpec) -> bool:
+        """Whether aggregators attend to features of this width."""
+        return self.discriminator_start_resolution <= width < (self.discriminator_end_resolution or image.width)
+
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""
         yield from super().problems(image, training)
-        widths = [size.width for size in self.sizes(image) if self.attends(size.width, image)]
-        if not widths:
-            yield (
-                f"no features attend: start_resolution {self.start_resolution} is not below "
-                f"{self.end_resolution or image.width}, the end_resolution or the width of the images"
-            )
-        if self.end_resolution is not None and self.end_resolution > 2 * image.width:
-            yield f"end_resolution {self.end_resolution} is outside the image; {2 * image.width} means all features"
+        widths = [size.width for size in self.sizes(image)]
+        yield from _misplaced("", self.start_resolution, self.end_resolution, image)
+        if self.discriminator_components:
+            start, end = self.discriminator_start_resolution, self.discriminator_end_resolution
+            yield from _misplaced("discriminator_", start, end, image)
         for width in widths:
-            if self.channels(width) % self.heads:
+            if self.attends(width, image) and self.channels(width) % self.heads:
                 yield f"{self.channels(width)} features at width {width} are not divisible by heads {self.heads}"
 
 
-class ComponentGenerator(Generator):
-    """Local components that features attend to and, behind them, one global latent that modulates, or none.
-
-    z [B, components + 1 or 0, size] → w [B, layers, as before, size] → images. `positions` [components, size] belongs
-    to the components in the mapping network and in every attention. It is the only parameter that can be without use:
-    with `centroid` attention and no self-attention of the components.
-    """
-
-    def __init__(
-        self,
-        latent_shape: tuple[int, int],
-        components: int,
-        local_mapping: AttendedMapping,
-        global_mapping: Mapping,
-        ladder: Ladder,
-    ) -> None:
-        super().__init__(latent_shape, latent_shape[1])
-        self.components = components
-        self.positions = nn.Parameter(torch.rand(components, latent_shape[1]))
-        self.local_mapping = local_mapping
-        self.global_mapping = global_mapping
-        self.synthesis = ladder
-
-    def map(self, z: Tensor, labels: Tensor) -> Tensor:
-        local = self.local_mapping(z[:, : self.components], labels, self.positions)
-        w = torch.cat([local, self.global_mapping(z[:, self.components :], labels)], dim=1)
-        return w[:, None].expand(-1, self.synthesis.layers, -1, -1)
-
-    def synthesise(self, w: Tensor) -> Tensor:
-        carried = Carried()
-        latents = [
-            AttendedLatents(
-                layer[:, self.components :].flatten(1), layer[:, : self.components], self.positions, carried
-            )
-            for layer in w.unbind(1)
-        ]
-        images: Tensor = self.synthesis(latents)
-        return images
-
-    def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images of w, and of every attention, from coarse to fine, what it gave to the components.
-
-        A map is [B, heads, components, height, width] with sum 1 over the components (in evaluation, where there is
-        no dropout); of several iterations it is that of the last.
-        """
-        layers = [part for part in self.synthesis.modules() if isinstance(part, AttendedLayer)]
-        weights: dict[AttendedLayer, Tensor] = {}
-        hooks = [layer.attention.weights.register_forward_hook(partial(_keep, weights, layer)) for layer in layers]
-        try:
-            images = self.synthesise(w)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return images, [layer.as_maps(weights[layer]) for layer in layers]
-
-
-def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Tensor) -> None:
-    weights[layer] = call[-1]
+def _misplaced(prefix: str, start: int, end: int | None, image: ImageSpec) -> Iterator[str]:
+    """What does not fit between images and the widths, from `start` to below `end`, at which something attends."""
+    if start >= min(end or image.width, 2 * image.width):
+        yield (
+            f"there is no attention: {prefix}start_resolution {start} is not below "
+            f"{end or image.width}, the {prefix}end_resolution or the width of the images"
+        )
+    if end is not None and end > 2 * image.width:
+        yield f"{prefix}end_resolution {end} is outside the image; {2 * image.width} means all features"
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), ladder_discriminator(config, image)
+    players = generator(config, image), discriminator(config, image)
     for player in players:
         clamp_activations(player, config.activation_clamp)
     return Adversarial(*players, config.adversarial)
@@ -218,20 +225,42 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
     ladder = LADDERS[config.generator_architecture](
         Stem(sizes[0], make_layer), sizes, make_layer, partial(_colours, config, image)
     )
-    return ComponentGenerator(
+    parts = (
         (config.components + config.global_style, config.component_size),
         config.components,
         _local_mapping(config, image),
         _global_mapping(config, image),
         ladder,
     )
+    return (
+        DroppingGenerator(*parts, config.component_dropout) if config.component_dropout else ComponentGenerator(*parts)
+    )
+
+
+def discriminator(config: Config, image: ImageSpec) -> Discriminator:
+    """The discriminator of these settings for images of this shape."""
+    count = config.discriminator_components
+    if not count:
+        return ladder_discriminator(config, image)
+    sizes = config.sizes(image)
+    head = make_head(config.discriminator_labels, sizes[0].channels + count, image.classes)
+    trunk = DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels, head)
+    aggregations = [_aggregation(config, image, size) for size in sizes[::-1]]
+    return AggregatingDiscriminator(trunk, aggregations, count, config.component_size)
+
+
+def _aggregation(config: Config, image: ImageSpec, size: Size) -> nn.Module:
+    if not config.aggregates(size.width, image):
+        return NoAggregation()
+    latent = config.component_size
+    attention = ComponentAttention(size.channels, latent, config.heads, latent)
+    return Aggregation(attention, _positions(config, size), config.attention_dropout)
 
 
 def _local_mapping(config: Config, image: ImageSpec) -> AttendedMapping:
-    size, steps = config.component_size, _steps(config)
+    steps = _steps(config)
     normalisation = NormaliseJointly() if config.latent_normalisation in ("joint", "joint-local") else NormaliseEach()
-    attend = partial(SelfAttention, size, config.heads, config.attention_dropout)
-    attentions = [attend() if config.latent_self_attention else NoAttention() for _ in steps[1:]]
+    attentions = [_self_attention(config) if config.latent_self_attention else NoAttention() for _ in steps[1:]]
     return AttendedMapping(_entrance(config, normalisation, image.classes), steps, attentions)
 
 
@@ -256,8 +285,16 @@ def _layer(config: Config, image: ImageSpec, place: Place) -> SynthesisLayer:
     convolution = _convolution(config, place.inputs, size.channels, place.operation)
     noise = Noise(size.height, size.width) if config.noise else nn.Identity()
     if config.attends(size.width, image):
-        return AttendedLayer(place, convolution, noise, _attention(config, size))
+        return AttendedLayer(place, convolution, noise, _attention(config, place), list(_changes(config, size)))
     return SynthesisLayer(place, convolution, noise)
+
+
+def _changes(config: Config, size: Size) -> Iterator[nn.Module]:
+    """What changes the components before features of this size attend to them."""
+    if config.synthesis_self_attention:
+        yield FromEachOther(_self_attention(config))
+    if config.update_components:
+        yield FromImage(size.channels, config.component_size, config.heads)
 
 
 def _convolution(config: Config, inputs: int, outputs: int, operation: nn.Module) -> nn.Module:
@@ -277,15 +314,42 @@ def _colours(config: Config, image: ImageSpec, size: Size) -> Colours:
     return Colours(colours)
 
 
-def _attention(config: Config, size: Size) -> Attention:
+def _attention(config: Config, place: Place) -> Attention:
     kinds: dict[str, Callable[..., Attention]] = {
         "simplex": Simplex,
         "duplex": partial(Duplex, iterations=config.iterations),
-        "centroid": partial(Centroid, iterations=config.iterations),
+        "centroid": partial(_centroid_kind(config, place), iterations=config.iterations),
     }
-    numbers = AttentionSize(size.channels, config.component_size, config.components, config.heads)
-    integration = INTEGRATIONS[config.integration](NORMALISATIONS[config.normalisation]())
-    return kinds[config.attention](numbers, _positions(config, size), integration, config.attention_dropout)
+    size = AttentionSize(place.output.channels, config.component_size, config.components, config.heads)
+    gates: dict[str, nn.Module] = {"image": ImageGate(size)} if config.image_gate else {}
+    if config.component_gate:
+        gates["component"] = ComponentGate(size)
+    parts = AttentionParts(
+        _positions(config, place.output),
+        _softmax(config),
+        AttentionDropout(config.attention_dropout),
+        Gates(gates),
+        INTEGRATIONS[config.integration](NORMALISATIONS[config.normalisation]()),
+    )
+    return kinds[config.attention](size, parts)
+
+
+def _centroid_kind(config: Config, place: Place) -> Callable[..., Attention]:
+    """Centroids learned here, or carried from the layer before, which may have half as many rows and columns."""
+    grows = isinstance(place.operation, ConvolveUp)
+    is_first = place.output.width == config.start_resolution and (grows or place.output.width == STEM_WIDTH)
+    if is_first or not config.carried_centroids:
+        return Centroid
+    stretch = Doubled(place.output.height // 2, place.output.width // 2) if grows else nn.Identity()
+    return partial(CarriedCentroid, stretch=stretch)
+
+
+def _self_attention(config: Config) -> SelfAttention:
+    return SelfAttention(config.component_size, _softmax(config), config.attention_dropout)
+
+
+def _softmax(config: Config) -> ComponentSoftmax:
+    return PresentSoftmax(config.heads) if config.component_dropout else ComponentSoftmax(config.heads)
 
 
 def _positions(config: Config, size: Size) -> nn.Module:

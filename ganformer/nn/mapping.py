@@ -113,7 +113,7 @@ class AttendedMapping(nn.Module):
     """z [B, m, size], labels [B, classes] → w [B, m, size]; the m latents attend to each other before all steps but
     the last.
 
-    `attentions`: one less than `steps`, each called with latents and their positions [m, size].
+    `attentions`: one less than `steps`, each called with latents, their positions [m, size], and z.
     """
 
     def __init__(self, entrance: Entrance, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
@@ -125,6 +125,6 @@ class AttendedMapping(nn.Module):
     def forward(self, z: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         u: Tensor = self.entrance(z, labels)
         for attention, step in zip(self.attentions, self.steps[:-1], strict=True):
-            u = step(u, attention(u, positions))
+            u = step(u, attention(u, positions, z))
         last: Tensor = self.steps[-1](u, u)
         return last

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import ganformer
-from ganformer.models.ganformer import ComponentGenerator
 from ganformer.nn.attention import Centroid
+from ganformer.nn.component_generator import ComponentGenerator
 from ganformer.nn.layers import constant_noise
 
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 16, "components": 4, "mapping_layers": 3}
@@ -99,7 +99,7 @@ def test_maps_are_shares_of_every_pixel(kind: str) -> None:
     for attention in maps:
         torch.testing.assert_close(attention.sum(dim=2), torch.ones(3, 2, *attention.shape[3:]))
         assert attention.std() > 0
-    assert not generator.synthesis.stem.layer.attention.weights._forward_hooks
+    assert not generator.synthesis.stem.layer.attention.gates._forward_hooks
 
 
 def test_maps_of_a_rectangle() -> None:
@@ -161,13 +161,14 @@ def test_the_map_of_one_layer_depends_on_that_layers_latents() -> None:
     assert not before[2].allclose(after[2])
 
 
-def test_only_constant_centroids_without_self_attention_have_no_use_for_positions() -> None:
+def test_only_constant_centroids_without_anything_that_asks_have_no_use_for_positions() -> None:
     for kind in KINDS:
-        for among_latents in (False, True):
-            generator = small(attention=kind, latent_self_attention=among_latents)
+        for asks in ("latent_self_attention", "synthesis_self_attention", "component_gate", None):
+            settings = {"latent_self_attention": False} | ({asks: True} if asks else {})
+            generator = small(attention=kind, **settings)
             generator(torch.randn(2, *generator.latent_shape), torch.zeros(2, 0)).square().sum().backward()
             unused = [name for name, parameter in generator.named_parameters() if parameter.grad is None]
-            assert unused == (["positions"] if kind == "centroid" and not among_latents else [])
+            assert unused == (["positions"] if kind == "centroid" and asks is None else [])
 
 
 # ------------------------------------------------------------------------------------------------ settings
@@ -190,6 +191,23 @@ def test_only_constant_centroids_without_self_attention_have_no_use_for_position
         ({"positions": "trainable", "position_directions": 3}, "position_directions has no meaning for trainable"),
         ({"start_resolution": 6}, "6 is not a power of two from 4"),
         ({"end_resolution": 2}, "2 is not a power of two from 4"),
+        ({"discriminator_components": 2, "discriminator_end_resolution": 9}, "9 is not a power of two from 4"),
+        ({"carried_centroids": True}, "carried_centroids has no meaning for attention 'simplex'"),
+        ({"carried_centroids": True, "attention": "duplex"}, "carried_centroids has no meaning for attention 'duplex'"),
+        ({"update_components": True, "attention": "duplex"}, "update_components has no meaning for attention 'duplex'"),
+        ({"component_dropout": 0.1, "components": 1}, "component_dropout has no meaning for components 1"),
+        ({"component_dropout": 0.1, "latent_normalisation": "joint"}, "not go with latent_normalisation 'joint'"),
+        ({"component_dropout": 0.1, "latent_normalisation": "joint-local"}, "latent_normalisation 'joint-local'"),
+        ({"discriminator_start_resolution": 4}, "discriminator_start_resolution has no meaning without"),
+        ({"discriminator_end_resolution": 8}, "discriminator_end_resolution has no meaning without"),
+        *(
+            ({"latent_size": 64, "heads": 3, "latent_self_attention": False, **splits}, "which 3 heads cannot share")
+            for splits in (
+                {"synthesis_self_attention": True},
+                {"update_components": True},
+                {"discriminator_components": 2},
+            )
+        ),
     ],
 )
 def test_says_what_does_not_fit_together(settings: dict[str, object], words: str) -> None:
@@ -201,10 +219,19 @@ def test_says_what_does_not_fit_together(settings: dict[str, object], words: str
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"start_resolution": 32}, "no features attend: start_resolution 32 is not below 32"),
-        ({"start_resolution": 8, "end_resolution": 8}, "no features attend: start_resolution 8 is not below 8"),
+        ({"start_resolution": 32}, "there is no attention: start_resolution 32 is not below 32"),
+        ({"start_resolution": 8, "end_resolution": 8}, "there is no attention: start_resolution 8 is not below 8"),
         ({"end_resolution": 128}, "end_resolution 128 is outside the image; 64 means all features"),
+        ({"start_resolution": 64, "end_resolution": 128}, "start_resolution 64 is not below 128, the end_resolution"),
         ({"channel_max": 9, "heads": 2}, "9 features at width 4 are not divisible by heads 2"),
+        (
+            {"discriminator_components": 2, "discriminator_start_resolution": 32},
+            "discriminator_start_resolution 32 is not below 32, the discriminator_end_resolution",
+        ),
+        (
+            {"discriminator_components": 2, "discriminator_end_resolution": 128},
+            "discriminator_end_resolution 128 is outside the image; 64 means all features",
+        ),
     ],
 )
 def test_says_what_does_not_fit_the_images(settings: dict[str, object], words: str) -> None:
@@ -222,17 +249,24 @@ CHANGES = {
     "adversarial": {"r1_gamma": 3.0},
     "attention": "centroid",
     "attention_dropout": 0.5,
+    "carried_centroids": True,
+    "component_dropout": 0.9,
+    "component_gate": True,
     "activation_clamp": 0.5,
     "channel_base": 128,
     "channel_max": 4,
     "components": 2,
+    "discriminator_components": 2,
+    "discriminator_end_resolution": 32,
     "discriminator_labels": "projection",
+    "discriminator_start_resolution": 4,
     "latent_normalisation": "joint",
     "discriminator_architecture": "orig",
     "end_resolution": 8,
     "generator_architecture": "skip",
     "global_style": False,
     "heads": 2,
+    "image_gate": True,
     "integration": "both",
     "iterations": 2,
     "latent_self_attention": False,
@@ -246,6 +280,14 @@ CHANGES = {
     "positions": "trainable-2d",
     "refine_colours": False,
     "start_resolution": 8,
+    "synthesis_self_attention": True,
+    "update_components": True,
+}
+NEEDS = {
+    "carried_centroids": {"attention": "centroid"},
+    "discriminator_end_resolution": {"discriminator_components": 2},
+    "discriminator_start_resolution": {"discriminator_components": 2},
+    "update_components": {"attention": "simplex"},
 }
 
 
@@ -255,7 +297,7 @@ def test_all_settings_are_tried() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
-    base = {**SMALL, "attention": "duplex"}
+    base = {**SMALL, "attention": "duplex", **NEEDS.get(name, {})}
     before, after = (fingerprint(config(**settings)) for settings in (base, {**base, name: CHANGES[name]}))
     assert before != after
 
@@ -265,7 +307,7 @@ def fingerprint(config: ganformer.Config) -> object:
     torch.manual_seed(0)
     learner = ganformer.build(config, ImageSpec(height=16, width=16, classes=2))
     generator: nn.Module = learner.network.generator
-    image = generator(torch.randn(1, *generator.latent_shape), torch.eye(2)[:1]).tolist()
+    image = generator(generator.latents(1), torch.eye(2)[:1]).tolist()
     return {name: value.tolist() for name, value in learner.network.state_dict().items()}, image, learner.settings
 
 

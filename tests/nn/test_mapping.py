@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganformer.nn.attention import NoAttention, SelfAttention
+from ganformer.nn.attention_parts import ComponentSoftmax
+from ganformer.nn.components import NoAttention, SelfAttention
 from ganformer.nn.mapping import (
     AttendedMapping,
     LabelledEntrance,
@@ -71,7 +72,7 @@ def test_components_attend_before_every_step_but_the_last() -> None:
     z, positions = torch.randn(2, 3, 4), torch.rand(3, 4)
     alone = AttendedMapping(ENTRANCE, steps, [NoAttention(), NoAttention()])
     torch.testing.assert_close(alone(z, NO_LABELS, positions), Mapping(ENTRANCE, steps)(z, NO_LABELS))
-    together = AttendedMapping(ENTRANCE, steps, [SelfAttention(4, 1, 0.0), SelfAttention(4, 1, 0.0)])
+    together = AttendedMapping(ENTRANCE, steps, [SelfAttention(4, ComponentSoftmax(1), 0.0) for _ in range(2)])
     changed = z.clone()
     changed[:, 0] += 1
     assert not together(z, NO_LABELS, positions)[:, 1:].allclose(together(changed, NO_LABELS, positions)[:, 1:])

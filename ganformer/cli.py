@@ -167,6 +167,28 @@ def sample(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 
 
 
 @app.command()
+def generate(
+    weights: Annotated[Path, typer.Option(help="A trained or imported run: its folder, run.json or weights.")],
+    out: Annotated[Path, typer.Option(help="Folder that the images are written to.")],
+    images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
+    truncation_psi: Annotated[float, typer.Option(min=0, help="Less than 1: less variety, better images.")] = 0.7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; they do not depend on it.")] = 8,
+    label: Annotated[int | None, typer.Option(min=0, help="Class of all images; as in the data if not given.")] = None,
+    noise: Annotated[bool, typer.Option(help="Fresh noise in every image; else the same in all of them.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="One picture with all images, instead of one each.")] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="One array arr_0 of all images, for other evaluations.")] = False,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Generate images with a trained or imported run."""
+    from ganformer.analysis import generate as images
+
+    request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise)
+    images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
+
+
+@app.command()
 def attend(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
     """Generate images together with their attention maps."""
     from ganformer.analysis.attention import attend as draw
@@ -229,6 +251,23 @@ def page(
     from ganformer.report.page import page as write
 
     write(_read(config, "config"), files, out)
+
+
+@app.command("import")
+def import_(
+    snapshot: Annotated[str, typer.Argument(help="File, or name of a published one as in gdrive:clevr-snapshot.pkl.")],
+    out: Out,
+    sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
+    cache: Annotated[Path, typer.Option(help="Where published ones are kept.")] = Path("results/weights"),
+) -> None:
+    """Turn a snapshot of the official code into a run that can be sampled; nothing in it is executed."""
+    from ganformer.interop.published import located
+    from ganformer.interop.snapshot import import_snapshot
+
+    imported = import_snapshot(located(snapshot, cache), out, sha256)
+    print(f"{out}: {imported.origin}, images of {imported.image.width}×{imported.image.height} pixels", flush=True)
+    for note in imported.notes:
+        print(f"  note: {note}", flush=True)
 
 
 @app.command()

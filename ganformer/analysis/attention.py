@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.samples import pixels, provenance, write
+from ganformer.analysis.samples import provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels, latents
+from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.layers import constant_noise
 
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels, quantise
+from ganformer.learning.samples import batches, draw_labels, pixels
 
 FORMAT = 1  # of the npz files
 
@@ -41,11 +40,6 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     with devices.reproducible(threads), torch.no_grad():
         portions = [pixels(learner.sample(draw_labels(label_counts, seeds), seeds)) for seeds in batches(range(count))]
     write(out, provenance(record), {"images": np.concatenate(portions)})
-
-
-def pixels(images: Tensor) -> NDArray[np.uint8]:
-    """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
-    return quantise(images).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def provenance(record: Mapping[str, Any]) -> dict[str, Any]:

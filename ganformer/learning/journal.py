@@ -6,16 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
-from ganformer.learning.samples import quantise
-
-COLUMNS = 8  # of a grid
+from ganformer.learning.samples import grid, pixels, save_picture
 
 
 class Journal:
@@ -52,25 +47,9 @@ class Journal:
 
     def show(self, tag: str, file: str, step: int, images: Tensor) -> None:
         """Images [N, C, H, W] in [-1, 1] under `tag` in TensorBoard, and as `samples/{file}.png`."""
-        pixels = grid(images)
-        with artifacts.atomic(self.out / "samples" / f"{file}.png") as temporary:
-            Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
-        self._board.add_image(tag, pixels, step, dataformats="HWC")
-
-
-def grid(images: Tensor) -> NDArray[np.uint8]:
-    """Images [N, C, H, W] in [-1, 1], clipped there, as one picture [rows·H, columns·W, C]; empty cells are black."""
-    pixels = quantise(images).cpu().numpy()
-    count, channels, height, width = pixels.shape
-    columns = min(COLUMNS, count)
-    rows = -(-count // columns)
-    cells = np.zeros((rows * columns, channels, height, width), np.uint8)
-    cells[:count] = pixels
-    return (
-        cells.reshape(rows, columns, channels, height, width)
-        .transpose(0, 3, 1, 4, 2)
-        .reshape(rows * height, columns * width, channels)
-    )
+        picture = grid(pixels(images))
+        save_picture(self.out / "samples" / f"{file}.png", picture)
+        self._board.add_image(tag, picture, step, dataformats="HWC")
 
 
 def _kept(log: Path, run: str, step: int) -> Iterator[str]:

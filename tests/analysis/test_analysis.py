@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from ganformer import artifacts, devices
-from ganformer.analysis import samples
 from ganformer.analysis.attention import attend
 from ganformer.analysis.samples import reals, sample
 from ganformer.data.dataset import Images

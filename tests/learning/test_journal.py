@@ -7,19 +7,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganformer.learning.journal import Journal, grid
+from ganformer.learning.journal import Journal
 from ganformer.learning.keeper import Meter
+from ganformer.learning.samples import grid, pixels
 
 
 def test_a_grid_shows_every_level_and_clips() -> None:
     levels = torch.arange(256) / 127.5 - 1
-    assert grid(levels.view(1, 1, 16, 16)).reshape(-1).tolist() == list(range(256))
-    assert grid(torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2)).reshape(-1).tolist() == [0, 255]
+    assert grid(pixels(levels.view(1, 1, 16, 16))).reshape(-1).tolist() == list(range(256))
+    assert grid(pixels(torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2))).reshape(-1).tolist() == [0, 255]
 
 
 def test_a_grid_goes_row_by_row_and_ends_in_black() -> None:
     images = torch.arange(10).div(127.5).sub(1).view(10, 1, 1, 1).expand(10, 3, 2, 4)
-    picture = grid(images)
+    picture = grid(pixels(images))
     assert picture.shape == (4, 32, 3)
     assert picture[::2, ::4, 0].tolist() == [list(range(8)), [8, 9, 0, 0, 0, 0, 0, 0]]
     assert np.array_equal(picture[..., 0], picture[..., 2])

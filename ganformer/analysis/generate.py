@@ -1,0 +1,159 @@
+"""Images of any run, trained or imported, as pictures, as one picture, or as an array for evaluation elsewhere."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganformer import artifacts, devices
+from ganformer.errors import ConfigError
+from ganformer.learning import record
+from ganformer.learning.checkpoint import restore
+from ganformer.learning.learner import Learner
+from ganformer.learning.samples import Pixels, batches, draw_labels, grid, pixels, save_picture
+from ganformer.nn.layers import constant_noise
+from ganformer.progress import Progress
+
+LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be made: `count` images of the seeds from `seed` on, at most `batch` of them at a time.
+
+    `truncation`: ψ; `label`: the class of all images, None: drawn as in the data; `is_noisy`: noise of layers is fresh
+    for every image, else the same for all, so that an image is a function of its seed alone.
+    """
+
+    count: int
+    seed: int
+    batch: int
+    truncation: float
+    label: int | None
+    is_noisy: bool
+
+
+def generate(
+    weights: Path, request: Request, out: Path, *, as_grid: bool, as_npz: bool, threads: int, gpus: int
+) -> None:
+    """Writes images of a run into the folder `out`: `seed000000.png`, …, or, where asked for, in other forms instead.
+
+    `as_grid`: all in one picture, `grid.png`. `as_npz`: `images.npz` with `arr_0` uint8 [count, H, W, C] and, where
+    there are classes, `arr_1` int64 [count], as evaluation suites read it. `weights`: a run's folder, its run.json or
+    its weights.safetensors. Raises ConfigError where something else is asked for than the run can give,
+    CheckpointError where it cannot be read.
+    """
+    run = find_run(weights)
+    learner, known = restore(run)
+    label_counts = known["data"]["label_counts"]
+    _check(request, len(label_counts), run)
+    learner.sampler.to(devices.acquire(gpus))
+    with artifacts.may_write(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
+        takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
+        progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
+        for seeds, labels, images in _images(learner, request, label_counts):
+            for take in takes:
+                take(seeds, labels, images)
+            progress.update(len(seeds))
+
+
+def find_run(weights: Path) -> Path:
+    """run.json of a run that is named by its folder, that file or its weights; ConfigError where there is none."""
+    if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
+        raise ConfigError(
+            f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
+            "then --weights FOLDER"
+        )
+    run = weights / record.NAME if weights.is_dir() else weights.with_name(record.NAME)
+    if not run.is_file():
+        raise ConfigError(
+            f"{weights}: there is no {record.NAME} here; --weights takes the folder of a finished or imported run"
+        )
+    return run
+
+
+def _check(request: Request, classes: int, run: Path) -> None:
+    if request.label is not None and not 0 <= request.label < classes:
+        known = f"its classes are 0 to {classes - 1}" if classes else "it was trained without labels; leave --label out"
+        raise ConfigError(f"--label {request.label}: {run} has no such class; {known}")
+    if request.seed + request.count - 1 > LARGEST_SEED:
+        raise ConfigError(
+            f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"
+        )
+
+
+def _images(
+    learner: Learner, request: Request, label_counts: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
+    """Seeds, labels [n, classes] and images uint8 [n, H, W, C], portion by portion."""
+    with nullcontext() if request.is_noisy else constant_noise(learner.sampler):
+        for seeds in batches(range(request.seed, request.seed + request.count), request.batch):
+            labels = draw_labels(label_counts, seeds)
+            if request.label is not None:
+                labels = F.one_hot(torch.full((len(seeds),), request.label), len(label_counts)).float()
+            yield seeds, labels, pixels(learner.sample(labels, seeds, request.truncation))
+
+
+# --------------------------------------------------------------------------------------------------- forms
+
+Take = Callable[[Sequence[int], Tensor, Pixels], None]  # seeds, labels [n, classes], images [n, H, W, C]
+
+
+def _forms(out: Path, request: Request, as_grid: bool, as_npz: bool) -> list[AbstractContextManager[Take]]:
+    """What takes the images; what it writes is there, whole, when it is left."""
+    chosen: list[AbstractContextManager[Take]] = []
+    if as_grid:
+        chosen.append(_one_picture(out / "grid.png"))
+    if as_npz:
+        chosen.append(_array(out / "images.npz", request.count))
+    return chosen or [_pictures(out)]
+
+
+@contextmanager
+def _pictures(out: Path) -> Iterator[Take]:
+    def take(seeds: Sequence[int], labels: Tensor, images: Pixels) -> None:
+        for seed, image in zip(seeds, images, strict=True):
+            save_picture(out / f"seed{seed:06d}.png", image)
+
+    yield take
+
+
+@contextmanager
+def _one_picture(path: Path) -> Iterator[Take]:
+    portions: list[Pixels] = []
+    yield lambda seeds, labels, images: portions.append(images)
+    save_picture(path, grid(np.concatenate(portions)))
+
+
+@contextmanager
+def _array(path: Path, count: int) -> Iterator[Take]:
+    """Portions go to the file as they come, so that memory does not grow with their number."""
+    classes: list[NDArray[np.int64]] = []
+    with artifacts.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as file:
+
+            def take(seeds: Sequence[int], labels: Tensor, images: Pixels) -> None:
+                if not classes:
+                    npy.write_array_header_1_0(file, _header("|u1", (count, *images.shape[1:])))
+                file.write(np.ascontiguousarray(images).data)
+                classes.append(labels.argmax(dim=1).numpy() if labels.shape[1] else np.zeros(0, np.int64))
+
+            yield take
+        if any(map(len, classes)):
+            with archive.open(zipfile.ZipInfo("arr_1.npy"), "w") as file:
+                npy.write_array(file, np.concatenate(classes), allow_pickle=False)
+
+
+def _header(kind: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"descr": kind, "fortran_order": False, "shape": shape}

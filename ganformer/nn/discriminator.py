@@ -32,8 +32,10 @@ def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
     """
     size = next(size for size in range(group, 0, -1) if len(x) % size == 0)
     groups = x.unflatten(0, (size, -1))
-    deviation = (groups.var(dim=0, correction=0) + EPSILON).sqrt().mean(dim=(1, 2, 3))
+    variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # many times as fast as Tensor.var
+    deviation = (variance + EPSILON).sqrt().mean(dim=(1, 2, 3))
     channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    channel = channel.contiguous(memory_format=torch.channels_last)  # else the whole loses its format
     return torch.cat([x, channel], dim=1)
 
 

@@ -1,0 +1,54 @@
+"""Samples at every scale that a generator makes at once (MSG-GAN, figure 1)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ganformer import artifacts, devices
+from ganformer.analysis.samples import provenance, write
+from ganformer.errors import ConfigError
+from ganformer.learning.adversarial import evaluating
+from ganformer.learning.checkpoint import restore
+from ganformer.learning.samples import batches, draw_labels, latents, pixels
+from ganformer.nn.players import Generator
+
+
+def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Writes `count` samples of a trained run at every scale into an npz file, and as a picture beside it.
+
+    `scale_0`, `scale_1`, … uint8 [count, h, w, C], from coarse to fine; the finest are the images of `samples.sample`.
+    The picture, of the same name with .png, has a row for each sample and a column for each scale, all enlarged to the
+    finest. `run`: its run.json. ConfigError where the model makes images of one scale only.
+    """
+    learner, record = restore(run)
+    sampler = learner.sampler.to(devices.acquire(gpus))
+    label_counts = record["data"]["label_counts"]
+    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
+        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(count))]
+    scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*portions, strict=True)]
+    if len(scales) < 2:
+        kind = record["spec"]["model"]["kind"]
+        raise ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
+    with artifacts.atomic(out.with_suffix(".png")) as temporary:
+        Image.fromarray(_picture(scales)).save(temporary, format="png")
+    write(out, provenance(record), {f"scale_{i}": scale for i, scale in enumerate(scales)})
+
+
+def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:
+    """Images of these seeds at every scale; none where the sampler is no such generator."""
+    if not isinstance(sampler, Generator):
+        return ()
+    device = sampler.w_average.device
+    return sampler.scales(sampler.map(latents(sampler.latent_shape, seeds).to(device), labels.to(device)))
+
+
+def _picture(scales: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """[count · H, scales · W, C], H×W the finest."""
+    height = scales[-1].shape[1]
+    enlarged = [scale.repeat(height // scale.shape[1], 1).repeat(height // scale.shape[1], 2) for scale in scales]
+    return np.concatenate(np.concatenate(enlarged, axis=2))

@@ -102,7 +102,10 @@ def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: P
 
 
 def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> dict[str, Any]:
-    """The record of an imported run: of no steps, with one snapshot, made from no images of ours."""
+    """The record of an imported run: of no steps, with one snapshot, made from no images of ours.
+
+    Snapshots do not say how often each class was seen; labels to sample with are drawn evenly.
+    """
     return {
         "format": FORMAT,
         "run": {"dataset": "imported", "model": source.stem, "seed": resolved.seed},
@@ -114,7 +117,7 @@ def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path,
         },
         "spec": resolved.model_dump(mode="json"),
         "spec_sha256": resolved.digest,
-        "data": {"manifest_sha256": None, "count": 0},
+        "data": {"manifest_sha256": None, "count": 0, "label_counts": [1] * imported.image.classes},
         "code": artifacts.code_version(),
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(imported, learner)},

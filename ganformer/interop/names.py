@@ -24,6 +24,10 @@ _ATTENTION: Sequence[Rule] = (
     (r"(?<=\.)key_positions\.", "to_pos_map."),
     (r"(?<=\.)values\.", "to_values."),
     (r"(?<=\.)importance$", "att_weight"),
+    (r"(?<=\.)gates\.image\.", "from_gate_attention."),
+    (r"(?<=\.)gates\.component\.", "to_gate_attention."),
+    (r"(?<=_gate_attention\.)content\.", "gate."),
+    (r"(?<=_gate_attention\.)place\.", "gate_pos."),
 )
 
 _MAPPING: Sequence[Rule] = (

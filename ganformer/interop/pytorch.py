@@ -124,6 +124,9 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
     is_centroid, is_residual = synthesis.get(False, "kmeans"), mapping.get(False, "resnet")
     positions = synthesis.get("sinus", "pos_type")
     mapping.only(synthesis.get(1, "num_heads"), "num_heads")
+    attends_in_mapping = "mapping.mlp.sa0.to_queries.weight" in values
+    if attends_in_mapping:
+        mapping.only(False, "ltnt_gate")
     return {
         "kind": "ganformer",
         "attention": "centroid" if is_centroid else "simplex",
@@ -132,7 +135,7 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         "mapping_architecture": "resnet" if is_residual else "plain",
         "mapping_layers": 2 * (layers(values) - 1) if is_residual else layers(values),
         "latent_normalisation": "joint" if mapping.get(True, "normalize_global") else "joint-local",
-        "latent_self_attention": "mapping.mlp.sa0.to_queries.weight" in values,
+        "latent_self_attention": attends_in_mapping,
         "global_style": synthesis.get(True, "style"),
         "heads": synthesis.get(1, "num_heads"),
         "integration": synthesis.get("add", "integration"),
@@ -141,6 +144,8 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         **_where_directed(positions, synthesis),
         **_attended_widths(synthesis, options.get(0, "img_resolution")),
         **({"iterations": synthesis.get(1, "kmeans_iters")} if is_centroid else {}),
+        "image_gate": synthesis.get(False, "img_gate"),
+        "component_gate": synthesis.get(False, "ltnt_gate"),
         "attention_dropout": synthesis.get(0.12, "attention_dropout"),
     }
 
@@ -183,16 +188,16 @@ def adapted(values: dict[str, Tensor], options: Options, where: Path) -> dict[st
     else:
         values = values | _sharpened(values, synthesis)
     if not mapping.get(False, "use_pos"):
-        values = values | {name: torch.zeros_like(value) for name, value in _maps(values, r"mapping\..*")}
+        values = values | _zeros(values, r"mapping\..*_pos_map\.")
     if not synthesis.get(False, "use_pos"):
-        values = values | {name: torch.zeros_like(value) for name, value in _maps(values, r"synthesis\..*to")}
+        values = values | _zeros(values, r"synthesis\..*\.(to_pos_map|to_gate_attention\.gate_pos)\.")
     values = values | _positions(values, synthesis, where)
     return without(values, [*dead, r".*\.conv\d\.(grid_pos|pos\d)$"])
 
 
-def _maps(values: Mapping[str, Tensor], beginning: str) -> Iterator[tuple[str, Tensor]]:
-    """What positions are multiplied with, and added to."""
-    return ((name, value) for name, value in values.items() if re.match(rf"{beginning}_pos_map\.", name))
+def _zeros(values: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
+    """Zeros for what positions would be multiplied with, and added to, if they were looked at."""
+    return {name: torch.zeros_like(value) for name, value in values.items() if re.match(pattern, name)}
 
 
 def _sharpened(values: Mapping[str, Tensor], synthesis: Options) -> dict[str, Tensor]:

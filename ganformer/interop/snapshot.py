@@ -1,13 +1,18 @@
 """Importing a snapshot of the official code, whichever it is."""
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.interop import imported, pytorch, stylegan2_ada, tensorflow, unpickler
+from ganformer.interop import bmsg, imported, pytorch, stylegan2_ada, tensorflow, unpickler
 from ganformer.interop.imported import Imported
+
+ZIP = b"PK\x03\x04"
+TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save wrote before it wrote zip archives
+READ = "GANformer (PyTorch or TensorFlow), StyleGAN2-ADA (PyTorch), BMSG-GAN"
 
 
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
@@ -23,7 +28,7 @@ def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Importe
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
-    """CheckpointError where the file's sha256 is another one than given."""
+    """CheckpointError where the file cannot be read, or its sha256 is another one than given."""
     try:
         found = artifacts.file_digest(path)
     except OSError as error:
@@ -37,15 +42,41 @@ def check_digest(path: Path, sha256: str | None) -> None:
 
 def read(path: Path) -> Imported:
     """What a snapshot holds, in our terms."""
-    content = unpickler.load(path)
     try:
-        return _reader(content, path)(content, path)
+        return _read(path)
     except UserError:
         raise
     except (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: cannot be imported: is built otherwise than snapshots are ({type(error).__name__}: {error})"
+            f"{path}: cannot be imported: is built otherwise than snapshots of {READ} are "
+            f"({type(error).__name__}: {error})"
         ) from error
+
+
+def _read(path: Path) -> Imported:
+    with path.open("rb") as file:
+        beginning = file.read(64)
+    if beginning.lstrip()[:1] == b"<":
+        raise CheckpointError(
+            f"{path}: is a web page, not a snapshot; servers answer with one where a file is not to be had: fetch it "
+            "again, with a browser if need be"
+        )
+    if beginning.startswith(TORCH) or (beginning.startswith(ZIP) and _is_torch(path)):
+        return bmsg.read(path)
+    content = unpickler.load(path)
+    return _reader(content, path)(content, path)
+
+
+def _is_torch(path: Path) -> bool:
+    """Whether a zip archive is one that torch.save writes; CheckpointError where it is any other."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path}: is a damaged zip archive ({error}); fetch it again") from error
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise CheckpointError(f"{path}: is a zip archive without a snapshot; unpack it and import what is in it")
+    return True
 
 
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
@@ -55,4 +86,4 @@ def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
         return stylegan2_ada.read
     if isinstance(content, tuple) and len(content) == 3:
         return tensorflow.read
-    raise CheckpointError(f"{path}: is a pickle, but no snapshot")
+    raise CheckpointError(f"{path}: is a pickle, but no snapshot of {READ}")

@@ -26,6 +26,10 @@ VERSION = 4  # of dnnlib.tflib.network.Network, in all releases of StyleGAN2 and
 PARTS = {"query": "to_queries", "key": "to_keys", "value": "to_values", "out": "modulation"} | {
     "from_pos": "from_pos_map",
     "to_pos": "to_pos_map",
+    "n_cont": "from_gate_attention.gate",
+    "n_pos": "from_gate_attention.gate_pos",
+    "e_cont": "to_gate_attention.gate",
+    "e_pos": "to_gate_attention.gate_pos",
 }
 PLACES = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "Skip": "skip", "ToRGB": "torgb"} | {
     "ToRGB/extraLayer": "conv_last"
@@ -220,10 +224,11 @@ def _counted(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _missing_maps(values: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Zeros for what positions would be multiplied with, where latents have none: keys have the same shapes."""
+    """Zeros for what positions would be multiplied with, where latents have none: others have the same shapes."""
+    likes = {"from_pos_map": "to_keys", "to_pos_map": "to_keys", "to_gate_attention.gate_pos": "to_gate_attention.gate"}
     for name, value in values.items():
-        for kind in ("from_pos_map", "to_pos_map"):
-            missing = name.replace(".to_keys.", f".{kind}.")
+        for kind, like in likes.items():
+            missing = name.replace(f".{like}.", f".{kind}.")
             if missing not in values:
                 yield missing, torch.zeros_like(value)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 FILTER = torch.outer(torch.tensor([1.0, 3.0, 3.0, 1.0]), torch.tensor([1.0, 3.0, 3.0, 1.0])) / 64
+VERSION = 6  # of torch_utils.persistence
 NEVER = "raise SystemExit('the source code in a snapshot was executed')"
 
 
@@ -163,7 +164,9 @@ def _persistent(value):
         state = {**vars(value), "_init_kwargs": _persistent(value._init_kwargs)}
         state["_modules"] = {name: _persistent(part) for name, part in value._modules.items()}
         name = type(value).__name__
-        return _Persistent({"type": "class", "version": 6, "module_src": NEVER, "class_name": name, "state": state})
+        return _Persistent(
+            {"type": "class", "version": VERSION, "module_src": NEVER, "class_name": name, "state": state}
+        )
     if isinstance(value, dict):
         return EasyDict({name: _persistent(entry) for name, entry in value.items()})
     return value

@@ -78,7 +78,19 @@ def modulated(v, x, style, outputs, size, modulate, demodulate=True, up=False):
 
 
 def attended(
-    v, x, y, x_positions, y_positions, channels, o, kmeans=False, kmeans_iters=1, integration="add", norm=None
+    v,
+    x,
+    y,
+    x_positions,
+    y_positions,
+    channels,
+    o,
+    kmeans=False,
+    kmeans_iters=1,
+    integration="add",
+    norm=None,
+    from_gate=False,
+    to_gate=False,
 ):
     heads = o["num_heads"]
 
@@ -102,6 +114,10 @@ def attended(
             scores = (elements * own) @ centroids.transpose(2, 3)
         scores = scores / math.sqrt(size)
         weights = scores.softmax(dim=-1)
+    if to_gate:
+        weights = weights * gated(v, y, y_positions, heads, "e", 0)[:, :, None]
+    if from_gate:
+        weights = weights * gated(v, x, x_positions, heads, "n", 1)[..., None]
     outputs = channels * (2 if integration == "both" else 1)
     control = dense(v, (weights @ values).transpose(1, 2).flatten(2), outputs, "out")
     axis = 1 if norm == "instance" else 2
@@ -111,6 +127,13 @@ def attended(
     gain, bias = control.chunk(2, dim=-1) if integration == "both" else (control, control)
     x = x if integration == "add" else x * (gain + 1)
     return x if integration == "mul" else x + bias
+
+
+def gated(v, x, positions, heads, name, bias):
+    """[B, heads, n]."""
+    gate = dense(v, x, heads, f"{name}_cont") + bias
+    gate = gate if positions is None else gate + dense(v, positions, heads, f"{name}_pos")
+    return gate.sigmoid().transpose(1, 2)
 
 
 def mlp(v, x, o, attend=None):
@@ -156,6 +179,7 @@ def synthesised(v, ws, positions, o):
         if o["transformer"] and o["start_res"] <= power < o["end_res"]:
             grid = table(v.scope(f"pos_emb{power}"), 2**power, size, o).flatten(0, 1)
             special = {name: o[name] for name in ("kmeans", "kmeans_iters", "integration", "norm")}
+            special |= {"from_gate": o.get("img_gate"), "to_gate": o.get("ltnt_gate")}
             pixels, latents = x.flatten(2).transpose(1, 2), w[:, :-1]
             place = v_layer.scope("AttLayer_l2n")
             pixels = attended(place, pixels, latents, grid, positions, channels, o, **special)
@@ -303,12 +327,15 @@ def convolved(v, x, outputs, size, down=False):
 # --------------------------------------------------------------------------------------------------- pickle
 
 
+VERSION = 4  # of dnnlib.tflib
+
+
 class Network:
     """What is pickled."""
 
     def __init__(self, name, static_kwargs, variables, components):
         self.state = {
-            "version": 4,
+            "version": VERSION,
             "name": name,
             "static_kwargs": EasyDict(static_kwargs),
             "components": EasyDict(components),

@@ -110,6 +110,18 @@ VARIANTS = {
     "converted from TensorFlow": {"mapping": {"normalize_global": False}},
     "no positions": {"synthesis": {"use_pos": False}, "mapping": {"use_pos": False}},
     "no positions or k-means": {"synthesis": {"use_pos": False, "kmeans": False}, "mapping": {"use_pos": False}},
+    "image gate": {"synthesis": {"img_gate": True}},
+    "image gate, 2 heads": {"synthesis": {"img_gate": True, "num_heads": 2}, "mapping": {"num_heads": 2}},
+    "both gates": {
+        "synthesis": {"img_gate": True, "ltnt_gate": True, "channel_max": SIZE},
+        "mapping": {"ltnt_gate": True, "ltnt2ltnt": False},
+        "discriminator": {"channel_max": SIZE},
+    },
+    "component gate without positions": {
+        "synthesis": {"ltnt_gate": True, "channel_max": SIZE, "use_pos": False, "kmeans": False},
+        "mapping": {"ltnt2ltnt": False, "use_pos": False},
+        "discriminator": {"channel_max": SIZE},
+    },
     "no noise": {"synthesis": {"local_noise": False}},
     "4 directions": {"synthesis": {"pos_directions_num": 4}},
     "linear": {"synthesis": {"pos_type": "linear"}},

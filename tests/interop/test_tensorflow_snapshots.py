@@ -102,6 +102,8 @@ VARIANTS = {
     "odd mapping": {"layers": 5},
     "no positions": {"use_pos": False},
     "no positions or k-means": {"use_pos": False, "kmeans": False},
+    "both gates": {"img_gate": True, "ltnt_gate": True, "mapping_ltnt2ltnt": False, "num_heads": 2},
+    "component gate without positions": {"ltnt_gate": True, "mapping_ltnt2ltnt": False, "use_pos": False},
     "no noise": {"local_noise": False},
     "linear": {"pos_type": "linear"},
     "trainable": {"pos_type": "trainable"},

@@ -1,0 +1,353 @@
+"""Importing is all or nothing: what is no snapshot is refused by one message, what is one becomes a run."""
+
+import copy
+import io
+import os
+import pickle
+import subprocess
+import sys
+import types
+import zipfile
+
+import official
+import official_pytorch
+import official_tensorflow
+import pytest
+import test_pytorch_snapshots as pytorch_snapshots
+import test_stylegan2_ada_snapshots as ada_snapshots
+import test_tensorflow_snapshots as tensorflow_snapshots
+import torch
+
+from ganformer.artifacts import file_digest
+from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.interop import published
+from ganformer.interop.snapshot import import_snapshot
+from ganformer.learning.checkpoint import restore
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return pytorch_snapshots.built()
+
+
+@pytest.fixture(scope="module")
+def whole(networks, tmp_path_factory):
+    """A file that can be imported."""
+    return pytorch_snapshots.write(tmp_path_factory.mktemp("whole"), networks)
+
+
+def command(*words, cwd):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "ganformer", "import", *map(str, words)]
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+# ------------------------------------------------------------------------------------------- what is written
+
+
+def test_an_imported_snapshot_is_a_run_that_samples(whole, tmp_path):
+    out = tmp_path / "some" / "run"
+    import_snapshot(whole, out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "discriminator.safetensors",
+        "run.json",
+        "weights.safetensors",
+    ]
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+    learner, record = restore(out / "run.json")
+    assert record["imported"] == {
+        "file": whole.name,
+        "sha256": file_digest(whole),
+        "origin": "GANformer (PyTorch)",
+        "notes": [],
+    }
+    assert record["run"] == {"dataset": "imported", "model": whole.stem, "seed": 0}
+    assert (record["steps"], record["kimg"], len(record["snapshots"])) == (0, 0.0, 1)
+    first, again = (learner.sample(torch.zeros(2, 0), seeds, truncation=0.7) for seeds in ([3, 4], [3, 4]))
+    assert first.shape == (2, 3, 16, 16)
+    assert torch.equal(first, again)
+
+
+def test_importing_again_writes_the_same_bytes(whole, tmp_path):
+    out = tmp_path / "run"
+    import_snapshot(whole, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    import_snapshot(whole, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_discriminator_of_an_earlier_import_does_not_stay(whole, tmp_path, networks):
+    import_snapshot(whole, tmp_path / "run")
+    generator, _, average = networks
+    other = official_pytorch.Discriminator(img_resolution=16, img_channels=3, channel_base=64, channel_max=16)
+    import_snapshot(pytorch_snapshots.write(tmp_path, (generator, other, average)), tmp_path / "run")
+    assert not (tmp_path / "run" / "discriminator.safetensors").exists()
+
+
+def test_a_trained_run_is_not_overwritten(whole, tmp_path):
+    (tmp_path / "run.json").write_text('{"format": 1, "steps": 100}')
+    with pytest.raises(CheckpointError, match="is the record of a run that was trained; choose another folder"):
+        import_snapshot(whole, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(whole, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        import_snapshot(whole, tmp_path / "file" / "run")
+
+
+# -------------------------------------------------------------------------------------------------- bad files
+
+
+def zipped(name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, "content")
+    return buffer.getvalue()
+
+
+class Evil:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def with_payload(path, target):
+    """A snapshot in which one of the networks is a call instead."""
+    return pickle.dumps({"G": 1, "D": 2, "Gs": Evil(target)})
+
+
+BAD = {
+    "nothing": (b"", "is damaged or no pickle"),
+    "a page": (b"\n<!DOCTYPE html><html><title>Quota exceeded</title>", "is a web page, not a snapshot"),
+    "a zip": (zipped("readme.txt"), "is a zip archive without a snapshot; unpack it"),
+    "half a zip": (zipped("readme.txt")[:40], "is a damaged zip archive"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is damaged or no pickle|refused, it asks for something outside"),
+    "another pickle": (pickle.dumps({"state_dict": 1}), "is a pickle, but no snapshot of GANformer"),
+    "numbers": (pickle.dumps((1, 2, 3)), "where a dnnlib.tflib Network should be, there is something else"),
+    "no networks": (pickle.dumps({"G": 1, "D": 2, "Gs": 3}), "where a Generator should be, there is something else"),
+    "no networks of ADA": (pickle.dumps({"G": 1, "D": 2, "G_ema": 3}), "where a Generator should be"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_snapshot_is_refused(tmp_path, name):
+    content, message = BAD[name]
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        import_snapshot(path, tmp_path / "out")
+    assert str(caught.value).startswith(str(path))
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot.pkl"]
+
+
+def test_a_truncated_snapshot_is_damaged(whole, tmp_path):
+    content = whole.read_bytes()
+    for length in (len(content) // 3, len(content) - 1):
+        path = tmp_path / "snapshot.pkl"
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match="is damaged or no pickle"):
+            import_snapshot(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_payload_ends_the_command_with_one_message(tmp_path):
+    target, path = tmp_path / "pwned", tmp_path / "snapshot.pkl"
+    path.write_bytes(with_payload(path, target))
+    said = command(path, "--out", tmp_path / "out", cwd=tmp_path)
+    assert said.returncode == 1
+    assert said.stderr.count("\n") == 1
+    assert "snapshot.pkl: refused, it asks for" in said.stderr
+    assert ".system', which no snapshot needs; nothing in it was executed" in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot.pkl"]
+
+
+def test_a_checksum_is_compared_before_anything_is_read(whole, tmp_path):
+    said = command(whole, "--out", "out", "--sha256", "0" * 64, cwd=tmp_path)
+    assert said.returncode == 1
+    assert f"its sha256 is {file_digest(whole)}, expected {'0' * 64}" in said.stderr
+    assert not (tmp_path / "out").exists()
+    said = command(whole, "--out", "out", "--sha256", file_digest(whole).upper(), cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout == "out: GANformer (PyTorch), images of 16×16 pixels\n"
+    assert (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"absent\.pkl: cannot be read \(No such file"):
+        import_snapshot(tmp_path / "absent.pkl", tmp_path / "out")
+
+
+# ------------------------------------------------------------------------------------- snapshots of other kinds
+
+
+def changed(networks, generator=(), mapping=(), synthesis=(), discriminator=()):
+    """Networks that say they were built with other arguments."""
+    generator_network, other, average = networks
+    average, other = copy.deepcopy(average), copy.deepcopy(other)
+    average._init_kwargs.update(generator)
+    average._init_kwargs["mapping_kwargs"].update(mapping)
+    average._init_kwargs["synthesis_kwargs"].update(synthesis)
+    other._init_kwargs.update(discriminator)
+    return generator_network, other, average
+
+
+OTHERS = {
+    "resolution 48": ({"generator": {"img_resolution": 48}}, "width 48 of the images is not a power of two"),
+    "resolution 4": ({"generator": {"img_resolution": 4}}, "width 4 of the images is not a power of two from 8"),
+    "a huge resolution": ({"generator": {"img_resolution": 1 << 20}}, "leaves no features at width 1048576"),
+    "another resolution": ({"generator": {"img_resolution": 32}}, r"missing: synthesis\.b32\.conv0\.bias"),
+    "no resolution": ({"generator": {"img_resolution": "large"}}, "its option img_resolution is 'large'"),
+    "a negative resolution": ({"generator": {"img_resolution": -16}}, "its option img_resolution is -16"),
+    "other widths": ({"synthesis": {"channel_max": 24}}, "mis-shaped: .*instead of"),
+    "other latents": ({"generator": {"z_dim": 12}}, "its option z_dim is 12, and no model here is equal to that"),
+    "labels": ({"generator": {"c_dim": 3}}, "its labels enter the mapping network of the global latent only"),
+    "attention at no width": (
+        {"synthesis": {"start_res": 5}},
+        "there is no attention: start_resolution 32 is not below 16",
+    ),
+    "an unknown architecture": ({"synthesis": {"architecture": "dense"}}, "generator_architecture: .*'dense'"),
+    "an unknown integration": ({"synthesis": {"integration": "xor"}}, "integration: .*'xor'"),
+    "an unknown norm": ({"synthesis": {"norm": "group"}}, "normalisation: .*'group'"),
+    "unknown positions": ({"synthesis": {"pos_type": "rotary"}}, "positions: .*'rotary'"),
+    "centroids carried on": ({"synthesis": {"iterative": True}}, "its option iterative is True"),
+    "a latent stem": ({"synthesis": {"latent_stem": True}}, "its option latent_stem is True"),
+    "shared mapping": ({"mapping": {"shared": True}}, "its option shared is True"),
+    "wide mapping": ({"mapping": {"layer_dim": 64}}, "its option layer_dim is 64"),
+    "another activation": ({"mapping": {"act": "swish"}}, "its option act is 'swish'"),
+    "another filter": ({"synthesis": {"resample_kernel": [1, 1]}}, r"its option resample_kernel is \[1, 1\]"),
+    "cropped": ({"synthesis": {"crop_ratio": 0.4}}, "its option crop_ratio is 0.4"),
+    "directions": ({"synthesis": {"pos_directions_num": 4}}, r"grid_pos are not the positions of 4 directions"),
+    "mapping heads": ({"mapping": {"num_heads": 2}}, "its option num_heads is 2"),
+    "no style without attention": (
+        {"synthesis": {"transformer": False, "style": False}, "mapping": {"transformer": False}},
+        "its option k is 5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_no_model_here_is_equal_to_is_refused_by_name(networks, tmp_path, name):
+    differences, message = OTHERS[name]
+    path = pytorch_snapshots.write(tmp_path, changed(networks, **differences))
+    with pytest.raises(CheckpointError, match=message):
+        import_snapshot(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_filter_that_was_saved_is_looked_at(networks, tmp_path):
+    networks = changed(networks)
+    networks[2].synthesis.b8.conv0.resample_kernel[0, 0] = 1
+    with pytest.raises(CheckpointError, match=r"b8\.conv0\.resample_kernel is not the filter \[1, 3, 3, 1\]"):
+        import_snapshot(pytorch_snapshots.write(tmp_path, networks), tmp_path / "out")
+
+
+def test_a_value_too_many_is_refused(networks, tmp_path):
+    networks = changed(networks)
+    networks[2].synthesis.extra = torch.nn.Parameter(torch.zeros(2))
+    with pytest.raises(CheckpointError, match=r"not known: synthesis\.extra"):
+        import_snapshot(pytorch_snapshots.write(tmp_path, networks), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "option", "message"),
+    [
+        (ada_snapshots, {"z_dim": 8}, "its option z_dim is 8"),
+        (ada_snapshots, {"img_resolution": 24}, "width 24 of the images is not a power of two"),
+        (ada_snapshots, {"mapping_kwargs": {"layer_features": 32}}, "its option layer_features is 32"),
+        (ada_snapshots, {"synthesis_kwargs": {"activation": "relu"}}, "its option activation is 'relu'"),
+        (ada_snapshots, {"synthesis_kwargs": {"resample_filter": [1, 2, 1]}}, "its option resample_filter is"),
+        (ada_snapshots, {"synthesis_kwargs": 3}, "does not say how its networks were built"),
+    ],
+)
+def test_options_of_other_code_are_refused_by_name(tmp_path, snapshots, option, message):
+    networks = snapshots.built()
+    networks[2]._init_kwargs.update(option)
+    with pytest.raises(CheckpointError, match=message):
+        import_snapshot(snapshots.write(tmp_path, networks), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_version_of_the_format_is_named(networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(official, "VERSION", 7)
+    path = pytorch_snapshots.write(tmp_path, networks)
+    with pytest.raises(
+        CheckpointError, match=r"Generator is of version 7 of torch_utils\.persistence; only version 6 "
+    ):
+        import_snapshot(path, tmp_path / "out")
+
+
+def test_another_version_of_tensorflow_networks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(official_tensorflow, "VERSION", 3)
+    path = tensorflow_snapshots.write(tmp_path, tensorflow_snapshots.built())
+    with pytest.raises(CheckpointError, match="its networks are of version 3; only version 4 can be read"):
+        import_snapshot(path, tmp_path / "out")
+
+
+def test_networks_without_what_they_should_hold_are_refused(tmp_path):
+    class Generator(official.Network):
+        pass
+
+    part = Generator()
+    part.__dict__["_parameters"] = 3
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(official.dumped({"G": part, "D": part, "Gs": part}))
+    with pytest.raises(CheckpointError, match=r"is built otherwise than snapshots of GANformer .* are"):
+        import_snapshot(path, tmp_path / "out")
+
+
+# ------------------------------------------------------------------------------------------- published ones
+
+
+class Drive(types.ModuleType):
+    """Stands for the package gdown, and answers with `content`."""
+
+    def __init__(self, content):
+        super().__init__("gdown")
+        self.content, self.asked = content, []
+
+    def download(self, *, id, output, quiet, use_cookies):  # noqa: A002 - its name there
+        self.asked.append(id)
+        if isinstance(self.content, Exception):
+            raise self.content
+        output.write(self.content)
+
+
+def test_a_published_snapshot_is_fetched_once(monkeypatch, tmp_path):
+    drive = Drive(pickle.dumps({}))
+    monkeypatch.setitem(sys.modules, "gdown", drive)
+    for _ in range(2):
+        path = published.located("gdrive:clevr-snapshot.pkl", tmp_path / "cache")
+        assert path == tmp_path / "cache" / "clevr-snapshot.pkl"
+        assert path.read_bytes() == drive.content
+    assert drive.asked == ["1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (b"<html>", CheckpointError, "6 bytes came that are no pickle; Google Drive answers with a page"),
+        (b"", CheckpointError, "0 bytes came that are no pickle"),
+        (OSError("no route to host\nat all"), DataError, r"could not be fetched \(no route to host\); try again"),
+        (RuntimeError("quota"), DataError, r"could not be fetched \(quota\)"),
+        (None, DataError, r"cannot be fetched without the package gdown; pip install 'ganformer\[drive\]'"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_and_leaves_nothing(monkeypatch, tmp_path, answer, error, message):
+    monkeypatch.setitem(sys.modules, "gdown", None if answer is None else Drive(answer))
+    with pytest.raises(error, match=message) as caught:
+        published.located("gdrive:ffhq-snapshot.pkl", tmp_path)
+    assert "https://drive.google.com/uc?id=1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_is_told_the_published_ones(tmp_path):
+    with pytest.raises(ConfigError, match=r"'gdrive:clever-snapshot\.pkl' is not published; did you mean 'clevr-"):
+        published.located("gdrive:clever-snapshot.pkl", tmp_path)
+
+
+def test_a_file_is_left_where_it_is(tmp_path):
+    assert published.located(str(tmp_path / "snapshot.pkl"), tmp_path / "cache") == tmp_path / "snapshot.pkl"

@@ -136,6 +136,7 @@ def train(
 def evaluate(
     evaluation: Settings,
     run: Run,
+    data: Data,
     reference: Annotated[Path, typer.Option(help="What `reference` wrote.")],
     out: Out,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
@@ -146,7 +147,7 @@ def evaluate(
     from ganformer.metrics import evaluate as metrics
 
     metrics.evaluate(
-        _parse(config.Evaluation, evaluation, "evaluation"), run, step, reference, out, threads=threads, gpus=gpus
+        _parse(config.Evaluation, evaluation, "evaluation"), run, step, data, reference, out, threads=threads, gpus=gpus
     )
 
 

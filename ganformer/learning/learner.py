@@ -61,3 +61,11 @@ class Learner(ABC):
             if part is not self.sampler
         }
         return {name: count for name, count in counts.items() if count}
+
+
+class Reconstructor(ABC):
+    """What a learner is besides, where it learns an autoencoder whose own error can be measured."""
+
+    @abstractmethod
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] on the device of the network, encoded and decoded → same shape."""

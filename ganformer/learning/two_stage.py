@@ -17,7 +17,7 @@ from torch.optim import Adam, AdamW
 from ganformer.config import ImageSpec, Model, TrainingSettings
 from ganformer.learning import distribution, losses
 from ganformer.learning.adversarial import evaluating
-from ganformer.learning.learner import Learner, Reals
+from ganformer.learning.learner import Learner, Reals, Reconstructor
 from ganformer.learning.perceptual import Distance, NoPerceptual, Perceptual, RandomPerceptual, distance
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
@@ -116,7 +116,7 @@ class Stages(nn.Module):
         self.sampler = copy.deepcopy(Painter(autoencoder, transformer, shape)).eval().requires_grad_(False)
 
 
-class TwoStage(Learner):
+class TwoStage(Learner, Reconstructor):
     """First trains the autoencoder, against a discriminator of patches, then the transformer over its codes.
 
     The second stage sees codes of the moving average of the autoencoder, which stands still then, and which decodes

@@ -16,11 +16,12 @@ from ganformer.config import Evaluation, Extractor
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
-from ganformer.learning.learner import Learner
+from ganformer.learning.learner import Learner, Reconstructor
 from ganformer.learning.samples import batches, draw_labels, quantise
+from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.statistics import Observer
+from ganformer.metrics.statistics import Observed, Observer
 from ganformer.progress import Progress
 
 FORMAT = 1
@@ -43,17 +44,28 @@ def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gp
 
 
 def evaluate(
-    evaluation: Evaluation, run: Path, step: int | None, reference: Path, out: Path, *, threads: int, gpus: int
+    evaluation: Evaluation,
+    run: Path,
+    step: int | None,
+    pack: Path,
+    reference: Path,
+    out: Path,
+    *,
+    threads: int,
+    gpus: int,
 ) -> None:
     """Measures generated images of a run at a snapshot (None: the last) and writes `metrics.json` to `out`.
 
-    Raises DataError where the reference is of another pack or extractor, or where images or features are not finite.
+    `reference` was measured on `pack`, which the run was trained on, or, where the run was imported, on images of the
+    same shape. Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises
+    DataError where the three do not belong together, or where images or features are not finite.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run, step)
-    real = Reference.read(reference)
+    images, real = Images(pack), Reference.read(reference)
+    _check_pack(images, record, run)
     extractor = evaluation.extractor.model_dump(mode="json")
-    real.check(reference, extractor, record["data"]["manifest_sha256"], _needed(evaluation, "REAL"))
+    real.check(reference, extractor, images.digest, _needed(evaluation, "REAL"))
     snapshot = checkpoint.snapshot(record, step, run)
     observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
     device = devices.acquire(gpus)
@@ -63,6 +75,9 @@ def evaluate(
         values: dict[str, float] = {}
         for module in _measures(evaluation):
             values |= module.compute(real.observed, fake)
+        if isinstance(learner, Reconstructor) and frechet in _measures(evaluation):
+            reconstructed = _reconstruct(evaluation, learner, images, f"{run}: reconstructions", device)
+            values["rfd"] = frechet.compute(real.observed, reconstructed)["fd"]
     content = {
         "format": FORMAT,
         "run": record["run"],
@@ -104,6 +119,33 @@ def _generate(
                 )
             _observe(observer, network, quantise(images))
             progress.update(len(seeds))
+
+
+def _reconstruct(
+    evaluation: Evaluation, learner: Reconstructor, images: Images, title: str, device: torch.device
+) -> Observed:
+    """What is known of the first `evaluation.images` real images, or all, after the autoencoder."""
+    observer = Observer(title, frechet.FAKE)
+    network = _network(evaluation.extractor, device)
+    for numbers in batches(range(min(evaluation.images, len(images)))):
+        pixels = torch.from_numpy(images.read(np.array(numbers))).to(device)
+        _observe(observer, network, quantise(learner.reconstruct(pixels.float() / 127.5 - 1)))
+    return observer.observed()
+
+
+def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
+    trained_on = record["data"]["manifest_sha256"]
+    if trained_on is not None and trained_on != images.digest:
+        raise DataError(
+            f"{images.folder}: is the pack with manifest {images.digest[:12]}…, but {run} was trained on that with "
+            f"{trained_on[:12]}…; name the pack of the run"
+        )
+    made = record["spec"]["image"]
+    if (images.image.height, images.image.width) != (made["height"], made["width"]):
+        raise DataError(
+            f"{images.folder}: holds images of {images.image.width}×{images.image.height} pixels, but {run} makes "
+            f"{made['width']}×{made['height']}; name a pack of that shape"
+        )
 
 
 def _observe(observer: Observer, network: Network, images: Tensor) -> None:

@@ -1,6 +1,6 @@
 """What a number may be called."""
 
-FID = {"fd": "fid{count}", "is": "is{count}", "is_std": "is{count}_std"}
+FID = {"fd": "fid{count}", "rfd": "rfid{count}", "is": "is{count}", "is_std": "is{count}_std"}
 
 
 def label(key: str, extractor: str, images: int) -> str:

@@ -63,8 +63,8 @@ class Reference:
             )
         if self.manifest_sha256 != manifest_sha256:
             raise DataError(
-                f"{where}: is of the pack with manifest {self.manifest_sha256[:12]}…, but the run was trained on "
-                f"{manifest_sha256[:12]}…; make it again from the pack of the run"
+                f"{where}: is of the pack with manifest {self.manifest_sha256[:12]}…, not of the one named, "
+                f"{manifest_sha256[:12]}…; make it again from that pack"
             )
         missing = sorted(needed - set(self.observed.arrays))
         if missing:

@@ -42,6 +42,7 @@ class Metric:
 
 METRICS = {
     "fd": Metric("FD", "low", published=("FID",)),
+    "rfd": Metric("rFD", "low"),
     "is": Metric("IS", "high", decimals=2, published=("IS",)),
     "precision": Metric("Precision %", "high", 100, decimals=1, published=("Precision_pct", "Precision")),
     "recall": Metric("Recall %", "high", 100, decimals=1, published=("Recall_pct", "Recall")),
@@ -69,7 +70,7 @@ def plain(name: str) -> str:
 def metric(key: str, name: str) -> Metric:
     """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
     known = METRICS.get(key, Metric(key))
-    return replace(known, title="FID") if name.startswith("fid") else known
+    return replace(known, title=known.title.replace("FD", "FID")) if "fid" in name else known
 
 
 def conditions(dataset: str, recipe: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.pack import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
+from ganformer.learning.learner import Reconstructor
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.reference import Reference
@@ -78,14 +80,14 @@ def record(data):
 
 
 @pytest.fixture
-def measure(monkeypatch, record, reference, tmp_path):
+def measure(monkeypatch, record, data, reference, tmp_path):
     """Evaluates a learner of these images; returns what was written."""
 
     def run(images, step=None, reference=reference, **changes):
         learner = Learner(images)
         monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
         out = tmp_path / "metrics.json"
-        metrics.evaluate(settings(**changes), tmp_path / "run.json", step, reference, out, threads=1, gpus=0)
+        metrics.evaluate(settings(**changes), tmp_path / "run.json", step, data, reference, out, threads=1, gpus=0)
         return json.loads(out.read_text())
 
     return run
@@ -219,15 +221,50 @@ def test_images_that_are_not_finite_are_an_error_and_leave_no_file(measure, real
     assert not written.exists()
 
 
-def test_reference_of_another_pack_is_refused(measure, reals, record, reference, written):
+def test_another_pack_than_the_runs_is_refused(measure, reals, record, data, written):
     record["data"]["manifest_sha256"] = "f" * 64
     message = (
-        rf"^{reference}: is of the pack with manifest [0-9a-f]{{12}}…, but the run was trained on ffffffffffff…; "
-        "make it again from the pack of the run$"
+        rf"^{data.parent}: is the pack with manifest [0-9a-f]{{12}}…, but .*run\.json was trained on that with ffff"
     )
     with pytest.raises(DataError, match=message):
         measure(reals)
     assert not written.exists()
+
+
+def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals, record):
+    record["data"]["manifest_sha256"] = None
+    assert measure(reals)["values"]["fd"]["value"] > 0
+    record["spec"]["image"] = {**IMAGE, "height": 8}
+    with pytest.raises(
+        DataError, match=r"holds images of 16×16 pixels, but .*run\.json makes 16×8; name a pack of that"
+    ):
+        measure(reals)
+
+
+def test_reference_of_another_pack_is_refused(measure, reals, reference, tmp_path):
+    found = Reference.read(reference)
+    path = tmp_path / "other.npz"
+    Reference(found.observed, found.extractor, "e" * 64).write(path)
+    message = (
+        rf"^{path}: is of the pack with manifest eeeeeeeeeeee…, not of the one named, [0-9a-f]{{12}}…; make it again"
+    )
+    with pytest.raises(DataError, match=message):
+        measure(reals, reference=path)
+
+
+def test_reconstructions_are_measured_where_there_is_an_autoencoder(measure, reals, monkeypatch):
+    class Blurred(Learner, Reconstructor):
+        def reconstruct(self, images):
+            return images * 0.5
+
+    assert "rfd" not in measure(reals)["values"]
+    monkeypatch.setattr(sys.modules[__name__], "Learner", Blurred)
+    found = measure(reals)["values"]["rfd"]
+    assert found["name"] == "rfd_random_vgg16"
+    assert found["value"] > 0
+    assert "rfd" not in measure(reals, metrics=["inception-score"])["values"]
+    monkeypatch.setattr(Blurred, "reconstruct", lambda self, images: images)
+    assert measure(reals)["values"]["rfd"]["value"] < found["value"] / 100
 
 
 def test_reference_of_another_extractor_is_refused(measure, reals, reference):

@@ -44,6 +44,7 @@ rule evaluate:
     input:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
+        data="results/data/{dataset}/manifest.json",
         reference="results/reference/{dataset}.npz",
         extractor=[str(path) for path in cfg.evaluation.extractor.inputs],
     output:
@@ -63,4 +64,4 @@ rule evaluate:
         evaluation=cfg.evaluation.json(),
     shell:
         "exec ganformer --log {log} evaluate --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
-        " --reference {input.reference} --out {output} --threads {threads} --gpus {resources.gpu}"
+        " --data {input.data} --reference {input.reference} --out {output} --threads {threads} --gpus {resources.gpu}"

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from ganformer import artifacts, devices
+from ganformer import devices
 from ganformer.analysis.samples import provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels, latents, pixels
+from ganformer.learning.samples import Pixels, batches, draw_labels, latents, pixels, save_picture, pixels
 from ganformer.nn.players import Generator
 
 
@@ -34,8 +32,7 @@ def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) 
     if len(scales) < 2:
         kind = record["spec"]["model"]["kind"]
         raise ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
-    with artifacts.atomic(out.with_suffix(".png")) as temporary:
-        Image.fromarray(_picture(scales)).save(temporary, format="png")
+    save_picture(out.with_suffix(".png"), _picture(scales))
     write(out, provenance(record), {f"scale_{i}": scale for i, scale in enumerate(scales)})
 
 
@@ -47,7 +44,7 @@ def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> t
     return sampler.scales(sampler.map(latents(sampler.latent_shape, seeds).to(device), labels.to(device)))
 
 
-def _picture(scales: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _picture(scales: Sequence[Pixels]) -> Pixels:
     """[count · H, scales · W, C], H×W the finest."""
     height = scales[-1].shape[1]
     enlarged = [scale.repeat(height // scale.shape[1], 1).repeat(height // scale.shape[1], 2) for scale in scales]

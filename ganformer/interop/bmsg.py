@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,16 +25,9 @@ from ganformer.nn.settings import STEM_WIDTH
 ORIGIN = "BMSG-GAN"
 FULL_WIDTH = 32  # the widest images with all features; those twice as wide have half of them, and so on
 GENERATOR = "rgb_converters.0.weight"  # what only a generator has
-DISCRIMINATOR = "final_converter.weight"
 EQUALISED = "read as trained with an equalised learning rate, the code's default; the file does not say"
 
 Weights = dict[str, Tensor]
-
-
-def recognises(content: Any) -> bool:
-    """Whether what a file holds looks like the state dict of one of the networks."""
-    names = map(_plain, filter(lambda name: isinstance(name, str), content)) if isinstance(content, Mapping) else ()
-    return any(name in (GENERATOR, DISCRIMINATOR) for name in names)
 
 
 def read(path: Path) -> Imported:

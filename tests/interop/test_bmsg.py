@@ -207,15 +207,6 @@ def test_a_generator_of_any_name_is_read_alone(tmp_path: Path) -> None:
     assert bmsg.read(path).image.width == 16
 
 
-def test_recognises_either_network() -> None:
-    generator, discriminator = generator_state(4, 4), discriminator_state(4, 4)
-    assert bmsg.recognises(generator)
-    assert bmsg.recognises({f"module.{name}": value for name, value in generator.items()})
-    assert bmsg.recognises(discriminator)
-    assert not bmsg.recognises({"G": 1, 2: 3})
-    assert not bmsg.recognises([1])
-
-
 # ------------------------------------------------------------------------------------------------- bad files
 
 

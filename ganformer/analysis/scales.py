@@ -12,7 +12,7 @@ from ganformer.analysis.samples import provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import Pixels, batches, draw_labels, latents, pixels, save_picture, pixels
+from ganformer.learning.samples import Pixels, batches, draw_labels, latents, pixels, save_picture
 from ganformer.nn.players import Generator
 
 

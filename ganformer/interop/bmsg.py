@@ -6,7 +6,6 @@ put on the hypersphere by the trainer, here by the generator; and the gain √2 
 weight's scale, is behind the rectifier here, so that our biases are smaller by it.
 """
 
-import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
+from ganformer.interop import torch_file
 from ganformer.interop.imported import Imported
 from ganformer.learning.state import refuse_misfit, shapes
 from ganformer.nn.layers import SQRT_2, SQRT_HALF
@@ -71,24 +71,12 @@ def load(path: Path) -> Weights:
 
     Raises CheckpointError where it is damaged or holds anything but weights; nothing in it is executed.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # whatever reading a damaged or hostile file comes to
-        raise CheckpointError(f"{path}: {_reason(error)}") from error
+    content = torch_file.load(path)
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise CheckpointError(f"{path}: is no state dict of a network: it holds more than tensors by their names")
     return {_plain(name): value for name, value in content.items()}
-
-
-def _reason(error: Exception) -> str:
-    asked = re.search(r"GLOBAL (\S+)", str(error))
-    if isinstance(error, pickle.UnpicklingError) and asked:
-        return f"refused, it asks for {asked[1]!r}, which no state dict needs; nothing in it was executed"
-    return f"is damaged or was not written by torch.save ({str(error).partition(chr(10))[0]}); fetch it again"
 
 
 def _plain(name: str) -> str:

@@ -47,9 +47,10 @@ def read(path: Path) -> Imported:
     except UserError:
         raise
     except (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise CheckpointError(
             f"{path}: cannot be imported: is built otherwise than snapshots of {READ} are "
-            f"({type(error).__name__}: {error})"
+            f"({type(error).__name__}: {reason})"
         ) from error
 
 

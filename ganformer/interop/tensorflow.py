@@ -42,22 +42,19 @@ ARGUMENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "img_channels": ("num_channels",),
     },
     "mapping_kwargs": {
-        "layer_dim": ("mapping_dim",),
-        "act": ("mapping_nonlinearity",),
         "lrmul": ("mapping_lrmul",),
         "resnet": ("mapping_resnet",),
         **{name: (name,) for name in ("transformer", "num_heads", "attention_dropout", "use_pos", "ltnt_gate")},
     },
     "synthesis_kwargs": {
         "channel_max": ("fmap_max", "channel_max"),
-        "act": ("nonlinearity",),
         "latent_stem": ("latent_stem", "ltnt_stem"),
         **{
             name: (name,)
             for name in (
                 *("crop_ratio", "architecture", "resample_kernel", "local_noise", "style", "transformer", "start_res"),
                 *("end_res", "num_heads", "attention_dropout", "ltnt_gate", "img_gate", "integration", "norm"),
-                *("kmeans", "kmeans_iters", "iterative", "use_pos", "pos_dim", "pos_type", "pos_directions_num"),
+                *("kmeans", "kmeans_iters", "iterative", "use_pos", "pos_type", "pos_directions_num"),
             )
         },
     },
@@ -69,7 +66,7 @@ def read(snapshot: tuple[Any, Any, Any], where: Path) -> Imported:
     """The moving average Gs and the discriminator D; CheckpointError where no model here is equal to them."""
     _, other, average = snapshot
     given, variables = _network(average, where)
-    _refuse_others(given)
+    _refuse_others(given, where)
     options = Options(_arguments(given), where)
     values = generator_named(variables, options, where)
     model, image = pytorch.settings(options, values, where)
@@ -102,8 +99,13 @@ def _variables(network: TensorFlowNetwork, prefix: str) -> Iterator[tuple[str, T
 # ------------------------------------------------------------------------------------------------ settings
 
 
-def _refuse_others(given: Options) -> None:
-    """What only the TensorFlow code can do."""
+def _refuse_others(given: Options, where: Path) -> None:
+    """What only the TensorFlow code can do, and what it calls otherwise."""
+    if given.first("components_num") is None:
+        raise refuse(where, "its networks are of other TensorFlow code than GANformer's; they have no components_num")
+    size = given.get(512, "dlatent_size", "w_dim")
+    given.only(size, "latent_size", "z_dim", "mapping_dim", "pos_dim")
+    given.only("lrelu", "nonlinearity", "mapping_nonlinearity")
     given.only(False, "tanh", "merge", "img2ltnt", "ltnt2ltnt")
     given.only(0, "img2img", "local_attention", "mapping_shared_dim", "label_size", "c_dim")
     given.only(1.0, "fmap_decay")

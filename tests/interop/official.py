@@ -159,14 +159,16 @@ def dumped(value, protocol=4):
         return pickle.dumps(_persistent(value), protocol=protocol)
 
 
+def persistent(name, state):
+    """What a network of class `name` is pickled as."""
+    return _Persistent({"type": "class", "version": VERSION, "module_src": NEVER, "class_name": name, "state": state})
+
+
 def _persistent(value):
     if isinstance(value, Network):
         state = {**vars(value), "_init_kwargs": _persistent(value._init_kwargs)}
         state["_modules"] = {name: _persistent(part) for name, part in value._modules.items()}
-        name = type(value).__name__
-        return _Persistent(
-            {"type": "class", "version": VERSION, "module_src": NEVER, "class_name": name, "state": state}
-        )
+        return persistent(type(value).__name__, state)
     if isinstance(value, dict):
         return EasyDict({name: _persistent(entry) for name, entry in value.items()})
     return value

@@ -89,8 +89,14 @@ def test_discriminators_have_all_parameters(width, parameters):
 def test_tensorflow_generators_have_as_many_variables_as_the_official_loader_reads():
     options = {
         **tensorflow_snapshots.DEFAULT,
-        "components_num": 16, "resolution": 256, "end_res": 8, "z_dim": 32, "w_dim": 32,
-        "channel_base": 16384, "channel_max": 512, "mapping_num_layers": 8,
+        "components_num": 16,
+        "resolution": 256,
+        "end_res": 8,
+        "z_dim": 32,
+        "w_dim": 32,
+        "channel_base": 16384,
+        "channel_max": 512,
+        "mapping_num_layers": 8,
     }
     with torch.device("meta"):
         official = official_tensorflow.Generator(options, tensorflow_snapshots.NEW)

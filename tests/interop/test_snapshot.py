@@ -293,15 +293,32 @@ def test_another_version_of_tensorflow_networks_is_named(tmp_path, monkeypatch):
         import_snapshot(path, tmp_path / "out")
 
 
-def test_networks_without_what_they_should_hold_are_refused(tmp_path):
-    class Generator(official.Network):
-        pass
-
-    part = Generator()
-    part.__dict__["_parameters"] = 3
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "its networks were built"),
+        ({"_init_kwargs": {}}, "KeyError: '_parameters'"),
+        ({"_init_kwargs": {}, "_parameters": 3, "_buffers": {}, "_modules": {}}, "AttributeError"),
+        ({"_init_kwargs": {"img_channels": 0}, "_parameters": {}, "_buffers": {}, "_modules": {}}, "ValidationError"),
+        ({"_init_args": (3,), "_init_kwargs": {}}, "its Generator was built with arguments without names"),
+    ],
+)
+def test_networks_without_what_they_should_hold_are_refused(tmp_path, state, message):
+    network = official.persistent("Generator", state)
     path = tmp_path / "snapshot.pkl"
-    path.write_bytes(official.dumped({"G": part, "D": part, "Gs": part}))
-    with pytest.raises(CheckpointError, match=r"is built otherwise than snapshots of GANformer .* are"):
+    path.write_bytes(official.dumped({"G": network, "D": network, "Gs": network}))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        import_snapshot(path, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_is_a_part_of_itself_is_refused(tmp_path):
+    state = {"_init_kwargs": {}, "_parameters": {}, "_buffers": {}, "_modules": {}}
+    network = official.persistent("Generator", state)
+    state["_modules"]["part"] = official.persistent("Generator", state)
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(official.dumped({"G": network, "D": network, "Gs": network}))
+    with pytest.raises(CheckpointError, match="RecursionError"):
         import_snapshot(path, tmp_path / "out")
 
 

@@ -162,6 +162,7 @@ UNSUPPORTED = {
     "c_dim": 3,
     "label_size": 3,
     "latent_stem": True,
+    "z_dim": 12,
     "crop_ratio": 0.5,
     "iterative": True,
     "fmap_decay": 1.5,
@@ -177,10 +178,16 @@ UNSUPPORTED = {
 def test_what_no_model_here_does_is_refused_by_name(tmp_path, option):
     networks = built()
     networks[2].options = {**networks[2].options, option: UNSUPPORTED[option]}
-    names = {"mapping_dim": "layer_dim", "nonlinearity": "act", "mapping_nonlinearity": "act"}
-    with pytest.raises(CheckpointError, match=f"its option {names.get(option, option)} is "):
+    with pytest.raises(CheckpointError, match=f"its option {option} is "):
         snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_networks_of_other_code_are_refused(tmp_path):
+    networks = built()
+    networks[2].options = {name: value for name, value in networks[2].options.items() if name != "components_num"}
+    with pytest.raises(CheckpointError, match="of other TensorFlow code than GANformer's; they have no components_num"):
+        snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
 
 
 def test_a_discriminator_that_attends_is_left_out(tmp_path):

@@ -1,18 +1,21 @@
 """Importing a snapshot of the official code, whichever it is."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.interop import bmsg, imported, pytorch, stylegan2_ada, tensorflow, unpickler
+from ganformer.interop import bmsg, imported, pytorch, stylegan2_ada, taming, tensorflow, unpickler
 from ganformer.interop.imported import Imported
 
 ZIP = b"PK\x03\x04"
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save wrote before it wrote zip archives
-READ = "GANformer (PyTorch or TensorFlow), StyleGAN2-ADA (PyTorch), BMSG-GAN"
+STATE = b"state_dict"  # where checkpoints of PyTorch Lightning keep weights
+LARGEST = 1 << 26  # bytes of the pickle in a zip archive that are looked at
+READ = "GANformer (PyTorch or TensorFlow), StyleGAN2-ADA (PyTorch), BMSG-GAN, Taming Transformers"
 
 
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
@@ -62,22 +65,24 @@ def _read(path: Path) -> Imported:
             f"{path}: is a web page, not a snapshot; servers answer with one where a file is not to be had: fetch it "
             "again, with a browser if need be"
         )
-    if beginning.startswith(TORCH) or (beginning.startswith(ZIP) and _is_torch(path)):
-        return bmsg.read(path)
+    if beginning.startswith(TORCH):
+        return taming.read(path) if path.suffix == ".ckpt" else bmsg.read(path)
+    if beginning.startswith(ZIP):
+        return taming.read(path) if STATE in _zipped(path) else bmsg.read(path)
     content = unpickler.load(path)
     return _reader(content, path)(content, path)
 
 
-def _is_torch(path: Path) -> bool:
-    """Whether a zip archive is one that torch.save writes; CheckpointError where it is any other."""
+def _zipped(path: Path) -> bytes:
+    """The pickle in a zip archive that torch.save wrote, as it is; CheckpointError where it is any other archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
+            for name in archive.namelist():
+                if name.endswith("/data.pkl"):
+                    return archive.open(name).read(LARGEST)
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: is a damaged zip archive ({error}); fetch it again") from error
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise CheckpointError(f"{path}: is a zip archive without a snapshot; unpack it and import what is in it")
-    return True
+    raise CheckpointError(f"{path}: is a zip archive without a snapshot; unpack it and import what is in it")
 
 
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:

@@ -107,6 +107,12 @@ def zipped(name):
     return buffer.getvalue()
 
 
+def saved(value, is_zip=True):
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=is_zip)
+    return buffer.getvalue()
+
+
 class Evil:
     def __init__(self, target):
         self.target = target
@@ -127,6 +133,9 @@ BAD = {
     "half a zip": (zipped("readme.txt")[:40], "is a damaged zip archive"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is damaged or no pickle|refused, it asks for something outside"),
     "another pickle": (pickle.dumps({"state_dict": 1}), "is a pickle, but no snapshot of GANformer"),
+    "weights of another network": (saved({"weight": torch.zeros(2)}), "is no generator of BMSG-GAN"),
+    "an older file of weights": (saved({"weight": torch.zeros(2)}, is_zip=False), "is no generator of BMSG-GAN"),
+    "a checkpoint of another network": (saved({"state_dict": {"weight": torch.zeros(2)}}), "Taming Transformers"),
     "numbers": (pickle.dumps((1, 2, 3)), "where a dnnlib.tflib Network should be, there is something else"),
     "no networks": (pickle.dumps({"G": 1, "D": 2, "Gs": 3}), "where a Generator should be, there is something else"),
     "no networks of ADA": (pickle.dumps({"G": 1, "D": 2, "G_ema": 3}), "where a Generator should be"),

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ class Inert:
 
 
 def load(path: Path, ignored: str | None = None) -> Any:
-    """What a file of weights holds; classes of the package `ignored` become `Inert`.
+    """What a file of weights holds; classes of the package `ignored`, if any, become `Inert`.
 
     Raises CheckpointError where it is damaged or asks for anything but weights; nothing in it is executed.
     """
     try:
-        with serialization.safe_globals([(Inert, name) for name in _asked(path, ignored)] if ignored else []):
+        with serialization.safe_globals([(Inert, name) for name in _asked(path, ignored)]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
@@ -35,8 +36,10 @@ def load(path: Path, ignored: str | None = None) -> Any:
         raise CheckpointError(f"{path}: {_reason(error)}") from error
 
 
-def _asked(path: Path, package: str) -> list[str]:
-    """Names of what the file asks for of a package."""
+def _asked(path: Path, package: str | None) -> list[str]:
+    """Names of what the file asks for of a package; files that torch before 1.6 wrote are not looked into."""
+    if package is None or not zipfile.is_zipfile(path):
+        return []
     return [name for name in serialization.get_unsafe_globals_in_checkpoint(path) if name.partition(".")[0] == package]
 
 

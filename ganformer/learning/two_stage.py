@@ -28,6 +28,7 @@ from ganformer.nn.quantisation import usage
 
 LARGEST_WEIGHT = 1e4  # of the adversarial loss
 EPSILON = 1e-4
+MEMORY = 0.95  # of the shares of the codes, per training step
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -100,7 +101,10 @@ class Painter(nn.Module):
 
 
 class Stages(nn.Module):
-    """Everything that is saved: what the two stages train, and the moving average that is sampled from."""
+    """Everything that is saved: what the two stages train, the moving average that is sampled from, and of how many
+    of the codes each entry of the codebook was of late."""
+
+    code_shares: Tensor
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class Stages(nn.Module):
         self.discriminator = discriminator
         self.transformer = transformer
         self.sampler = copy.deepcopy(Painter(autoencoder, transformer, shape)).eval().requires_grad_(False)
+        self.register_buffer("code_shares", torch.zeros(len(autoencoder.quantiser.codebook)))
 
 
 class TwoStage(Learner, Reconstructor):
@@ -202,7 +207,8 @@ class TwoStage(Learner, Reconstructor):
         self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)
         quantiser = self.network.autoencoder.quantiser
         counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
-        quantiser.revive(counts, torch.cat(record.latents))
+        self.network.code_shares.lerp_(counts / counts.sum(), 1 - MEMORY)
+        quantiser.revive(self.network.code_shares, torch.cat(record.latents))
         distribution.share([quantiser.codebook])
         scalars = record.means() | usage(counts)
         if plays:

@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MEMORY = 0.95  # of the shares of the entries, per training step
-
 
 class Quantised(NamedTuple):
     """Latents that became codes."""
@@ -40,8 +38,11 @@ class Quantiser(nn.Module, ABC):
     def anneal(self, progress: float) -> None:
         """Told before each training step which part of the training, from 0 to 1, is behind."""
 
-    def revive(self, counts: Tensor, latents: Tensor) -> None:
-        """Told after each training step how often each entry was chosen, counts [K], for latents [B, D, h, w]."""
+    def revive(self, shares: Tensor, latents: Tensor) -> None:
+        """May move entries after a training step: given are their shares [K] of late choices, and latents [B, D, h, w].
+
+        The share of an entry that was moved is set to an even one.
+        """
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Quantised:
@@ -56,12 +57,9 @@ class NearestEntry(Quantiser):
     share is put where a latent is, drawn at random (Dhariwal et al. 2020, Jukebox, section 3.1).
     """
 
-    shares: Tensor
-
     def __init__(self, entries: int, size: int, commitment: float, revival: float) -> None:
         super().__init__(torch.empty(entries, size).uniform_(-1 / entries, 1 / entries))
         self.commitment, self.revival = commitment, revival
-        self.register_buffer("shares", torch.zeros(entries))
 
     def forward(self, latents: Tensor) -> Quantised:
         codes = self.nearest(latents)
@@ -70,14 +68,13 @@ class NearestEntry(Quantiser):
         return Quantised(latents, latents + (values - latents).detach(), codes, loss)
 
     @torch.no_grad()
-    def revive(self, counts: Tensor, latents: Tensor) -> None:
-        self.shares.lerp_(counts / counts.sum(), 1 - MEMORY)
-        even = 1 / len(self.shares)
-        is_idle = self.shares < self.revival * even
+    def revive(self, shares: Tensor, latents: Tensor) -> None:
+        even = 1 / len(shares)
+        is_idle = shares < self.revival * even
         points = latents.permute(0, 2, 3, 1).flatten(0, 2)
-        chosen = points[torch.randint(len(points), self.shares.shape, device=points.device)]
+        chosen = points[torch.randint(len(points), shares.shape, device=points.device)]
         self.codebook.copy_(torch.where(is_idle[:, None], chosen, self.codebook))
-        self.shares.masked_fill_(is_idle, even)
+        shares.masked_fill_(is_idle, even)
 
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:

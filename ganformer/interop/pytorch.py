@@ -14,7 +14,6 @@ from ganformer.interop import persistence
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
 from ganformer.interop.translate import (
-    Official,
     are_close,
     group_misfit,
     refuse,
@@ -41,7 +40,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     misfits = list(discriminator_misfits(options, model))
     discriminator = None if misfits else without_filters(named(values), where)
     notes = tuple(f"the discriminator is left out: {misfit}" for misfit in misfits)
-    return translated(Official(model, image, generator, discriminator, ORIGIN, notes), where)
+    return translated(Imported(model, image, generator, discriminator, ORIGIN, notes), where)
 
 
 # --------------------------------------------------------------------------------------------------- names

@@ -11,7 +11,7 @@ from ganformer.config import ImageSpec
 from ganformer.interop import persistence
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
-from ganformer.interop.translate import Official, group_misfit, translated, width_misfits, without_filters
+from ganformer.interop.translate import group_misfit, translated, width_misfits, without_filters
 
 ORIGIN = "StyleGAN2-ADA (PyTorch)"
 EMBEDDING_LAYERS = 8  # of the discriminator's mapping network
@@ -28,7 +28,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     discriminator = {re.sub(r"^mapping\.fc(?=\d)", "mapping.l", name): value for name, value in values.items()}
     kept = None if misfits else without_filters(discriminator, where)
     notes = (*misfits, *_precision(options))
-    return translated(Official(model, image, generator, kept, ORIGIN, notes), where)
+    return translated(Imported(model, image, generator, kept, ORIGIN, notes), where)
 
 
 def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

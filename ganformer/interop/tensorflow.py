@@ -17,7 +17,7 @@ from torch import Tensor
 from ganformer.interop import pytorch
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
-from ganformer.interop.translate import Official, group_misfit, refuse, translated, without
+from ganformer.interop.translate import group_misfit, refuse, translated, without
 from ganformer.interop.unpickler import Held, TensorFlowNetwork
 
 ORIGIN = "GANformer (TensorFlow)"
@@ -78,7 +78,7 @@ def read(snapshot: tuple[Any, Any, Any], where: Path) -> Imported:
     discriminator = None if misfits else discriminator_named(variables)
     notes = tuple(f"the discriminator is left out: {misfit}" for misfit in misfits)
     values = pytorch.adapted(values, options, where)
-    return translated(Official(model, image, values, discriminator, ORIGIN, notes), where)
+    return translated(Imported(model, image, values, discriminator, ORIGIN, notes), where)
 
 
 def _network(value: Any, where: Path) -> tuple[Options, dict[str, Tensor]]:

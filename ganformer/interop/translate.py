@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer import plugins
-from ganformer.config import ImageSpec, Spec
+from ganformer.config import Spec
 from ganformer.errors import CheckpointError
 from ganformer.interop import names
 from ganformer.interop.imported import Imported, discriminator, spec
@@ -27,31 +27,19 @@ TOLERANCE = 1e-4  # between constants computed there and here
 FILTERS = r"\.resample_(kernel|filter)$"
 
 
-@dataclass(frozen=True)
-class Official:
-    """A snapshot by the names of `names`; the rest as in `Imported`."""
+def translated(official: Imported, where: Path) -> Imported:
+    """A snapshot whose values have the names of `names`, with ours instead.
 
-    model: Mapping[str, Any]
-    image: ImageSpec
-    generator: Tensors
-    discriminator: Tensors | None
-    origin: str
-    notes: tuple[str, ...] = ()
-
-
-def translated(official: Official, where: Path) -> Imported:
-    """The states of our model; CheckpointError names all that is missing, left over or of another shape."""
-    draft = Imported(
-        official.model, official.image, official.generator, official.discriminator, official.origin, official.notes
-    )
-    learner, width = outline(spec(draft, where)), official.image.width
+    CheckpointError names all that is missing, left over or of another shape.
+    """
+    learner, width = outline(spec(official, where)), official.image.width
     said = f"{where}: the {official.origin}"
-    sampler = _filled(learner.sampler, official.generator, partial(names.generator, width=width), f"{said} generator")
+    sampler = _filled(learner.sampler, official.sampler, partial(names.generator, width=width), f"{said} generator")
     other = official.discriminator
     if other is not None:
         rename = partial(names.discriminator, width=width)
         other = _filled(discriminator(learner), other, rename, f"{said} discriminator")
-    return Imported(official.model, official.image, sampler, other, official.origin, official.notes)
+    return replace(official, sampler=sampler, discriminator=other)
 
 
 def outline(resolved: Spec) -> Learner:

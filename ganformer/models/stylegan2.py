@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise, clamp_activations
-from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
+from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.settings import StyleBasedModel, ladder_discriminator
@@ -32,6 +32,8 @@ class Config(StyleBasedModel):
 
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
     """How the generator is connected (StyleGAN2, figure 7)."""
+    mapping_architecture: Literal["plain", "resnet"] = "plain"
+    """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
     refine_colours: bool = False
     """Whether one more modulated convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
 
@@ -77,8 +79,7 @@ def generator(config: Config, image: ImageSpec) -> StyleGenerator:
         return Colours(colours)
 
     rate = config.mapping_learning_rate_multiplier
-    mapping = Mapping(
-        entrance(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
-    )
+    steps = STEPS[config.mapping_architecture](config.mapping_layers, size, rate)
+    mapping = Mapping(entrance(NormaliseEach(), size, image.classes, rate), steps)
     ladder = LADDERS[config.generator_architecture](Stem(sizes[0], make_layer), sizes, make_layer, make_colours)
     return StyleGenerator(size, mapping, ladder)

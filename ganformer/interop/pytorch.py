@@ -55,7 +55,7 @@ def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def layers(values: Mapping[str, Tensor]) -> int:
-    """Layers of the global mapping network, or blocks of two where it is residual, without the last layer."""
+    """Numbered layers of the global mapping network; a residual step is one of them."""
     found = (re.match(r"mapping\.global_mlp\.l(\d+)\.", name) for name in values)
     return len({match[1] for match in found if match})
 
@@ -89,7 +89,7 @@ def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tup
     }
     if synthesis.get(False, "transformer"):
         return {**shared, **_attending(options, values, where)}, image
-    return {**shared, **_plain(options, values, where)}, image
+    return {**shared, **_plain(options, values)}, image
 
 
 def _refuse_others(options: Options, mapping: Options, synthesis: Options) -> None:
@@ -108,11 +108,10 @@ def _refuse_others(options: Options, mapping: Options, synthesis: Options) -> No
         synthesis.only(False, "iterative")
 
 
-def _plain(options: Options, values: Mapping[str, Tensor], where: Path) -> dict[str, Any]:
+def _plain(options: Options, values: Mapping[str, Tensor]) -> dict[str, Any]:
     options.only(1, "k")
-    options.part("mapping_kwargs").only(False, "resnet")
     options.part("synthesis_kwargs").only(True, "style")
-    return {"kind": "stylegan2", "latent_size": options.get(512, "w_dim"), "mapping_layers": layers(values)}
+    return {"kind": "stylegan2", "latent_size": options.get(512, "w_dim"), **_mapping(options, values)}
 
 
 def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
     if options.get(0, "c_dim"):
         raise refuse(where, "its labels enter the mapping network of the global latent only; no model here does that")
     components, size = (int(number) for number in values["pos"].shape)
-    is_centroid, is_residual = synthesis.get(False, "kmeans"), mapping.get(False, "resnet")
+    is_centroid = synthesis.get(False, "kmeans")
     positions = synthesis.get("sinus", "pos_type")
     mapping.only(synthesis.get(1, "num_heads"), "num_heads")
     attends_in_mapping = "mapping.mlp.sa0.to_queries.weight" in values
@@ -131,8 +130,7 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         "attention": "centroid" if is_centroid else "simplex",
         "components": components,
         "latent_size": components * size,
-        "mapping_architecture": "resnet" if is_residual else "plain",
-        "mapping_layers": 2 * (layers(values) - 1) if is_residual else layers(values),
+        **_mapping(options, values),
         "latent_normalisation": "joint" if mapping.get(True, "normalize_global") else "joint-local",
         "latent_self_attention": attends_in_mapping,
         "global_style": synthesis.get(True, "style"),
@@ -147,6 +145,12 @@ def _attending(options: Options, values: Mapping[str, Tensor], where: Path) -> d
         "component_gate": synthesis.get(False, "ltnt_gate"),
         "attention_dropout": synthesis.get(0.12, "attention_dropout"),
     }
+
+
+def _mapping(options: Options, values: Mapping[str, Tensor]) -> dict[str, Any]:
+    if options.part("mapping_kwargs").get(False, "resnet"):
+        return {"mapping_architecture": "resnet", "mapping_layers": 2 * (layers(values) - 1)}
+    return {"mapping_architecture": "plain", "mapping_layers": layers(values)}
 
 
 def _where_directed(positions: str, synthesis: Options) -> dict[str, int]:

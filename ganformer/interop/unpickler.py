@@ -11,6 +11,7 @@ of this file, and any other is refused. What comes out is plain values, `Held` t
 import io
 import math
 import pickle
+import pickletools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,13 +24,17 @@ from torch import Tensor
 from ganformer.errors import CheckpointError
 
 SCALARS = {"b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}  # kinds of numbers that arrays may hold
+TUPLES = 50_000  # in one pickle; a snapshot has some thousand
+STORAGE_PICKLES = 5  # that torch.save wrote before the numbers of a storage
 SHOWN = 100  # characters of a name in a message
 
 
 def load(path: Path) -> Any:
     """What a snapshot's pickle holds; CheckpointError where it is damaged or asks for anything it should not."""
     try:
-        return Unpickler(io.BytesIO(path.read_bytes())).load()
+        stream = io.BytesIO(path.read_bytes())
+        _check_depth(stream)
+        return Unpickler(stream).load()
     except _RefusedError as error:
         raise CheckpointError(f"{path}: refused, {error}; nothing in it was executed") from None
     except OSError as error:
@@ -37,6 +42,14 @@ def load(path: Path) -> Any:
     except Exception as error:  # whatever reading a damaged pickle comes to
         reason = str(error).partition("\n")[0][:SHOWN] or type(error).__name__
         raise CheckpointError(f"{path}: is damaged or no pickle ({reason}); fetch it again") from error
+
+
+def _check_depth(stream: io.BytesIO, pickles: int = 1) -> None:
+    """Refuses pickles that could nest tuples so deeply that Python, computing a hash of one, has no stack left."""
+    for _ in range(pickles):
+        if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(stream)) > TUPLES:
+            raise _RefusedError(f"it has more than {TUPLES} tuples, which no snapshot needs")
+    stream.seek(0)
 
 
 class _RefusedError(pickle.UnpicklingError):
@@ -183,8 +196,10 @@ def _load_from_bytes(content: Any) -> Held:
     """The numbers that a storage of torch saved, one-dimensional; torch allows weights only in it."""
     if not isinstance(content, bytes) or content.startswith(b"PK"):  # a zip could hold far more than its size
         _refuse("torch.storage")
+    stream = io.BytesIO(content)
+    _check_depth(stream, STORAGE_PICKLES)
     try:
-        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        storage = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         _refuse(

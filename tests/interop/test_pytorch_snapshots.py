@@ -133,6 +133,7 @@ VARIANTS = {
     "narrow": {"synthesis": {"channel_base": 96}, "discriminator": {"channel_base": 96}},
     "grey": {"img_channels": 1},
     "stylegan2": STYLEGAN2,
+    "stylegan2, residual mapping": {**STYLEGAN2, "mapping": {"transformer": False, "ltnt2ltnt": False}},
     "stylegan2 with labels": {**STYLEGAN2, "c_dim": 3},
 }
 

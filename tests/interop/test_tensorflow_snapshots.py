@@ -111,6 +111,7 @@ VARIANTS = {
     "no extra layer": {"end_res": 3},
     "another resolution": {"resolution": 32, "end_res": 4},
     "stylegan2": STYLEGAN2,
+    "stylegan2, residual mapping": {**STYLEGAN2, "mapping_resnet": True},
     "stylegan2, old names, resnet": {**STYLEGAN2, "names": OLD, "architecture": "resnet"},
 }
 

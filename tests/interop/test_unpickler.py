@@ -202,6 +202,25 @@ def test_a_truncated_pickle_is_damaged(tmp_path):
             load(written(tmp_path, whole[:length]))
 
 
+DEEP = b"}K\x01" + b"\x85" * 200_000 + b"K\x01s."  # a dict with a key of tuples in tuples
+
+
+def test_a_pickle_that_would_exhaust_the_stack_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="refused, it has more than 50000 tuples, which no snapshot needs"):
+        load(written(tmp_path, b"\x80\x02" + DEEP))
+
+
+def test_a_storage_that_would_exhaust_the_stack_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    torch.save(0, buffer, _use_new_zipfile_serialization=False)
+    whole = buffer.getvalue()
+    value = whole.index(b"\x80\x02K\x00.")  # the pickle of 0
+    content = whole[:value] + b"\x80\x02" + DEEP + whole[value + 5 :]
+    load_from_bytes = importlib.import_module("torch.storage")._load_from_bytes
+    with pytest.raises(CheckpointError, match="refused, it has more than 50000 tuples"):
+        load(written(tmp_path, Call(load_from_bytes, content)))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"absent\.pkl: cannot be read"):
         load(tmp_path / "absent.pkl")

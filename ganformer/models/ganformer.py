@@ -292,7 +292,7 @@ def _layer(config: Config, image: ImageSpec, place: Place) -> SynthesisLayer:
 def _changes(config: Config, size: Size) -> Iterator[nn.Module]:
     """What changes the components before features of this size attend to them."""
     if config.synthesis_self_attention:
-        yield FromEachOther(_self_attention(config))
+        yield FromEachOther(config.component_size, _self_attention(config))
     if config.update_components:
         yield FromImage(size.channels, config.component_size, config.heads)
 

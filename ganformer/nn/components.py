@@ -17,7 +17,6 @@ from ganformer.nn.attention_parts import (
     project_heads,
 )
 from ganformer.nn.layers import Linear, Projection
-from ganformer.nn.mapping import ResidualStep
 from ganformer.nn.synthesis import LayerLatents
 
 
@@ -123,31 +122,32 @@ class ComponentAttention(nn.Module):
 
 
 class FromEachOther(nn.Module):
-    """Components attend to each other: pixels and latents of a layer → components [B, m, D]."""
+    """Components attend to each other, Y := LayerNorm(Y + a(Y, Y)): pixels and latents of a layer → Y [B, m, D]."""
 
-    def __init__(self, attention: SelfAttention) -> None:
+    def __init__(self, latent: int, attention: SelfAttention) -> None:
         super().__init__()
         self.attention = attention
+        self.norm = nn.LayerNorm(latent)
 
     def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        changed: Tensor = self.attention(latents.current, latents.positions, latents.components)
+        changed: Tensor = self.norm(self.attention(latents.current, latents.positions, latents.components))
         return changed
 
 
 class FromImage(nn.Module):
-    """Components attend to the image, a residual step follows: pixels and latents of a layer → components [B, m, D].
+    """Components attend to the image, Y := LayerNorm(Y + a(Y, X)): pixels and latents of a layer → Y [B, m, D].
 
-    The bottom-up half of the released TensorFlow code, which does not run there.
+    The paper's update (section 3.1.1). The released TensorFlow code has a residual step of two layers instead of the
+    norm, which does not run there; tried here, nothing kept components small, and training diverged.
     """
 
     def __init__(self, channels: int, latent: int, heads: int) -> None:
         super().__init__()
         self.attention = ComponentAttention(channels, latent, heads, channels)
-        self.step = ResidualStep(latent, rate=1.0)
+        self.norm = nn.LayerNorm(latent)
 
     def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
         components = latents.current
         weights = self.attention.weights(pixels, components, latents.positions)
-        attended = self.attention.found(pooled(weights, pixels.content))
-        changed: Tensor = self.step(components, components + attended)
+        changed: Tensor = self.norm(components + self.attention.found(pooled(weights, pixels.content)))
         return changed

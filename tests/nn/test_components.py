@@ -92,24 +92,26 @@ def test_attention_to_the_image_is_its_definition(width: int, heads: int) -> Non
     torch.testing.assert_close(found, defined_attention(attention, seen, given.components, given.positions))
 
 
+def normed(part: nn.Module, u: Tensor) -> Tensor:
+    return F.layer_norm(u, (D,), part.norm.weight, part.norm.bias)
+
+
 def test_components_learn_from_each_other_what_the_layers_before_made_of_them() -> None:
-    part = stirred(FromEachOther(SelfAttention(D, ComponentSoftmax(1), dropout=0.0)))
+    part = stirred(FromEachOther(D, SelfAttention(D, ComponentSoftmax(1), dropout=0.0)))
     given = latents(update=3.0)
-    expected = defined_self_attention(part.attention, given.components + 3, given.positions)
+    expected = normed(part, defined_self_attention(part.attention, given.components + 3, given.positions))
     torch.testing.assert_close(part(pixels(), given), expected)
 
 
-def test_components_learn_from_the_image_by_a_residual_step() -> None:
+def test_components_learn_from_the_image_what_they_attend_to() -> None:
     part = stirred(FromImage(C, D, heads=2))
     seen, given = pixels(), latents(update=3.0)
     current = given.components + 3
-    u = current + defined_attention(part.attention, seen, current, given.positions)
-    first, second = part.step.layers
-    hidden = F.leaky_relu(dense(first, u), 0.2) * math.sqrt(2)
-    torch.testing.assert_close(part(seen, given), F.leaky_relu(dense(second, hidden) + current, 0.2))
+    expected = normed(part, current + defined_attention(part.attention, seen, current, given.positions))
+    torch.testing.assert_close(part(seen, given), expected)
 
 
-@pytest.mark.parametrize("part", [FromEachOther(SelfAttention(D, ComponentSoftmax(2), 0.0)), FromImage(C, D, 2)])
+@pytest.mark.parametrize("part", [FromEachOther(D, SelfAttention(D, ComponentSoftmax(2), 0.0)), FromImage(C, D, 2)])
 def test_changes_use_all_they_have_and_differentiate_twice(part: nn.Module) -> None:
     part, seen, given = stirred(part), pixels(), latents()
     part(seen, given).square().sum().backward()

@@ -241,7 +241,8 @@ def test_components_are_dropped_whole_but_never_all() -> None:
 @whatever_drops
 @whatever_heads
 def test_what_is_dropped_might_as_well_not_exist(options: dict[str, Any], heads: int) -> None:
-    generator = evaluated(options, heads=heads)
+    deep = {"heads": heads, "mapping_layers": 4}  # components attend twice there
+    generator = evaluated(options, **deep)
     z = torch.randn(2, *generator.latent_shape)
     z[:, 1] = 0
     w = generator.map(z, none(2))
@@ -251,7 +252,7 @@ def test_what_is_dropped_might_as_well_not_exist(options: dict[str, Any], heads:
     assert not any(part[:, :, 1].any() for part in maps)
 
     here = torch.tensor([0, 2, 3])
-    fewer = evaluated(options, heads=heads, components=3, latent_size=12)
+    fewer = evaluated(options, **deep, components=3, latent_size=12)
     fewer.load_state_dict(chosen(generator, here))
     expected = images_of(fewer, torch.cat([z[:, here], z[:, 4:]], dim=1))
     torch.testing.assert_close(images_of(generator, z), expected, rtol=1e-4, atol=1e-4)

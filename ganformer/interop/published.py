@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import gdown
+
 from ganformer import artifacts, plugins
 from ganformer.errors import CheckpointError, ConfigError, DataError
 
@@ -39,16 +41,10 @@ def located(snapshot: str, folder: Path) -> Path:
 def _fetch(number: str, path: Path) -> None:
     url = f"https://drive.google.com/uc?id={number}"
     by_hand = f"download {url} on a machine with internet and put it there"
-    try:
-        import gdown
-    except ImportError as error:
-        raise DataError(
-            f"{path}: cannot be fetched without the package gdown; pip install 'ganformer[drive]', or {by_hand}"
-        ) from error
     with artifacts.atomic(path) as temporary:
         try:
             with temporary.open("wb") as file:
-                gdown.download(id=number, output=file, quiet=True, use_cookies=False)
+                gdown.download(id=number, output=file, use_cookies=False)
         except Exception as error:  # gdown's own, those of requests, and of the operating system
             reason = str(error).strip().partition("\n")[0]
             raise DataError(f"{path}: could not be fetched ({reason}); try again later, or {by_hand}") from error

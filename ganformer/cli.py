@@ -168,6 +168,14 @@ def sample(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 
 
 
 @app.command()
+def scales(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Generate images at every scale that a multi-scale model makes."""
+    from ganformer.analysis.scales import sample_scales as draw
+
+    draw(run, count, out, threads=threads, gpus=gpus)
+
+
+@app.command()
 def generate(
     weights: Annotated[Path, typer.Option(help="A trained or imported run: its folder, run.json or weights.")],
     out: Annotated[Path, typer.Option(help="Folder that the images are written to.")],

@@ -26,6 +26,7 @@ COLOURS = {
     "kgan": "#e69f00",
     "sagan": "#cc79a7",
     "stylegan2": "#3d4451",
+    "stylegan2released": "#7a5c3e",
     "msggan": "#8c6bb1",
     "vqgan": "#56b4e9",
     "simplex": "#0072b2",

@@ -11,6 +11,7 @@ MODELS = {
     "kgan": "k-GAN",
     "sagan": "SAGAN",
     "stylegan2": "StyleGAN2",
+    "stylegan2released": "StyleGAN2 (GANformer's code)",
     "msggan": "MSG-GAN",
     "vqgan": "VQGAN",
     "simplex": "GANformer (simplex)",

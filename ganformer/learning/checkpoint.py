@@ -80,11 +80,19 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
 
 
 def _check_record(record: Any, run_json: Path) -> None:
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else None
-        raise CheckpointError(f"{run_json}: format {found} is not {FORMAT}; train the run again with this version")
+    _check_format(record.get("format") if isinstance(record, dict) else None, run_json)
     if artifacts.digest(record["spec"]) != record["spec_sha256"]:
         raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
+
+
+def _check_format(found: Any, path: Path) -> None:
+    """CheckpointError where a file is of another format than this version reads, or no such file."""
+    if isinstance(found, int) and found > FORMAT:
+        raise CheckpointError(
+            f"{path}: is of format {found}, written by a newer version; this one reads {FORMAT}: update the package"
+        )
+    if found != FORMAT:
+        raise CheckpointError(f"{path}: format {found} is not {FORMAT}; train the run again with this version")
 
 
 def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
@@ -186,7 +194,8 @@ class Checkpoints:
         return None
 
     def _check(self, content: Mapping[str, Any], path: Path) -> None:
-        expected = {"format": FORMAT, "spec_sha256": self.identity.spec, "manifest_sha256": self.identity.pack}
+        _check_format(content.get("format"), path)
+        expected = {"spec_sha256": self.identity.spec, "manifest_sha256": self.identity.pack}
         for key, value in expected.items():
             if content.get(key) != value:
                 raise CheckpointError(

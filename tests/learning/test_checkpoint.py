@@ -82,8 +82,12 @@ def test_a_missing_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_format_is_refused(run: Path) -> None:
+    edit(run, lambda record: record.update(format=0))
+    with pytest.raises(CheckpointError, match="format 0 is not 1; train the run again with this version"):
+        restore(run)
     edit(run, lambda record: record.update(format=2))
-    with pytest.raises(CheckpointError, match="format 2 is not 1; train the run again with this version"):
+    message = r"run\.json: is of format 2, written by a newer version; this one reads 1: update the package"
+    with pytest.raises(CheckpointError, match=message):
         restore(run)
 
 
@@ -183,11 +187,12 @@ def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: s
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "FORMAT", 0)
-        saved(tmp_path, Identity("a", "b"))
-    with pytest.raises(CheckpointError, match="format is 0 but this one's is 1"):
-        Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
+    for number, message in ((0, "format 0 is not 1; train"), (2, "is of format 2, written by a newer version")):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "FORMAT", number)
+            saved(tmp_path, Identity("a", "b"))
+        with pytest.raises(CheckpointError, match=message):
+            Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
 
 
 class Bomb:

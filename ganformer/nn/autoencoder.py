@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -154,7 +155,8 @@ class Encoder(nn.Module):
         self.last = nn.Conv2d(inputs, layout.latent_channels, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.middle(self.stages(self.first(images)))
+        x = self.first(images.contiguous(memory_format=torch.channels_last))
+        x = self.middle(self.stages(x))
         latents: Tensor = self.last(self.norm(x))
         return latents
 
@@ -176,7 +178,8 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(inputs, colours, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        x = self.stages(self.middle(self.first(latents)))
+        x = self.first(latents.contiguous(memory_format=torch.channels_last))
+        x = self.stages(self.middle(x))
         images: Tensor = self.last(self.norm(x))
         return images
 

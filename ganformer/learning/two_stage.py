@@ -14,9 +14,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
-from ganformer.config import ImageSpec, Model, TrainingSettings
+from ganformer.config import AnyAugmentation, ImageSpec, Model, NoAugmentation, TrainingSettings
 from ganformer.learning import distribution, losses
 from ganformer.learning.adversarial import evaluating
+from ganformer.learning.augmentation import Augmentation
 from ganformer.learning.learner import Learner, Reals, Reconstructor
 from ganformer.learning.perceptual import Distance, NoPerceptual, Perceptual, RandomPerceptual, distance
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
@@ -52,6 +53,8 @@ class TwoStageModel(Model):
     """Thousands of images before the discriminator takes part."""
     discriminator_weight: NonNegativeFloat = 0.8
     """Weight of the adversarial loss, beside its adaptive weight."""
+    augmentation: AnyAugmentation = NoAugmentation(kind="none")
+    """What is done to images before the discriminator sees them."""
     r1_gamma: NonNegativeFloat = 0.0
     """Weight of the gradient penalty on real images (R1); 0 leaves it out."""
     transformer_learning_rate: PositiveFloat = 4.5e-6
@@ -110,12 +113,14 @@ class Stages(nn.Module):
         self,
         autoencoder: Autoencoder,
         discriminator: PatchDiscriminator,
+        augmentation: Augmentation,
         transformer: CodeTransformer,
         shape: tuple[int, int],
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.discriminator = discriminator
+        self.augmentation = augmentation
         self.transformer = transformer
         self.sampler = copy.deepcopy(Painter(autoencoder, transformer, shape)).eval().requires_grad_(False)
         self.register_buffer("code_shares", torch.zeros(len(autoencoder.quantiser.codebook)))
@@ -159,7 +164,7 @@ class TwoStage(Learner, Reconstructor):
         beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
         if seen < first:
             self.network.autoencoder.quantiser.anneal(seen / first)
-            scalars = self._train_autoencoder(reals, batch, plays=seen >= self.settings.discriminator_start_kimg * 1000)
+            scalars = self._train_autoencoder(reals, batch, step)
             _follow(self.sampler.autoencoder, self.network.autoencoder, beta)
             return scalars
         scalars = self._train_transformer(reals, batch)
@@ -200,8 +205,9 @@ class TwoStage(Learner, Reconstructor):
             "transformer": self.transformer_adam,
         }
 
-    def _train_autoencoder(self, reals: Sequence[Reals], batch: int, *, plays: bool) -> dict[str, Tensor]:
-        """One step of the autoencoder, then, where it `plays`, one of the discriminator on the same images."""
+    def _train_autoencoder(self, reals: Sequence[Reals], batch: int, step: int) -> dict[str, Tensor]:
+        """One step of the autoencoder, then, where it plays already, one of the discriminator on the same images."""
+        plays = step * batch >= self.settings.discriminator_start_kimg * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         record = Record()
         self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)
@@ -213,7 +219,7 @@ class TwoStage(Learner, Reconstructor):
         scalars = record.means() | usage(counts)
         if plays:
             pairs = list(zip((portion.images for portion in reals), record.reconstructed, strict=True))
-            scalars |= self._train_discriminator(pairs, batch)
+            scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
     def _autoencoder_loss(self, record: "Record", plays: bool, portion: Reals) -> Tensor:
@@ -232,14 +238,15 @@ class TwoStage(Learner, Reconstructor):
         record.add({"adversarial": adversarial, "adaptive_weight": weight})
         return total + self.settings.discriminator_weight * weight * adversarial
 
-    def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int) -> dict[str, Tensor]:
+    def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
         """One step on pairs of images and their reconstructions."""
         _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
-        record = Record()
+        record, real_scores, augmentation = Record(), [], self.network.augmentation
 
         def loss(pair: tuple[Tensor, Tensor]) -> Tensor:
             images = pair[0].detach().requires_grad_()
             real, fake = self._score(images), self._score(pair[1])
+            real_scores.append(real.detach())
             record.add({"real_score": real.mean(), "fake_score": fake.mean()})
             total = self.loss.discriminator(real, fake)
             if self.settings.r1_gamma:
@@ -248,7 +255,9 @@ class TwoStage(Learner, Reconstructor):
                 return total + penalty
             return total
 
-        return {"discriminator": self.discriminator_update.minimise(loss, pairs), **record.means()}
+        total = self.discriminator_update.minimise(loss, pairs)
+        augmentation.adapt(torch.cat(real_scores), step, batch)
+        return {"discriminator": total, **record.means(), **augmentation.scalars()}
 
     def _train_transformer(self, reals: Sequence[Reals], batch: int) -> dict[str, Tensor]:
         """One step up the likelihood of the codes; returns the loss in nats a code (equation 9)."""
@@ -263,8 +272,8 @@ class TwoStage(Learner, Reconstructor):
         return {"transformer": self.transformer_update.minimise(loss, reals)}
 
     def _score(self, images: Tensor) -> Tensor:
-        """Logits of all patches of all images, [B · patches]."""
-        logits: Tensor = self.network.discriminator(images)
+        """Logits of all patches of all images, as the discriminator is shown them, [B · patches]."""
+        logits: Tensor = self.network.discriminator(*self.network.augmentation([images]))
         return logits.flatten()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from ganformer.config import ImageSpec, Probability, Strict, TrainingSettings
+from ganformer.learning import augmentation
 from ganformer.learning.two_stage import Stages, TwoStage, TwoStageModel
 from ganformer.nn.autoencoder import Autoencoder, Decoder, Encoder, Layout, Level
 from ganformer.nn.code_transformer import CodeTransformer
@@ -145,6 +146,7 @@ def build(config: Config, image: ImageSpec) -> TwoStage:
     stages = Stages(
         autoencoder(config, image.channels),
         PatchDiscriminator(image.channels, config.discriminator.channels, config.discriminator.layers),
+        augmentation.make(config.augmentation),
         transformer(config, shape[0] * shape[1], image.classes),
         shape,
     )

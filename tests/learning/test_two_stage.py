@@ -331,3 +331,15 @@ def test_the_perceptual_distance_is_part_of_the_loss(capsys: pytest.CaptureFixtu
     assert logged["perceptual"] > 0
     player.step(reals(), 1)
     assert capsys.readouterr().out.count("perceptual loss: ") == 1
+
+
+def test_the_discriminator_sees_changed_images() -> None:
+    player = learner(augmentation={"kind": "ada", "kimg": 0.1, "interval": 1, "target": -1})
+    torch.nn.init.constant_(list(player.network.discriminator.parameters())[-1], 100.0)  # all scores are positive
+    stepped(player, range(2))
+    scalars = player.step(reals(), 2)
+    assert scalars["augmentation_probability"].item() == pytest.approx(8 / 100)
+    assert player.network.augmentation.probability.item() == pytest.approx(8 / 100)
+    changed = learner(augmentation={"kind": "diffaugment", "policy": ["cutout"]})
+    (images, _) = reals()[0]
+    assert not changed._score(images).allclose(changed.network.discriminator(images).flatten())

@@ -4,11 +4,14 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
-MODELS = ("stylegan2", "simplex", "duplex", "centroid")
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+MODELS = CONFIG["experiments"]["table1"]["models"]
 NOTHING = "Nothing to be done"
 PICTURES = {"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}
 
@@ -36,6 +39,25 @@ def test_everything_is_made(finished):
     for name in ("learning_curves", "samples", "attention"):
         assert all((results / f"figures/{name}.{suffix}").stat().st_size for suffix in ("png", "pdf"))
     assert "<html" in (results / "report.html").read_text()
+
+
+def test_all_models_are_in_one_table(finished):
+    kinds = {path.stem for path in (ROOT / "ganformer/models").glob("[a-z]*.py")}
+    assert {CONFIG["models"][name]["kind"] for name in MODELS} == kinds
+    rows = list(csv.DictReader((finished.folder / "results/tables/table1.csv").read_text().splitlines()))
+    assert [row["model"] for row in rows] == MODELS
+    assert all(float(row["fd_random_vgg16"]) > 0 for row in rows)
+    assert [row["model"] for row in rows if row["rfd_random_vgg16"]] == ["vqgan"]
+
+
+def test_labels_go_from_the_source_to_the_metrics(checkout):
+    run = "results/runs/scenes/duplex/seed0"
+    said = checkout.smoke(f"{run}/metrics/step-8.json", "--config", "datasets={scenes: {classes: 6}}")
+    assert said.returncode == 0, said.stdout
+    record = json.loads((checkout.folder / run / "run.json").read_text())
+    assert record["spec"]["image"]["classes"] == 6
+    assert sum(record["data"]["label_counts"]) == 48
+    assert json.loads((checkout.folder / run / "metrics/step-8.json").read_text())["values"]["fd"]["value"] > 0
 
 
 def test_it_ends_by_saying_where_the_report_is(finished):
@@ -118,7 +140,7 @@ def test_without_a_target_everything_is_planned(checkout):
     jobs = planned(said)
     assert jobs["all"] == 1
     assert jobs["train"] == len(MODELS)
-    assert jobs["evaluate"] == 4 * len(MODELS)
+    assert jobs["evaluate"] == CONFIG["training"]["snapshots"] * len(MODELS)
 
 
 def test_one_table_needs_no_figure(checkout):

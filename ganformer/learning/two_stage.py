@@ -104,8 +104,10 @@ class Painter(nn.Module):
 
 
 class Stages(nn.Module):
-    """Everything that is saved: what the two stages train, the moving average that is sampled from, and of how many
-    of the codes each entry of the codebook was of late."""
+    """Everything that is saved: what both stages train, the moving average that is sampled from, shares of codes.
+
+    `code_shares` [K]: which part of the codes each entry of the codebook was of late.
+    """
 
     code_shares: Tensor
 

@@ -259,6 +259,10 @@ class Model(Strict):
 
     kind: str
 
+    def resolved(self, training: TrainingSettings) -> Self:
+        """These settings with what follows from the training filled in; a `Spec` holds them so."""
+        return self
+
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""
         return ()
@@ -281,6 +285,11 @@ class Spec(Strict):
     model: AnyModel
     training: TrainingSettings
     seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _resolve(self) -> Self:
+        self.__dict__["model"] = self.model.resolved(self.training)  # frozen from here on
+        return self
 
     @model_validator(mode="after")
     def _microbatch_divides_batch(self) -> Self:

@@ -102,7 +102,7 @@ def test_wrong_setting_is_named(raw, path, value, message):
 def test_all_problems_come_at_once(raw):
     raw["training"]["batch"] = -1
     raw["models"]["duplex"]["componnts"] = 3
-    raw["experiments"]["table1"]["models"] = ["gan"]
+    raw["experiments"]["table1"]["models"] = ["gam"]
     said = problems(raw)
     assert said.startswith("config.yaml: 3 problems\n")
     assert all(part in said for part in ("training.batch", "models.duplex.componnts", "experiments.table1.models.0"))

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from ganformer.nn.code_transformer import CodeTransformer, Sampling
 from ganformer.nn.patch_discriminator import PatchDiscriminator
 from ganformer.nn.quantisation import usage
 
+LATEST_START = 90.0  # thousands of images before the discriminator takes part, in the paper's training on faces
 LARGEST_WEIGHT = 1e4  # of the adversarial loss
 EPSILON = 1e-4
 MEMORY = 0.95  # of the shares of the codes, per training step
@@ -37,8 +38,8 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class TwoStageModel(Model):
     """A model that learns an autoencoder of images to codes, and then a transformer over the codes."""
 
-    autoencoder_kimg: PositiveFloat = 12_500.0
-    """Length of the first stage in thousands of images; what is left of the training belongs to the second."""
+    autoencoder_kimg: PositiveFloat | None = None
+    """Length of the first stage in thousands of images; what is left belongs to the second. None: half the training."""
     autoencoder_learning_rate: PositiveFloat = 4.5e-6
     """Of Adam, for the autoencoder and its discriminator; for each image of a batch, by whose size it is multiplied."""
     autoencoder_beta1: Decay = 0.5
@@ -49,8 +50,8 @@ class TwoStageModel(Model):
     """What compares images beside their pixels."""
     loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "hinge"
     """What discriminator and autoencoder minimise against each other (`ganformer/learning/losses.py`)."""
-    discriminator_start_kimg: NonNegativeFloat = 90.0
-    """Thousands of images before the discriminator takes part."""
+    discriminator_start_kimg: NonNegativeFloat | None = None
+    """Thousands of images before the discriminator takes part. None: 90, but at most a quarter of the first stage."""
     discriminator_weight: NonNegativeFloat = 0.8
     """Weight of the adversarial loss, beside its adaptive weight."""
     augmentation: AnyAugmentation = NoAugmentation(kind="none")
@@ -68,18 +69,31 @@ class TwoStageModel(Model):
     sampling: Sampling = Sampling()
     """How codes are drawn."""
 
+    def resolved(self, training: TrainingSettings) -> Self:
+        """With the lengths of both stages."""
+        first = training.kimg / 2 if self.autoencoder_kimg is None else self.autoencoder_kimg
+        start = self.discriminator_start_kimg
+        start = min(LATEST_START, first / 4) if start is None else start
+        return self.model_copy(update={"autoencoder_kimg": first, "discriminator_start_kimg": start})
+
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """Thousands of images before the discriminator takes part, and in the first stage, once both are resolved."""
+        assert self.discriminator_start_kimg is not None and self.autoencoder_kimg is not None
+        return self.discriminator_start_kimg, self.autoencoder_kimg
+
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""
-        first, whole = (math.ceil(kimg * 1000 / training.batch) for kimg in (self.autoencoder_kimg, training.kimg))
-        if first >= whole:
+        start, first = self.resolved(training).lengths
+        if math.ceil(first * 1000 / training.batch) >= math.ceil(training.kimg * 1000 / training.batch):
             yield (
-                f"autoencoder_kimg {self.autoencoder_kimg:g} leaves the transformer nothing of training.kimg "
-                f"{training.kimg:g}; set it to about half of that"
+                f"autoencoder_kimg {first:g} leaves the transformer nothing of training.kimg {training.kimg:g}; "
+                "leave it out, or set it to about half of that"
             )
-        if self.discriminator_start_kimg >= self.autoencoder_kimg:
+        if start >= first:
             yield (
-                f"discriminator_start_kimg {self.discriminator_start_kimg:g} is not before autoencoder_kimg "
-                f"{self.autoencoder_kimg:g}, the end of the autoencoder's training; set it lower"
+                f"discriminator_start_kimg {start:g} is not before autoencoder_kimg {first:g}, the end of the "
+                "autoencoder's training; set it lower"
             )
         if image.channels != 3 and not isinstance(self.perceptual, NoPerceptual):
             yield (
@@ -162,7 +176,7 @@ class TwoStage(Learner, Reconstructor):
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """A step of the stage that the number of images seen so far belongs to."""
         batch = sum(len(portion.images) for portion in reals) * distribution.ranks()
-        seen, first = step * batch, self.settings.autoencoder_kimg * 1000
+        seen, first = step * batch, self.settings.lengths[1] * 1000
         beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
         if seen < first:
             self.network.autoencoder.quantiser.anneal(seen / first)
@@ -209,7 +223,7 @@ class TwoStage(Learner, Reconstructor):
 
     def _train_autoencoder(self, reals: Sequence[Reals], batch: int, step: int) -> dict[str, Tensor]:
         """One step of the autoencoder, then, where it plays already, one of the discriminator on the same images."""
-        plays = step * batch >= self.settings.discriminator_start_kimg * 1000
+        plays = step * batch >= self.settings.lengths[0] * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         record = Record()
         self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)

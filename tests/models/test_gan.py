@@ -25,7 +25,10 @@ def test_has_the_settings_of_stylegan2() -> None:
     def defaults(kind: type[stylegan2.Config] | type[gan.Config]) -> dict[str, object]:
         return {name: field.default for name, field in kind.model_fields.items()}
 
-    assert defaults(gan.Config) == defaults(stylegan2.Config)
+    only_stylegan2 = {"mapping_architecture"}  # which imported snapshots need
+    assert defaults(gan.Config) == {
+        name: default for name, default in defaults(stylegan2.Config).items() if name not in only_stylegan2
+    }
 
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])

@@ -32,7 +32,7 @@ def test_players_fit(model: dict[str, Any], size: tuple[int, int]) -> None:
 def test_vqgan_fits(size: tuple[int, int]) -> None:
     image = ImageSpec(height=size[0], width=size[1])
     module = plugins.find(PACKAGE, "vqgan")
-    config = module.Config(kind="vqgan")
+    config = module.Config(kind="vqgan").resolved(TrainingSettings())
     assert list(config.problems(image, TrainingSettings())) == []
     with torch.device("meta"):
         network = module.build(config, image).network

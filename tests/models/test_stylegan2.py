@@ -93,6 +93,7 @@ CHANGES = {
     "activation_clamp": 256.0,
     "generator_architecture": "resnet",
     "refine_colours": True,
+    "mapping_architecture": "resnet",
 }
 
 

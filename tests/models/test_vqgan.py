@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganformer.config import ImageSpec, TrainingSettings, parse
+from ganformer.config import ImageSpec, Spec, TrainingSettings, parse
 from ganformer.errors import ConfigError
 from ganformer.models import vqgan
 from ganformer.nn.quantisation import GumbelSoftmax, NearestEntry
@@ -91,12 +91,25 @@ def test_images_that_do_not_fit(image: dict[str, int], settings: dict[str, Any],
 
 
 def test_both_stages_need_images() -> None:
-    said = "autoencoder_kimg 12500 leaves the transformer nothing of training.kimg {}; set it to about half of that"
-    assert problems(kimg=12_500) == [said.format("12500")]
-    assert problems(kimg=10) == [said.format("10")]
+    said = "leaves the transformer nothing of training.kimg 10; leave it out, or set it to about half of that"
+    assert problems(kimg=10, autoencoder_kimg=12.0) == [f"autoencoder_kimg 12 {said}"]
+    assert problems(kimg=10) == []
     small = {"autoencoder_kimg": 1.0, "discriminator_start_kimg": 0.5}
     assert problems(kimg=1.032, **small) == []
     assert problems(kimg=1.024, **small) != []  # 32 steps of 32 images, all of them the autoencoder's
+
+
+def test_what_is_left_out_follows_from_the_training() -> None:
+    def lengths(kimg: float, **settings: Any) -> tuple[float, float]:
+        run = {"image": {"height": 32, "width": 32}, "mirror": False, "training": {"kimg": kimg}, "seed": 0}
+        model = Spec.model_validate({**run, "model": {"kind": "vqgan", **settings}}).model
+        assert isinstance(model, vqgan.Config)
+        return model.lengths
+
+    assert lengths(12) == (1.5, 6.0)
+    assert lengths(25_000) == (90.0, 12_500.0)
+    assert lengths(12, autoencoder_kimg=8) == (2.0, 8.0)
+    assert lengths(12, discriminator_start_kimg=1, autoencoder_kimg=8) == (1.0, 8.0)
 
 
 def test_the_discriminator_must_begin() -> None:

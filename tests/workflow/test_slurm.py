@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.slurm
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -27,7 +28,11 @@ def slurm(shared, tmp_path_factory):
 
 
 def test_graph_runs_on_slurm(checkout, slurm):
-    words = ["--workflow-profile", "profiles/slurm", "--configfile", "tests/smoke.yaml"]
+    experiments = yaml.safe_load((checkout.folder / "config.yaml").read_text())["experiments"]
+    few = {"experiments": {name: {"models": ["stylegan2", "duplex"]} for name in experiments}}
+    few["experiments"]["attention"]["models"] = ["duplex"]
+    (checkout.folder / "few.yaml").write_text(yaml.safe_dump(few))
+    words = ["--workflow-profile", "profiles/slurm", "--configfile", "tests/smoke.yaml", "few.yaml"]
     words += ["--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "5"]
     said = checkout.snakemake(*words, "--default-resources", "mem_mb=1000", "runtime=10")
     assert said.returncode == 0, said.stdout

@@ -6,10 +6,10 @@ from torch import nn
 
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial
-from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution, clamp_activations
+from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import StyleBasedModel, ladder_discriminator
+from ganformer.nn.settings import StyleBasedModel, ladder_discriminator, play
 from ganformer.nn.stem import LatentGenerator, LatentStem
 from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, SynthesisLayer
 
@@ -25,10 +25,7 @@ class Config(StyleBasedModel):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), ladder_discriminator(config, image)
-    for player in players:
-        clamp_activations(player, config.activation_clamp)
-    return Adversarial(*players, config.adversarial)
+    return play(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> LatentGenerator:

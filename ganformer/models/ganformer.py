@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar, Literal, Self
 
-from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import nn
 
 from ganformer.config import ImageSpec, Probability, TrainingSettings
@@ -41,12 +41,11 @@ from ganformer.nn.layers import (
     Noise,
     UnmodulatedColours,
     UnmodulatedConvolution,
-    clamp_activations,
 )
 from ganformer.nn.mapping import STEPS, AttendedMapping, Entrance, Mapping, NormaliseEach, NormaliseJointly, entrance
 from ganformer.nn.players import Discriminator
 from ganformer.nn.resampling import Convolve, ConvolveUp
-from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel, ladder_discriminator
+from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel, Width, ladder_discriminator, play
 from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, Stem, SynthesisLayer
 
 
@@ -91,9 +90,9 @@ class Config(StyleBasedModel):
     """How pixels know where they are: fixed waves, learned slopes, learned rows and columns, learned pixels."""
     position_directions: PositiveInt = 2
     """Directions of sinusoidal and linear positions, at equal angles."""
-    start_resolution: PositiveInt = STEM_WIDTH
+    start_resolution: Width = STEM_WIDTH
     """The smallest width of the image features that attend; a power of two."""
-    end_resolution: PositiveInt | None = None
+    end_resolution: Width | None = None
     """Features of this width and wider ones do not attend; a power of two. None: the width of the image."""
     iterations: PositiveInt = 1
     """How often centroids are computed (`duplex`) or scores against them (`centroid`), as in k-means."""
@@ -109,19 +108,10 @@ class Config(StyleBasedModel):
     """Probability that an image is made without a component in training; one at least is always there."""
     discriminator_components: NonNegativeInt = 0
     """Aggregators, vectors as large as a component, that attend to the image in the discriminator. 0: none."""
-    discriminator_start_resolution: PositiveInt = 2 * STEM_WIDTH
+    discriminator_start_resolution: Width = 2 * STEM_WIDTH
     """The smallest width of the features that aggregators attend to; a power of two."""
-    discriminator_end_resolution: PositiveInt | None = None
+    discriminator_end_resolution: Width | None = None
     """Aggregators do not attend to features of this width and wider ones. None: the width of the image."""
-
-    @field_validator(
-        "start_resolution", "end_resolution", "discriminator_start_resolution", "discriminator_end_resolution"
-    )
-    @classmethod
-    def _is_power_of_two(cls, value: int | None) -> int | None:
-        if value is not None and (value < STEM_WIDTH or value & (value - 1)):
-            raise ValueError(f"{value} is not a power of two from {STEM_WIDTH}")
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -213,10 +203,7 @@ def _misplaced(prefix: str, start: int, end: int | None, image: ImageSpec) -> It
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), discriminator(config, image)
-    for player in players:
-        clamp_activations(player, config.activation_clamp)
-    return Adversarial(*players, config.adversarial)
+    return play(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:

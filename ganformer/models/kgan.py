@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise, clamp_activations
+from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.merging import MERGING_LADDERS, ComponentStem, Merge, MergingLadder, make_weights
 from ganformer.nn.players import Generator
-from ganformer.nn.settings import STEM_WIDTH, StyleBasedModel, ladder_discriminator
+from ganformer.nn.settings import StyleBasedModel, Width, ladder_discriminator, play
 from ganformer.nn.synthesis import Colours, LayerLatents, Place, Size, SynthesisLayer
 
 
@@ -24,18 +24,11 @@ class Config(StyleBasedModel):
     merge: Literal["softmax", "sum", "max", "leaves"] = "softmax"
     """How components become one image: pixel by pixel weighted by softmaxed scores, all added, the highest score alone,
     or one upon the other, covering those before."""
-    merge_resolution: PositiveInt | None = 32
+    merge_resolution: Width | None = 32
     """Width of the features behind which components are one; a power of two. None: the width of the image; then whole
     images are composed."""
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
     """How the generator is connected (StyleGAN2, figure 7)."""
-
-    @field_validator("merge_resolution")
-    @classmethod
-    def _is_power_of_two(cls, value: int | None) -> int | None:
-        if value is not None and (value < STEM_WIDTH or value & (value - 1)):
-            raise ValueError(f"{value} is not a power of two from {STEM_WIDTH}")
-        return value
 
     @model_validator(mode="after")
     def _shares_the_latent(self) -> Self:
@@ -80,10 +73,7 @@ class ComposingGenerator(Generator):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), ladder_discriminator(config, image)
-    for player in players:
-        clamp_activations(player, config.activation_clamp)
-    return Adversarial(*players, config.adversarial)
+    return play(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComposingGenerator:

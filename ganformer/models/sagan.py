@@ -10,9 +10,8 @@ from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.models import gan
 from ganformer.nn.discriminator import Discriminator
-from ganformer.nn.layers import clamp_activations
 from ganformer.nn.self_attention import AttendedBlock, PixelAttention
-from ganformer.nn.settings import STEM_WIDTH, ladder_discriminator
+from ganformer.nn.settings import STEM_WIDTH, ladder_discriminator, play
 from ganformer.nn.spectral_norm import normalise_spectrally
 from ganformer.nn.stem import LatentGenerator
 
@@ -52,10 +51,7 @@ def _listed(widths: list[int]) -> str:
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), discriminator(config, image)
-    for player in players:
-        clamp_activations(player, config.activation_clamp)
-    return Adversarial(*players, config.adversarial)
+    return play(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> LatentGenerator:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise, clamp_activations
+from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
 from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import StyleBasedModel, ladder_discriminator
+from ganformer.nn.settings import StyleBasedModel, ladder_discriminator, play
 from ganformer.nn.synthesis import (
     LADDERS,
     Colours,
@@ -57,10 +57,7 @@ class StyleGenerator(Generator):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    players = generator(config, image), ladder_discriminator(config, image)
-    for player in players:
-        clamp_activations(player, config.activation_clamp)
-    return Adversarial(*players, config.adversarial)
+    return play(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> StyleGenerator:

@@ -3,13 +3,26 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from ganformer.config import AdversarialModel, ImageSpec, TrainingSettings
+from ganformer.learning.adversarial import Adversarial
+from ganformer.nn import players
 from ganformer.nn.discriminator import DISCRIMINATORS, Discriminator, make_head
+from ganformer.nn.layers import clamp_activations
 from ganformer.nn.synthesis import Size
 
 STEM_WIDTH = 4
+
+
+def _is_of_a_rung(width: int) -> int:
+    if width < STEM_WIDTH or width & (width - 1):
+        raise ValueError(f"{width} is not a power of two from {STEM_WIDTH}")
+    return width
+
+
+Width = Annotated[int, AfterValidator(_is_of_a_rung)]
+"""Width of the features of a rung."""
 
 
 class LadderModel(AdversarialModel):
@@ -70,3 +83,10 @@ def ladder_discriminator(config: StyleBasedModel, image: ImageSpec) -> Discrimin
     sizes = config.sizes(image)
     head = make_head(config.discriminator_labels, sizes[0].channels, image.classes)
     return DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels, head)
+
+
+def play(config: StyleBasedModel, generator: players.Generator, discriminator: players.Discriminator) -> Adversarial:
+    """The learner of two players, whose activations are limited where the settings say so."""
+    for player in (generator, discriminator):
+        clamp_activations(player, config.activation_clamp)
+    return Adversarial(generator, discriminator, config.adversarial)

@@ -11,7 +11,7 @@ MODELS = {
     "kgan": "k-GAN",
     "sagan": "SAGAN",
     "stylegan2": "StyleGAN2",
-    "stylegan2released": "StyleGAN2 (GANformer's code)",
+    "stylegan2released": "StyleGAN2 (released)",
     "msggan": "MSG-GAN",
     "vqgan": "VQGAN",
     "simplex": "GANformer (simplex)",

@@ -259,6 +259,16 @@ class Model(Strict):
 
     kind: str
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if conflicts := list(self.conflicts()):
+            raise ValueError("; ".join(conflicts))
+        return self
+
+    def conflicts(self) -> Iterable[str]:
+        """What does not fit between these settings, whatever the images, one sentence each; they are refused then."""
+        return ()
+
     def resolved(self, training: TrainingSettings) -> Self:
         """These settings with what follows from the training filled in; a `Spec` holds them so."""
         return self

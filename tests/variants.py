@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from ganformer import plugins
 from ganformer.config import AdversarialModel
+from ganformer.learning.adversarial import Adversarial
 
 PACKAGE = "ganformer.models"
 SMALL = {
@@ -59,3 +60,10 @@ def variants(*, adversarial_only: bool = False) -> Iterator[dict[str, Any]]:
 def label(model: dict[str, Any]) -> str:
     """Name of a variant."""
     return "-".join(value for value in model.values() if isinstance(value, str))
+
+
+def fingerprint(learner: Adversarial) -> tuple[object, ...]:
+    """What settings made of a learner: its weights, what it was told, its parts and their limits."""
+    weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
+    parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
+    return weights, learner.settings, parts

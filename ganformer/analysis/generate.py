@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -145,7 +144,8 @@ def _array(path: Path, count: int) -> Iterator[Take]:
 
             def take(seeds: Sequence[int], labels: Tensor, images: Pixels) -> None:
                 if not classes:
-                    npy.write_array_header_1_0(file, _header("|u1", (count, *images.shape[1:])))
+                    shape = (count, *images.shape[1:])
+                    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
                 file.write(np.ascontiguousarray(images).data)
                 classes.append(labels.argmax(dim=1).numpy() if labels.shape[1] else np.zeros(0, np.int64))
 
@@ -153,7 +153,3 @@ def _array(path: Path, count: int) -> Iterator[Take]:
         if any(map(len, classes)):
             with archive.open(zipfile.ZipInfo("arr_1.npy"), "w") as file:
                 npy.write_array(file, np.concatenate(classes), allow_pickle=False)
-
-
-def _header(kind: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"descr": kind, "fortran_order": False, "shape": shape}

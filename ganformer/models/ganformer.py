@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from ganformer.config import ImageSpec, Probability, TrainingSettings
@@ -113,13 +113,8 @@ class Config(StyleBasedModel):
     discriminator_end_resolution: Width | None = None
     """Aggregators do not attend to features of this width and wider ones. None: the width of the image."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if conflicts := list(self._conflicts()):
-            raise ValueError("; ".join(conflicts))
-        return self
-
-    def _conflicts(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
+        """What does not fit between these settings, one sentence each."""
         size, rest = divmod(self.latent_size, self.components)
         if rest or not size:
             multiple = max(self.components, self.latent_size - rest)

@@ -1,9 +1,9 @@
 """k-GAN (van Steenkiste et al. 2020) as a baseline of the paper: StyleGAN2 for each of k latents, then composed."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec, TrainingSettings
@@ -30,14 +30,11 @@ class Config(StyleBasedModel):
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
     """How the generator is connected (StyleGAN2, figure 7)."""
 
-    @model_validator(mode="after")
-    def _shares_the_latent(self) -> Self:
+    def conflicts(self) -> Iterator[str]:
+        """What does not fit between these settings, one sentence each."""
         if rest := self.latent_size % self.components:
             multiple = max(self.components, self.latent_size - rest)
-            raise ValueError(
-                f"latent_size {self.latent_size} is not divisible by components {self.components}; {multiple} is"
-            )
-        return self
+            yield f"latent_size {self.latent_size} is not divisible by components {self.components}; {multiple} is"
 
     @property
     def component_size(self) -> int:

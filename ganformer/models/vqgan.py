@@ -98,13 +98,8 @@ class Config(TwoStageModel):
         """How many times wider the image is than the grid of its codes."""
         return 1 << (len(self.channel_multipliers) - 1)
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if conflicts := list(self._conflicts()):
-            raise ValueError("; ".join(conflicts))
-        return self
-
-    def _conflicts(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
+        """What does not fit between these settings, one sentence each."""
         for features in sorted({self.channels * multiplier for multiplier in self.channel_multipliers}):
             if features % self.groups:
                 yield f"{features} features (channels × channel_multipliers) are not divisible by groups {self.groups}"

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import gan, stylegan2
@@ -111,13 +112,11 @@ def test_all_settings_are_tried() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
-    before, after = (fingerprint(config(**settings)) for settings in (SMALL, {**SMALL, name: CHANGES[name]}))
+    before, after = (made(config(**settings)) for settings in (SMALL, {**SMALL, name: CHANGES[name]}))
     assert before != after
 
 
-def fingerprint(config: gan.Config) -> object:
+def made(config: gan.Config) -> tuple[object, ...]:
     torch.manual_seed(0)
     learner = gan.build(config, ImageSpec(height=16, width=16, classes=2))
-    weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
-    parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
-    return weights, learner.settings, parts
+    return fingerprint(learner)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.learner import Reals
@@ -197,15 +198,11 @@ def test_all_settings_are_tried() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
-    before, after = (fingerprint(config(**settings)) for settings in (SMALL, {**SMALL, name: CHANGES[name]}))
+    before, after = (made(config(**settings)) for settings in (SMALL, {**SMALL, name: CHANGES[name]}))
     assert before != after
 
 
-def fingerprint(config: kgan.Config) -> object:
-    """Weights, an image, limits of layers, and what the learner was told."""
+def made(config: kgan.Config) -> tuple[object, ...]:
     torch.manual_seed(0)
     learner = kgan.build(config, ImageSpec(height=16, width=16, classes=2))
-    weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
-    image = learner.sample(torch.eye(2), [0, 1]).tolist()
-    parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
-    return weights, image, learner.settings, parts
+    return (*fingerprint(learner), learner.sample(torch.eye(2), [0, 1]).tolist())

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import stylegan2
@@ -104,13 +105,11 @@ def test_all_settings_are_tried() -> None:
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     small = {"channel_base": 64, "channel_max": 8, "latent_size": 4, "mapping_layers": 3}
-    before, after = (fingerprint(config(**settings)) for settings in (small, {**small, name: CHANGES[name]}))
+    before, after = (made(config(**settings)) for settings in (small, {**small, name: CHANGES[name]}))
     assert before != after
 
 
-def fingerprint(config: stylegan2.Config) -> object:
+def made(config: stylegan2.Config) -> tuple[object, ...]:
     torch.manual_seed(0)
     learner = stylegan2.build(config, ImageSpec(height=16, width=16, classes=2))
-    weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
-    parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
-    return weights, learner.settings, parts
+    return fingerprint(learner)

@@ -100,6 +100,11 @@ class ImageSpec(Strict):
 class Source(Strict):
     """Where images come from. Every file in `ganformer/data/sources` has its own `Config(Source)`."""
 
+    crop_ratio: ClassVar[float] = 1.0
+    """Height over width that a data set's images are cropped to where it does not say."""
+    r1_gamma: ClassVar[float | None] = None
+    """Weight of the gradient penalty on these images in the paper, where they are in it."""
+
     kind: str
 
     @property

@@ -4,7 +4,7 @@ import io
 import math
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ _UPRIGHT = {
 }
 
 
+CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
 class UnreadableImageError(Exception):
     """A picture cannot become pixels; the message is the reason, the same on every run."""
 
@@ -49,6 +52,28 @@ def read_image(file: Path | IO[bytes], shape: ImageSpec) -> Pixels:
             raise UnreadableImageError("is not an image of a known format") from error
         except Exception as error:  # decoders raise nearly everything on damaged files
             raise UnreadableImageError(f"{error} ({type(error).__name__})") from error
+
+
+def read_array(values: NDArray[Any], shape: ImageSpec, limits: tuple[float, float] | None = None) -> Pixels:
+    """Prepares an image that comes as numbers, [H, W] or [H, W, C] of 1, 3 or 4 channels: uint8 [H, W, 3].
+
+    uint8 is taken as it is, uint16 scaled; floats lie within `limits`, the values of black and white. Raises
+    UnreadableImageError for everything else.
+    """
+    planes = values if values.ndim == 3 else values[:, :, None]
+    if planes.ndim != 3 or planes.shape[2] not in CHANNELS or not planes.size:
+        raise UnreadableImageError(f"an array of shape {list(values.shape)} is no image of 1, 3 or 4 channels")
+    if planes.dtype.kind == "f" and limits is not None:
+        planes = _scaled(planes, *limits)
+    elif planes.dtype == np.uint16:
+        planes = _scaled(planes, 0, 65535)
+    elif planes.dtype != np.uint8:
+        hint = "; state the limits of its values" if planes.dtype.kind == "f" else ""
+        raise UnreadableImageError(
+            f"{planes.dtype} values are neither uint8 nor uint16 nor floats of known limits{hint}"
+        )
+    mode = CHANNELS[planes.shape[2]]
+    return prepare(Image.fromarray(np.ascontiguousarray(planes[:, :, 0] if mode == "L" else planes)), shape)
 
 
 def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
@@ -108,6 +133,14 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     if "transparency" in image.info:
         grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
     return grey
+
+
+def _scaled(values: NDArray[Any], low: float, high: float) -> Pixels:
+    """`low` becomes 0 and `high` 255."""
+    least, most = float(values.min()), float(values.max())
+    if not (low <= least and most <= high):  # also where they are not numbers
+        raise UnreadableImageError(f"values from {least:g} to {most:g} are not within the limits {low:g} to {high:g}")
+    return np.rint((values.astype(np.float64) - low) / (high - low) * 255).astype(np.uint8)
 
 
 def _integer_range(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -259,3 +259,44 @@ def test_other_encodings_look_like_the_plain_one(shared, name):
     folder, shape = shared / "data/odd_images", ImageSpec(height=32, width=32)
     plain_one = read_image(folder / "hopper.jpg", shape).astype(int)
     assert np.abs(read_image(folder / name, shape) - plain_one).mean() < 12
+
+
+def noise_of(shape, dtype=np.uint8, high=256):
+    return np.random.default_rng(4).integers(0, high, shape).astype(dtype)
+
+
+def test_array_of_bytes_keeps_its_values():
+    values = noise_of((8, 8, 3))
+    assert (images.read_array(values, SQUARE) == values).all()
+    assert (images.read_array(values[:, :, :1], SQUARE) == values[:, :, :1]).all()
+    assert (images.read_array(values[:, :, 0], SQUARE) == values[:, :, :1]).all()
+    opaque = np.dstack([values, np.full((8, 8), 255, np.uint8)])
+    assert (images.read_array(opaque, SQUARE) == values).all()
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (-1, 1), (0, 255)])
+def test_array_of_floats_is_scaled_by_its_limits(limits):
+    values = noise_of((8, 8, 3))
+    floats = (values / 255 * (limits[1] - limits[0]) + limits[0]).astype(np.float32)
+    assert (images.read_array(floats, SQUARE, limits) == values).all()
+
+
+def test_array_of_16_bits_is_scaled():
+    values = noise_of((8, 8, 3))
+    assert (images.read_array(values.astype(np.uint16) * 257, SQUARE) == values).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "message"),
+    [
+        (np.zeros((8, 8, 8), np.uint8), None, r"shape \[8, 8, 8\] is no image of 1, 3 or 4 channels"),
+        (np.zeros((0, 8, 3), np.uint8), None, "is no image"),
+        (np.zeros((8, 8, 3), np.float32), None, "float32 values are neither .* state the limits"),
+        (np.zeros((8, 8, 3), np.int64), (0, 1), "int64 values are neither uint8 nor uint16"),
+        (np.full((8, 8), 1.5), (0, 1), "values from 1.5 to 1.5 are not within the limits 0 to 1"),
+        (np.full((8, 8), np.nan), (0, 1), "nan"),
+    ],
+)
+def test_array_that_is_no_image(values, limits, message):
+    with pytest.raises(UnreadableImageError, match=message):
+        images.read_array(values, SQUARE, limits)

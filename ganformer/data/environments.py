@@ -1,0 +1,44 @@
+"""LMDB environments for reading: each opened once in a process, as LMDB demands, and shared by all who read it."""
+
+import threading
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import lmdb
+
+_OPEN: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def environment(path: Path) -> lmdb.Environment:
+    """The environment at `path`: a folder with a `data.mdb`, or the file itself. Threads may share it.
+
+    Nothing is written, no lock file either. It is closed when the last one who holds it lets go, so keep it as long as
+    it is read (transactions keep it too). A forked process goes on with what was open: without locks nothing in it
+    belongs to one process. A spawned one calls this again.
+
+    Raises OSError where the file is missing or may not be read, ValueError with the reason where it is not whole.
+    """
+    file = path / "data.mdb" if path.is_dir() else path
+    with file.open("rb"):  # says why a file cannot be read better than LMDB does
+        status = file.stat()
+    identity = (status.st_dev, status.st_ino)
+    with _LOCK:
+        shared = _OPEN.get(identity)
+        if shared is None:
+            shared = _OPEN[identity] = _opened(file, status.st_size)
+    return shared
+
+
+def _opened(file: Path, size: int) -> lmdb.Environment:
+    if not size:
+        raise ValueError("is empty")
+    try:
+        # Values are many pages long, so reading ahead helps in any order. One name may be tried (`max_dbs`).
+        opened = lmdb.open(str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=1)
+    except lmdb.Error as error:
+        raise ValueError(str(error).removeprefix(f"{file}: ")) from error
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    if size < needed:  # touching a page that is not there would end the process
+        raise ValueError(f"is cut short: {size} bytes of {needed}")
+    return opened

@@ -1,0 +1,109 @@
+"""LMDB environments: opened once, shared, read in forked processes, never written, whole or refused."""
+
+import gc
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import lmdb
+import pytest
+
+from ganformer.data.environments import environment
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "map"
+    write(path, b"first")
+    return path
+
+
+def write(path, value, subdir=True):
+    with lmdb.open(str(path), subdir=subdir, map_size=1 << 20, lock=False) as opened, opened.begin(write=True) as new:
+        for number in range(100):
+            new.put(b"%03d" % number, value * 1000)
+
+
+def first(opened):
+    with opened.begin() as transaction:
+        return transaction.get(b"000")[:5]
+
+
+def test_opened_once_by_whatever_name(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    opened = environment(folder)
+    assert all(environment(path) is opened for path in (folder, folder / "data.mdb", tmp_path / "link"))
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(environment, [folder] * 100)) == {opened}
+
+
+def test_threads_that_open_at_once_get_the_same(folder):
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(opened) for opened in list(threads.map(environment, [folder] * 8))}) == 1
+
+
+def test_closed_when_nobody_holds_it(folder):
+    opened = environment(folder)
+    del opened
+    gc.collect()
+    with lmdb.open(str(folder), readonly=True, lock=False) as again:  # refused while it is open
+        assert first(again) == b"first"
+
+
+def test_transaction_keeps_it_open(folder):
+    transaction = environment(folder).begin()
+    gc.collect()
+    assert transaction.get(b"099")[:5] == b"first"
+
+
+def test_replaced_file_is_opened_anew(folder, tmp_path):
+    old = environment(folder)
+    write(tmp_path / "other", b"other", subdir=False)
+    (tmp_path / "other").replace(folder / "data.mdb")
+    assert (first(old), first(environment(folder))) == (b"first", b"other")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # other tests' threads
+def test_forked_process_goes_on(folder):
+    opened = environment(folder)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put((first(opened), first(environment(folder)))))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert queue.get() == (b"first", b"first")
+    assert first(opened) == b"first"
+
+
+def test_nothing_is_written(folder):
+    before = (folder / "data.mdb").read_bytes()
+    (folder / "data.mdb").chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        assert first(environment(folder)) == b"first"
+    finally:
+        folder.chmod(0o755)
+    assert [path.name for path in folder.iterdir()] == ["data.mdb"]
+    assert (folder / "data.mdb").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda whole: b"", "is empty"),
+        (lambda whole: b"no map of anything" * 1000, "not an LMDB file"),
+        (lambda whole: whole[:5000], r"is cut short: 5000 bytes of \d+"),
+        (lambda whole: whole[:-4096], "is cut short"),
+    ],
+)
+def test_damaged_file_is_refused(folder, change, reason):
+    file = folder / "data.mdb"
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(ValueError, match=reason):
+        environment(folder)
+
+
+def test_missing_file(folder):
+    (folder / "data.mdb").unlink()
+    with pytest.raises(FileNotFoundError):
+        environment(folder)

@@ -1,0 +1,328 @@
+"""TFRecords: which files are read in which order, every byte against its checksum, and what is said of broken ones.
+
+The writer here is independent of the reader: it spells out the wire format and has a CRC of its own.
+"""
+
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from ganformer.config import ImageSpec
+from ganformer.data.images import read_array
+from ganformer.data.source import Rejection, Sample
+from ganformer.data.sources.tfrecords import Config, open_source
+from ganformer.errors import DataError
+
+IMAGE = ImageSpec(height=8, width=8)
+
+
+def crc32c(data):
+    """Bit by bit, as RFC 3720 has it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def masked(data):
+    crc = crc32c(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) % 2**32)
+
+
+def field(number, content):
+    """A field of bytes of a protocol buffer."""
+    return bytes([number << 3 | 2]) + varint(len(content)) + content
+
+
+def varint(value):
+    parts = []
+    while value > 127:
+        parts.append(value % 128 | 128)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+def entry(key, feature):
+    return field(1, field(1, key) + field(2, feature))
+
+
+def example(pixels, shape=None):
+    """A `tf.train.Example` of an image [C, H, W]."""
+    numbers = b"".join(varint(side) for side in (pixels.shape if shape is None else shape))
+    shape_entry = entry(b"shape", field(3, field(1, numbers)))
+    return field(1, entry(b"data", field(1, field(1, pixels.tobytes()))) + shape_entry)
+
+
+def framed(data):
+    length = struct.pack("<Q", len(data))
+    return length + masked(length) + data + masked(data)
+
+
+def noise(seed, side=8, channels=3):
+    return np.random.default_rng(seed).integers(0, 256, (channels, side, side), np.uint8)
+
+
+def write(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(map(framed, records)))
+    return path
+
+
+def write_set(folder, count=7, shards=3, side=8, name="clevr", seed=0):
+    """Images dealt to files in turn, as the official writer does it."""
+    for number in range(1, shards + 1):
+        dealt = range(number - 1, count, shards)
+        path = folder / f"{name}-r{side.bit_length() - 1:02d}.tfrecords{number}of{shards}"
+        write(path, [example(noise(seed + i, side)) for i in dealt])
+    return folder
+
+
+def opened(path, image=IMAGE):
+    return open_source(Config(kind="tfrecords", path=path), image)
+
+
+def loaded(path, image=IMAGE):
+    source = opened(path, image)
+    return list(source.load(list(source.keys())))
+
+
+def test_checksum_of_the_tests_is_that_of_the_standard():
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA
+
+
+def test_files_are_read_one_after_another(tmp_path):
+    samples = loaded(write_set(tmp_path))
+    order = [0, 3, 6, 1, 4, 2, 5]
+    stem = "clevr-r03.tfrecords"
+    places = [f"{stem}1of3[0]", f"{stem}1of3[1]", f"{stem}1of3[2]", f"{stem}2of3[0]", f"{stem}2of3[1]"]
+    assert [sample.name for sample in samples] == [*places, f"{stem}3of3[0]", f"{stem}3of3[1]"]
+    for number, sample in zip(order, samples, strict=True):
+        assert isinstance(sample, Sample)
+        assert (sample.pixels == noise(number).transpose(1, 2, 0)).all()
+        assert sample.label is None
+
+
+def test_numbers_of_files_are_numbers_not_text(tmp_path):
+    write_set(tmp_path, count=11, shards=11)
+    assert [record.file for record in iter(opened(tmp_path).keys())] == list(range(11))
+    assert [path.name.rpartition("s")[2] for path in opened(tmp_path).files] == [f"{i}of11" for i in range(1, 12)]
+
+
+def test_highest_resolution_is_taken(tmp_path):
+    for side in (4, 16, 8):
+        write_set(tmp_path, side=side, seed=side)
+    assert {path.name[:9] for path in opened(tmp_path).files} == {"clevr-r04"}
+    one_of_a_lower_one = opened(tmp_path / "clevr-r03.tfrecords2of3")
+    assert [path.name for path in one_of_a_lower_one.files] == [f"clevr-r03.tfrecords{i}of3" for i in (1, 2, 3)]
+    (first, *_) = one_of_a_lower_one.load(list(one_of_a_lower_one.keys()))
+    assert (first.pixels == noise(8).transpose(1, 2, 0)).all()
+
+
+def test_files_may_lie_in_a_folder_of_the_folder(tmp_path):
+    write_set(tmp_path / "clevr")
+    (tmp_path / ".clevr-r09.tfrecords1of1.part").write_bytes(b"half of it")
+    assert len(opened(tmp_path)) == 7
+
+
+def test_file_without_a_number_is_whole(tmp_path):
+    write(tmp_path / "ffhq-r03.tfrecords", [example(noise(0))])
+    assert len(opened(tmp_path)) == len(opened(tmp_path / "ffhq-r03.tfrecords")) == 1
+    assert len(opened(write(tmp_path / "mine.tfrecord", [example(noise(0))] * 2))) == 2
+
+
+def test_grey_images_get_three_channels(tmp_path):
+    write(tmp_path / "a-r03.tfrecords1of1", [example(noise(0, channels=1))])
+    (sample,) = loaded(tmp_path)
+    assert sample.pixels.shape == (8, 8, 3)
+    assert (sample.pixels == noise(0, channels=1).transpose(1, 2, 0)).all()
+
+
+def test_bars_of_the_authors_files_are_cropped_away(tmp_path):
+    pixels = noise(0, side=16)
+    pixels[:, :2] = pixels[:, 14:] = 0
+    write(tmp_path / "a-r04.tfrecords1of1", [example(pixels)])
+    (sample,) = loaded(tmp_path, ImageSpec(height=12, width=16))
+    assert (sample.pixels == pixels[:, 2:14].transpose(1, 2, 0)).all()
+
+
+def test_images_are_cropped_and_resized_as_all_are(tmp_path):
+    write(tmp_path / "a-r04.tfrecords1of1", [example(noise(0, side=16))])
+    spec = ImageSpec(height=4, width=8)
+    (sample,) = loaded(tmp_path, spec)
+    assert (sample.pixels == read_array(noise(0, side=16).transpose(1, 2, 0), spec)).all()
+
+
+def test_keys_are_enough_in_another_process(tmp_path):
+    source = opened(write_set(tmp_path))
+    keys = list(source.keys())
+    elsewhere = pickle.loads(pickle.dumps(source))
+    for sample, key in zip(source.load(keys), keys, strict=True):
+        (alone,) = elsewhere.load([pickle.loads(pickle.dumps(key))])
+        assert (alone.name, alone.label) == (sample.name, sample.label)
+        assert (alone.pixels == sample.pixels).all()
+    assert "extents" not in vars(elsewhere)
+
+
+def test_many_records_take_few_bytes_each(tmp_path):
+    write(tmp_path / "a-r03.tfrecords1of1", [b""] * 2000)
+    source = opened(tmp_path)
+    assert len(source) == 2000
+    (extents,) = source.extents
+    assert extents.offsets.nbytes + extents.lengths.nbytes == 16 * 2000
+    assert len(pickle.dumps(source)) < 1000
+
+
+# ------------------------------------------------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2, 1]],
+        np.array([0, 1, 2, 0, 1, 2, 1], np.uint8),
+        np.array([0, 1, 2, 0, 1, 2, 1], np.float32),
+    ],
+    ids=["one-hot", "integers", "whole floats"],
+)
+def test_labels_are_in_the_order_of_writing(tmp_path, labels):
+    with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, labels)
+    source = opened(tmp_path)
+    assert source.classes == 3
+    assert [sample.label for sample in source.load(list(source.keys()))] == [0, 0, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(6, np.int64), r"int64 labels of shape \[6\] for 7 images; one number or one-hot row"),
+        (np.zeros((7, 1, 2)), r"float64 labels of shape \[7, 1, 2\] for 7 images"),
+        (np.full(7, -1), "labels must be whole numbers from 0"),
+        (np.full(7, 0.5), "labels must be whole numbers from 0"),
+        (np.full(7, np.nan), "labels must be whole numbers from 0"),
+        (np.full(7, "a"), r"<U1 labels of shape \[7\] for 7 images"),
+        (np.full((7, 2), np.nan), "row 0 is not one-hot"),
+        (np.eye(8, dtype=np.float32)[:7] * 0.5, "row 0 is not one-hot"),
+        (np.vstack([np.eye(2)[[0] * 6], np.ones((1, 2))]), "row 6 is not one-hot"),
+        (np.array([None] * 7), "is no npy file of labels .*Python objects"),
+    ],
+)
+def test_wrong_labels(tmp_path, labels, message):
+    with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, labels)
+    with pytest.raises(DataError, match=rf"clevr-rxx\.labels: {message}"):
+        opened(tmp_path)
+
+
+def test_labels_that_are_no_array(tmp_path):
+    (write_set(tmp_path) / "clevr-rxx.labels").write_bytes(b"1 2 3")
+    with pytest.raises(DataError, match=r"is no npy file of labels .* or move it away"):
+        opened(tmp_path)
+
+
+def test_labels_of_files_that_were_filled_otherwise(tmp_path):
+    write_set(tmp_path, count=6)
+    write(tmp_path / "clevr-r03.tfrecords1of3", [example(noise(0))] * 4)
+    with (tmp_path / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, np.zeros(8, np.int64))
+    with pytest.raises(DataError, match=r"not dealt their images in turn \(\[4, 2, 2\] records\)"):
+        opened(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------- broken files
+
+
+def test_missing_files_are_named(tmp_path):
+    write_set(tmp_path, count=30, shards=30)
+    for number in range(2, 27):
+        (tmp_path / f"clevr-r03.tfrecords{number}of30").unlink()
+    with pytest.raises(DataError, match="25 of 30 files are missing; download them too") as failed:
+        opened(tmp_path / "clevr-r03.tfrecords1of30")
+    lines = str(failed.value).splitlines()
+    assert lines[1:3] == ["  clevr-r03.tfrecords2of30", "  clevr-r03.tfrecords3of30"]
+    assert lines[20:] == ["  clevr-r03.tfrecords21of30", "  … and 5 more"]
+
+
+def test_several_sets_of_one_resolution(tmp_path):
+    write_set(tmp_path, name="one")
+    write_set(tmp_path, name="other")
+    with pytest.raises(DataError, match=r"several sets of TFRecords of 8×8 pixels: .*one \(of 3\), .*; name one file"):
+        opened(tmp_path)
+    assert len(opened(tmp_path / "other-r03.tfrecords1of3")) == 7
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(DataError, match="absent: there is no such file or folder of TFRecords"):
+        opened(tmp_path / "absent")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match="no TFRecords in this folder or those right below it; looked for"):
+        opened(tmp_path)
+    (tmp_path / "a-r03.tfrecords1of1").touch()
+    with pytest.raises(DataError, match="there are no records in it"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [1, 4, 100, 200, 210, 215])
+def test_file_that_is_cut_off(tmp_path, lost):
+    path = write(tmp_path / "a-r03.tfrecords1of1", [example(noise(i)) for i in range(3)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    begin = len(whole) // 3 * 2
+    with pytest.raises(DataError, match=rf"cut off or damaged after 2 records, at byte {begin} of {len(whole) - lost}"):
+        opened(tmp_path)
+
+
+def test_file_that_holds_something_else(tmp_path):
+    (tmp_path / "a-r03.tfrecords1of1").write_bytes(b"<html>too many have asked for this file</html>")
+    with pytest.raises(DataError, match="does not begin with a TFRecord"):
+        opened(tmp_path)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    record = framed(example(noise(0, side=1)))
+    path = tmp_path / "a-r00.tfrecords1of1"
+    for position in range(len(record)):
+        damaged = bytearray(record)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        if position < 12:
+            with pytest.raises(DataError, match="does not begin with a TFRecord"):
+                opened(tmp_path)
+        else:
+            assert loaded(tmp_path) == [Rejection(f"{path.name}[0]", "its bytes do not match their checksum")]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"not a message", "is not a tf.train.Example"),
+        (b"", r"has [] bytes of data for a shape (CHW) of []"),
+        (example(noise(0), shape=[3, 8, 9]), "has [192] bytes of data for a shape (CHW) of [3, 8, 9]"),
+        (example(noise(0), shape=[192]), "has [192] bytes of data for a shape (CHW) of [192]"),
+        (example(noise(0), shape=[3, 64, 1, 1]), "has [192] bytes of data for a shape (CHW) of [3, 64, 1, 1]"),
+        (example(noise(0), shape=[0, 8, 8]), "has [192] bytes of data for a shape (CHW) of [0, 8, 8]"),
+        (example(noise(0, channels=2)), "an array of shape [8, 8, 2] is no image of 1, 3 or 4 channels"),
+    ],
+)
+def test_record_that_is_no_image(tmp_path, record, reason):
+    write(tmp_path / "a-r03.tfrecords1of1", [example(noise(0)), record, example(noise(2))])
+    first, second, third = loaded(tmp_path)
+    assert second == Rejection("a-r03.tfrecords1of1[1]", reason)
+    assert (first.pixels == noise(0).transpose(1, 2, 0)).all()
+    assert (third.pixels == noise(2).transpose(1, 2, 0)).all()
+
+
+def test_inputs_are_the_files_and_their_labels(tmp_path):
+    for side in (4, 8):
+        write_set(tmp_path / "set", shards=2, side=side)
+    (tmp_path / "set" / "clevr-rxx.labels").touch()
+    (tmp_path / "set" / "notes.txt").touch()
+    names = [f"clevr-r0{log2}.tfrecords{i}of2" for log2 in (2, 3) for i in (1, 2)]
+    inputs = Config(kind="tfrecords", path=tmp_path).inputs
+    assert inputs == (tmp_path, *(tmp_path / "set" / name for name in [*names, "clevr-rxx.labels"]))
+    assert Config(kind="tfrecords", path=tmp_path / "absent").inputs == (tmp_path / "absent",)

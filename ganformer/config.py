@@ -81,20 +81,48 @@ def _tagged(package: str, name: str) -> type[Strict]:
     kind: Any = (Literal[name], Field(description="Which file describes it."))
     title = f"{package.rpartition('.')[2]}:{name}"
     tagged: type[Strict] = create_model(title, __base__=config, __doc__=config.__doc__, kind=kind)
+    # No module has the class by its name, so that pickle, which sources go through to other processes, is told the way.
+    tagged.__reduce__ = lambda self: (_settings, (package, name, self.model_dump()))  # type: ignore[method-assign]
     return tagged
+
+
+def _settings(package: str, name: str, values: Mapping[str, Any]) -> Strict:
+    return _tagged(package, name).model_validate(values)
 
 
 # ------------------------------------------------------------------------------------------------ images
 
 
 class ImageSpec(Strict):
-    """Shape of the images of one data set: `height` rows, `width` columns, `channels` colours; and their labels."""
+    """Shape of images: `height` rows, `width` columns, `channels` colours; and their labels."""
 
     height: PositiveInt
     width: PositiveInt
     channels: PositiveInt = 3
     classes: NonNegativeInt = 0
     """Number of classes; every image has the label of one. 0: there are no labels."""
+    rows: PositiveInt | None = None
+    """Rows in the middle that are the picture, between black bars or margins for random crops. None: all."""
+    columns: PositiveInt | None = None
+    """Columns in the middle that are the picture, between margins for random crops. None: all."""
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Rows and columns in the middle that are measured and shown."""
+        return self.rows or self.height, self.columns or self.width
+
+    @property
+    def canvas(self) -> "ImageSpec":
+        """Shape that models are trained on where images of this shape are stored.
+
+        Margins are left to the random crops. A ladder grows from 4 columns and whole rows, so that heights are
+        multiples of a quarter of the width; a picture that is lower stands between black bars.
+        """
+        height, width = (self.height, self.width) if self.columns is None else self.picture
+        step = max(1, width // 4)
+        filled = -(-height // step) * step
+        rows = self.picture[0] if self.picture[0] != filled else None
+        return ImageSpec(height=filled, width=width, channels=self.channels, classes=self.classes, rows=rows)
 
 
 class Source(Strict):
@@ -119,12 +147,20 @@ class Dataset(Strict):
     source: SerializeAsAny[Annotated[Source, _Plugged("ganformer.data.sources")]]
     resolution: PositiveInt = 256
     """Width of the packed images in pixels; a power of two from 8 to 1024."""
-    ratio: PositiveFloat = 1.0
-    """Height over width. The centre of this shape is cropped from every image. A multiple of 1/4 up to 4."""
+    ratio: Annotated[float, Field(ge=1 / 16, le=4)] | None = None
+    """Height over width, from 1/16 to 4. The centre of this shape is cropped from every image. None: that of the source
+    where it is a published data set, else 1."""
+    letterbox: bool = False
+    """Store squares with the picture between black bars, as GANformer's code did; measures leave the bars out."""
+    crop_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """By how much images are stored larger, as a part of their height and width: every training image is a random
+    window then, measures take the one in the middle."""
     format: Name = "npy"
     """Pack format: a file name in `ganformer/data/formats`."""
     shard_images: PositiveInt = 10_000
     """Images in one shard of the pack."""
+    shards: PositiveInt | None = None
+    """Number of shards, of nearly equal size; None: as many as `shard_images` makes."""
     max_images: PositiveInt | None = None
     """Take at most this many images of the source, in its order."""
     on_error: Literal["fail", "skip"] = "fail"
@@ -142,22 +178,34 @@ class Dataset(Strict):
             raise ValueError(f"{value} is not a power of two from 8 to 1024; {nearest} is the nearest")
         return value
 
-    @field_validator("ratio")
-    @classmethod
-    def _has_whole_stem_rows(cls, value: float) -> float:
-        if not (4 * value).is_integer() or value > 4:
-            raise ValueError(f"{value} is not a multiple of 1/4 up to 4 (the 4-wide stem needs whole rows)")
-        return value
-
     @field_validator("format")
     @classmethod
     def _is_known_format(cls, value: str) -> str:
         return _known(value, "ganformer.data.formats")
 
+    @model_validator(mode="after")
+    def _has_room_for_bars(self) -> Self:
+        if self.letterbox and (self.crop > 1 or self.crop_margin):
+            what = f"ratio {self.crop:g} is more than 1" if self.crop > 1 else f"crop_margin is {self.crop_margin:g}"
+            raise ValueError(f"letterbox puts bars above and below a whole picture, but {what}")
+        return self
+
+    @property
+    def crop(self) -> float:
+        """Height over width of what is cropped from every image."""
+        return self.source.crop_ratio if self.ratio is None else self.ratio
+
     @property
     def image(self) -> ImageSpec:
         """Shape of the packed images, and the number of their classes."""
-        return ImageSpec(height=round(self.resolution * self.ratio), width=self.resolution, classes=self.classes)
+        rows, columns = max(1, round(self.resolution * self.crop)), self.resolution
+        if self.letterbox:
+            bars = rows if rows < columns else None
+            return ImageSpec(height=columns, width=columns, classes=self.classes, rows=bars)
+        if not self.crop_margin:
+            return ImageSpec(height=rows, width=columns, classes=self.classes)
+        height, width = (round(side * (1 + self.crop_margin)) for side in (rows, columns))
+        return ImageSpec(height=height, width=width, classes=self.classes, rows=rows, columns=columns)
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -229,7 +277,8 @@ class AdversarialSettings(Strict):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     r1_gamma: NonNegativeFloat = 10.0
-    """Weight of the gradient penalty on real images (R1)."""
+    """Weight of the gradient penalty on real images (R1). A data set of the paper brings its own, which only
+    `per_dataset` and a model's entry override."""
     r1_interval: PositiveInt = 16
     """R1 is computed every this many steps, with its weight multiplied by it (lazy regularisation)."""
     gradient_penalty: NonNegativeFloat = 0.0
@@ -443,13 +492,17 @@ class Config(Strict):
     experiments: Mapping[Name, AnyExperiment] = {}
 
     def spec(self, dataset: str, model: str, seed: int) -> Spec:
-        """The resolved run: type defaults < section < its `per_dataset` < the model's own entry."""
+        """The resolved run: type defaults < section < data set's own < its `per_dataset` < the model's own entry."""
         entry = self.models[model]
         if isinstance(entry, AdversarialModel):
-            shared = _merged(AdversarialSettings, self.adversarial, self.adversarial.per_dataset.get(dataset))
+            recommended = self.datasets[dataset].source.r1_gamma
+            section: Adversarial = self.adversarial
+            if recommended is not None:
+                section = section.model_copy(update={"r1_gamma": recommended})
+            shared = _merged(AdversarialSettings, section, self.adversarial.per_dataset.get(dataset))
             entry = entry.model_copy(update={"adversarial": _merged(AdversarialSettings, shared, entry.adversarial)})
         return Spec(
-            image=self.datasets[dataset].image,
+            image=self.datasets[dataset].image.canvas,
             mirror=self.datasets[dataset].mirror,
             model=entry.model_dump(),  # type: ignore[arg-type]
             training=_merged(TrainingSettings, self.training, self.training.per_dataset.get(dataset)),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,17 @@ def test_schema_describes_every_key(raw):
             48,
             "datasets.scenes.resolution: 48 is not a power of two from 8 to 1024; 64",
         ),
-        (("datasets", "scenes", "ratio"), 0.7, "datasets.scenes.ratio: 0.7 is not a multiple of 1/4"),
+        (("datasets", "scenes", "ratio"), 5, "datasets.scenes.ratio: Input should be less than or equal to 4, got 5"),
+        (
+            ("datasets", "scenes"),
+            {"source": {"kind": "scenes"}, "letterbox": True, "ratio": 2},
+            "datasets.scenes: letterbox puts bars above and below a whole picture, but ratio 2 is more than 1",
+        ),
+        (
+            ("datasets", "scenes"),
+            {"source": {"kind": "scenes"}, "letterbox": True, "crop_margin": 0.1},
+            "but crop_margin is 0.1",
+        ),
         (("datasets", "scenes", "format"), "nyp", "datasets.scenes.format: 'nyp' is unknown; did you mean 'npy'?"),
         (("datasets", "scenes", "source"), {"kind": "scene"}, "kind 'scene' is unknown; did you mean 'scenes'?"),
         (("datasets", "scenes", "source"), {"images": 5}, "datasets.scenes.source: 'kind' is missing"),
@@ -158,3 +169,42 @@ def test_snapshots_are_evenly_spaced_and_end_with_the_training(raw):
 def test_fewer_steps_than_snapshots(raw):
     raw["training"] = {"kimg": 0.02, "batch": 10, "snapshots": 4}
     assert config.load(raw).spec("scenes", "duplex", 0).snapshot_steps == (1, 2)
+
+
+def test_settings_of_a_part_go_to_other_processes(raw):
+    for settings in (*config.load(raw).datasets.values(), *config.load(raw).models.values()):
+        assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "stored", "canvas", "picture"),
+    [
+        ({"ratio": 1}, (256, 256), (256, 256), (256, 256)),
+        ({"ratio": 0.75}, (192, 256), (192, 256), (192, 256)),
+        ({"ratio": 188 / 256}, (188, 256), (192, 256), (188, 256)),
+        ({"ratio": 0.7}, (179, 256), (192, 256), (179, 256)),
+        ({"ratio": 2.1}, (538, 256), (576, 256), (538, 256)),
+        ({"ratio": 188 / 256, "letterbox": True}, (256, 256), (256, 256), (188, 256)),
+        ({"ratio": 1, "letterbox": True}, (256, 256), (256, 256), (256, 256)),
+        ({"ratio": 0.5, "crop_margin": 0.125}, (144, 288), (128, 256), (128, 256)),
+        ({"ratio": 0.7, "crop_margin": 0.125}, (201, 288), (192, 256), (179, 256)),
+    ],
+)
+def test_shapes_of_what_is_stored_trained_on_and_measured(settings, stored, canvas, picture):
+    dataset = config.Dataset.model_validate({"source": {"kind": "scenes"}, **settings})
+    assert (dataset.image.height, dataset.image.width) == stored
+    assert (dataset.image.canvas.height, dataset.image.canvas.width) == canvas
+    assert dataset.image.picture == dataset.image.canvas.picture == picture
+    assert dataset.image.canvas.canvas == dataset.image.canvas
+
+
+def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
+    def weights():
+        loaded = config.load(raw)
+        return [loaded.spec("scenes", model, 0).model.adversarial.r1_gamma for model in ("duplex", "msggan")]
+
+    assert weights() == [raw["adversarial"]["r1_gamma"], 0]  # the latter says so itself
+    monkeypatch.setattr("ganformer.data.sources.scenes.Config.r1_gamma", 40.0)
+    assert weights() == [40, 0]
+    raw["adversarial"]["per_dataset"] = {"scenes": {"r1_gamma": 7}}
+    assert weights() == [7, 0]

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganformer import artifacts, devices
+from ganformer.config import ImageSpec
+from ganformer.data.images import central
 from ganformer.errors import ConfigError
 from ganformer.learning import record
 from ganformer.learning.checkpoint import restore
@@ -54,6 +56,7 @@ def generate(
     run = find_run(weights)
     learner, known = restore(run)
     label_counts = known["data"]["label_counts"]
+    picture = ImageSpec.model_validate(known["spec"]["image"]).picture
     _check(request, len(label_counts), run)
     learner.sampler.to(devices.acquire(gpus))
     with artifacts.may_write(out):
@@ -61,7 +64,7 @@ def generate(
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
-        for seeds, labels, images in _images(learner, request, label_counts):
+        for seeds, labels, images in _images(learner, request, label_counts, picture):
             for take in takes:
                 take(seeds, labels, images)
             progress.update(len(seeds))
@@ -93,15 +96,15 @@ def _check(request: Request, classes: int, run: Path) -> None:
 
 
 def _images(
-    learner: Learner, request: Request, label_counts: Sequence[int]
+    learner: Learner, request: Request, label_counts: Sequence[int], picture: tuple[int, int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
-    """Seeds, labels [n, classes] and images uint8 [n, H, W, C], portion by portion."""
+    """Seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, portion by portion."""
     with nullcontext() if request.is_noisy else constant_noise(learner.sampler):
         for seeds in batches(range(request.seed, request.seed + request.count), request.batch):
             labels = draw_labels(label_counts, seeds)
             if request.label is not None:
                 labels = F.one_hot(torch.full((len(seeds),), request.label), len(label_counts)).float()
-            yield seeds, labels, pixels(learner.sample(labels, seeds, request.truncation))
+            yield seeds, labels, pixels(central(learner.sample(labels, seeds, request.truncation), *picture))
 
 
 # --------------------------------------------------------------------------------------------------- forms

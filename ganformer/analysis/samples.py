@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
+from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
+from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.samples import batches, draw_labels, pixels
@@ -25,7 +27,7 @@ def reals(pack: Path, count: int, out: Path) -> None:
     data = Images(pack)
     if count > len(data):
         raise DataError(f"{pack}: has {len(data)} images, {count} were asked for; ask for at most {len(data)}")
-    images = data.read(np.arange(count) * len(data) // count).transpose(0, 2, 3, 1)
+    images = central(data.read(np.arange(count) * len(data) // count), *data.image.picture).transpose(0, 2, 3, 1)
     write(out, {"run": None, "manifest_sha256": data.digest}, {"images": images})
 
 
@@ -37,8 +39,12 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
     label_counts = record["data"]["label_counts"]
+    picture = ImageSpec.model_validate(record["spec"]["image"]).picture
     with devices.reproducible(threads), torch.no_grad():
-        portions = [pixels(learner.sample(draw_labels(label_counts, seeds), seeds)) for seeds in batches(range(count))]
+        portions = [
+            pixels(central(learner.sample(draw_labels(label_counts, seeds), seeds), *picture))
+            for seeds in batches(range(count))
+        ]
     write(out, provenance(record), {"images": np.concatenate(portions)})
 
 

@@ -1,7 +1,7 @@
 """Reading packs: random access to images, and batches for training."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec
 from ganformer.data import manifest
+from ganformer.data.images import central
 from ganformer.data.order import Order
 from ganformer.errors import DataError
 
@@ -27,11 +28,13 @@ class Reader(Protocol):
 class Images:
     """The images of a pack, named by its folder or its manifest. Threads and processes may share it.
 
-    Raises DataError where the pack is missing or incomplete. Shards are opened when they are first read.
+    Raises DataError where the pack is missing or incomplete. Shards are opened when they are first read; with `check`
+    every byte of a shard is compared with what was packed then, and DataError names one that differs.
     """
 
-    def __init__(self, pack: Path) -> None:
+    def __init__(self, pack: Path, *, check: bool = False) -> None:
         self.folder, self.manifest = manifest.read(pack)
+        self.is_checked = check
         self.digest = artifacts.file_digest(self.folder / manifest.NAME)
         """sha256 of the manifest, which names every byte of the pack by its shards' sums."""
         self._ends = np.cumsum([shard.count for shard in self.manifest.shards])
@@ -42,8 +45,8 @@ class Images:
                     f"{self.folder / shard.file}: this shard of the pack is missing; pack the data set again"
                 )
 
-    def __reduce__(self) -> tuple[type["Images"], tuple[Path]]:
-        return Images, (self.folder,)  # another process opens its own shards
+    def __reduce__(self) -> tuple[Callable[[], "Images"], tuple[()]]:
+        return partial(Images, self.folder, check=self.is_checked), ()  # another process opens its own shards
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -87,6 +90,8 @@ class Images:
         if number not in self._readers:
             shard = self.manifest.shards[number]
             path = self.folder / shard.file
+            if self.is_checked and (wrong := _difference(path, shard.sha256)):
+                raise DataError(f"{path}: {wrong}; pack the data set again")
             layout = plugins.find("ganformer.data.formats", self.manifest.format)
             try:
                 self._readers[number] = layout.Reader(path, shard.count, self.image)
@@ -103,23 +108,47 @@ def verify(pack: Path, progress: Callable[[int], None] = lambda _: None) -> None
     wrong = []
     for file in (*contents.shards, *contents.files):
         path = folder / file.file
-        if not path.is_file():
-            wrong.append(f"  {path}: missing")
-        elif artifacts.file_digest(path, progress) != file.sha256:
-            wrong.append(f"  {path}: not the bytes that were packed")
+        if problem := _difference(path, file.sha256, progress):
+            wrong.append(f"  {path}: {problem}")
     if wrong:
         raise DataError("\n".join([f"{folder}: the pack is damaged; pack the data set again", *wrong]))
 
 
-def batch(images: Images, order: Order, position: int, count: int, mirror: bool) -> tuple[Tensor, Tensor]:
+def _difference(path: Path, sha256: str, progress: Callable[[int], None] = lambda _: None) -> str | None:
+    """How a file differs from what was packed; None where it does not."""
+    if not path.is_file():
+        return "missing"
+    return None if artifacts.file_digest(path, progress) == sha256 else "not the bytes that were packed"
+
+
+def batch(
+    images: Images, order: Order, position: int, count: int, canvas: ImageSpec, mirror: bool
+) -> tuple[Tensor, Tensor]:
     """Images at `position`, …, `position + count - 1` of an order, and their labels.
 
-    Float32 [count, C, H, W] in [-1, 1], and one-hot [count, classes]. With `mirror` each image is flipped left to right
-    on the coin of its position.
+    uint8 [count, C, H, W] of the canvas (`ImageSpec.canvas`), and one-hot [count, classes]. Of images stored with a
+    margin a random window is taken. With `mirror` each image is flipped left to right on the coin of its position.
     """
     indices = order.indices(position, count)
     pixels = images.read(indices)
+    if images.image.width > canvas.width:
+        rows, columns = images.image.picture
+        spare = (images.image.height - rows + 1, images.image.width - columns + 1)
+        windows = np.empty((count, images.image.channels, rows, columns), np.uint8)
+        for window, image, (top, left) in zip(windows, pixels, order.places(position, count, spare), strict=True):
+            window[:] = image[:, top : top + rows, left : left + columns]
+        pixels = windows
     if mirror:
-        flipped = order.coins(position, count)
-        pixels[flipped] = pixels[flipped, ..., ::-1]
-    return torch.from_numpy(pixels).float().div_(127.5).sub_(1), torch.from_numpy(images.labels(indices))
+        for number in np.flatnonzero(order.coins(position, count)):
+            pixels[number] = pixels[number, ..., ::-1].copy()
+    return torch.from_numpy(filled(pixels, canvas)), torch.from_numpy(images.labels(indices))
+
+
+def filled(pixels: NDArray[np.uint8], canvas: ImageSpec) -> NDArray[np.uint8]:
+    """Images [n, C, h, W] in the middle of a canvas that may be higher: [n, C, H, W], with black bars around them."""
+    missing = canvas.height - pixels.shape[2]
+    if not missing:
+        return pixels
+    whole = np.zeros((*pixels.shape[:2], canvas.height, canvas.width), np.uint8)
+    central(whole, pixels.shape[2], canvas.width)[:] = pixels
+    return whole

@@ -4,7 +4,7 @@ import io
 import math
 import warnings
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,11 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from ganformer.config import ImageSpec
 
+if TYPE_CHECKING:  # packing does not need torch, and its workers start faster without it
+    from torch import Tensor
+
 Pixels = NDArray[np.uint8]
+Planes = TypeVar("Planes", NDArray[np.uint8], "Tensor")
 
 # What has transparent parts is seen on white, as on a page.
 BACKGROUND = (255, 255, 255, 255)
@@ -79,14 +83,41 @@ def read_array(values: NDArray[Any], shape: ImageSpec, limits: tuple[float, floa
 def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
     """Pixels [H, W, 3] uint8 of a picture: upright, sRGB, centre cropped to the shape, resized by antialiased Lanczos.
 
-    Of an animation the first frame is taken. A picture that has the shape already keeps its pixels.
+    Of an animation the first frame is taken. A picture that has the shape already keeps its pixels. Where the shape has
+    black bars above and below, see `letterbox`.
     """
     colours = to_rgb(image)
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if orientation in _UPRIGHT:
         colours = colours.transpose(_UPRIGHT[orientation])
+    if shape.rows is not None and shape.columns is None:
+        return letterbox(colours, shape.rows / shape.width, shape.width)
     window = colours.crop(crop_box(*colours.size, shape.height / shape.width))
     return np.asarray(window.resize((shape.width, shape.height), Image.Resampling.LANCZOS))
+
+
+def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
+    """A square [side, side, 3] with the centre of the picture between black bars, made as GANformer's code does it.
+
+    Padded to a square first, then resized by Lanczos to the nearest power of two, then averaged over blocks: bars and
+    picture blur into each other, and a picture larger than the square is resized twice.
+    """
+    width, height = image.size
+    wide = min(width, height / ratio)
+    high = wide * ratio
+    window = image.crop(((width - wide) // 2, (height - high) // 2, (width + wide) // 2, (height + high) // 2))
+    square = Image.new("RGB", (max(window.size),) * 2)
+    square.paste(window, ((square.width - window.width) // 2, (square.height - window.height) // 2))
+    power = max(side, 2 ** round(math.log2(square.width)))
+    pixels = np.asarray(square.resize((power, power), Image.Resampling.LANCZOS))
+    blocks = pixels.reshape(side, power // side, side, power // side, 3)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def central(images: Planes, rows: int, columns: int) -> Planes:
+    """The middle of images [..., H, W]: [..., rows, columns]; where the margin is odd, half a pixel up or left."""
+    top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
+    return images[..., top : top + rows, left : left + columns]
 
 
 def crop_box(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:

@@ -39,6 +39,10 @@ class Crop(Strict):
     ratio: float
     """Height over width of the centred window."""
     filter: Literal["lanczos"] = "lanczos"
+    letterbox: bool = False
+    """Whether it stands between black bars in a square, as `ganformer.data.images.letterbox` makes it."""
+    margin: float = 0.0
+    """By what part images are larger than those that models see, for random crops."""
 
 
 class Manifest(Strict):

@@ -36,7 +36,20 @@ class Order:
 
     def coins(self, position: int, n: int) -> NDArray[np.bool_]:
         """One fair coin for each position, bool [n]; independent of the order."""
-        return _hash(_positions(position, n) + np.uint64(mix(self.seed, "coins"))) >> np.uint64(63) == 1
+        return self._draws("coins", position, n) >> np.uint64(63) == 1
+
+    def places(self, position: int, n: int, choices: tuple[int, int]) -> NDArray[np.int64]:
+        """For each position a row below `choices[0]` and a column below `choices[1]`, evenly drawn: int64 [n, 2]."""
+        drawn = [self._draws(name, position, n) for name in ("rows", "columns")]
+        # The upper half of the bits times the number of choices: no bias that matters below 2**32 choices.
+        parts = [
+            (draw >> np.uint64(32)) * np.uint64(many) >> np.uint64(32)
+            for draw, many in zip(drawn, choices, strict=True)
+        ]
+        return np.stack(parts, axis=1).astype(np.int64)
+
+    def _draws(self, name: str, position: int, n: int) -> NDArray[np.uint64]:
+        return _hash(_positions(position, n) + np.uint64(mix(self.seed, name)))
 
     def _permute(self, values: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """A permutation, another one for every key, of the numbers below 4 ** half."""

@@ -21,6 +21,7 @@ from ganformer.learning import distribution, keeper, record
 from ganformer.learning.checkpoint import Checkpoints, History, Identity, build
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
+from ganformer.learning.samples import normalise
 from ganformer.learning.stop import Stop
 from ganformer.seeds import mix
 
@@ -165,7 +166,8 @@ class Steps:
 
     def first_reals(self) -> Tensor:
         """Some images to look at, in the order of training."""
-        return batch(self.images, self.order, 0, min(GRID_IMAGES, len(self.images)), mirror=False)[0]
+        count = min(GRID_IMAGES, len(self.images))
+        return normalise(batch(self.images, self.order, 0, count, self.spec.image, mirror=False)[0])
 
     def _restored(self) -> History:
         """Continues the learner where there is a checkpoint; how far it is."""
@@ -175,13 +177,14 @@ class Steps:
         return replace(earlier, sessions=earlier.sessions + 1)
 
     def _moved(self, portion: Reals) -> Reals:
-        return Reals(portion.images.to(self.device), portion.labels.to(self.device))
+        """On the device, and in [-1, 1]; the way there is that of bytes, a quarter as long as that of floats."""
+        return Reals(normalise(portion.images.to(self.device)), portion.labels.to(self.device))
 
     def _portions(self, step: int) -> list[Reals]:
         """This rank's share of a step's batch, in portions of `microbatch`."""
         share = self.spec.training.batch // distribution.ranks()
         position = step * self.spec.training.batch + distribution.rank() * share
-        images, labels = batch(self.images, self.order, position, share, self.spec.mirror)
+        images, labels = batch(self.images, self.order, position, share, self.spec.image, self.spec.mirror)
         size = self.spec.training.microbatch or share
         return [Reals(*portion) for portion in zip(images.split(size), labels.split(size), strict=True)]
 
@@ -204,7 +207,7 @@ def check_finite(scalars: Mapping[str, Tensor]) -> None:
 
 
 def _check_images(images: Images, spec: Spec, pack: Path) -> None:
-    if images.image != spec.image:
+    if images.image.canvas != spec.image:
         raise DataError(
             f"{pack}: holds images of {_shape(images.image)} but the run is for {_shape(spec.image)}; "
             "pack the data set with the settings of this run"

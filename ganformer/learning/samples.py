@@ -46,6 +46,11 @@ def quantise(images: Tensor) -> Tensor:
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
+def normalise(images: Tensor) -> Tensor:
+    """Images uint8 as float32 in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
 def pixels(images: Tensor) -> Pixels:
     """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
     return quantise(images).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,7 +1,7 @@
 """From images to `metrics.json`: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganformer import artifacts, devices, plugins
 from ganformer.config import Evaluation, Extractor
-from ganformer.data.dataset import Images
+from ganformer.data.dataset import Images, filled
+from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.learner import Learner, Reconstructor
-from ganformer.learning.samples import batches, draw_labels, quantise
+from ganformer.learning.samples import batches, draw_labels, normalise, quantise
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
@@ -38,7 +40,7 @@ def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gp
     with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:
         network = _network(evaluation.extractor, device)
         for numbers in batches(range(len(images))):
-            _observe(observer, network, torch.from_numpy(images.read(np.array(numbers))).to(device))
+            _observe(observer, network, torch.from_numpy(_pictures(images, numbers)).to(device))
             progress.update(len(numbers))
     Reference(observer.observed(), evaluation.extractor.model_dump(mode="json"), images.digest).write(out)
 
@@ -70,7 +72,7 @@ def evaluate(
     observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
     device = devices.acquire(gpus)
     with _computing(threads):
-        _generate(evaluation, learner, record, observer, device)
+        _generate(evaluation, learner, record, images.image.picture, observer, device)
         fake = observer.observed()
         values: dict[str, float] = {}
         for module in _measures(evaluation):
@@ -92,6 +94,7 @@ def evaluate(
             **evaluation.model_dump(mode="json"),
             "real_images": real.observed.count,
             "image": record["spec"]["image"],
+            "picture": list(images.image.picture),
         },
         "reference": {"manifest_sha256": real.manifest_sha256},
         "seconds": time.monotonic() - started,
@@ -102,9 +105,15 @@ def evaluate(
 
 
 def _generate(
-    evaluation: Evaluation, learner: Learner, record: Mapping[str, Any], observer: Observer, device: torch.device
+    evaluation: Evaluation,
+    learner: Learner,
+    record: Mapping[str, Any],
+    picture: tuple[int, int],
+    observer: Observer,
+    device: torch.device,
 ) -> None:
-    """Samples `evaluation.images` images, of the classes of the data set, and shows them to the observer."""
+    """Samples `evaluation.images` images, of the classes of the data set, and shows the picture in the middle of each,
+    without bars, to the observer."""
     learner.network.to(device)
     network = _network(evaluation.extractor, device)
     first = evaluation.seed * evaluation.images
@@ -117,7 +126,7 @@ def _generate(
                     f"{observer.title}: generated images hold NaN or infinity, so the training diverged; "
                     "a smaller learning rate or a larger r1_gamma often helps"
                 )
-            _observe(observer, network, quantise(images))
+            _observe(observer, network, central(quantise(images), *picture))
             progress.update(len(seeds))
 
 
@@ -128,9 +137,15 @@ def _reconstruct(
     observer = Observer(title, frechet.FAKE)
     network = _network(evaluation.extractor, device)
     for numbers in batches(range(min(evaluation.images, len(images)))):
-        pixels = torch.from_numpy(images.read(np.array(numbers))).to(device)
-        _observe(observer, network, quantise(learner.reconstruct(pixels.float() / 127.5 - 1)))
+        pixels = torch.from_numpy(filled(_pictures(images, numbers), images.image.canvas)).to(device)
+        reconstructed = quantise(learner.reconstruct(normalise(pixels)))
+        _observe(observer, network, central(reconstructed, *images.image.picture))
     return observer.observed()
+
+
+def _pictures(images: Images, numbers: Sequence[int]) -> NDArray[np.uint8]:
+    """The pictures in the middle of these images, without bars or margins: uint8 [n, C, rows, columns]."""
+    return central(images.read(np.array(numbers)), *images.image.picture)
 
 
 def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
@@ -140,10 +155,13 @@ def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
             f"{images.folder}: is the pack with manifest {images.digest[:12]}…, but {run} was trained on that with "
             f"{trained_on[:12]}…; name the pack of the run"
         )
-    made = record["spec"]["image"]
-    if (images.image.height, images.image.width) != (made["height"], made["width"]):
+    made, canvas = record["spec"]["image"], images.image.canvas
+    # GANformer's own snapshots make squares with black bars, whatever the data set.
+    squares = (canvas.width, canvas.width) if canvas.height < canvas.width else (canvas.height, canvas.width)
+    if (made["height"], made["width"]) not in {(canvas.height, canvas.width), squares}:
+        rows, columns = images.image.picture
         raise DataError(
-            f"{images.folder}: holds images of {images.image.width}×{images.image.height} pixels, but {run} makes "
+            f"{images.folder}: holds images of {columns}×{rows} pixels, but {run} makes "
             f"{made['width']}×{made['height']}; name a pack of that shape"
         )
 

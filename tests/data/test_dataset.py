@@ -77,31 +77,71 @@ def test_index_outside_is_refused(original, index):
         Images(original).read(np.array([0, index]))
 
 
-def test_batch_is_scaled_and_follows_the_order(original):
+def test_batch_follows_the_order(original):
     images, order = Images(original), Order(11, seed=3)
-    tensor, _ = batch(images, order, position=8, count=6, mirror=False)
-    assert (tensor.dtype, tensor.shape) == (torch.float32, (6, 3, 16, 16))
-    pixels = images.read(order.indices(8, 6))
-    assert torch.equal(((tensor + 1) * 127.5).round().to(torch.uint8), torch.from_numpy(pixels))
-    assert tensor.min() >= -1
-    assert tensor.max() <= 1
-
-
-def test_black_and_white_are_the_ends_of_the_range(original, monkeypatch):
-    images = Images(original)
-    monkeypatch.setattr(images, "read", lambda indices: np.full((len(indices), 3, 2, 2), [[[[0, 255]]]], np.uint8))
-    values, _ = batch(images, Order(11, seed=0), position=0, count=1, mirror=False)
-    assert values.unique().tolist() == [-1, 1]
+    tensor, _ = batch(images, order, 8, 6, images.image, mirror=False)
+    assert (tensor.dtype, tensor.shape) == (torch.uint8, (6, 3, 16, 16))
+    assert torch.equal(tensor, torch.from_numpy(images.read(order.indices(8, 6))))
 
 
 def test_mirroring_is_a_function_of_the_position(original):
     images, order = Images(original), Order(11, seed=3)
-    plain, mirrored = (batch(images, order, 0, 40, mirror=mirror)[0] for mirror in (False, True))
+    plain, mirrored = (batch(images, order, 0, 40, images.image, mirror=mirror)[0] for mirror in (False, True))
     coins = order.coins(0, 40)
     assert 8 < coins.sum() < 32
     for coin, one, other in zip(coins, plain, mirrored, strict=True):
         assert torch.equal(one.flip(-1) if coin else one, other)
-    assert torch.equal(batch(images, order, 17, 5, mirror=True)[0], mirrored[17:22])
+    assert torch.equal(batch(images, order, 17, 5, images.image, mirror=True)[0], mirrored[17:22])
+
+
+def packed(out, **settings):
+    dataset = Dataset.model_validate({"source": {"kind": "scenes", "images": 11}, "resolution": 16, **settings})
+    pack(dataset, out)
+    return dataset, Images(out)
+
+
+def test_picture_that_is_no_whole_number_of_quarters_stands_between_bars(tmp_path):
+    dataset, images = packed(tmp_path / "pack", ratio=0.7)
+    assert (images.image.height, images.image.width) == (11, 16)
+    canvas = dataset.image.canvas
+    assert (canvas.height, canvas.width, canvas.picture) == (12, 16, (11, 16))
+    tensor, _ = batch(images, Order(11, seed=3), 0, 11, canvas, mirror=True)
+    assert tensor.shape == (11, 3, 12, 16)
+    assert not tensor[:, :, 11:].any()
+    bare, _ = batch(images, Order(11, seed=3), 0, 11, images.image, mirror=True)
+    assert torch.equal(tensor[:, :, :11], bare)
+
+
+def test_random_windows_are_taken_from_larger_images(tmp_path):
+    dataset, images = packed(tmp_path / "pack", crop_margin=0.25, ratio=0.5)
+    assert (images.image.height, images.image.width, images.image.picture) == (10, 20, (8, 16))
+    canvas = dataset.image.canvas
+    assert (canvas.height, canvas.width, canvas.picture) == (8, 16, (8, 16))
+    order = Order(11, seed=3)
+    tensor, _ = batch(images, order, 0, 60, canvas, mirror=False)
+    originals, places = images.read(order.indices(0, 60)), order.places(0, 60, (3, 5))
+    assert {tuple(place) for place in places.tolist()} > {(0, 0), (0, 4), (2, 0), (2, 4)}
+    for window, original, (top, left) in zip(tensor.numpy(), originals, places, strict=True):
+        assert (window == original[:, top : top + 8, left : left + 16]).all()
+    assert torch.equal(batch(images, order, 17, 5, canvas, mirror=False)[0], tensor[17:22])
+
+
+@pytest.mark.parametrize("layout", plugins.names("ganformer.data.formats"))
+def test_flipped_byte_is_noticed_when_a_shard_is_first_read(tmp_path, layout):
+    _, images = packed(tmp_path / "pack", format=layout)
+    shard = tmp_path / "pack" / images.manifest.shards[0].file
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match="not the bytes that were packed; pack the data set again"):
+        Images(tmp_path / "pack", check=True).read(np.arange(3))
+    with pytest.raises(DataError, match="the pack is damaged"):
+        verify(tmp_path / "pack")
+
+
+def test_checking_goes_along_to_other_processes(original):
+    assert pickle.loads(pickle.dumps(Images(original, check=True))).is_checked
+    assert not pickle.loads(pickle.dumps(Images(original))).is_checked
 
 
 def test_whole_pack_is_verified(original):

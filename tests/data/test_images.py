@@ -68,6 +68,51 @@ def test_picture_of_the_right_shape_keeps_its_pixels():
     assert (prepare(Image.fromarray(noise), SQUARE) == noise).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "ratio", "content"),
+    [
+        ((341, 256), 188 / 256, (341, 251)),  # the sizes that the official code crops to
+        ((384, 256), 188 / 256, (349, 256)),
+        ((256, 341), 188 / 256, (256, 188)),
+        ((480, 320), 0.75, (427, 320)),
+        ((700, 500), 0.5, (700, 350)),
+    ],
+)
+def test_letterbox_is_that_of_the_official_code(size, ratio, content):
+    """Cropped, padded to a square, resized to a power of two, averaged by 2×2 in floats down to 256."""
+    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    left, top = (size[0] - content[0]) // 2, (size[1] - content[1]) // 2
+    square = np.zeros((max(content), max(content), 3), np.uint8)
+    above, beside = (max(content) - content[1]) // 2, (max(content) - content[0]) // 2
+    square[above : above + content[1], beside : beside + content[0]] = noise[top:, left:][: content[1], : content[0]]
+    power = 512 if max(content) > 362 else 256
+    expected = np.asarray(Image.fromarray(square).resize((power, power), Image.Resampling.LANCZOS)).astype(np.float32)
+    while len(expected) > 256:
+        expected = (expected[::2, ::2] + expected[::2, 1::2] + expected[1::2, ::2] + expected[1::2, 1::2]) / 4
+    assert (images.letterbox(Image.fromarray(noise), ratio, 256) == np.rint(expected)).all()
+
+
+def test_shape_with_bars_is_letterboxed():
+    noise = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 60, 3), np.uint8))
+    boxed = prepare(noise, ImageSpec(height=16, width=16, rows=12))
+    assert (boxed == images.letterbox(noise, 0.75, 16)).all()
+    assert not boxed[0].any()
+    assert not boxed[-1].any()
+
+
+def test_margin_is_around_the_picture():
+    noise = Image.fromarray(np.random.default_rng(3).integers(0, 256, (8, 16, 3), np.uint8))
+    assert (prepare(noise, ImageSpec(height=8, width=16, rows=6, columns=12)) == np.asarray(noise)).all()
+
+
+@pytest.mark.parametrize(("rows", "columns", "top", "left"), [(4, 6, 0, 0), (2, 6, 1, 0), (3, 3, 0, 1), (1, 1, 1, 2)])
+def test_central_part(rows, columns, top, left):
+    whole = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6)
+    part = images.central(whole, rows, columns)
+    assert part.shape == (2, rows, columns)
+    assert (part == whole[:, top : top + rows, left : left + columns]).all()
+
+
 def test_centre_is_cropped_and_nothing_bleeds_in_from_outside():
     image = Image.new("RGB", (32, 16), "red")
     image.paste("blue", (8, 0, 24, 16))

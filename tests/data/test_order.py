@@ -66,6 +66,18 @@ def test_coins_are_fair_and_do_not_follow_the_order():
     assert (coins != Order(1000, seed=5).coins(0, 20_000)).any()
 
 
+def test_places_are_evenly_drawn_and_a_function_of_the_position():
+    order = Order(1000, seed=4)
+    places = order.places(0, 20_000, (3, 5))
+    assert places.shape == (20_000, 2)
+    counts = np.bincount(places[:, 0] * 5 + places[:, 1], minlength=15)
+    assert len(counts) == 15
+    assert (abs(counts - 20_000 / 15) < 150).all()  # 4 standard deviations
+    assert (order.places(100, 10, (3, 5)) == places[100:110]).all()
+    assert (Order(1000, seed=5).places(0, 100, (3, 5)) != places[:100]).any()
+    assert abs(np.corrcoef(places[:, 0], order.coins(0, 20_000))[0, 1]) < 0.03
+
+
 def test_nothing_cannot_be_ordered():
     with pytest.raises(ValueError, match="at least 1"):
         Order(0, seed=0)

@@ -107,7 +107,9 @@ class Scenes(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Scenes:
-    """The scenes of a seed."""
+    """The scenes of a seed. Raises DataError where there are to be black bars: scenes are rendered in their shape."""
+    if image.rows is not None and image.columns is None:
+        raise DataError("scenes: are rendered in any ratio, without bars; leave letterbox out")
     return Scenes(config, image)
 
 

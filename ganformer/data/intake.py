@@ -1,0 +1,156 @@
+"""Images of a source made ready to be written, by several processes, in the source's order."""
+
+import hashlib
+import itertools
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer import plugins
+from ganformer.config import Dataset
+from ganformer.data.images import Pixels
+from ganformer.data.source import ImageSource, Rejection, Sample, Scene
+from ganformer.errors import DataError
+from ganformer.progress import Progress
+
+PORTION = 64  # images prepared in one go, at most
+PORTION_BYTES = 1 << 23  # of their pixels, at most, unless one image has more
+AHEAD = 2  # portions in preparation for each process
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One usable image: `content` is what the format's writer takes, `digest` a hash of the pixels.
+
+    It is image `position` of the source and, once it is known how many of those before it are usable, image `number` of
+    the pack.
+    """
+
+    name: str
+    content: Any
+    digest: int
+    label: int | None
+    scene: Scene | None
+    position: int = -1
+    number: int = -1
+
+
+class Intake:
+    """Iterating gives the usable images of a source one after another, and remembers the others.
+
+    Under `on_error: fail` the first bad one ends the stream, and the rest of the source is only checked. `workers`:
+    number of processes that load; the stream is the same for any number. Raises DataError where one of them dies.
+    """
+
+    def __init__(self, source: ImageSource[Any], dataset: Dataset, label: str, workers: int = 1) -> None:
+        self.source, self.dataset, self.label = source, dataset, label
+        self.total = min(len(source), dataset.max_images or len(source))
+        self.rejected: list[Rejection] = []
+        self._digests = np.zeros(self.total, np.uint64)
+        self._labels = np.zeros(self.total, np.int32)
+        self._usable = 0
+        image = dataset.image
+        self._portion = max(1, min(PORTION, PORTION_BYTES // (image.height * image.width * image.channels)))
+        self._workers = max(1, min(workers, -(-self.total // self._portion)))
+
+    def __iter__(self) -> Iterator[Prepared]:
+        keys = itertools.islice(self.source.keys(), self.total)
+        portions = iter(lambda: list(itertools.islice(keys, self._portion)), [])
+        with Progress(self.label, self.total) as progress:
+            loaded = _in_order(Loader(self.source, self.dataset.format), portions, self._workers)
+            for position, image in enumerate(itertools.chain.from_iterable(loaded)):
+                progress.update(1)
+                if isinstance(image, Rejection):
+                    self.rejected.append(image)
+                elif self.dataset.classes and image.label is None:
+                    self.rejected.append(Rejection(image.name, "has no label"))
+                elif not (self.rejected and self.dataset.on_error == "fail"):
+                    yield self._numbered(image, position)
+
+    @property
+    def duplicates(self) -> int:
+        """Number of images equal to an earlier one."""
+        digests = self._digests[: self._usable]
+        return len(digests) - len(np.unique(digests))
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Numbers of the classes of the usable images, where they have one."""
+        return self._labels[: self._usable]
+
+    def _numbered(self, image: Prepared, position: int) -> Prepared:
+        number = self._usable
+        self._digests[number] = image.digest
+        self._labels[number] = image.label or 0
+        self._usable += 1
+        return replace(image, position=position, number=number)
+
+
+class Loader:
+    """Called with keys, gives what there is for each, ready to be written. Other processes get a copy."""
+
+    def __init__(self, source: ImageSource[Any], layout: str) -> None:
+        self.source, self.layout = source, layout
+
+    def __call__(self, keys: Sequence[Any]) -> list[Prepared | Rejection]:
+        encode = getattr(plugins.find("ganformer.data.formats", self.layout), "encode", lambda pixels: pixels)
+        return [image if isinstance(image, Rejection) else _prepared(image, encode) for image in self.source.load(keys)]
+
+
+def _prepared(image: Sample, encode: Callable[[Pixels], Any]) -> Prepared:
+    pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
+    digest = int.from_bytes(hashlib.blake2b(pixels.data, digest_size=8).digest(), "little")
+    return Prepared(image.name, encode(pixels), digest, image.label, image.scene)
+
+
+def _in_order(loader: Loader, portions: Iterator[list[Any]], workers: int) -> Iterator[list[Prepared | Rejection]]:
+    """What the loader gives for each portion of keys, in their order; `workers` processes, none beside this for 1."""
+    if workers == 1:
+        yield from map(loader, portions)
+        return
+    # Processes are started anew, not forked: open files and threads of this one do not come along.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(loader,))
+    try:
+        waiting = deque(pool.submit(_load, keys) for keys in itertools.islice(portions, AHEAD * workers))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(_load, keys) for keys in itertools.islice(portions, 1))
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"one of {workers} processes that load images was ended from outside, perhaps for want of memory; "
+            "pack again with fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_loader: Loader
+
+
+def _start(loader: Loader) -> None:
+    """Prepares a worker: Ctrl-C is for the first process to handle; when that is gone, so is this one."""
+    global _loader
+    _loader = loader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _load(keys: Sequence[Any]) -> list[Prepared | Rejection]:
+    return _loader(keys)

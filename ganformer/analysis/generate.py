@@ -15,12 +15,13 @@ from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.config import ImageSpec
-from ganformer.data.images import central
+from ganformer.data.images import Pixels, central
+from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError
 from ganformer.learning import record
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import Pixels, batches, draw_labels, grid, pixels, save_picture
+from ganformer.learning.samples import batches, draw_labels, pixels
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 

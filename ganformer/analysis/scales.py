@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ganformer import devices
 from ganformer.analysis.samples import provenance, write
+from ganformer.data.images import Pixels
+from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import Pixels, batches, draw_labels, latents, pixels, save_picture
+from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.players import Generator
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
-from ganformer.learning.samples import grid, pixels, save_picture
+from ganformer.data.pictures import grid, save_picture
+from ganformer.learning.samples import pixels
 
 
 class Journal:

@@ -1,21 +1,15 @@
 """What a learner samples: from which seeds, of which classes, in which portions, and as pixels of 8 bits."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from ganformer import artifacts
+from ganformer.data.images import Pixels
 
 BATCH = 32  # images at a time; the noise that layers add depends on it, the latents do not
-COLUMNS = 8  # of a grid
-
-Pixels = NDArray[np.uint8]
 
 
 def batches(seeds: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
@@ -54,20 +48,3 @@ def normalise(images: Tensor) -> Tensor:
 def pixels(images: Tensor) -> Pixels:
     """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
     return quantise(images).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def grid(images: Pixels) -> Pixels:
-    """Images [n, H, W, C] as one picture [rows·H, columns·W, C]; empty cells are black."""
-    count, height, width, channels = images.shape
-    columns = min(COLUMNS, count)
-    rows = -(-count // columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
-    cells[:count] = images
-    arranged = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return arranged.reshape(rows * height, columns * width, channels)
-
-
-def save_picture(path: Path, picture: Pixels) -> None:
-    """Writes a picture [H, W, C] as PNG."""
-    with artifacts.atomic(path) as temporary:
-        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(temporary, format="PNG")

@@ -14,10 +14,11 @@ from ganformer.analysis import generate as module
 from ganformer.analysis.generate import Request, find_run, generate
 from ganformer.config import Dataset, Spec
 from ganformer.data.pack import pack
+from ganformer.data.pictures import grid
 from ganformer.errors import ConfigError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.loop import train
-from ganformer.learning.samples import grid, pixels
+from ganformer.learning.samples import pixels
 from ganformer.nn.layers import constant_noise
 
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2}
@@ -76,6 +77,14 @@ def test_images_do_not_depend_on_those_beside_them(run: Path, tmp_path: Path) ->
     assert np.abs(one - other).max() <= 1
     assert np.abs(one[2:4] - later).max() <= 1
     assert len(np.unique(one.reshape(5, -1), axis=0)) == 5
+
+
+def test_black_bars_are_left_out(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(made(run, tmp_path / "whole"))
+    learner, known = restore(run / "run.json")
+    known["spec"]["image"]["rows"] = 6
+    monkeypatch.setattr(module, "restore", lambda path: (learner, known))
+    assert (read(made(run, tmp_path / "picture")) == whole[:, 1:7]).all()
 
 
 def test_again_are_the_same_bytes(run: Path, tmp_path: Path) -> None:

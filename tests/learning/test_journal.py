@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ganformer.data.pictures import grid
 from ganformer.learning.journal import Journal
 from ganformer.learning.keeper import Meter
-from ganformer.learning.samples import grid, pixels
+from ganformer.learning.samples import pixels
 
 
 def test_a_grid_shows_every_level_and_clips() -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import gdown
-
-from ganformer import artifacts, plugins
-from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer import plugins
+from ganformer.data import download
+from ganformer.errors import CheckpointError, ConfigError
 
 PREFIX = "gdrive:"
 FILES: Mapping[str, str] = {
@@ -32,30 +31,19 @@ def located(snapshot: str, folder: Path) -> Path:
     name = snapshot.removeprefix(PREFIX)
     if name not in FILES:
         raise ConfigError(f"'{snapshot}' is not published; {plugins.choices(name, list(FILES))}")
-    path = folder / name
-    if not path.exists():
-        _fetch(FILES[name], path)
+    url = download.DRIVE_PREFIX + FILES[name]
+    path = download.fetch(download.Remote(name, (url,)), folder)
+    _check(path, download.address(url))
     return path
 
 
-def _fetch(number: str, path: Path) -> None:
-    url = f"https://drive.google.com/uc?id={number}"
-    by_hand = f"download {url} on a machine with internet and put it there"
-    with artifacts.atomic(path) as temporary:
-        try:
-            with temporary.open("wb") as file:
-                gdown.download(id=number, output=file, use_cookies=False)
-        except Exception as error:  # gdown's own, those of requests, and of the operating system
-            reason = str(error).strip().partition("\n")[0]
-            raise DataError(f"{path}: could not be fetched ({reason}); try again later, or {by_hand}") from error
-        _check(temporary, path, by_hand)
-
-
-def _check(temporary: Path, path: Path, by_hand: str) -> None:
-    with temporary.open("rb") as file:
+def _check(path: Path, address: str) -> None:
+    with path.open("rb") as file:
         begins_as_pickle = file.read(1) == PICKLE
     if not begins_as_pickle:
+        size = path.stat().st_size
+        path.unlink()
         raise CheckpointError(
-            f"{path}: {temporary.stat().st_size} bytes came that are no pickle; Google Drive answers with a page where "
-            f"a file was fetched too often: try again later, or {by_hand}"
+            f"{path}: {size} bytes came that are no pickle; try again later, or download {address} on another machine "
+            "and put it there"
         )

@@ -18,6 +18,8 @@ import test_tensorflow_snapshots as tensorflow_snapshots
 import torch
 
 from ganformer.artifacts import file_digest
+from ganformer.data import download
+from ganformer.data.download import Remote
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.interop import published
 from ganformer.interop.snapshot import import_snapshot
@@ -333,43 +335,41 @@ def test_a_network_that_is_a_part_of_itself_is_refused(tmp_path):
 # ------------------------------------------------------------------------------------------- published ones
 
 
-class Drive:
-    """Stands for the package gdown, and answers with `content`."""
+@pytest.fixture
+def drive(monkeypatch):
+    """What Google Drive holds, in place of it; tests/data/test_download.py shows how files come from there."""
 
-    def __init__(self, content):
-        self.content, self.asked = content, []
+    def fetch(remote, folder):
+        asked.append(remote)
+        folder.mkdir(exist_ok=True)
+        if not (folder / remote.name).exists():
+            (folder / remote.name).write_bytes(files[remote.urls])
+        return folder / remote.name
 
-    def download(self, *, id, output, use_cookies):  # noqa: A002 - its name there
-        self.asked.append(id)
-        if isinstance(self.content, Exception):
-            raise self.content
-        output.write(self.content)
-
-
-def test_a_published_snapshot_is_fetched_once(monkeypatch, tmp_path):
-    drive = Drive(pickle.dumps({}))
-    monkeypatch.setattr(published, "gdown", drive)
-    for _ in range(2):
-        path = published.located("gdrive:clevr-snapshot.pkl", tmp_path / "cache")
-        assert path == tmp_path / "cache" / "clevr-snapshot.pkl"
-        assert path.read_bytes() == drive.content
-    assert drive.asked == ["1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"]
+    files, asked = {}, []
+    monkeypatch.setattr(download, "fetch", fetch)
+    return files, asked
 
 
-@pytest.mark.parametrize(
-    ("answer", "error", "message"),
-    [
-        (b"<html>", CheckpointError, "6 bytes came that are no pickle; Google Drive answers with a page"),
-        (b"", CheckpointError, "0 bytes came that are no pickle"),
-        (OSError("no route to host\nat all"), DataError, r"could not be fetched \(no route to host\); try again"),
-        (RuntimeError("quota"), DataError, r"could not be fetched \(quota\)"),
-    ],
-)
-def test_what_cannot_be_fetched_is_said_and_leaves_nothing(monkeypatch, tmp_path, answer, error, message):
-    monkeypatch.setattr(published, "gdown", Drive(answer))
-    with pytest.raises(error, match=message) as caught:
+def test_a_published_snapshot_is_fetched(drive, tmp_path):
+    files, asked = drive
+    urls = ("gdrive:1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9",)
+    files[urls] = pickle.dumps({})
+    path = published.located("gdrive:clevr-snapshot.pkl", tmp_path / "cache")
+    assert path == tmp_path / "cache" / "clevr-snapshot.pkl"
+    assert path.read_bytes() == files[urls]
+    assert asked == [Remote("clevr-snapshot.pkl", urls)]
+
+
+@pytest.mark.parametrize("content", [b"PK", b""])
+def test_what_is_no_snapshot_is_said_and_removed(drive, tmp_path, content):
+    drive[0]["gdrive:1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa",] = content
+    message = (
+        rf"^{tmp_path}/ffhq-snapshot\.pkl: {len(content)} bytes came that are no pickle; try again later, or download "
+        r"https://drive\.google\.com/uc\?id=1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa on another machine and put it there$"
+    )
+    with pytest.raises(CheckpointError, match=message):
         published.located("gdrive:ffhq-snapshot.pkl", tmp_path)
-    assert "https://drive.google.com/uc?id=1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 

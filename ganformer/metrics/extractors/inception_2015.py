@@ -5,11 +5,8 @@ averages that leave out the padding, a maximum instead of an average in the last
 Modules have the tensor names of the file of weights, the one that pytorch-fid and torch-fidelity use.
 """
 
-import shutil
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +16,11 @@ from torch import Tensor, nn
 
 from ganformer import artifacts
 from ganformer.config import Extractor
+from ganformer.data import download
 from ganformer.errors import CheckpointError, DataError
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-TIMEOUT = 60  # seconds without an answer
 SIZE = 299
 CLASSES = 1008
 
@@ -69,15 +66,11 @@ def fetch(config: Config) -> None:
     if path.exists():
         return
     try:
-        with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer, artifacts.atomic(path) as temporary:
-            with temporary.open("wb") as file:
-                shutil.copyfileobj(answer, file)
-            if artifacts.file_digest(temporary) != SHA256:
-                raise HTTPException(f"{temporary.stat().st_size} bytes came that are not the weights")
-    except (OSError, HTTPException) as error:
+        download.fetch(download.Remote(path.name, (URL,), sha256=SHA256), path.parent)
+    except DataError as error:
         raise DataError(
-            f"{path}: the weights of the Inception network are missing and could not be fetched ({error}); download "
-            f"{URL} on a machine with internet and put it there, or name its place in evaluation.extractor.weights"
+            f"{error}\nThese are the weights of the Inception network; if you have them elsewhere, name their place in "
+            "evaluation.extractor.weights"
         ) from error
 
 

@@ -1,0 +1,277 @@
+"""Labels of image files: from a table, from a `dataset.json` of StyleGAN2-ADA, or from the folders they lie in.
+
+Names are paths below the top of the data set, with forward slashes.
+"""
+
+import csv
+import hashlib
+import itertools
+import json
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ganformer.errors import DataError
+
+DATASET_JSON = "dataset.json"
+COLUMNS = ("path", "label")
+HIGHEST = 2**31 - 1  # packs keep labels as int32
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,19}", re.ASCII)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_RANGE = f"is no whole number from 0 to {HIGHEST}"
+_EXPECTED = (
+    'write {"labels": [["folder/image.png", 0], …]}, the same as a mapping, {"labels": {"folder/image.png": 0, …}}, '
+    'or {"labels": null} for none'
+)
+_DECODER = json.JSONDecoder()
+
+
+class Labels(Protocol):
+    """Which image has which label."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0: there are no labels."""
+
+    def find(self, name: str) -> int | None:
+        """Number of the class of an image, or None where it has none."""
+
+
+class FolderLabels:
+    """The class of an image is the folder right below the top that it lies in; they count in order of their names."""
+
+    def __init__(self, folders: Iterable[str]) -> None:
+        self._numbers = {name: number for number, name in enumerate(sorted(folders))}
+
+    @property
+    def classes(self) -> int:
+        """One for every folder."""
+        return len(self._numbers)
+
+    def find(self, name: str) -> int | None:
+        """Number of the folder; images that lie in none have no label."""
+        folder, slash, _ = name.partition("/")
+        return self._numbers.get(folder) if slash else None
+
+
+class LabelTable:
+    """Labels by name. Only a 64-bit hash of each name is kept: 12 bytes a label, so that millions are few megabytes.
+
+    That two of three million images share a hash has a probability of 2e-7. `pairs` gives names and labels, the same
+    every time; `where` names their file. Raises DataError where two of them contradict each other.
+    """
+
+    def __init__(self, pairs: Callable[[], Iterator[tuple[str, int]]], where: str) -> None:
+        hashes, labels = array("Q"), array("i")
+        for name, label in pairs():
+            hashes.append(_hash(name))
+            labels.append(label)
+        order = np.argsort(np.array(hashes), kind="stable")
+        keys, values = np.array(hashes)[order], np.array(labels)[order]
+        clashes = np.flatnonzero((keys[1:] == keys[:-1]) & (values[1:] != values[:-1]))
+        if clashes.size:
+            places = order[clashes[0] : clashes[0] + 2].tolist()
+            (name, label), (_, other) = (next(itertools.islice(pairs(), place, None)) for place in places)
+            raise DataError(f"{where}: '{name}' has the labels {label} and {other}; leave one of them")
+        self.where, self._hashes, self._labels = where, array("Q", keys.tobytes()), array("i", values.tobytes())
+        self._example = next(pairs(), ("", 0))[0]
+        self.classes = int(values.max()) + 1 if len(values) else 0
+        """One more than the highest label."""
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, name: str) -> int | None:
+        """Label of an image, or None where the table does not name it."""
+        wanted = _hash(name)
+        place = bisect_left(self._hashes, wanted)
+        return self._labels[place] if place < len(self) and self._hashes[place] == wanted else None
+
+    def must_name_one_of(self, images: Iterable[str]) -> None:
+        """Raises DataError where there are labels, but none of them is one of these images'."""
+        image = None
+        for image in images:
+            if self.find(image) is not None:
+                return
+        if len(self):
+            raise DataError(
+                f"{self.where}: none of its {len(self)} labels names an image; the first is "
+                f"of '{self._example}', an image is called '{image}'; paths start at the top of the images"
+            )
+
+
+def read(path: Path) -> LabelTable:
+    """Labels of a csv with the columns `path` and `label`, or of a json in the form of StyleGAN2-ADA's `dataset.json`.
+
+    Labels of a csv that are all numbers are those; otherwise the distinct labels count in the order of their names.
+    Raises DataError where the file is missing or its contents are something else.
+    """
+    match path.suffix.lower():
+        case ".csv":
+            return _read_csv(path)
+        case ".json":
+            with _readable(path):
+                contents = path.read_bytes()
+            return parse_json(contents, str(path))
+        case _:
+            raise DataError(f"{path}: a file of labels ends in .csv or .json; name one of these")
+
+
+def parse_json(contents: bytes, where: str) -> LabelTable:
+    """Labels of a `dataset.json`; `where` names it. Raises DataError as `read` does."""
+    try:
+        text = contents.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: is not valid JSON ({error}); write it as UTF-8") from error
+    return LabelTable(lambda: _json_pairs(text, where), where)
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Inside, an operating system's refusal to read becomes a DataError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: these labels cannot be read ({error.strerror}); correct the source's labels"
+        ) from error
+
+
+def _read_csv(path: Path) -> LabelTable:
+    numbers = _numbers({label for _, label in _rows(path)}, path)
+    return LabelTable(lambda: ((name, numbers[label]) for name, label in _rows(path)), str(path))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Path and label of each row. Bytes that are not UTF-8 are kept as they are in names of files."""
+    with _readable(path), path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            header = next(rows, [])
+            if not {*COLUMNS} <= {*header}:
+                found = ", ".join(header) or "nothing"
+                raise DataError(f"{path}: the columns {' and '.join(COLUMNS)} were expected in line 1, found: {found}")
+            columns = [header.index(column) for column in COLUMNS]
+            for row in filter(None, rows):
+                values = [row[column] for column in columns if column < len(row)]
+                if len(values) < len(columns) or not all(values):
+                    raise DataError(f"{path}: line {rows.line_num} has no path or no label; add it or remove the line")
+                yield values[0], values[1]
+        except csv.Error as error:
+            raise DataError(f"{path}: line {rows.line_num} is not csv ({error}); mend it") from error
+
+
+def _numbers(labels: set[str], path: Path) -> dict[str, int]:
+    """Number of each label of a csv."""
+    if not all(map(_NUMBER.fullmatch, labels)):
+        return {label: number for number, label in enumerate(sorted(labels))}
+    for label in sorted(labels):
+        if not _WHOLE.fullmatch(label) or int(label) > HIGHEST:
+            raise DataError(f"{path}: label {label} {_RANGE}; number the classes 0, 1, … or name them")
+    return {label: int(label) for label in labels}
+
+
+def _json_pairs(text: str, where: str) -> Iterator[tuple[str, int]]:
+    """Names and labels of a `dataset.json`, one after another."""
+    try:
+        for entry in _json_entries(_Cursor(text), where):
+            match entry:
+                case [str(name), int(label)] if label is not True and label is not False and 0 <= label <= HIGHEST:
+                    yield name, label
+                case [str(name), label]:
+                    shown = json.dumps(label)[:40]
+                    raise DataError(f"{where}: label {shown} of '{name}' {_RANGE}; number the classes 0, 1, …")
+                case _:
+                    raise DataError(f"{where}: {json.dumps(entry)[:80]} is no path with its label; {_EXPECTED}")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: is not valid JSON ({error}); mend it") from error
+
+
+def _json_entries(cursor: "_Cursor", where: str) -> Iterator[Any]:
+    """What the lists, or the items of the mappings, called `labels` hold."""
+    found = False
+    if cursor.next == "{":
+        for _ in cursor.members("}"):
+            key = cursor.key()
+            if key != "labels":
+                cursor.value()
+                continue
+            found = cursor.next in "[{" or cursor.text.startswith("null", cursor.at)
+            if cursor.next == "[":
+                yield from (cursor.value() for _ in cursor.members("]"))
+            elif cursor.next == "{":
+                yield from ([cursor.key(), cursor.value()] for _ in cursor.members("}"))
+            else:
+                cursor.value()
+    else:
+        cursor.value()
+    cursor.end()
+    if not found:
+        raise DataError(f"{where}: holds no list of labels; {_EXPECTED}")
+
+
+class _Cursor:
+    """A place in a JSON text. What is read one after another is not in memory all at once, unlike after `json.loads`.
+
+    Raises ValueError where the text is not JSON.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+        self._skip()
+
+    @property
+    def next(self) -> str:
+        """The next character, or nothing at the end."""
+        return self.text[self.at : self.at + 1]
+
+    def value(self) -> Any:
+        """Reads a value, whole."""
+        value, self.at = _DECODER.raw_decode(self.text, self.at)
+        self._skip()
+        return value
+
+    def key(self) -> Any:
+        """Reads the key of an item of a mapping, and its colon."""
+        key = self.value()
+        self._take(":")
+        return key
+
+    def members(self, closing: str) -> Iterator[None]:
+        """Stops at each member of a list or mapping, which the caller has to read."""
+        self.at += 1
+        self._skip()
+        if self.next != closing:
+            yield
+            while self.next != closing:
+                self._take(",")
+                yield
+        self._take(closing)
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.next:
+            raise json.JSONDecodeError("Extra data", self.text, self.at)
+
+    def _take(self, character: str) -> None:
+        if self.next != character:
+            raise json.JSONDecodeError(f"Expecting '{character}'", self.text, self.at)
+        self.at += 1
+        self._skip()
+
+    def _skip(self) -> None:
+        match = _SPACE.match(self.text, self.at)
+        assert match is not None
+        self.at = match.end()

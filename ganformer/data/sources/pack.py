@@ -1,0 +1,68 @@
+"""The images of a pack of ours, for making another pack of them: in another format, shape or order of shards."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ganformer.config import ImageSpec, Source
+from ganformer.data import manifest
+from ganformer.data.dataset import Images
+from ganformer.data.images import Pixels, central, read_array
+from ganformer.data.source import ImageSource, Sample
+
+PORTION = 64  # images read in one go
+
+
+class Config(Source):
+    """The images of a pack, with their labels where it has them, but without what is known about scenes."""
+
+    path: Path
+    """The pack: its folder or its manifest; a relative path starts at the working directory."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The manifest, which names every file of the pack by its sum."""
+        return (self.path if self.path.name == manifest.NAME else self.path / manifest.NAME,)
+
+
+class Pack(ImageSource[int]):
+    """A key is the number of an image in the pack, and its name too.
+
+    Images of the right shape keep their pixels. Of others black bars are left out, and they are cropped and resized.
+    """
+
+    def __init__(self, images: Images, image: ImageSpec) -> None:
+        self.images, self.image = images, image
+
+    @property
+    def classes(self) -> int:
+        """That of the pack."""
+        return self.images.image.classes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def keys(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def load(self, keys: Sequence[int]) -> Iterator[Sample]:
+        for start in range(0, len(keys), PORTION):
+            indices = np.array(keys[start : start + PORTION], np.int64)
+            labels = self.images.labels(indices).argmax(axis=1).tolist() if self.classes else [None] * len(indices)
+            for index, pixels, label in zip(indices.tolist(), self.images.read(indices), labels, strict=True):
+                yield Sample(f"{index:08d}", self._prepared(pixels), label=label)
+
+    def _prepared(self, pixels: Pixels) -> Pixels:
+        """One image [C, H, W] of the pack in the shape that is asked for, [H, W, 3]."""
+        stored = self.images.image
+        if stored.model_copy(update={"classes": self.image.classes}) == self.image:
+            return pixels.transpose(1, 2, 0)
+        # Bars are no part of the picture; margins for random crops are.
+        rows = stored.height if stored.columns else stored.picture[0]
+        return read_array(central(pixels, rows, stored.width).transpose(1, 2, 0), self.image)
+
+
+def open_source(config: Config, image: ImageSpec) -> Pack:
+    """Raises DataError where there is no complete pack."""
+    return Pack(Images(config.path), image)

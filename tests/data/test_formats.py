@@ -1,16 +1,20 @@
 """Every pack format gives back the pixels it was given, wherever and by whoever it is read."""
 
-import io
 import multiprocessing
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import h5py
+import lmdb
 import numpy as np
 import pytest
-from PIL import Image
 
-from ganformer import plugins
-from ganformer.config import ImageSpec
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset, ImageSpec
+from ganformer.data.dataset import Images
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
 
 PACKAGE = "ganformer.data.formats"
 IMAGE = ImageSpec(height=8, width=16)
@@ -57,6 +61,39 @@ def test_same_images_give_the_same_bytes(layout, shard, tmp_path):
     assert again.read_bytes() == shard.read_bytes()
 
 
+def test_portions_do_not_change_the_bytes(layout, shard, tmp_path):
+    with layout.Writer(tmp_path / "again", IMAGE) as writer:
+        writer.append(IMAGES)
+    assert (tmp_path / "again").read_bytes() == shard.read_bytes()
+
+
+def test_shard_is_written_under_one_name_and_read_under_another(layout, tmp_path):
+    with artifacts.atomic(tmp_path / "shard") as temporary:
+        write(layout, temporary)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+    assert (layout.Reader(tmp_path / "shard", 23, IMAGE).read(np.arange(23)) == IMAGES).all()
+
+
+def test_file_grows_with_the_images(layout, tmp_path):
+    """What is there besides the pixels stays small, also as holes that take no space."""
+    image = ImageSpec(height=64, width=64)
+    for count in (1, 40):
+        with layout.Writer(tmp_path / "shard", image) as writer:
+            writer.append(np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8))
+        assert (tmp_path / "shard").stat().st_size < 30_000 + 1.4 * count * 3 * 64 * 64
+
+
+def test_spawned_process_reads_the_same(layout, tmp_path):
+    name = layout.__name__.rpartition(".")[2]
+    settings = {"source": {"kind": "scenes", "images": 9}, "resolution": 16, "format": name, "shard_images": 4}
+    pack(Dataset.model_validate(settings), tmp_path)
+    images = Images(tmp_path)
+    order = np.array([8, 0, 5, 5, 3])
+    expected = images.read(order)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        assert (processes.submit(pickle.loads(pickle.dumps(images)).read, order).result() == expected).all()
+
+
 def test_threads_share_a_reader(layout, shard):
     reader = layout.Reader(shard, 23, IMAGE)
     orders = [np.random.default_rng(seed).permutation(23) for seed in range(40)]
@@ -100,16 +137,6 @@ def test_shard_with_another_number_of_images_is_refused(layout, shard):
         layout.Reader(shard, 24, IMAGE)
 
 
-def test_png_shards_are_laid_out_like_stylegan2_ada(tmp_path):
-    layout = plugins.find(PACKAGE, "png")
-    write(layout, tmp_path / "shard.zip")
-    with zipfile.ZipFile(tmp_path / "shard.zip") as archive:
-        assert archive.namelist()[:2] == ["00000/img00000000.png", "00000/img00000001.png"]
-        assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
-        with Image.open(io.BytesIO(archive.read("00000/img00000005.png"))) as image:
-            assert (np.asarray(image) == IMAGES[5].transpose(1, 2, 0)).all()
-
-
 def test_npy_shards_are_plain_arrays(tmp_path):
     layout = plugins.find(PACKAGE, "npy")
     write(layout, tmp_path / "shard.npy")
@@ -121,3 +148,89 @@ def test_npy_shard_of_another_shape_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((23, 3, 8, 16), np.float32))
     with pytest.raises(ValueError, match=r"holds float32 \(23, 3, 8, 16\) instead of uint8 \(23, 3, 8, 16\)"):
         layout.Reader(tmp_path / "a.npy", 23, IMAGE)
+
+
+def test_hdf5_shards_have_one_plain_data_set(tmp_path):
+    layout = plugins.find(PACKAGE, "hdf5")
+    write(layout, tmp_path / "shard.h5")
+    with h5py.File(tmp_path / "shard.h5") as file:
+        assert list(file) == ["images"]
+        assert (file["images"][:] == IMAGES).all()
+        assert file["images"].chunks == (1, 3, 8, 16)
+        assert file["images"].compression is None
+
+
+def test_hdf5_shards_do_not_tell_the_time(tmp_path):
+    layout = plugins.find(PACKAGE, "hdf5")
+    write(layout, tmp_path / "one")
+    time.sleep(1.1)  # HDF5 would write down seconds
+    write(layout, tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        (
+            "images",
+            np.zeros((23, 3, 8, 16), np.int16),
+            r"holds int16 \(23, 3, 8, 16\) instead of uint8 \(23, 3, 8, 16\)",
+        ),
+        (
+            "images",
+            np.zeros((23, 3, 16, 8), np.uint8),
+            r"holds uint8 \(23, 3, 16, 8\) instead of uint8 \(23, 3, 8, 16\)",
+        ),
+        ("pictures", IMAGES, "holds no data set 'images'"),
+    ],
+)
+def test_hdf5_file_of_another_kind_is_refused(tmp_path, name, values, message):
+    layout = plugins.find(PACKAGE, "hdf5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file[name] = values
+    with pytest.raises(ValueError, match=message):
+        layout.Reader(tmp_path / "a.h5", 23, IMAGE)
+
+
+def test_lmdb_shards_hold_raw_images_in_order(tmp_path):
+    layout = plugins.find(PACKAGE, "lmdb")
+    write(layout, tmp_path / "shard.mdb")
+    with (
+        lmdb.open(str(tmp_path / "shard.mdb"), subdir=False, readonly=True, lock=False) as file,
+        file.begin() as transaction,
+    ):
+        *images, meta = transaction.cursor()
+    assert images == [(f"{number:08d}".encode(), image.tobytes()) for number, image in enumerate(IMAGES)]
+    assert meta == (b"meta", b'{"count": 23, "dtype": "uint8", "shape": [3, 8, 16]}')
+    assert [path.name for path in tmp_path.iterdir()] == ["shard.mdb"]
+
+
+def test_lmdb_file_of_another_shape_is_refused(tmp_path):
+    layout = plugins.find(PACKAGE, "lmdb")
+    write(layout, tmp_path / "shard.mdb")
+    with pytest.raises(ValueError, match=r'holds \{.*"shape": \[3, 8, 16\]\} instead of \{.*"shape": \[3, 16, 8\]\}'):
+        layout.Reader(tmp_path / "shard.mdb", 23, ImageSpec(height=16, width=8))
+
+
+def test_lmdb_file_of_another_kind_is_refused(tmp_path):
+    layout = plugins.find(PACKAGE, "lmdb")
+    with (
+        lmdb.open(str(tmp_path / "a.mdb"), subdir=False, lock=False) as file,
+        file.begin(write=True) as transaction,
+    ):
+        transaction.put(b"cat", b"picture")
+    with pytest.raises(ValueError, match="holds other things instead of"):
+        layout.Reader(tmp_path / "a.mdb", 23, IMAGE)
+
+
+def test_lmdb_image_that_is_missing(tmp_path):
+    layout = plugins.find(PACKAGE, "lmdb")
+    write(layout, tmp_path / "shard.mdb")
+    with (
+        lmdb.open(str(tmp_path / "shard.mdb"), subdir=False, lock=False) as file,
+        file.begin(write=True) as transaction,
+    ):
+        transaction.delete(b"00000007")
+    reader = layout.Reader(tmp_path / "shard.mdb", 23, IMAGE)
+    with pytest.raises(DataError, match=r"shard.mdb: image 7 of this shard is missing; pack the data set again"):
+        reader.read(np.array([6, 7]))

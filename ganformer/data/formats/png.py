@@ -1,20 +1,26 @@
 """Shards that are zip files of PNGs, laid out like a data set of StyleGAN2-ADA: small, and any viewer opens them."""
 
-import io
+import json
 import mmap
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ganformer.config import ImageSpec
+from ganformer.data import png_rows
+from ganformer.data.png_rows import encode
+from ganformer.errors import DataError
+
+__all__ = ["SUFFIX", "Reader", "Writer", "encode"]
 
 SUFFIX = ".zip"
+LABELS = "dataset.json"  # the name StyleGAN2-ADA looks for
 LOCAL_HEADER = 30  # bytes of a zip member's header in front of its name and extra field
 
 
@@ -37,10 +43,19 @@ class Writer:
         """Adds images."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._shape
         for image in images:
-            encoded = io.BytesIO()
-            Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(encoded, "png")
-            self._zip.writestr(_member(self._count), encoded.getvalue())
+            self.append_encoded([encode(image)])
+
+    def append_encoded(self, images: Sequence[bytes]) -> None:
+        """Adds images that `encode` has made PNGs of, in whichever process."""
+        for image in images:
+            self._zip.writestr(_member(_name(self._count)), image)
             self._count += 1
+
+    def write_labels(self, labels: NDArray[np.int32]) -> None:
+        """Adds the numbers of the images' classes, one for each image, where StyleGAN2-ADA looks for them."""
+        assert len(labels) == self._count
+        pairs = [[_name(number), label] for number, label in enumerate(labels.tolist())]
+        self._zip.writestr(_member(LABELS), json.dumps({"labels": pairs}))
 
 
 class Reader:
@@ -51,11 +66,11 @@ class Reader:
     """
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
-        self._shape = (image.channels, image.height, image.width)
+        self._path, self._shape = path, (image.channels, image.height, image.width)
         with path.open("rb") as file:
-            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             try:
-                members = zipfile.ZipFile(file).infolist()
+                members = [member for member in zipfile.ZipFile(file).infolist() if member.filename != LABELS]
             except zipfile.BadZipFile as error:
                 raise ValueError(f"is not a whole zip file ({error})") from error
         if len(members) != count:
@@ -63,20 +78,31 @@ class Reader:
         self._places = np.array([(member.header_offset, member.file_size) for member in members], np.int64)
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`."""
+        """Images uint8 [n, C, H, W] in the order of `indices`. Raises DataError where one of them is damaged."""
         images = np.empty((len(indices), *self._shape), np.uint8)
-        for image, (start, size) in zip(images, self._places[indices].tolist(), strict=True):
-            name_and_extra = sum(struct.unpack_from("<HH", self._bytes, start + LOCAL_HEADER - 4))
-            start += LOCAL_HEADER + name_and_extra
-            with Image.open(io.BytesIO(self._bytes[start : start + size])) as picture:
-                image[:] = np.asarray(picture).transpose(2, 0, 1)
+        for image, index in zip(images, indices.tolist(), strict=True):
+            try:
+                image[:] = png_rows.decode(self._png(index), *self._shape[1:]).transpose(2, 0, 1)
+            except ValueError as error:
+                raise DataError(
+                    f"{self._path}: image {index} of this shard is damaged ({error}); pack the data set again"
+                ) from error
         return images
 
+    def _png(self, index: int) -> memoryview:
+        start, size = self._places[index].tolist()
+        start += LOCAL_HEADER + sum(struct.unpack_from("<HH", self._bytes, start + LOCAL_HEADER - 4))
+        return self._bytes[start : start + size]
 
-def _member(number: int) -> zipfile.ZipInfo:
-    """Name and attributes that do not depend on the time or the system."""
+
+def _name(number: int) -> str:
     name = f"{number:08d}"
-    member = zipfile.ZipInfo(f"{name[:5]}/img{name}.png", date_time=(1980, 1, 1, 0, 0, 0))
+    return f"{name[:5]}/img{name}.png"
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Attributes that do not depend on the time or the system."""
+    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     member.create_system = 3  # Unix
     member.external_attr = 0o644 << 16
     return member

@@ -1,0 +1,77 @@
+"""Shards that are HDF5 files with one data set, `images`: nearly as fast as plain arrays, and read in any language."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer.config import ImageSpec
+
+SUFFIX = ".h5"
+NAME = "images"
+
+
+class Writer:
+    """Writes a shard: `append(images)` with uint8 [n, C, H, W], as a context.
+
+    A chunk is an image, so that reading one reads nothing else. Chunks are not compressed: lzf makes photographs of
+    256 × 256 pixels only 7% smaller, and reading them ten times slower.
+    """
+
+    def __init__(self, path: Path, image: ImageSpec) -> None:
+        shape = (image.channels, image.height, image.width)
+        self._file = h5py.File(path, "w")
+        self._images = self._file.create_dataset(
+            NAME, (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(1, *shape), track_times=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, images: NDArray[np.uint8]) -> None:
+        """Adds images."""
+        assert images.dtype == np.uint8 and images.shape[1:] == self._images.shape[1:]
+        for image in images:  # one by one, so that the bytes do not depend on the portions they come in
+            count = len(self._images)
+            self._images.resize(count + 1, axis=0)
+            self._images[count] = image
+
+
+class Reader:
+    """A shard of `count` images; raises OSError or ValueError where the file is not that.
+
+    Threads may share a reader: h5py lets one at a time into HDF5. A forked process opens the file anew.
+    """
+
+    def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
+        self._path = path
+        self._images, self._process = self._opened(), os.getpid()
+        shape = (count, image.channels, image.height, image.width)
+        if self._images.shape != shape or self._images.dtype != np.uint8:
+            raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images uint8 [n, C, H, W] in the order of `indices`."""
+        if self._process != os.getpid():
+            self._images, self._process = self._opened(), os.getpid()
+        images = np.empty((len(indices), *self._images.shape[1:]), np.uint8)
+        for image, index in zip(images, indices.tolist(), strict=True):
+            image[:] = self._images[index]
+        return images
+
+    def _opened(self) -> h5py.Dataset:
+        # Nobody writes here, and file systems without locks are common. The cache would only copy once more.
+        file = h5py.File(self._path, "r", locking=False, rdcc_nbytes=0)
+        images = file.get(NAME)
+        if not isinstance(images, h5py.Dataset):
+            raise ValueError(f"holds no data set '{NAME}'")
+        return images

@@ -1,0 +1,92 @@
+"""Shards that are LMDB files: raw uint8 images under the numbers 00000000, 00000001, … as keys, and what they are."""
+
+import json
+import os
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer.config import ImageSpec
+from ganformer.data.environments import environment
+from ganformer.errors import DataError
+
+SUFFIX = ".mdb"
+META = b"meta"  # key of the count and shape; sorts behind all numbers
+ROOM = 1 << 20  # bytes of address space for LMDB's own pages
+
+
+class Writer:
+    """Writes a shard: `append(images)` with uint8 [n, C, H, W], as a context."""
+
+    def __init__(self, path: Path, image: ImageSpec) -> None:
+        self._path, self._count, self._room = path, 0, 1
+        self._shape = (image.channels, image.height, image.width)
+        path.unlink(missing_ok=True)  # LMDB goes on with what is there
+        # Flushing is left to the caller, who does it once, not after every image.
+        self._file = lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=self._needed())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with closing(self._file):
+            if error is None:
+                self._file.set_mapsize(self._size() + ROOM)  # readers map as much as is said with the last change
+                self._put(META, _meta(self._count, self._shape))
+                os.truncate(self._path, self._size())  # pages that came free at the end are counted, but not written
+
+    def append(self, images: NDArray[np.uint8]) -> None:
+        """Adds images."""
+        assert images.dtype == np.uint8 and images.shape[1:] == self._shape
+        for image in images:  # one by one, so that the bytes do not depend on the portions they come in
+            if self._count == self._room:
+                self._room *= 2
+                self._file.set_mapsize(self._needed())
+            self._put(b"%08d" % self._count, image.tobytes())
+            self._count += 1
+
+    def _put(self, key: bytes, value: bytes) -> None:
+        with self._file.begin(write=True, buffers=True) as transaction:
+            transaction.put(key, value, append=True)
+
+    def _size(self) -> int:
+        """Bytes up to the last page."""
+        return int((self._file.info()["last_pgno"] + 1) * self._file.stat()["psize"])
+
+    def _needed(self) -> int:
+        """Address space for as many images as there is to be room for; the file itself grows with what is in it."""
+        return ROOM + self._room * (2 * int(np.prod(self._shape)) + (1 << 14))
+
+
+class Reader:
+    """A shard of `count` images; raises OSError or ValueError where the file is not that. Threads may share it."""
+
+    def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
+        self._path, self._shape = path, (image.channels, image.height, image.width)
+        self._file = environment(path)
+        with self._file.begin() as transaction:
+            found, expected = transaction.get(META), _meta(count, self._shape)
+        if found != expected:
+            raise ValueError(f"holds {(found or b'other things').decode()} instead of {expected.decode()}")
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images uint8 [n, C, H, W] in the order of `indices`. Raises DataError where one of them is missing."""
+        images = np.empty((len(indices), *self._shape), np.uint8)
+        with self._file.begin(buffers=True) as transaction:
+            for image, index in zip(images, indices.tolist(), strict=True):
+                value = transaction.get(b"%08d" % index)
+                if value is None:
+                    raise DataError(f"{self._path}: image {index} of this shard is missing; pack the data set again")
+                image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
+        return images
+
+
+def _meta(count: int, shape: tuple[int, ...]) -> bytes:
+    return json.dumps({"count": count, "dtype": "uint8", "shape": shape}).encode()

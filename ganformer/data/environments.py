@@ -1,5 +1,7 @@
 """LMDB environments for reading: each opened once in a process, as LMDB demands, and shared by all who read it."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -28,6 +30,28 @@ def environment(path: Path) -> lmdb.Environment:
         if shared is None:
             shared = _OPEN[identity] = _opened(file, status.st_size)
     return shared
+
+
+def check(path: Path) -> None:
+    """Raises OSError or ValueError like `environment`, also where the tree of keys is damaged; values are not read.
+
+    All keys are walked in another process, as LMDB ends the process that comes upon a damaged page.
+    """
+    environment(path)
+    program = f"import sys; from {__name__} import walk; walk(sys.argv[1])"
+    walked = subprocess.run(
+        [sys.executable, "-c", program, path], stderr=subprocess.PIPE, errors="replace", check=False
+    )
+    if walked.returncode:
+        raise ValueError(walked.stderr.strip().rpartition("\n")[2] or f"ended by signal {-walked.returncode}")
+
+
+def walk(path: str) -> None:
+    """Visits all keys; raises ValueError where they are not as many as there should be."""
+    with environment(Path(path)).begin(buffers=True) as transaction, transaction.cursor() as cursor:
+        found, recorded = sum(1 for _ in cursor), transaction.stat()["entries"]
+    if found != recorded:
+        raise ValueError(f"{found} of {recorded} entries can be found")
 
 
 def _opened(file: Path, size: int) -> lmdb.Environment:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lmdb
 import pytest
 
-from ganformer.data.environments import environment
+from ganformer.data.environments import check, environment
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def folder(tmp_path):
     return path
 
 
-def write(path, value, subdir=True):
-    with lmdb.open(str(path), subdir=subdir, map_size=1 << 20, lock=False) as opened, opened.begin(write=True) as new:
-        for number in range(100):
-            new.put(b"%03d" % number, value * 1000)
+def write(path, value, subdir=True, count=100, size=1000):
+    with lmdb.open(str(path), subdir=subdir, map_size=1 << 22, lock=False) as opened, opened.begin(write=True) as new:
+        for number in range(count):
+            new.put(b"%03d" % number, value * size)
 
 
 def first(opened):
@@ -107,3 +107,24 @@ def test_missing_file(folder):
     (folder / "data.mdb").unlink()
     with pytest.raises(FileNotFoundError):
         environment(folder)
+
+
+def test_damaged_page_does_not_end_this_process(tmp_path):
+    write(tmp_path / "map", b"x", count=1000, size=500)
+    check(tmp_path / "map")
+    content = bytearray((tmp_path / "map" / "data.mdb").read_bytes())
+    half = len(content) // 8192 * 4096
+    content[half : half + 4096] = bytes(4096)
+    (tmp_path / "map" / "data.mdb").write_bytes(content)
+    with pytest.raises(ValueError, match="Assertion .* failed|MDB_CORRUPTED"):
+        check(tmp_path / "map")
+
+
+def test_lost_entries_are_noticed(folder):
+    file = folder / "data.mdb"
+    whole = file.read_bytes()
+    with lmdb.open(str(folder), readonly=True, lock=False) as opened:
+        entries = opened.stat()["entries"].to_bytes(8, "little")
+    file.write_bytes(whole.replace(entries, (101).to_bytes(8, "little")))
+    with pytest.raises(ValueError, match="100 of 101 entries can be found"):
+        check(folder)

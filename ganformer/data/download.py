@@ -222,8 +222,7 @@ class _Transfer:
             return 0
         version = self.part.version
         is_recognised = version.validator is not None or self.remote.checksum is not None
-        is_longer = version.size is not None and size > version.size
-        return size if version.url == self.url and is_recognised and not is_longer else 0
+        return size if version.url == self.url and is_recognised else 0
 
     def _ask(self, offset: int) -> None:
         headers = {}

@@ -7,10 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 QUICK = 0.01  # seconds between two pieces of a slow body
+
+
+@dataclass
+class Request:
+    """What was asked for, and how many bytes of the body went out."""
+
+    path: str
+    headers: dict[str, str]
+    sent: int = 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -22,7 +32,8 @@ class Handler(BaseHTTPRequestHandler):
         server: FaultyServer = self.server.faulty
         path = self.path.partition("?")[0]
         script = server.scripts.get(path, [status(404)])
-        server.requests.append((self.path, dict(self.headers.items())))
+        self.asked = Request(self.path, dict(self.headers.items()))
+        server.requests.append(self.asked)
         answer = script.pop(0) if len(script) > 1 else script[0]
         self.close_connection = True
         with suppress(BrokenPipeError, ConnectionResetError):  # the client has enough, or was killed
@@ -39,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         """Sends bytes and counts them."""
         self.wfile.write(content)
         self.wfile.flush()
-        self.server.faulty.sent += len(content)
+        self.asked.sent += len(content)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -49,12 +60,11 @@ Answer = Callable[[Handler], None]
 
 
 class FaultyServer:
-    """`scripts` maps paths to answers, one for each request; `requests` are those that came, `sent` bytes of bodies."""
+    """`scripts` maps paths to answers, one for each request; `requests` are those that came."""
 
     def __init__(self) -> None:
         self.scripts: dict[str, list[Answer]] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        self.sent = 0
+        self.requests: list[Request] = []
         self.is_closed = threading.Event()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.faulty = self  # type: ignore[attr-defined]
@@ -81,7 +91,7 @@ class FaultyServer:
 
     def ranges(self) -> list[str | None]:
         """The ranges that were asked for, in order; None: the whole file."""
-        return [headers.get("Range") for _, headers in self.requests]
+        return [request.headers.get("Range") for request in self.requests]
 
 
 # ------------------------------------------------------------------------------------------------------ answers

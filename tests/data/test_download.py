@@ -243,7 +243,7 @@ def test_file_that_changed_starts_anew(server, folder, second):
     url = server.plays("/x", file(CONTENT, until=HALF), second)
     fetch(remote(url, **UNKNOWN), folder)
     assert (folder / "images.bin").read_bytes() == OTHER
-    assert server.requests[1][1]["If-Range"] == f'"{hashlib.md5(CONTENT).hexdigest()}"'
+    assert server.requests[1].headers["If-Range"] == f'"{hashlib.md5(CONTENT).hexdigest()}"'
 
 
 def test_time_of_the_last_change_stands_in_for_a_tag(server, folder):
@@ -252,7 +252,7 @@ def test_time_of_the_last_change_stands_in_for_a_tag(server, folder):
     url = server.plays("/x", first, file(OTHER, tag='W/"weak"', Last_Modified=times[1]))
     fetch(remote(url, **UNKNOWN), folder)
     assert (folder / "images.bin").read_bytes() == OTHER
-    assert server.requests[1][1]["If-Range"] == times[0]
+    assert server.requests[1].headers["If-Range"] == times[0]
 
 
 def test_without_tag_and_checksum_every_transfer_starts_anew(server, folder):
@@ -412,7 +412,7 @@ def test_wrong_checksum_leaves_no_part(server, folder, waits, kind):
 
 def test_identity_is_asked_for(server, folder):
     fetch(remote(server.plays("/x", file(CONTENT))), folder)
-    assert server.requests[0][1]["Accept-Encoding"] == "identity"
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 def test_bytes_compressed_on_the_way_are_refused(server, folder):
@@ -507,13 +507,26 @@ def test_killed_process_is_continued_by_the_next(server, folder):
     assert visible(folder) == []
     came = part.stat().st_size
     assert came < len(CONTENT)
-    server.requests.clear()
     server.plays("/x", file(CONTENT))
-    server.sent = 0
     fetch(wanted, folder)
     assert (folder / "images.bin").read_bytes() == CONTENT
-    assert server.ranges() == [f"bytes={came}-"]
-    assert server.sent == len(CONTENT) - came
+    assert server.ranges() == [None, f"bytes={came}-"]
+    assert server.requests[1].sent == len(CONTENT) - came
+
+
+def test_file_that_only_was_not_compared_yet_is_not_asked_for_again(server, folder, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    wanted = remote(server.plays("/x", file(CONTENT), status(404)))
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_digest", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(wanted, folder)
+    assert visible(folder) == []
+    fetch(wanted, folder)
+    assert (folder / "images.bin").read_bytes() == CONTENT
+    assert len(server.requests) == 1
 
 
 def test_two_processes_fetch_one_file_once(server, folder):
@@ -557,7 +570,7 @@ def test_drive_gives_small_files_at_once(drive, folder):
     drive.plays("/uc", file(CONTENT, Content_Disposition="attachment"))
     fetch(remote("gdrive:ID"), folder)
     assert (folder / "images.bin").read_bytes() == CONTENT
-    assert [path for path, _ in drive.requests] == ["/uc?id=ID"]
+    assert [request.path for request in drive.requests] == ["/uc?id=ID"]
 
 
 def test_drive_is_told_that_a_large_file_is_wanted_all_the_same(drive, folder):
@@ -565,7 +578,7 @@ def test_drive_is_told_that_a_large_file_is_wanted_all_the_same(drive, folder):
     drive.plays("/download", file(CONTENT, until=HALF), file(CONTENT))
     fetch(remote("gdrive:ID"), folder)
     assert (folder / "images.bin").read_bytes() == CONTENT
-    assert [path for path, _ in drive.requests] == ["/uc?id=ID", "/download?id=ID&confirm=t"] * 2
+    assert [request.path for request in drive.requests] == ["/uc?id=ID", "/download?id=ID&confirm=t"] * 2
     assert drive.ranges()[-1] == f"bytes={HALF}-"
 
 

@@ -1,12 +1,15 @@
 """Labels on their way from a source through a pack to a batch, and clear words where they do not fit."""
 
 import json
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
 from ganformer.config import Dataset
+from ganformer.data import labels
 from ganformer.data.dataset import Images, batch, verify
 from ganformer.data.order import Order
 from ganformer.data.pack import pack
@@ -35,10 +38,10 @@ def sorted_pictures(tmp_path, save_picture):
 def test_a_scene_is_labelled_with_its_number_of_objects(tmp_path):
     written = pack(scenes(3), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "scenes.jsonl").read_text().splitlines()]
-    labels = [len(line["objects"]) - 2 for line in lines]
+    numbers = [len(line["objects"]) - 2 for line in lines]
     images = Images(tmp_path)
-    assert (images.labels(np.arange(12)) == np.eye(3)[labels]).all()
-    assert written.label_counts == [labels.count(number) for number in range(3)]
+    assert (images.labels(np.arange(12)) == np.eye(3)[numbers]).all()
+    assert written.label_counts == [numbers.count(number) for number in range(3)]
     assert min(written.label_counts) > 0
     assert images.image.classes == 3
     assert "labels.npy" in [file.file for file in written.files]
@@ -54,11 +57,11 @@ def test_a_picture_is_labelled_with_its_folder(sorted_pictures, tmp_path):
 def test_labels_follow_their_images_into_a_batch(tmp_path):
     pack(scenes(3), tmp_path)
     images, order = Images(tmp_path), Order(12, seed=0)
-    pixels, labels = batch(images, order, position=3, count=5, mirror=False)
+    pixels, one_hot = batch(images, order, position=3, count=5, canvas=images.image.canvas, mirror=False)
     indices = order.indices(3, 5)
-    assert labels.dtype == torch.float32
-    assert labels.tolist() == images.labels(indices).tolist()
-    assert ((pixels + 1) * 127.5).round().byte().numpy().tolist() == images.read(indices).tolist()
+    assert one_hot.dtype == torch.float32
+    assert one_hot.tolist() == images.labels(indices).tolist()
+    assert pixels.numpy().tolist() == images.read(indices).tolist()
 
 
 def test_without_classes_labels_have_no_columns(tmp_path):
@@ -66,7 +69,8 @@ def test_without_classes_labels_have_no_columns(tmp_path):
     assert Images(tmp_path).labels(np.arange(4)).shape == (4, 0)
     assert written.label_counts == ()
     assert not (tmp_path / "labels.npy").exists()
-    assert batch(Images(tmp_path), Order(12, seed=0), 0, 4, mirror=True)[1].shape == (4, 0)
+    images = Images(tmp_path)
+    assert batch(images, Order(12, seed=0), 0, 4, images.image.canvas, mirror=True)[1].shape == (4, 0)
 
 
 def test_a_number_of_classes_that_is_not_the_sources_is_refused(tmp_path, sorted_pictures):
@@ -97,7 +101,177 @@ def test_damaged_labels_are_noticed(tmp_path):
 
 
 def test_drawn_labels_are_as_frequent_as_in_the_data():
-    labels = draw_labels([10, 0, 30], range(4000))
-    assert labels.sum(dim=1).unique().tolist() == [1.0]
-    assert labels.mean(dim=0).tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.03)
+    drawn = draw_labels([10, 0, 30], range(4000))
+    assert drawn.sum(dim=1).unique().tolist() == [1.0]
+    assert drawn.mean(dim=0).tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.03)
     assert draw_labels([], range(5)).shape == (5, 0)
+
+
+def table(path, text):
+    """Labels of a file with this text."""
+    path.write_text(text, encoding="utf-8")
+    return labels.read(path)
+
+
+def found(table, *names):
+    return [table.find(name) for name in names]
+
+
+def test_labels_of_a_csv_that_are_numbers_are_kept(tmp_path):
+    numbers = table(tmp_path / "l.csv", "path,label\na/1.png,3\n\na/2.png,0\nb.png,03\n")
+    assert numbers.classes == 4
+    assert found(numbers, "a/1.png", "a/2.png", "b.png", "c.png", "") == [3, 0, 3, None, None]
+
+
+def test_names_in_a_csv_count_in_their_order(tmp_path):
+    text = '\ufeffsize,label,path\n1,zebra,z.png\n2,10,ten.png\n3,9.5,nine.png\n4,ant,é.png\n5,ant,"a,b.png"\n'
+    names = table(tmp_path / "l.CSV", text)
+    assert names.classes == 4
+    assert found(names, "ten.png", "nine.png", "é.png", "a,b.png", "z.png") == [0, 1, 2, 2, 3]
+
+
+def test_names_of_files_in_a_csv_need_not_be_text(tmp_path):
+    (tmp_path / "l.csv").write_bytes(b"path,label\n\xff.png,1\n")
+    assert found(labels.read(tmp_path / "l.csv"), os.fsdecode(b"\xff.png")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the columns path and label were expected in line 1, found: nothing"),
+        ("a.png,1\n", "the columns path and label were expected in line 1, found: a.png, 1"),
+        ("path;label\na.png;1\n", "the columns path and label were expected in line 1, found: path;label"),
+        ("path,label\na.png\n", "line 2 has no path or no label; add it or remove the line"),
+        ("path,label\na.png,1\nb.png,\n", "line 3 has no path or no label"),
+        ('path,label\n"a.png,1\n', "line 2 is not csv (unexpected end of data); mend it"),
+        (
+            "path,label\na.png,-1\n",
+            "label -1 is no whole number from 0 to 2147483647; number the classes 0, 1, … or name",
+        ),
+        ("path,label\na.png,0\nb.png,1.0\n", "label 1.0 is no whole number"),
+        ("path,label\na.png,2147483648\n", "label 2147483648 is no whole number"),
+        ("path,label\na.png,1\nb.png,2\na.png,2\n", "'a.png' has the labels 1 and 2; leave one of them"),
+        ("path,label\na.png,cat\nb.png,dog\nb.png,cat\n", "'b.png' has the labels 1 and 0; leave one of them"),
+    ],
+)
+def test_csv_that_holds_no_labels(tmp_path, text, message):
+    with pytest.raises(DataError) as failed:
+        table(tmp_path / "l.csv", text)
+    assert str(failed.value).startswith(f"{tmp_path / 'l.csv'}: {message}")
+
+
+def test_missing_labels(tmp_path):
+    for name in ("l.csv", "l.json"):
+        with pytest.raises(
+            DataError, match=rf"{name}: these labels cannot be read \(No such file.*\); correct the sour"
+        ):
+            labels.read(tmp_path / name)
+    with pytest.raises(DataError, match=r"l\.txt: a file of labels ends in \.csv or \.json; name one of these"):
+        labels.read(tmp_path / "l.txt")
+
+
+def test_labels_in_the_form_of_stylegan2_ada(tmp_path):
+    pairs = [["00000/img00000000.png", 6], ['a\u00e9"].png', 0]]
+    others = {"about": {"labels": [1]}, "labels": pairs, "more": "labels"}
+    for text in (json.dumps({"labels": pairs}), json.dumps(others, indent=1), json.dumps({"labels": dict(pairs)})):
+        numbers = table(tmp_path / "dataset.json", text)
+        assert (len(numbers), numbers.classes) == (2, 7)
+        assert found(numbers, "00000/img00000000.png", 'aé"].png', "img00000000.png") == [6, 0, None]
+
+
+@pytest.mark.parametrize("text", ['{"labels": null}', '{"labels": []}', '{"labels": { } }'])
+def test_no_labels_in_the_form_of_stylegan2_ada(tmp_path, text):
+    nothing = table(tmp_path / "dataset.json", text)
+    assert (len(nothing), nothing.classes, nothing.find("00000/img00000000.png")) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", 'holds no list of labels; write {"labels": [["folder/image.png", 0], …]}, the same as a mapping'),
+        ('[["a.png", 0]]', "holds no list of labels"),
+        ('{"labels": 3}', "holds no list of labels"),
+        ('{"labels": [0, 1]}', '0 is no path with its label; write {"labels"'),
+        ('{"labels": [["a.png", 0, 1]]}', '["a.png", 0, 1] is no path with its label'),
+        ('{"labels": [[1, "a.png"]]}', '[1, "a.png"] is no path with its label'),
+        ('{"labels": [["a.png", 0.5]]}', "label 0.5 of 'a.png' is no whole number from 0 to 2147483647; number the"),
+        ('{"labels": [["a.png", [0, 1]]]}', "label [0, 1] of 'a.png' is no whole number"),
+        ('{"labels": [["a.png", true]]}', "label true of 'a.png' is no whole number"),
+        ('{"labels": [["a.png", "cat"]]}', "label \"cat\" of 'a.png' is no whole number"),
+        ('{"labels": {"a.png": -1}}', "label -1 of 'a.png' is no whole number"),
+        ('{"labels": [["a.png", 0], ["b.png", 1], ["a.png", 1]]}', "'a.png' has the labels 0 and 1; leave one"),
+        ('{"labels": [["a.png", 0]]', "is not valid JSON (Expecting ',': line 1 column 26 (char 25)); mend it"),
+        ('{"labels": [["a.png", 0] ["b.png", 0]]}', "is not valid JSON (Expecting ','"),
+        ('{"labels": {"a.png" 0}}', "is not valid JSON (Expecting ':'"),
+        ('{"labels": null} {}', "is not valid JSON (Extra data"),
+        ("", "is not valid JSON (Expecting value"),
+        ("[" * 100_000, "is not valid JSON (maximum recursion depth"),
+    ],
+)
+def test_json_that_holds_no_labels(tmp_path, text, message):
+    with pytest.raises(DataError) as failed:
+        table(tmp_path / "l.json", text)
+    assert str(failed.value).startswith(f"{tmp_path / 'l.json'}: {message}")
+
+
+def test_json_that_is_not_text(tmp_path):
+    (tmp_path / "l.json").write_bytes(b'{"labels": [["\xff.png", 0]]}')
+    with pytest.raises(DataError, match=r"l\.json: is not valid JSON \('utf-8' codec .*\); write it as UTF-8"):
+        labels.read(tmp_path / "l.json")
+
+
+def test_labels_take_a_few_bytes_each(tmp_path):
+    count = 20_000
+    pairs = [[f"{i // 1000:05d}/img{i:08d}.png", i % 10] for i in range(count)]
+    (tmp_path / "l.json").write_text(json.dumps({"labels": pairs}))
+    tracemalloc.start()
+    try:
+        kept = labels.read(tmp_path / "l.json")
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found(kept, *(name for name, _ in pairs)) == [label for _, label in pairs]
+    assert now < 15 * count
+    assert peak < 150 * count  # json.loads takes 220
+
+
+def test_named_labels_win_over_a_dataset_json_and_that_over_folders(sorted_pictures, tmp_path):
+    (sorted_pictures / "dataset.json").write_text('{"labels": {"cat/a.png": 2, "cat/more/b.png": 0, "dog/c.png": 1}}')
+    written = pack(folder_of(sorted_pictures, 3), tmp_path / "pack")
+    assert Images(tmp_path / "pack").labels(np.arange(3)).argmax(axis=1).tolist() == [2, 0, 1]
+    assert written.label_counts == [1, 1, 1]
+    (tmp_path / "l.csv").write_text("path,label\ncat/a.png,z\ncat/more/b.png,z\ndog/c.png,a\nelsewhere.png,z\n")
+    dataset = folder_of(
+        sorted_pictures, 2, source={"kind": "folder", "path": sorted_pictures, "labels": tmp_path / "l.csv"}
+    )
+    pack(dataset, tmp_path / "pack")
+    assert Images(tmp_path / "pack").labels(np.arange(3)).argmax(axis=1).tolist() == [1, 1, 0]
+
+
+def test_a_picture_that_the_labels_do_not_name_has_none(sorted_pictures, tmp_path):
+    (sorted_pictures / "dataset.json").write_text('{"labels": {"cat/a.png": 1, "dog/c.png": 0}}')
+    written = pack(folder_of(sorted_pictures, 2, on_error="skip"), tmp_path / "pack")
+    assert [(image.path, image.reason) for image in written.rejected] == [("cat/more/b.png", "has no label")]
+
+
+def test_labels_that_name_no_picture(sorted_pictures, tmp_path):
+    (sorted_pictures / "dataset.json").write_text('{"labels": {"animals/cat/a.png": 1, "animals/dog/c.png": 0}}')
+    message = (
+        r"dataset\.json: none of its 2 labels names an image; the first is of 'animals/cat/a\.png', an image is called"
+    )
+    with pytest.raises(DataError, match=message + r" '\w+/[\w/]+\.png'; paths start at the top of the images"):
+        pack(folder_of(sorted_pictures, 2), tmp_path / "pack")
+    assert pack(folder_of(sorted_pictures, 0), tmp_path / "pack").count == 3
+
+
+def test_named_labels_are_checked_even_where_no_classes_are_asked_for(sorted_pictures, tmp_path):
+    (tmp_path / "l.csv").write_text("path,label\nx.png,1\n")
+    source = {"kind": "folder", "path": sorted_pictures, "labels": tmp_path / "l.csv"}
+    with pytest.raises(DataError, match=r"l\.csv: none of its 1 labels names an image"):
+        pack(folder_of(sorted_pictures, 0, source=source), tmp_path / "pack")
+
+
+def test_folders_that_are_classes():
+    folders = labels.FolderLabels(["b", "a", "c"])
+    assert folders.classes == 3
+    assert found(folders, "a/1.png", "c/d/2.png", "b", "b.png", "e/1.png") == [0, 2, None, None, None]

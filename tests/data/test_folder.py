@@ -15,12 +15,17 @@ from ganformer.errors import DataError
 IMAGE = ImageSpec(height=8, width=8)
 
 
-def opened(path):
-    return open_source(Config(kind="folder", path=path), IMAGE)
+def opened(path, image=IMAGE, labels=None):
+    return open_source(Config(kind="folder", path=path, labels=labels), image)
+
+
+def paths(source):
+    keys = source.keys()
+    return [key.path for key in keys]
 
 
 def test_order_is_that_of_the_relative_paths(pictures):
-    found = list(opened(pictures).keys())
+    found = paths(opened(pictures))
     assert found == ["a-b/y.webp", "a.png", "a/deep/x.JPG", "b/1.png", "b/10.png", "b/2.bmp", "z.gif"]
     assert found == sorted(found)
     assert len(opened(pictures)) == 7
@@ -33,9 +38,9 @@ def test_pixels_do_not_depend_on_what_is_loaded_with_them(pictures):
     for key, sample in zip(keys, together, strict=True):
         (alone,) = pickle.loads(pickle.dumps(source)).load([key])
         assert isinstance(sample, Sample)
-        assert alone.name == sample.name == key
+        assert alone.name == sample.name == key.path
         assert (sample.pixels == alone.pixels).all()
-        assert (sample.pixels == read_image(pictures / key, IMAGE)).all()
+        assert (sample.pixels == read_image(pictures / key.path, IMAGE)).all()
 
 
 def test_unreadable_picture_is_named_with_its_reason(pictures):
@@ -44,7 +49,35 @@ def test_unreadable_picture_is_named_with_its_reason(pictures):
     samples = {sample.name: sample for sample in opened(pictures).load(list(opened(pictures).keys()))}
     assert len(samples) == 9
     assert samples["b/broken.png"] == Rejection("b/broken.png", "is not an image of a known format")
-    assert "No such file" in samples["b/gone.png"].reason
+    assert samples["b/gone.png"] == Rejection("b/gone.png", "cannot be opened (No such file or directory)")
+
+
+def test_picture_that_vanishes_after_it_was_found(pictures):
+    source = opened(pictures)
+    keys = list(source.keys())
+    (pictures / "a.png").unlink()
+    samples = {sample.name: sample for sample in source.load(keys)}
+    assert samples["a.png"] == Rejection("a.png", "cannot be opened (No such file or directory)")
+    assert sum(isinstance(sample, Sample) for sample in samples.values()) == 6
+
+
+def test_what_is_no_file_is_not_waited_for(pictures):
+    os.mkfifo(pictures / "pipe.png")
+    (pictures / "round.png").symlink_to("round.png")
+    samples = {sample.name: sample for sample in opened(pictures).load(list(opened(pictures).keys()))}
+    assert samples["pipe.png"] == Rejection("pipe.png", "is not a regular file")
+    assert samples["round.png"].reason.startswith("cannot be opened (Too many")
+
+
+def test_labels_travel_with_the_keys(pictures, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{i % 3}\n" for i, path in enumerate(paths(opened(pictures)))))
+    source = opened(pictures, IMAGE.model_copy(update={"classes": 3}), table)
+    assert source.classes == 3
+    keys = list(source.keys())
+    table.unlink()
+    there = pickle.loads(pickle.dumps(source))
+    assert [sample.label for sample in there.load(keys)] == [0, 1, 2, 0, 1, 2, 0]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="needs a file system that takes any bytes as a name")
@@ -59,7 +92,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(pictures, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (pictures / "a.png").rename(tmp_path / "elsewhere" / "far.png")
     (pictures / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    found = list(opened(pictures).keys())
+    found = paths(opened(pictures))
     assert "linked/far.png" in found
     assert len(found) == 7
 
@@ -68,6 +101,20 @@ def test_inputs_are_all_folders(pictures):
     inputs = Config(kind="folder", path=pictures).inputs
     assert {str(path.relative_to(pictures)) for path in inputs} == {".", "a", "a/deep", "a-b", "b"}
     assert Config(kind="folder", path=pictures / "absent").inputs == (pictures / "absent",)
+
+
+def test_labels_are_inputs(pictures, tmp_path):
+    table = tmp_path / "labels.csv"
+    assert table in Config(kind="folder", path=pictures, labels=table).inputs
+    (pictures / "dataset.json").touch()
+    assert pictures / "dataset.json" in Config(kind="folder", path=pictures).inputs
+    assert pictures / "dataset.json" not in Config(kind="folder", path=pictures, labels=table).inputs
+
+
+def test_inputs_go_in_no_circles(pictures):
+    (pictures / "b" / "again").symlink_to(pictures, target_is_directory=True)
+    inputs = Config(kind="folder", path=pictures).inputs
+    assert {str(path.relative_to(pictures)) for path in inputs} == {".", "a", "a/deep", "a-b", "b"}
 
 
 def test_folder_without_pictures(tmp_path):
@@ -92,5 +139,6 @@ def test_folder_that_cannot_be_listed(pictures, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\); make it readable"):
-        opened(pictures)
+    for look in (lambda: opened(pictures), lambda: Config(kind="folder", path=pictures).inputs):
+        with pytest.raises(DataError, match=r"pictures: cannot be listed \(Permission denied\); make it readable"):
+            look()

@@ -162,8 +162,7 @@ class Archive(ImageSource[Key]):
 
     def _key(self, name: str, problem: str | None) -> Key | None:
         """A member without its place; None where it is hidden or not below the folder that is asked for."""
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        above = [part for part in self.config.folder.split("/") if part]
+        parts, above = _parts(name), _parts(self.config.folder)
         below = parts[len(above) :]
         if parts[: len(above)] != above or not below or any(map(_is_hidden, below)):
             return None
@@ -341,6 +340,10 @@ def _decompressed(file: IO[bytes]) -> IO[bytes]:
 
 def _is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS)
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 def _is_hidden(part: str) -> bool:

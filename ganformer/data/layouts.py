@@ -96,7 +96,6 @@ def stack(array: Described, name: str, settings: ArraySettings, where: str) -> S
     axes neither of which can hold channels are grey images NHW.
     """
     shape = tuple(map(int, array.shape))
-    _check_values(array, settings, where)
     axes = _axes(shape, settings.layout)
     if len(axes) > 1:
         raise DataError(
@@ -114,6 +113,7 @@ def stack(array: Described, name: str, settings: ArraySettings, where: str) -> S
             f"{where}: images of {height} × {width} pixels are more than the {Image.MAX_IMAGE_PIXELS} that an image "
             "may have; store smaller ones"
         )
+    _check_values(array, settings, where)
     return Stack(name, shape, axes[0], settings.limits)
 
 

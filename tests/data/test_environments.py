@@ -116,7 +116,7 @@ def test_damaged_page_does_not_end_this_process(tmp_path):
     half = len(content) // 8192 * 4096
     content[half : half + 4096] = bytes(4096)
     (tmp_path / "map" / "data.mdb").write_bytes(content)
-    with pytest.raises(ValueError, match="Assertion .* failed|MDB_CORRUPTED"):
+    with pytest.raises(ValueError, match=r"Assertion .* failed|MDB_CORRUPTED"):
         check(tmp_path / "map")
 
 

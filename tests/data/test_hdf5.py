@@ -117,7 +117,7 @@ def test_no_dataset_of_images(path):
         (PIXELS > 9, "bool values are not those of images"),
         (np.zeros((0, 8, 8, 3), np.uint8), "shape [0, 8, 8, 3] has no images"),
         (h5py.Empty("u1"), "is empty; name another one"),
-        ("text", "holds Python objects"),
+        (np.full((9, 10, 3), "text", h5py.string_dtype()), "holds Python objects"),
         (np.zeros((2, 3, 9, 3), np.uint8), "can be NHWC and NCHW; set layout: NHWC where"),
     ],
 )

@@ -19,8 +19,7 @@ from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Labels,
 from ganformer.errors import DataError
 
 PORTION = 1 << 16  # labels read in one go
-CACHE_BYTES = 1 << 26  # of decompressed chunks, at most
-CHUNK_BYTES = 1 << 28  # of one compressed chunk, at most: it can only be read whole
+CHUNK_BYTES = 1 << 28  # of chunks in memory, at most; a compressed one can only be read whole
 
 
 class Config(ArraySettings):
@@ -167,7 +166,7 @@ def _cached(dataset: h5py.Dataset) -> h5py.Dataset:
     if dataset.chunks is None:
         return dataset
     chunks = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
-    room = max(_chunk_bytes(dataset), min(CACHE_BYTES, chunks * _chunk_bytes(dataset)))
+    room = min(chunks * _chunk_bytes(dataset), CHUNK_BYTES)  # a larger chunk is uncompressed, and read in parts
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     access.set_chunk_cache(100 * min(chunks, 10_000) + 1, room, 1.0)
     return h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))

@@ -88,6 +88,7 @@ class Archive(ImageSource[Key]):
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
         self.config, self.image = config, image
+        self._above = _parts(config.folder)
 
     def __reduce__(self) -> tuple[type["Archive"], tuple[Config, ImageSpec]]:
         return type(self), (self.config, self.image)
@@ -162,9 +163,9 @@ class Archive(ImageSource[Key]):
 
     def _key(self, name: str, problem: str | None) -> Key | None:
         """A member without its place; None where it is hidden or not below the folder that is asked for."""
-        parts, above = _parts(name), _parts(self.config.folder)
-        below = parts[len(above) :]
-        if parts[: len(above)] != above or not below or any(map(_is_hidden, below)):
+        parts, depth = _parts(name), len(self._above)
+        below = parts[depth:]
+        if parts[:depth] != self._above or not below or any(map(_is_hidden, below)):
             return None
         reason = unsafe(name)
         relative = "/".join(below) + "/" * name.endswith("/")

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from ganformer.errors import DataError
 from ganformer.progress import Progress
 
 PORTION = 64  # images prepared in one go, at most
-PORTION_BYTES = 1 << 23  # of their pixels, at most, unless one image has more
+PORTION_BYTES = 1 << 23  # of their pixels and of what their keys carry, at most, unless one image has more
 AHEAD = 2  # portions in preparation for each process
 
 
@@ -65,7 +65,7 @@ class Intake:
 
     def __iter__(self) -> Iterator[Prepared]:
         keys = itertools.islice(self.source.keys(), self.total)
-        portions = iter(lambda: list(itertools.islice(keys, self._portion)), [])
+        portions = _portions(keys, self._portion)
         with Progress(self.label, self.total) as progress:
             loaded = _in_order(Loader(self.source, self.dataset.format), portions, self._workers)
             for position, image in enumerate(itertools.chain.from_iterable(loaded)):
@@ -111,6 +111,20 @@ def _prepared(image: Sample, encode: Callable[[Pixels], Any]) -> Prepared:
     pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
     digest = int.from_bytes(hashlib.blake2b(pixels.data, digest_size=8).digest(), "little")
     return Prepared(image.name, encode(pixels), digest, image.label, image.scene)
+
+
+def _portions(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:
+    """At most `count` keys at a time; fewer where those of a stream carry many bytes."""
+    portion: list[Any] = []
+    carried = 0
+    for key in keys:
+        portion.append(key)
+        carried += sum(len(part) for part in key if isinstance(part, bytes)) if isinstance(key, tuple) else 0
+        if len(portion) == count or carried >= PORTION_BYTES:
+            yield portion
+            portion, carried = [], 0
+    if portion:
+        yield portion
 
 
 def _in_order(loader: Loader, portions: Iterator[list[Any]], workers: int) -> Iterator[list[Prepared | Rejection]]:

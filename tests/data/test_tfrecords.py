@@ -16,6 +16,7 @@ from ganformer.data.sources.tfrecords import Config, open_source
 from ganformer.errors import DataError
 
 IMAGE = ImageSpec(height=8, width=8)
+LABELLED = ImageSpec(height=8, width=8, classes=3)
 
 
 def crc32c(data):
@@ -192,7 +193,7 @@ def test_many_records_take_few_bytes_each(tmp_path):
 def test_labels_are_in_the_order_of_writing(tmp_path, labels):
     with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
         np.save(file, labels)
-    source = opened(tmp_path)
+    source = opened(tmp_path, LABELLED)
     assert source.classes == 3
     assert [sample.label for sample in source.load(list(source.keys()))] == [0, 0, 1, 1, 1, 2, 2]
 
@@ -216,13 +217,13 @@ def test_wrong_labels(tmp_path, labels, message):
     with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
         np.save(file, labels)
     with pytest.raises(DataError, match=rf"clevr-rxx\.labels: {message}"):
-        opened(tmp_path)
+        opened(tmp_path, LABELLED)
 
 
 def test_labels_that_are_no_array(tmp_path):
     (write_set(tmp_path) / "clevr-rxx.labels").write_bytes(b"1 2 3")
     with pytest.raises(DataError, match=r"is no npy file of labels .* or move it away"):
-        opened(tmp_path)
+        opened(tmp_path, LABELLED)
 
 
 def test_labels_of_files_that_were_filled_otherwise(tmp_path):
@@ -231,7 +232,12 @@ def test_labels_of_files_that_were_filled_otherwise(tmp_path):
     with (tmp_path / "clevr-rxx.labels").open("wb") as file:
         np.save(file, np.zeros(8, np.int64))
     with pytest.raises(DataError, match=r"not dealt their images in turn \(\[4, 2, 2\] records\)"):
-        opened(tmp_path)
+        opened(tmp_path, LABELLED)
+
+
+def test_labels_are_not_looked_at_unless_they_are_asked_for(tmp_path):
+    (write_set(tmp_path) / "clevr-rxx.labels").write_bytes(b"1 2 3")
+    assert {sample.label for sample in loaded(tmp_path)} == {None}
 
 
 # -------------------------------------------------------------------------------------------------- broken files

@@ -103,9 +103,10 @@ class Records(ImageSource[Record]):
         return sum(len(extents.offsets) for extents in self.extents)
 
     def keys(self) -> Iterator[Record]:
+        labels = self.labels if self.image.classes else None
         for file, (offsets, lengths) in enumerate(self.extents):
             for number in range(len(offsets)):
-                label = int(self.labels[0][number * len(self.files) + file]) if self.labels else None
+                label = int(labels[0][number * len(self.files) + file]) if labels else None
                 yield Record(file, number, int(offsets[number]), int(lengths[number]), label)
 
     def load(self, keys: Sequence[Record]) -> Iterator[Sample | Rejection]:
@@ -123,14 +124,15 @@ class Records(ImageSource[Record]):
 
 def open_source(config: Config, image: ImageSpec) -> Records:
     """Raises DataError where there are no such files, not all of a set, more than one set of the highest resolution,
-    where a file is cut off or does not begin as TFRecords do, or where the labels are not those of the images.
+    where a file is cut off or does not begin as TFRecords do, and where labels that are asked for do not fit.
 
     How many records a broken file has lost is not known, so it does not count as so many unusable images.
     """
     records = Records(_shards(config.path), image)
     if not len(records):
         raise DataError(f"{records.files[0]}: there are no records in it; {AGAIN}")
-    _ = records.labels  # what is wrong with them is to be known before anything is packed
+    if image.classes:
+        _ = records.labels  # what is wrong with them is to be known before anything is packed
     return records
 
 

@@ -1,0 +1,68 @@
+"""Flickr-Faces-HQ: 70,000 faces (Karras et al. 2019, A style-based generator architecture for GANs)."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from ganformer.config import ImageSpec, Source
+from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.download import Remote
+from ganformer.data.source import ImageSource
+from ganformer.data.sources import folder, tfrecords
+
+IMAGES = "images1024x1024"
+RECORDS = "ffhq-r08.tfrecords1of1"
+EDITIONS = {
+    "tfrecords": Edition(
+        counts=(70_000,),
+        files=(
+            Remote(
+                RECORDS,
+                (f"http://downloads.cs.stanford.edu/nlp/data/dorarad/{RECORDS}",),
+                md5="74de4f07dc7bfb07c0ad4471fdac5e67",
+            ),
+        ),
+    ),
+    "original": Edition(
+        counts=(70_000,),
+        by_hand=f"Download {IMAGES} (89 GB) with download_ffhq.py of https://github.com/NVlabs/ffhq-dataset.",
+    ),
+}
+"""The checksum is that of dorarad/gansformer."""
+
+
+class Config(Catalogued):
+    """70,000 faces: the author's TFRecords of 256×256 pixels, or the originals of 1024×1024 which you have."""
+
+    title = "Flickr-Faces-HQ (FFHQ)"
+    home = "https://github.com/NVlabs/ffhq-dataset"
+    licence = (
+        "Licence: Creative Commons BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/), the single "
+        "photos under licences of their own, which the data set names. It forbids commercial use, and asks that its "
+        "paper is cited, changes are stated, and what is derived from it is passed on under the same licence."
+    )
+    editions = EDITIONS
+    r1_gamma = 10  # README and preset of dorarad/gansformer
+
+    edition: Literal["tfrecords", "original"] = "tfrecords"
+    """`tfrecords`: as GANformer's author published them; `original`: a folder or zip of PNGs, which you have."""
+
+    @property
+    def container(self) -> Source:
+        """TFRecords, or the folder or archive."""
+        if self.edition == "tfrecords":
+            return tfrecords.Config(kind="tfrecords", path=self.place)
+        images = self.place / IMAGES
+        return folder.Config(kind="folder", path=images) if images.is_dir() else self.archive_or_folder()
+
+    def missing(self, images: ImageSource[Any]) -> Sequence[str]:
+        """Names of the files: 00000.png to 69999.png."""
+        if self.edition == "tfrecords":
+            return ()
+        found = {PurePosixPath(key[0]).name for key in images.keys()}  # noqa: SIM118 - no mapping
+        return [name for number in range(self.facts.counts[0]) if (name := f"{number:05d}.png") not in found]
+
+
+def open_source(config: Config, image: ImageSpec) -> Published:
+    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    return open_images(config, image)

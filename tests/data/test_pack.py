@@ -59,7 +59,7 @@ def test_pictures_become_a_pack(pictures, tmp_path, layout):
     assert written.count == 7
     assert [shard.count for shard in written.shards] == [3, 3, 1]
     assert (written.image.height, written.image.width, written.crop.ratio) == (4, 8, 0.5)
-    assert written.source == {"kind": "folder", "path": str(pictures)}
+    assert written.source == {"kind": "folder", "path": str(pictures), "labels": None}
     assert (written.rejected, written.files, written.duplicates) == ([], [], 0)
     assert contents(tmp_path / "pack").keys() == {"manifest.json", *(shard.file for shard in written.shards)}
     images = Images(tmp_path / "pack").read(np.arange(7))
@@ -236,16 +236,15 @@ def test_full_disk(tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_run_again(tmp_path, layout, workers):
     dataset = Dataset.model_validate(
-        {"source": {"kind": "scenes", "images": 300}, "resolution": 16, "format": layout, "shard_images": 20}
+        {"source": {"kind": "scenes", "images": 200}, "resolution": 16, "format": layout, "shard_images": 20}
     )
     pack(dataset, tmp_path / "whole")
-    for shards in (1, 8):
-        out = tmp_path / f"killed{shards}"
-        kill_while_packing(dataset, out, shards, workers)
-        with pytest.raises(DataError, match="no complete pack"):
-            Images(out)
-        pack(dataset, out)
-        assert contents(out) == contents(tmp_path / "whole")
+    out = tmp_path / "killed"
+    kill_while_packing(dataset, out, 4, workers)
+    with pytest.raises(DataError, match="no complete pack"):
+        Images(out)
+    pack(dataset, out)
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def kill_while_packing(dataset, out, shards, workers):

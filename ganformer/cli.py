@@ -4,6 +4,7 @@ torch is imported by the subcommands that need it, so that tables and figures ar
 """
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -73,20 +74,86 @@ def options(log: Annotated[Path | None, typer.Option(help="File that gets a copy
 
 
 @app.command()
-def pack(dataset: Settings, out: Out) -> None:
-    """Crop, resize and store a data set's images."""
-    from ganformer.data.pack import pack as make
+def download(
+    name: Annotated[
+        str, typer.Argument(help="Data set, as in clevr, clevr-original or lsun-cat; all if not given.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Folder that data sets are kept in.")] = Path("results/downloads"),
+) -> None:
+    """Fetch a published data set, or go on with it; without a name, list them."""
+    from ganformer.data import catalogue
 
-    make(_parse(config.Dataset, dataset, "dataset"), out)
+    if name:
+        catalogue.download(catalogue.named(name), out)
+    else:
+        print(catalogue.listing())
 
 
 @app.command()
-def verify(data: Data) -> None:
+def pack(
+    out: Out,
+    source: Annotated[str | None, typer.Option(help="Images: a path, a data set's name, or tfds:NAME.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Width in pixels; a power of two.  [256]")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Height over width to crop to.  [the data set's, or 1]")] = None,
+    layout: Annotated[str | None, typer.Option("--format", help="png, npy, hdf5 or lmdb.  [npy]")] = None,
+    shards_num: Annotated[int | None, typer.Option(help="Number of shards.  [one for every 10,000 images]")] = None,
+    max_images: Annotated[int | None, typer.Option(help="Take at most so many.  [all]")] = None,
+    on_error: Annotated[str | None, typer.Option(help="What bad images do: fail or skip.  [fail]")] = None,
+    letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
+    crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels.  [0]")] = None,
+    labels: Annotated[str | None, typer.Option(help="Where labels are, if not where they usually are.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images.  [all cores]")] = None,
+) -> None:
+    """Crop, resize and store images as a pack."""
+    from ganformer.data.pack import pack as make
+    from ganformer.data.recognise import recognise
+
+    given = {
+        "resolution": resolution,
+        "ratio": ratio,
+        "format": layout,
+        "shards": shards_num,
+        "max_images": max_images,
+        "on_error": on_error,
+        "letterbox": letterbox,
+        "crop_margin": crop_margin,
+        "classes": classes,
+    }
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if (source is None) == (dataset is None) or (dataset is not None and (settings or labels)):
+        raise ConfigError("give the images as --source, with the options that follow it, or everything as --dataset")
+    if source is not None:
+        settings["source"] = {**recognise(source), **({} if labels is None else {"labels": labels})}
+    chosen = (
+        config.parse(config.Dataset, settings, "pack")
+        if dataset is None
+        else _parse(config.Dataset, dataset, "dataset")
+    )
+    written = make(chosen, out, workers or _cores())
+    rejected = f", {len(written.rejected)} left out (see manifest.json)" if written.rejected else ""
+    print(f"{out}: {written.count} images of {written.image.width}×{written.image.height} pixels{rejected}")
+
+
+@app.command()
+def info(
+    pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of a pack.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures.  [that of the pack]")] = None,
+) -> None:
+    """Say what is in a pack, and draw a contact sheet and the mean image."""
+    from ganformer.data.info import info as look
+
+    print(look(pack, out))
+
+
+@app.command()
+def verify(pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of a pack.")]) -> None:
     """Compare every byte of a pack with what was packed."""
     from ganformer.data.dataset import verify as compare
 
-    compare(data)
-    print(f"{data}: every file is as it was packed")
+    compare(pack)
+    print(f"{pack}: every file is as it was packed")
 
 
 @app.command()
@@ -286,6 +353,11 @@ def schema(out: Annotated[Path | None, typer.Option(help="File to write; printed
         print(config.schema_text(), end="")
     else:
         artifacts.write_text(out, config.schema_text())
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parse(kind: type[config.S], settings: str, where: str) -> config.S:

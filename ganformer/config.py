@@ -8,7 +8,7 @@ stand in its own file and are found by `kind`.
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
@@ -81,8 +81,12 @@ def _tagged(package: str, name: str) -> type[Strict]:
     kind: Any = (Literal[name], Field(description="Which file describes it."))
     title = f"{package.rpartition('.')[2]}:{name}"
     tagged: type[Strict] = create_model(title, __base__=config, __doc__=config.__doc__, kind=kind)
+
     # No module has the class by its name, so that pickle, which sources go through to other processes, is told the way.
-    tagged.__reduce__ = lambda self: (_settings, (package, name, self.model_dump()))  # type: ignore[method-assign]
+    def reduce(settings: Strict) -> tuple[Callable[..., Strict], tuple[Any, ...]]:
+        return _settings, (package, name, settings.model_dump())
+
+    tagged.__reduce__ = reduce  # type: ignore[assignment]
     return tagged
 
 

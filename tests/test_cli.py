@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def ganformer(*words, cwd=None):
@@ -49,6 +51,56 @@ def test_wrong_settings_are_explained(tmp_path, settings, message):
     assert message in said.stderr
 
 
+def test_pictures_are_packed_with_options(tmp_path):
+    for number in range(7):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(noise).save(tmp_path / "pictures" / f"{number}.png")
+    (tmp_path / "pictures" / "0-bad.png").write_bytes(b"not a picture")
+    options = ["--format=png", "--ratio=0.7", "--resolution=32", "--shards-num=2", "--max-images=7", "--on-error=skip"]
+    said = ganformer("pack", "--source", tmp_path / "pictures", *options, "--out", tmp_path / "pack")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.splitlines()[-1].endswith("6 images of 32×22 pixels, 1 left out (see manifest.json)")
+    manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
+    assert [shard["count"] for shard in manifest["shards"]] == [3, 3]
+    assert [rejected["path"] for rejected in manifest["rejected"]] == ["0-bad.png"]
+    said = ganformer("info", tmp_path / "pack")
+    assert said.returncode == 0, said.stderr
+    assert "6, 0 of them equal to an earlier one" in said.stdout
+    assert (tmp_path / "pack" / "contact-sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give the images as --source, with the options that follow it, or everything as --dataset"),
+        (["--source", "a", "--dataset", "{}"], "give the images as --source"),
+        (["--dataset", "{}", "--ratio", "0.5"], "give the images as --source"),
+        (["--source", "clever"], "--source: 'clever' is neither a file or folder nor a known data set"),
+        (["--source", ".", "--format", "nyp"], "pack: 1 problem\n  format: 'nyp' is unknown; did you mean 'npy'?"),
+        (["--source", ".", "--on-error", "stop"], "on_error: 'stop' is not 'fail' or 'skip'"),
+    ],
+)
+def test_wrong_options_of_pack_are_explained(tmp_path, words, message):
+    said = ganformer("pack", *words, "--out", tmp_path / "pack", cwd=tmp_path)
+    assert said.returncode == 1
+    assert message in said.stderr
+    assert not (tmp_path / "pack").exists()
+
+
+def test_data_sets_are_listed():
+    said = ganformer("download")
+    assert said.returncode == 0, said.stderr
+    assert all(name in said.stdout for name in ("ffhq", "clevr", "clevr-original", "cityscapes", "bedrooms", "lsun-"))
+
+
+def test_unknown_data_set_is_refused(tmp_path):
+    said = ganformer("download", "clever", "--out", tmp_path)
+    assert said.returncode == 1
+    assert "did you mean 'clevr'?" in said.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_may_come_from_a_yaml_file(tmp_path):
     (tmp_path / "dataset.yaml").write_text("source: {kind: scenes, images: 3}\nresolution: 16\n")
     said = ganformer("pack", "--dataset", tmp_path / "dataset.yaml", "--out", tmp_path / "pack")
@@ -90,9 +142,9 @@ def test_a_flipped_byte_in_a_pack_is_found(tmp_path):
         "pack", "--dataset", '{"source": {"kind": "scenes", "images": 3}, "resolution": 16}', "--out", tmp_path
     )
     assert said.returncode == 0, said.stderr
-    assert "every file is as it was packed" in ganformer("verify", "--data", tmp_path / "manifest.json").stdout
+    assert "every file is as it was packed" in ganformer("verify", tmp_path).stdout
     shard = next(tmp_path.glob("images-*"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    said = ganformer("verify", "--data", tmp_path / "manifest.json")
+    said = ganformer("verify", tmp_path)
     assert said.returncode == 1
     assert f"{shard}: not the bytes that were packed" in said.stderr

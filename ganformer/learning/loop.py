@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.config import ImageSpec, Spec, parse
-from ganformer.data.dataset import Images, batch
+from ganformer.data.batches import batch
+from ganformer.data.dataset import Images
 from ganformer.data.order import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record

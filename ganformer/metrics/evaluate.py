@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ganformer import artifacts, devices, plugins
 from ganformer.config import Evaluation, Extractor
-from ganformer.data.dataset import Images, filled
+from ganformer.data.batches import filled
+from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint

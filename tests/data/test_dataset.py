@@ -10,7 +10,8 @@ import torch
 
 from ganformer import artifacts, plugins
 from ganformer.config import Dataset
-from ganformer.data.dataset import Images, batch, verify
+from ganformer.data.batches import batch
+from ganformer.data.dataset import Images, verify
 from ganformer.data.order import Order
 from ganformer.data.pack import pack
 from ganformer.errors import DataError

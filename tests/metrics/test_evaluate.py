@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganformer.config import Dataset, Evaluation
 from ganformer.data.dataset import Images
+from ganformer.data.images import central
 from ganformer.data.pack import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
@@ -282,3 +283,40 @@ def test_reference_without_what_a_metric_needs_is_refused(measure, reals, data, 
     message = rf"^{path}: has no covariance, features, mean, which the metrics need; make it again with the present"
     with pytest.raises(DataError, match=message):
         measure(reals, reference=path)
+
+
+# -------------------------------------------------------------------------------------------- bars and margins
+
+
+@pytest.mark.parametrize(
+    ("changes", "height"),
+    [
+        ({"ratio": 0.7}, 12),  # 11 rows, filled up for the networks
+        ({"ratio": 0.7, "letterbox": True}, 16),
+        ({"ratio": 0.7, "crop_margin": 0.25}, 12),
+        ({"ratio": 0.7}, 16),  # an imported snapshot that makes squares
+    ],
+)
+def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data, record, changes, height):
+    """Images that equal the real ones but for what is around them are as good as those."""
+    dataset = Dataset.model_validate(
+        {"source": {"kind": "folder", "path": Images(data).manifest.source["path"]}, "resolution": 16, **changes}
+    )
+    written = pack(dataset, tmp_path / "pack")
+    images = Images(tmp_path / "pack")
+    pictures = central(images.read(np.arange(REALS)), 11, 16)
+    made = np.random.default_rng(0).integers(0, 256, (REALS, 3, height, 16), np.uint8)
+    central(made, 11, 16)[:] = pictures
+    record["spec"]["image"] = {**IMAGE, "height": height}
+    record["data"]["manifest_sha256"] = None if height == 16 else images.digest
+    known = tmp_path / "reference.npz"
+    wanted = settings(metrics=["frechet"], images=REALS)
+    metrics.reference(wanted, tmp_path / "pack", known, threads=1, gpus=0)
+    learner = Learner(made)
+    learner.sample = lambda labels, seeds: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
+    monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+    out = tmp_path / "metrics.json"
+    metrics.evaluate(wanted, tmp_path / "run.json", None, tmp_path / "pack", known, out, threads=1, gpus=0)
+    found = json.loads(out.read_text())
+    assert found["values"]["fd"]["value"] == pytest.approx(0, abs=1e-3)
+    assert found["recipe"]["picture"] == list(written.image.picture) == [11, 16]

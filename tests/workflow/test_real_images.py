@@ -2,16 +2,22 @@
 
 import json
 
+import numpy as np
+import pytest
 import yaml
+
+from ganformer import plugins
+from ganformer.data.dataset import Images, verify
 
 MODELS = ["stylegan2", "duplex"]
 
 
 def overlay(shared):
-    """Two folders of pictures at two resolutions, one wide and one square, through every table and figure."""
+    """Two folders of pictures through every table and figure: one with a margin for random crops, one with a height
+    that networks put between bars."""
     pictures = {
-        "clevr_samples": {"resolution": 64, "ratio": 0.75, "mirror": True},
-        "nlvr": {"resolution": 32, "format": "png", "max_images": 200},
+        "clevr_samples": {"resolution": 64, "ratio": 0.75, "mirror": True, "crop_margin": 0.125, "format": "lmdb"},
+        "nlvr": {"resolution": 32, "ratio": 0.7, "format": "png", "max_images": 200},
     }
     datasets = {
         name: {"source": {"kind": "folder", "path": str(shared / "data" / name)}, **entry}
@@ -29,9 +35,31 @@ def test_two_folders_of_pictures_become_a_report(checkout, shared):
     assert said.returncode == 0, said.stdout
     results = checkout.folder / "results"
     manifest = json.loads((results / "data/clevr_samples/manifest.json").read_text())
-    assert (manifest["count"], manifest["image"]["height"], manifest["image"]["width"]) == (89, 48, 64)
+    assert (manifest["count"], manifest["image"]["height"], manifest["image"]["width"]) == (89, 54, 72)
     assert json.loads((results / "data/nlvr/manifest.json").read_text())["count"] == 200
+    for model in MODELS:
+        with np.load(results / f"runs/nlvr/{model}/seed0/samples-4.npz") as file:
+            assert file["images"].shape[1:] == (22, 32, 3)
     table = (results / "tables/table1.md").read_text()
     assert r"clevr\_samples" in table
     assert "nlvr" in table
     assert (results / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio", "count"), [("clevr_samples", 0.75, 89), ("nlvr", 0.25, 3090), ("food_thumbs", 1, 1008)]
+)
+def test_folder_is_packed_in_every_format(checkout, shared, name, ratio, count):
+    formats = plugins.names("ganformer.data.formats")
+    source = {"kind": "folder", "path": str(shared / "data" / name)}
+    datasets = {form: {"source": source, "resolution": 64, "ratio": ratio, "format": form} for form in formats}
+    (checkout.folder / "formats.yaml").write_text(yaml.safe_dump({"datasets": datasets}))
+    said = checkout.snakemake("--cores", "2", "--configfile", "formats.yaml", "--", "packs")
+    assert said.returncode == 0, said.stdout
+    packs = [checkout.folder / "results/data" / form for form in formats]
+    first = Images(packs[0]).read(np.arange(count))
+    for folder in packs:
+        verify(folder)
+        images = Images(folder)
+        assert (len(images), images.manifest.rejected) == (count, [])
+        assert (images.read(np.arange(count)) == first).all()

@@ -1,3 +1,16 @@
+# On the machine that runs Snakemake, as weights are. An interrupted transfer goes on where it stopped.
+rule download:
+    output:
+        "results/downloads/{name}/download.json",
+    log:
+        "results/logs/download/{name}.log",
+    localrule: True
+    conda:
+        "../../envs/torch.yaml"
+    shell:
+        "exec ganformer --log {log} download {wildcards.name} --out results/downloads"
+
+
 rule pack:
     input:
         lambda w: map(str, cfg.datasets[w.dataset].source.inputs),
@@ -9,11 +22,18 @@ rule pack:
         "results/benchmarks/pack/{dataset}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: 8
     resources:
         mem_mb=2000,
         runtime=120,
     params:
         dataset=lambda w: cfg.datasets[w.dataset].json(),
     shell:
-        "exec ganformer --log {log} pack --dataset {params.dataset:q} --out $(dirname {output})"
+        "exec ganformer --log {log} pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
+
+
+# Every data set of the configuration, whether an experiment needs it or not.
+rule packs:
+    input:
+        expand("results/data/{dataset}/manifest.json", dataset=cfg.datasets),
+    localrule: True

@@ -1,0 +1,57 @@
+"""What is in a pack, in words and in two pictures."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganformer.data.dataset import Images
+from ganformer.data.pictures import grid, save_picture
+from ganformer.progress import Progress
+
+SHEET, MEAN = "contact-sheet.png", "mean.png"
+SHOWN = 64  # images on the contact sheet
+PORTION = 256
+
+
+def info(pack: Path, out: Path | None = None) -> str:
+    """Writes a contact sheet and the mean image of a pack into a folder, by default its own; returns a description.
+
+    The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged.
+    """
+    images = Images(pack)
+    folder = images.folder if out is None else out
+    shown = images.read(np.arange(min(SHOWN, len(images))) * len(images) // min(SHOWN, len(images)))
+    save_picture(folder / SHEET, grid(shown.transpose(0, 2, 3, 1)))
+    save_picture(folder / MEAN, mean(images))
+    return "\n".join(f"{name:12}{value}" for name, value in _facts(images, folder).items())
+
+
+def mean(images: Images) -> NDArray[np.uint8]:
+    """The mean of all images, uint8 [H, W, C]; the sums are whole numbers, so that order does not matter."""
+    sums = np.zeros((images.image.channels, images.image.height, images.image.width), np.uint64)
+    with Progress(f"mean {images.folder}", len(images)) as progress:
+        for start in range(0, len(images), PORTION):
+            portion = images.read(np.arange(start, min(start + PORTION, len(images))))
+            sums += portion.sum(axis=0, dtype=np.uint64)
+            progress.update(len(portion))
+    return np.rint(sums / len(images)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _facts(images: Images, folder: Path) -> dict[str, str]:
+    known, image = images.manifest, images.image
+    rows, columns = image.picture
+    size = sum((images.folder / shard.file).stat().st_size for shard in known.shards)
+    around = "" if (rows, columns) == (image.height, image.width) else f", the picture {columns}×{rows} in its middle"
+    reasons = Counter(rejected.reason for rejected in known.rejected).most_common(1)
+    return {
+        "images": f"{known.count:,}, {known.duplicates:,} of them equal to an earlier one",
+        "shape": f"{image.width}×{image.height} pixels (width × height), {image.channels} channels{around}",
+        "format": f"{known.format}, {len(known.shards)} shards, {size / 1e6:,.1f} MB",
+        "source": ", ".join(f"{key} {value}" for key, value in known.source.items()),
+        "labels": ", ".join(f"{label}: {count:,}" for label, count in enumerate(known.label_counts)) or "none",
+        "left out": f"{len(known.rejected):,}" + "".join(f", most often: {reason} ({n:,})" for reason, n in reasons),
+        "sha256": f"{images.digest} (of the manifest, which names every byte)",
+        "pictures": f"{folder / SHEET}, {folder / MEAN}",
+    }

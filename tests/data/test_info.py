@@ -1,0 +1,68 @@
+"""What `ganformer info` says and draws of a pack."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganformer.config import Dataset
+from ganformer.data.dataset import Images
+from ganformer.data.info import info, mean
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
+
+
+@pytest.fixture
+def packed(pictures, tmp_path):
+    (pictures / "bad.png").write_bytes(b"not a picture")
+    (pictures / "worse.png").write_bytes(b"not a picture")
+    (pictures / "copy.png").write_bytes((pictures / "a.png").read_bytes())
+    settings = {"source": {"kind": "folder", "path": str(pictures)}, "resolution": 16, "on_error": "skip", "ratio": 0.7}
+    pack(Dataset.model_validate(settings), tmp_path / "pack")
+    return tmp_path / "pack"
+
+
+def test_says_what_is_in_a_pack(packed):
+    said = dict(line.split(maxsplit=1) for line in info(packed).splitlines())
+    assert said["images"] == "8, 1 of them equal to an earlier one"
+    assert said["shape"] == "16×11 pixels (width × height), 3 channels"
+    assert said["format"] == "npy, 1 shards, 0.0 MB"
+    assert said["labels"] == "none"
+    assert said["left"] == "out    2, most often: is not an image of a known format (2)"
+    assert Images(packed).digest in said["sha256"]
+
+
+def test_margins_and_classes_are_said(tmp_path):
+    settings = {"source": {"kind": "scenes", "images": 9}, "resolution": 16, "crop_margin": 0.25, "classes": 6}
+    written = pack(Dataset.model_validate(settings), tmp_path / "pack")
+    said = info(tmp_path / "pack", tmp_path / "elsewhere")
+    assert "20×20 pixels (width × height), 3 channels, the picture 16×16 in its middle" in said
+    assert ", ".join(f"{label}: {count}" for label, count in enumerate(written.label_counts)) in said
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"contact-sheet.png", "mean.png"}
+    assert not (tmp_path / "pack" / "mean.png").exists()
+
+
+def test_contact_sheet_shows_the_images_in_order(packed):
+    info(packed)
+    with Image.open(packed / "contact-sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    images = Images(packed).read(np.arange(8)).transpose(0, 2, 3, 1)
+    assert pixels.shape == (11, 8 * 16, 3)
+    for number, image in enumerate(images):
+        assert (pixels[:, number * 16 : (number + 1) * 16] == image).all()
+
+
+def test_mean_is_exact(packed, monkeypatch):
+    images = Images(packed)
+    expected = np.rint(images.read(np.arange(8)).mean(axis=0)).transpose(1, 2, 0)
+    assert (mean(images) == expected).all()
+    monkeypatch.setattr("ganformer.data.info.PORTION", 3)
+    assert (mean(images) == expected).all()
+    info(packed)
+    with Image.open(packed / "mean.png") as picture:
+        assert (np.asarray(picture) == expected).all()
+
+
+def test_missing_pack(tmp_path):
+    with pytest.raises(DataError, match="no complete pack here"):
+        info(tmp_path)
+    assert not list(tmp_path.iterdir())

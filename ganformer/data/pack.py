@@ -30,10 +30,14 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
     """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
-    killed. Raises DataError where the source is missing, has not as many classes as the settings say or fewer images
-    than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not usable: then all
+    killed. Raises DataError where the source is missing, is `out`, has not as many classes as the settings say or
+    fewer images than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not usable: then all
     of them are in `rejected.json`.
     """
+    if any(path.resolve() == (out / manifest.NAME).resolve() for path in dataset.source.inputs):
+        raise DataError(
+            f"{out}: is itself what is to be packed, and would be overwritten; choose another output folder"
+        )
     source = open_source(dataset.source, dataset.image)
     _check_classes(source, dataset)
     intake = Intake(source, dataset, f"pack {out.name}", workers)
@@ -63,7 +67,7 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
 
 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
-    if dataset.classes not in (0, source.classes):
+    if dataset.classes and dataset.classes != source.classes:  # labels that nobody asks for are not even read
         kind = dataset.source.kind
         raise DataError(
             f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes; "

@@ -133,6 +133,23 @@ def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     assert contents(tmp_path / "pack") == {}
 
 
+def test_pack_is_not_packed_into_itself(pictures, tmp_path):
+    pack(folder_of(pictures), tmp_path / "pack")
+    before = contents(tmp_path / "pack")
+    again = Dataset.model_validate({"source": {"kind": "pack", "path": tmp_path / "pack"}, "resolution": 8})
+    with pytest.raises(DataError, match="is itself what is to be packed, and would be overwritten; choose another"):
+        pack(again, tmp_path / "pack")
+    assert contents(tmp_path / "pack") == before
+    assert pack(again, tmp_path / "other").count == 7
+
+
+def test_labels_that_are_not_asked_for_are_not_read(pictures, tmp_path):
+    (pictures / "dataset.json").write_text("not JSON")
+    assert pack(folder_of(pictures), tmp_path / "pack").count == 7
+    with pytest.raises(DataError, match="dataset.json"):
+        pack(folder_of(pictures, classes=2), tmp_path / "pack")
+
+
 def test_letterbox_and_margin_are_in_the_manifest(pictures, tmp_path):
     written = pack(folder_of(pictures, ratio=0.7, letterbox=True), tmp_path / "boxed")
     assert (written.image.height, written.image.width, written.image.picture) == (8, 8, (6, 8))

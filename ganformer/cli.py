@@ -30,6 +30,7 @@ Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
+CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
 
 
@@ -167,11 +168,14 @@ def weights(evaluation: Settings) -> None:
 
 
 @app.command()
-def reference(evaluation: Settings, data: Data, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+def reference(
+    evaluation: Settings, data: Data, out: Out, threads: Threads = 1, gpus: Gpus = 0, check_data: CheckData = False
+) -> None:
     """Measure the real images that generated ones are compared with."""
     from ganformer.metrics import evaluate as metrics
 
-    metrics.reference(_parse(config.Evaluation, evaluation, "evaluation"), data, out, threads=threads, gpus=gpus)
+    settings = _parse(config.Evaluation, evaluation, "evaluation")
+    metrics.reference(settings, data, out, threads=threads, gpus=gpus, check_data=check_data)
 
 
 @app.command()
@@ -184,6 +188,7 @@ def train(
     threads: Threads = 1,
     gpus: Gpus = 0,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
+    check_data: CheckData = False,
 ) -> None:
     """Train one run, or go on with it where it was stopped."""
     from ganformer.learning.loop import train as run
@@ -196,6 +201,7 @@ def train(
         threads=threads,
         gpus=gpus,
         checkpoint_minutes=checkpoint_minutes,
+        check_data=check_data,
     )
 
 

@@ -31,8 +31,8 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
     killed. Raises DataError where the source is missing, is `out`, has not as many classes as the settings say or
-    fewer images than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not usable: then all
-    of them are in `rejected.json`.
+    fewer images than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not
+    usable: then all of them are in `rejected.json`.
     """
     if any(path.resolve() == (out / manifest.NAME).resolve() for path in dataset.source.inputs):
         raise DataError(

@@ -38,13 +38,14 @@ def train(
     threads: int,
     gpus: int,
     checkpoint_minutes: float = 5.0,
+    check_data: bool = False,
 ) -> None:
     """Trains one run on a pack, from its last checkpoint where there is one, and writes the folder `out`.
 
     At the end `weights.safetensors` and then `run.json`; on the way `log.jsonl`, `tensorboard/`, `samples/`, and
     `state/` with checkpoints and snapshots. A checkpoint is saved every `checkpoint_minutes`, and on SIGTERM or SIGINT.
     `names`: what `dataset` and `model` are called, for the record. With several `gpus` each has a process of its own
-    and an equal share of every batch.
+    and an equal share of every batch. With `check_data` every shard is compared with its checksum when first read.
 
     On the same machine, with the same `threads` and `gpus`, a run that was stopped or killed any number of times ends
     with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training.
@@ -62,6 +63,7 @@ def train(
         names,
         threads,
         checkpoint_minutes * 60,
+        check_data,
     )
     with alone(out, job.label):
         if record.is_complete(out, job.identity):
@@ -103,6 +105,7 @@ class Job:
     names: Mapping[str, str | int]
     threads: int
     checkpoint_seconds: float
+    check_data: bool
 
     @property
     def label(self) -> str:
@@ -115,7 +118,7 @@ def train_rank(job: Job, device: torch.device) -> None:
     spec = parse(Spec, job.spec, "spec")
     checkpoints = Checkpoints(keeper.folder(job.out, job.identity), job.identity)
     with Stop() as stop, devices.reproducible(max(1, job.threads // distribution.ranks())):
-        steps = Steps(spec, Images(job.pack), checkpoints, device)
+        steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, device)
         if distribution.rank() > 0:
             _advance(steps, stop, None)
             return

@@ -33,9 +33,14 @@ FORMAT = 1
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def reference(evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Measures all images of a pack and writes what the metrics need of them to `out` (`Reference`)."""
-    images = Images(pack)
+def reference(
+    evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gpus: int, check_data: bool = False
+) -> None:
+    """Measures all images of a pack and writes what the metrics need of them to `out` (`Reference`).
+
+    With `check_data` every shard is compared with its checksum when it is first read.
+    """
+    images = Images(pack, check=check_data)
     observer = Observer(str(pack), _needed(evaluation, "REAL"))
     device = devices.acquire(gpus)
     with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:

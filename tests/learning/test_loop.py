@@ -347,3 +347,12 @@ def test_an_error_of_the_reader_arrives() -> None:
 
     with pytest.raises(DataError, match="a shard is gone"):
         list(loop.ahead(read, range(2)))
+
+
+def test_a_flipped_byte_in_the_data_is_noticed_where_that_is_asked_for(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "pack", 40)
+    shard = pack / "images-00000.npy"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    with pytest.raises(DataError, match=r"images-00000\.npy: not the bytes that were packed"):
+        loop.train(tiny_spec(4), pack, tmp_path / "run", names=NAMES, threads=1, gpus=0, check_data=True)
+    train(tiny_spec(4), pack, tmp_path / "run")

@@ -123,6 +123,17 @@ def test_reference_is_the_same_bytes_each_time(data, reference, tmp_path):
     assert (tmp_path / "again.npz").read_bytes() == reference.read_bytes()
 
 
+def test_flipped_byte_is_noticed_where_that_is_asked_for(data, tmp_path):
+    for path in data.parent.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shard = tmp_path / "images-00000.npy"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    metrics.reference(settings(), tmp_path, tmp_path / "out.npz", threads=1, gpus=0)
+    with pytest.raises(DataError, match=r"images-00000\.npy: not the bytes that were packed"):
+        metrics.reference(settings(), tmp_path, tmp_path / "checked.npz", threads=1, gpus=0, check_data=True)
+    assert not (tmp_path / "checked.npz").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
 def test_something_else_than_a_reference_is_refused(tmp_path, content):
     path = tmp_path / "scenes.npz"
@@ -171,6 +182,7 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "seed": 0,
         "real_images": REALS,
         "image": IMAGE,
+        "picture": [16, 16],
     }
     assert found["reference"] == {"manifest_sha256": Images(data).digest}
     assert found["hardware"]["device"] == "cpu"

@@ -3,9 +3,14 @@
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import yaml
+
+from ganformer import plugins
+from ganformer.data import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,3 +49,19 @@ def test_every_linked_file_is_there():
 def test_every_folder_named_is_there():
     folders = re.findall(r"`((?:ganformer|ops|workflow|profiles|envs|tests)/[\w/.]*)`", README)
     assert [folder for folder in folders if not (ROOT / folder).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["ffhq", "clevr", "cityscapes", "bedrooms"])
+def test_facts_of_the_papers_data_sets_are_the_catalogues(name):
+    known = catalogue.named(name)
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
+    count, crop, gamma = (cell.strip() for cell in row.split("|")[2:5])
+    assert int(count.replace(",", "")) == known.facts.counts[0]
+    assert float(Fraction(crop)) == known.crop_ratio
+    assert float(gamma) == known.r1_gamma
+
+
+def test_kinds_of_sources_are_all_named():
+    described = README[README.index("## The paper's data sets") :]
+    named = set(re.findall(r"`([a-z0-9-]+)`", described)) | {"lsun", "scenes"}
+    assert set(plugins.names("ganformer.data.sources")) <= named

@@ -15,7 +15,7 @@ from PIL import Image
 from ganformer.data.images import Pixels
 
 UP = 2  # number of the filter
-# zlib's, not isal's: that one's bytes depend on the processor. Photographs are a tenth larger than Pillow's PNGs at
+# zlib's, not isal's, whose bytes may depend on the processor. Photographs are a tenth larger than Pillow's PNGs at
 # this level and rendered scenes a quarter, but written four times as fast; lower levels also take longer to read.
 LEVEL = 3
 

@@ -30,14 +30,14 @@ AHEAD = 2  # portions in preparation for each process
 
 @dataclass(frozen=True)
 class Prepared:
-    """One usable image: `content` is what the format's writer takes, `digest` a hash of the pixels.
+    """One usable image: `content` is pixels [C, H, W] or what the format encodes them as, `digest` a hash of them.
 
     It is image `position` of the source and, once it is known how many of those before it are usable, image `number` of
     the pack.
     """
 
     name: str
-    content: Any
+    content: Pixels | bytes
     digest: int
     label: int | None
     scene: Scene | None
@@ -107,7 +107,7 @@ class Loader:
         return [image if isinstance(image, Rejection) else _prepared(image, encode) for image in self.source.load(keys)]
 
 
-def _prepared(image: Sample, encode: Callable[[Pixels], Any]) -> Prepared:
+def _prepared(image: Sample, encode: Callable[[Pixels], Pixels | bytes]) -> Prepared:
     pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
     digest = int.from_bytes(hashlib.blake2b(pixels.data, digest_size=8).digest(), "little")
     return Prepared(image.name, encode(pixels), digest, image.label, image.scene)

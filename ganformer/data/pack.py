@@ -123,15 +123,25 @@ def _write_shards(dataset: Dataset, out: Path, intake: Intake, record: Callable[
 
     for number, (_, images) in enumerate(itertools.groupby(intake, shard)):
         path = out / f"images-{number:05d}{layout.SUFFIX}"
-        count = 0
         with artifacts.atomic(path) as temporary, layout.Writer(temporary, dataset.image) as writer:
-            # Where the format has an encoding of its own, the processes that load have done it.
-            append = writer.append_encoded if hasattr(layout, "encode") else writer.append
-            for image in images:
-                append([image.content] if hasattr(layout, "encode") else image.content[None])
-                record(image)
-                count += 1
-        yield Shard(file=path.name, count=count, sha256=artifacts.file_digest(path))
+            labels = _fill(writer, images, record)
+            if dataset.classes and hasattr(writer, "write_labels"):  # the format has a place of its own for them
+                writer.write_labels(np.array(labels, np.int32))
+        yield Shard(file=path.name, count=len(labels), sha256=artifacts.file_digest(path))
+
+
+def _fill(writer: Any, images: Iterator[Prepared], record: Callable[[Prepared], None]) -> list[int]:
+    """Writes images; returns their labels."""
+    labels = []
+    for image in images:
+        # Where the format has an encoding of its own, the processes that load have done it.
+        if isinstance(image.content, bytes):
+            writer.append_encoded([image.content])
+        else:
+            writer.append(image.content[None])
+        record(image)
+        labels.append(image.label or 0)
+    return labels
 
 
 def _clear(out: Path) -> None:

@@ -1,13 +1,10 @@
-"""TFRecords: which files are read in which order, every byte against its checksum, and what is said of broken ones.
-
-The writer here is independent of the reader: it spells out the wire format and has a CRC of its own.
-"""
+"""TFRecords: which files are read in which order, every byte against its checksum, and what is said of broken ones."""
 
 import pickle
-import struct
 
 import numpy as np
 import pytest
+from records import crc32c, example, framed, write
 
 from ganformer.config import ImageSpec
 from ganformer.data.images import read_array
@@ -19,58 +16,8 @@ IMAGE = ImageSpec(height=8, width=8)
 LABELLED = ImageSpec(height=8, width=8, classes=3)
 
 
-def crc32c(data):
-    """Bit by bit, as RFC 3720 has it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def masked(data):
-    crc = crc32c(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) % 2**32)
-
-
-def field(number, content):
-    """A field of bytes of a protocol buffer."""
-    return bytes([number << 3 | 2]) + varint(len(content)) + content
-
-
-def varint(value):
-    parts = []
-    while value > 127:
-        parts.append(value % 128 | 128)
-        value >>= 7
-    return bytes([*parts, value])
-
-
-def entry(key, feature):
-    return field(1, field(1, key) + field(2, feature))
-
-
-def example(pixels, shape=None):
-    """A `tf.train.Example` of an image [C, H, W]."""
-    numbers = b"".join(varint(side) for side in (pixels.shape if shape is None else shape))
-    shape_entry = entry(b"shape", field(3, field(1, numbers)))
-    return field(1, entry(b"data", field(1, field(1, pixels.tobytes()))) + shape_entry)
-
-
-def framed(data):
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
-
-
 def noise(seed, side=8, channels=3):
     return np.random.default_rng(seed).integers(0, 256, (channels, side, side), np.uint8)
-
-
-def write(path, records):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(map(framed, records)))
-    return path
 
 
 def write_set(folder, count=7, shards=3, side=8, name="clevr", seed=0):

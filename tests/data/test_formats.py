@@ -205,6 +205,18 @@ def test_lmdb_shards_hold_raw_images_in_order(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["shard.mdb"]
 
 
+def test_lmdb_shards_of_many_transactions(tmp_path, monkeypatch):
+    layout = plugins.find(PACKAGE, "lmdb")
+    monkeypatch.setattr(layout, "PORTION", 5 * IMAGES[0].size)
+    write(layout, tmp_path / "one")
+    with layout.Writer(tmp_path / "two", IMAGE) as writer:
+        writer.append(IMAGES)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (layout.Reader(tmp_path / "one", 23, IMAGE).read(np.arange(23)) == IMAGES).all()
+    with lmdb.open(str(tmp_path / "one"), subdir=False, readonly=True, lock=False) as file:
+        assert file.info()["last_txnid"] == 5
+
+
 def test_lmdb_file_of_another_shape_is_refused(tmp_path):
     layout = plugins.find(PACKAGE, "lmdb")
     write(layout, tmp_path / "shard.mdb")

@@ -1,6 +1,7 @@
 """Shards that are LMDB files: raw uint8 images under the numbers 00000000, 00000001, … as keys, and what they are."""
 
 import json
+import math
 import os
 from contextlib import closing
 from pathlib import Path
@@ -17,18 +18,24 @@ from ganformer.errors import DataError
 
 SUFFIX = ".mdb"
 META = b"meta"  # key of the count and shape; sorts behind all numbers
-ROOM = 1 << 20  # bytes of address space for LMDB's own pages
+PORTION = 1 << 24  # bytes of images in one transaction, at most, unless one image has more
+PAGE = 1 << 12  # of LMDB
 
 
 class Writer:
     """Writes a shard: `append(images)` with uint8 [n, C, H, W], as a context."""
 
     def __init__(self, path: Path, image: ImageSpec) -> None:
-        self._path, self._count, self._room = path, 0, 1
+        self._path, self._count = path, 0
         self._shape = (image.channels, image.height, image.width)
+        size = math.prod(self._shape)
+        # Of a fixed length, so that the bytes do not depend on the portions that images come in.
+        self._portion = max(1, PORTION // size)
+        self._room = 2 * self._portion * (size + 2 * PAGE) + PORTION
         path.unlink(missing_ok=True)  # LMDB goes on with what is there
-        # Flushing is left to the caller, who does it once, not after every image.
-        self._file = lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=self._needed())
+        # Flushing is left to the caller, who does it once, not after every portion.
+        self._file = lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=self._room)
+        self._transaction = self._file.begin(write=True)
 
     def __enter__(self) -> Self:
         return self
@@ -37,32 +44,27 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with closing(self._file):
-            if error is None:
-                self._file.set_mapsize(self._size() + ROOM)  # readers map as much as is said with the last change
-                self._put(META, _meta(self._count, self._shape))
-                os.truncate(self._path, self._size())  # pages that came free at the end are counted, but not written
+            if error is not None:
+                self._transaction.abort()
+                return
+            self._transaction.put(META, _meta(self._count, self._shape), append=True)
+            self._transaction.commit()
+            os.truncate(self._path, self._size())  # pages that came free at the end are counted, but not written
 
     def append(self, images: NDArray[np.uint8]) -> None:
         """Adds images."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._shape
-        for image in images:  # one by one, so that the bytes do not depend on the portions they come in
-            if self._count == self._room:
-                self._room *= 2
-                self._file.set_mapsize(self._needed())
-            self._put(b"%08d" % self._count, image.tobytes())
+        for image in images:
+            self._transaction.put(b"%08d" % self._count, image.tobytes(), append=True)
             self._count += 1
-
-    def _put(self, key: bytes, value: bytes) -> None:
-        with self._file.begin(write=True, buffers=True) as transaction:
-            transaction.put(key, value, append=True)
+            if self._count % self._portion == 0:
+                self._transaction.commit()
+                self._file.set_mapsize(self._size() + self._room)  # the file grows with what is in it, not with this
+                self._transaction = self._file.begin(write=True)
 
     def _size(self) -> int:
         """Bytes up to the last page."""
         return int((self._file.info()["last_pgno"] + 1) * self._file.stat()["psize"])
-
-    def _needed(self) -> int:
-        """Address space for as many images as there is to be room for; the file itself grows with what is in it."""
-        return ROOM + self._room * (2 * int(np.prod(self._shape)) + (1 << 14))
 
 
 class Reader:

@@ -10,7 +10,7 @@ import yaml
 from ganformer import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "lmdb": "python-lmdb"}
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "lmdb": "python-lmdb", "isal": "python-isal"}
 
 
 def project():

@@ -17,8 +17,8 @@ from ganformer.errors import DataError
 class Reader(Protocol):
     """Reads one shard (`ganformer/data/formats`)."""
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`."""
+    def read(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Puts an image into `image`, uint8 [C, H, W]."""
 
 
 class Images:
@@ -33,7 +33,7 @@ class Images:
         self.is_checked = check
         self.digest = artifacts.file_digest(self.folder / manifest.NAME)
         """sha256 of the manifest, which names every byte of the pack by its shards' sums."""
-        self._ends = np.cumsum([shard.count for shard in self.manifest.shards])
+        self._starts = np.cumsum([0, *(shard.count for shard in self.manifest.shards)])
         self._readers: dict[int, Reader] = {}
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).is_file():
@@ -74,12 +74,11 @@ class Images:
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"indices from {indices.min()} to {indices.max()} of {len(self)} images")
-        shards = np.searchsorted(self._ends, indices, side="right")
+        shards = np.searchsorted(self._starts, indices, side="right") - 1
+        places = indices - self._starts[shards]
         images = np.empty((len(indices), self.image.channels, self.image.height, self.image.width), np.uint8)
-        for number in np.unique(shards).tolist():
-            wanted = shards == number
-            start = self._ends[number] - self.manifest.shards[number].count
-            images[wanted] = self._reader(number).read(indices[wanted] - start)
+        for image, shard, place in zip(images, shards.tolist(), places.tolist(), strict=True):
+            self._reader(shard).read(place, image)
         return images
 
     def _reader(self, number: int) -> Reader:

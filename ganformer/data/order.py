@@ -6,12 +6,15 @@ are sent through again until they fall inside (cycle walking; Black & Rogaway 20
 Domains).
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.seeds import mix
 
 ROUNDS = 8
+BLOCK = 512  # positions computed at once: hardly slower than a few, and the next batches are among them
 
 
 class Order:
@@ -25,6 +28,11 @@ class Order:
 
     def indices(self, position: int, n: int) -> NDArray[np.int64]:
         """Indices of the images at `position`, …, `position + n - 1`: int64 [n] in [0, count)."""
+        first, last = position // BLOCK, (position + max(n, 1) - 1) // BLOCK
+        blocks = [_block(self, number) for number in range(first, last + 1)]
+        return np.concatenate(blocks)[position - first * BLOCK :][:n]
+
+    def _computed(self, position: int, n: int) -> NDArray[np.int64]:
         epochs, slots = np.divmod(_positions(position, n), np.uint64(self.count))
         keys = _hash(epochs + np.uint64(mix(self.seed, "order")))
         values = self._permute(slots, keys)
@@ -59,6 +67,11 @@ class Order:
             scrambled = _hash(keys ^ _hash(right * np.uint64(ROUNDS) + np.uint64(number)))
             left, right = right, left ^ (scrambled & low_bits)
         return (left << self._half) | right
+
+
+@lru_cache(maxsize=4)
+def _block(order: Order, number: int) -> NDArray[np.int64]:
+    return order._computed(number * BLOCK, BLOCK)
 
 
 def _positions(position: int, n: int) -> NDArray[np.uint64]:

@@ -59,14 +59,11 @@ class Reader:
         if self._images.shape != shape or self._images.dtype != np.uint8:
             raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`."""
+    def read(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Puts an image into `image`, uint8 [C, H, W]."""
         if self._process != os.getpid():
             self._images, self._process = self._opened(), os.getpid()
-        images = np.empty((len(indices), *self._images.shape[1:]), np.uint8)
-        for image, index in zip(images, indices.tolist(), strict=True):
-            image[:] = self._images[index]
-        return images
+        image[:] = self._images[index]
 
     def _opened(self) -> h5py.Dataset:
         # Nobody writes here, and file systems without locks are common. The cache would only copy once more.

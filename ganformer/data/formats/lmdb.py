@@ -78,16 +78,13 @@ class Reader:
         if found != expected:
             raise ValueError(f"holds {(found or b'other things').decode()} instead of {expected.decode()}")
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`. Raises DataError where one of them is missing."""
-        images = np.empty((len(indices), *self._shape), np.uint8)
+    def read(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is missing."""
         with self._file.begin(buffers=True) as transaction:
-            for image, index in zip(images, indices.tolist(), strict=True):
-                value = transaction.get(b"%08d" % index)
-                if value is None:
-                    raise DataError(f"{self._path}: image {index} of this shard is missing; pack the data set again")
-                image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
-        return images
+            value = transaction.get(b"%08d" % index)
+            if value is None:
+                raise DataError(f"{self._path}: image {index} of this shard is missing; pack the data set again")
+            image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
 
 
 def _meta(count: int, shape: tuple[int, ...]) -> bytes:

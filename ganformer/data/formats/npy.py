@@ -23,11 +23,11 @@ class Reader:
     """A shard of `count` images, mapped into memory; raises ValueError where the file is not that."""
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
-        self._images = npy.open_memmap(path, mode="r")
+        self._images = np.asarray(npy.open_memmap(path, mode="r"))  # memmap's own indexing is slow
         shape = (count, image.channels, image.height, image.width)
         if self._images.shape != shape or self._images.dtype != np.uint8:
             raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`."""
-        return np.asarray(self._images[indices])
+    def read(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Puts an image into `image`, uint8 [C, H, W]."""
+        image[:] = self._images[index]

@@ -66,7 +66,7 @@ class Reader:
     """
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
-        self._path, self._shape = path, (image.channels, image.height, image.width)
+        self._path = path
         with path.open("rb") as file:
             self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             try:
@@ -77,17 +77,14 @@ class Reader:
             raise ValueError(f"holds {len(members)} images instead of {count}")
         self._places = np.array([(member.header_offset, member.file_size) for member in members], np.int64)
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`. Raises DataError where one of them is damaged."""
-        images = np.empty((len(indices), *self._shape), np.uint8)
-        for image, index in zip(images, indices.tolist(), strict=True):
-            try:
-                image[:] = png_rows.decode(self._png(index), *self._shape[1:]).transpose(2, 0, 1)
-            except ValueError as error:
-                raise DataError(
-                    f"{self._path}: image {index} of this shard is damaged ({error}); pack the data set again"
-                ) from error
-        return images
+    def read(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is damaged."""
+        try:
+            image[:] = png_rows.decode(self._png(index), *image.shape[1:]).transpose(2, 0, 1)
+        except ValueError as error:
+            raise DataError(
+                f"{self._path}: image {index} of this shard is damaged ({error}); pack the data set again"
+            ) from error
 
     def _png(self, index: int) -> memoryview:
         start, size = self._places[index].tolist()

@@ -93,7 +93,9 @@ def download(
 @app.command()
 def pack(
     out: Out,
-    source: Annotated[str | None, typer.Option(help="Images: a path, a data set's name, or tfds:NAME.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Images: a path, a data set's name, tfds:NAME, or its settings as JSON.")
+    ] = None,
     resolution: Annotated[int | None, typer.Option(help="Width in pixels; a power of two.  [256]")] = None,
     ratio: Annotated[float | None, typer.Option(help="Height over width to crop to.  [the data set's, or 1]")] = None,
     layout: Annotated[str | None, typer.Option("--format", help="png, npy, hdf5 or lmdb.  [npy]")] = None,

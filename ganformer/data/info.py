@@ -49,7 +49,7 @@ def _facts(images: Images, folder: Path) -> dict[str, str]:
         "images": f"{known.count:,}, {known.duplicates:,} of them equal to an earlier one",
         "shape": f"{image.width}×{image.height} pixels (width × height), {image.channels} channels{around}",
         "format": f"{known.format}, {len(known.shards)} shards, {size / 1e6:,.1f} MB",
-        "source": ", ".join(f"{key} {value}" for key, value in known.source.items()),
+        "source": ", ".join(f"{key} {value}" for key, value in known.source.items() if value is not None),
         "labels": ", ".join(f"{label}: {count:,}" for label, count in enumerate(known.label_counts)) or "none",
         "left out": f"{len(known.rejected):,}" + "".join(f", most often: {reason} ({n:,})" for reason, n in reasons),
         "sha256": f"{images.digest} (of the manifest, which names every byte)",

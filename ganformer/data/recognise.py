@@ -1,5 +1,6 @@
 """Which kind of source a path or a name is."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,16 @@ SUFFIXES = {
 
 
 def recognise(source: str) -> Mapping[str, Any]:
-    """Settings of the source that is meant: a path, a name of the catalogue (as "clevr"), or "tfds:NAME".
+    """Settings of the source that is meant: a path, a name of the catalogue (as "clevr"), "tfds:NAME", or JSON.
 
     A path that exists wins over a name. Raises ConfigError, with what is possible, where nothing fits.
     """
+    if source.lstrip().startswith("{"):
+        try:
+            settings: Mapping[str, Any] = json.loads(source)
+        except ValueError as error:
+            raise ConfigError(f"--source: is not valid JSON ({error})") from error
+        return settings
     path = Path(source)
     if path.is_dir():
         return {"kind": _kind_of_folder(path), "path": source}

@@ -1,5 +1,7 @@
 """What a path or a name stands for."""
 
+import json
+
 import pytest
 
 from ganformer.data.recognise import recognise
@@ -43,6 +45,13 @@ def test_data_sets_are_told_by_their_names(tmp_path, monkeypatch):
     assert recognise("clevr-original") == {"kind": "clevr", "edition": "original"}
     (tmp_path / "clevr").mkdir()
     assert recognise("clevr") == {"kind": "folder", "path": "clevr"}
+
+
+def test_settings_may_be_spelt_out():
+    settings = {"kind": "cityscapes", "edition": "original", "path": "streets"}
+    assert recognise(json.dumps(settings)) == settings
+    with pytest.raises(ConfigError, match="--source: is not valid JSON"):
+        recognise("{kind: clevr}")
 
 
 def test_what_is_nothing_of_this_is_refused(tmp_path):

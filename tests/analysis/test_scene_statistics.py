@@ -1,0 +1,194 @@
+"""Chi-square distances of scenes, worked out by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ganformer.analysis.scene_statistics import ATTRIBUTES, chi_square, compare
+from ganformer.config import ImageSpec
+from ganformer.data.sources import scenes
+from ganformer.errors import DataError
+
+PROPERTIES = ["object_area", "object_number", "co_occurrence", "shape", "size", "material", "colour", "class"]
+
+
+def thing(shape="sphere", colour="red", size="large", material="rubber", area=10):
+    return {"shape": shape, "colour": colour, "size": size, "material": material, "visible_pixels": area}
+
+
+def drawn(count, seed):
+    """Scenes of 3 to 8 objects in which all values are as frequent."""
+    random = np.random.default_rng(seed)
+    return [
+        [
+            {**{name: str(random.choice(values)) for name, values in ATTRIBUTES.items()}, "visible_pixels": int(area)}
+            for area in random.integers(5, 100, random.integers(3, 9))
+        ]
+        for _ in range(count)
+    ]
+
+
+def distances(values):
+    return {name: value for name, value in values.items() if not name.endswith("_std")}
+
+
+# ------------------------------------------------------------------------------------------ the distance
+
+
+def test_distance_is_pearsons_of_percent():
+    # 75 and 25 percent where 50 and 50 are expected: twice 25² / 50.
+    assert chi_square(np.array([3.0, 1.0]), np.array([9.5, 9.5])) == pytest.approx(25)
+
+
+def test_distance_does_not_grow_with_counts():
+    assert chi_square(np.array([300.0, 100.0]), np.array([9.5, 9.5])) == pytest.approx(25)
+
+
+def test_half_a_count_is_added_to_what_is_expected():
+    # Expected are 9.5 of 10 and 0.5 of 10; all are where nothing was: 95²/95 + 95²/5.
+    assert chi_square(np.array([0.0, 2.0]), np.array([9.0, 0.0])) == pytest.approx(95 + 1805)
+
+
+def test_everything_in_one_of_even_bins_is_a_hundred_times_the_others():
+    assert chi_square(np.array([0.0, 0.0, 7.0]), np.array([2.0, 2.0, 2.0])) == pytest.approx(200)
+
+
+def test_distances_of_many_histograms():
+    found = chi_square(np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 5.0]]), np.array([4.0, 4.0]))
+    assert found == pytest.approx([0, 25, 100])
+
+
+# ------------------------------------------------------------------------------------------ properties
+
+
+def test_scenes_of_one_kind_of_object():
+    real = [[thing("sphere", area=10), thing("cube", area=20)]] * 4
+    found = compare([[thing("sphere", area=10), thing("sphere", area=10)]] * 3, real)
+    assert list(distances(found)) == PROPERTIES
+    # All in a bin with the part q gives 100 (1/q − 1). Spheres: 4.5 of 9.5, where no cylinder was ever seen.
+    assert found["shape"] == pytest.approx(100 * (9.5 / 4.5 - 1))
+    assert found["class"] == pytest.approx(100 * ((8 + 96 / 2) / 4.5 - 1))
+    assert found["object_area"] == pytest.approx(100 * ((8 + 3 / 2) / 4.5 - 1))  # up to 10, up to 20, above
+    # Pairs of spheres, of which there is none in the 4 real pairs.
+    assert found["co_occurrence"] == pytest.approx(100 * ((4 + 300 / 2) / 0.5 - 1))
+    # Here all 8 objects are alike on both sides; the half counts of the other bins are all there is between them.
+    for name, bins in (("size", 2), ("material", 2), ("colour", 8)):
+        assert found[name] == pytest.approx(100 * ((8 + bins / 2) / 8.5 - 1))
+    assert found["object_number"] == 0
+
+
+def test_equal_scenes_are_hardly_apart():
+    real = drawn(400, seed=1)
+    found = distances(compare(real, real))
+    # Nothing but the half counts is between them.
+    assert all(0 <= value < 0.1 for name, value in found.items() if name not in ("class", "co_occurrence"))
+    assert found["class"] < 0.5
+
+
+def test_other_scenes_of_the_same_kind_are_as_far_as_chance_makes_them():
+    found = compare(drawn(500, seed=1), drawn(500, seed=2))
+    objects = 500 * 5.5
+    for name, bins in (("object_area", 10), ("shape", 3), ("colour", 8), ("class", 96)):
+        expected = 100 * (bins - 1) * 2 / objects  # as many on either side
+        assert expected / 8 < found[name] < 3 * expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "value", "moved"),
+    [
+        ("material", "metal", {"material", "class"}),
+        ("size", "small", {"size", "class"}),
+        ("colour", "cyan", {"colour", "class", "co_occurrence"}),
+        ("shape", "cube", {"shape", "class", "co_occurrence"}),
+        ("visible_pixels", 5, {"object_area"}),
+    ],
+)
+def test_a_change_is_seen_where_it_is(changed, value, moved):
+    real = drawn(300, seed=1)
+    base = compare(real, real)
+    found = compare([[{**one, changed: value} for one in record] for record in real], real)
+    for name in PROPERTIES:
+        assert found[name] > base[name] + 90 if name in moved else found[name] == base[name]
+
+
+def test_numbers_are_put_together_at_the_ends():
+    real = [[thing()] * number for number in [3] + [4] * 99 + [5] * 99 + [8]]
+    for number in (0, 2, 3, 4):
+        found = compare([[thing()] * number] * 2, real)
+        assert found["object_number"] == pytest.approx(100 * (201 / 100.5 - 1))
+    both = compare([[thing()] * 1, [thing()] * 9], real)
+    assert both["object_number"] == pytest.approx(0)
+
+
+def test_areas_have_a_tenth_of_the_real_ones_in_each_bin():
+    real = [[thing(area=a), thing(area=a + 1)] for a in range(1, 101, 2)]
+    smallest = [[thing(area=a)] for a in range(1, 11)]
+    assert compare(smallest, real)["object_area"] == pytest.approx(900)
+    assert compare([[thing(area=a)] for a in range(1, 101)], real)["object_area"] == pytest.approx(0)
+    assert compare([[thing(area=a)] for a in (1000, 5000)], real)["object_area"] == pytest.approx(900)
+
+
+def test_order_of_objects_and_scenes_does_not_matter():
+    generated, real = drawn(60, seed=3), drawn(60, seed=4)
+    turned = [record[::-1] for record in generated[::-1]]
+    assert distances(compare(turned, real)) == pytest.approx(distances(compare(generated, real)))
+
+
+def test_every_pair_of_kinds_has_a_bin_of_its_own():
+    kinds = [thing(shape, colour) for shape, colour in itertools.product(scenes.SHAPES, scenes.COLOURS)]
+    pairs = [[a, b] for a, b in itertools.combinations_with_replacement(kinds, 2)]
+    found = compare(pairs[:1] * 2, pairs)  # one of 300 even bins
+    assert found["co_occurrence"] == pytest.approx(29_900)
+
+
+# ------------------------------------------------------------------------------------------ uncertainty
+
+
+def test_deviation_of_an_even_property():
+    # p is binomial around a half: 400 (p − ½)² has the deviation 100 √2 / N.
+    real = [[thing(material="metal"), thing()]] * 200
+    generated = [[thing(material=material)] for material in ("metal", "rubber")] * 50
+    assert compare(generated, real)["material_std"] == pytest.approx(2**0.5, rel=0.35)
+
+
+def test_equal_scenes_have_no_deviation_and_doing_it_again_changes_nothing():
+    generated, real = drawn(50, seed=5), drawn(50, seed=6)
+    assert compare(generated, real) == compare(generated, real)
+    assert compare(generated[:1] * 9, real)["class_std"] == pytest.approx(0, abs=1e-9)
+
+
+# --------------------------------------------------------------------------------------------- limits
+
+
+def test_without_objects_there_are_only_numbers():
+    found = compare([[], []], drawn(200, seed=1))
+    assert set(found) == {"object_number", "object_number_std"}
+    assert found["object_number"] > 200
+
+
+def test_without_pairs_there_is_no_co_occurrence():
+    found = compare([[thing()], [thing()], []], drawn(200, seed=1))
+    assert list(distances(found)) == [name for name in PROPERTIES if name != "co_occurrence"]
+
+
+@pytest.mark.parametrize(
+    ("generated", "real", "side"), [(1, 5, "1 generated"), (5, 1, "1 real"), (0, 5, "0 generated")]
+)
+def test_too_few_scenes(generated, real, side):
+    with pytest.raises(DataError, match=rf"^scene statistics: {side} scenes are too few; take at least 2$"):
+        compare(drawn(generated, seed=1), drawn(real, seed=2))
+
+
+def test_real_scenes_without_pairs():
+    with pytest.raises(DataError, match=r"^scene statistics: no real scene has two objects; take real scenes of sev"):
+        compare(drawn(5, seed=1), [[thing()], [thing()]])
+
+
+def test_rendered_scenes_as_they_are():
+    source = scenes.Config(kind="scenes", images=60, seed=4)
+    opened = scenes.open_source(source, ImageSpec(height=16, width=16))
+    records = [sample.scene.record["objects"] for sample in opened.load(range(60))]
+    found = compare(records[:30], records[30:])
+    assert list(distances(found)) == PROPERTIES
+    assert all(np.isfinite(value) for value in found.values())

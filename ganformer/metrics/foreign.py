@@ -1,0 +1,121 @@
+"""Statistics of features that other programs have computed; nothing in their files is executed."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganformer.errors import CheckpointError, DataError
+from ganformer.interop import unpickler
+from ganformer.metrics.statistics import Array, Observed, Observer
+
+ROUNDING = 1e-5  # of a covariance, as a part of its largest value: what float32 may leave
+SUMS = ("num_items", "raw_mean", "raw_cov")
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+
+
+def read_npz(path: Path) -> Observed:
+    """Mean and covariance from an npz with `mu` [D] and `sigma` [D, D], as pytorch-fid and most others write them.
+
+    It does not say of how many images they are: `count` is 0. Raises DataError where the file is something else,
+    damaged, or where these are no mean and covariance.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if not {"mu", "sigma"} <= set(file.files):
+                held = f"the arrays {', '.join(sorted(file.files))}" if file.files else "no arrays"
+                raise DataError(
+                    f"{path}: holds {held}, but statistics are mu and sigma, or what `ganformer reference` writes; "
+                    "name one of these, or the images themselves as a folder, zip, tar or pack"
+                )
+            mean, covariance = file["mu"], file["sigma"]
+    except DAMAGED as error:
+        raise DataError(f"{path}: is not a whole npz of numbers ({error}); copy or make it again") from error
+    return Observed(str(path), 0, gaussian(path, mean, covariance, ("mu", "sigma")))
+
+
+def read_pickle(path: Path) -> Observed:
+    """What StyleGAN2-ADA's `FeatureStats.save` wrote: sums of features and of their products, or all features.
+
+    Their covariance divides by N − 1, like all of ours; StyleGAN2-ADA divides the same sums by N. Raises DataError
+    where the file is something else or damaged, and where it asks for anything to be executed.
+    """
+    try:
+        state = unpickler.load(path)
+    except CheckpointError as error:
+        raise DataError(f"{error}\nStatistics of StyleGAN2-ADA were expected in this file") from error
+    if not isinstance(state, dict) or not set(SUMS) <= set(state):
+        raise DataError(
+            f"{path}: is a pickle, but not of statistics as StyleGAN2-ADA keeps them, a dict with {', '.join(SUMS)}; "
+            "name such a file, an npz of mu and sigma, or the images themselves"
+        )
+    count = state["num_items"]
+    if type(count) is not int or count < 2:
+        raise DataError(f"{path}: num_items is {count!r}, but a covariance needs at least 2 images; make it again")
+    if state.get("capture_all"):
+        return _of_features(path, count, state.get("all_features"))
+    if state.get("capture_mean_cov") is False:
+        raise DataError(f"{path}: holds neither features nor their mean and covariance; make it again with either")
+    return Observed(str(path), count, _of_sums(path, count, state))
+
+
+def gaussian(path: Path, mean: Array, covariance: Array, names: tuple[str, str]) -> Mapping[str, Array]:
+    """`mean` [D] and `covariance` [D, D] in float64, for an `Observed`; `names` is what the file `path` calls them.
+
+    Raises DataError where one is not of finite numbers, of another shape, or where the second is no covariance.
+    """
+    for name, array, dimensions in zip(names, (mean, covariance), (1, 2), strict=True):
+        if array.dtype.kind not in "fiu" or array.ndim != dimensions or not array.size:
+            raise DataError(
+                f"{path}: {name} is {array.dtype} of shape {list(array.shape)}, not real numbers in {dimensions} "
+                f"dimension{'s' * (dimensions > 1)}; make the file again"
+            )
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity; make the file again, and look at its images")
+    if covariance.shape != (len(mean), len(mean)):
+        raise DataError(
+            f"{path}: {names[1]} is of shape {list(covariance.shape)}, but {names[0]} is of {len(mean)} features; "
+            "they are not of one set: make the file again"
+        )
+    mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
+    rounding = ROUNDING * abs(covariance).max()
+    wrong = "is not symmetric" if abs(covariance - covariance.T).max() > rounding else ""
+    wrong = wrong or ("has negative variances" if covariance.diagonal().min() < -rounding else "")
+    if wrong:
+        raise DataError(f"{path}: {names[1]} {wrong}, so it is no covariance; make the file again")
+    return {"mean": mean, "covariance": covariance}
+
+
+def _of_sums(path: Path, count: int, state: Mapping[str, Any]) -> Mapping[str, Array]:
+    total, products = (_array(path, name, state[name]) for name in SUMS[1:])
+    if total.ndim != 1 or products.shape != (len(total),) * 2:
+        raise DataError(
+            f"{path}: raw_mean and raw_cov are of shapes {list(total.shape)} and {list(products.shape)}, not [D] and "
+            "[D, D]; make the file again"
+        )
+    mean = total / count
+    return gaussian(path, mean, (products - count * np.outer(mean, mean)) / (count - 1), SUMS[1:])
+
+
+def _of_features(path: Path, count: int, portions: Any) -> Observed:
+    observer = Observer(str(path), {"mean", "covariance", "features"})
+    width = 0
+    for portion in portions if isinstance(portions, list) else [portions]:
+        features = _array(path, "all_features", portion)
+        width = width or features.shape[-1]
+        if features.shape != (len(features), width) or not features.size:
+            raise DataError(f"{path}: all_features are not portions of [n, D] numbers; make the file again")
+        observer.update(features, np.empty((len(features), 0)))
+    if observer.count != count:
+        raise DataError(f"{path}: holds features of {observer.count} images, not of {count} (num_items); make it again")
+    return observer.observed()
+
+
+def _array(path: Path, name: str, value: Any) -> Array:
+    if not isinstance(value, unpickler.Held) or not value.tensor.dtype.is_floating_point or not value.tensor.ndim:
+        raise DataError(f"{path}: {name} is not an array of floats; make the file again")
+    array: Array = value.tensor.numpy()
+    return array

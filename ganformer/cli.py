@@ -227,6 +227,33 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    real: Annotated[Path, typer.Option(help="Real images: a folder, zip or tar, a pack, a run, or statistics.")],
+    fake: Annotated[Path, typer.Option(help="Images that are measured; any of these too.")],
+    extractor: Annotated[
+        str, typer.Option(help="Network that turns images into features, as JSON or a file that holds it.")
+    ] = '{"kind": "random-vgg16"}',
+    metrics: Annotated[str | None, typer.Option(help="Comma-separated.  [all usual ones that can be measured]")] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many images of a run.")] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, help="Which images of a run, as in `evaluate`.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the numbers and how they were measured.")] = None,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Measure any two sets of images against each other, as they are."""
+    from ganformer.metrics import compare as sets
+
+    settings = {"extractor": _read(extractor, "extractor"), "images": images, "seed": seed}
+    if metrics is not None:
+        settings["metrics"] = [name.strip() for name in metrics.split(",")]
+    evaluation = config.parse(config.Evaluation, settings, "compare")
+    measured = sets.compare(evaluation, real, fake, threads=threads, gpus=gpus)
+    if out is not None:
+        artifacts.write_json(out, measured)
+    print(sets.summary(measured))
+
+
+@app.command()
 def reals(data: Data, count: Count, out: Out) -> None:
     """Take real images for a figure."""
     from ganformer.analysis.samples import reals as take

@@ -1,36 +1,34 @@
-"""From images to `metrics.json`: images → features → statistics → numbers."""
+"""From a pack and a run to `metrics.json`: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganformer import artifacts, devices, plugins
-from ganformer.config import Evaluation, Extractor
+from ganformer.config import Evaluation, Extractor, ImageSpec
 from ganformer.data.batches import filled
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
-from ganformer.learning.learner import Learner, Reconstructor
-from ganformer.learning.samples import batches, draw_labels, normalise, quantise
+from ganformer.learning.learner import Reconstructor
+from ganformer.learning.samples import batches, normalise, quantise
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.statistics import Observed, Observer
-from ganformer.progress import Progress
+from ganformer.metrics.sets import Generated, ImageSet, Network, Packed, Picture, is_canvas, observe
+from ganformer.metrics.statistics import Observed
 
 FORMAT = 1
 
-# Images [n, 3, H, W] uint8 -> features [n, D] and class logits [n, K], float32.
-Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+Side = Literal["real", "fake"]
 
 
 def reference(
@@ -40,15 +38,13 @@ def reference(
 
     With `check_data` every shard is compared with its checksum when it is first read.
     """
-    images = Images(pack, check=check_data)
-    observer = Observer(str(pack), _needed(evaluation, "REAL"))
+    images = Packed(Images(pack, check=check_data))
     device = devices.acquire(gpus)
-    with _computing(threads), Progress(f"reference {images.folder}", len(images)) as progress:
-        network = _network(evaluation.extractor, device)
-        for numbers in batches(range(len(images))):
-            _observe(observer, network, torch.from_numpy(_pictures(images, numbers)).to(device))
-            progress.update(len(numbers))
-    Reference(observer.observed(), evaluation.extractor.model_dump(mode="json"), images.digest).write(out)
+    needed = needs(measures(evaluation), "real")
+    with computing(threads):
+        network = load_network(evaluation.extractor, device)
+        observed = observe(images, network, needed, images.picture, device, f"reference {images.title}")
+    Reference(observed, evaluation.extractor.model_dump(mode="json"), images.images.digest).write(out)
 
 
 def evaluate(
@@ -72,20 +68,20 @@ def evaluate(
     learner, record = checkpoint.restore(run, step)
     images, real = Images(pack), Reference.read(reference)
     _check_pack(images, record, run)
-    extractor = evaluation.extractor.model_dump(mode="json")
-    real.check(reference, extractor, images.digest, _needed(evaluation, "REAL"))
-    snapshot = checkpoint.snapshot(record, step, run)
-    observer = Observer(f"{run} at step {snapshot['step']}", _needed(evaluation, "FAKE"))
-    device = devices.acquire(gpus)
-    with _computing(threads):
-        _generate(evaluation, learner, record, images.image.picture, observer, device)
-        fake = observer.observed()
-        values: dict[str, float] = {}
-        for module in _measures(evaluation):
-            values |= module.compute(real.observed, fake)
-        if isinstance(learner, Reconstructor) and frechet in _measures(evaluation):
-            reconstructed = _reconstruct(evaluation, learner, images, f"{run}: reconstructions", device)
+    chosen = measures(evaluation)
+    real.check(reference, evaluation.extractor.model_dump(mode="json"), images.digest, needs(chosen, "real"))
+    generated = Generated(learner, record, run, step, evaluation)
+    picture, device = images.image.picture, devices.acquire(gpus)
+    with computing(threads):
+        network = load_network(evaluation.extractor, device)
+        title = "evaluate {dataset}/{model}".format(**record["run"])
+        fake = observe(generated, network, needs(chosen, "fake"), picture, device, title)
+        values = measure(chosen, real.observed, fake)
+        if isinstance(learner, Reconstructor) and frechet in chosen:
+            copies = Reconstructed(learner, images, evaluation.images, f"{run}: reconstructions")
+            reconstructed = observe(copies, network, frechet.FAKE, picture, device, f"{title}: reconstructions")
             values["rfd"] = frechet.compute(real.observed, reconstructed)["fd"]
+    snapshot = checkpoint.snapshot(record, step, run)
     content = {
         "format": FORMAT,
         "run": record["run"],
@@ -110,48 +106,23 @@ def evaluate(
     artifacts.write_json(out, content)
 
 
-def _generate(
-    evaluation: Evaluation,
-    learner: Learner,
-    record: Mapping[str, Any],
-    picture: tuple[int, int],
-    observer: Observer,
-    device: torch.device,
-) -> None:
-    """Samples `evaluation.images` images, of the classes of the data set, and shows the picture in the middle of each,
-    without bars, to the observer."""
-    learner.network.to(device)
-    network = _network(evaluation.extractor, device)
-    first = evaluation.seed * evaluation.images
-    title = "evaluate {dataset}/{model}".format(**record["run"])
-    with Progress(title, evaluation.images) as progress:
-        for seeds in batches(range(first, first + evaluation.images)):
-            images = learner.sample(draw_labels(record["data"]["label_counts"], seeds), seeds)
-            if not images.isfinite().all():
-                raise DataError(
-                    f"{observer.title}: generated images hold NaN or infinity, so the training diverged; "
-                    "a smaller learning rate or a larger r1_gamma often helps"
-                )
-            _observe(observer, network, central(quantise(images), *picture))
-            progress.update(len(seeds))
+class Reconstructed(ImageSet):
+    """The first `count` images of a pack, or all, after the autoencoder."""
 
+    def __init__(self, learner: Reconstructor, images: Images, count: int, title: str) -> None:
+        self.learner, self.images, self.title = learner, images, title
+        self.count = min(count, len(images))
+        self.picture = images.image.picture
+        self.about = {"kind": "reconstructions", "images": self.count}
 
-def _reconstruct(
-    evaluation: Evaluation, learner: Reconstructor, images: Images, title: str, device: torch.device
-) -> Observed:
-    """What is known of the first `evaluation.images` real images, or all, after the autoencoder."""
-    observer = Observer(title, frechet.FAKE)
-    network = _network(evaluation.extractor, device)
-    for numbers in batches(range(min(evaluation.images, len(images)))):
-        pixels = torch.from_numpy(filled(_pictures(images, numbers), images.image.canvas)).to(device)
-        reconstructed = quantise(learner.reconstruct(normalise(pixels)))
-        _observe(observer, network, central(reconstructed, *images.image.picture))
-    return observer.observed()
+    def __len__(self) -> int:
+        return self.count
 
-
-def _pictures(images: Images, numbers: Sequence[int]) -> NDArray[np.uint8]:
-    """The pictures in the middle of these images, without bars or margins: uint8 [n, C, rows, columns]."""
-    return central(images.read(np.array(numbers)), *images.image.picture)
+    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+        for numbers in batches(range(self.count)):
+            pictures = central(self.images.read(np.array(numbers)), *self.picture)
+            pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)
+            yield central(quantise(self.learner.reconstruct(normalise(pixels))), *picture)
 
 
 def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
@@ -161,39 +132,42 @@ def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
             f"{images.folder}: is the pack with manifest {images.digest[:12]}…, but {run} was trained on that with "
             f"{trained_on[:12]}…; name the pack of the run"
         )
-    made, canvas = record["spec"]["image"], images.image.canvas
-    # GANformer's own snapshots make squares with black bars, whatever the data set.
-    squares = (canvas.width, canvas.width) if canvas.height < canvas.width else (canvas.height, canvas.width)
-    if (made["height"], made["width"]) not in {(canvas.height, canvas.width), squares}:
+    made = ImageSpec.model_validate(record["spec"]["image"])
+    if not is_canvas(made, images.image.canvas):
         rows, columns = images.image.picture
         raise DataError(
             f"{images.folder}: holds images of {columns}×{rows} pixels, but {run} makes "
-            f"{made['width']}×{made['height']}; name a pack of that shape"
+            f"{made.width}×{made.height}; name a pack of that shape"
         )
 
 
-def _observe(observer: Observer, network: Network, images: Tensor) -> None:
-    features, logits = network(images)
-    observer.update(features.cpu().numpy(), logits.cpu().numpy())
-
-
 @contextmanager
-def _computing(threads: int) -> Iterator[None]:
+def computing(threads: int) -> Iterator[None]:
     """Inside, torch computes reproducibly, without gradients and in whole float32: TF32 of GPUs has 3 digits."""
     whole = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with devices.reproducible(threads), torch.inference_mode(), whole:
         yield
 
 
-def _network(extractor: Extractor, device: torch.device) -> Network:
+def load_network(extractor: Extractor, device: torch.device) -> Network:
+    """The extractor's network on the device."""
     loaded: Network = plugins.find("ganformer.metrics.extractors", extractor.kind).load(extractor, device)
     return loaded
 
 
-def _measures(evaluation: Evaluation) -> list[ModuleType]:
+def measures(evaluation: Evaluation) -> list[ModuleType]:
+    """The modules of the chosen metrics."""
     return [plugins.find("ganformer.metrics.measures", name) for name in evaluation.metrics]
 
 
-def _needed(evaluation: Evaluation, side: str) -> frozenset[str]:
-    """Arrays that the chosen measures need of the `REAL` or the `FAKE` images."""
-    return frozenset[str]().union(*(getattr(module, side) for module in _measures(evaluation)))
+def needs(chosen: Iterable[ModuleType], side: Side) -> frozenset[str]:
+    """Arrays that these measures need of the real or of the fake images."""
+    return frozenset[str]().union(*(getattr(module, side.upper()) for module in chosen))
+
+
+def measure(chosen: Iterable[ModuleType], real: Observed, fake: Observed) -> dict[str, float]:
+    """The values of all these measures."""
+    values: dict[str, float] = {}
+    for module in chosen:
+        values |= module.compute(real, fake)
+    return values

@@ -1,0 +1,332 @@
+"""Sets of images that measures compare: in files, in packs, made by a run, or known by their statistics only."""
+
+import io
+import itertools
+import warnings
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from ganformer.config import Evaluation, ImageSpec
+from ganformer.data import manifest
+from ganformer.data.dataset import Images
+from ganformer.data.images import central
+from ganformer.data.source import ImageSource, Rejection
+from ganformer.data.sources import archive, folder
+from ganformer.errors import DataError
+from ganformer.learning import checkpoint, record
+from ganformer.learning.learner import Learner
+from ganformer.learning.samples import BATCH, batches, draw_labels, quantise
+from ganformer.metrics import foreign
+from ganformer.metrics.reference import Reference
+from ganformer.metrics.statistics import Observed, Observer
+from ganformer.progress import Progress
+
+# Images [n, 3, H, W] uint8 -> features [n, D] and class logits [n, K], float32.
+Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+Picture = tuple[int, int]  # rows and columns
+
+SHOWN = 3  # shapes named in a message
+TURNED = {5, 6, 7, 8}  # orientations in EXIF that exchange rows and columns
+
+ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
+"""What can be known of images that are at hand."""
+
+
+class ImageSet(ABC):
+    """Images of one shape in a fixed order.
+
+    `title` names them in messages, `about` in records; `picture` is the shape of what is measured of them.
+    """
+
+    title: str
+    picture: Picture
+    about: Mapping[str, Any]
+    arrays: frozenset[str] = ARRAYS
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+        """The middle of all images, of a shape that they can show: uint8 [n, 3, *picture] on the device, n ≤ BATCH."""
+
+    def can_show(self, picture: Picture) -> bool:
+        """Whether a picture of this shape is what lies in the middle of the images."""
+        return picture == self.picture
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of images that are not at hand; `extractor`: settings of the one that saw them, None: not known."""
+
+    title: str
+    about: Mapping[str, Any]
+    observed: Observed
+    extractor: Mapping[str, Any] | None = None
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Names of what is known."""
+        return frozenset(self.observed.arrays)
+
+    @property
+    def features(self) -> int | None:
+        """Number D of features of an image; None where nothing is known of features."""
+        for name in ("mean", "features"):
+            if name in self.observed.arrays:
+                return int(self.observed.arrays[name].shape[-1])
+        return None
+
+
+def observe(
+    images: ImageSet, network: Network, keep: Set[str], picture: Picture, device: torch.device, label: str
+) -> Observed:
+    """What the network sees in all images, of which the arrays `keep` are wanted; `label` says so while it goes on."""
+    observer = Observer(images.title, keep)
+    with Progress(label, len(images)) as progress:
+        for portion in images.portions(picture, device):
+            features, logits = network(portion)
+            observer.update(features.cpu().numpy(), logits.cpu().numpy())
+            progress.update(len(portion))
+    return observer.observed()
+
+
+# --------------------------------------------------------------------------------------------- what a path is
+
+
+def open_set(path: Path, evaluation: Evaluation) -> ImageSet | Known:
+    """The set that a path names: a folder of images, a zip or tar of them, a pack, a run, or a file of statistics.
+
+    Of a run come the images that `evaluation` says. Raises DataError where there is none, or where it is no such set.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: does not exist; name a folder, zip or tar of images, a pack, a run, or statistics (npz, pkl)"
+        )
+    if path.name == record.NAME or (path / record.NAME).is_file():
+        run = path / record.NAME if path.is_dir() else path
+        return Generated(*checkpoint.restore(run), run, None, evaluation)
+    if path.name == manifest.NAME or (path / manifest.NAME).is_file():
+        return Packed(Images(path))
+    if path.suffix == ".npz":
+        return _statistics(path, evaluation)
+    if path.suffix == ".pkl":
+        return _computed_elsewhere(path, foreign.read_pickle(path))
+    return Files(path)
+
+
+def _statistics(path: Path, evaluation: Evaluation) -> Known:
+    if not _is_reference(path):
+        return _computed_elsewhere(path, foreign.read_npz(path))
+    known = Reference.read(path)
+    known.check(path, evaluation.extractor.model_dump(mode="json"), known.manifest_sha256, frozenset())
+    arrays = known.observed.arrays
+    if "mean" in arrays and "covariance" in arrays:
+        foreign.gaussian(path, arrays["mean"], arrays["covariance"], ("mean", "covariance"))
+    about = _about("reference", path, known.observed.count, manifest_sha256=known.manifest_sha256)
+    return Known(str(path), about, Observed(str(path), known.observed.count, arrays), known.extractor)
+
+
+def _is_reference(path: Path) -> bool:
+    """Whether an npz says about itself what ours say; one that cannot be read does not."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return "about" in file.files
+    except foreign.DAMAGED:
+        return False
+
+
+def _computed_elsewhere(path: Path, observed: Observed) -> Known:
+    return Known(str(path), _about("statistics", path, observed.count or None), observed)
+
+
+def _about(kind: str, path: Path, images: int | None, **more: Any) -> Mapping[str, Any]:
+    return {"kind": kind, "path": str(path), "images": images, **more}
+
+
+# ------------------------------------------------------------------------------------------------- packs, runs
+
+
+class Packed(ImageSet):
+    """The images of a pack, without bars and margins."""
+
+    def __init__(self, images: Images) -> None:
+        self.images, self.title, self.picture = images, str(images.folder), images.image.picture
+        self.about = _about("pack", images.folder, len(images), manifest_sha256=images.digest)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+        for numbers in batches(range(len(self))):
+            yield torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
+
+
+class Generated(ImageSet):
+    """`evaluation.images` images of a run at a snapshot (None: the last), of the classes of its data set."""
+
+    def __init__(
+        self, learner: Learner, known: Mapping[str, Any], run: Path, step: int | None, evaluation: Evaluation
+    ) -> None:
+        snapshot = checkpoint.snapshot(known, step, run)
+        first = evaluation.seed * evaluation.images
+        self.learner, self.record = learner, known
+        self.seeds = range(first, first + evaluation.images)
+        self.title = f"{run} at step {snapshot['step']}"
+        self.made = ImageSpec.model_validate(known["spec"]["image"])
+        self.picture = self.made.picture
+        self.about = _about(
+            "run",
+            run,
+            len(self),
+            run=known["run"],
+            image=known["spec"]["image"],
+            step=snapshot["step"],
+            weights_sha256=snapshot["sha256"],
+            seeds=[self.seeds[0], self.seeds[-1]],
+            truncation=None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def can_show(self, picture: Picture) -> bool:
+        """Imported runs do not know where their bars are."""
+        is_imported = self.record["data"]["manifest_sha256"] is None
+        canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
+        return picture == self.picture or (is_imported and is_canvas(self.made, canvas))
+
+    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+        """DataError where an image is not finite."""
+        self.learner.network.to(device)
+        for seeds in batches(self.seeds):
+            images = self.learner.sample(draw_labels(self.record["data"]["label_counts"], seeds), seeds)
+            if not images.isfinite().all():
+                raise DataError(
+                    f"{self.title}: generated images hold NaN or infinity, so the training diverged; "
+                    "a smaller learning rate or a larger r1_gamma often helps"
+                )
+            yield central(quantise(images), *picture)
+
+
+def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
+    """Whether images of the shape `made` are what networks make of a data set with this canvas."""
+    # GANformer's own snapshots make squares with black bars, whatever the data set.
+    side = max(canvas.height, canvas.width)
+    return (made.height, made.width) in {(canvas.height, canvas.width), (side, side)}
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+class Files(ImageSet):
+    """All images in a folder, zip or tar, as they are; DataError where one cannot be read or has another shape."""
+
+    def __init__(self, path: Path) -> None:
+        kind, files = ("folder", folder) if path.is_dir() else ("archive", archive)
+        config = files.Config(kind=kind, path=path)
+        unknown: ImageSource[Any] = files.open_source(config, ImageSpec(height=1, width=1))
+        self.path, self.title, self.count = path, str(path), len(unknown)
+        self.picture = rows, columns = self._shape(unknown)
+        # Of this shape they are all, so that nothing is cropped or resized.
+        self.source: ImageSource[Any] = files.open_source(config, ImageSpec(height=rows, width=columns))
+        self.about = _about(kind, path, self.count)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+        keys = self.source.keys()
+        while portion := list(itertools.islice(keys, BATCH)):
+            pixels = []
+            for image in self.source.load(portion):
+                if isinstance(image, Rejection):
+                    raise self._unreadable(image.name, image.reason)
+                pixels.append(image.pixels.transpose(2, 0, 1))
+            yield torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+
+    def _shape(self, source: ImageSource[Any]) -> Picture:
+        """The one shape of all images, by their headers, which is soon done."""
+        shapes: Counter[Picture] = Counter()
+        first: dict[Picture, str] = {}
+        with Progress(f"look at {self.path}", self.count) as progress:
+            for key in source.keys():  # noqa: SIM118 - not a mapping
+                try:
+                    shape = _shape(source, key)
+                except Exception as error:  # decoders raise nearly everything on damaged files
+                    (image,) = source.load([key])  # which says in words what is wrong
+                    reason = image.reason if isinstance(image, Rejection) else str(error)
+                    raise self._unreadable(image.name, reason) from error
+                shapes[shape] += 1
+                first.setdefault(shape, folder.shown(key[0]))
+                progress.update(1)
+        if len(shapes) > 1:
+            kinds = [f"{count} of {_size(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
+            more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
+            raise DataError(
+                f"{self.path}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or "
+                "resize: give all one shape, with `ganformer pack` for example"
+            )
+        return next(iter(shapes))
+
+    def _unreadable(self, name: str, reason: str) -> DataError:
+        return DataError(
+            f"{self.path}: {name}: {reason}; numbers without it would be of another set: make it again, or take it out"
+        )
+
+
+def common_picture(real: ImageSet | Known, fake: ImageSet | Known) -> Picture | None:
+    """The shape in which both sets are measured; None where neither is at hand. DataError where there is none."""
+    sets = [images for images in (real, fake) if isinstance(images, ImageSet)]
+    for picture in [images.picture for images in sets]:
+        if all(images.can_show(picture) for images in sets):
+            return picture
+    if sets:
+        raise DataError(
+            f"{real.title} has images of {_size(sets[0].picture)}, but {fake.title} of {_size(sets[1].picture)}; a "
+            "measure does not resize: make one set again in the shape of the other"
+        )
+    return None
+
+
+def _size(shape: Picture) -> str:
+    return f"{shape[1]}×{shape[0]} pixels"
+
+
+def _shape(source: ImageSource[Any], key: Any) -> Picture:
+    """Rows and columns of an image of a source as it is to be looked at; any error where its file is not right."""
+    with _opened(source, key) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file) as image:
+            width, height = image.size
+            is_turned = width != height and image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+            return (width, height) if is_turned else (height, width)
+
+
+@contextmanager
+def _opened(source: ImageSource[Any], key: Any) -> Iterator[IO[bytes]]:
+    if isinstance(source, archive.Archive):
+        if key.problem:
+            raise ValueError(key.problem)
+        with source._opened() as file:
+            content = source._read(file, key.place)
+        yield io.BytesIO(content)
+        return
+    assert isinstance(source, folder.Folder), "archives and folders are the sources here"
+    path = source.config.path / key.path
+    if not path.is_file():  # the reader of a pipe would wait for ever
+        raise ValueError("is not a regular file")
+    with path.open("rb") as file:
+        yield file

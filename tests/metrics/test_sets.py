@@ -1,0 +1,333 @@
+"""What a path names is opened as what it is; the images of a set are taken as they are, or not at all."""
+
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganformer.config import Dataset, Evaluation
+from ganformer.data.pack import pack
+from ganformer.errors import DataError
+from ganformer.learning import checkpoint
+from ganformer.metrics.reference import Reference
+from ganformer.metrics.sets import Files, Generated, Known, Packed, common_picture, open_set
+from ganformer.metrics.statistics import Observed
+
+CPU = torch.device("cpu")
+COUNT = 40  # more than a portion
+SETTINGS = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": 36, "seed": 2})
+
+
+def write(images, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i:03}.png")
+    return folder
+
+
+def content(images, picture=None):
+    return torch.cat(list(images.portions(picture or images.picture, CPU))).numpy()
+
+
+@pytest.fixture(scope="module")
+def reals(draw_shapes):
+    return draw_shapes(COUNT, seed=1, size=16)[:, :, :12]  # 12 rows, 16 columns
+
+
+@pytest.fixture(scope="module")
+def folder(reals, tmp_path_factory):
+    return write(reals, tmp_path_factory.mktemp("images") / "pictures")
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """A copy of the folder that a test may change."""
+    return shutil.copytree(folder, tmp_path / "own")
+
+
+def packed(folder, out, **changes):
+    source = {"kind": "folder", "path": str(folder)}
+    pack(Dataset.model_validate({"source": source, "resolution": 16, "ratio": 0.75, **changes}), out)
+    return out
+
+
+class Learner:
+    """Gives the image of a seed."""
+
+    network = torch.nn.Identity()
+
+    def __init__(self, images):
+        self.images = images
+
+    def sample(self, labels, seeds, truncation=1.0):
+        return torch.from_numpy(self.images)[np.array(seeds) % len(self.images)].float() / 127.5 - 1
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Makes a folder of a run that has learnt these images by heart."""
+
+    def make(images, manifest_sha256="f" * 64, **image):
+        made = {"height": images.shape[2], "width": images.shape[3], "channels": 3, **image}
+        record = {
+            "run": {"dataset": "shapes", "model": "gan", "seed": 3},
+            "spec": {"image": made},
+            "data": {"manifest_sha256": manifest_sha256, "label_counts": []},
+            "steps": 8,
+            "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "8" * 64}],
+        }
+        monkeypatch.setattr(checkpoint, "restore", lambda run, step=None: (Learner(images), record))
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "run.json").touch()
+        return tmp_path / "run"
+
+    return make
+
+
+# ---------------------------------------------------------------------------------------------- what is opened
+
+
+def test_folder_archives_and_pack_of_the_same_images_are_the_same(reals, folder, tmp_path):
+    shutil.make_archive(str(tmp_path / "images"), "zip", folder)
+    with (
+        tarfile.open(tmp_path / "images.tar.gz", "w:gz") as compressed,
+        tarfile.open(tmp_path / "images.tar", "w") as tar,
+    ):
+        for path in sorted(folder.iterdir()):
+            compressed.add(path, path.name)
+            tar.add(path, path.name)
+    packed(folder, tmp_path / "pack")
+    kinds = {
+        folder: "folder",
+        tmp_path / "images.zip": "archive",
+        tmp_path / "images.tar": "archive",
+        tmp_path / "images.tar.gz": "archive",
+        tmp_path / "pack": "pack",
+        tmp_path / "pack" / "manifest.json": "pack",
+    }
+    for path, kind in kinds.items():
+        images = open_set(path, SETTINGS)
+        assert isinstance(images, Packed if kind == "pack" else Files)
+        assert (images.about["kind"], images.about["images"], len(images)) == (kind, COUNT, COUNT)
+        assert images.picture == (12, 16)
+        assert [len(portion) for portion in images.portions(images.picture, CPU)] == [32, 8]
+        np.testing.assert_array_equal(content(images), reals)
+
+
+def test_pictures_that_are_stored_turned_are_looked_at_upright(tmp_path):
+    upright = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+    for i in range(2):
+        turned.save(tmp_path / f"{i}.png", exif=exif)
+    Image.fromarray(upright).save(tmp_path / "2.png")
+    images = open_set(tmp_path, SETTINGS)
+    assert images.picture == (12, 16)
+    np.testing.assert_array_equal(content(images), np.stack([upright.transpose(2, 0, 1)] * 3))
+
+
+def test_of_a_pack_with_bars_or_margins_only_the_picture_counts(reals, folder, tmp_path):
+    for name, changes in {"bars": {"letterbox": True}, "margin": {"crop_margin": 0.25}}.items():
+        images = open_set(packed(folder, tmp_path / name, **changes), SETTINGS)
+        assert images.images.image.height > 12
+        assert images.picture == (12, 16)
+        assert content(images).shape == reals.shape
+
+
+def test_a_run_gives_the_images_of_the_seeds(run, reals):
+    path = run(reals)
+    for named in (path, path / "run.json"):
+        images = open_set(named, SETTINGS)
+        assert isinstance(images, Generated)
+        np.testing.assert_array_equal(content(images), np.take(reals, range(72, 108), axis=0, mode="wrap"))
+    assert images.title == f"{path}/run.json at step 8"
+    assert images.about == {
+        "kind": "run",
+        "path": f"{path}/run.json",
+        "images": 36,
+        "run": {"dataset": "shapes", "model": "gan", "seed": 3},
+        "image": {"height": 12, "width": 16, "channels": 3},
+        "step": 8,
+        "weights_sha256": "8" * 64,
+        "seeds": [72, 107],
+        "truncation": None,
+    }
+
+
+def test_statistics_say_what_they_are(tmp_path):
+    np.savez(tmp_path / "stats.npz", mu=np.zeros(5), sigma=np.eye(5))
+    known = open_set(tmp_path / "stats.npz", SETTINGS)
+    assert isinstance(known, Known)
+    assert known.about == {"kind": "statistics", "path": f"{tmp_path}/stats.npz", "images": None}
+    assert (known.arrays, known.features, known.extractor) == ({"mean", "covariance"}, 5, None)
+
+
+@pytest.fixture
+def reference(tmp_path):
+    """Writes a reference of ours with these arrays."""
+
+    def make(extractor=None, **arrays):
+        path = tmp_path / "reference.npz"
+        settings = SETTINGS.extractor.model_dump(mode="json") if extractor is None else extractor
+        Reference(Observed("a pack", 40, arrays), settings, "a" * 64).write(path)
+        return path
+
+    return make
+
+
+def test_references_say_what_they_are(reference):
+    path = reference(mean=np.zeros(5), covariance=np.eye(5), features=np.zeros((40, 5)))
+    known = open_set(path, SETTINGS)
+    assert known.title == str(path)
+    assert known.about == {"kind": "reference", "path": str(path), "images": 40, "manifest_sha256": "a" * 64}
+    assert known.arrays == {"mean", "covariance", "features"}
+    assert known.extractor == {"kind": "random-vgg16", "seed": 0}
+
+
+# --------------------------------------------------------------------------------------------- what is refused
+
+
+def test_missing_path_says_what_may_be_named(tmp_path):
+    message = (
+        rf"^{tmp_path}/absent: does not exist; name a folder, zip or tar of images, a pack, a run, or statistics "
+        r"\(npz, pkl\)$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_set(tmp_path / "absent", SETTINGS)
+
+
+def test_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(DataError, match=rf"^{tmp_path}: no images below this folder"):
+        open_set(tmp_path, SETTINGS)
+
+
+def test_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no images " * 100)
+    with pytest.raises(DataError, match=r"notes\.txt: is neither a zip nor a tar"):
+        open_set(tmp_path / "notes.txt", SETTINGS)
+
+
+def test_folder_of_two_shapes_is_refused(own):
+    for name in ("007.png", "009.png"):
+        Image.new("RGB", (32, 24)).save(own / name)
+    message = (
+        rf"^{own}: the images are not of one shape: 38 of 16×12 pixels as 000\.png, 2 of 32×24 pixels as 007\.png; a "
+        "measure does not crop or resize: give all one shape, with `ganformer pack` for example$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_set(own, SETTINGS)
+
+
+def test_many_shapes_are_counted(own):
+    for i in range(5):
+        Image.new("RGB", (20 + i, 12)).save(own / f"{i:03}.png")
+    with pytest.raises(DataError, match=r"as 005\.png, 1 of 20×12 pixels as 000\.png, 1 of .* and of 3 more shapes; a"):
+        open_set(own, SETTINGS)
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_file_that_is_no_image_is_refused_at_once(own, tmp_path, is_zip):
+    (own / "005.png").write_bytes(b"not a picture")
+    path = own
+    if is_zip:
+        path = tmp_path / "own.zip"
+        shutil.make_archive(str(path.with_suffix("")), "zip", own)
+    message = (
+        rf"^{path}: 005\.png: is not an image of a known format; numbers without it would be of another set: make it "
+        "again, or take it out$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_set(path, SETTINGS)
+
+
+def test_image_that_is_cut_short_is_refused(reals, tmp_path):
+    path = write(np.repeat(reals[:, :, :8], 2, axis=2), tmp_path) / "035.png"
+    path.write_bytes(path.read_bytes()[:-60])
+    images = open_set(tmp_path, SETTINGS)  # its head is as it should be
+    with pytest.raises(DataError, match=rf"^{tmp_path}: 035\.png: .*; numbers without it would be of another set"):
+        content(images)
+
+
+def test_member_of_a_zip_with_flipped_bytes_is_refused(own, tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        for path in sorted(own.iterdir()):
+            archive.write(path, path.name)
+    whole = bytearray((tmp_path / "own.zip").read_bytes())
+    place = whole.index((own / "020.png").read_bytes()) + 50
+    whole[place] ^= 0xFF
+    (tmp_path / "own.zip").write_bytes(whole)
+    with pytest.raises(DataError, match=r"own\.zip: 020\.png: .*; numbers without it would be of another set"):
+        open_set(tmp_path / "own.zip", SETTINGS)
+
+
+def test_pipe_is_not_waited_for(own):
+    os.mkfifo(own / "100.png")
+    with pytest.raises(DataError, match=rf"^{own}: 100\.png: is not a regular file; numbers without it"):
+        open_set(own, SETTINGS)
+
+
+def test_images_of_a_run_that_are_not_finite_are_refused(run, reals):
+    broken = reals.astype(np.float32)
+    broken[:, 1, 2, 3] = np.nan
+    images = open_set(run(broken), SETTINGS)
+    with pytest.raises(DataError, match=r"run\.json at step 8: generated images hold NaN or infinity, so the training"):
+        content(images)
+
+
+def test_reference_of_another_extractor_is_refused(reference):
+    path = reference({"kind": "random-vgg16", "seed": 5}, mean=np.zeros(5), covariance=np.eye(5))
+    message = re.escape(f'{path}: was measured with the extractor {{"kind":"random-vgg16","seed":5}}, not with ')
+    with pytest.raises(DataError, match=f"^{message}"):
+        open_set(path, SETTINGS)
+
+
+def test_damaged_reference_is_refused(reference):
+    path = reference(mean=np.zeros(5), covariance=np.full((5, 5), np.nan))
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(str(path))}: covariance holds NaN or infinity; make the file ag"
+    ):
+        open_set(path, SETTINGS)
+
+
+# ------------------------------------------------------------------------------------------- shapes of two sets
+
+
+def test_sets_of_different_shapes_are_refused(folder, run, reals):
+    small = open_set(run(reals[:, :, :8, :8]), SETTINGS)
+    message = (
+        rf"^{folder} has images of 16×12 pixels, but .*/run\.json at step 8 of 8×8 pixels; a measure does not resize: "
+        "make one set again in the shape of the other$"
+    )
+    with pytest.raises(DataError, match=message):
+        common_picture(open_set(folder, SETTINGS), small)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_imported_run_shows_the_picture_of_the_other_set(folder, run, reals, swapped):
+    """GANformer's own snapshots make squares with bars above and below, and do not say where."""
+    squares = np.random.default_rng(0).integers(0, 256, (COUNT, 3, 16, 16), np.uint8)
+    squares[:, :, 2:14] = reals
+    sets = open_set(folder, SETTINGS), open_set(run(squares, manifest_sha256=None), SETTINGS)
+    assert common_picture(*(sets[::-1] if swapped else sets)) == (12, 16)
+    np.testing.assert_array_equal(content(sets[1], (12, 16)), np.take(reals, range(72, 108), axis=0, mode="wrap"))
+
+
+def test_a_run_that_was_trained_on_whole_squares_shows_nothing_less(folder, run, reals):
+    squares = np.repeat(reals[:, :, :1], 16, axis=2)
+    with pytest.raises(DataError, match=r"has images of 16×12 pixels, but .* of 16×16 pixels"):
+        common_picture(open_set(folder, SETTINGS), open_set(run(squares), SETTINGS))
+
+
+def test_a_run_with_bars_of_its_own_shows_what_lies_between(folder, run, reals):
+    squares = np.zeros((COUNT, 3, 16, 16), np.uint8)
+    squares[:, :, 2:14] = reals
+    images = open_set(run(squares, rows=12), SETTINGS)
+    assert common_picture(open_set(folder, SETTINGS), images) == images.picture == (12, 16)
+    np.testing.assert_array_equal(content(images), np.take(reals, range(72, 108), axis=0, mode="wrap"))

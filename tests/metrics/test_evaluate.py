@@ -173,7 +173,8 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
     assert found["run"] == record["run"]
     assert (found["step"], found["kimg"], found["weights_sha256"]) == (8, 1.0, "8" * 64)
     assert {key: value["name"] for key, value in found["values"].items()} == {
-        key: f"{key}_random_vgg16" for key in ("fd", "is", "is_std", "precision", "recall")
+        key: f"{key}_random_vgg16"
+        for key in ("fd", "is", "is_std", "precision", "precision_std", "recall", "recall_std")
     }
     assert found["recipe"] == {
         "extractor": {"kind": "random-vgg16", "seed": 0},

@@ -1,5 +1,7 @@
 """Numbers that can be worked out by hand, and independent implementations."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy import linalg
 
 from ganformer import plugins
 from ganformer.errors import DataError
+from ganformer.metrics import neighbours
 from ganformer.metrics.measures import frechet, inception_score, precision_recall
 
 MEASURES = plugins.names("ganformer.metrics.measures")
@@ -44,10 +47,19 @@ def brute_force(real, fake):
     return {"precision": covered(fake, real), "recall": covered(real, fake)}
 
 
+def distances(a, b):
+    return np.linalg.norm(a[:, None] - b, axis=2)
+
+
+def jackknife(values):
+    """Standard error from the values without each of the images."""
+    return ((len(values) - 1) * np.var(values)) ** 0.5
+
+
 # --------------------------------------------------------------------------------------------- Fréchet distance
 
 
-@pytest.mark.parametrize("dims", [1, 4, 2048])
+@pytest.mark.parametrize("dims", [1, 4, 300])
 def test_frechet_of_shifted_gaussians_is_the_square_of_the_shift(dims):
     assert frechet.frechet(*gaussian(0, dims=dims), *gaussian(1, dims=dims)) == pytest.approx(dims, rel=1e-9)
 
@@ -89,6 +101,32 @@ def test_frechet_takes_fewer_images_than_features(observe):
     overlap = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
     expected = ((few.mean(axis=0) - other.mean(axis=0)) ** 2).sum() + sum((c**2).sum() for c in centred) - 2 * overlap
     assert frechet.compute(observe(few), observe(other))["fd"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [lambda k: k**-2.0, lambda k: k**-4.0, lambda k: np.exp(-k / 5), lambda k: 1.0 * (k < 90)],
+    ids=["k^-2", "k^-4", "exponential", "half of it null"],
+)
+def test_frechet_is_exact_where_variances_reach_down_to_nothing(spectrum):
+    # Along common axes the deviations of each are compared: Σ (s − s')².
+    k, r = np.arange(1.0, 201), rotation(200)
+    variances, others = spectrum(k), 1.2 * spectrum(k) * (k > 5)
+    c, d = (r * variances @ r.T, r * others @ r.T)
+    expected = ((variances**0.5 - others**0.5) ** 2).sum()
+    zero = np.zeros(200)
+    assert frechet.frechet(zero, (c + c.T) / 2, zero, (d + d.T) / 2) == pytest.approx(expected, rel=1e-7)
+
+
+def test_frechet_of_features_that_never_vary(observe):
+    same, other = np.full((5, 3), 2.0), np.full((7, 3), 4.0)
+    assert frechet.compute(observe(same), observe(other))["fd"] == 12
+
+
+def test_frechet_gives_the_published_value(shared):
+    with (shared / "reference/published_results.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if "N(0,I) vs N(1,I), d=2048" in row["table"])
+    assert frechet.frechet(*gaussian(0, dims=2048), *gaussian(1, dims=2048)) == pytest.approx(float(row["value"]))
 
 
 # ---------------------------------------------------------------------------------------------- inception score
@@ -138,27 +176,36 @@ def test_precision_and_recall_of_points_on_a_line(observe):
     # Balls around 0 1 2 3 reach 3, 2, 2, 3 far; around 5 6 7 8 likewise: each side covers two of the other.
     line = np.arange(4.0)[:, None]
     found = precision_recall.compute(observe(line), observe(line + 5))
-    assert found == {"precision": 0.5, "recall": 0.5}
+    # Two of four are precise. Both that are recalled lie in the ball of the first: without it, recall is 0.
+    errors = {"precision_std": (1 / 12) ** 0.5, "recall_std": jackknife([0, 0.5, 0.5, 0.5])}
+    assert found == pytest.approx({"precision": 0.5, "recall": 0.5} | errors)
 
 
 def test_precision_and_recall_see_fewer_modes(observe):
     line = np.concatenate([np.arange(4.0), np.arange(100.0, 104)])[:, None]
     found = precision_recall.compute(observe(line), observe(np.arange(4.0)[:, None] / 2))
-    assert found == {"precision": 1, "recall": 0.5}
+    assert (found["precision"], found["recall"]) == (1, 0.5)
 
 
 def test_precision_and_recall_of_equal_sets_are_one(observe):
     points = np.random.default_rng(0).normal(500, 1e-3, (30, 8)).astype(np.float32)
-    assert precision_recall.compute(observe(points), observe(points)) == {"precision": 1, "recall": 1}
+    found = precision_recall.compute(observe(points), observe(points))
+    assert (found["precision"], found["recall"], found["precision_std"]) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("block", [1, 100, 1 << 24])
-def test_precision_and_recall_follow_their_definition_in_blocks_of_any_size(monkeypatch, block, observe):
-    monkeypatch.setattr(precision_recall, "BLOCK", block)
+@pytest.mark.parametrize("tile", [1, 2, 7, 50, 2048])
+def test_precision_and_recall_follow_their_definition_in_tiles_of_any_size(monkeypatch, tile, observe):
+    monkeypatch.setattr(neighbours, "TILE", tile)
     random = np.random.default_rng(1)
     real, fake = random.normal(size=(60, 3)), random.normal(0.7, 0.8, size=(50, 3))
     found = precision_recall.compute(observe(real), observe(fake))
-    assert found == pytest.approx(brute_force(real, fake))
+    balls = np.sort(distances(fake, fake))[:, 3]
+    inside = distances(real, fake) <= balls
+    errors = {
+        "precision_std": (found["precision"] * (1 - found["precision"]) / 49) ** 0.5,
+        "recall_std": jackknife([np.delete(inside, i, axis=1).any(axis=1).mean() for i in range(50)]),
+    }
+    assert found == pytest.approx(brute_force(real, fake) | errors)
     assert 0 < found["recall"] < found["precision"] < 1
 
 
@@ -169,16 +216,37 @@ def test_precision_and_recall_refuse_too_few_images(counts, observe):
         precision_recall.compute(real, fake)
 
 
+def test_errors_of_precision_and_recall_are_about_what_other_images_give(observe):
+    random = np.random.default_rng(2)
+    real = observe(random.normal(size=(200, 8)))
+    found = [precision_recall.compute(real, observe(random.normal(0.2, 0.9, (150, 8)))) for _ in range(40)]
+    for key in ("precision", "recall"):
+        spread = np.std([values[key] for values in found])
+        assert 0.7 * spread < np.mean([values[f"{key}_std"] for values in found]) < 1.6 * spread
+
+
 # --------------------------------------------------------------------------------------------------- all of them
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_measure_needs_no_more_than_it_says(name, observe):
     module = plugins.find("ganformer.metrics.measures", name)
-    images = [torch.randn(20, 6, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
+    images = [torch.randn(40, 6, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
     whole = [observe(image, image) for image in images]
     kept = []
     for observed, needed in zip(whole, (module.REAL, module.FAKE), strict=True):
-        kept.append(type(observed)("images", 20, {key: observed.arrays[key] for key in needed}))
+        kept.append(type(observed)("images", 40, {key: observed.arrays[key] for key in needed}))
     assert module.compute(*kept) == module.compute(*whole)
     assert all(isinstance(value, float) for value in module.compute(*whole).values())
+
+
+@pytest.mark.parametrize("name", sorted(set(MEASURES) - {"inception-score"}))
+def test_different_features_are_refused(name, observe):
+    module = plugins.find("ganformer.metrics.measures", name)
+    real, fake = (observe(np.random.default_rng(0).normal(size=(40, dims))) for dims in (6, 5))
+    with pytest.raises(
+        DataError,
+        match=r"^images: 5 features an image, but images has 6; measure both with the same extractor and the same "
+        r"settings$",
+    ):
+        module.compute(real, fake)

@@ -16,7 +16,15 @@ from ganformer.metrics.names import label
         ("is", 50_000, "is50k"),
         ("is_std", 50_000, "is50k_std"),
         ("precision", 50_000, "precision50k"),
+        ("precision_std", 50_000, "precision50k_std"),
         ("recall", 1000, "recall1k"),
+        ("density", 50_000, "density50k"),
+        ("coverage_std", 2500, "coverage2500_std"),
+        ("kid", 50_000, "kid50k"),
+        ("kid_std", 50_000, "kid50k_std"),
+        ("rfd", 50_000, "rfid50k"),
+        ("fd_bias", 50_000, "fid50k_bias"),
+        ("fd_infinity", 50_000, "fid_infinity"),
     ],
 )
 def test_inception_features_give_the_fields_names(key, images, name):
@@ -26,6 +34,7 @@ def test_inception_features_give_the_fields_names(key, images, name):
 def test_other_features_are_named():
     assert label("fd", "random-vgg16", 50_000) == "fd_random_vgg16"
     assert label("is_std", "random-vgg16", 1000) == "is_std_random_vgg16"
+    assert label("fd_infinity", "random-vgg16", 1000) == "fd_infinity_random_vgg16"
 
 
 @pytest.mark.parametrize("extractor", plugins.names("ganformer.metrics.extractors"))

@@ -1,7 +1,9 @@
 """Fréchet distance between Gaussians fitted to features (Dowson & Landau 1982; Heusel et al. 2017, eq. 6)."""
 
 import numpy as np
+from scipy.linalg import lapack
 
+from ganformer.metrics.checks import require_same_features
 from ganformer.metrics.statistics import Array, Observed
 
 REAL = frozenset({"mean", "covariance"})
@@ -9,26 +11,31 @@ FAKE = REAL
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`fd`, at least 0."""
+    """`fd`, at least 0; it is too large by chance, the more so the fewer the images (`frechet-infinity`)."""
+    require_same_features(real, fake)
     a, b = real.arrays, fake.arrays
     return {"fd": frechet(a["mean"], a["covariance"], b["mean"], b["covariance"])}
 
 
 def frechet(mean: Array, covariance: Array, other_mean: Array, other_covariance: Array) -> float:
-    """|m − m'|² + tr(C + C' − 2 (C^½ C' C^½)^½), for any covariances, singular ones too.
+    """|m − m'|² + tr(C + C' − 2 (C C')^½), for any covariances, singular ones too.
 
-    The products of the paper's form, C C', are not symmetric; these are, so every step is an eigenvalue problem of a
-    symmetric matrix: faster, and free of the imaginary parts that a general matrix root leaves.
+    With C = F Fᵀ and C' = F' F'ᵀ the trace of the root is the sum of singular values of S = Fᵀ F', the roots of the
+    eigenvalues of S Sᵀ. That matrix is symmetric, so there is none of the imaginary part that the root of a general
+    matrix leaves, and only as large as the smaller rank: few images cost little.
     """
     difference = mean - other_mean
-    root = _factor(covariance)
-    mixed = np.linalg.eigvalsh(root.T @ other_covariance @ root)
+    small, large = sorted((_factor(covariance), _factor(other_covariance)), key=lambda factor: factor.shape[1])
+    shared = small.T @ large
+    squares = np.linalg.eigvalsh(shared @ shared.T)
     distance = difference @ difference + np.trace(covariance) + np.trace(other_covariance)
-    return max(0.0, float(distance - 2 * np.sqrt(mixed.clip(min=0)).sum()))
+    return max(0.0, float(distance - 2 * np.sqrt(squares.clip(min=0)).sum()))
 
 
 def _factor(covariance: Array) -> Array:
-    """F [D, rank] with F Fᵀ = C; directions in which C has nothing but rounding errors are left out."""
-    values, vectors = np.linalg.eigh(covariance)
-    used = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return vectors[:, used] * np.sqrt(values[used])
+    """F [D, rank] with F Fᵀ = C: Cholesky's factor, the largest remaining variance first, until only rounding errors
+    remain."""
+    factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
+    rows = np.empty_like(factor[:, :rank])
+    rows[order - 1] = np.tril(factor)[:, :rank]
+    return rows

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from ganformer.errors import DataError
+from ganformer.metrics.checks import require_images
 from ganformer.metrics.statistics import Array, Observed
 
 REAL: frozenset[str] = frozenset()
@@ -14,11 +14,7 @@ SPLITS = 10  # as in the paper: the mean and standard deviation over ten parts o
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """`is` and `is_std`, from 1 to the number of classes. DataError for fewer images than splits."""
-    if fake.count < SPLITS:
-        raise DataError(
-            f"{fake.title}: {fake.count} images are too few for the inception score, the mean over {SPLITS} parts of "
-            f"them; take at least {SPLITS}"
-        )
+    require_images(fake, SPLITS, f"the inception score, the mean over {SPLITS} parts of them")
     scores = [inception_score(part) for part in np.array_split(fake.arrays["logits"], SPLITS)]
     return {"is": float(np.mean(scores)), "is_std": float(np.std(scores))}
 

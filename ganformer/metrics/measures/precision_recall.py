@@ -1,53 +1,33 @@
 """Improved precision and recall (Kynkäänniemi et al. 2019): the part of either set within the other's manifold."""
 
-from collections.abc import Iterator
-
-import torch
-from torch import Tensor
-
-from ganformer.errors import DataError
+from ganformer.metrics import neighbours
+from ganformer.metrics.checks import require_images, require_same_features
 from ganformer.metrics.statistics import Observed
 
 REAL = frozenset({"features"})
 FAKE = frozenset({"features"})
 
 NEIGHBOURS = 3  # k: the manifold is a ball around each image that reaches to its k-th neighbour
-BLOCK = 1 << 24  # distances held at a time
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`precision` and `recall`, from 0 to 1. DataError for fewer than k + 1 images."""
+    """`precision` and `recall`, from 0 to 1, and `precision_std` and `recall_std`.
+
+    Precision is the part of generated images in the balls of real ones, recall the other way round. The errors say how
+    far the values would move if the same model made other images, the real ones staying: that of precision is exact,
+    √(p (1 − p) / M) but for M − 1; that of recall is a jackknife (`Near.covered`) whose balls keep their sizes, on
+    Gaussians of 2 to 256 dimensions 0.8 to 1.3 times the true one. DataError for fewer than k + 1 images.
+    """
     for observed in (real, fake):
-        if observed.count <= NEIGHBOURS:
-            raise DataError(
-                f"{observed.title}: {observed.count} images are too few for precision and recall, "
-                f"which look at {NEIGHBOURS} neighbours of each; take at least {NEIGHBOURS + 1}"
-            )
-    # |x|² + |y|² − 2xy cancels where x and y are close; float64 has the digits to spare.
-    return precision_recall(*(torch.from_numpy(observed.arrays["features"]).double() for observed in (real, fake)))
-
-
-def precision_recall(real: Tensor, fake: Tensor) -> dict[str, float]:
-    """Of features [N, D] and [M, D] float64: the part of `fake` in the balls of `real`, and the other way round."""
-    real_radii, fake_radii = _radii(real), _radii(fake)
-    precise = torch.zeros(len(fake), dtype=torch.bool)
-    recalled = []
-    for rows, distances in _squared_distances(real, fake):
-        precise |= (distances <= real_radii[rows, None]).any(dim=0)
-        recalled.append((distances <= fake_radii).any(dim=1))
-    return {"precision": precise.double().mean().item(), "recall": torch.cat(recalled).double().mean().item()}
-
-
-def _radii(points: Tensor) -> Tensor:
-    """Squared distance of each point to its k-th neighbour [N]; the nearest of k + 1 is the point itself."""
-    return torch.cat([d.kthvalue(NEIGHBOURS + 1, dim=1).values for _, d in _squared_distances(points, points)])
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of rows of the matrix of squared distances [N, M], with where the rows are."""
-    squares = b.square().sum(dim=1)
-    size = max(1, BLOCK // len(b))
-    for start in range(0, len(a), size):
-        rows = slice(start, min(start + size, len(a)))
-        distances = torch.addmm(squares, a[rows], b.T, alpha=-2)
-        yield rows, distances.add_(a[rows].square().sum(dim=1, keepdim=True)).clamp_(min=0)
+        what = f"precision and recall, which look at {NEIGHBOURS} neighbours of each"
+        require_images(observed, NEIGHBOURS + 1, what)
+    require_same_features(real, fake)
+    reals, fakes = real.arrays["features"], fake.arrays["features"]
+    real_radii, fake_radii = neighbours.radii(reals, NEIGHBOURS), neighbours.radii(fakes, NEIGHBOURS)
+    precise, recalled = (neighbours.Near(len(reals), len(fakes)) for _ in range(2))
+    for rows, columns, distances in neighbours.tiles(reals, fakes):
+        precise.update(rows, columns, distances <= real_radii[rows, None])
+        recalled.update(rows, columns, distances <= fake_radii[columns])
+    precision, precision_std = neighbours.mean(precise.of_fake > 0)
+    recall, recall_std = recalled.covered()
+    return {"precision": precision, "precision_std": precision_std, "recall": recall, "recall_std": recall_std}

@@ -233,7 +233,9 @@ def compare(
     extractor: Annotated[
         str, typer.Option(help="Network that turns images into features, as JSON or a file that holds it.")
     ] = '{"kind": "random-vgg16"}',
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated.  [all usual ones that can be measured]")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Comma-separated; if not given, all usual ones that can be measured.")
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many images of a run.")] = 50_000,
     seed: Annotated[int, typer.Option(min=0, help="Which images of a run, as in `evaluate`.")] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file for the numbers and how they were measured.")] = None,

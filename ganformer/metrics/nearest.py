@@ -1,0 +1,42 @@
+"""Whether a model repeats what it was trained on: the real image that is nearest to each sample, among features."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ganformer.metrics import neighbours
+from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics.statistics import Array, Observed
+
+# M samples, N real images, D features
+
+
+class Nearest(NamedTuple):
+    """For each sample the real image that is nearest to it."""
+
+    indices: NDArray[np.int64]
+    """Its number among the real images [M]; the lowest where several are as near."""
+    distances: Array
+    """Its Euclidean distance in feature space [M]."""
+
+
+def nearest(real: Observed, samples: Observed) -> Nearest:
+    """The real image nearest to each sample, both known by their `features`; distances are held in tiles only.
+
+    Distances tell memorisation by comparison: those of samples to training images against those of real images that
+    were held out. DataError where there are no real images, or where both are not seen by the same extractor.
+    """
+    require_images(real, 1, "the nearest real image")
+    require_same_features(real, samples)
+    features = samples.arrays["features"]
+    least = torch.full((len(features),), torch.inf, dtype=torch.float64)
+    indices = torch.zeros(len(features), dtype=torch.int64)
+    for rows, columns, distances in neighbours.tiles(features, real.arrays["features"]):
+        places = distances.argmin(dim=1)
+        found = distances.gather(1, places[:, None])[:, 0]
+        is_nearer = found < least[rows]
+        least[rows] = torch.where(is_nearer, found, least[rows])
+        indices[rows] = torch.where(is_nearer, columns.start + places, indices[rows])
+    return Nearest(indices.numpy(), least.sqrt().numpy())

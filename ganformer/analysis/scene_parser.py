@@ -1,0 +1,431 @@
+"""A small network that reads built-in scenes: what objects there are in an image, where, and what they are like.
+
+Objects are peaks of a heat map of centres, and everything else is read off where a centre is (Zhou et al. 2019,
+"Objects as points"). It learns from scenes that are rendered for it, other ones than those of any data set, and what
+it gets right is measured on scenes that it has not seen.
+"""
+
+# B images, K objects of an image at most, M objects of several images, R rows and C columns of cells
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from ganformer import artifacts, config, devices
+from ganformer.config import Dataset, ImageSpec, Strict
+from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim
+from ganformer.data.sources import scenes
+from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.learning.samples import normalise
+from ganformer.learning.state import load_module
+from ganformer.progress import Progress
+from ganformer.seeds import mix
+
+FORMAT = 1
+NAME, WEIGHTS = "parser.json", "parser.safetensors"
+
+Object = Mapping[str, Any]
+Record = list[dict[str, Any]]  # the objects of an image
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "shape": scenes.SHAPES,
+    "colour": tuple(scenes.COLOURS),
+    "size": tuple(scenes.SIZES),
+    "material": scenes.MATERIALS,
+}
+CLASSES = [len(values) for values in ATTRIBUTES.values()]
+NUMBERS = 3  # place within the cell (column, row), root of the visible area in units of SCALE cells
+SCALE = 4.0
+
+GRID = 32  # most columns of cells
+INNER = 4  # layers at half the resolution of the cells
+SPREAD = 0.7  # standard deviation of a centre on the heat map, in cells
+NUMBERS_WEIGHT = 2.0  # of numbers in the loss, beside centres and attributes
+WARM_UP = 0.1  # part of the training in which the learning rate rises
+THRESHOLD = 0.35  # least probability of a centre
+HORIZON = -0.05  # least slope of a ray towards the ground
+REACH = 1 / 16  # an object is found where one is seen at most this part of the width away
+BATCH = 64  # images parsed at a time
+
+
+class Settings(Strict):
+    """Which images are read, and what the network learns from."""
+
+    image: ImageSpec
+    """Shape of the images."""
+    min_objects: PositiveInt = 3
+    """Fewest objects of a scene."""
+    max_objects: int = Field(8, ge=1, le=10)
+    """Most objects of a scene."""
+    scenes: PositiveInt = 5000
+    """Scenes that it learns from."""
+    held_out: PositiveInt = 500
+    """Other scenes that it is measured on."""
+    epochs: PositiveInt = 2
+    """How often it sees each scene, flipped left to right at random."""
+    batch: PositiveInt = 16
+    """Scenes in one step."""
+    channels: PositiveInt = 32
+    """Width of the network."""
+    learning_rate: PositiveFloat = 0.01
+    seed: NonNegativeInt = 0
+
+    @classmethod
+    def of(cls, dataset: Dataset, **changes: Any) -> Self:
+        """Settings for the pictures of a data set of built-in scenes; ConfigError where it is of something else."""
+        source = dataset.source
+        if not isinstance(source, scenes.Config):
+            raise ConfigError(
+                f"scene parser: reads built-in scenes, but the source of this data set is '{source.kind}'; name a data "
+                "set of the source 'scenes'"
+            )
+        height, width = dataset.image.picture
+        image = ImageSpec(height=height, width=width)
+        return cls(image=image, min_objects=source.min_objects, max_objects=source.max_objects, **changes)
+
+
+class Network(nn.Module):
+    """Images [B, 3, H, W] in [-1, 1] → [B, 1 + sum of CLASSES + NUMBERS, R, C], cells of `stride` × `stride` pixels."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        halvings = stride.bit_length() - 1
+        coarser = [_convolution(channels, channels, 2) for _ in range(halvings)]
+        self.stem = nn.Sequential(_convolution(5, channels), *coarser)
+        self.down = _convolution(channels, 2 * channels, 2)
+        self.inner = nn.ModuleList(_convolution(2 * channels, 2 * channels) for _ in range(INNER))
+        self.up = nn.Sequential(nn.Conv2d(2 * channels, 4 * channels, 1), nn.PixelShuffle(2))
+        self.joined = nn.Sequential(_convolution(channels, channels), _convolution(channels, channels))
+        self.heads = nn.Conv2d(channels, 1 + sum(CLASSES) + NUMBERS, 1)
+        assert self.heads.bias is not None
+        with torch.no_grad():
+            self.heads.bias[0] = -4.0  # centres are rare
+
+    def forward(self, images: Tensor) -> Tensor:
+        fine = self.stem(_with_places(images))
+        coarse = self.down(fine)
+        for layer in self.inner:
+            coarse = coarse + layer(coarse)
+        enlarged = self.up(coarse)[:, :, : fine.shape[2], : fine.shape[3]]
+        maps: Tensor = self.heads(self.joined(fine + enlarged))
+        return maps
+
+
+def _convolution(channels: int, out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
+
+
+def _with_places(images: Tensor) -> Tensor:
+    """Two more channels: column and row, both from -1 to 1, since where things are says how far away they are."""
+    count, _, height, width = images.shape
+    column = torch.linspace(-1, 1, width, device=images.device).expand(count, 1, height, width)
+    row = torch.linspace(-1, 1, height, device=images.device)[:, None].expand(count, 1, height, width)
+    return torch.cat([images, column, row], dim=1)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+class Parser:
+    """A trained network, and what it gets right of scenes that it has not learnt from: see `measure`."""
+
+    def __init__(self, settings: Settings, network: Network, accuracy: Mapping[str, float]) -> None:
+        self.settings, self.network, self.accuracy = settings, network, accuracy
+
+    def parse(self, images: NDArray[np.uint8]) -> list[Record]:
+        """The objects in images uint8 [n, 3, H, W], as lists of plain JSON, from top to bottom by their centres.
+
+        An object is described as in `scenes.jsonl`, but without `rotation`; `visible_pixels` are estimated, and
+        `position` is where it would be if the camera were in the middle of where cameras are. Raises DataError where
+        the images are not of the shape that was learnt.
+        """
+        image = self.settings.image
+        if images.shape[1:] != (3, image.height, image.width):
+            raise DataError(
+                f"scene parser: reads colour images of {image.width}×{image.height} pixels, not an array of shape "
+                f"{list(images.shape)}; train one for these images"
+            )
+        portions = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return list(itertools.chain.from_iterable(map(self._read, portions)))
+
+    def _read(self, images: NDArray[np.uint8]) -> Iterator[Record]:
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            maps = self.network(normalise(torch.from_numpy(images).to(device)))
+            number, row, column = _peaks(maps[:, 0].sigmoid())
+            found = maps.permute(0, 2, 3, 1)[number, row, column, 1:]
+        *logits, numbers = found.split([*CLASSES, NUMBERS], dim=1)
+        classes = torch.stack([values.argmax(dim=1) for values in logits], dim=1)
+        cells = torch.stack([column, row], dim=1)
+        objects = self._objects(*(part.cpu().numpy() for part in (cells, classes, numbers)))
+        ends = torch.bincount(number, minlength=len(images)).cumsum(0).tolist()
+        return (objects[start:end] for start, end in itertools.pairwise([0, *ends]))
+
+    def _objects(self, cells: NDArray[Any], classes: NDArray[Any], numbers: NDArray[Any]) -> Record:
+        """What is said of objects: cells [M, 2] as column and row, classes [M, attributes], NUMBERS [M, 3]."""
+        image, stride = self.settings.image, _stride(self.settings.image)
+        pixels = (stride * (cells + numbers[:, :2])).clip(0, [image.width, image.height])
+        areas = np.rint((stride * SCALE * numbers[:, 2].clip(min=0)) ** 2).clip(min=1)
+        kinds = [dict(zip(ATTRIBUTES, values, strict=True)) for values in _named(classes)]
+        heights = [scenes.SIZES[kind["size"]] * (HALF_CUBE if kind["shape"] == "cube" else 1) for kind in kinds]
+        positions = _positions(pixels, np.array(heights), image)
+        described = zip(kinds, positions.round(4).tolist(), pixels.round(4).tolist(), areas.tolist(), strict=True)
+        return [
+            {**kind, "position": position, "pixel": pixel, "visible_pixels": int(area)}
+            for kind, position, pixel, area in described
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Writes `parser.safetensors` and, last, `parser.json`: settings, accuracy and where they came from."""
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        with artifacts.atomic(folder / WEIGHTS) as temporary:
+            save_file(state, temporary)
+            weights = artifacts.file_digest(temporary)
+        content = {
+            "format": FORMAT,
+            "settings": self.settings.model_dump(mode="json"),
+            "accuracy": self.accuracy,
+            "weights_sha256": weights,
+            "code": artifacts.code_version(),
+        }
+        artifacts.write_json(folder / NAME, content)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError where files do not fit."""
+        content = artifacts.read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(f"{path}: is no scene parser of format {FORMAT}; train it again with this version")
+        settings = config.parse(Settings, content["settings"], f"{path}: settings")
+        network = Network(settings.channels, _stride(settings.image)).eval()
+        weights = path.with_name(WEIGHTS)
+        load_module(network, _read_weights(weights, content["weights_sha256"], path), f"{weights}: the file")
+        return cls(settings, network, content["accuracy"])
+
+
+def _read_weights(weights: Path, sha256: str, path: Path) -> dict[str, Tensor]:
+    try:
+        found = artifacts.file_digest(weights)
+        if found != sha256:
+            raise CheckpointError(
+                f"{weights}: sha256 is {found[:12]}… but {path} says {sha256[:12]}…; the file was damaged or replaced, "
+                "train the scene parser again"
+            )
+        with safe_open(weights, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{weights}: cannot be read ({error}); train the scene parser again") from error
+
+
+def _named(classes: NDArray[Any]) -> Iterator[list[str]]:
+    """Values of the attributes [M, attributes] in words."""
+    return ([values[i] for values, i in zip(ATTRIBUTES.values(), row, strict=True)] for row in classes.tolist())
+
+
+def _positions(pixels: NDArray[Any], heights: NDArray[Any], image: ImageSpec) -> NDArray[Any]:
+    """Points [M, 3] of these heights that a camera in the middle of its jitter sees at pixels [M, 2]."""
+    frame = Frame.of(image)
+    view = aim(*(Vector(*vector[:, None]) for vector in (scenes.EYE, scenes.TARGET, scenes.LIGHT)))
+    right = (2 * pixels[:, 0] / image.width - 1) * frame.half_width
+    up = (1 - 2 * pixels[:, 1] / image.height) * frame.half_height
+    ray = view.forward.plus(view.right, right).plus(view.up, up)
+    depth = (heights - view.eye.z) / np.minimum(ray.z, HORIZON)
+    point = view.eye.plus(ray, depth)
+    return np.stack([point.x, point.y, heights], axis=1)
+
+
+def _stride(image: ImageSpec) -> int:
+    """Side of a cell in pixels, a power of two."""
+    stride = 1
+    while image.width > GRID * stride:
+        stride *= 2
+    return stride
+
+
+def _peaks(heat: Tensor) -> tuple[Tensor, ...]:
+    """Image, row and column of every cell of [B, R, C] that is above the threshold and highest among its neighbours."""
+    highest = F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]
+    return torch.where((heat == highest) & (heat > THRESHOLD))
+
+
+# --------------------------------------------------------------------------------------------- learning
+
+
+def train(settings: Settings, *, threads: int = 1, gpus: int = 0) -> Parser:
+    """Renders scenes, trains a network on them and measures it on others; a function of the settings.
+
+    On a GPU and with other numbers of threads sums are rounded differently. Raises DataError where scenes of these
+    settings cannot be rendered.
+    """
+    device = devices.acquire(gpus)
+    with devices.reproducible(threads), torch.random.fork_rng():
+        torch.manual_seed(mix(settings.seed, "parser", "network"))
+        network = Network(settings.channels, _stride(settings.image)).to(device)
+        _learn(network, settings, device)
+        parser = Parser(settings, network.eval().requires_grad_(False), {})
+        images, truth = _scenes(settings, "held out", settings.held_out)
+        parser.accuracy = measure(parser.parse(images), truth, settings.image.width)
+    return parser
+
+
+def _learn(network: Network, settings: Settings, device: torch.device) -> None:
+    lessons = Lessons.of(*_scenes(settings, "training", settings.scenes), _stride(settings.image)).to(device)
+    per_epoch = -(-settings.scenes // settings.batch)
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / (settings.epochs * per_epoch)))
+    random = torch.Generator().manual_seed(mix(settings.seed, "parser", "order"))
+    with Progress("scene parser", settings.epochs * settings.scenes) as progress:
+        for _ in range(settings.epochs):
+            for numbers in torch.randperm(settings.scenes, generator=random).split(settings.batch):
+                batch = lessons.take(numbers.to(device), torch.rand(len(numbers), generator=random).to(device) < 0.5)
+                loss = _loss(network(normalise(batch.images)), batch)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                progress.update(len(numbers), {"loss": loss.item()})
+
+
+def _rate(done: float) -> float:
+    """Of the learning rate: up in a line, down along a cosine. `done`: part of the training, in [0, 1)."""
+    return min(done / WARM_UP + 0.01, 0.5 + 0.5 * np.cos(np.pi * done))
+
+
+def _scenes(settings: Settings, purpose: str, count: int) -> tuple[NDArray[np.uint8], list[Sequence[Object]]]:
+    """Images uint8 [count, 3, H, W] that are made for this purpose alone, and their objects."""
+    seed = mix(settings.seed, "parser", purpose)
+    source = scenes.Config(
+        kind="scenes", images=count, seed=seed, min_objects=settings.min_objects, max_objects=settings.max_objects
+    )
+    samples = list(scenes.open_source(source, settings.image).load(range(count)))
+    images = np.stack([sample.pixels for sample in samples]).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images), [sample.scene.record["objects"] for sample in samples if sample.scene]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Images uint8 [B, 3, H, W] with what is to be seen in them; K objects, fewer are filled up with absent ones."""
+
+    images: Tensor
+    centres: Tensor
+    """[B, K, 2]: column and row in cells; the first cell is [0, 1)."""
+    roots: Tensor
+    """[B, K, 1]: root of the visible area in cells, divided by SCALE."""
+    classes: Tensor
+    """[B, K, attributes], -1 where an object is absent."""
+    columns: float
+    """Width of the images in cells."""
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8], records: Sequence[Sequence[Object]], stride: int) -> Self:
+        """Lessons from rendered scenes."""
+        most = max(map(len, records))
+        centres, roots = (np.zeros((len(records), most, numbers), np.float32) for numbers in (2, 1))
+        classes = np.full((len(records), most, len(ATTRIBUTES)), -1)
+        for i, record in enumerate(records):
+            for k, thing in enumerate(record):
+                centres[i, k] = np.array(thing["pixel"]) / stride
+                roots[i, k] = thing["visible_pixels"] ** 0.5 / (stride * SCALE)
+                classes[i, k] = [values.index(thing[name]) for name, values in ATTRIBUTES.items()]
+        width = images.shape[3] / stride
+        pixels, places, sizes, kinds = (torch.from_numpy(array) for array in (images, centres, roots, classes))
+        return cls(pixels, places, sizes, kinds, width)
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        images, centres, roots, classes = (
+            part.to(device) for part in (self.images, self.centres, self.roots, self.classes)
+        )
+        return type(self)(images, centres, roots, classes, self.columns)
+
+    def take(self, numbers: Tensor, flips: Tensor) -> Self:
+        """Some of the images, those with `flips` [B] turned left to right."""
+        images, centres = self.images[numbers], self.centres[numbers]
+        images = torch.where(flips[:, None, None, None], images.flip(3), images)
+        centres[..., 0] = torch.where(flips[:, None], self.columns - centres[..., 0], centres[..., 0])
+        return type(self)(images, centres, self.roots[numbers], self.classes[numbers], self.columns)
+
+
+def _loss(maps: Tensor, batch: Lessons) -> Tensor:
+    """Focal loss of the heat map; cross-entropies and a robust distance at the cells of centres."""
+    present = batch.classes[..., 0] >= 0
+    image, k = torch.where(present)
+    last = torch.tensor([maps.shape[3] - 1, maps.shape[2] - 1], device=maps.device)
+    cells = batch.centres.long().minimum(last)  # B K 2
+    column, row = cells[image, k].unbind(1)
+    *logits, numbers = maps.permute(0, 2, 3, 1)[image, row, column, 1:].split([*CLASSES, NUMBERS], dim=1)
+    wanted = torch.cat([batch.centres - cells, batch.roots], dim=2)[image, k]
+    loss = _focal(maps[:, 0], cells, present) / len(image)
+    loss = loss + NUMBERS_WEIGHT * F.smooth_l1_loss(numbers, wanted, beta=0.1)
+    for scores, classes in zip(logits, batch.classes[image, k].unbind(1), strict=True):
+        loss = loss + F.cross_entropy(scores, classes)
+    return loss
+
+
+def _focal(heat: Tensor, cells: Tensor, present: Tensor) -> Tensor:
+    """Of logits [B, R, C] (Law & Deng 2018, eq. 1, with their α 2 and β 4): near a centre, a wrong cell costs less."""
+    column, row = (cells[..., i, None, None] for i in range(2))  # B K 1 1
+    across, down = (torch.arange(side, device=heat.device) for side in (heat.shape[2], heat.shape[1]))
+    away = (down[:, None] - row) ** 2 + (across - column) ** 2  # B K R C
+    target = (torch.exp(-away / (2 * SPREAD**2)) * present[..., None, None]).amax(dim=1)
+    p = heat.sigmoid()
+    at_centres = (1 - p) ** 2 * F.logsigmoid(heat)
+    elsewhere = (1 - target) ** 4 * p**2 * F.logsigmoid(-heat)
+    return -torch.where(target == 1, at_centres, elsewhere).sum()
+
+
+# -------------------------------------------------------------------------------------------- accuracy
+
+
+def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]], width: int) -> dict[str, float]:
+    """What a parser gets right: of images, the objects found in them and those there are.
+
+    An object is found where one is seen at most `REACH` × `width` pixels from its centre; every object is found once,
+    in the pairing with the smallest sum of distances.
+
+    - `precision`: part of what is seen that is there; `recall`: part of what is there that is seen
+    - `count`: part of the images with the right number of objects
+    - `shape`, `colour`, `size`, `material`: part of the found objects whose attribute is right
+    - `position`: mean distance from where found objects stand, in the units of the ground, over which they are spread
+      for 7 in an image as wide as high; `area`: mean error of their visible pixels, relative to the true ones
+    - `objects`, `images`: how many there are of each
+    """
+    pairs = [pair for seen, there in zip(found, truth, strict=True) for pair in _pairs(seen, there, REACH * width)]
+    seen, there = sum(map(len, found)), sum(map(len, truth))
+    shifts = [np.subtract(a["position"], b["position"])[:2] for a, b in pairs]
+    return {
+        "precision": len(pairs) / max(seen, 1),
+        "recall": len(pairs) / max(there, 1),
+        "count": _mean([len(a) == len(b) for a, b in zip(found, truth, strict=True)]),
+        **{name: _mean([a[name] == b[name] for a, b in pairs]) for name in ATTRIBUTES},
+        "position": _mean([float(np.hypot(*shift)) for shift in shifts]),
+        "area": _mean([abs(a["visible_pixels"] / b["visible_pixels"] - 1) for a, b in pairs]),
+        "objects": there,
+        "images": len(truth),
+    }
+
+
+def _pairs(seen: Sequence[Object], there: Sequence[Object], reach: float) -> list[tuple[Object, Object]]:
+    if not seen or not there:
+        return []
+    a, b = (np.array([thing["pixel"] for thing in things]) for things in (seen, there))
+    distance = np.linalg.norm(a[:, None] - b, axis=2)
+    # Pairs beyond the reach count alike, lest they push near ones apart.
+    chosen = linear_sum_assignment(np.where(distance <= reach, distance, 1e6))
+    return [(seen[i], there[j]) for i, j in np.transpose(chosen).tolist() if distance[i, j] <= reach]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0

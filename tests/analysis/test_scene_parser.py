@@ -1,0 +1,379 @@
+"""A parser trained for seconds finds objects, does so again, and says of hand-made maps exactly what they hold."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ganformer.analysis import scene_parser as module
+from ganformer.analysis.scene_parser import (
+    ATTRIBUTES,
+    CLASSES,
+    NUMBERS,
+    SCALE,
+    Lessons,
+    Parser,
+    Settings,
+    measure,
+    train,
+)
+from ganformer.config import Dataset, ImageSpec
+from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim, project
+from ganformer.data.sources import scenes
+from ganformer.errors import CheckpointError, ConfigError, DataError
+
+SMALL = Settings(
+    image=ImageSpec(height=16, width=16),
+    min_objects=1,
+    max_objects=4,
+    scenes=400,
+    held_out=100,
+    epochs=10,
+    batch=16,
+    channels=8,
+    learning_rate=0.02,
+)
+TINY = SMALL.model_copy(update={"scenes": 24, "held_out": 8, "epochs": 1})
+
+
+@pytest.fixture(scope="module")
+def parser() -> Parser:
+    return train(SMALL)
+
+
+# ---------------------------------------------------------------------------------------------- learning
+
+
+def test_seconds_of_training_are_much_better_than_chance(parser):
+    found = parser.accuracy
+    assert found["images"] == 100
+    assert 1.5 < found["objects"] / found["images"] < 3.5
+    # Cells are 256, and at most 4 objects may be anywhere in reach of 1 pixel: chance finds next to none of them.
+    assert found["precision"] > 0.75
+    assert found["recall"] > 0.75
+    assert found["count"] > 0.6  # chance: 0.25
+    assert found["colour"] > 0.35  # chance: 0.125; of about 250 objects, so 0.35 is ten deviations away
+    assert found["size"] > 0.85  # chance: 0.5
+    assert found["position"] < 0.6  # chance: about 3
+    assert found["area"] < 0.5
+
+
+def test_accuracy_is_of_scenes_that_are_not_learnt_from(parser):
+    images, truth = module._scenes(SMALL, "held out", 100)
+    learnt, _ = module._scenes(SMALL, "training", 400)
+    assert not {image.tobytes() for image in images} & {image.tobytes() for image in learnt}
+    assert measure(parser.parse(images), truth, 16) == parser.accuracy
+
+
+def test_scenes_are_not_those_of_a_data_set():
+    ours, _ = module._scenes(SMALL, "training", 3)
+    config = scenes.Config(kind="scenes", images=3, seed=SMALL.seed, min_objects=1, max_objects=4)
+    theirs = [sample.pixels.transpose(2, 0, 1) for sample in scenes.open_source(config, SMALL.image).load(range(3))]
+    assert not any((one == other).all() for one in ours for other in theirs)
+
+
+def test_the_same_settings_give_the_same_parser():
+    one, again, other = train(TINY), train(TINY), train(TINY.model_copy(update={"seed": 1}))
+    states = [parser.network.state_dict() for parser in (one, again, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["heads.weight"], states[2]["heads.weight"])
+    assert one.accuracy == again.accuracy
+
+
+def test_training_leaves_the_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(TINY)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_lessons_are_turned_as_wholes():
+    images, truth = module._scenes(TINY, "training", 6)
+    lessons = Lessons.of(images, truth, stride=1)
+    turned = lessons.take(torch.arange(6), torch.tensor([True, False] * 3))
+    assert torch.equal(turned.images[::2], lessons.images[::2].flip(3))
+    for name in ("images", "centres", "roots", "classes"):
+        assert torch.equal(getattr(turned, name)[1::2], getattr(lessons, name)[1::2])
+    assert torch.equal(turned.centres[::2, :, 0], 16 - lessons.centres[::2, :, 0])
+    assert torch.equal(turned.centres[::2, :, 1], lessons.centres[::2, :, 1])
+    assert torch.equal(turned.classes, lessons.classes)
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [module._rate(done) for done in np.linspace(0, 0.999, 100)]
+    assert rates[0] < 0.05
+    assert max(rates) > 0.95
+    assert rates.index(max(rates)) < 15
+    assert rates[-1] < 0.01
+
+
+# ------------------------------------------------------------------------------------------ what is read
+
+
+class Maps(torch.nn.Module):
+    """A network that sees what it is told."""
+
+    def __init__(self, maps):
+        super().__init__()
+        self.maps = torch.nn.Parameter(maps)
+
+    def forward(self, images):
+        return self.maps[: len(images)]
+
+
+def blank(images, side):
+    maps = torch.zeros(images, 1 + sum(CLASSES) + NUMBERS, side, side)
+    maps[:, 0] = -5
+    return maps
+
+
+def put(maps, image, row, column, classes, numbers, heat=5.0):
+    maps[image, 0, row, column] = heat
+    first = 1
+    for number, size in zip(classes, CLASSES, strict=True):
+        maps[image, first + number, row, column] = 1.0
+        first += size
+    maps[image, first:, row, column] = torch.tensor(numbers)
+
+
+def drawn(maps, side=32):
+    settings = Settings(image=ImageSpec(height=side, width=side))
+    return Parser(settings, Maps(maps), {}).parse(np.zeros((len(maps), 3, side, side), np.uint8))
+
+
+def test_an_object_is_read_off_at_its_centre():
+    maps = blank(3, 32)
+    put(maps, 1, row=20, column=7, classes=[1, 7, 0, 1], numbers=[0.25, 0.5, 0.75])
+    empty, (found,), also_empty = drawn(maps)
+    assert empty == also_empty == []
+    position = found.pop("position")
+    assert found == {
+        "shape": "cube",
+        "colour": "yellow",
+        "size": "large",
+        "material": "metal",
+        "pixel": [7.25, 20.5],
+        "visible_pixels": round((0.75 * SCALE) ** 2),
+    }
+    # Seen by the camera in the middle, its centre is at that pixel again.
+    assert position[2] == pytest.approx(0.75 * HALF_CUBE, abs=1e-4)
+    frame = Frame.of(ImageSpec(height=32, width=32))
+    view = aim(*(Vector(*vector[:, None]) for vector in (scenes.EYE, scenes.TARGET, scenes.LIGHT)))
+    right, up, _ = project(Vector(*np.array(position)[:, None]), view)
+    assert (right[0] / frame.half_width + 1) * 16 == pytest.approx(7.25, abs=1e-2)
+    assert (1 - up[0] / frame.half_height) * 16 == pytest.approx(20.5, abs=1e-2)
+
+
+def test_cells_of_larger_images_are_larger():
+    maps = blank(1, 32)
+    put(maps, 0, row=20, column=7, classes=[0, 0, 0, 0], numbers=[0.25, 0.5, 0.75])
+    ((found,),) = drawn(maps, side=128)
+    assert found["pixel"] == [29, 82]
+    assert found["visible_pixels"] == round((4 * 0.75 * SCALE) ** 2)
+
+
+def test_only_peaks_are_objects_and_they_come_from_top_to_bottom():
+    maps = blank(1, 32)
+    put(maps, 0, row=9, column=9, classes=[0, 1, 0, 0], numbers=[0.0, 0.0, 1.0])
+    put(maps, 0, row=9, column=10, classes=[0, 2, 0, 0], numbers=[0.0, 0.0, 1.0], heat=4.0)  # beside a higher one
+    put(maps, 0, row=9, column=12, classes=[0, 3, 0, 0], numbers=[0.0, 0.0, 1.0], heat=1.0)
+    put(maps, 0, row=2, column=30, classes=[0, 4, 0, 0], numbers=[0.0, 0.0, 1.0], heat=0.5)
+    put(maps, 0, row=25, column=3, classes=[0, 5, 0, 0], numbers=[0.0, 0.0, 1.0], heat=-1.0)  # hardly likely
+    (found,) = drawn(maps)
+    assert [thing["colour"] for thing in found] == ["brown", "red", "green"]
+
+
+def test_what_is_read_stays_in_the_image():
+    maps = blank(1, 32)
+    put(maps, 0, row=31, column=0, classes=[0, 0, 0, 0], numbers=[-0.5, 1.5, -1.0])
+    ((found,),) = drawn(maps)
+    assert found["pixel"] == [0, 32]
+    assert found["visible_pixels"] == 1
+    assert np.isfinite(found["position"]).all()
+
+
+def test_the_true_maps_give_the_true_objects():
+    settings = Settings(image=ImageSpec(height=32, width=32))
+    images, truth = module._scenes(settings, "training", 5)
+    maps = blank(5, 32)
+    for i, record in enumerate(truth):
+        for thing in record:
+            column, row = (int(place) for place in thing["pixel"])
+            classes = [values.index(thing[name]) for name, values in ATTRIBUTES.items()]
+            within = [thing["pixel"][0] - column, thing["pixel"][1] - row, thing["visible_pixels"] ** 0.5 / SCALE]
+            put(maps, i, row, column, classes, within)
+    found = Parser(settings, Maps(maps), {}).parse(images)
+    right = measure(found, truth, 32)
+    assert all(right[name] == 1 for name in ("precision", "recall", "count", *ATTRIBUTES))
+    assert right["area"] == 0
+    assert right["position"] < 0.3  # the camera is not quite where it is taken to be
+
+
+def test_images_do_not_depend_on_those_beside_them(parser, monkeypatch):
+    images, _ = module._scenes(SMALL, "held out", 7)
+    together = parser.parse(images)
+    monkeypatch.setattr(module, "BATCH", 3)
+    for one, other in zip(together, parser.parse(images), strict=True):
+        assert [thing["colour"] for thing in one] == [thing["colour"] for thing in other]
+        assert np.allclose([thing["pixel"] for thing in one], [thing["pixel"] for thing in other], atol=1e-2)
+
+
+def test_images_of_another_shape(parser):
+    with pytest.raises(
+        DataError, match=r"^scene parser: reads colour images of 16×16 pixels, not .* \[2, 3, 32, 32\]; train one for"
+    ):
+        parser.parse(np.zeros((2, 3, 32, 32), np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(18, 32), (36, 64), (8, 8), (9, 16)])
+def test_any_shape_can_be_read(height, width):
+    settings = Settings(image=ImageSpec(height=height, width=width), channels=4, scenes=4, held_out=2, max_objects=3)
+    records = train(settings).parse(np.zeros((2, 3, height, width), np.uint8))
+    assert len(records) == 2
+
+
+# ------------------------------------------------------------------------------------------------ accuracy
+
+
+def thing(column, row, colour="red", area=10, position=(0.0, 0.0)):
+    kinds = {"shape": "cube", "colour": colour, "size": "small", "material": "metal"}
+    return {**kinds, "pixel": [column, row], "position": [*position, 0.4], "visible_pixels": area}
+
+
+def test_accuracy_by_hand():
+    truth = [[thing(3, 3), thing(20, 20, colour="blue")], [thing(5, 5)], []]
+    found = [
+        [thing(3, 4.5, area=15, position=(3.0, 4.0)), thing(20, 20, colour="green"), thing(30, 30)],
+        [thing(5, 8)],  # 3 pixels away, and 2 are allowed
+        [],
+    ]
+    assert measure(found, truth, width=32) == {
+        "precision": 2 / 4,
+        "recall": 2 / 3,
+        "count": 2 / 3,
+        "shape": 1,
+        "colour": 1 / 2,
+        "size": 1,
+        "material": 1,
+        "position": 5 / 2,
+        "area": 0.5 / 2,
+        "objects": 3,
+        "images": 3,
+    }
+
+
+def test_every_object_is_found_once():
+    found = measure([[thing(3, 3), thing(4, 3)]], [[thing(3, 3)]], width=32)
+    assert (found["precision"], found["recall"]) == (1 / 2, 1)
+
+
+def test_far_objects_do_not_push_near_ones_apart():
+    # Pairing by distance alone would take both at 2.5 pixels rather than one at 1 and one at 10.
+    found = measure([[thing(2, 0), thing(4.5, 0)]], [[thing(4.4, 0), thing(30, 0)]], width=32)
+    assert found["recall"] == 1 / 2
+
+
+def test_nothing_seen_and_nothing_there():
+    found = measure([[]], [[]], width=32)
+    assert (found["count"], found["precision"], found["recall"], found["shape"]) == (1, 0, 0, 0)
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def test_saved_and_loaded_it_reads_the_same(parser, tmp_path: Path):
+    parser.save(tmp_path / "a")
+    loaded = Parser.load(tmp_path / "a" / "parser.json")
+    images, _ = module._scenes(SMALL, "held out", 20)
+    assert loaded.parse(images) == parser.parse(images)
+    assert (loaded.settings, loaded.accuracy) == (SMALL, parser.accuracy)
+    content = json.loads((tmp_path / "a" / "parser.json").read_text())
+    assert content["accuracy"]["recall"] == parser.accuracy["recall"]
+    assert content["settings"]["scenes"] == 400
+
+
+def test_the_same_parser_is_the_same_bytes(parser, tmp_path: Path):
+    for name in "ab":
+        parser.save(tmp_path / name)
+    for file in ("parser.json", "parser.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.fixture
+def saved(parser, tmp_path: Path) -> Path:
+    parser.save(tmp_path)
+    return tmp_path / "parser.json"
+
+
+def test_other_weights_are_refused(saved: Path):
+    weights = saved.with_name("parser.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(
+        CheckpointError,
+        match=r"parser\.safetensors: sha256 is .* but .*parser\.json says .* train the scene parser again$",
+    ):
+        Parser.load(saved)
+
+
+def test_missing_weights_are_named(saved: Path):
+    saved.with_name("parser.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"parser\.safetensors: cannot be read .*; train the scene parser again$"):
+        Parser.load(saved)
+
+
+def test_damaged_weights_are_refused(saved: Path):
+    weights = saved.with_name("parser.safetensors")
+    weights.write_bytes(b"nothing")
+    signed(saved, weights)
+    with pytest.raises(CheckpointError, match=r"parser\.safetensors: cannot be read .*; train the scene parser again$"):
+        Parser.load(saved)
+
+
+def test_weights_of_another_network_are_refused(saved: Path):
+    weights = saved.with_name("parser.safetensors")
+    state = load_file(weights)
+    state.pop("heads.bias")
+    save_file(state, weights)
+    signed(saved, weights)
+    with pytest.raises(CheckpointError, match=r"parser\.safetensors: the file does not fit .* missing: heads\.bias"):
+        Parser.load(saved)
+
+
+def signed(path: Path, weights: Path) -> None:
+    """Writes the sum of these weights into the parser's file."""
+    content = json.loads(path.read_text())
+    content["weights_sha256"] = module.artifacts.file_digest(weights)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 2}'])
+def test_other_files_are_refused(tmp_path: Path, content: str):
+    (tmp_path / "parser.json").write_text(content)
+    with pytest.raises(
+        CheckpointError, match=r"parser\.json: is no scene parser of format 1; train it again with this version$"
+    ):
+        Parser.load(tmp_path / "parser.json")
+
+
+# ---------------------------------------------------------------------------------------------- settings
+
+
+def test_settings_follow_the_data_set():
+    source = {"kind": "scenes", "min_objects": 2, "max_objects": 5}
+    dataset = Dataset.model_validate({"source": source, "resolution": 64, "ratio": 0.5, "letterbox": True})
+    settings = Settings.of(dataset, scenes=77)
+    assert settings.image == ImageSpec(height=32, width=64)  # the picture, without bars
+    assert (settings.min_objects, settings.max_objects, settings.scenes) == (2, 5, 77)
+
+
+def test_other_data_sets_cannot_be_learnt(tmp_path: Path):
+    dataset = Dataset.model_validate({"source": {"kind": "folder", "path": str(tmp_path)}})
+    with pytest.raises(
+        ConfigError,
+        match=r"^scene parser: reads built-in scenes, but .* is 'folder'; name a data set of the source 'sc",
+    ):
+        Settings.of(dataset)

@@ -96,18 +96,22 @@ def pack(
     source: Annotated[
         str | None, typer.Option(help="Images: a path, a data set's name, tfds:NAME, or its settings as JSON.")
     ] = None,
-    resolution: Annotated[int | None, typer.Option(help="Width in pixels; a power of two.  [256]")] = None,
-    ratio: Annotated[float | None, typer.Option(help="Height over width to crop to.  [the data set's, or 1]")] = None,
-    layout: Annotated[str | None, typer.Option("--format", help="png, npy, hdf5 or lmdb.  [npy]")] = None,
-    shards_num: Annotated[int | None, typer.Option(help="Number of shards.  [one for every 10,000 images]")] = None,
-    max_images: Annotated[int | None, typer.Option(help="Take at most so many.  [all]")] = None,
-    on_error: Annotated[str | None, typer.Option(help="What bad images do: fail or skip.  [fail]")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Width in pixels; a power of two. Default: 256.")] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Height over width to crop to. Default: the data set's, or 1.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option("--format", help="png, npy, hdf5 or lmdb. Default: npy.")] = None,
+    shards_num: Annotated[
+        int | None, typer.Option(help="Number of shards. Default: one for every 10,000 images.")
+    ] = None,
+    max_images: Annotated[int | None, typer.Option(help="Take at most so many. Default: all.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="What bad images do: fail or skip. Default: fail.")] = None,
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
     crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels.  [0]")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels. Default: 0.")] = None,
     labels: Annotated[str | None, typer.Option(help="Where labels are, if not where they usually are.")] = None,
     dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images.  [all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images. Default: all cores.")] = None,
 ) -> None:
     """Crop, resize and store images as a pack."""
     from ganformer.data.pack import pack as make
@@ -142,7 +146,7 @@ def pack(
 @app.command()
 def info(
     pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of a pack.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures.  [that of the pack]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: that of the pack.")] = None,
 ) -> None:
     """Say what is in a pack, and draw a contact sheet and the mean image."""
     from ganformer.data.info import info as look

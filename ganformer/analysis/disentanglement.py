@@ -22,15 +22,25 @@ R [D, F]. The paper's own code has none of this; what it leaves open is here:
 - Everything is the mean over `HALVINGS` random halvings, drawn with seed 0; the deviation over them is `…_std`.
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from ganformer import artifacts, devices
+from ganformer.analysis.scene_parser import Parser, described
+from ganformer.config import Evaluation
 from ganformer.data.sources import scenes
-from ganformer.errors import DataError
+from ganformer.errors import ConfigError, DataError
+from ganformer.learning import checkpoint
+from ganformer.learning.adversarial import Adversarial, evaluating
+from ganformer.learning.samples import batches, draw_labels, latents
+from ganformer.metrics.evaluate import computing
+from ganformer.metrics.sets import Generated
 
 # N images, D codes, F factors, J nodes of a level
 
@@ -49,6 +59,39 @@ HALVINGS = 5
 SEED = 0
 FEWEST = 40  # images
 TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
+
+
+def measure_run(evaluation: Evaluation, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Reads the images of a run that `evaluation` names and writes a file like `metrics.json`: values `dci_…`.
+
+    `run`: its run.json; `parser`: the parser.json of one that was trained for these images. Raises ConfigError where
+    the model has no latents to look at, and what `dci` does.
+    """
+    started = time.monotonic()
+    learner, record = checkpoint.restore(run)
+    if not isinstance(learner, Adversarial):
+        kind = record["spec"]["model"]["kind"]
+        raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
+    images = Generated(learner, record, run, None, evaluation)
+    reader, device = Parser.load(parser), devices.acquire(gpus)
+    with computing(threads):
+        records = reader.read(images, device)
+        codes = _codes(learner, record["data"]["label_counts"], images.seeds)
+    values = {f"dci_{name}": value for name, value in dci(codes, areas(records)).items()}
+    recipe = {"images": len(images), "seed": evaluation.seed}
+    artifacts.write_json(out, described(reader, record, values, recipe, started, devices.describe(device, threads)))
+
+
+def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
+    """Latents w [N, D] that steer the first layer where images of these seeds are made."""
+    sampler = learner.sampler
+    device = sampler.w_average.device
+    portions = []
+    with evaluating(sampler):
+        for some in batches(seeds):
+            z, labels = latents(sampler.latent_shape, some), draw_labels(label_counts, some)
+            portions.append(sampler.map(z.to(device), labels.to(device))[:, 0].flatten(1).double().cpu().numpy())
+    return np.concatenate(portions)
 
 
 def areas(records: Sequence[Record]) -> Array:

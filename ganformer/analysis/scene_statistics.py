@@ -29,15 +29,25 @@ The properties and their bins:
 """
 
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganformer import artifacts, devices
+from ganformer.analysis.scene_parser import Parser, described
+from ganformer.config import Evaluation
+from ganformer.data.dataset import Images
+from ganformer.data.images import central
 from ganformer.data.sources import scenes
 from ganformer.errors import DataError
+from ganformer.learning import checkpoint
+from ganformer.metrics.evaluate import computing
+from ganformer.metrics.sets import Generated
 
 # N scenes, K bins
 
@@ -54,6 +64,30 @@ AREAS = 10
 RARE = 0.01
 RESAMPLES = 200
 SEED = 0
+
+
+def measure_run(
+    evaluation: Evaluation, run: Path, pack: Path, parser: Path, out: Path, *, threads: int, gpus: int
+) -> None:
+    """Reads the images of a run that `evaluation` names, and as many real ones, evenly spread over a pack, or all.
+
+    Writes a file like `metrics.json`: of each property the distance `chi2_…` and its standard deviation; `real` holds
+    the distances of one half of the real images from the other, below which nothing can be expected. `run`: its
+    run.json; `parser`: the parser.json of one that was trained for these images. Raises what `compare` does.
+    """
+    started = time.monotonic()
+    learner, record = checkpoint.restore(run)
+    images, reader, device = Images(pack), Parser.load(parser), devices.acquire(gpus)
+    count = min(evaluation.images, len(images))
+    with computing(threads):
+        generated = reader.read(Generated(learner, record, run, None, evaluation), device)
+        numbers = np.arange(count) * len(images) // count
+        real = reader.parse(central(images.read(numbers), *images.image.picture))
+    values = {f"chi2_{name}": value for name, value in compare(generated, real).items()}
+    floor = {f"chi2_{name}": value for name, value in compare(real[::2], real[1::2]).items()}
+    recipe = {"images": len(generated), "seed": evaluation.seed, "real_images": count}
+    content = described(reader, record, values, recipe, started, devices.describe(device, threads))
+    artifacts.write_json(out, {**content, "real": floor, "reference": {"manifest_sha256": images.digest}})
 
 
 def compare(generated: Sequence[Record], real: Sequence[Record]) -> dict[str, float]:

@@ -1,11 +1,14 @@
 """DCI of matrices and codes for which it is known, and trees held against a plain implementation."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from ganformer import artifacts
 from ganformer.analysis import disentanglement as module
 from ganformer.analysis.disentanglement import (
     VALUES,
@@ -14,9 +17,14 @@ from ganformer.analysis.disentanglement import (
     completeness,
     dci,
     disentanglement,
+    measure_run,
     modularity,
 )
-from ganformer.errors import DataError
+from ganformer.analysis.scene_parser import Settings
+from ganformer.config import Evaluation, ImageSpec
+from ganformer.errors import ConfigError, DataError
+from ganformer.learning.checkpoint import restore
+from ganformer.learning.samples import latents as z_of
 
 NAMES = ["disentanglement", "modularity", "completeness", "informativeness", "informativeness_prime"]
 ONE_EACH = np.diag(5 * np.ones(5))
@@ -226,3 +234,58 @@ def test_areas_by_hand():
     others = set(named) - {"red", "blue", "cube", "small", "metal"}
     assert len(others) == 10
     assert all(named[value] == [0, 0, 0] for value in others)
+
+
+# ---------------------------------------------------------------------------------------------------- runs
+
+EVALUATION = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": 40, "seed": 1})
+
+
+class Reader:
+    """Takes the brightness of an image for the area of an object of one of four colours."""
+
+    settings = Settings(image=ImageSpec(height=16, width=16))
+    accuracy = {"recall": 0.5}  # noqa: RUF012 - one class, one value
+
+    def read(self, images, device):
+        portions = torch.cat(list(images.portions((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
+        kinds = {"shape": "cube", "size": "small", "material": "metal"}
+        colours = ["red", "blue", "green", "cyan"]
+        return [[{**kinds, "colour": colours[i % 4], "visible_pixels": bright}] for i, bright in enumerate(portions)]
+
+
+@pytest.mark.parametrize(("model", "codes"), [("stylegan2", 16), ("duplex", 4 * (4 + 1))])
+def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path, model, codes):
+    seen = {}
+
+    def noted(codes, factors):
+        seen.update(codes=codes, factors=factors)
+        return dci(codes, factors)
+
+    monkeypatch.setattr(module, "dci", noted)
+    monkeypatch.setattr(module.Parser, "load", lambda path: Reader())
+    measure_run(EVALUATION, runs[model], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+    content = json.loads((tmp_path / "out.json").read_text())
+
+    sampler = restore(runs[model])[0].sampler
+    with torch.no_grad():
+        w = sampler.map(z_of(sampler.latent_shape, range(40, 80)), torch.zeros(40, 0))
+    assert np.allclose(seen["codes"], w[:, 0].reshape(40, -1).numpy(), atol=1e-6)
+    assert seen["codes"].shape == (40, codes)
+    assert (seen["factors"] > 0).sum() == 40 * 4
+    expected = dci(**seen)
+    assert {key: entry["value"] for key, entry in content["values"].items()} == {
+        f"dci_{name}": value for name, value in expected.items()
+    }
+    assert content["run"] == artifacts.read_json(runs[model])["run"]
+    assert (content["recipe"]["images"], content["recipe"]["seed"]) == (40, 1)
+
+
+def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
+    record = {"spec": {"model": {"kind": "vqgan"}}}
+    monkeypatch.setattr(module.checkpoint, "restore", lambda run: (object(), record))
+    with pytest.raises(
+        ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"
+    ):
+        measure_run(EVALUATION, runs["duplex"], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+    assert not (tmp_path / "out.json").exists()

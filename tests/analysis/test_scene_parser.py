@@ -24,6 +24,7 @@ from ganformer.config import Dataset, ImageSpec
 from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim, project
 from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.metrics.sets import ImageSet
 
 SMALL = Settings(
     image=ImageSpec(height=16, width=16),
@@ -227,6 +228,33 @@ def test_images_of_another_shape(parser):
         DataError, match=r"^scene parser: reads colour images of 16×16 pixels, not .* \[2, 3, 32, 32\]; train one for"
     ):
         parser.parse(np.zeros((2, 3, 32, 32), np.uint8))
+
+
+class Some(ImageSet):
+    """Images in portions of two."""
+
+    def __init__(self, images):
+        self.images, self.title, self.picture, self.about = images, "some images", images.shape[2:], {}
+
+    def __len__(self):
+        return len(self.images)
+
+    def portions(self, picture, device):
+        return iter(torch.from_numpy(self.images).split(2))
+
+
+def test_sets_of_images_are_read_in_order(parser):
+    images, _ = module._scenes(SMALL, "held out", 5)
+    found = parser.read(Some(images), torch.device("cpu"))
+    assert [len(record) for record in found] == [len(record) for record in parser.parse(images)]
+    assert sum(map(len, found)) > 0
+
+
+def test_sets_of_another_shape(parser):
+    with pytest.raises(
+        DataError, match=r"^some images: holds images of 16×8 pixels, but the scene parser reads 16×16; train one for"
+    ):
+        parser.read(Some(np.zeros((2, 3, 8, 16), np.uint8)), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("height", "width"), [(18, 32), (36, 64), (8, 8), (9, 16)])

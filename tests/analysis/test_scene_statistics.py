@@ -1,12 +1,18 @@
 """Chi-square distances of scenes, worked out by hand."""
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ganformer.analysis.scene_statistics import ATTRIBUTES, chi_square, compare
-from ganformer.config import ImageSpec
+from ganformer import artifacts
+from ganformer.analysis import scene_statistics as module
+from ganformer.analysis.scene_parser import Settings
+from ganformer.analysis.scene_statistics import ATTRIBUTES, chi_square, compare, measure_run
+from ganformer.config import Evaluation, ImageSpec
+from ganformer.data.dataset import Images
 from ganformer.data.sources import scenes
 from ganformer.errors import DataError
 
@@ -192,3 +198,49 @@ def test_rendered_scenes_as_they_are():
     found = compare(records[:30], records[30:])
     assert list(distances(found)) == PROPERTIES
     assert all(np.isfinite(value) for value in found.values())
+
+
+# ------------------------------------------------------------------------------------------------ runs
+
+
+class Reader:
+    """Reads other scenes than there are, and keeps what it was shown."""
+
+    settings = Settings(image=ImageSpec(height=16, width=16))
+    accuracy = {"recall": 0.5}  # noqa: RUF012 - one class, one value
+
+    def read(self, images, device):
+        self.read_set = images
+        return drawn(len(images), seed=1)
+
+    def parse(self, images):
+        self.parsed = images
+        return drawn(len(images), seed=2)
+
+
+@pytest.mark.parametrize(("images", "real"), [(6, 6), (12, 10)])  # the pack has 10 images
+def test_a_run_is_measured_against_the_reals(monkeypatch, runs, pack: Path, tmp_path: Path, images, real):
+    reader = Reader()
+    monkeypatch.setattr(module.Parser, "load", lambda path: reader)
+    evaluation = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": images, "seed": 2})
+    measure_run(evaluation, runs["duplex"], pack, tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+    content = json.loads((tmp_path / "out.json").read_text())
+
+    assert reader.read_set.seeds == range(2 * images, 3 * images)
+    whole = Images(pack)
+    assert (reader.parsed == whole.read(np.arange(real) * 10 // real)).all()
+    expected = compare(drawn(images, seed=1), drawn(real, seed=2))
+    assert {key: entry["value"] for key, entry in content["values"].items()} == {
+        f"chi2_{name}": value for name, value in expected.items()
+    }
+    floor = compare(drawn(real, seed=2)[::2], drawn(real, seed=2)[1::2])
+    assert content["real"] == {f"chi2_{name}": value for name, value in floor.items()}
+    record = artifacts.read_json(runs["duplex"])
+    assert content["run"] == record["run"]
+    assert content["step"] == record["steps"]
+    assert content["weights_sha256"] == record["weights_sha256"]
+    assert content["reference"]["manifest_sha256"] == whole.digest
+    recipe = content["recipe"]
+    assert (recipe["images"], recipe["seed"], recipe["real_images"]) == (images, 2, real)
+    assert recipe["accuracy"] == {"recall": 0.5}
+    assert recipe["extractor"]["kind"] == "scene-parser"

@@ -29,6 +29,7 @@ Gpus = Annotated[int, typer.Option(min=0, help="GPUs to use; 0 computes on the p
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
+Parser = Annotated[Path, typer.Option(help="parser.json of what `scene-parser` trained.")]
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
 CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
@@ -257,6 +258,50 @@ def compare(
     if out is not None:
         artifacts.write_json(out, measured)
     print(sets.summary(measured))
+
+
+@app.command()
+def scene_parser(
+    dataset: Settings,
+    out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
+    parsing: Annotated[str, typer.Option(help="Settings of the network and its training, as JSON.")] = "{}",
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Train the network that reads built-in scenes, and measure how well it does."""
+    from ganformer.analysis import scene_parser as parsers
+
+    image = parsers.Settings.of(_parse(config.Dataset, dataset, "dataset")).model_dump(exclude_unset=True)
+    settings = config.parse(parsers.Settings, {**image, **_read(parsing, "parsing")}, "parsing")
+    parsers.train(settings, threads=threads, gpus=gpus).save(out)
+
+
+@app.command()
+def scene_statistics(
+    evaluation: Settings,
+    run: Run,
+    data: Data,
+    parser: Parser,
+    out: Out,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Compare what generated scenes are made of with real ones."""
+    from ganformer.analysis.scene_statistics import measure_run
+
+    settings = _parse(config.Evaluation, evaluation, "evaluation")
+    measure_run(settings, run, data, parser, out, threads=threads, gpus=gpus)
+
+
+@app.command()
+def disentanglement(
+    evaluation: Settings, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0
+) -> None:
+    """Measure whether single latents of a run stand for single properties of its scenes."""
+    from ganformer.analysis.disentanglement import measure_run
+
+    settings = _parse(config.Evaluation, evaluation, "evaluation")
+    measure_run(settings, run, parser, out, threads=threads, gpus=gpus)
 
 
 @app.command()

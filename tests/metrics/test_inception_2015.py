@@ -1,19 +1,20 @@
 """The network behind FID: the same numbers as other ports of it, and only the weights it is known by."""
 
 import hashlib
-import importlib.util
-import shutil
-import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from rivals import rival
+from test_weights import script
 
 from ganformer.data import download
-from ganformer.data.download import Remote
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.extractors import inception_2015
 from ganformer.metrics.extractors.inception_2015 import Config
+from ganformer.metrics.portions import PORTION
 
 CPU = torch.device("cpu")
 
@@ -21,13 +22,39 @@ CPU = torch.device("cpu")
 FEATURES = [[0.4818763, 22.607014], [0.57098305, 23.142962]]
 LOGITS = [[-3.0655782, -13.829374, 1.7885394], [-3.2778745, -13.909416, 1.9264092]]
 
+# Names of some tensors here and in NVIDIA's archive.
+NVIDIA = {
+    "Conv2d_1a_3x3.conv.weight": "layers.conv.weight",
+    "Conv2d_4a_3x3.bn.bias": "layers.conv_4.beta",
+    "Mixed_5b.branch1x1.bn.running_mean": "layers.mixed.conv.mean",
+    "Mixed_5b.branch_pool.bn.running_var": "layers.mixed.tower_2.conv.var",
+    "Mixed_5d.branch5x5_2.conv.weight": "layers.mixed_2.tower.conv_1.weight",
+    "Mixed_6a.branch3x3.conv.weight": "layers.mixed_3.conv.weight",
+    "Mixed_6a.branch3x3dbl_3.conv.weight": "layers.mixed_3.tower.conv_2.weight",
+    "Mixed_6e.branch7x7dbl_5.conv.weight": "layers.mixed_7.tower_1.conv_4.weight",
+    "Mixed_7a.branch3x3_1.conv.weight": "layers.mixed_8.tower.conv.weight",
+    "Mixed_7a.branch7x7x3_4.conv.weight": "layers.mixed_8.tower_1.conv_3.weight",
+    "Mixed_7b.branch3x3_2a.conv.weight": "layers.mixed_9.tower_mixed_conv.weight",
+    "Mixed_7c.branch3x3dbl_2.conv.weight": "layers.mixed_10.tower_1_conv_1.weight",
+    "Mixed_7c.branch3x3dbl_3b.conv.weight": "layers.mixed_10.tower_1_mixed_conv_1.weight",
+    "Mixed_7c.branch_pool.bn.bias": "layers.mixed_10.tower_2_conv.beta",
+    "fc.weight": "output.weight",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for a busy core cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 @pytest.fixture(scope="module")
 def state():
     """Random weights that keep activations in size."""
     random = np.random.RandomState(0)
-    with torch.device("meta"):
-        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in inception_2015.Network().state_dict().items()}
 
     def draw(name, shape):
         if len(shape) > 1:
@@ -37,9 +64,8 @@ def state():
         return random.uniform(-0.2, 0.2, shape)
 
     return {
-        name: torch.from_numpy(np.asarray(draw(name, shape))).to(dtype)
-        for name, (shape, dtype) in shapes.items()
-        if not name.endswith("num_batches_tracked")
+        name: torch.from_numpy(np.asarray(draw(name, shape))).float()
+        for name, shape in inception_2015.expected().items()
     }
 
 
@@ -53,42 +79,55 @@ def images():
     return torch.from_numpy(np.random.RandomState(1).randint(0, 256, (2, 3, 40, 24), np.uint8))
 
 
-@pytest.fixture
-def weights(state, tmp_path, monkeypatch):
-    """A file that is taken for the weights of 2015."""
-    path = tmp_path / "weights.pth"
+@pytest.fixture(scope="module")
+def weights(state, tmp_path_factory):
+    """A file with these weights."""
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(state, path)
-    monkeypatch.setattr(inception_2015, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path
 
 
-@pytest.fixture(scope="module")
-def torch_fidelity():
-    """torch-fidelity's network; where torchvision lacks its compiled part, stand-ins for it let the import pass."""
-    if importlib.util.find_spec("torch_fidelity") is None or importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torch-fidelity is not installed: pip install torch-fidelity")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError:
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            library.define("nms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-            library.define("qnms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-        return importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+@pytest.fixture
+def take_for(monkeypatch):
+    """Lets a file be taken for the published one at a place."""
+
+    def take(path, index):
+        real = inception_2015.published()
+        files = list(real.files)
+        files[index] = replace(files[index], sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        monkeypatch.setattr(inception_2015, "published", lambda: replace(real, files=tuple(files)))
+
+    return take
 
 
 # ----------------------------------------------------------------------------------------------- the network
 
 
+@pytest.fixture(scope="module")
+def oracle(weights):
+    """torch-fidelity's network with the same weights."""
+    module = rival("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
+    return module.FeatureExtractorInceptionV3("oracle", ["2048", "logits_unbiased"], str(weights))
+
+
+def assert_agree(found, expected):
+    for mine, theirs in zip(found, expected, strict=True):
+        assert (mine - theirs).abs().max() < 1e-5 * theirs.abs().max()
+
+
 @pytest.mark.parametrize("size", [(32, 32), (40, 24), (299, 299), (400, 310)])
-def test_equals_torch_fidelity(torch_fidelity, state, network, tmp_path, size):
-    path = tmp_path / "weights.pth"
-    torch.save({**state, **{n: t for n, t in network.state_dict().items() if n not in state}}, path)
-    other = torch_fidelity.FeatureExtractorInceptionV3("oracle", ["2048", "logits_unbiased"], str(path))
+def test_equals_torch_fidelity(oracle, network, size):
     images = torch.from_numpy(np.random.RandomState(2).randint(0, 256, (2, 3, *size), np.uint8))
-    for found, expected in zip(network(images), other(images), strict=True):
-        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert_agree(network(images), oracle(images))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["food_thumbs/images/*.jpg", "nlvr/*.png", "clevr_samples/*.png", "coco_ccby/images/*.jpg"]
+)
+def test_equals_torch_fidelity_on_real_images(oracle, network, shared, pattern):
+    with Image.open(min((shared / "data").glob(pattern))) as opened:
+        images = torch.from_numpy(np.asarray(opened.convert("RGB")).transpose(2, 0, 1)[None].copy())
+    assert_agree(network(images), oracle(images))
 
 
 def test_gives_the_numbers_that_agreed_with_torch_fidelity(network, images):
@@ -113,48 +152,89 @@ def test_building_leaves_the_random_numbers_alone(state):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("size", [8, 32, 299, 512])
-def test_pixel_of_the_resized_image_lies_at_its_index_times_the_ratio(size):
-    ramp = torch.arange(size, dtype=torch.float32)
-    expected = (torch.arange(299) * size / 299).clamp(max=size - 1)
-    rows = inception_2015.resize(ramp[None, None, :, None].expand(1, 1, size, 4))
-    columns = inception_2015.resize(ramp[None, None, None, :].expand(1, 1, 4, size))
-    torch.testing.assert_close(rows[0, 0], expected[:, None].expand(299, 299))
-    torch.testing.assert_close(columns[0, 0], expected[None, :].expand(299, 299))
+def test_many_images_give_what_each_gives_alone(network):
+    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (PORTION + 3, 3, 8, 8), np.uint8))
+    features, logits = network(images)
+    assert (features.shape, logits.shape) == ((PORTION + 3, 2048), (PORTION + 3, 1008))
+    chosen = [0, PORTION - 1, PORTION, PORTION + 2]
+    assert_agree((features[chosen], logits[chosen]), network(images[chosen]))
+
+
+def test_clean_resizing_is_another_measurement(state, network, images):
+    features, _ = inception_2015.network(state, CPU, "clean")(images)
+    assert (features - network(images)[0]).abs().max() > 0.01 * features.abs().max()
+    whole = torch.from_numpy(np.random.RandomState(1).randint(0, 256, (1, 3, 299, 299), np.uint8))
+    assert torch.equal(inception_2015.network(state, CPU, "clean")(whole)[0], network(whole)[0])
 
 
 # ----------------------------------------------------------------------------------------------- the weights
 
 
-def test_loads_the_file_that_is_known(weights, images, network):
+def test_loads_the_file_of_pytorch_fid(weights, take_for, images, network):
+    take_for(weights, 0)
     loaded = inception_2015.load(Config(kind="inception-2015", weights=weights), CPU)
     assert torch.equal(loaded(images)[0], network(images)[0])
 
 
-def test_another_file_is_refused(tmp_path):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"other")
+def test_resizes_as_it_is_told(weights, take_for, state, images):
+    take_for(weights, 0)
+    loaded = inception_2015.load(Config(kind="inception-2015", weights=weights, resize="clean"), CPU)
+    assert torch.equal(loaded(images)[0], inception_2015.network(state, CPU, "clean")(images)[0])
+
+
+def test_nvidias_names_are_tensorflows_without_factors():
+    names = inception_2015.published().files[1].names
+    assert {name: names[name] for name in NVIDIA} == NVIDIA
+    assert len(set(names.values())) == len(names) == 4 * 94 + 2
+    factors = {name for name in inception_2015.expected() if name.endswith("bn.weight")}
+    assert names.keys() == inception_2015.expected().keys() - factors
+
+
+def test_loads_the_archive_of_nvidia(state, tmp_path, take_for, images):
+    names = inception_2015.published().files[1].names
+    path = tmp_path / "inception-2015-12-05.pt"
+    script({theirs: state[name] for name, theirs in names.items()}, path)
+    take_for(path, 1)
+    loaded = inception_2015.load(Config(kind="inception-2015", weights=path), CPU)
+    ones = {name: torch.ones_like(tensor) for name, tensor in state.items() if name.endswith("bn.weight")}
+    assert torch.equal(loaded(images)[0], inception_2015.network({**state, **ones}, CPU)(images)[0])
+
+
+def test_another_file_is_refused(weights):
     message = (
-        rf"^{path}: is not the Inception network of 2015 \(sha256 [0-9a-f]{{64}}, expected 6726825d.*\); delete it"
+        rf"^{weights}: is not the Inception network of 2015: its tensors have the right names and shapes, but other "
+        r"values \(sha256 [0-9a-f]{64}, expected 6726825d\w{56} of pt_inception-2015-12-05-6726825d\.pth or "
+        r"f58cb9b6\w{56} of inception-2015-12-05\.pt\); delete it to have it fetched again, or correct "
+        r"evaluation\.extractor\.weights$"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        inception_2015.load(Config(kind="inception-2015", weights=weights), CPU)
+
+
+def test_another_inception_network_is_told_by_its_tensors(tmp_path):
+    # torchvision's has 1000 classes and names of its own for the convolutions of the 8×8 blocks.
+    path = tmp_path / "inception_v3_google-0cc3c7bd.pth"
+    shapes = {**inception_2015.expected(), "fc.weight": (1000, 2048), "fc.bias": (1000,)}
+    torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}, path)
+    message = (
+        rf"^{path}: is not the Inception network of 2015: what it holds does not fit the model; mis-shaped: "
+        r"fc\.weight \[1000, 2048\] instead of \[1008, 2048\], fc\.bias \[1000\] instead of \[1008\] \(sha256 "
     )
     with pytest.raises(CheckpointError, match=message):
         inception_2015.load(Config(kind="inception-2015", weights=path), CPU)
 
 
-def test_missing_weights_are_fetched(weights, tmp_path, monkeypatch, images, network):
+def test_what_is_fetched_is_known_by_its_sum(tmp_path, monkeypatch):
     asked = []
-
-    def fetch(remote, folder):
-        asked.append(remote)
-        folder.mkdir()
-        shutil.copy(weights, folder / remote.name)
-
-    monkeypatch.setattr(download, "fetch", fetch)
-    path = tmp_path / "new" / "own name.pth"
-    for _ in range(2):
-        loaded = inception_2015.load(Config(kind="inception-2015", weights=path), CPU)
-        assert torch.equal(loaded(images)[0], network(images)[0])
-    assert asked == [Remote("own name.pth", (inception_2015.URL,), sha256=inception_2015.SHA256)]
+    monkeypatch.setattr(download, "fetch", lambda remote, folder: asked.append(remote))
+    for name in ("any.pth", "inception-2015-12-05.pt"):
+        inception_2015.fetch(Config(kind="inception-2015", weights=tmp_path / name))
+    assert [remote.name for remote in asked] == ["any.pth", "inception-2015-12-05.pt"]
+    assert [remote.sha256[:8] for remote in asked] == ["6726825d", "f58cb9b6"]
+    assert [remote.urls[0].rpartition("/")[2] for remote in asked] == [
+        "pt_inception-2015-12-05-6726825d.pth",
+        "inception-2015-12-05.pt",
+    ]
 
 
 def test_weights_that_cannot_be_fetched_are_asked_for(tmp_path, monkeypatch):
@@ -164,8 +244,9 @@ def test_weights_that_cannot_be_fetched_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "fetch", fetch)
     path = tmp_path / "weights.pth"
     message = (
-        rf"^{path}: could not be fetched; why\nThese are the weights of the Inception network; if you have them "
-        r"elsewhere, name their place in evaluation\.extractor\.weights$"
+        rf"^{path}: could not be fetched; why\nThese are the weights of the Inception network of 2015; if you have "
+        r"pt_inception-2015-12-05-6726825d\.pth or inception-2015-12-05\.pt elsewhere, name its place in "
+        r"evaluation\.extractor\.weights$"
     )
     with pytest.raises(DataError, match=message):
         inception_2015.load(Config(kind="inception-2015", weights=path), CPU)

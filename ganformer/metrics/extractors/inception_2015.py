@@ -2,34 +2,42 @@
 
 Equal to TensorFlow's `classify_image_graph_def.pb`, which differs from other Inception-v3 networks: 1008 classes,
 averages that leave out the padding, a maximum instead of an average in the last block, and the resize of TensorFlow 1.
-Modules have the tensor names of the file of weights, the one that pytorch-fid and torch-fidelity use.
+Modules have the tensor names of the file of weights that pytorch-fid and torch-fidelity use.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
-from ganformer import artifacts
 from ganformer.config import Extractor
-from ganformer.data import download
-from ganformer.errors import CheckpointError, DataError
+from ganformer.learning.state import Shapes, shapes
+from ganformer.metrics import resizing, weights
+from ganformer.metrics.portions import in_portions
 
-URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
+NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 CLASSES = 1008
+
+# Names of a convolution's tensors here and in NVIDIA's file.
+TENSORS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
+RESIZES = {"tensorflow": resizing.tensorflow, "clean": resizing.clean}
 
 
 class Config(Extractor):
     """The Inception network of 2015; distances of its features are called FID and compare with published ones."""
 
-    weights: Path = Path("results/weights/pt_inception-2015-12-05-6726825d.pth")
-    """File of the weights; fetched from the web where it is missing (96 MB)."""
+    weights: Path = Path("results/weights") / PYTORCH_FID
+    """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
+    missing (96 MB)."""
+    resize: Literal["tensorflow", "clean"] = "tensorflow"
+    """How images come to 299×299: as in the original FID, or antialiased as in clean-fid (Parmar et al. 2022)."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -42,36 +50,85 @@ def load(config: Config, device: torch.device) -> "Network":
 
     Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
     """
-    fetch(config)
-    found = artifacts.file_digest(config.weights)
-    if found != SHA256:
-        raise CheckpointError(
-            f"{config.weights}: is not the Inception network of 2015 (sha256 {found}, expected {SHA256}); "
-            "delete it to have it fetched again, or correct evaluation.extractor.weights"
-        )
-    return network(torch.load(config.weights, map_location="cpu", weights_only=True), device)
-
-
-def network(state: Mapping[str, Tensor], device: torch.device) -> "Network":
-    """The network with these weights, ready to be called."""
-    with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
-        built = Network()
-    built.load_state_dict(dict(state), assign=True)
-    return built.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network(weights.load(published(), config.weights), device, config.resize)
 
 
 def fetch(config: Config) -> None:
     """Fetches the weights where their file is missing; DataError where they cannot be had."""
-    path = config.weights
-    if path.exists():
-        return
-    try:
-        download.fetch(download.Remote(path.name, (URL,), sha256=SHA256), path.parent)
-    except DataError as error:
-        raise DataError(
-            f"{error}\nThese are the weights of the Inception network; if you have them elsewhere, name their place in "
-            "evaluation.extractor.weights"
-        ) from error
+    weights.fetch(published(), config.weights)
+
+
+def network(state: Mapping[str, Tensor], device: torch.device, resize: str = "tensorflow") -> "Network":
+    """The network with these weights, ready to be called. Factors of normalisations may be missing: they are 1."""
+    with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
+        built = Network(resize)
+    factors = {name: torch.ones(shape) for name, shape in expected().items() if name.endswith("bn.weight")}
+    built.load_state_dict({**factors, **state}, assign=True)
+    for module in built.eval().requires_grad_(False).modules():
+        if isinstance(module, Convolution):
+            module.fold()
+    return built.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def expected() -> Shapes:
+    """Shapes of the weights by their names."""
+    with torch.device("meta"):
+        found = shapes(Network().state_dict())
+    return {name: shape for name, shape in found.items() if not name.endswith("num_batches_tracked")}
+
+
+def published() -> weights.Published:
+    """The files that hold the network, both made from TensorFlow's."""
+    pytorch_fid = weights.File(
+        PYTORCH_FID,
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        (
+            f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{PYTORCH_FID}",
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+        ),
+        {name: name for name in expected()},
+    )
+    nvidia = weights.File(
+        NVIDIA,
+        "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+        (f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{NVIDIA}",),
+        _nvidia_names(),
+    )
+    return weights.Published("the Inception network of 2015", (pytorch_fid, nvidia), expected())
+
+
+def _nvidia_names() -> dict[str, str]:
+    """NVIDIA's names of tensors by those here: TensorFlow's, without factors, which are all 1 there."""
+    with torch.device("meta"):
+        children = list(Network().named_children())
+    convolutions = (name for name, module in children if isinstance(module, Convolution))
+    blocks = ((name, module) for name, module in children if isinstance(module, Mixed))
+    names = {name: _numbered("conv", i) for i, name in enumerate(convolutions)}
+    for i, (name, block) in enumerate(blocks):
+        names |= {f"{name}.{ours}": f"{_numbered('mixed', i)}.{theirs}" for ours, theirs in _nvidia_paths(block)}
+    tensors = {f"{o}.{ours}": f"layers.{t}.{theirs}" for o, t in names.items() for ours, theirs in TENSORS.items()}
+    return {**tensors, "fc.weight": "output.weight", "fc.bias": "output.bias"}
+
+
+def _nvidia_paths(block: "Mixed") -> Iterator[tuple[str, str]]:
+    """Names of a block's convolutions here and there: paths of several, and the one behind the pooling, are towers."""
+    has_fans = any(len(stage) > 1 for path in block.wiring for stage in path)
+    towers = 0
+    for path in (*block.wiring, block.pooled):
+        tower = ""
+        if len(path) > 1 or path is block.pooled:
+            tower = _numbered("tower", towers) + ("_" if has_fans else ".")
+            towers += 1
+        for i, stage in enumerate(path):
+            if len(stage) > 1:
+                yield from ((name, tower + _numbered("mixed_conv", j)) for j, name in enumerate(stage))
+            else:
+                yield stage[0], tower + _numbered("conv", i)
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}_{number}" if number else name
 
 
 # ----------------------------------------------------------------------------------------------- the network
@@ -107,6 +164,11 @@ class Convolution(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, spec.channels, (spec.rows, spec.columns), spec.stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(spec.channels, eps=0.001)
+
+    def fold(self) -> None:
+        """Lets the convolution do the normalisation's work too: a twelfth less time, differences of 3e-7."""
+        self.conv = fuse_conv_bn_eval(self.conv, self.bn)
+        self.bn = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(x)), inplace=True)
@@ -202,8 +264,9 @@ class Network(nn.Module):
     The logits leave out the bias, as the original code of the inception score does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resize: str = "tensorflow") -> None:
         super().__init__()
+        self.resize = RESIZES[resize]
         self.Conv2d_1a_3x3 = Convolution(3, Conv(32, 3, 3, stride=2), padding=(0, 0))
         self.Conv2d_2a_3x3 = Convolution(32, Conv(32, 3, 3), padding=(0, 0))
         self.Conv2d_2b_3x3 = Convolution(32, Conv(64, 3, 3), padding=(1, 1))
@@ -223,7 +286,10 @@ class Network(nn.Module):
         self.fc = nn.Linear(2048, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = (resize(images.float()) - 128) / 128
+        return in_portions(self._see, images)
+
+    def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = ((self.resize(images, SIZE) - 128) / 128).contiguous(memory_format=torch.channels_last)
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(halve(x)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(halve(x))))  # n 288 35 35
@@ -231,20 +297,3 @@ class Network(nn.Module):
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))  # n 2048 8 8
         features = x.mean(dim=(2, 3))
         return features, features @ self.fc.weight.T
-
-
-def resize(images: Tensor) -> Tensor:
-    """TensorFlow 1's `resize_bilinear` to 299×299: pixel i lies at i × in/out, without half-pixel centres.
-
-    [n, C, H, W] -> [n, C, 299, 299], both float32.
-    """
-    return _interpolate(_interpolate(images, dim=3), dim=2)
-
-
-def _interpolate(x: Tensor, dim: int) -> Tensor:
-    size = x.shape[dim]
-    position = torch.arange(SIZE, device=x.device) * torch.tensor(size / SIZE, device=x.device)
-    low = position.long()
-    fraction = (position - low).unflatten(0, (SIZE,) if dim == 3 else (SIZE, 1))
-    before, after = x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=size - 1))
-    return before + (after - before) * fraction

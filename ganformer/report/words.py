@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ganformer.config import ImageSpec
+
 MODELS = {
     "gan": "GAN",
     "kgan": "k-GAN",
@@ -44,9 +46,14 @@ class Metric:
 METRICS = {
     "fd": Metric("FD", "low", published=("FID",)),
     "rfd": Metric("rFD", "low"),
+    "fd_infinity": Metric("FD∞", "low"),
+    "fd_bias": Metric("FD − FD∞"),
+    "kid": Metric("KID × 10³", "low", 1000),
     "is": Metric("IS", "high", decimals=2, published=("IS",)),
     "precision": Metric("Precision %", "high", 100, decimals=1, published=("Precision_pct", "Precision")),
     "recall": Metric("Recall %", "high", 100, decimals=1, published=("Recall_pct", "Recall")),
+    "density": Metric("Density", "high", decimals=3),
+    "coverage": Metric("Coverage %", "high", 100, decimals=1),
 }
 PUBLISHED = {
     "FID": "FID ↓",
@@ -76,7 +83,7 @@ def metric(key: str, name: str) -> Metric:
 
 def conditions(dataset: str, recipe: Mapping[str, Any]) -> str:
     """What measured numbers are of: data set, size, features and number of images, e.g. `scenes 32, vgg16, 1k`."""
-    height, width = recipe["image"]["height"], recipe["image"]["width"]
+    height, width = ImageSpec.model_validate(recipe["image"]).picture
     size = f"{width}" if height == width else f"{width}×{height}"
     return f"{dataset} {size}, {recipe['extractor']['kind']}, {thousands(str(recipe['images']))}"
 

@@ -134,12 +134,8 @@ def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
 
 
 def _name(key: str, extractor: Mapping[str, Any] | None, images: int | None) -> str:
-    """The name of a value; where the number of fake images is not known, one that does not tell it."""
-    if extractor is None:
-        return key
-    if images is None:
-        return f"{key}_{extractor['kind'].replace('-', '_')}"
-    return label(key, extractor["kind"], images)
+    """The name of a value; of statistics of an unknown extractor it is the key alone."""
+    return key if extractor is None else label(key, extractor, images)
 
 
 def summary(content: Mapping[str, Any]) -> str:

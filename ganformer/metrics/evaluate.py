@@ -89,7 +89,7 @@ def evaluate(
         "kimg": snapshot["kimg"],
         "weights_sha256": snapshot["sha256"],
         "values": {
-            key: {"name": label(key, evaluation.extractor.kind, evaluation.images), "value": value}
+            key: {"name": label(key, evaluation.extractor.model_dump(mode="json"), evaluation.images), "value": value}
             for key, value in values.items()
         },
         "recipe": {
@@ -97,6 +97,7 @@ def evaluate(
             "real_images": real.observed.count,
             "image": record["spec"]["image"],
             "picture": list(images.image.picture),
+            "weights_sha256": {str(path): artifacts.file_digest(path) for path in evaluation.extractor.inputs},
         },
         "reference": {"manifest_sha256": real.manifest_sha256},
         "seconds": time.monotonic() - started,

@@ -78,7 +78,8 @@ def plain(name: str) -> str:
 def metric(key: str, name: str) -> Metric:
     """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
     known = METRICS.get(key, Metric(key))
-    return replace(known, title=known.title.replace("FD", "FID")) if "fid" in name else known
+    title = known.title.replace("FD", "FID") if "fid" in name else known.title
+    return replace(known, title=f"{title} (clean)" if name.startswith("clean_") else title)
 
 
 def conditions(dataset: str, recipe: Mapping[str, Any]) -> str:

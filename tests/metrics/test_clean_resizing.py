@@ -5,8 +5,8 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from other_implementations import rival
 from PIL import Image
-from rivals import rival
 
 from ganformer.metrics import resizing
 

@@ -184,6 +184,7 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "real_images": REALS,
         "image": IMAGE,
         "picture": [16, 16],
+        "weights_sha256": {},
     }
     assert found["reference"] == {"manifest_sha256": Images(data).digest}
     assert found["hardware"]["device"] == "cpu"

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from other_implementations import rival
 from PIL import Image
-from rivals import rival
 from test_weights import script
 from torch import nn
 

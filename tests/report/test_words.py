@@ -66,3 +66,8 @@ def test_every_value_of_a_measure_has_words():
     known = {"fd", "rfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
     assert set(words.METRICS) == known
     assert words.metric("fd_infinity", "fid_infinity").title == "FID∞"
+
+
+def test_other_resizing_is_told() -> None:
+    assert words.metric("fd", "clean_fid50k").title == "FID (clean)"
+    assert words.metric("fd", "fid50k").title == "FID"

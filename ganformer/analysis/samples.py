@@ -27,7 +27,7 @@ def reals(pack: Path, count: int, out: Path) -> None:
     data = Images(pack)
     if count > len(data):
         raise DataError(f"{pack}: has {len(data)} images, {count} were asked for; ask for at most {len(data)}")
-    images = central(data.read(np.arange(count) * len(data) // count), *data.image.picture).transpose(0, 2, 3, 1)
+    images = central(data.spread(count), *data.image.picture).transpose(0, 2, 3, 1)
     write(out, {"run": None, "manifest_sha256": data.digest}, {"images": images})
 
 

@@ -81,8 +81,7 @@ def measure_run(
     count = min(evaluation.images, len(images))
     with computing(threads):
         generated = reader.read(Generated(learner, record, run, None, evaluation), device)
-        numbers = np.arange(count) * len(images) // count
-        real = reader.parse(central(images.read(numbers), *images.image.picture))
+        real = reader.parse(central(images.spread(count), *images.image.picture))
     values = {f"chi2_{name}": value for name, value in compare(generated, real).items()}
     floor = {f"chi2_{name}": value for name, value in compare(real[::2], real[1::2]).items()}
     recipe = {"images": len(generated), "seed": evaluation.seed, "real_images": count}

@@ -81,6 +81,10 @@ class Images:
             self._reader(shard).read(place, image)
         return images
 
+    def spread(self, count: int) -> NDArray[np.uint8]:
+        """So many images, at most all, evenly spread over the pack: uint8 [count, C, H, W]."""
+        return self.read(np.arange(count) * len(self) // count)
+
     def _reader(self, number: int) -> Reader:
         if number not in self._readers:
             shard = self.manifest.shards[number]

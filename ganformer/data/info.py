@@ -22,7 +22,7 @@ def info(pack: Path, out: Path | None = None) -> str:
     """
     images = Images(pack)
     folder = images.folder if out is None else out
-    shown = images.read(np.arange(min(SHOWN, len(images))) * len(images) // min(SHOWN, len(images)))
+    shown = images.spread(min(SHOWN, len(images)))
     save_picture(folder / SHEET, grid(shown.transpose(0, 2, 3, 1)))
     save_picture(folder / MEAN, mean(images))
     return "\n".join(f"{name:12}{value}" for name, value in _facts(images, folder).items())

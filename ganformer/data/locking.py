@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 
@@ -17,15 +18,22 @@ def one_at_a_time(path: Path) -> Iterator[None]:
     Makes missing parent folders, and leaves an empty file `.NAME.lock` beside `path`: removing it would let two in.
     The lock ends with the process, however that ends. Raises DataError where the folder cannot be written.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    waiting = f"{path}: another process is making it; waiting for that to end"
     with artifacts.may_write(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            print(f"{path}: another process is making it; waiting for that to end", file=sys.stderr, flush=True)
-            lock.acquire()
-    try:
+        lock = acquired(path.with_name(f".{path.name}.lock"), waiting, sys.stderr)
+    with lock:
         yield
-    finally:
-        lock.release()
+
+
+def acquired(path: Path, waiting: str, stream: TextIO) -> AbstractContextManager[object]:
+    """The lock at `path`, held until the context is left; says `waiting` to the stream while another process has it.
+
+    Makes missing parent folders. Raises OSError where the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        print(waiting, file=stream, flush=True)
+        return lock.acquire()

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import IO, Any, ClassVar, Generic, TypeVar
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, Source
@@ -65,6 +66,14 @@ class ImageSource(ABC, Generic[Key]):
     @abstractmethod
     def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
         """The images of these keys, one each, in their order; an image does not depend on the keys around it."""
+
+
+class ImageFiles(ImageSource[Key]):
+    """Images that are files of formats such as PNG, wherever these lie."""
+
+    @abstractmethod
+    def content(self, key: Key) -> AbstractContextManager[IO[bytes]]:
+        """The file of an image as it is; UnreadableImageError where it cannot be read."""
 
 
 def open_source(config: Source, image: ImageSpec) -> ImageSource[Any]:

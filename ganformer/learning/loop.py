@@ -1,6 +1,7 @@
 """The one training loop. What it drives is a `Learner`; resuming a run is running it again."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.config import ImageSpec, Spec, parse
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
+from ganformer.data.locking import acquired
 from ganformer.data.order import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
@@ -80,18 +81,11 @@ def alone(out: Path, label: str) -> Iterator[None]:
 
     DataError where the folder cannot be written.
     """
+    waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
-        (out / "state").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / "state" / "lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            print(f"{label}: another process trains in {out}; waiting for it to end", flush=True)
-            lock.acquire()
-    try:
+        lock = acquired(out / "state" / "lock", waiting, sys.stdout)
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)

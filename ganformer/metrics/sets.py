@@ -1,15 +1,13 @@
 """Sets of images that measures compare: in files, in packs, made by a run, or known by their statistics only."""
 
-import io
 import itertools
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from ganformer.config import Evaluation, ImageSpec
 from ganformer.data import manifest
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.source import ImageSource, Rejection
+from ganformer.data.source import ImageFiles, Rejection
 from ganformer.data.sources import archive, folder
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, record
@@ -236,11 +234,11 @@ class Files(ImageSet):
     def __init__(self, path: Path) -> None:
         kind, files = ("folder", folder) if path.is_dir() else ("archive", archive)
         config = files.Config(kind=kind, path=path)
-        unknown: ImageSource[Any] = files.open_source(config, ImageSpec(height=1, width=1))
+        unknown: ImageFiles[Any] = files.open_source(config, ImageSpec(height=1, width=1))
         self.path, self.title, self.count = path, str(path), len(unknown)
         self.picture = rows, columns = self._shape(unknown)
         # Of this shape they are all, so that nothing is cropped or resized.
-        self.source: ImageSource[Any] = files.open_source(config, ImageSpec(height=rows, width=columns))
+        self.source: ImageFiles[Any] = files.open_source(config, ImageSpec(height=rows, width=columns))
         self.about = _about(kind, path, self.count)
 
     def __len__(self) -> int:
@@ -256,7 +254,7 @@ class Files(ImageSet):
                 pixels.append(image.pixels.transpose(2, 0, 1))
             yield torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
 
-    def _shape(self, source: ImageSource[Any]) -> Picture:
+    def _shape(self, source: ImageFiles[Any]) -> Picture:
         """The one shape of all images, by their headers, which is soon done."""
         shapes: Counter[Picture] = Counter()
         first: dict[Picture, str] = {}
@@ -304,29 +302,12 @@ def _size(shape: Picture) -> str:
     return f"{shape[1]}×{shape[0]} pixels"
 
 
-def _shape(source: ImageSource[Any], key: Any) -> Picture:
+def _shape(source: ImageFiles[Any], key: Any) -> Picture:
     """Rows and columns of an image of a source as it is to be looked at; any error where its file is not right."""
-    with _opened(source, key) as file, warnings.catch_warnings():
+    with source.content(key) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as image:
             width, height = image.size
             is_turned = width != height and image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
             return (width, height) if is_turned else (height, width)
-
-
-@contextmanager
-def _opened(source: ImageSource[Any], key: Any) -> Iterator[IO[bytes]]:
-    if isinstance(source, archive.Archive):
-        if key.problem:
-            raise ValueError(key.problem)
-        with source._opened() as file:
-            content = source._read(file, key.place)
-        yield io.BytesIO(content)
-        return
-    assert isinstance(source, folder.Folder), "archives and folders are the sources here"
-    path = source.config.path / key.path
-    if not path.is_file():  # the reader of a pipe would wait for ever
-        raise ValueError("is not a regular file")
-    with path.open("rb") as file:
-        yield file

@@ -1,30 +1,17 @@
 """The same features give the same numbers as torch-fidelity, an independent implementation (as of its version 0.4)."""
 
-import importlib
-import importlib.util
-import warnings
-
 import numpy as np
 import pytest
 import torch
+from other_implementations import rival
 
 from ganformer.metrics.measures import frechet, inception_score, kid, precision_recall
 
 
 @pytest.fixture(scope="module")
 def metric():
-    """Modules of torch-fidelity by their names, imported as `test_inception_2015.py` does."""
-    if importlib.util.find_spec("torch_fidelity") is None or importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torch-fidelity is not installed: pip install torch-fidelity")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError:
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            library.define("nms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-            library.define("qnms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-        return {name: importlib.import_module(f"torch_fidelity.metric_{name}") for name in ("fid", "isc", "kid", "prc")}
+    """Modules of torch-fidelity by their names."""
+    return {name: rival(f"torch_fidelity.metric_{name}", "torch-fidelity") for name in ("fid", "isc", "kid", "prc")}
 
 
 @pytest.fixture(scope="module", params=[(2200, 2000), (2000, 3000)], ids=["more reals", "more fakes"])

@@ -18,9 +18,9 @@ from typing import IO, Any, Literal, NamedTuple, Self
 from ganformer.config import ImageSpec, Source
 from ganformer.data import labels, zips
 from ganformer.data.extraction import unsafe
-from ganformer.data.images import Pixels, UnreadableImageError, read_image
+from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.labels import FolderLabels, Labels, LabelTable
-from ganformer.data.source import ImageSource, Rejection, Sample
+from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources.folder import EXTENSIONS, shown
 from ganformer.errors import DataError
 
@@ -83,7 +83,7 @@ class Contents:
     """The `dataset.json` at the top."""
 
 
-class Archive(ImageSource[Key]):
+class Archive(ImageFiles[Key]):
     """Labels travel with the keys, so that no other process needs all of them."""
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
@@ -142,18 +142,24 @@ class Archive(ImageSource[Key]):
         with self._opened() as file:
             for key in keys:
                 try:
-                    yield Sample(shown(key.name), self._pixels(file, key), label=key.label)
+                    yield Sample(shown(key.name), read_image(self._encoded(file, key), self.image), label=key.label)
                 except UnreadableImageError as error:
                     yield Rejection(shown(key.name), str(error))
 
-    def _pixels(self, file: IO[bytes], key: Key) -> Pixels:
+    @contextmanager
+    def content(self, key: Key) -> Iterator[IO[bytes]]:
+        """The file of an image; UnreadableImageError where it cannot be read."""
+        with self._opened() as file:
+            encoded = self._encoded(file, key)
+        yield encoded
+
+    def _encoded(self, file: IO[bytes], key: Key) -> IO[bytes]:
         if key.problem:
             raise UnreadableImageError(key.problem)
         try:
-            encoded = self._read(file, key.place)
+            return io.BytesIO(self._read(file, key.place))
         except ValueError as error:
             raise UnreadableImageError(str(error)) from error
-        return read_image(io.BytesIO(encoded), self.image)
 
     def _table(self, key: Key) -> bytes:
         with self._opened() as file:

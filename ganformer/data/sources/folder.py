@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data import labels
-from ganformer.data.images import Pixels, UnreadableImageError, read_image
+from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.labels import FolderLabels, Labels, LabelTable
-from ganformer.data.source import ImageSource, Rejection, Sample
+from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -50,7 +50,7 @@ class Key(NamedTuple):
     label: int | None
 
 
-class Folder(ImageSource[Key]):
+class Folder(ImageFiles[Key]):
     """Labels travel with the keys, so that no other process needs all of them."""
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
@@ -83,22 +83,27 @@ class Folder(ImageSource[Key]):
         return (Key(path, find(path)) for path in self.paths())
 
     def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
-        for path, label in keys:
+        for key in keys:
             try:
-                yield Sample(shown(path), self._read(path), label=label)
+                # Not by its path: Pillow reads some formats another way then, which an archive of them cannot follow.
+                with self.content(key) as file:
+                    pixels = read_image(file, self.image)
+                yield Sample(shown(key.path), pixels, label=key.label)
             except UnreadableImageError as error:
-                yield Rejection(shown(path), str(error))
+                yield Rejection(shown(key.path), str(error))
 
-    def _read(self, path: str) -> Pixels:
-        file = self.config.path / path
+    @contextmanager
+    def content(self, key: Key) -> Iterator[IO[bytes]]:
+        """The file of an image; UnreadableImageError where it cannot be opened."""
+        path = self.config.path / key.path
         try:
-            if not stat.S_ISREG(file.stat().st_mode):  # the reader of a pipe would wait for ever
+            if not stat.S_ISREG(path.stat().st_mode):  # the reader of a pipe would wait for ever
                 raise UnreadableImageError("is not a regular file")
-            # Not by its path: Pillow reads some formats another way then, which an archive of them cannot follow.
-            with file.open("rb") as opened:
-                return read_image(opened, self.image)
+            file = path.open("rb")
         except OSError as error:
             raise UnreadableImageError(f"cannot be opened ({error.strerror})") from error
+        with file:
+            yield file
 
 
 def open_source(config: Config, image: ImageSpec) -> Folder:

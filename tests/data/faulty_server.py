@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     def head(self, status: int, **headers: str | int) -> None:
         """Sends status and headers, whose names are written with underscores."""
         self.send_response(status)
-        # As every answer is the last on its line: a client that is not told may send its next request into the closing line.
+        # A client that is not told may send its next request into the closing line.
         self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))

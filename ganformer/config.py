@@ -413,6 +413,16 @@ class Evaluation(Strict):
         return tuple(_known(name, "ganformer.metrics.measures") for name in value)
 
 
+class Parsing(Strict):
+    """What reads objects in images, for tables 2 and 3. Every file in `ganformer/analysis/parsers` has its own."""
+
+    kind: str
+
+    def problems(self, dataset: Dataset) -> Iterable[str]:
+        """What does not fit between these settings and a data set, one sentence each."""
+        return ()
+
+
 # ------------------------------------------------------------------------------------------- experiments
 
 

@@ -1,0 +1,103 @@
+"""What reads objects in images, for tables 2 and 3: a file for each kind, found by its name.
+
+Each has `Config(Parsing)`, `prepare(config, dataset, out, *, threads, gpus)`, which makes `parser.json` in the folder
+`out` and what belongs to it, and `load(path)`, which gives a `Reader`; `path`: a parser.json that names the kind.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset, Parsing
+from ganformer.errors import CheckpointError
+from ganformer.metrics.sets import ImageSet
+
+NAME = "parser.json"
+
+Record = list[dict[str, Any]]  # the objects of an image: `visible_pixels`, and the value of each attribute by its name
+
+
+class Reader(Protocol):
+    """Says which objects there are in images."""
+
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]:
+        """What it says of each object, and the values that this can have."""
+
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """The attributes by which objects are told apart where pairs of them are counted."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Its kind and settings, for records."""
+
+    @property
+    def accuracy(self) -> Mapping[str, float]:
+        """What is known of how much it gets right."""
+
+    def read(self, images: ImageSet, device: torch.device) -> list[Record]:
+        """The objects in all images of a set. DataError where they are of another shape than it was prepared for."""
+
+    def parse(self, images: NDArray[np.uint8]) -> list[Record]:
+        """The objects in images [n, 3, H, W]; DataError as above."""
+
+
+def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
+    """Makes what reads objects in the images of a data set: `parser.json` in the folder `out`, and its weights.
+
+    Raises ConfigError where the settings do not fit the data set, and what the kind does.
+    """
+    plugins.find(__name__, config.kind).prepare(config, dataset, out, threads=threads, gpus=gpus)
+
+
+def load(path: Path) -> Reader:
+    """What `prepare` made; `path`: its parser.json. CheckpointError where files are of something else or do not fit."""
+    content = artifacts.read_json(path)
+    kind = content.get("kind") if isinstance(content, Mapping) else None
+    kinds = plugins.names(__name__)
+    if kind not in kinds:
+        raise CheckpointError(
+            f"{path}: is no parser: its kind is {kind!r}, allowed: {', '.join(kinds)}; make it again with "
+            "`ganformer parser`"
+        )
+    reader: Reader = plugins.find(__name__, kind).load(path)
+    return reader
+
+
+def described(
+    reader: Reader,
+    record: Mapping[str, Any],
+    values: Mapping[str, float],
+    recipe: Mapping[str, Any],
+    started: float,
+    hardware: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a file like `metrics.json` says of values that came of reading a run's images.
+
+    `record`: that of the run, at its end; `started`: reading of the monotonic clock, in seconds.
+    """
+    end = record["snapshots"][-1]
+    return {
+        "format": 1,
+        "run": record["run"],
+        "step": end["step"],
+        "kimg": end["kimg"],
+        "weights_sha256": end["sha256"],
+        "values": {name: {"name": name, "value": value} for name, value in values.items()},
+        "recipe": {
+            **recipe,
+            "image": record["spec"]["image"],
+            "extractor": reader.about,
+            "accuracy": reader.accuracy,
+        },
+        "seconds": time.monotonic() - started,
+        "code": artifacts.code_version(),
+        "hardware": hardware,
+    }

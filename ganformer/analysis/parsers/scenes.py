@@ -1,0 +1,61 @@
+"""Built-in scenes, read by a small network that learns from scenes of the same kind (`scene_parser`)."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from ganformer import artifacts
+from ganformer.analysis import scene_parser
+from ganformer.analysis.scene_parser import Parser, Settings
+from ganformer.config import Dataset, Parsing
+from ganformer.errors import ConfigError
+
+FROM_DATASET = {"image", "min_objects", "max_objects"}
+
+
+class _OfScenes(Parsing):
+    def problems(self, dataset: Dataset) -> Iterable[str]:
+        """One where the data set is of something else."""
+        try:
+            Settings.of(dataset)
+        except ConfigError as error:
+            yield str(error)
+
+
+_learning: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in Settings.model_fields.items() if name not in FROM_DATASET
+}
+# Made of those of the network, so that no default and no check is written twice.
+Config = create_model(
+    "Config",
+    __base__=_OfScenes,
+    __doc__="A small network reads built-in scenes. It learns from scenes of its own, rendered in the images' shape.",
+    **_learning,
+)
+
+
+class Reader(Parser):
+    """The network, with what it says of objects."""
+
+    attributes = scene_parser.ATTRIBUTES
+    paired = ("shape", "colour")
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Kind and settings."""
+        return {"kind": "scenes", **self.settings.model_dump(mode="json")}
+
+
+def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
+    """Trains the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
+    settings = Settings.of(dataset, **config.model_dump(exclude={"kind"}))
+    scene_parser.train(settings, threads=threads, gpus=gpus).save(out)
+    path = out / scene_parser.NAME
+    artifacts.write_json(path, {"kind": config.kind, **artifacts.read_json(path)})
+
+
+def load(path: Path) -> Reader:
+    """The trained network, on the CPU. CheckpointError where its files do not fit."""
+    return Reader.load(path)

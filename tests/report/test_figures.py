@@ -1,6 +1,5 @@
 """What the figures show, and what they are made of."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ganformer.config import Attention, LearningCurves, Samples
+from ganformer.config import Attention, Samples
 from ganformer.errors import DataError
 from ganformer.report import drawing, figures
 
@@ -34,11 +33,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return found
 
 
-def curves(**changes: object) -> LearningCurves:
-    fields = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
-    return LearningCurves.model_validate({**fields, **changes})
-
-
 def strips(**changes: object) -> Samples:
     fields = {
         "kind": "samples",
@@ -53,67 +47,6 @@ def strips(**changes: object) -> Samples:
 def maps(**changes: object) -> Attention:
     fields = {"kind": "attention", "title": "Maps", "datasets": ["scenes"], "models": ["simplex", "duplex"], "count": 2}
     return Attention.model_validate({**fields, **changes})
-
-
-def about(out: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(out.with_name(f"{out.name}.json").read_text())
-    return content
-
-
-# ---------------------------------------------------------------------------------------- learning curves
-
-
-def test_a_curve_for_each_model_over_the_steps(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
-    files = [fd(v, model=m, step=s) for m, s, v in [("duplex", 1000, 3.0), ("duplex", 500, 7.0), ("simplex", 500, 9.0)]]
-    figures.learning_curves(curves(), files, tmp_path / "curves")
-    (axes,) = drawn[0].axes
-    assert [line.get_label() for line in axes.lines] == ["GANformer (simplex)", "GANformer (duplex)"]
-    assert axes.lines[1].get_xydata().tolist() == [[8.0, 7.0], [16.0, 3.0]]
-    assert not axes.collections
-    assert axes.get_title(loc="left") == "scenes 32, random-vgg16, 1k"
-    assert drawn[0].get_supylabel() == "FD ↓"
-    assert about(tmp_path / "curves") == {
-        "format": 1,
-        "exhibit": "figure",
-        "target": "curves",
-        "title": "Curves",
-        "caption": "FD at the snapshots of training: one seed per model; lower is better.",
-        "alt": "Lines of FD against thousands of images seen, ending with GANformer (simplex) on scenes at 9.00 and "
-        "GANformer (duplex) on scenes at 3.00.",
-    }
-
-
-def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
-    files = [fd(value, step=s, seed=seed) for s in (500, 1000) for seed, value in enumerate((10.0, 12.0))]
-    figures.learning_curves(curves(models=["duplex"], seeds=[0, 1]), files, tmp_path / "curves")
-    (axes,) = drawn[0].axes
-    assert axes.lines[0].get_ydata().tolist() == [11.0, 11.0]
-    (band,) = axes.collections
-    heights = band.get_paths()[0].vertices[:, 1]
-    assert (heights.min(), heights.max()) == pytest.approx((11 - 2**0.5, 11 + 2**0.5))
-
-
-def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
-    names = ["a", "b", "c", "d"]
-    files = [fd(5.0, dataset=name) for name in names]
-    figures.learning_curves(curves(models=["duplex"], datasets=names), files, tmp_path / "curves")
-    assert [axes.get_title(loc="left")[0] for axes in drawn[0].axes] == names
-
-
-def test_precision_is_drawn_in_percent(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
-    figures.learning_curves(curves(models=["duplex"], metric="precision"), [metrics()], tmp_path / "curves")
-    assert drawn[0].axes[0].lines[0].get_ydata().tolist() == [50.0]
-    assert drawn[0].get_supylabel() == "Precision % ↑"
-
-
-def test_metric_that_was_not_measured(tmp_path: Path, fd: MakeFile) -> None:
-    with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Curves' draws; .*evaluate again"):
-        figures.learning_curves(curves(models=["duplex"], metric="recall"), [fd(5.0)], tmp_path / "curves")
-
-
-def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:
-    with pytest.raises(DataError, match="'Curves' needs metrics of scenes/simplex seed 0"):
-        figures.learning_curves(curves(), [fd(5.0)], tmp_path / "curves")
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -220,15 +153,16 @@ def test_file_without_maps(tmp_path: Path, images: MakeFile) -> None:
 # ---------------------------------------------------------------------------------------------- all of them
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, images: MakeFile) -> None:
+    files = [images(), images(model=None)]
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        figures.learning_curves(curves(models=["duplex"]), [fd(5.0)], tmp_path / name / "curves")
+        figures.samples(strips(models=["duplex"]), files, tmp_path / name / "samples")
     for suffix in ("png", "pdf", "json"):
-        one, other = ((tmp_path / name / f"curves.{suffix}").read_bytes() for name in ("a", "b"))
+        one, other = ((tmp_path / name / f"samples.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other
         assert len(one) > 100
-    assert not re.search(rb"CreationDate|ModDate", one)
+    assert not re.search(rb"CreationDate|ModDate", (tmp_path / "a" / "samples.pdf").read_bytes())
 
 
 def test_models_have_one_colour_in_all_figures() -> None:

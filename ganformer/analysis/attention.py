@@ -1,12 +1,11 @@
 """Images of a GANformer, and which component every position of every layer attends to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganformer import devices, plugins
@@ -14,6 +13,7 @@ from ganformer.analysis.samples import provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
+from ganformer.learning.learner import Learner
 from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.layers import constant_noise
 
@@ -35,28 +35,38 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
 
     `images` uint8 [count, H, W, C]; `maps_0`, `maps_1`, … one a layer, from coarse to fine, float16 [count, heads,
     components, h, w], summing to 1 over the components. The latents are the same for every run with latents of the
-    same shape, and the noise is constant, so that only latents make a difference. `run`: its run.json. ConfigError
-    where the model has no attention maps.
+    same shape. `run`: its run.json. ConfigError where the model has no attention maps.
     """
     learner, record = restore(run)
-    kind = record["spec"]["model"]["kind"]
-    if not plugins.find("ganformer.models", kind).Config.has_attention_maps:
-        raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
+    require_maps(record, run)
     device = devices.acquire(gpus)
-    sampler = learner.sampler.to(device)
-    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler), constant_noise(sampler):
-        arrays = _attended(cast(Attending, sampler), count, record["data"]["label_counts"], device)
+    images, maps = [], []
+    with devices.reproducible(threads), torch.no_grad():
+        for portion, layers in attended(learner, record, range(count), device):
+            images.append(pixels(portion))
+            maps.append([layer.half().cpu().numpy() for layer in layers])
+    joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
+    arrays = {"images": np.concatenate(images), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
     write(out, provenance(record), arrays)
 
 
-def _attended(
-    sampler: Attending, count: int, label_counts: Sequence[int], device: torch.device
-) -> dict[str, NDArray[Any]]:
-    images, maps = [], []
-    for seeds in batches(range(count)):
-        labels, z = draw_labels(label_counts, seeds).to(device), latents(sampler.latent_shape, seeds).to(device)
-        portion, layers = sampler.attention_maps(sampler.map(z, labels))
-        images.append(pixels(portion))
-        maps.append([layer.half().cpu().numpy() for layer in layers])
-    joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
-    return {"images": np.concatenate(images), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
+def require_maps(record: Mapping[str, Any], run: Path) -> None:
+    """ConfigError where the model of a run, whose record is at `run`, has no attention maps."""
+    kind = record["spec"]["model"]["kind"]
+    if not plugins.find("ganformer.models", kind).Config.has_attention_maps:
+        raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
+
+
+def attended(
+    learner: Learner, record: Mapping[str, Any], seeds: Sequence[int], device: torch.device
+) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
+    """Images [n, C, H, W] in [-1, 1] of these seeds, in portions, with the attention maps of all layers.
+
+    The noise is constant, so that only latents make a difference.
+    """
+    module = learner.sampler.to(device)
+    sampler = cast(Attending, module)
+    with evaluating(module), constant_noise(module):
+        for some in batches(seeds):
+            labels, z = draw_labels(record["data"]["label_counts"], some), latents(sampler.latent_shape, some)
+            yield sampler.attention_maps(sampler.map(z.to(device), labels.to(device)))

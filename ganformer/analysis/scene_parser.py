@@ -1,8 +1,10 @@
 """A small network that reads built-in scenes: what objects there are in an image, where, and what they are like.
 
 Objects are peaks of a heat map of centres, and everything else is read off where a centre is (Zhou et al. 2019,
-"Objects as points"). It learns from scenes that are rendered for it, other ones than those of any data set, and what
-it gets right is measured on scenes that it has not seen.
+"Objects as points"). Every pixel says whether it belongs to an object, and how far away the centre of that object is:
+it is of the object whose centre is nearest to there (Kendall, Gal & Cipolla 2018, section 3.2; Cheng et al. 2020,
+"Panoptic-DeepLab"). The network learns from scenes that are rendered for it, other ones than those of any data set, and
+what it gets right is measured on scenes that it has not seen.
 """
 
 # B images, K objects of an image at most, M objects of several images, R rows and C columns of cells
@@ -31,11 +33,12 @@ from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.learning.samples import normalise
 from ganformer.learning.state import load_module
+from ganformer.metrics import evaluate
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.seeds import mix
 
-FORMAT = 1
+FORMAT = 2  # 1: without masks
 NAME, WEIGHTS = "parser.json", "parser.safetensors"
 
 Object = Mapping[str, Any]
@@ -49,17 +52,20 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 CLASSES = [len(values) for values in ATTRIBUTES.values()]
 NUMBERS = 3  # place within the cell (column, row), root of the visible area in units of SCALE cells
+PIXEL_NUMBERS = 3  # logit of being of an object; columns and rows to its centre in units of SCALE cells
 SCALE = 4.0
 
 GRID = 32  # most columns of cells
 INNER = 4  # layers at half the resolution of the cells
 SPREAD = 0.7  # standard deviation of a centre on the heat map, in cells
 NUMBERS_WEIGHT = 2.0  # of numbers in the loss, beside centres and attributes
+PIXELS_WEIGHT = 4.0  # of pixels in the loss
 WARM_UP = 0.1  # part of the training in which the learning rate rises
 THRESHOLD = 0.35  # least probability of a centre
 HORIZON = -0.05  # least slope of a ray towards the ground
 REACH = 1 / 16  # an object is found where one is seen at most this part of the width away
 BATCH = 64  # images parsed at a time
+MOST = 255  # objects of an image that can have a mask
 
 
 class Settings(Strict):
@@ -99,7 +105,10 @@ class Settings(Strict):
 
 
 class Network(nn.Module):
-    """Images [B, 3, H, W] in [-1, 1] → [B, 1 + sum of CLASSES + NUMBERS, R, C], cells of `stride` × `stride` pixels."""
+    """Images [B, 3, H, W] in [-1, 1] → what cells are, and what pixels are.
+
+    Cells are of `stride` × `stride` pixels: [B, 1 + sum of CLASSES + NUMBERS, R, C]; pixels: [B, PIXEL_NUMBERS, H, W].
+    """
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -109,20 +118,27 @@ class Network(nn.Module):
         self.down = _convolution(channels, 2 * channels, 2)
         self.inner = nn.ModuleList(_convolution(2 * channels, 2 * channels) for _ in range(INNER))
         self.up = nn.Sequential(nn.Conv2d(2 * channels, 4 * channels, 1), nn.PixelShuffle(2))
-        self.joined = nn.Sequential(_convolution(channels, channels), _convolution(channels, channels))
+        self.joined = _convolution(channels, channels)
+        self.cells = _convolution(channels, channels)
         self.heads = nn.Conv2d(channels, 1 + sum(CLASSES) + NUMBERS, 1)
         assert self.heads.bias is not None
         with torch.no_grad():
             self.heads.bias[0] = -4.0  # centres are rare
+        narrow = -(-channels // 2)
+        self.pixels = nn.Sequential(
+            _convolution(channels, narrow),
+            nn.Conv2d(narrow, PIXEL_NUMBERS * stride**2, 1),
+            nn.PixelShuffle(stride),
+        )
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.stem(_with_places(images))
         coarse = self.down(fine)
         for layer in self.inner:
             coarse = coarse + layer(coarse)
         enlarged = self.up(coarse)[:, :, : fine.shape[2], : fine.shape[3]]
-        maps: Tensor = self.heads(self.joined(fine + enlarged))
-        return maps
+        joined = self.joined(fine + enlarged)
+        return self.heads(self.cells(joined)), self.pixels(joined)[:, :, : images.shape[2], : images.shape[3]]
 
 
 def _convolution(channels: int, out: int, stride: int = 1) -> nn.Sequential:
@@ -141,10 +157,15 @@ def _with_places(images: Tensor) -> Tensor:
 
 
 class Parser:
-    """A trained network, and what it gets right of scenes that it has not learnt from: see `measure`."""
+    """A trained network, and what it gets right of new scenes: see `measure` and `measure_masks`."""
 
     def __init__(self, settings: Settings, network: Network, accuracy: Mapping[str, float]) -> None:
         self.settings, self.network, self.accuracy = settings, network, accuracy
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Rows and columns of the images that it reads."""
+        return self.settings.image.picture
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
         """The objects in images uint8 [n, 3, H, W], as lists of plain JSON, from top to bottom by their centres.
@@ -153,31 +174,44 @@ class Parser:
         `position` is where it would be if the camera were in the middle of where cameras are. Raises DataError where
         the images are not of the shape that was learnt.
         """
+        return [record for records, _ in self._portions(images) for record in records]
+
+    def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
+        """The same objects, and of which of them each pixel is: uint8 [n, H, W], 0: of none, i: of the i-th one.
+
+        Objects beyond the 255th have no pixels. Raises what `parse` does.
+        """
+        records, masks = list[Record](), [np.zeros((0, *images.shape[2:]), np.uint8)]
+        for found, pixels in self._portions(images):
+            records += found
+            masks += [_instances(*pair)[None] for pair in zip(found, pixels.cpu().numpy(), strict=True)]
+        return records, np.concatenate(masks)
+
+    def _portions(self, images: NDArray[np.uint8]) -> Iterator[tuple[list[Record], Tensor]]:
         image = self.settings.image
         if images.shape[1:] != (3, image.height, image.width):
             raise DataError(
                 f"scene parser: reads colour images of {image.width}×{image.height} pixels, not an array of shape "
                 f"{list(images.shape)}; train one for these images"
             )
-        portions = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-        return list(itertools.chain.from_iterable(map(self._read, portions)))
+        return (self._read(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
 
     def read(self, images: ImageSet, device: torch.device) -> list[Record]:
         """The objects in all images of a set. DataError where what is in their middle is not of the shape learnt."""
-        picture = self.settings.image.picture
-        if not images.can_show(picture):
+        if not images.can_show(self.picture):
             raise DataError(
                 f"{images.title}: holds images of {images.picture[1]}×{images.picture[0]} pixels, but the scene parser "
-                f"reads {picture[1]}×{picture[0]}; train one for these images"
+                f"reads {self.picture[1]}×{self.picture[0]}; train one for these images"
             )
         self.network.to(device)
-        portions = (portion.cpu().numpy() for portion in images.portions(picture, device))
+        portions = (portion.cpu().numpy() for portion in images.portions(self.picture, device))
         return list(itertools.chain.from_iterable(map(self.parse, portions)))
 
-    def _read(self, images: NDArray[np.uint8]) -> Iterator[Record]:
+    def _read(self, images: NDArray[np.uint8]) -> tuple[list[Record], Tensor]:
+        """The objects in each of the images, and what their pixels are [n, PIXEL_NUMBERS, H, W]."""
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            maps = self.network(normalise(torch.from_numpy(images).to(device)))
+            maps, pixels = self.network(normalise(torch.from_numpy(images).to(device)))
             number, row, column = _peaks(maps[:, 0].sigmoid())
             found = maps.permute(0, 2, 3, 1)[number, row, column, 1:]
         *logits, numbers = found.split([*CLASSES, NUMBERS], dim=1)
@@ -185,7 +219,7 @@ class Parser:
         cells = torch.stack([column, row], dim=1)
         objects = self._objects(*(part.cpu().numpy() for part in (cells, classes, numbers)))
         ends = torch.bincount(number, minlength=len(images)).cumsum(0).tolist()
-        return (objects[start:end] for start, end in itertools.pairwise([0, *ends]))
+        return [objects[start:end] for start, end in itertools.pairwise([0, *ends])], pixels
 
     def _objects(self, cells: NDArray[Any], classes: NDArray[Any], numbers: NDArray[Any]) -> Record:
         """What is said of objects: cells [M, 2] as column and row, classes [M, attributes], NUMBERS [M, 3]."""
@@ -260,6 +294,19 @@ def _positions(pixels: NDArray[Any], heights: NDArray[Any], image: ImageSpec) ->
     return np.stack([point.x, point.y, heights], axis=1)
 
 
+def _instances(record: Sequence[Object], pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Of which object each pixel is, uint8 [H, W], by its PIXEL_NUMBERS [3, H, W]."""
+    height, width = pixels.shape[1:]
+    mask = np.zeros((height, width), np.uint8)
+    if record:
+        row, column = np.nonzero(pixels[0] > 0)
+        unit = SCALE * _stride(ImageSpec(height=height, width=width))
+        places = np.stack([column, row]) + 0.5 + unit * pixels[1:, row, column]
+        centres = np.array([thing["pixel"] for thing in record[:MOST]]).T
+        mask[row, column] = np.linalg.norm(places[:, :, None] - centres[:, None], axis=0).argmin(axis=1) + 1
+    return mask
+
+
 def _stride(image: ImageSpec) -> int:
     """Side of a cell in pixels, a power of two."""
     stride = 1
@@ -289,8 +336,10 @@ def train(settings: Settings, *, threads: int = 1, gpus: int = 0) -> Parser:
         network = Network(settings.channels, _stride(settings.image)).to(device)
         _learn(network, settings, device)
         parser = Parser(settings, network.eval().requires_grad_(False), {})
-        images, truth = _scenes(settings, "held out", settings.held_out)
-        parser.accuracy = measure(parser.parse(images), truth, settings.image.width)
+        images, truth, masks = _scenes(settings, "held out", settings.held_out)
+        found, seen = parser.segment(images)
+        width = settings.image.width
+        parser.accuracy = {**measure(found, truth, width), **measure_masks(found, truth, seen, masks, width)}
     return parser
 
 
@@ -304,7 +353,8 @@ def _learn(network: Network, settings: Settings, device: torch.device) -> None:
         for _ in range(settings.epochs):
             for numbers in torch.randperm(settings.scenes, generator=random).split(settings.batch):
                 batch = lessons.take(numbers.to(device), torch.rand(len(numbers), generator=random).to(device) < 0.5)
-                loss = _loss(network(normalise(batch.images)), batch)
+                maps, pixels = network(normalise(batch.images))
+                loss = _loss(maps, batch) + PIXELS_WEIGHT * _pixel_loss(pixels, batch)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -317,15 +367,19 @@ def _rate(done: float) -> float:
     return min(done / WARM_UP + 0.01, 0.5 + 0.5 * np.cos(np.pi * done))
 
 
-def _scenes(settings: Settings, purpose: str, count: int) -> tuple[NDArray[np.uint8], list[Sequence[Object]]]:
-    """Images uint8 [count, 3, H, W] that are made for this purpose alone, and their objects."""
+def _scenes(
+    settings: Settings, purpose: str, count: int
+) -> tuple[NDArray[np.uint8], list[Sequence[Object]], NDArray[np.uint8]]:
+    """Images uint8 [count, 3, H, W] that are made for this purpose alone, their objects, and masks [count, H, W]."""
     seed = mix(settings.seed, "parser", purpose)
     source = scenes.Config(
         kind="scenes", images=count, seed=seed, min_objects=settings.min_objects, max_objects=settings.max_objects
     )
     samples = list(scenes.open_source(source, settings.image).load(range(count)))
     images = np.stack([sample.pixels for sample in samples]).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images), [sample.scene.record["objects"] for sample in samples if sample.scene]
+    truth = [sample.scene for sample in samples if sample.scene]
+    records = [scene.record["objects"] for scene in truth]
+    return np.ascontiguousarray(images), records, np.stack([scene.mask for scene in truth])
 
 
 @dataclass(frozen=True)
@@ -339,11 +393,15 @@ class Lessons:
     """[B, K, 1]: root of the visible area in cells, divided by SCALE."""
     classes: Tensor
     """[B, K, attributes], -1 where an object is absent."""
-    columns: float
-    """Width of the images in cells."""
+    masks: Tensor
+    """uint8 [B, H, W]: 0: of no object, i: of the i-th one."""
+    stride: int
+    """Side of a cell in pixels."""
 
     @classmethod
-    def of(cls, images: NDArray[np.uint8], records: Sequence[Sequence[Object]], stride: int) -> Self:
+    def of(
+        cls, images: NDArray[np.uint8], records: Sequence[Sequence[Object]], masks: NDArray[np.uint8], stride: int
+    ) -> Self:
         """Lessons from rendered scenes."""
         most = max(map(len, records))
         centres, roots = (np.zeros((len(records), most, numbers), np.float32) for numbers in (2, 1))
@@ -353,23 +411,24 @@ class Lessons:
                 centres[i, k] = np.array(thing["pixel"]) / stride
                 roots[i, k] = thing["visible_pixels"] ** 0.5 / (stride * SCALE)
                 classes[i, k] = [values.index(thing[name]) for name, values in ATTRIBUTES.items()]
-        width = images.shape[3] / stride
-        pixels, places, sizes, kinds = (torch.from_numpy(array) for array in (images, centres, roots, classes))
-        return cls(pixels, places, sizes, kinds, width)
+        pixels, places, sizes, kinds, owners = map(torch.from_numpy, (images, centres, roots, classes, masks))
+        return cls(pixels, places, sizes, kinds, owners, stride)
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
-        images, centres, roots, classes = (
-            part.to(device) for part in (self.images, self.centres, self.roots, self.classes)
+        images, centres, roots, classes, masks = (
+            part.to(device) for part in (self.images, self.centres, self.roots, self.classes, self.masks)
         )
-        return type(self)(images, centres, roots, classes, self.columns)
+        return type(self)(images, centres, roots, classes, masks, self.stride)
 
     def take(self, numbers: Tensor, flips: Tensor) -> Self:
         """Some of the images, those with `flips` [B] turned left to right."""
-        images, centres = self.images[numbers], self.centres[numbers]
+        images, centres, masks = self.images[numbers], self.centres[numbers], self.masks[numbers]
         images = torch.where(flips[:, None, None, None], images.flip(3), images)
-        centres[..., 0] = torch.where(flips[:, None], self.columns - centres[..., 0], centres[..., 0])
-        return type(self)(images, centres, self.roots[numbers], self.classes[numbers], self.columns)
+        masks = torch.where(flips[:, None, None], masks.flip(2), masks)
+        columns = images.shape[3] / self.stride
+        centres[..., 0] = torch.where(flips[:, None], columns - centres[..., 0], centres[..., 0])
+        return type(self)(images, centres, self.roots[numbers], self.classes[numbers], masks, self.stride)
 
 
 def _loss(maps: Tensor, batch: Lessons) -> Tensor:
@@ -386,6 +445,15 @@ def _loss(maps: Tensor, batch: Lessons) -> Tensor:
     for scores, classes in zip(logits, batch.classes[image, k].unbind(1), strict=True):
         loss = loss + F.cross_entropy(scores, classes)
     return loss
+
+
+def _pixel_loss(pixels: Tensor, batch: Lessons) -> Tensor:
+    """Cross-entropy of being of an object, and a robust distance from the way to its centre, where there is one."""
+    image, row, column = torch.where(batch.masks > 0)
+    centres = batch.centres[image, batch.masks[image, row, column].long() - 1]
+    wanted = (centres - (torch.stack([column, row], dim=1) + 0.5) / batch.stride) / SCALE
+    ways = F.smooth_l1_loss(pixels.permute(0, 2, 3, 1)[image, row, column, 1:], wanted, beta=0.1)
+    return F.binary_cross_entropy_with_logits(pixels[:, 0], (batch.masks > 0).float()) + ways
 
 
 def _focal(heat: Tensor, cells: Tensor, present: Tensor) -> Tensor:
@@ -416,7 +484,11 @@ def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]]
       for 7 in an image as wide as high; `area`: mean error of their visible pixels, relative to the true ones
     - `objects`, `images`: how many there are of each
     """
-    pairs = [pair for seen, there in zip(found, truth, strict=True) for pair in _pairs(seen, there, REACH * width)]
+    pairs = [
+        (seen[i], there[j])
+        for seen, there in zip(found, truth, strict=True)
+        for i, j in _pairs(seen, there, REACH * width)
+    ]
     seen, there = sum(map(len, found)), sum(map(len, truth))
     shifts = [np.subtract(a["position"], b["position"])[:2] for a, b in pairs]
     return {
@@ -431,14 +503,44 @@ def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]]
     }
 
 
-def _pairs(seen: Sequence[Object], there: Sequence[Object], reach: float) -> list[tuple[Object, Object]]:
+def measure_masks(
+    found: Sequence[Sequence[Object]],
+    truth: Sequence[Sequence[Object]],
+    seen: NDArray[np.uint8],
+    there: NDArray[np.uint8],
+    width: int,
+) -> dict[str, float]:
+    """How well masks [n, H, W] of the found objects fit those of the true ones: parts of their unions in common.
+
+    - `mask_iou`: intersection over union of each object's mask with that of the one that was found for it, as in
+      `measure`, or 0 where none was; the mean over all objects there are
+    - `foreground_iou`: that of all pixels of objects with all that are taken for such
+    """
+    overlaps = [
+        _overlap(a == i + 1, b == j + 1)
+        for one, other, a, b in zip(found, truth, seen, there, strict=True)
+        for i, j in _pairs(one, other, REACH * width)
+    ]
+    return {
+        "mask_iou": sum(overlaps) / max(sum(map(len, truth)), 1),
+        "foreground_iou": _overlap(seen > 0, there > 0),
+    }
+
+
+def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Intersection over union; 0 where both are empty."""
+    return float(np.sum(one & other)) / max(int(np.sum(one | other)), 1)
+
+
+def _pairs(seen: Sequence[Object], there: Sequence[Object], reach: float) -> list[tuple[int, int]]:
+    """Places in both of the objects that are paired."""
     if not seen or not there:
         return []
     a, b = (np.array([thing["pixel"] for thing in things]) for things in (seen, there))
     distance = np.linalg.norm(a[:, None] - b, axis=2)
     # Pairs beyond the reach count alike, lest they push near ones apart.
     chosen = linear_sum_assignment(np.where(distance <= reach, distance, 1e6))
-    return [(seen[i], there[j]) for i, j in np.transpose(chosen).tolist() if distance[i, j] <= reach]
+    return [(i, j) for i, j in np.transpose(chosen).tolist() if distance[i, j] <= reach]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -462,7 +564,7 @@ def described(
     """
     end = record["snapshots"][-1]
     return {
-        "format": FORMAT,
+        "format": evaluate.FORMAT,
         "run": record["run"],
         "step": end["step"],
         "kimg": end["kimg"],

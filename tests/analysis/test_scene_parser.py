@@ -13,11 +13,13 @@ from ganformer.analysis.scene_parser import (
     ATTRIBUTES,
     CLASSES,
     NUMBERS,
+    PIXEL_NUMBERS,
     SCALE,
     Lessons,
     Parser,
     Settings,
     measure,
+    measure_masks,
     train,
 )
 from ganformer.config import Dataset, ImageSpec
@@ -60,17 +62,21 @@ def test_seconds_of_training_are_much_better_than_chance(parser):
     assert found["size"] > 0.85  # chance: 0.5
     assert found["position"] < 0.6  # chance: about 3
     assert found["area"] < 0.5
+    assert found["foreground_iou"] > 0.45  # chance: 0.07, the part of the pixels that are of objects
+    assert found["mask_iou"] > 0.35  # chance: less than that
 
 
 def test_accuracy_is_of_scenes_that_are_not_learnt_from(parser):
-    images, truth = module._scenes(SMALL, "held out", 100)
-    learnt, _ = module._scenes(SMALL, "training", 400)
+    images, truth, masks = module._scenes(SMALL, "held out", 100)
+    learnt, _, _ = module._scenes(SMALL, "training", 400)
     assert not {image.tobytes() for image in images} & {image.tobytes() for image in learnt}
-    assert measure(parser.parse(images), truth, 16) == parser.accuracy
+    found, seen = parser.segment(images)
+    again = {**measure(found, truth, 16), **measure_masks(found, truth, seen, masks, 16)}
+    assert again == parser.accuracy
 
 
 def test_scenes_are_not_those_of_a_data_set():
-    ours, _ = module._scenes(SMALL, "training", 3)
+    ours, _, _ = module._scenes(SMALL, "training", 3)
     config = scenes.Config(kind="scenes", images=3, seed=SMALL.seed, min_objects=1, max_objects=4)
     theirs = [sample.pixels.transpose(2, 0, 1) for sample in scenes.open_source(config, SMALL.image).load(range(3))]
     assert not any((one == other).all() for one in ours for other in theirs)
@@ -93,11 +99,12 @@ def test_training_leaves_the_random_state_alone():
 
 
 def test_lessons_are_turned_as_wholes():
-    images, truth = module._scenes(TINY, "training", 6)
-    lessons = Lessons.of(images, truth, stride=1)
+    images, truth, masks = module._scenes(TINY, "training", 6)
+    lessons = Lessons.of(images, truth, masks, stride=1)
     turned = lessons.take(torch.arange(6), torch.tensor([True, False] * 3))
     assert torch.equal(turned.images[::2], lessons.images[::2].flip(3))
-    for name in ("images", "centres", "roots", "classes"):
+    assert torch.equal(turned.masks[::2], lessons.masks[::2].flip(2))
+    for name in ("images", "centres", "roots", "classes", "masks"):
         assert torch.equal(getattr(turned, name)[1::2], getattr(lessons, name)[1::2])
     assert torch.equal(turned.centres[::2, :, 0], 16 - lessons.centres[::2, :, 0])
     assert torch.equal(turned.centres[::2, :, 1], lessons.centres[::2, :, 1])
@@ -118,12 +125,13 @@ def test_learning_rate_rises_and_falls():
 class Maps(torch.nn.Module):
     """A network that sees what it is told."""
 
-    def __init__(self, maps):
+    def __init__(self, maps, pixels=None):
         super().__init__()
-        self.maps = torch.nn.Parameter(maps)
+        self.maps, self.pixels = torch.nn.Parameter(maps), pixels
 
     def forward(self, images):
-        return self.maps[: len(images)]
+        pixels = torch.zeros(len(images), PIXEL_NUMBERS, *images.shape[2:]) if self.pixels is None else self.pixels
+        return self.maps[: len(images)], pixels
 
 
 def blank(images, side):
@@ -199,7 +207,7 @@ def test_what_is_read_stays_in_the_image():
 
 def test_the_true_maps_give_the_true_objects():
     settings = Settings(image=ImageSpec(height=32, width=32))
-    images, truth = module._scenes(settings, "training", 5)
+    images, truth, masks = module._scenes(settings, "training", 5)
     maps = blank(5, 32)
     for i, record in enumerate(truth):
         for thing in record:
@@ -207,20 +215,85 @@ def test_the_true_maps_give_the_true_objects():
             classes = [values.index(thing[name]) for name, values in ATTRIBUTES.items()]
             within = [thing["pixel"][0] - column, thing["pixel"][1] - row, thing["visible_pixels"] ** 0.5 / SCALE]
             put(maps, i, row, column, classes, within)
-    found = Parser(settings, Maps(maps), {}).parse(images)
+    found, seen = Parser(settings, Maps(maps, true_pixels(truth, masks)), {}).segment(images)
     right = measure(found, truth, 32)
     assert all(right[name] == 1 for name in ("precision", "recall", "count", *ATTRIBUTES))
     assert right["area"] == 0
     assert right["position"] < 0.3  # the camera is not quite where it is taken to be
+    assert measure_masks(found, truth, seen, masks, 32) == {"mask_iou": 1, "foreground_iou": 1}
+
+
+def true_pixels(truth, masks):
+    """What pixels of these masks should say in images without halvings."""
+    pixels = torch.zeros(len(masks), PIXEL_NUMBERS, *masks.shape[1:])
+    pixels[:, 0] = torch.from_numpy(masks > 0) * 2.0 - 1
+    for image, row, column in np.argwhere(masks > 0).tolist():
+        centre = truth[image][masks[image, row, column] - 1]["pixel"]
+        pixels[image, 1:, row, column] = torch.tensor([centre[0] - column - 0.5, centre[1] - row - 0.5]) / SCALE
+    return pixels
+
+
+def segmented(maps, pixels, side=32):
+    settings = Settings(image=ImageSpec(height=side, width=side))
+    return Parser(settings, Maps(maps, pixels), {}).segment(np.zeros((len(maps), 3, side, side), np.uint8))
+
+
+def test_a_pixel_is_of_the_object_whose_centre_it_points_to():
+    maps, pixels = blank(1, 32), torch.zeros(1, PIXEL_NUMBERS, 32, 32)
+    put(maps, 0, row=8, column=4, classes=[0, 1, 0, 0], numbers=[0.5, 0.5, 1.0])
+    put(maps, 0, row=8, column=24, classes=[0, 2, 0, 0], numbers=[0.5, 0.5, 1.0])
+    pixels[:, 0, :, 2:30] = 1.0
+    pixels[0, 1, 3, 5] = 19 / SCALE  # beside the left one, but it says that its centre is 19 columns further right
+    (found,), (mask,) = segmented(maps, pixels)
+    assert [thing["colour"] for thing in found] == ["red", "blue"]
+    expected = np.repeat([[0, 1, 2, 0]], 32, axis=0).repeat([2, 12, 16, 2], axis=1)
+    expected[:, 14] = 1  # as near to both: the first one
+    expected[3, 5] = 2
+    assert mask.dtype == np.uint8
+    assert (mask == expected).all()
+
+
+def test_ways_of_pixels_are_longer_in_larger_images():
+    maps, pixels = blank(1, 32), torch.zeros(1, PIXEL_NUMBERS, 128, 128)
+    put(maps, 0, row=8, column=4, classes=[0, 1, 0, 0], numbers=[0.5, 0.5, 1.0])
+    put(maps, 0, row=24, column=4, classes=[0, 2, 0, 0], numbers=[0.5, 0.5, 1.0])
+    pixels[0, 0, 30:33, 18] = 1.0
+    pixels[0, 2, 31, 18] = 64 / (4 * SCALE)
+    _, (mask,) = segmented(maps, pixels, side=128)
+    assert mask[30:33, 18].tolist() == [1, 2, 1]
+    assert mask.sum() == 4
+
+
+def test_where_no_object_is_seen_pixels_are_of_none():
+    records, masks = segmented(blank(2, 32), torch.ones(2, PIXEL_NUMBERS, 32, 32))
+    assert records == [[], []]
+    assert not masks.any()
+
+
+def test_objects_beyond_the_255th_have_no_pixels():
+    maps, pixels = blank(1, 32), torch.zeros(1, PIXEL_NUMBERS, 32, 32)
+    maps[:, 0] = 5.0  # everywhere as high, so that every cell is a peak
+    pixels[:, 0] = 1.0
+    (found,), (mask,) = segmented(maps, pixels)
+    assert len(found) == 1024
+    assert mask.max() == 255
+    assert mask.min() == 1
+
+
+def test_no_images_at_all(parser):
+    records, masks = parser.segment(np.zeros((0, 3, 16, 16), np.uint8))
+    assert records == []
+    assert masks.shape == (0, 16, 16)
 
 
 def test_images_do_not_depend_on_those_beside_them(parser, monkeypatch):
-    images, _ = module._scenes(SMALL, "held out", 7)
-    together = parser.parse(images)
+    images, _, _ = module._scenes(SMALL, "held out", 7)
+    together, masks = parser.segment(images)
     monkeypatch.setattr(module, "BATCH", 3)
     for one, other in zip(together, parser.parse(images), strict=True):
         assert [thing["colour"] for thing in one] == [thing["colour"] for thing in other]
         assert np.allclose([thing["pixel"] for thing in one], [thing["pixel"] for thing in other], atol=1e-2)
+    assert (masks == parser.segment(images)[1]).mean() > 0.99
 
 
 def test_images_of_another_shape(parser):
@@ -244,7 +317,7 @@ class Some(ImageSet):
 
 
 def test_sets_of_images_are_read_in_order(parser):
-    images, _ = module._scenes(SMALL, "held out", 5)
+    images, _, _ = module._scenes(SMALL, "held out", 5)
     found = parser.read(Some(images), torch.device("cpu"))
     assert [len(record) for record in found] == [len(record) for record in parser.parse(images)]
     assert sum(map(len, found)) > 0
@@ -260,8 +333,9 @@ def test_sets_of_another_shape(parser):
 @pytest.mark.parametrize(("height", "width"), [(18, 32), (36, 64), (8, 8), (9, 16)])
 def test_any_shape_can_be_read(height, width):
     settings = Settings(image=ImageSpec(height=height, width=width), channels=4, scenes=4, held_out=2, max_objects=3)
-    records = train(settings).parse(np.zeros((2, 3, height, width), np.uint8))
+    records, masks = train(settings).segment(np.zeros((2, 3, height, width), np.uint8))
     assert len(records) == 2
+    assert masks.shape == (2, height, width)
 
 
 # ------------------------------------------------------------------------------------------------ accuracy
@@ -308,6 +382,21 @@ def test_far_objects_do_not_push_near_ones_apart():
 def test_nothing_seen_and_nothing_there():
     found = measure([[]], [[]], width=32)
     assert (found["count"], found["precision"], found["recall"], found["shape"]) == (1, 0, 0, 0)
+    empty = np.zeros((1, 32, 32), np.uint8)
+    assert measure_masks([[]], [[]], empty, empty, width=32) == {"mask_iou": 0, "foreground_iou": 0}
+
+
+def test_accuracy_of_masks_by_hand():
+    truth = [[thing(3, 3), thing(20, 20)], [thing(5, 5)]]
+    found = [[thing(20, 20), thing(3, 3)], [thing(30, 30)]]  # in the other order, and one that is not there
+    there, seen = np.zeros((2, 32, 32), np.uint8), np.zeros((2, 32, 32), np.uint8)
+    there[0, 0, :4], seen[0, 0, :6] = 1, 2  # 4 of 6 in common
+    there[0, 9, :6], seen[0, 9, 3:9] = 2, 1  # 3 of 9
+    there[1, 0, :2], seen[1, 0, :2] = 1, 1  # but of another object
+    assert measure_masks(found, truth, seen, there, width=32) == {
+        "mask_iou": pytest.approx((4 / 6 + 3 / 9) / 3),
+        "foreground_iou": pytest.approx((4 + 3 + 2) / (6 + 9 + 2)),
+    }
 
 
 # ------------------------------------------------------------------------------------------------- files
@@ -316,8 +405,9 @@ def test_nothing_seen_and_nothing_there():
 def test_saved_and_loaded_it_reads_the_same(parser, tmp_path: Path):
     parser.save(tmp_path / "a")
     loaded = Parser.load(tmp_path / "a" / "parser.json")
-    images, _ = module._scenes(SMALL, "held out", 20)
+    images, _, _ = module._scenes(SMALL, "held out", 20)
     assert loaded.parse(images) == parser.parse(images)
+    assert (loaded.segment(images)[1] == parser.segment(images)[1]).all()
     assert (loaded.settings, loaded.accuracy) == (SMALL, parser.accuracy)
     content = json.loads((tmp_path / "a" / "parser.json").read_text())
     assert content["accuracy"]["recall"] == parser.accuracy["recall"]
@@ -378,11 +468,11 @@ def signed(path: Path, weights: Path) -> None:
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 2}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 1}'])
 def test_other_files_are_refused(tmp_path: Path, content: str):
     (tmp_path / "parser.json").write_text(content)
     with pytest.raises(
-        CheckpointError, match=r"parser\.json: is no scene parser of format 1; train it again with this version$"
+        CheckpointError, match=r"parser\.json: is no scene parser of format 2; train it again with this version$"
     ):
         Parser.load(tmp_path / "parser.json")
 

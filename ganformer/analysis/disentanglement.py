@@ -7,8 +7,9 @@ R [D, F]. The paper's own code has none of this; what it leaves open is here:
 
 - Codes: all numbers of the latents w that steer the first layer, side by side, so that models with one latent and with
   many have the same kind of codes (with a row for each whole latent, StyleGAN2 would have a single one).
-- Factors: visible pixels of each shape, colour, size and material in an image, 15 in all. Those that are the same in
-  more than `ALIKE` of the images are left out, as StyleSpace leaves out rare ones.
+- Factors: visible pixels in an image of each value that an attribute of objects can have: in built-in scenes of each
+  shape, colour, size and material, 15 in all, elsewhere of each class. Those that are the same in more than `ALIKE` of
+  the images are left out, as StyleSpace leaves out rare ones.
 - Predictors: regression, since areas are numbers (StyleSpace classifies its attributes), by trees like its own: 100 of
   depth 3, learning rate 0.1, least squares, importance by the squared error that splits on a code take away, with sum 1
   over the codes. Codes are put into bins first; scikit-learn's trees, which do not, take six to ten times as long for
@@ -32,28 +33,19 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from ganformer import artifacts, devices
-from ganformer.analysis.scene_parser import Parser, described
-from ganformer.config import Evaluation
-from ganformer.data.sources import scenes
+from ganformer.analysis import parsers
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.adversarial import Adversarial, evaluating
 from ganformer.learning.samples import batches, draw_labels, latents
 from ganformer.metrics.evaluate import computing
-from ganformer.metrics.sets import Generated
 
 # N images, D codes, F factors, J nodes of a level
 
 Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
-Record = Sequence[Mapping[str, Any]]  # the objects of a scene, as in `scenes.jsonl`
+Record = Sequence[Mapping[str, Any]]  # the objects of a scene: `visible_pixels`, and attributes by their names
 
-VALUES = [
-    *(("shape", value) for value in scenes.SHAPES),
-    *(("colour", value) for value in scenes.COLOURS),
-    *(("size", value) for value in scenes.SIZES),
-    *(("material", value) for value in scenes.MATERIALS),
-]
 ALIKE = 0.95
 HALVINGS = 5
 SEED = 0
@@ -61,10 +53,10 @@ FEWEST = 40  # images
 TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
 
 
-def measure_run(evaluation: Evaluation, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Reads the images of a run that `evaluation` names and writes a file like `metrics.json`: values `dci_…`.
+def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Reads so many images of a run, of seeds from 0 on, and writes a file like `metrics.json`: values `dci_…`.
 
-    `run`: its run.json; `parser`: the parser.json of one that was trained for these images. Raises ConfigError where
+    `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError where
     the model has no latents to look at, and what `dci` does.
     """
     started = time.monotonic()
@@ -72,14 +64,14 @@ def measure_run(evaluation: Evaluation, run: Path, parser: Path, out: Path, *, t
     if not isinstance(learner, Adversarial):
         kind = record["spec"]["model"]["kind"]
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
-    images = Generated(learner, record, run, None, evaluation)
-    reader, device = Parser.load(parser), devices.acquire(gpus)
+    made = parsers.generated(learner, record, run, images)
+    reader, device = parsers.load(parser), devices.acquire(gpus)
     with computing(threads):
-        records = reader.read(images, device)
-        codes = _codes(learner, record["data"]["label_counts"], images.seeds)
-    values = {f"dci_{name}": value for name, value in dci(codes, areas(records)).items()}
-    recipe = {"images": len(images), "seed": evaluation.seed}
-    artifacts.write_json(out, described(reader, record, values, recipe, started, devices.describe(device, threads)))
+        records = reader.read(made, device)
+        codes = _codes(learner, record["data"]["label_counts"], made.seeds)
+    values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
+    hardware = devices.describe(device, threads)
+    artifacts.write_json(out, parsers.described(reader, record, values, {"images": images}, started, hardware))
 
 
 def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
@@ -94,11 +86,12 @@ def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[in
     return np.concatenate(portions)
 
 
-def areas(records: Sequence[Record]) -> Array:
-    """Visible pixels [N, 15] of the objects of each shape, colour, size and material, in the order of `VALUES`."""
+def areas(records: Sequence[Record], attributes: Mapping[str, Sequence[str]]) -> Array:
+    """Visible pixels [N, F] of the objects with each value of each attribute, in the order of `attributes`."""
+    factors = [(name, value) for name, values in attributes.items() for value in values]
     return np.array(
         [
-            [sum(thing["visible_pixels"] for thing in record if thing[name] == value) for name, value in VALUES]
+            [sum(thing["visible_pixels"] for thing in record if thing[name] == value) for name, value in factors]
             for record in records
         ],
         np.float64,

@@ -22,13 +22,14 @@ The properties and their bins:
 - `object_area`: visible pixels of an object, ten bins with a tenth of the real objects each as far as ties allow
 - `object_number`: objects in a scene, a bin for each number; from either end, bins are put together until the last one
   has `RARE` of the real scenes, and numbers beyond go there too
-- `co_occurrence`: pairs of objects in a scene, by the shapes and colours of both: 300 bins (of all four attributes of
-  both there would be more bins, 4,656, than 1,000 scenes can fill)
-- `shape`, `size`, `material`, `colour`: one attribute of an object
-- `class`: all four of them together, 96 bins
+- `co_occurrence`: pairs of objects in a scene, in built-in scenes by the shapes and colours of both: 300 bins (of all
+  four attributes of both there would be more bins, 4,656, than 1,000 scenes can fill); elsewhere by the classes of both
+- `shape`, `size`, `material`, `colour`, in built-in scenes: one attribute of an object
+- `class`: all of what is said of an object together: 96 bins in built-in scenes, elsewhere one for each class
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -39,72 +40,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
-from ganformer.analysis.scene_parser import Parser, described
-from ganformer.config import Evaluation
+from ganformer.analysis import parsers
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.sources import scenes
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.evaluate import computing
-from ganformer.metrics.sets import Generated
 
 # N scenes, K bins
 
-Record = Sequence[Mapping[str, Any]]  # the objects of a scene, as in `scenes.jsonl`
+Record = Sequence[Mapping[str, Any]]  # the objects of a scene: `visible_pixels`, and attributes by their names
+Attributes = Mapping[str, tuple[str, ...]]  # the values that each attribute can have
 Histogram = NDArray[np.floating[Any]]
 
-ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
-    "shape": scenes.SHAPES,
-    "size": tuple(scenes.SIZES),
-    "material": scenes.MATERIALS,
-    "colour": tuple(scenes.COLOURS),
-}
 AREAS = 10
 RARE = 0.01
 RESAMPLES = 200
 SEED = 0
 
 
-def measure_run(
-    evaluation: Evaluation, run: Path, pack: Path, parser: Path, out: Path, *, threads: int, gpus: int
-) -> None:
-    """Reads the images of a run that `evaluation` names, and as many real ones, evenly spread over a pack, or all.
+def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Reads so many images of a run, of seeds from 0 on, and as many real ones, evenly spread over a pack, or all.
 
     Writes a file like `metrics.json`: of each property the distance `chi2_…` and its standard deviation; `real` holds
     the distances of one half of the real images from the other, below which nothing can be expected. `run`: its
-    run.json; `parser`: the parser.json of one that was trained for these images. Raises what `compare` does.
+    run.json; `parser`: the parser.json of one that was made for these images. Raises what `compare` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    images, reader, device = Images(pack), Parser.load(parser), devices.acquire(gpus)
-    count = min(evaluation.images, len(images))
+    reals, reader, device = Images(pack), parsers.load(parser), devices.acquire(gpus)
+    count = min(images, len(reals))
     with computing(threads):
-        generated = reader.read(Generated(learner, record, run, None, evaluation), device)
-        real = reader.parse(central(images.spread(count), *images.image.picture))
-    values = {f"chi2_{name}": value for name, value in compare(generated, real).items()}
-    floor = {f"chi2_{name}": value for name, value in compare(real[::2], real[1::2]).items()}
-    recipe = {"images": len(generated), "seed": evaluation.seed, "real_images": count}
-    content = described(reader, record, values, recipe, started, devices.describe(device, threads))
-    artifacts.write_json(out, {**content, "real": floor, "reference": {"manifest_sha256": images.digest}})
+        generated = reader.read(parsers.generated(learner, record, run, images), device)
+        real = reader.parse(central(reals.spread(count), *reals.image.picture))
+    values, floor = (
+        {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}
+        for sides in ((generated, real), (real[::2], real[1::2]))
+    )
+    recipe = {"images": images, "real_images": count}
+    content = parsers.described(reader, record, values, recipe, started, devices.describe(device, threads))
+    artifacts.write_json(out, {**content, "real": floor, "reference": {"manifest_sha256": reals.digest}})
 
 
-def compare(generated: Sequence[Record], real: Sequence[Record]) -> dict[str, float]:
+def compare(
+    generated: Sequence[Record], real: Sequence[Record], attributes: Attributes, paired: Sequence[str]
+) -> dict[str, float]:
     """The distance of each property by its name, and its standard deviation as `…_std`.
 
-    The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. A property that no generated
-    scene has, of objects where there are none, of pairs where there are no two, is left out. Raises DataError for fewer
-    than two scenes on either side, and for real scenes without pairs of objects.
+    The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. `attributes` are those of the
+    objects, `paired` the ones by which objects of pairs are told apart. A property that no scene of one side has, of
+    objects where there are none, of pairs where there are no two, is left out. Raises DataError for fewer than two
+    scenes on either side, and for real scenes without objects.
     """
     for side, records in (("generated", generated), ("real", real)):
         if len(records) < 2:
             raise DataError(f"scene statistics: {len(records)} {side} scenes are too few; take at least 2")
-    if max(map(len, real)) < 2:
-        raise DataError("scene statistics: no real scene has two objects; take real scenes of several objects")
+    if not any(real):
+        raise DataError(
+            f"scene statistics: no object was seen in {len(real)} real scenes; take a parser that knows what is there"
+        )
     values = {}
-    for name, count in _properties(real).items():
+    for name, count in _properties(real, attributes, paired).items():
         counts, expected = count(generated), count(real).sum(axis=0)
-        if counts.any():
+        if counts.any() and expected.any():
             values[name] = float(chi_square(counts.sum(axis=0), expected))
             values[f"{name}_std"] = float(chi_square(_resampled(counts), expected).std())
     return values
@@ -130,14 +128,14 @@ def _resampled(counts: Histogram) -> Histogram:
 Count = Callable[[Sequence[Record]], Histogram]  # scenes → how often each value occurs in each of them [N, K]
 
 
-def _properties(real: Sequence[Record]) -> dict[str, Count]:
+def _properties(real: Sequence[Record], attributes: Attributes, paired: Sequence[str]) -> dict[str, Count]:
     """How each property is counted; bins of numbers follow the real scenes."""
     return {
         "object_area": _areas(real),
         "object_number": _numbers(real),
-        "co_occurrence": _pairs,
-        **{name: partial(_kinds, [name]) for name in ATTRIBUTES},
-        "class": partial(_kinds, list(ATTRIBUTES)),
+        "co_occurrence": partial(_pairs, {name: attributes[name] for name in paired}),
+        **{name: partial(_kinds, {name: values}) for name, values in attributes.items()},
+        "class": partial(_kinds, attributes),
     }
 
 
@@ -164,26 +162,30 @@ def _numbers(real: Sequence[Record]) -> Count:
     return count
 
 
-def _kinds(attributes: Sequence[str], records: Sequence[Record]) -> Histogram:
-    size = int(np.prod([len(ATTRIBUTES[name]) for name in attributes]))
-    return _histograms([[_kind(thing, attributes) for thing in record] for record in records], size)
+def _kinds(attributes: Attributes, records: Sequence[Record]) -> Histogram:
+    return _histograms([[_kind(thing, attributes) for thing in record] for record in records], _number(attributes))
 
 
-def _pairs(records: Sequence[Record]) -> Histogram:
-    kinds = len(ATTRIBUTES["shape"]) * len(ATTRIBUTES["colour"])
+def _pairs(attributes: Attributes, records: Sequence[Record]) -> Histogram:
+    kinds = _number(attributes)
     bins = []
     for record in records:
-        ordered = sorted(_kind(thing, ["shape", "colour"]) for thing in record)
+        ordered = sorted(_kind(thing, attributes) for thing in record)
         # Of the pairs (a, b) with a ≤ b, those with a smaller b come first.
         bins.append([b * (b + 1) // 2 + a for a, b in itertools.combinations(ordered, 2)])
     return _histograms(bins, kinds * (kinds + 1) // 2)
 
 
-def _kind(thing: Mapping[str, Any], attributes: Sequence[str]) -> int:
-    """Number of the combination of these attributes that an object has."""
+def _number(attributes: Attributes) -> int:
+    """How many combinations of values there are."""
+    return math.prod(map(len, attributes.values()))
+
+
+def _kind(thing: Mapping[str, Any], attributes: Attributes) -> int:
+    """Which of these combinations an object has."""
     number = 0
-    for name in attributes:
-        number = number * len(ATTRIBUTES[name]) + ATTRIBUTES[name].index(thing[name])
+    for name, values in attributes.items():
+        number = number * len(values) + values.index(thing[name])
     return number
 
 

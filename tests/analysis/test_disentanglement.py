@@ -10,8 +10,8 @@ import torch
 
 from ganformer import artifacts
 from ganformer.analysis import disentanglement as module
+from ganformer.analysis import parsers
 from ganformer.analysis.disentanglement import (
-    VALUES,
     areas,
     boost,
     completeness,
@@ -20,8 +20,9 @@ from ganformer.analysis.disentanglement import (
     measure_run,
     modularity,
 )
+from ganformer.analysis.parsers.scenes import Reader
 from ganformer.analysis.scene_parser import Settings
-from ganformer.config import Evaluation, ImageSpec
+from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.samples import latents as z_of
@@ -225,9 +226,10 @@ def test_what_cannot_be_measured_is_refused(codes, factors, message):
 def test_areas_by_hand():
     red = {"shape": "cube", "colour": "red", "size": "small", "material": "metal", "visible_pixels": 7}
     blue = {**red, "colour": "blue", "visible_pixels": 5}
-    found = areas([[red, blue], [], [blue]])
+    found = areas([[red, blue], [], [blue]], Reader.attributes)
     assert found.shape == (3, 15)
-    named = {value: found[:, i].tolist() for i, (_, value) in enumerate(VALUES)}
+    names = [value for values in Reader.attributes.values() for value in values]
+    named = {value: found[:, i].tolist() for i, value in enumerate(names)}
     assert named["red"] == [7, 0, 0]
     assert named["blue"] == [5, 0, 5]
     assert named["cube"] == named["small"] == named["metal"] == [12, 0, 5]
@@ -236,16 +238,20 @@ def test_areas_by_hand():
     assert all(named[value] == [0, 0, 0] for value in others)
 
 
+def test_areas_of_classes():
+    cat, dog = ({"class": kind, "score": 0.9, "visible_pixels": area} for kind, area in (("cat", 7), ("dog", 5)))
+    found = areas([[cat, dog, cat], [dog], []], {"class": ("bird", "cat", "dog")})
+    assert found.tolist() == [[0, 14, 5], [0, 0, 5], [0, 0, 0]]
+
+
 # ---------------------------------------------------------------------------------------------------- runs
 
-EVALUATION = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": 40, "seed": 1})
 
-
-class Reader:
+class Guesser(Reader):
     """Takes the brightness of an image for the area of an object of one of four colours."""
 
-    settings = Settings(image=ImageSpec(height=16, width=16))
-    accuracy = {"recall": 0.5}  # noqa: RUF012 - one class, one value
+    def __init__(self):
+        super().__init__(Settings(image=ImageSpec(height=16, width=16)), None, {"recall": 0.5})
 
     def read(self, images, device):
         portions = torch.cat(list(images.portions((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
@@ -263,13 +269,13 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
         return dci(codes, factors)
 
     monkeypatch.setattr(module, "dci", noted)
-    monkeypatch.setattr(module.Parser, "load", lambda path: Reader())
-    measure_run(EVALUATION, runs[model], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+    monkeypatch.setattr(parsers, "load", lambda path: Guesser())
+    measure_run(40, runs[model], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     content = json.loads((tmp_path / "out.json").read_text())
 
     sampler = restore(runs[model])[0].sampler
     with torch.no_grad():
-        w = sampler.map(z_of(sampler.latent_shape, range(40, 80)), torch.zeros(40, 0))
+        w = sampler.map(z_of(sampler.latent_shape, range(40)), torch.zeros(40, 0))
     assert np.allclose(seen["codes"], w[:, 0].reshape(40, -1).numpy(), atol=1e-6)
     assert seen["codes"].shape == (40, codes)
     assert (seen["factors"] > 0).sum() == 40 * 4
@@ -278,7 +284,8 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
         f"dci_{name}": value for name, value in expected.items()
     }
     assert content["run"] == artifacts.read_json(runs[model])["run"]
-    assert (content["recipe"]["images"], content["recipe"]["seed"]) == (40, 1)
+    assert content["recipe"]["images"] == 40
+    assert content["recipe"]["extractor"]["kind"] == "scenes"
 
 
 def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
@@ -287,5 +294,5 @@ def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
     with pytest.raises(
         ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"
     ):
-        measure_run(EVALUATION, runs["duplex"], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+        measure_run(40, runs["duplex"], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     assert not (tmp_path / "out.json").exists()

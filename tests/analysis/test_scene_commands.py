@@ -1,10 +1,12 @@
-"""From built-in scenes to the numbers of tables 2 and 3 by hand: three commands, one after another."""
+"""From images to the numbers of tables 2 and 3 by hand: three commands, one after another."""
 
 import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
+import stand_in
 
 from ganformer import cli
 from ganformer.config import Dataset, Spec
@@ -13,6 +15,7 @@ from ganformer.errors import ConfigError
 from ganformer.learning.loop import train
 
 SCENES = {"source": {"kind": "scenes", "images": 60, "max_objects": 4, "min_objects": 1}, "resolution": 16}
+IMAGES = 40
 
 
 def ganformer(monkeypatch, *words):
@@ -22,8 +25,11 @@ def ganformer(monkeypatch, *words):
     assert not ended.value.code
 
 
-def test_a_run_is_read(monkeypatch, tmp_path):
-    pack(Dataset.model_validate(SCENES), tmp_path / "pack")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a pack and a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    pack(Dataset.model_validate(SCENES), folder / "pack")
     settings = {
         "image": {"height": 16, "width": 16},
         "mirror": False,
@@ -32,22 +38,58 @@ def test_a_run_is_read(monkeypatch, tmp_path):
         "seed": 0,
     }
     names = {"dataset": "scenes", "model": "stylegan2"}
-    train(Spec.model_validate(settings), tmp_path / "pack", tmp_path / "run", names=names, threads=1, gpus=0)
-    parsing = {"scenes": 400, "held_out": 32, "epochs": 10, "channels": 8, "learning_rate": 0.02}
-    words = ["--dataset", json.dumps(SCENES), "--parsing", json.dumps(parsing)]
-    ganformer(monkeypatch, "scene-parser", *words, "--out", tmp_path / "parser")
-    evaluation = json.dumps({"extractor": {"kind": "random-vgg16"}, "images": 40})
-    read = ["--evaluation", evaluation, "--run", tmp_path / "run/run.json", "--parser", tmp_path / "parser/parser.json"]
-    data = ["--data", tmp_path / "pack/manifest.json"]
-    ganformer(monkeypatch, "scene-statistics", *read, *data, "--out", tmp_path / "statistics.json")
-    values = json.loads((tmp_path / "statistics.json").read_text())["values"]
-    assert {"chi2_object_number", "chi2_colour", "chi2_shape"} <= values.keys()
-    assert all(math.isfinite(entry["value"]) for entry in values.values())
+    train(Spec.model_validate(settings), folder / "pack", folder / "run", names=names, threads=1, gpus=0)
+    return folder
 
 
-def test_unknown_settings_of_the_parser_are_refused(monkeypatch, tmp_path):
-    words = ["scene-parser", "--dataset", json.dumps(SCENES), "--parsing", '{"epoch": 1}', "--out", str(tmp_path / "p")]
-    monkeypatch.setattr(sys, "argv", ["ganformer", *words])
-    with pytest.raises(ConfigError, match=r"epoch: unknown key; did you mean 'epochs'\?"):
+def values(path: Path) -> dict[str, float]:
+    found = {name: entry["value"] for name, entry in json.loads(path.read_text())["values"].items()}
+    assert all(map(math.isfinite, found.values()))
+    return found
+
+
+def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) -> dict[str, float]:
+    """What the commands find."""
+    words = ["--dataset", json.dumps(dataset), "--parsing", json.dumps(parsing)]
+    ganformer(monkeypatch, "parser", *words, "--out", out)
+    read = ["--images", IMAGES, "--run", trained / "run/run.json", "--parser", out / "parser.json"]
+    found = {}
+    for command, more in commands.items():
+        ganformer(monkeypatch, command, *read, *more, "--out", out / f"{command}.json")
+        found |= values(out / f"{command}.json")
+    return found
+
+
+def test_scenes_are_read(monkeypatch, trained, tmp_path):
+    parsing = {"kind": "scenes", "scenes": 400, "held_out": 32, "epochs": 10, "channels": 8, "learning_rate": 0.02}
+    commands = {"scene-statistics": ["--data", trained / "pack/manifest.json"]}
+    found = measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
+    assert {"chi2_object_number", "chi2_colour", "chi2_shape"} <= found.keys()
+
+
+def test_other_images_are_read_by_a_segmentor(monkeypatch, trained, tmp_path):
+    stand_in.install(monkeypatch)
+    weights = stand_in.write_weights(tmp_path / "weights.pth")
+    parsing = {"kind": "torchvision", "weights": str(weights), "mask_threshold": 0.4}
+    dataset = {"source": {"kind": "folder", "path": "photographs"}, "resolution": 16}
+    commands = {"scene-statistics": ["--data", trained / "pack/manifest.json"], "disentanglement": []}
+    found = measured(monkeypatch, trained, tmp_path, dataset, parsing, commands)
+    statistics = {"chi2_object_area", "chi2_object_number", "chi2_co_occurrence", "chi2_class"}
+    assert {name for name in found if name.startswith("chi2") and not name.endswith("_std")} == statistics
+    assert {"dci_disentanglement", "dci_informativeness_prime"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("parsing", "told"),
+    [
+        ({"kind": "scenes", "epoch": 1}, r"epoch: unknown key; did you mean 'epochs'\?"),
+        ({"kind": "detectron"}, r"kind 'detectron' is unknown; allowed: scenes, torchvision"),
+        ({"epochs": 1}, r"'kind' is missing"),
+    ],
+)
+def test_unknown_settings_of_the_parser_are_refused(monkeypatch, tmp_path, parsing, told):
+    words = ["--dataset", json.dumps(SCENES), "--parsing", json.dumps(parsing), "--out", str(tmp_path / "p")]
+    monkeypatch.setattr(sys, "argv", ["ganformer", "parser", *words])
+    with pytest.raises(ConfigError, match=told):
         cli.app(standalone_mode=True)
     assert not (tmp_path / "p").exists()

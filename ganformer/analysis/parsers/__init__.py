@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer import artifacts, plugins
-from ganformer.config import Dataset, Parsing
+from ganformer.config import Dataset, Evaluation, Parsing
 from ganformer.errors import CheckpointError
-from ganformer.metrics.sets import ImageSet
+from ganformer.learning.learner import Learner
+from ganformer.metrics import evaluate
+from ganformer.metrics.sets import Generated, ImageSet
 
 NAME = "parser.json"
 
@@ -71,6 +73,13 @@ def load(path: Path) -> Reader:
     return reader
 
 
+def generated(learner: Learner, record: Mapping[str, Any], run: Path, count: int) -> Generated:
+    """The images of a run, at its end, that are read: those of the first `count` seeds."""
+    # Only the numbers of seed and images matter here: features are not asked for.
+    evaluation = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": count})
+    return Generated(learner, record, run, None, evaluation)
+
+
 def described(
     reader: Reader,
     record: Mapping[str, Any],
@@ -85,7 +94,7 @@ def described(
     """
     end = record["snapshots"][-1]
     return {
-        "format": 1,
+        "format": evaluate.FORMAT,
         "run": record["run"],
         "step": end["step"],
         "kimg": end["kimg"],

@@ -29,7 +29,7 @@ Gpus = Annotated[int, typer.Option(min=0, help="GPUs to use; 0 computes on the p
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
-Parser = Annotated[Path, typer.Option(help="parser.json of what `scene-parser` trained.")]
+Parser = Annotated[Path, typer.Option(help="parser.json of what `parser` made.")]
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
 CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
@@ -166,17 +166,22 @@ def verify(pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of
 
 @app.command()
 def weights(evaluation: Settings) -> None:
-    """Fetch the weights that the extractor of features needs, where they are missing."""
-    extractor = _parse(config.Evaluation, evaluation, "evaluation").extractor
-    if extractor.inputs:
-        plugins.find("ganformer.metrics.extractors", extractor.kind).fetch(extractor)
-    else:
-        print(f"{extractor.kind} needs no weights")
+    """Fetch the weights that extractors of features need, where they are missing."""
+    for part in _parse(config.Evaluation, evaluation, "evaluation").parts().values():
+        if part.extractor.inputs:
+            plugins.find("ganformer.metrics.extractors", part.extractor.kind).fetch(part.extractor)
+        else:
+            print(f"{part.extractor.kind} needs no weights")
 
 
 @app.command()
 def reference(
-    evaluation: Settings, data: Data, out: Out, threads: Threads = 1, gpus: Gpus = 0, check_data: CheckData = False
+    evaluation: Settings,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder; there is a file for each network that looks at the images.")],
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+    check_data: CheckData = False,
 ) -> None:
     """Measure the real images that generated ones are compared with."""
     from ganformer.metrics import evaluate as metrics
@@ -213,26 +218,29 @@ def train(
 
 
 @app.command()
-def evaluate(
+def measure(
     evaluation: Settings,
     run: Run,
     data: Data,
-    reference: Annotated[Path, typer.Option(help="What `reference` wrote.")],
+    reference: Annotated[Path, typer.Option(help="Folder that `reference` wrote.")],
     out: Out,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
+    other_data: Annotated[
+        bool, typer.Option("--other-data", help="The run was trained on another pack, and this is meant so.")
+    ] = False,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Measure a run's generated images."""
+    """Measure a run's generated images against the real ones of a pack."""
     from ganformer.metrics import evaluate as metrics
 
-    metrics.evaluate(
-        _parse(config.Evaluation, evaluation, "evaluation"), run, step, data, reference, out, threads=threads, gpus=gpus
-    )
+    settings = _parse(config.Evaluation, evaluation, "evaluation")
+    job = metrics.Job(settings, run, step, data, reference, other_data)
+    metrics.evaluate(job, out, threads=threads, gpus=gpus)
 
 
 @app.command()
-def compare(
+def evaluate(
     real: Annotated[Path, typer.Option(help="Real images: a folder, zip or tar, a pack, a run, or statistics.")],
     fake: Annotated[Path, typer.Option(help="Images that are measured; any of these too.")],
     extractor: Annotated[
@@ -242,7 +250,8 @@ def compare(
         str | None, typer.Option(help="Comma-separated; if not given, all usual ones that can be measured.")
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many images of a run.")] = 50_000,
-    seed: Annotated[int, typer.Option(min=0, help="Which images of a run, as in `evaluate`.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")] = 0,
+    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the numbers and how they were measured.")] = None,
     threads: Threads = 1,
     gpus: Gpus = 0,
@@ -253,32 +262,31 @@ def compare(
     settings = {"extractor": _read(extractor, "extractor"), "images": images, "seed": seed}
     if metrics is not None:
         settings["metrics"] = [name.strip() for name in metrics.split(",")]
-    evaluation = config.parse(config.Evaluation, settings, "compare")
-    measured = sets.compare(evaluation, real, fake, threads=threads, gpus=gpus)
+    evaluation = config.parse(config.Evaluation, settings, "evaluate")
+    measured = sets.compare(evaluation, real, fake, step=step, threads=threads, gpus=gpus)
     if out is not None:
         artifacts.write_json(out, measured)
     print(sets.summary(measured))
 
 
 @app.command()
-def scene_parser(
+def parser(
+    parsing: Annotated[str, typer.Option(help="What reads objects in images, as JSON or a file that holds it.")],
     dataset: Settings,
     out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
-    parsing: Annotated[str, typer.Option(help="Settings of the network and its training, as JSON.")] = "{}",
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Train the network that reads built-in scenes, and measure how well it does."""
-    from ganformer.analysis import scene_parser as parsers
+    """Make what reads objects in images of a data set, and measure how well it does where that can be known."""
+    from ganformer.analysis import parsers
 
-    image = parsers.Settings.of(_parse(config.Dataset, dataset, "dataset")).model_dump(exclude_unset=True)
-    settings = config.parse(parsers.Settings, {**image, **_read(parsing, "parsing")}, "parsing")
-    parsers.train(settings, threads=threads, gpus=gpus).save(out)
+    chosen = config.parse(config.Parsers, {"parser": _read(parsing, "parsing")}, "parsing").parser
+    parsers.prepare(chosen, _parse(config.Dataset, dataset, "dataset"), out, threads=threads, gpus=gpus)
 
 
 @app.command()
 def scene_statistics(
-    evaluation: Settings,
+    images: Count,
     run: Run,
     data: Data,
     parser: Parser,
@@ -286,22 +294,31 @@ def scene_statistics(
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Compare what generated scenes are made of with real ones."""
+    """Compare what generated images show with what real ones show."""
     from ganformer.analysis.scene_statistics import measure_run
 
-    settings = _parse(config.Evaluation, evaluation, "evaluation")
-    measure_run(settings, run, data, parser, out, threads=threads, gpus=gpus)
+    measure_run(images, run, data, parser, out, threads=threads, gpus=gpus)
 
 
 @app.command()
-def disentanglement(
-    evaluation: Settings, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0
-) -> None:
-    """Measure whether single latents of a run stand for single properties of its scenes."""
+def disentanglement(images: Count, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Measure whether single latents of a run stand for single properties of its images."""
     from ganformer.analysis.disentanglement import measure_run
 
-    settings = _parse(config.Evaluation, evaluation, "evaluation")
-    measure_run(settings, run, parser, out, threads=threads, gpus=gpus)
+    measure_run(images, run, parser, out, threads=threads, gpus=gpus)
+
+
+@app.command()
+def best(
+    by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
+    run: Run,
+    out: Out,
+    metrics: Files,
+) -> None:
+    """Say which snapshot of a run is the best one."""
+    from ganformer.report.best import best as choose
+
+    choose(by, run, metrics, out)
 
 
 @app.command()
@@ -369,6 +386,19 @@ def comparison(
     from ganformer.report import tables
 
     tables.comparison(_parse(config.Comparison, experiment, "experiment"), metrics, published, out)
+
+
+@app.command()
+def parsed(
+    experiment: Settings,
+    published: Annotated[Path, typer.Option(help="Table of published numbers.")],
+    out: Out,
+    files: Files,
+) -> None:
+    """Write the table of what parsers read in images: scene statistics, disentanglement."""
+    from ganformer.report.parsed import parsed as write
+
+    write(_parse(config.Parsed, experiment, "experiment"), files, published, out)
 
 
 @app.command()

@@ -396,21 +396,48 @@ class Extractor(Strict):
         return ()
 
 
+AnyExtractor = SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
+
+
 class Evaluation(Strict):
     """Which numbers are measured, on what."""
 
-    extractor: SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
+    extractor: AnyExtractor
+    extractors: Mapping[Name, AnyExtractor] = {}
+    """Networks of single metrics, by the names of these, where it is another one than `extractor`."""
     images: PositiveInt = 50_000
     """Number of generated images. Real statistics use the whole data set."""
-    metrics: tuple[Name, ...] = ("frechet", "inception-score", "precision-recall")
+    mirrored: bool = False
+    """Real statistics are over all images and their mirror images."""
+    metrics: tuple[Name, ...] = ("frechet", "frechet-error", "inception-score", "precision-recall")
     """File names in `ganformer/metrics/measures`."""
     seed: Annotated[int, Field(ge=0, le=1000)] = 0
     """Which images are generated: those of the seeds from seed × images on."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often everything is measured, each time on other images; values are the mean then. The paper: 10."""
 
     @field_validator("metrics")
     @classmethod
     def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_known(name, "ganformer.metrics.measures") for name in value)
+
+    @model_validator(mode="after")
+    def _extractors_are_of_metrics(self) -> Self:
+        for name in self.extractors:
+            if name not in self.metrics:
+                raise ValueError(f"extractors: '{name}' is not in metrics; {plugins.choices(name, self.metrics)}")
+        return self
+
+    def parts(self) -> dict[str, "Evaluation"]:
+        """What is measured with each network, by a name for files that no other settings of a network have."""
+        parts: dict[str, Evaluation] = {}
+        for metric in self.metrics:
+            extractor = self.extractors.get(metric, self.extractor)
+            name = f"{extractor.kind}-{extractor.digest[:8]}"
+            before = parts[name].metrics if name in parts else ()
+            changes = {"extractor": extractor, "extractors": {}, "metrics": (*before, metric)}
+            parts[name] = self.model_copy(update=changes)
+        return parts
 
 
 class Parsing(Strict):
@@ -421,6 +448,15 @@ class Parsing(Strict):
     def problems(self, dataset: Dataset) -> Iterable[str]:
         """What does not fit between these settings and a data set, one sentence each."""
         return ()
+
+
+AnyParsing = SerializeAsAny[Annotated[Parsing, _Plugged("ganformer.analysis.parsers")]]
+
+
+class Parsers(Strict):
+    """One parser, to be chosen by its kind."""
+
+    parser: AnyParsing
 
 
 # ------------------------------------------------------------------------------------------- experiments
@@ -444,17 +480,66 @@ class Experiment(Strict):
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    extended: bool = False
+    """Whether only the target `extended` makes it, not `all`, since it takes long."""
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Every (data set, model, seed) it needs."""
         return itertools.product(self.datasets, self.models, self.seeds)
 
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """What does not fit between it and the whole configuration: keys of this entry, and a sentence."""
+        return ()
 
-class Comparison(Experiment):
+
+class Compared(Experiment):
+    """A table with published numbers beside measured ones."""
+
+    published: Published | None = None
+
+
+class Comparison(Compared):
     """Table: models × metrics for each data set, at the end of training, measured beside published."""
 
     kind: Literal["comparison"]
-    published: Published | None = None
+
+
+class Parsed(Compared):
+    """A table of what a parser reads in images."""
+
+    kind: Literal["scene-statistics", "disentanglement"]
+    images: PositiveInt = 1000
+    """Images of each run that are read; the paper: 1,000."""
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Data sets whose images nothing reads."""
+        for dataset in self.datasets:
+            try:
+                parsing = config.parser(dataset)
+            except ConfigError as error:
+                yield "datasets", str(error)
+                continue
+            for problem in parsing.problems(config.datasets[dataset]):
+                yield "datasets", f"{problem} (data set {dataset})"
+
+
+class SceneStatistics(Parsed):
+    """Table 2: how far generated images are from real ones in what they are made of (chi-square)."""
+
+    kind: Literal["scene-statistics"]
+
+
+class Disentanglement(Parsed):
+    """Table 3: whether single latents stand for single properties of images (DCI)."""
+
+    kind: Literal["disentanglement"]
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Models without latents, too."""
+        yield from super().problems(config)
+        for model in self.models:
+            if not isinstance(config.models[model], AdversarialModel):
+                yield "models", f"'{model}' has no latents that are mapped; leave it out"
 
 
 class Cost(Experiment):
@@ -463,11 +548,47 @@ class Cost(Experiment):
     kind: Literal["cost"]
 
 
+ShownMetric = Literal["fd", "is", "precision", "recall"]
+
+
 class LearningCurves(Experiment):
     """Figure: a metric against the thousands of images seen."""
 
     kind: Literal["learning-curves"]
-    metric: Literal["fd", "is", "precision", "recall"] = "fd"
+    metric: ShownMetric = "fd"
+
+
+class DataEfficiency(Experiment):
+    """Figure: a metric against the number of training images; the data sets are more and fewer of the same images."""
+
+    kind: Literal["data-efficiency"]
+    metric: ShownMetric = "fd"
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Data sets that are not measured against the same images."""
+        reals = {dataset: config.reals(dataset) for dataset in self.datasets}
+        if len(set(reals.values())) > 1:
+            told = ", ".join(f"{dataset} against {real}" for dataset, real in reals.items())
+            yield "datasets", f"are measured against different images ({told}); set measured_against to one for all"
+
+
+class Ablation(Experiment):
+    """Figure: a metric of models that differ from one of them in one thing each."""
+
+    kind: Literal["ablation"]
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] = ()
+    """Those of the groups and the base, which need not be said again."""
+    base: Name
+    """The model that the others are changed from."""
+    groups: Annotated[Mapping[str, tuple[Name, ...]], Field(min_length=1)]
+    """What is changed, and the models that differ in it, in order; the base may be one of them."""
+    metric: ShownMetric = "fd"
+
+    @model_validator(mode="after")
+    def _all_models(self) -> Self:
+        every = (self.base, *itertools.chain.from_iterable(self.groups.values()))
+        self.__dict__["models"] = tuple(dict.fromkeys(every))  # frozen from here on
+        return self
 
 
 class Samples(Experiment):
@@ -478,7 +599,17 @@ class Samples(Experiment):
     """Images of each model."""
 
 
-class Attention(Experiment):
+class Attending(Experiment):
+    """A figure of what components attend to."""
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Models without attention maps."""
+        for model in self.models:
+            if not config.models[model].has_attention_maps:
+                yield "models", f"'{model}' has no attention maps; leave it out"
+
+
+class Attention(Attending):
     """Figure: samples with the regions their components attend to, one colour a component."""
 
     kind: Literal["attention"]
@@ -487,7 +618,15 @@ class Attention(Experiment):
 
 
 AnyExperiment = Annotated[
-    Comparison | Cost | LearningCurves | Samples | Attention,
+    Comparison
+    | SceneStatistics
+    | Disentanglement
+    | Cost
+    | LearningCurves
+    | DataEfficiency
+    | Ablation
+    | Samples
+    | Attention,
     Field(discriminator="kind"),
 ]
 
@@ -503,6 +642,12 @@ class Config(Strict):
     training: Training = Training()
     adversarial: Adversarial = Adversarial()
     evaluation: Evaluation
+    measured_against: Mapping[Name, Name] = {}
+    """Data sets whose runs are measured against the images of another one, such as parts of it."""
+    parsing: Mapping[Name, AnyParsing] = {}
+    """What reads objects in images of a data set; those of the source `scenes` have a parser without being named."""
+    best_by: str = "fd"
+    """The value, as it is called in metrics.json, that tells which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}
 
     def spec(self, dataset: str, model: str, seed: int) -> Spec:
@@ -522,6 +667,23 @@ class Config(Strict):
             training=_merged(TrainingSettings, self.training, self.training.per_dataset.get(dataset)),
             seed=seed,
         )
+
+    def parser(self, dataset: str) -> Parsing:
+        """What reads objects in the images of a data set; ConfigError where nothing does."""
+        source = self.datasets[dataset].source.kind
+        if dataset in self.parsing:
+            return self.parsing[dataset]
+        if source not in plugins.names("ganformer.analysis.parsers"):
+            raise ConfigError(f"nothing reads objects in images of '{dataset}'; name a parser as parsing.{dataset}")
+        return parse(Parsers, {"parser": {"kind": source}}, f"parsing.{dataset}").parser
+
+    def reals(self, dataset: str) -> str:
+        """The data set whose images those of runs on this one are measured against."""
+        return self.measured_against.get(dataset, dataset)
+
+    def only(self, experiments: Iterable[str]) -> Self:
+        """This configuration with no other tables and figures than these."""
+        return self.model_copy(update={"experiments": {name: self.experiments[name] for name in experiments}})
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Every (data set, model, seed) that some experiment needs, once."""
@@ -582,13 +744,28 @@ def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for section in ("training", "adversarial"):
         for name in _mapping(_mapping(raw.get(section)).get("per_dataset")):
             yield from _undefined(f"{section}.per_dataset.{name}", name, "datasets", defined)
+    for name in _mapping(raw.get("parsing")):
+        yield from _undefined(f"parsing.{name}", name, "datasets", defined)
+    for name, other in _mapping(raw.get("measured_against")).items():
+        for each in (name, other):
+            yield from _undefined(f"measured_against.{name}", each, "datasets", defined)
     for experiment, entry in _mapping(raw.get("experiments")).items():
+        for path, name in _ablated(_mapping(entry)):
+            yield from _undefined(f"experiments.{experiment}.{path}", name, "models", defined)
         published = _mapping(_mapping(entry).get("published"))
         for section in ("datasets", "models"):
             for i, name in enumerate(_sequence(_mapping(entry).get(section))):
                 yield from _undefined(f"experiments.{experiment}.{section}.{i}", name, section, defined)
             for name in _mapping(published.get(section)):
                 yield from _undefined(f"experiments.{experiment}.published.{section}.{name}", name, section, defined)
+
+
+def _ablated(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The models that an ablation names, with where it names them."""
+    if "base" in entry:
+        yield "base", entry["base"]
+    for heading, models in _mapping(entry.get("groups")).items():
+        yield from ((f"groups.{heading}.{i}", name) for i, name in enumerate(_sequence(models)))
 
 
 def _undefined(path: str, name: Any, section: str, defined: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
@@ -610,11 +787,17 @@ def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
             continue
         for problem in spec.model.problems(spec.image, spec.training):
             yield f"models.{model}", f"{problem} (images of data set {dataset})"
+    for name, other in config.measured_against.items():
+        picture, others = (config.datasets[each].image.picture for each in (name, other))
+        if picture != others:
+            yield (
+                f"measured_against.{name}",
+                f"pictures of {name} are of {picture[1]}×{picture[0]} pixels, those of {other} of "
+                f"{others[1]}×{others[0]}; give both one resolution and ratio",
+            )
     for name, experiment in config.experiments.items():
-        if isinstance(experiment, Attention):
-            for model in experiment.models:
-                if not config.models[model].has_attention_maps:
-                    yield f"experiments.{name}.models", f"'{model}' has no attention maps; leave it out"
+        for key, problem in experiment.problems(config):
+            yield f"experiments.{name}.{key}", problem
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

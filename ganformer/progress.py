@@ -18,14 +18,23 @@ class Progress:
     """Counts finished items and prints lines such as `train scenes/duplex ████░░░░ 42% 6.7/16 kimg 118 img/s ETA 0:52`.
 
     `label` says what is done, `total` how many items there are, `done` how many were done before (a resumed run),
-    `unit` what an item is. Printed on standard error: at once, every `every` seconds, and at the end.
+    `unit` what an item is. Printed on standard error: at once, every `every` seconds, and at the end; not at all where
+    it `is_silent`, as one of several processes that do the same.
     """
 
     def __init__(
-        self, label: str, total: int, *, unit: str = "images", done: int = 0, every: float | None = None
+        self,
+        label: str,
+        total: int,
+        *,
+        unit: str = "images",
+        done: int = 0,
+        every: float | None = None,
+        is_silent: bool = False,
     ) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = self.done_before = done
+        self.is_silent = is_silent
         self.every = every if every is not None else (5.0 if sys.stderr.isatty() else 15.0)
         self.values: dict[str, float] = {}
         self.started = time.monotonic()
@@ -45,7 +54,7 @@ class Progress:
         self.done += count
         if values:
             self.values = dict(values)
-        if time.monotonic() - self.printed >= self.every:
+        if not self.is_silent and time.monotonic() - self.printed >= self.every:
             self._print()
 
     @property

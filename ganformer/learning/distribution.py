@@ -1,4 +1,4 @@
-"""Several processes, one for each GPU, that train together. Alone, a process is rank 0 of 1 and exchanges nothing."""
+"""Several processes, one for each GPU, that work together. Alone, a process is rank 0 of 1 and exchanges nothing."""
 
 import multiprocessing
 import os
@@ -11,13 +11,15 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
 from ganformer.errors import TrainingError, UserError
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -26,7 +28,7 @@ def rank() -> int:
 
 
 def ranks() -> int:
-    """Number of processes that train together."""
+    """Number of processes that work together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -52,6 +54,15 @@ def any_rank(is_so: bool, device: torch.device) -> bool:
     flag = torch.tensor(float(is_so), device=device)
     dist.all_reduce(flag, dist.ReduceOp.MAX)
     return bool(flag)
+
+
+def gather(value: T) -> list[T]:
+    """The values of all ranks, in their order, on rank 0; on the others nothing. What is given is pickled."""
+    if ranks() == 1:
+        return [value]
+    values: list[Any] | None = [None] * ranks() if rank() == 0 else None
+    dist.gather_object(value, values)
+    return values or []
 
 
 def meet() -> None:

@@ -13,8 +13,9 @@ from ganformer.config import Evaluation
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import Side, computing, load_network, measure, measures, needs
 from ganformer.metrics.names import label
-from ganformer.metrics.sets import ImageSet, Known, Network, Picture, common_picture, observe, open_set
+from ganformer.metrics.sets import Generated, ImageSet, Known, Network, Picture, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
+from ganformer.metrics.summary import lines, values
 
 FORMAT = 1
 SIDES: tuple[Side, ...] = ("real", "fake")
@@ -24,27 +25,29 @@ USUAL = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
 Sets = Mapping[Side, ImageSet | Known]
 
 
-def compare(evaluation: Evaluation, real: Path, fake: Path, *, threads: int, gpus: int) -> dict[str, Any]:
+def compare(
+    evaluation: Evaluation, real: Path, fake: Path, *, step: int | None = None, threads: int, gpus: int
+) -> dict[str, Any]:
     """Measures the set `fake` against the set `real`; either path names anything that `sets.open_set` opens.
 
     Returns the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
-    come those that `evaluation` says. Where a set is known by its statistics only, measures that need more are left
-    out, or are a ConfigError where `evaluation.metrics` was set. Raises DataError where the sets cannot be compared.
+    come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
+    measures that need more are left out, or are a ConfigError where `evaluation.metrics` was set. Raises DataError
+    where the sets cannot be compared.
     """
     started = time.monotonic()
-    sets: Sets = {"real": open_set(real, evaluation), "fake": open_set(fake, evaluation)}
+    sets: Sets = {"real": open_set(real, evaluation, step), "fake": open_set(fake, evaluation, step)}
+    if step is not None and not any(isinstance(images, Generated) for images in sets.values()):
+        raise ConfigError(f"step {step} was asked for, but neither {real} nor {fake} is a run; leave it out")
     picture = common_picture(sets["real"], sets["fake"])
     chosen, left_out = _choose(evaluation, sets)
     device = devices.acquire(0 if picture is None else gpus)
     with computing(threads):
-        values = measure(chosen.values(), *_observe(evaluation, sets, list(chosen.values()), picture, device))
+        measured = measure(chosen.values(), *_observe(evaluation, sets, list(chosen.values()), picture, device))
     extractor = _extractor(evaluation, sets)
     return {
         "format": FORMAT,
-        "values": {
-            key: {"name": _name(key, extractor, sets["fake"].about["images"]), "value": value}
-            for key, value in values.items()
-        },
+        "values": {key: {"name": _name(key, extractor, sets), "value": value} for key, value in measured.items()},
         "recipe": {
             "extractor": extractor,
             "metrics": list(chosen),
@@ -133,31 +136,23 @@ def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
 # ------------------------------------------------------------------------------------------------ in words
 
 
-def _name(key: str, extractor: Mapping[str, Any] | None, images: int | None) -> str:
+def _name(key: str, extractor: Mapping[str, Any] | None, sets: Sets) -> str:
     """The name of a value; of statistics of an unknown extractor it is the key alone."""
-    return key if extractor is None else label(key, extractor, images)
+    if extractor is None:
+        return key
+    mirrored = sets["real"].about.get("mirrored", False)
+    return label(key, extractor, sets["fake"].about["images"], mirrored=mirrored)
 
 
 def summary(content: Mapping[str, Any]) -> str:
     """What `compare` returned, as lines for a terminal: every value by its name, then how they were measured."""
-    values, recipe = content["values"], content["recipe"]
-    rows = [(value["name"], _number(key, values)) for key, value in values.items() if not _is_uncertainty(key, values)]
-    rows += [(side, _images(recipe[side])) for side in SIDES]
+    recipe = content["recipe"]
+    rows = [*values(content["values"]), *((side, _images(recipe[side])) for side in SIDES)]
     rows.append(("extractor", artifacts.canonical(recipe["extractor"]) if recipe["extractor"] else "not known"))
     if recipe["picture"] is not None:
         rows.append(("images", "{1}×{0} pixels, neither cropped nor resized before".format(*recipe["picture"])))
     rows += [("left out", f"{metric} {reason}") for metric, reason in recipe["left_out"].items()]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
-
-
-def _is_uncertainty(key: str, values: Mapping[str, Any]) -> bool:
-    return key.endswith("_std") and key.removesuffix("_std") in values
-
-
-def _number(key: str, values: Mapping[str, Any]) -> str:
-    spread = f" ± {values[f'{key}_std']['value']:.2g}" if f"{key}_std" in values else ""
-    return f"{values[key]['value']:.6g}{spread}"
+    return lines(rows)
 
 
 def _images(about: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """From a pack and a run to `metrics.json`: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -17,13 +18,25 @@ from ganformer.data.batches import filled
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint
-from ganformer.learning.learner import Reconstructor
+from ganformer.learning import checkpoint, distribution
+from ganformer.learning.learner import Learner, Reconstructor
 from ganformer.learning.samples import batches, normalise, quantise
+from ganformer.metrics import summary
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.sets import Generated, ImageSet, Network, Packed, Picture, is_canvas, observe
+from ganformer.metrics.sets import (
+    ALL,
+    Generated,
+    ImageSet,
+    Look,
+    Network,
+    Packed,
+    Picture,
+    Share,
+    is_canvas,
+    observe_with,
+)
 from ganformer.metrics.statistics import Observed
 
 FORMAT = 1
@@ -34,77 +47,164 @@ Side = Literal["real", "fake"]
 def reference(
     evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gpus: int, check_data: bool = False
 ) -> None:
-    """Measures all images of a pack and writes what the metrics need of them to `out` (`Reference`).
+    """Measures all images of a pack, and writes what metrics need of them (`Reference`) into the folder `out`.
 
-    With `check_data` every shard is compared with its checksum when it is first read.
+    There is a file for each network that looks at images, called as in `Evaluation.parts`. With `check_data` every
+    shard is compared with its checksum when it is first read.
     """
-    images = Packed(Images(pack, check=check_data))
-    device = devices.acquire(gpus)
-    needed = needs(measures(evaluation), "real")
+    job = (evaluation, pack, out, threads, check_data)
+    distribution.launch(refer, job, devices.acquire_all(gpus))
+
+
+def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_data: bool, device: torch.device) -> None:
+    """What one of the processes that work together does of `reference`."""
+    images, parts = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored), evaluation.parts()
     with computing(threads):
-        network = load_network(evaluation.extractor, device)
-        observed = observe(images, network, needed, images.picture, device, f"reference {images.title}")
-    Reference(observed, evaluation.extractor.model_dump(mode="json"), images.images.digest).write(out)
+        looks = _looks(parts, "real", device)
+        observed = observe_with(looks, images, images.picture, device, f"reference {images.title}")
+    for name, real in observed.items():
+        extractor = parts[name].extractor.model_dump(mode="json")
+        Reference(real, extractor, evaluation.mirrored, images.images.digest).write(out / f"{name}.npz")
 
 
-def evaluate(
-    evaluation: Evaluation,
-    run: Path,
-    step: int | None,
-    pack: Path,
-    reference: Path,
-    out: Path,
-    *,
-    threads: int,
-    gpus: int,
-) -> None:
-    """Measures generated images of a run at a snapshot (None: the last) and writes `metrics.json` to `out`.
+@dataclass(frozen=True)
+class Job:
+    """Which images of which run are measured, against what."""
 
-    `reference` was measured on `pack`, which the run was trained on, or, where the run was imported, on images of the
-    same shape. Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises
-    DataError where the three do not belong together, or where images or features are not finite.
+    evaluation: Evaluation
+    run: Path
+    """Its run.json."""
+    step: int | None
+    """One of its snapshots; None: the last."""
+    pack: Path
+    reference: Path
+    """The folder that `reference` wrote of the pack."""
+    other_data: bool = False
+    """Whether the run was trained on another pack, and this is meant so."""
+
+
+def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
+    """Measures generated images of a run, writes `metrics.json` to `out` and prints the numbers.
+
+    Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError where
+    run, pack and reference do not belong together, or where images or features are not finite.
     """
+    distribution.launch(_evaluate, (job, out, threads), devices.acquire_all(gpus))
+
+
+def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
     started = time.monotonic()
-    learner, record = checkpoint.restore(run, step)
-    images, real = Images(pack), Reference.read(reference)
-    _check_pack(images, record, run)
-    chosen = measures(evaluation)
-    real.check(reference, evaluation.extractor.model_dump(mode="json"), images.digest, needs(chosen, "real"))
-    generated = Generated(learner, record, run, step, evaluation)
-    picture, device = images.image.picture, devices.acquire(gpus)
+    learner, record = checkpoint.restore(job.run, job.step)
+    images, evaluation = Images(job.pack), job.evaluation
+    _check_pack(images, record, job)
+    reals = _reals(job, images)
     with computing(threads):
-        network = load_network(evaluation.extractor, device)
-        title = "evaluate {dataset}/{model}".format(**record["run"])
-        fake = observe(generated, network, needs(chosen, "fake"), picture, device, title)
-        values = measure(chosen, real.observed, fake)
-        if isinstance(learner, Reconstructor) and frechet in chosen:
-            copies = Reconstructed(learner, images, evaluation.images, f"{run}: reconstructions")
-            reconstructed = observe(copies, network, frechet.FAKE, picture, device, f"{title}: reconstructions")
-            values["rfd"] = frechet.compute(real.observed, reconstructed)["fd"]
-    snapshot = checkpoint.snapshot(record, step, run)
+        looks = _looks(evaluation.parts(), "fake", device)
+        rounds = [
+            _round(job, learner, record, images, reals, looks, number, device) for number in range(evaluation.repeats)
+        ]
+    if distribution.rank() > 0:
+        return
+    snapshot = checkpoint.snapshot(record, job.step, job.run)
     content = {
         "format": FORMAT,
         "run": record["run"],
         "step": snapshot["step"],
         "kimg": snapshot["kimg"],
         "weights_sha256": snapshot["sha256"],
-        "values": {
-            key: {"name": label(key, evaluation.extractor.model_dump(mode="json"), evaluation.images), "value": value}
-            for key, value in values.items()
-        },
+        "values": _named(evaluation, _over_rounds(rounds)),
         "recipe": {
             **evaluation.model_dump(mode="json"),
-            "real_images": real.observed.count,
+            "real_images": next(iter(reals.values())).observed.count,
             "image": record["spec"]["image"],
             "picture": list(images.image.picture),
-            "weights_sha256": {str(path): artifacts.file_digest(path) for path in evaluation.extractor.inputs},
+            "truncation": None,
+            "weights_sha256": _weights(evaluation),
         },
-        "reference": {"manifest_sha256": real.manifest_sha256},
+        "reference": {"manifest_sha256": images.digest},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
-        "hardware": devices.describe(device, threads),
+        "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
     }
     artifacts.write_json(out, content)
+    print(summary.of_run(content), flush=True)
+
+
+Values = dict[str, dict[str, float]]  # by the name of the part of the evaluation
+
+
+def _round(
+    job: Job,
+    learner: Learner,
+    record: Mapping[str, Any],
+    images: Images,
+    reals: Mapping[str, Reference],
+    looks: Mapping[str, Look],
+    number: int,
+    device: torch.device,
+) -> Values:
+    """Everything measured once, on the images of this round; nothing where another process has the numbers."""
+    evaluation = job.evaluation.model_copy(update={"seed": job.evaluation.seed + number})
+    generated = Generated(learner, record, job.run, job.step, evaluation)
+    picture, title = images.image.picture, "evaluate {dataset}/{model}".format(**record["run"])
+    fakes = observe_with(looks, generated, picture, device, title)
+    parts = evaluation.parts()
+    values = {name: measure(measures(parts[name]), reals[name].observed, fake) for name, fake in fakes.items()}
+    if isinstance(learner, Reconstructor):
+        for name in (name for name, part in parts.items() if frechet in measures(part)):
+            copies = Reconstructed(learner, images, evaluation.images, f"{job.run}: reconstructions")
+            look = {name: Look(looks[name].network, frechet.FAKE)}
+            for seen in observe_with(look, copies, picture, device, f"{title}: reconstructions").values():
+                values[name]["rfd"] = frechet.compute(reals[name].observed, seen)["fd"]
+    return values
+
+
+def _over_rounds(rounds: Sequence[Values]) -> Values:
+    """The numbers of one round; of several, means, and as `…_std` their standard deviations."""
+    if len(rounds) == 1:
+        return rounds[0]
+    means: Values = {}
+    for part, first in rounds[0].items():
+        means[part] = {}
+        for key in (key for key in first if not key.endswith("_std")):
+            each = [values[part][key] for values in rounds]
+            means[part] |= {key: float(np.mean(each)), f"{key}_std": float(np.std(each, ddof=1))}
+    return means
+
+
+def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
+    """Every value with its name, and `by`, the network whose features it is of, where that is not the usual one."""
+    named: dict[str, dict[str, Any]] = {}
+    for part, numbers in values.items():
+        extractor = evaluation.parts()[part].extractor
+        for key, value in numbers.items():
+            name = label(key, extractor.model_dump(mode="json"), evaluation.images, mirrored=evaluation.mirrored)
+            other = {"by": extractor.kind} if extractor != evaluation.extractor else {}
+            named[key] = {"name": name, "value": value, **other}
+    return named
+
+
+def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) -> dict[str, Look]:
+    return {
+        name: Look(load_network(part.extractor, device), needs(measures(part), side)) for name, part in parts.items()
+    }
+
+
+def _reals(job: Job, images: Images) -> dict[str, Reference]:
+    """What is known of the real images, for each part of the evaluation."""
+    reals = {}
+    for name, part in job.evaluation.parts().items():
+        path = job.reference / f"{name}.npz"
+        reals[name] = Reference.read(path)
+        extractor, needed = part.extractor.model_dump(mode="json"), needs(measures(part), "real")
+        reals[name].check(path, extractor, part.mirrored, images.digest, needed)
+    return reals
+
+
+def _weights(evaluation: Evaluation) -> dict[str, str]:
+    """sha256 of every file of weights that some network was read from."""
+    files = sorted({path for part in evaluation.parts().values() for path in part.extractor.inputs})
+    return {str(path): artifacts.file_digest(path) for path in files}
 
 
 class Reconstructed(ImageSet):
@@ -119,19 +219,19 @@ class Reconstructed(ImageSet):
     def __len__(self) -> int:
         return self.count
 
-    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
-        for numbers in batches(range(self.count)):
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+        for numbers in share.of(batches(range(self.count))):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)
             yield central(quantise(self.learner.reconstruct(normalise(pixels))), *picture)
 
 
-def _check_pack(images: Images, record: Mapping[str, Any], run: Path) -> None:
-    trained_on = record["data"]["manifest_sha256"]
-    if trained_on is not None and trained_on != images.digest:
+def _check_pack(images: Images, record: Mapping[str, Any], job: Job) -> None:
+    trained_on, run = record["data"]["manifest_sha256"], job.run
+    if trained_on not in (None, images.digest) and not job.other_data:
         raise DataError(
             f"{images.folder}: is the pack with manifest {images.digest[:12]}…, but {run} was trained on that with "
-            f"{trained_on[:12]}…; name the pack of the run"
+            f"{trained_on[:12]}…; name the pack of the run, or say with --other-data that it is another one on purpose"
         )
     made = ImageSpec.model_validate(record["spec"]["image"])
     if not is_canvas(made, images.image.canvas):

@@ -13,15 +13,19 @@ from ganformer import artifacts
 from ganformer.errors import DataError
 from ganformer.metrics.statistics import Observed
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images as an extractor with these settings sees them; `manifest_sha256` names their pack."""
+    """Real images, and their mirror images where they are `mirrored`, as an extractor with these settings sees them.
+
+    `manifest_sha256` names their pack.
+    """
 
     observed: Observed
     extractor: Mapping[str, Any]
+    mirrored: bool
     manifest_sha256: str
 
     def write(self, path: Path) -> None:
@@ -31,6 +35,7 @@ class Reference:
             "title": self.observed.title,
             "count": self.observed.count,
             "extractor": self.extractor,
+            "mirrored": self.mirrored,
             "manifest_sha256": self.manifest_sha256,
             "code": artifacts.code_version(),
         }
@@ -52,14 +57,22 @@ class Reference:
         if about["format"] != FORMAT:
             raise DataError(f"{path}: is of format {about['format']!r}, format {FORMAT} was expected; make it again")
         observed = Observed(about["title"], about["count"], arrays)
-        return cls(observed, about["extractor"], about["manifest_sha256"])
+        return cls(observed, about["extractor"], about["mirrored"], about["manifest_sha256"])
 
-    def check(self, where: Path, extractor: Mapping[str, Any], manifest_sha256: str, needed: Set[str]) -> None:
+    def check(
+        self, where: Path, extractor: Mapping[str, Any], mirrored: bool, manifest_sha256: str, needed: Set[str]
+    ) -> None:
         """DataError, naming the file `where`, unless it is of this extractor and pack and holds the arrays `needed`."""
         if self.extractor != extractor:
             raise DataError(
                 f"{where}: was measured with the extractor {artifacts.canonical(self.extractor)}, not with "
                 f"{artifacts.canonical(extractor)}; make it again with the present settings"
+            )
+        if self.mirrored != mirrored:
+            images = {False: "the images as they are", True: "all images and their mirror images"}
+            raise DataError(
+                f"{where}: is of {images[self.mirrored]}, not of {images[mirrored]}; make it again with the present "
+                "settings"
             )
         if self.manifest_sha256 != manifest_sha256:
             raise DataError(

@@ -4,10 +4,10 @@ import itertools
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +21,15 @@ from ganformer.data.images import central
 from ganformer.data.source import ImageFiles, Rejection
 from ganformer.data.sources import archive, folder
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint, record
+from ganformer.learning import checkpoint, distribution, record
 from ganformer.learning.learner import Learner
 from ganformer.learning.samples import BATCH, batches, draw_labels, quantise
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.statistics import Observed, Observer
+from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
+
+T = TypeVar("T")
 
 # Images [n, 3, H, W] uint8 -> features [n, D] and class logits [n, K], float32.
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -36,8 +38,24 @@ Picture = tuple[int, int]  # rows and columns
 SHOWN = 3  # shapes named in a message
 TURNED = {5, 6, 7, 8}  # orientations in EXIF that exchange rows and columns
 
+MOST = 2 * BATCH  # images of a portion
+
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 """What can be known of images that are at hand."""
+
+
+class Share(NamedTuple):
+    """Which portions of images one of several processes looks at: those with the numbers `rank`, `rank + ranks`, …"""
+
+    rank: int
+    ranks: int
+
+    def of(self, portions: Iterable[T]) -> Iterator[T]:
+        """Those that are its own."""
+        return itertools.islice(portions, self.rank, None, self.ranks)
+
+
+ALL = Share(0, 1)
 
 
 class ImageSet(ABC):
@@ -56,8 +74,11 @@ class ImageSet(ABC):
         """Number of images."""
 
     @abstractmethod
-    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
-        """The middle of all images, of a shape that they can show: uint8 [n, 3, *picture] on the device, n ≤ BATCH."""
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+        """The middle of all images of a share, of a shape that they can show: uint8 [n, 3, *picture] on the device.
+
+        The i-th portion of all is made of the same n images, at most `MOST`, whatever the share it is in.
+        """
 
     def can_show(self, picture: Picture) -> bool:
         """Whether a picture of this shape is what lies in the middle of the images."""
@@ -87,26 +108,48 @@ class Known:
         return None
 
 
+class Look(NamedTuple):
+    """A network that looks at images, and the arrays that are to be kept of what it sees."""
+
+    network: Network
+    keep: Set[str]
+
+
 def observe(
     images: ImageSet, network: Network, keep: Set[str], picture: Picture, device: torch.device, label: str
 ) -> Observed:
     """What the network sees in all images, of which the arrays `keep` are wanted; `label` says so while it goes on."""
-    observer = Observer(images.title, keep)
-    with Progress(label, len(images)) as progress:
-        for portion in images.portions(picture, device):
-            features, logits = network(portion)
-            observer.update(features.cpu().numpy(), logits.cpu().numpy())
-            progress.update(len(portion))
-    return observer.observed()
+    return observe_with({"": Look(network, keep)}, images, picture, device, label)[""]
+
+
+def observe_with(
+    looks: Mapping[str, Look], images: ImageSet, picture: Picture, device: torch.device, label: str
+) -> dict[str, Observed]:
+    """What each of several networks sees in all images, which are made or read once.
+
+    Where several processes work together, each looks at its share, and the first one gets what all have seen, the
+    others nothing.
+    """
+    share = Share(distribution.rank(), distribution.ranks())
+    observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
+    with Progress(label, len(images), is_silent=share.rank > 0) as progress:
+        for portion in images.portions(picture, device, share):
+            for name, look in looks.items():
+                features, logits = look.network(portion)
+                observers[name].update(features.cpu().numpy(), logits.cpu().numpy())
+            progress.update(min(len(portion) * share.ranks, len(images) - progress.done))
+    gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
+    return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
 
 
 # --------------------------------------------------------------------------------------------- what a path is
 
 
-def open_set(path: Path, evaluation: Evaluation) -> ImageSet | Known:
+def open_set(path: Path, evaluation: Evaluation, step: int | None = None) -> ImageSet | Known:
     """The set that a path names: a folder of images, a zip or tar of them, a pack, a run, or a file of statistics.
 
-    Of a run come the images that `evaluation` says. Raises DataError where there is none, or where it is no such set.
+    Of a run come the images that `evaluation` says, at the snapshot `step` (None: the last). Raises DataError where
+    there is none, or where it is no such set.
     """
     if not path.exists():
         raise DataError(
@@ -114,7 +157,7 @@ def open_set(path: Path, evaluation: Evaluation) -> ImageSet | Known:
         )
     if path.name == record.NAME or (path / record.NAME).is_file():
         run = path / record.NAME if path.is_dir() else path
-        return Generated(*checkpoint.restore(run), run, None, evaluation)
+        return Generated(*checkpoint.restore(run, step), run, step, evaluation)
     if path.name == manifest.NAME or (path / manifest.NAME).is_file():
         return Packed(Images(path))
     if path.suffix == ".npz":
@@ -128,11 +171,13 @@ def _statistics(path: Path, evaluation: Evaluation) -> Known:
     if not _is_reference(path):
         return _computed_elsewhere(path, foreign.read_npz(path))
     known = Reference.read(path)
-    known.check(path, evaluation.extractor.model_dump(mode="json"), known.manifest_sha256, frozenset())
+    known.check(path, evaluation.extractor.model_dump(mode="json"), known.mirrored, known.manifest_sha256, frozenset())
     arrays = known.observed.arrays
     if "mean" in arrays and "covariance" in arrays:
         foreign.gaussian(path, arrays["mean"], arrays["covariance"], ("mean", "covariance"))
-    about = _about("reference", path, known.observed.count, manifest_sha256=known.manifest_sha256)
+    about = _about(
+        "reference", path, known.observed.count, manifest_sha256=known.manifest_sha256, mirrored=known.mirrored
+    )
     return Known(str(path), about, Observed(str(path), known.observed.count, arrays), known.extractor)
 
 
@@ -157,18 +202,20 @@ def _about(kind: str, path: Path, images: int | None, **more: Any) -> Mapping[st
 
 
 class Packed(ImageSet):
-    """The images of a pack, without bars and margins."""
+    """The images of a pack, without bars and margins; `mirrored`: and the mirror image of each."""
 
-    def __init__(self, images: Images) -> None:
-        self.images, self.title, self.picture = images, str(images.folder), images.image.picture
-        self.about = _about("pack", images.folder, len(images), manifest_sha256=images.digest)
+    def __init__(self, images: Images, *, mirrored: bool = False) -> None:
+        self.images, self.mirrored = images, mirrored
+        self.title, self.picture = str(images.folder), images.image.picture
+        self.about = _about("pack", images.folder, len(self), manifest_sha256=images.digest)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images) * (2 if self.mirrored else 1)
 
-    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
-        for numbers in batches(range(len(self))):
-            yield torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+        for numbers in share.of(batches(range(len(self.images)))):
+            pixels = torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
+            yield torch.cat([pixels, pixels.flip(-1)]) if self.mirrored else pixels
 
 
 class Generated(ImageSet):
@@ -205,10 +252,10 @@ class Generated(ImageSet):
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and is_canvas(self.made, canvas))
 
-    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """DataError where an image is not finite."""
         self.learner.network.to(device)
-        for seeds in batches(self.seeds):
+        for seeds in share.of(batches(self.seeds)):
             images = self.learner.sample(draw_labels(self.record["data"]["label_counts"], seeds), seeds)
             if not images.isfinite().all():
                 raise DataError(
@@ -244,9 +291,9 @@ class Files(ImageSet):
     def __len__(self) -> int:
         return self.count
 
-    def portions(self, picture: Picture, device: torch.device) -> Iterator[Tensor]:
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         keys = self.source.keys()
-        while portion := list(itertools.islice(keys, BATCH)):
+        for portion in share.of(iter(lambda: list(itertools.islice(keys, BATCH)), [])):
             pixels = []
             for image in self.source.load(portion):
                 if isinstance(image, Rejection):

@@ -30,11 +30,11 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def measurements(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a measured number: dataset, model, seed, step, kimg, metric, name, value, recipe, file.
+    """One row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, file.
 
     `metric` is the key under which an experiment asks for it (`fd`), `name` what it is called on these features
-    (`fd_random_vgg16`), `recipe` the canonical JSON of how it was measured. Raises DataError where a file is missing or
-    incomplete, or a step of a run was given twice.
+    (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured. Raises
+    DataError where a file is missing or incomplete, or a step of a run was given twice.
     """
     rows = []
     for path in paths:
@@ -47,8 +47,9 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
             "file": str(path),
         }
         for metric, entry in record["values"].items():
-            rows.append({**shared, "metric": metric, "name": entry["name"], "value": entry["value"]})
-    frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "recipe", "file"])
+            by = entry.get("by", record["recipe"]["extractor"]["kind"])
+            rows.append({**shared, "metric": metric, "name": entry["name"], "value": entry["value"], "by": by})
+    frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "by", "recipe", "file"])
     _refuse_doubles(frame, [*RUN, "step", "metric"])
     return frame
 

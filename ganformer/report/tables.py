@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from ganformer.config import Comparison, Cost
+from ganformer.config import Compared, Cost
 from ganformer.report import published, records, words
 from ganformer.report.table import Block, Cell, Column, Table, write
 
 ONE_SEED = (
-    "Every model was trained with one seed, so small differences may be chance; the best number of a column is bold."
+    "Every model was trained with one seed, so small differences may be chance; ± is the uncertainty of measuring, "
+    "where it is known. The best number is bold where it is further from the next one than either uncertainty."
 )
 SEEDS = (
     "Mean ± standard deviation over {} seeds; the best mean is bold where it is further from the next one than "
@@ -31,7 +32,7 @@ COST = (
 # --------------------------------------------------------------------------------------------- comparison
 
 
-def comparison(experiment: Comparison, metrics: Sequence[Path], published_csv: Path, out: Path) -> None:
+def comparison(experiment: Compared, metrics: Sequence[Path], published_csv: Path, out: Path) -> None:
     """Writes the table of models × metrics at the end of training: `out`.csv, .md, .tex and .json.
 
     `metrics`: a metrics.json of every run; of several of one run the last step counts, other runs are left out.
@@ -41,45 +42,69 @@ def comparison(experiment: Comparison, metrics: Sequence[Path], published_csv: P
     measured = records.last(records.needed(records.measurements(metrics), experiment, "metrics"))
     quoted = published.lookup(experiment.published, published_csv) if experiment.published else None
     blocks = [_compared(experiment, dataset, measured, quoted) for dataset in experiment.datasets]
-    caption = [ONE_SEED if len(experiment.seeds) == 1 else SEEDS.format(len(experiment.seeds))]
-    caption += [QUOTED] if quoted is not None else []
-    write(Table(experiment.title, " ".join(caption), blocks), _numbers(experiment, measured, quoted), out)
+    write(Table(experiment.title, caption(experiment), blocks), numbers(experiment, measured, quoted), out)
 
 
-def _compared(experiment: Comparison, dataset: str, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> Block:
+def caption(experiment: Compared) -> str:
+    """How to read the numbers."""
+    seeds = len(experiment.seeds)
+    sentences = [ONE_SEED if seeds == 1 else SEEDS.format(seeds)] + ([QUOTED] if experiment.published else [])
+    return " ".join(sentences)
+
+
+def _compared(experiment: Compared, dataset: str, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> Block:
     """The block of one data set: measured columns, then published ones where the data set has any."""
     here = measured[measured["dataset"] == dataset]
     columns = {Column("Model", is_number=False): [Cell(words.model(model)) for model in experiment.models]}
     recipe = records.recipe(here, dataset)
-    notes = [_protocol(dataset, here, recipe)]
+    notes = [protocol(dataset, here, recipe)]
     there = None if quoted is None else quoted[quoted["dataset"] == dataset]
-    group = f"measured, {words.conditions(dataset, recipe)}"
-    for key in _shown(here):
-        columns |= _measured_column(experiment.models, here[here["metric"] == key], group)
+    for key in shown(here):
+        chosen = here[here["metric"] == key]
+        conditions = words.conditions(dataset, recipe, chosen["by"].iloc[0])
+        columns |= _measured_column(experiment.models, key, here, f"measured, {conditions}")
     if there is not None and not there.empty:
         columns |= _published_columns(experiment.models, there)
-        notes += _sources(there)
+        notes += sources(there)
     heading = dataset if len(experiment.datasets) > 1 else ""
     return Block(heading, list(columns), list(zip(*columns.values(), strict=True)), notes)
 
 
-def _shown(measured: pd.DataFrame) -> list[str]:
-    """Metrics that are columns: all but the spreads over parts of the images, which are in the csv."""
-    return [key for key in measured["metric"].drop_duplicates() if not key.endswith("_std")]
+def shown(measured: pd.DataFrame) -> list[str]:
+    """Metrics that are shown by themselves: all but the uncertainties of others."""
+    every = list(measured["metric"].drop_duplicates())
+    return [key for key in every if not key.endswith("_std")]
 
 
-def _measured_column(models: Sequence[str], numbers: pd.DataFrame, group: str) -> Mapping[Column, list[Cell]]:
-    """One metric on one data set, a row a model, over the seeds."""
-    metric = words.metric(numbers["metric"].iloc[0], numbers["name"].iloc[0])
-    values = numbers.assign(value=numbers["value"] * metric.scale).groupby("model")["value"]
-    means, spreads = values.mean().reindex(list(models)), values.std().reindex(list(models))
-    decimals = words.decimals(means.abs().min()) if metric.decimals is None else metric.decimals
-    best = _best(means, spreads, metric.better, decimals)
-    cells = [
-        Cell(words.NONE if math.isnan(mean) else _spread(mean, spread, decimals), model in best)
-        for model, mean, spread in zip(models, means, spreads, strict=True)
+def _measured_column(
+    models: Sequence[str], key: str, measured: pd.DataFrame, group: str
+) -> Mapping[Column, list[Cell]]:
+    """One metric on one data set, a row a model."""
+    metric, summed = summarised(models, key, measured)
+    return {Column(metric.heading, group): cells(summed, metric)}
+
+
+def summarised(models: Sequence[str], key: str, measured: pd.DataFrame) -> tuple[words.Metric, pd.DataFrame]:
+    """How a metric is shown, and of each model its mean over the seeds and its spread, NaN where there is none.
+
+    The spread is the standard deviation over the seeds; of one seed it is the uncertainty of measuring.
+    """
+    chosen = measured[measured["metric"] == key]
+    metric = words.metric(key, chosen["name"].iloc[0])
+    values = chosen.groupby("model")["value"]
+    own = measured[measured["metric"] == f"{key}_std"].groupby("model")["value"].mean().reindex(list(models))
+    spread = own.where(values.size().reindex(list(models)) == 1, values.std().reindex(list(models)))
+    return metric, pd.DataFrame({"mean": values.mean().reindex(list(models)), "spread": spread}) * metric.scale
+
+
+def cells(summed: pd.DataFrame, metric: words.Metric) -> list[Cell]:
+    """Means with their spread behind them, the best one marked."""
+    decimals = words.decimals(summed["mean"].abs().min()) if metric.decimals is None else metric.decimals
+    best = _best(summed, metric.better, decimals)
+    return [
+        Cell(words.NONE if math.isnan(row["mean"]) else _spread(row["mean"], row["spread"], decimals), model in best)
+        for model, row in summed.iterrows()
     ]
-    return {Column(metric.heading, group): cells}
 
 
 def _spread(mean: float, spread: float, decimals: int) -> str:
@@ -87,18 +112,17 @@ def _spread(mean: float, spread: float, decimals: int) -> str:
     return text if math.isnan(spread) else f"{text} ± {spread:.{decimals}f}"
 
 
-def _best(means: pd.Series, spreads: pd.Series, better: str | None, decimals: int) -> set[str]:
-    """Models whose number is bold: the best as shown, unless all are; with several seeds one that stands out."""
-    ranked = means.dropna().sort_values(ascending=better == "low")
+def _best(summed: pd.DataFrame, better: str | None, decimals: int) -> set[str]:
+    """Models whose number is bold: the best as shown, unless all are; where spreads are known one that stands out."""
+    ranked = summed.dropna(subset="mean").sort_values("mean", ascending=better == "low")
     if better is None or len(ranked) < 2:
         return set()
-    if spreads.notna().any():
-        first, second = ranked.index[:2]
-        gap = abs(ranked.iloc[0] - ranked.iloc[1])
-        return {first} if gap > spreads.loc[[first, second]].max() else set()
-    shown = ranked.round(decimals)
-    best = set(shown.index[shown == shown.iloc[0]])
-    return best if len(best) < len(shown) else set()
+    if ranked["spread"].notna().any():
+        gap = abs(ranked["mean"].iloc[0] - ranked["mean"].iloc[1])
+        return {str(ranked.index[0])} if gap > ranked["spread"].iloc[:2].max() else set()
+    rounded = ranked["mean"].round(decimals)
+    best = set(rounded.index[rounded == rounded.iloc[0]])
+    return best if len(best) < len(rounded) else set()
 
 
 def _published_columns(models: Sequence[str], quoted: pd.DataFrame) -> Mapping[Column, list[Cell]]:
@@ -107,18 +131,18 @@ def _published_columns(models: Sequence[str], quoted: pd.DataFrame) -> Mapping[C
     for name in (name for metric in words.METRICS.values() for name in metric.published):
         rows = quoted[quoted["metric"] == name]
         if not rows.empty:
-            printed = {row["model"]: _quote(row) for _, row in rows.iterrows()}
-            columns[Column(words.PUBLISHED[name], _conditions(rows))] = [
+            printed = {row["model"]: quote(row) for _, row in rows.iterrows()}
+            columns[Column(words.PUBLISHED[name], published_conditions(rows))] = [
                 Cell(printed.get(model, words.NONE)) for model in models
             ]
     return columns
 
 
-def _quote(row: pd.Series) -> str:
+def quote(row: pd.Series) -> str:
     return row["value"] if row["verified"] == "yes" else f"{row['value']} †"
 
 
-def _conditions(rows: pd.DataFrame) -> str:
+def published_conditions(rows: pd.DataFrame) -> str:
     """What the published numbers are of, e.g. `published, CLEVR 256, 50k`."""
     first = rows.iloc[0]
     parts = [f"{first['published_dataset']} {first['resolution']}".strip()]
@@ -126,16 +150,22 @@ def _conditions(rows: pd.DataFrame) -> str:
     return ", ".join(["published", *parts])
 
 
-def _protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
-    """One sentence that says how the block's numbers were measured."""
+def protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
+    """How the block's numbers were measured, in a sentence or two."""
     kimg = words.listing([words.kimg(value) for value in sorted(set(measured["kimg"]))])
+    against = f" against {words.count(recipe['real_images'])} real" if "real_images" in recipe else ""
+    repeats = f", {recipe['repeats']} times" if recipe.get("repeats", 1) > 1 else ""
+    seen = f"features of {words.listing(list(measured['by'].drop_duplicates()))}"
+    if "accuracy" in recipe:
+        right = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in recipe["accuracy"].items())
+        seen = f"read by a parser ({recipe['extractor']['kind']}; {right or 'what it gets right is not measured'})"
     return (
-        f"Measured on {dataset} after {kimg} kimg: {words.count(recipe['images'])} generated against "
-        f"{words.count(recipe['real_images'])} real images, features of {recipe['extractor']['kind']}."
+        f"Measured on {dataset} after {kimg} kimg: {words.count(recipe['images'])} generated{against} images{repeats}, "
+        f"{seen}."
     )
 
 
-def _sources(quoted: pd.DataFrame) -> list[str]:
+def sources(quoted: pd.DataFrame) -> list[str]:
     """One sentence for every source of published numbers, and what the dagger means where there is one."""
     notes = [
         f"Published: {row['paper']}, {row['table']}, {row['published_dataset']}; {row['source']}."
@@ -144,7 +174,7 @@ def _sources(quoted: pd.DataFrame) -> list[str]:
     return notes + (["† not checked against its source."] if (quoted["verified"] != "yes").any() else [])
 
 
-def _numbers(experiment: Comparison, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> pd.DataFrame:
+def numbers(experiment: Compared, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> pd.DataFrame:
     """The csv: one row a data set and model, unrounded; published numbers have columns that say so."""
     rows = [
         {
@@ -164,11 +194,11 @@ def _numbers(experiment: Comparison, measured: pd.DataFrame, quoted: pd.DataFram
 
 
 def _measured_numbers(rows: pd.DataFrame) -> Mapping[str, Any]:
-    shown = set(rows.loc[rows["metric"].isin(_shown(rows)), "name"])
+    by_themselves = set(rows.loc[rows["metric"].isin(shown(rows)), "name"])
     numbers: dict[str, Any] = {"seeds": rows["seed"].nunique(), "kimg": rows["kimg"].max()}
     for name, values in rows.groupby("name", sort=False)["value"]:
         numbers[str(name)] = values.mean()
-        if str(name) in shown:
+        if str(name) in by_themselves:
             numbers[f"{name}_seed_std"] = values.std()
     return numbers
 

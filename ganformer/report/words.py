@@ -55,6 +55,29 @@ METRICS = {
     "density": Metric("Density", "high", decimals=3),
     "coverage": Metric("Coverage %", "high", 100, decimals=1),
 }
+METRICS |= {
+    f"chi2_{key}": Metric(title, "low", published=(f"chi2_{published}",))
+    for key, title, published in [
+        ("object_area", "Object area", "object_area"),
+        ("object_number", "Object number", "object_number"),
+        ("co_occurrence", "Co-occurrence", "co_occurrence"),
+        ("shape", "Shape", "shape"),
+        ("size", "Size", "size"),
+        ("material", "Material", "material"),
+        ("colour", "Colour", "color"),
+        ("class", "Class", "class"),
+    ]
+}
+METRICS |= {
+    f"dci_{key}": Metric(title, "high", decimals=3, published=(f"DCI_{published}",))
+    for key, title, published in [
+        ("disentanglement", "Disentanglement", "Disentanglement"),
+        ("modularity", "Modularity", "Modularity"),
+        ("completeness", "Completeness", "Completeness"),
+        ("informativeness", "Informativeness", "Informativeness"),
+        ("informativeness_prime", "Informativeness′", "Informativeness_prime"),
+    ]
+}
 PUBLISHED = {
     "FID": "FID ↓",
     "IS": "IS ↑",
@@ -82,11 +105,11 @@ def metric(key: str, name: str) -> Metric:
     return replace(known, title=f"{title} (clean)" if name.startswith("clean_") else title)
 
 
-def conditions(dataset: str, recipe: Mapping[str, Any]) -> str:
-    """What measured numbers are of: data set, size, features and number of images, e.g. `scenes 32, vgg16, 1k`."""
+def conditions(dataset: str, recipe: Mapping[str, Any], by: str) -> str:
+    """What numbers measured `by` a network are of: data set, size, features and images, as `scenes 32, vgg16, 1k`."""
     height, width = ImageSpec.model_validate(recipe["image"]).picture
     size = f"{width}" if height == width else f"{width}×{height}"
-    return f"{dataset} {size}, {recipe['extractor']['kind']}, {thousands(str(recipe['images']))}"
+    return f"{dataset} {size}, {by}, {thousands(str(recipe['images']))}"
 
 
 def count(number: float) -> str:

@@ -89,8 +89,8 @@ def run(data, place):
 
 @pytest.fixture
 def compare():
-    def run(real, fake, **changes):
-        return sets.compare(settings(**changes), real, fake, threads=1, gpus=0)
+    def run(real, fake, step=None, **changes):
+        return sets.compare(settings(**changes), real, fake, step=step, threads=1, gpus=0)
 
     return run
 
@@ -118,20 +118,14 @@ def test_a_set_and_itself_are_the_same(compare, folder):
 
 def test_a_run_gets_the_numbers_that_evaluate_gives_it(compare, run, data, tmp_path):
     wanted = settings(seed=1)
-    metrics.reference(wanted, data / "manifest.json", tmp_path / "reference.npz", threads=1, gpus=0)
-    metrics.evaluate(
-        wanted,
-        run / "run.json",
-        None,
-        data / "manifest.json",
-        tmp_path / "reference.npz",
-        tmp_path / "metrics.json",
-        threads=1,
-        gpus=0,
-    )
+    metrics.reference(wanted, data / "manifest.json", tmp_path / "known", threads=1, gpus=0)
+    (reference,) = (tmp_path / "known").iterdir()
+    job = metrics.Job(wanted, run / "run.json", None, data / "manifest.json", tmp_path / "known")
+    metrics.evaluate(job, tmp_path / "metrics.json", threads=1, gpus=0)
     expected = json.loads((tmp_path / "metrics.json").read_text())["values"]
     assert compare(data, run, seed=1)["values"] == expected
-    assert compare(tmp_path / "reference.npz", run / "run.json", seed=1)["values"] == expected
+    assert compare(reference, run / "run.json", seed=1)["values"] == expected
+    assert compare(data, run, seed=1, step=2)["values"] == expected
     assert compare(data, run, seed=0)["values"] != expected
 
 
@@ -141,7 +135,7 @@ def test_statistics_give_the_distance_that_the_images_give(compare, folder, othe
     assert not found["values"].keys() & {"precision", "recall"}
     assert found["values"]["fd"]["value"] == pytest.approx(expected["fd"]["value"], rel=1e-4)
     assert found["values"]["is"] == expected["is"]
-    assert found["recipe"]["metrics"] == ["frechet", "inception-score"]
+    assert found["recipe"]["metrics"] == ["frechet", "frechet-error", "inception-score"]
     assert found["recipe"]["left_out"] == {"precision-recall": f"needs features of {tmp_path}/real.npz"}
 
 
@@ -201,15 +195,15 @@ def test_two_statistics_need_no_extractor(monkeypatch, compare, seen, reals, dra
     one, other = seen(reals), seen(draw_shapes(FAKES, seed=2, size=16))
     found = compare(statistics(one, tmp_path / "one.npz"), statistics(other, tmp_path / "other.npz"))
     assert found["values"] == {"fd": {"name": "fd", "value": frechet.compute(one, other)["fd"]}}
-    assert found["recipe"]["left_out"].keys() == {"inception-score", "precision-recall"}
+    assert found["recipe"]["left_out"].keys() == {"frechet-error", "inception-score", "precision-recall"}
 
 
 def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, reals, tmp_path):
     real = statistics(seen(reals), tmp_path / "real.npz")
     found = compare(real, run)
-    fd, score, spread = (found["values"][key]["value"] for key in ("fd", "is", "is_std"))
+    fd, error, score, spread = (found["values"][key]["value"] for key in ("fd", "fd_std", "is", "is_std"))
     assert sets.summary(found).splitlines() == [
-        f"fd_random_vgg16  {fd:.6g}",
+        f"fd_random_vgg16  {fd:.6g} ± {error:.2g}",
         f"is_random_vgg16  {score:.6g} ± {spread:.2g}",
         f"real             {real}: statistics, an unknown number of images",
         f"fake             {run}/run.json: run, 36 images of step 2, seeds 0 to 35, truncation none",
@@ -271,7 +265,7 @@ def test_too_few_images_give_no_number(compare, folder, draw_shapes, tmp_path, m
 
 def test_command_prints_and_writes(folder, others, tmp_path):
     out = tmp_path / "made" / "metrics.json"
-    words = ["compare", "--real", str(folder), "--fake", str(others), "--metrics", "frechet, inception-score"]
+    words = ["evaluate", "--real", str(folder), "--fake", str(others), "--metrics", "frechet, inception-score"]
     said = CliRunner().invoke(cli.app, [*words, "--out", str(out)], catch_exceptions=False)
     assert said.exit_code == 0
     written = json.loads(out.read_text())
@@ -283,14 +277,15 @@ def test_command_prints_and_writes(folder, others, tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["--metrics", "frechte"], ConfigError, "compare: 1 problem\n  metrics: 'frechte' is unknown; did you mean"),
-        (["--extractor", '{"kind": "vgg"}'], ConfigError, "compare: 1 problem\n  extractor"),
+        (["--metrics", "frechte"], ConfigError, "evaluate: 1 problem\n  metrics: 'frechte' is unknown; did you mean"),
+        (["--extractor", '{"kind": "vgg"}'], ConfigError, "evaluate: 1 problem\n  extractor"),
         (["--fake", "absent"], DataError, "absent: does not exist"),
+        (["--step", "2"], ConfigError, "step 2 was asked for, but neither .* nor .* is a run; leave it out"),
     ],
 )
 def test_wrong_calls_write_nothing(folder, tmp_path, words, error, message):
     out = tmp_path / "metrics.json"
-    command = ["compare", "--real", str(folder), "--fake", str(folder), "--out", str(out), *words]
+    command = ["evaluate", "--real", str(folder), "--fake", str(folder), "--out", str(out), *words]
     with pytest.raises(error, match=message):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert not out.exists()

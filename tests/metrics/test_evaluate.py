@@ -14,7 +14,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.data.pack import pack
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint
+from ganformer.learning import checkpoint, distribution
 from ganformer.learning.learner import Reconstructor
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
@@ -59,11 +59,16 @@ def data(reals, tmp_path_factory):
     return out / "manifest.json"
 
 
+def refer(evaluation, data, out, **options):
+    """The one file that `reference` writes into the folder `out`."""
+    metrics.reference(evaluation, data, out, threads=1, gpus=0, **options)
+    (path,) = out.glob("*.npz")
+    return path
+
+
 @pytest.fixture(scope="module")
 def reference(data, tmp_path_factory):
-    out = tmp_path_factory.mktemp("reference") / "scenes.npz"
-    metrics.reference(settings(), data, out, threads=1, gpus=0)
-    return out
+    return refer(settings(), data, tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture
@@ -84,11 +89,12 @@ def record(data):
 def measure(monkeypatch, record, data, reference, tmp_path):
     """Evaluates a learner of these images; returns what was written."""
 
-    def run(images, step=None, reference=reference, **changes):
+    def run(images, step=None, reference=reference.parent, data=data, other_data=False, **changes):
         learner = Learner(images)
         monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
         out = tmp_path / "metrics.json"
-        metrics.evaluate(settings(**changes), tmp_path / "run.json", step, data, reference, out, threads=1, gpus=0)
+        job = metrics.Job(settings(**changes), tmp_path / "run.json", step, data, reference, other_data)
+        metrics.evaluate(job, out, threads=1, gpus=0)
         return json.loads(out.read_text())
 
     return run
@@ -114,13 +120,14 @@ def test_reference_holds_what_the_network_sees_of_all_reals(reference, reals, da
 
 
 def test_reference_keeps_no_features_that_no_metric_needs(data, tmp_path):
-    metrics.reference(settings(metrics=["frechet"]), data, tmp_path / "out.npz", threads=1, gpus=0)
-    assert Reference.read(tmp_path / "out.npz").observed.arrays.keys() == {"mean", "covariance"}
+    found = Reference.read(refer(settings(metrics=["frechet"]), data, tmp_path))
+    assert found.observed.arrays.keys() == {"mean", "covariance"}
 
 
 def test_reference_is_the_same_bytes_each_time(data, reference, tmp_path):
-    metrics.reference(settings(), data, tmp_path / "again.npz", threads=1, gpus=0)
-    assert (tmp_path / "again.npz").read_bytes() == reference.read_bytes()
+    again = refer(settings(), data, tmp_path)
+    assert again.name == reference.name
+    assert again.read_bytes() == reference.read_bytes()
 
 
 def test_flipped_byte_is_noticed_where_that_is_asked_for(data, tmp_path):
@@ -128,10 +135,10 @@ def test_flipped_byte_is_noticed_where_that_is_asked_for(data, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     shard = tmp_path / "images-00000.npy"
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    metrics.reference(settings(), tmp_path, tmp_path / "out.npz", threads=1, gpus=0)
+    refer(settings(), tmp_path, tmp_path / "out")
     with pytest.raises(DataError, match=r"images-00000\.npy: not the bytes that were packed"):
-        metrics.reference(settings(), tmp_path, tmp_path / "checked.npz", threads=1, gpus=0, check_data=True)
-    assert not (tmp_path / "checked.npz").exists()
+        refer(settings(), tmp_path, tmp_path / "checked", check_data=True)
+    assert not (tmp_path / "checked").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
@@ -156,8 +163,8 @@ def test_missing_reference_is_named(tmp_path):
 
 
 def test_reference_of_another_format_is_refused(tmp_path):
-    np.savez(tmp_path / "scenes.npz", about=np.array(json.dumps({"format": 2})))
-    with pytest.raises(DataError, match=r"scenes\.npz: is of format 2, format 1 was expected; make it again$"):
+    np.savez(tmp_path / "scenes.npz", about=np.array(json.dumps({"format": 1})))
+    with pytest.raises(DataError, match=r"scenes\.npz: is of format 1, format 2 was expected; make it again$"):
         Reference.read(tmp_path / "scenes.npz")
 
 
@@ -174,16 +181,20 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
     assert (found["step"], found["kimg"], found["weights_sha256"]) == (8, 1.0, "8" * 64)
     assert {key: value["name"] for key, value in found["values"].items()} == {
         key: f"{key}_random_vgg16"
-        for key in ("fd", "is", "is_std", "precision", "precision_std", "recall", "recall_std")
+        for key in ("fd", "fd_std", "is", "is_std", "precision", "precision_std", "recall", "recall_std")
     }
     assert found["recipe"] == {
         "extractor": {"kind": "random-vgg16", "seed": 0},
+        "extractors": {},
         "images": FAKES,
-        "metrics": ["frechet", "inception-score", "precision-recall"],
+        "mirrored": False,
+        "metrics": ["frechet", "frechet-error", "inception-score", "precision-recall"],
         "seed": 0,
+        "repeats": 1,
         "real_images": REALS,
         "image": IMAGE,
         "picture": [16, 16],
+        "truncation": None,
         "weights_sha256": {},
     }
     assert found["reference"] == {"manifest_sha256": Images(data).digest}
@@ -239,11 +250,17 @@ def test_images_that_are_not_finite_are_an_error_and_leave_no_file(measure, real
 def test_another_pack_than_the_runs_is_refused(measure, reals, record, data, written):
     record["data"]["manifest_sha256"] = "f" * 64
     message = (
-        rf"^{data.parent}: is the pack with manifest [0-9a-f]{{12}}…, but .*run\.json was trained on that with ffff"
+        rf"^{data.parent}: is the pack with manifest [0-9a-f]{{12}}…, but .*run\.json was trained on that with "
+        "f{12}…; name the pack of the run, or say with --other-data that it is another one on purpose$"
     )
     with pytest.raises(DataError, match=message):
         measure(reals)
     assert not written.exists()
+
+
+def test_another_pack_is_measured_against_where_that_is_meant(measure, reals, record):
+    record["data"]["manifest_sha256"] = "f" * 64
+    assert measure(reals, other_data=True)["values"]["fd"]["value"] > 0
 
 
 def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals, record):
@@ -258,13 +275,13 @@ def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals
 
 def test_reference_of_another_pack_is_refused(measure, reals, reference, tmp_path):
     found = Reference.read(reference)
-    path = tmp_path / "other.npz"
-    Reference(found.observed, found.extractor, "e" * 64).write(path)
+    path = tmp_path / reference.name
+    Reference(found.observed, found.extractor, False, "e" * 64).write(path)
     message = (
         rf"^{path}: is of the pack with manifest eeeeeeeeeeee…, not of the one named, [0-9a-f]{{12}}…; make it again"
     )
     with pytest.raises(DataError, match=message):
-        measure(reals, reference=path)
+        measure(reals, reference=tmp_path)
 
 
 def test_reconstructions_are_measured_where_there_is_an_autoencoder(measure, reals, monkeypatch):
@@ -282,21 +299,89 @@ def test_reconstructions_are_measured_where_there_is_an_autoencoder(measure, rea
     assert measure(reals)["values"]["rfd"]["value"] < found["value"] / 100
 
 
-def test_reference_of_another_extractor_is_refused(measure, reals, reference):
+def test_reference_of_another_extractor_is_refused(measure, reals, reference, tmp_path):
+    (name,) = settings(extractor={"kind": "random-vgg16", "seed": 1}).parts()
+    other = tmp_path / f"{name}.npz"
+    other.write_bytes(reference.read_bytes())
     message = re.escape(
-        f'{reference}: was measured with the extractor {{"kind":"random-vgg16","seed":0}}, not with '
+        f'{other}: was measured with the extractor {{"kind":"random-vgg16","seed":0}}, not with '
         '{"kind":"random-vgg16","seed":1}; make it again with the present settings'
     )
     with pytest.raises(DataError, match=f"^{message}$"):
-        measure(reals, extractor={"kind": "random-vgg16", "seed": 1})
+        measure(reals, reference=tmp_path, extractor={"kind": "random-vgg16", "seed": 1})
 
 
 def test_reference_without_what_a_metric_needs_is_refused(measure, reals, data, tmp_path):
-    path = tmp_path / "small.npz"
-    metrics.reference(settings(metrics=["inception-score"]), data, path, threads=1, gpus=0)
+    path = refer(settings(metrics=["inception-score"]), data, tmp_path)
     message = rf"^{path}: has no covariance, features, mean, which the metrics need; make it again with the present"
     with pytest.raises(DataError, match=message):
-        measure(reals, reference=path)
+        measure(reals, reference=tmp_path)
+
+
+# ---------------------------------------------------------------- several networks, rounds, processes; mirror images
+
+
+def test_each_metric_may_have_a_network_of_its_own(measure, reals, data, tmp_path):
+    other = {"kind": "random-vgg16", "seed": 1}
+    both = {"extractors": {"precision-recall": other}}
+    metrics.reference(settings(**both), data, tmp_path / "known", threads=1, gpus=0)
+    assert sorted(path.stem for path in (tmp_path / "known").iterdir()) == sorted(settings(**both).parts())
+    found = measure(reals, reference=tmp_path / "known", **both)
+    alone = measure(reals, reference=tmp_path / "known", metrics=["frechet"])["values"]
+    assert found["values"]["fd"] == alone["fd"] == {"name": "fd_random_vgg16", "value": alone["fd"]["value"]}
+    assert found["values"]["precision"]["by"] == "random-vgg16"
+    refer(settings(extractor=other, metrics=["precision-recall"]), data, tmp_path / "other")
+    expected = measure(reals, reference=tmp_path / "other", extractor=other, metrics=["precision-recall"])["values"]
+    assert found["values"]["recall"]["value"] == expected["recall"]["value"]
+
+
+def test_network_of_a_metric_that_is_not_measured_is_refused():
+    with pytest.raises(ValueError, match=r"extractors: 'kid' is not in metrics; allowed: frechet"):
+        settings(metrics=["frechet"], extractors={"kid": {"kind": "random-vgg16"}})
+
+
+def test_rounds_are_measured_on_other_images_and_averaged(measure, reals):
+    found = measure(reals, repeats=3)["values"]
+    each = [measure(reals, seed=seed)["values"] for seed in range(3)]
+    for key in ("fd", "is", "recall"):
+        values = [one[key]["value"] for one in each]
+        assert found[key]["value"] == pytest.approx(np.mean(values))
+        assert found[f"{key}_std"]["value"] == pytest.approx(np.std(values, ddof=1))
+    assert found.keys() == each[0].keys()
+
+
+def test_several_processes_find_what_one_finds(reals, data, reference, tmp_path):
+    """On the CPU, as GPUs would: what comes out of them is in the order of the images."""
+    two = [torch.device("cpu")] * 2
+    mirrored = settings(mirrored=True)
+    distribution.launch(metrics.refer, (mirrored, data, tmp_path / "two", 1, False), two)
+    one, several = refer(mirrored, data, tmp_path / "one"), next((tmp_path / "two").iterdir())
+    assert one.name == several.name
+    one, several = Reference.read(one).observed, Reference.read(several).observed
+    assert one.count == several.count == 2 * REALS
+    for name, array in one.arrays.items():
+        np.testing.assert_allclose(several.arrays[name], array, rtol=1e-9, atol=1e-12)
+
+
+def test_mirror_images_of_real_ones_are_asked_for_by_name(measure, reals, data, tmp_path):
+    metrics.reference(settings(mirrored=True), data, tmp_path / "known", threads=1, gpus=0)
+    found = measure(reals, reference=tmp_path / "known", mirrored=True)
+    assert found["values"]["fd"]["name"] == "mirrored_fd_random_vgg16"
+    assert found["recipe"]["real_images"] == 2 * REALS
+    wanted = "is of all images and their mirror images, not of the images as they are; make it again with the present"
+    with pytest.raises(DataError, match=wanted):
+        measure(reals, reference=tmp_path / "known")
+
+
+def test_numbers_are_printed_with_how_they_were_measured(measure, reals, capsys):
+    values = measure(reals, metrics=["frechet", "frechet-error"])["values"]
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    fd, error = values["fd"]["value"], values["fd_std"]["value"]
+    assert lines["fd_random_vgg16"].strip() == f"{fd:.6g} ± {error:.2g}"
+    assert lines["real"].strip().startswith(f"{REALS} images, manifest ")
+    assert lines["fake"].strip() == f"{FAKES} images of step 8, seeds 0 to {FAKES - 1}, truncation none"
+    assert lines["extractor"].strip() == '{"kind":"random-vgg16","seed":0}'
+    assert lines["images"].strip() == "16×16 pixels"
 
 
 # -------------------------------------------------------------------------------------------- bars and margins
@@ -323,14 +408,14 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     central(made, 11, 16)[:] = pictures
     record["spec"]["image"] = {**IMAGE, "height": height}
     record["data"]["manifest_sha256"] = None if height == 16 else images.digest
-    known = tmp_path / "reference.npz"
     wanted = settings(metrics=["frechet"], images=REALS)
-    metrics.reference(wanted, tmp_path / "pack", known, threads=1, gpus=0)
+    metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)
     learner.sample = lambda labels, seeds: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
     monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
     out = tmp_path / "metrics.json"
-    metrics.evaluate(wanted, tmp_path / "run.json", None, tmp_path / "pack", known, out, threads=1, gpus=0)
+    job = metrics.Job(wanted, tmp_path / "run.json", None, tmp_path / "pack", tmp_path / "known")
+    metrics.evaluate(job, out, threads=1, gpus=0)
     found = json.loads(out.read_text())
     assert found["values"]["fd"]["value"] == pytest.approx(0, abs=1e-3)
     assert found["recipe"]["picture"] == list(written.image.picture) == [11, 16]

@@ -176,7 +176,7 @@ def reference(tmp_path):
     def make(extractor=None, **arrays):
         path = tmp_path / "reference.npz"
         settings = SETTINGS.extractor.model_dump(mode="json") if extractor is None else extractor
-        Reference(Observed("a pack", 40, arrays), settings, "a" * 64).write(path)
+        Reference(Observed("a pack", 40, arrays), settings, False, "a" * 64).write(path)
         return path
 
     return make
@@ -186,7 +186,13 @@ def test_references_say_what_they_are(reference):
     path = reference(mean=np.zeros(5), covariance=np.eye(5), features=np.zeros((40, 5)))
     known = open_set(path, SETTINGS)
     assert known.title == str(path)
-    assert known.about == {"kind": "reference", "path": str(path), "images": 40, "manifest_sha256": "a" * 64}
+    assert known.about == {
+        "kind": "reference",
+        "path": str(path),
+        "images": 40,
+        "manifest_sha256": "a" * 64,
+        "mirrored": False,
+    }
     assert known.arrays == {"mean", "covariance", "features"}
     assert known.extractor == {"kind": "random-vgg16", "seed": 0}
 

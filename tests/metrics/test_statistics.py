@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganformer.errors import DataError
-from ganformer.metrics.statistics import Observer, Statistics
+from ganformer.metrics.statistics import Observer, Statistics, joined
 
 FEATURES = np.random.default_rng(0).normal(1000, 0.5, (37, 5)).astype(np.float32)  # far from 0: rounding would show
 
@@ -77,3 +77,22 @@ def test_what_is_not_finite_is_refused_by_its_place(name, value):
         DataError, match=rf"^run\.json at step 7: the {name} of image 40 are not finite; look at this image$"
     ):
         observer.update(**values)
+
+
+def test_what_is_known_of_all_and_of_some_tells_of_the_rest():
+    whole = statistics(FEATURES)
+    known = Statistics.of("images", 37, whole.mean, whole.covariance)
+    assert_same(known, whole)
+    assert_same(known.without(statistics(FEATURES[30:])), statistics(FEATURES[:30]))
+
+
+def test_observers_that_had_portions_in_turn_are_joined_in_the_order_of_the_images():
+    portions = [FEATURES[start : start + 5] for start in range(0, 37, 5)]
+    parts = [Observer("images", {"mean", "covariance", "features", "logits"}) for _ in range(3)]
+    for number, portion in enumerate(portions):
+        parts[number % 3].update(portion, portion[:, :2])
+    found = joined(parts).observed()
+    assert found.count == 37
+    np.testing.assert_array_equal(found.arrays["features"], FEATURES)
+    np.testing.assert_array_equal(found.arrays["logits"], FEATURES[:, :2])
+    np.testing.assert_allclose(found.arrays["covariance"], statistics(FEATURES).covariance, rtol=1e-7, atol=1e-11)

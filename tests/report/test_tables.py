@@ -65,7 +65,7 @@ def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Pa
     lines = read(out, "md").splitlines()
     headings = [f"{title} ({MEASURED})" for title in ("FD ↓", "IS ↑", "Precision % ↑", "Recall % ↑")]
     assert f"| Model | {' | '.join(headings)} |" in lines
-    assert "| GANformer (duplex) | 12.3 | 2.50 | 50.0 | 25.0 |" in lines
+    assert "| GANformer (duplex) | 12.3 | 2.50 ± 0.10 | 50.0 | 25.0 |" in lines
     assert "Measured on scenes after 16 kimg: 1,000 generated against 4,000 real images" in read(out, "md")
     assert "one seed" in read(out, "md")
 
@@ -208,7 +208,10 @@ def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published:
 
 
 def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
-    files = [metrics(model="simplex"), metrics(model="duplex", recipe={"images": 50})]
+    files = [
+        metrics(model="simplex"),
+        metrics(model="duplex", recipe={"images": 50, "extractor": {"kind": "random-vgg16"}}),
+    ]
     with pytest.raises(DataError, match=r"measured in different ways .*evaluate all runs of 'scenes' alike"):
         tables.comparison(compared(), files, published, tmp_path / "t")
     assert not (tmp_path / "t.csv").exists()

@@ -53,18 +53,18 @@ def test_model_names_are_spelt_as_usual() -> None:
 
 
 def test_conditions_of_oblong_images() -> None:
-    recipe = {"image": {"height": 24, "width": 32}, "extractor": {"kind": "inception-2015"}, "images": 50_000}
-    assert words.conditions("clevr", recipe) == "clevr 32×24, inception-2015, 50k"
+    recipe = {"image": {"height": 24, "width": 32}, "images": 50_000}
+    assert words.conditions("clevr", recipe, "inception-2015") == "clevr 32×24, inception-2015, 50k"
 
 
 def test_bars_do_not_count_to_the_size():
-    recipe = {"image": {"height": 192, "width": 256, "rows": 188}, "extractor": {"kind": "vgg16"}, "images": 50_000}
-    assert words.conditions("bedrooms", recipe) == "bedrooms 256×188, vgg16, 50k"
+    recipe = {"image": {"height": 192, "width": 256, "rows": 188}, "images": 50_000}
+    assert words.conditions("bedrooms", recipe, "vgg16") == "bedrooms 256×188, vgg16, 50k"
 
 
 def test_every_value_of_a_measure_has_words():
     known = {"fd", "rfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
-    assert set(words.METRICS) == known
+    assert {key for key in words.METRICS if not key.startswith(("chi2_", "dci_"))} == known
     assert words.metric("fd_infinity", "fid_infinity").title == "FID∞"
 
 

@@ -56,3 +56,73 @@ rule attend:
     shell:
         "exec ganformer --log {log} attend --run {input.run} --count {wildcards.number} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"
+
+
+# What reads objects in images; for the built-in scenes a small network is trained.
+rule parser:
+    output:
+        "results/parsers/{dataset}/parser.json",
+    log:
+        "results/logs/parser/{dataset}.log",
+    benchmark:
+        "results/benchmarks/parser/{dataset}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=60,
+    params:
+        parsing=lambda w: cfg.parser(w.dataset).json(),
+        dataset=lambda w: cfg.datasets[w.dataset].json(),
+    shell:
+        "exec ganformer --log {log} parser --parsing {params.parsing:q} --dataset {params.dataset:q}"
+        " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
+
+
+rule scene_statistics:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+        data=lambda w: f"results/data/{cfg.reals(w.dataset)}/manifest.json",
+        parser="results/parsers/{dataset}/parser.json",
+    output:
+        f"{RUN}/scene-statistics-{{number}}.json",
+    log:
+        "results/logs/scene_statistics/{dataset}.{model}.seed{seed}-{number}.log",
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "exec ganformer --log {log} scene-statistics --images {wildcards.number} --run {input.run} --data {input.data}"
+        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
+
+
+rule disentanglement:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+        parser="results/parsers/{dataset}/parser.json",
+    output:
+        f"{RUN}/disentanglement-{{number}}.json",
+    log:
+        "results/logs/disentanglement/{dataset}.{model}.seed{seed}-{number}.log",
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "exec ganformer --log {log} disentanglement --images {wildcards.number} --run {input.run}"
+        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"

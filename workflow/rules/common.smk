@@ -9,9 +9,19 @@ from ganformer.errors import ConfigError
 from ganformer.workflow import find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
-TABLE_KINDS = {"comparison", "cost"}
+TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
 # The order of the report, whatever the order in which overlays name their entries.
-KINDS = ["comparison", "learning-curves", "samples", "attention", "cost"]
+KINDS = [
+    "comparison",
+    "learning-curves",
+    "samples",
+    "attention",
+    "scene-statistics",
+    "disentanglement",
+    "data-efficiency",
+    "ablation",
+    "cost",
+]
 
 try:
     cfg = settings.load(
@@ -25,6 +35,7 @@ find_commands()
 
 wildcard_constraints:
     dataset="|".join(cfg.datasets),
+    extractor="|".join(cfg.evaluation.parts()),
     model="|".join(cfg.models),
     seed=r"\d+",
     step=r"\d+",
@@ -58,17 +69,27 @@ def exhibit(name):
     return f"{stem(name)}.json"
 
 
-def exhibits():
-    """Names of all tables and figures in the order of the report."""
+def exhibits(page):
+    """Names of the tables and figures of a page in the order of the report: `report` or, with all, `extended`."""
+    chosen = [
+        name
+        for name in cfg.experiments
+        if page == "extended" or not cfg.experiments[name].extended
+    ]
     return sorted(
-        cfg.experiments,
+        chosen,
         key=lambda name: (KINDS.index(cfg.experiments[name].kind), name),
     )
 
 
-def used_datasets():
-    """Names of the data sets that some experiment needs."""
-    return sorted({dataset for dataset, _, _ in cfg.runs()})
+def shown(page):
+    """The configuration of a page."""
+    return cfg.only(exhibits(page))
+
+
+def used_datasets(page):
+    """Names of the data sets that some table or figure of a page needs."""
+    return sorted({dataset for dataset, _, _ in shown(page).runs()})
 
 
 def run_folder(dataset, model, seed):
@@ -76,14 +97,40 @@ def run_folder(dataset, model, seed):
     return RUN.format(dataset=dataset, model=model, seed=seed)
 
 
+def paths(files):
+    """Paths as text, as Snakemake takes them."""
+    return [str(file) for file in files]
+
+
+def extractor_inputs():
+    """Weights of all networks that look at images."""
+    parts = cfg.evaluation.parts().values()
+    return paths(sorted({path for part in parts for path in part.extractor.inputs}))
+
+
+def extractor_alone(file):
+    """The evaluation, as JSON, that consists of nothing but the network that reads this file of weights."""
+    for part in cfg.evaluation.parts().values():
+        if file in paths(part.extractor.inputs):
+            return settings.Evaluation(extractor=part.extractor.model_dump()).json()
+    raise WorkflowError(f"{file}: no extractor of the configuration reads this file")
+
+
+def references(wildcards):
+    """What is known of the real images that generated ones are measured against."""
+    return [
+        f"results/reference/{cfg.reals(wildcards.dataset)}/{part}.npz"
+        for part in cfg.evaluation.parts()
+    ]
+
+
 def per_run(file):
-    """Input function: `file` of every run of the experiment; `{count}` in it is the experiment's."""
+    """Input function: `file` of every run of the experiment, whose settings may stand in it, as in `{e.count}`."""
 
     def files(wildcards):
         experiment = cfg.experiments[wildcards.experiment]
-        count = getattr(experiment, "count", None)
         return [
-            f"{run_folder(*run)}/{file.format(count=count)}"
+            f"{run_folder(*run)}/{file.format(e=experiment)}"
             for run in experiment.runs()
         ]
 

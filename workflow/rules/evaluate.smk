@@ -9,9 +9,7 @@ rule weights:
         "../../envs/torch.yaml"
     params:
         # Nothing but the extractor, lest a change of something else fetches them again.
-        evaluation=settings.Evaluation(
-            extractor=cfg.evaluation.extractor.model_dump()
-        ).json(),
+        evaluation=lambda w: extractor_alone(f"results/weights/{w.file}"),
     shell:
         "exec ganformer --log {log} weights --evaluation {params.evaluation:q}"
 
@@ -19,13 +17,13 @@ rule weights:
 rule reference:
     input:
         data="results/data/{dataset}/manifest.json",
-        weights=[str(path) for path in cfg.evaluation.extractor.inputs],
+        weights=lambda w: paths(cfg.evaluation.parts()[w.extractor].extractor.inputs),
     output:
-        "results/reference/{dataset}.npz",
+        "results/reference/{dataset}/{extractor}.npz",
     log:
-        "results/logs/reference/{dataset}.log",
+        "results/logs/reference/{dataset}.{extractor}.log",
     benchmark:
-        "results/benchmarks/reference/{dataset}.tsv"
+        "results/benchmarks/reference/{dataset}.{extractor}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -34,19 +32,19 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
-        evaluation=cfg.evaluation.json(),
+        evaluation=lambda w: cfg.evaluation.parts()[w.extractor].json(),
     shell:
-        "exec ganformer --log {log} reference --evaluation {params.evaluation:q} --data {input.data} --out {output}"
-        " --threads {threads} --gpus {resources.gpu}"
+        "exec ganformer --log {log} reference --evaluation {params.evaluation:q} --data {input.data}"
+        " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
 rule evaluate:
     input:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
-        data="results/data/{dataset}/manifest.json",
-        reference="results/reference/{dataset}.npz",
-        extractor=[str(path) for path in cfg.evaluation.extractor.inputs],
+        data=lambda w: f"results/data/{cfg.reals(w.dataset)}/manifest.json",
+        reference=references,
+        extractors=extractor_inputs(),
     output:
         f"{RUN}/metrics/step-{{step}}.json",
     log:
@@ -62,6 +60,36 @@ rule evaluate:
         runtime=120,
     params:
         evaluation=cfg.evaluation.json(),
+        reference=lambda w: f"results/reference/{cfg.reals(w.dataset)}",
+        other=lambda w: " --other-data" if cfg.reals(w.dataset) != w.dataset else "",
     shell:
-        "exec ganformer --log {log} evaluate --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
-        " --data {input.data} --reference {input.reference} --out {output} --threads {threads} --gpus {resources.gpu}"
+        "exec ganformer --log {log} measure --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
+        " --data {input.data}{params.other} --reference {params.reference} --out {output}"
+        " --threads {threads} --gpus {resources.gpu}"
+
+
+# Which snapshot of a run is the best one.
+rule best:
+    input:
+        lambda w: [
+            f"{run_folder(w.dataset, w.model, w.seed)}/metrics/step-{step}.json"
+            for step in cfg.spec(w.dataset, w.model, int(w.seed)).snapshot_steps
+        ],
+    output:
+        f"{RUN}/best.json",
+    log:
+        "results/logs/best/{dataset}.{model}.seed{seed}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        by=cfg.best_by,
+        run=lambda w: f"{run_folder(w.dataset, w.model, w.seed)}/run.json",
+    shell:
+        "exec ganformer --log {log} best --by {params.by} --run {params.run} --out {output} {input}"
+
+
+rule best_checkpoint:
+    input:
+        [f"{run_folder(*run)}/best.json" for run in cfg.runs()],
+    localrule: True

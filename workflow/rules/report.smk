@@ -84,7 +84,7 @@ rule samples_figure:
             dataset=cfg.experiments[w.experiment].datasets,
             number=cfg.experiments[w.experiment].count,
         ),
-        samples=per_run("samples-{count}.npz"),
+        samples=per_run("samples-{e.count}.npz"),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -110,7 +110,7 @@ rule samples_figure:
 
 rule attention_figure:
     input:
-        maps=per_run("attention-{count}.npz"),
+        maps=per_run("attention-{e.count}.npz"),
     output:
         report(
             multiext("results/figures/{experiment}", ".png", ".pdf"),
@@ -134,22 +134,56 @@ rule attention_figure:
         " --out {params.stem} {input.maps}"
 
 
-rule page:
+rule parsed_table:
     input:
-        [target(name) for name in cfg.experiments],
-        exhibits=[exhibit(name) for name in exhibits()],
-        runs=[f"{run_folder(*run)}/run.json" for run in cfg.runs()],
-        packs=expand("results/data/{dataset}/manifest.json", dataset=used_datasets()),
-        reals=expand("results/data/{dataset}/reals-16.npz", dataset=used_datasets()),
+        files=per_run("{e.kind}-{e.images}.json"),
+        published="results/published.csv",
     output:
-        report("results/report.html", caption="../report/page.rst", category="Report"),
+        report(
+            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
+            caption="../report/parsed.rst",
+            category="Tables",
+            labels={"table": "{experiment}"},
+        ),
+        json="results/tables/{experiment}.json",
     log:
-        "results/logs/report/page.log",
+        "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("scene-statistics", "disentanglement"),
     localrule: True
     conda:
         "../../envs/report.yaml"
     params:
-        config=cfg.json(),
+        experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
+    shell:
+        "exec ganformer --log {log} parsed --experiment {params.experiment:q} --published {input.published}"
+        " --out {params.stem} {input.files}"
+
+
+# `report` is of what `all` makes, `extended` of everything.
+rule page:
+    input:
+        lambda w: [file for name in exhibits(w.page) for file in target(name)],
+        exhibits=lambda w: [exhibit(name) for name in exhibits(w.page)],
+        runs=lambda w: [f"{run_folder(*run)}/run.json" for run in shown(w.page).runs()],
+        packs=lambda w: expand(
+            "results/data/{dataset}/manifest.json", dataset=used_datasets(w.page)
+        ),
+        reals=lambda w: expand(
+            "results/data/{dataset}/reals-16.npz", dataset=used_datasets(w.page)
+        ),
+    output:
+        report("results/{page}.html", caption="../report/page.rst", category="Report"),
+    log:
+        "results/logs/report/{page}.log",
+    wildcard_constraints:
+        page="report|extended",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        config=lambda w: shown(w.page).json(),
     shell:
         "exec ganformer --log {log} page --config {params.config:q} --out {output}"
         " {input.exhibits} {input.runs} {input.packs} {input.reals}"

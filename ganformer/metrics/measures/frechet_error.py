@@ -1,0 +1,37 @@
+"""By how much a Fréchet distance would differ for other images of the same model: the jackknife of groups."""
+
+import numpy as np
+
+from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics.measures.frechet import frechet
+from ganformer.metrics.statistics import Array, Observed, Statistics
+
+REAL = frozenset({"mean", "covariance"})
+FAKE = frozenset({"mean", "covariance", "features"})
+
+GROUPS = 10
+
+
+def compute(real: Observed, fake: Observed) -> dict[str, float]:
+    """`fd_std`, the standard deviation of `fd` over sets of generated images of this size, the reals as they are.
+
+    Generated images, in their order, are parted into ten groups, and the distance is measured without each of them
+    (Shao & Wu 1989); that the distance is too large for few images moves all ten alike. On Gaussians of 2 to 512
+    dimensions it was 1.0 to 1.6 times the true deviation, and one of its values differs from the next by about a
+    quarter. DataError for fewer than 20 images.
+    """
+    require_same_features(real, fake)
+    require_images(fake, 2 * GROUPS, f"the error of the Fréchet distance, from {GROUPS} groups of them")
+    whole = Statistics.of(fake.title, fake.count, fake.arrays["mean"], fake.arrays["covariance"])
+    distances = [
+        frechet(real.arrays["mean"], real.arrays["covariance"], rest.mean, rest.covariance)
+        for group in np.array_split(fake.arrays["features"], GROUPS)
+        for rest in [_without(whole, group)]
+    ]
+    return {"fd_std": float(np.std(distances) * np.sqrt(GROUPS - 1))}
+
+
+def _without(whole: Statistics, group: Array) -> Statistics:
+    left_out = Statistics(whole.title)
+    left_out.update(group)
+    return whole.without(left_out)

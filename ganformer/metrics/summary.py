@@ -1,0 +1,56 @@
+"""Measured numbers as lines for a terminal, each with its uncertainty, above how they were measured."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ganformer import artifacts
+
+Row = tuple[str, str]
+
+
+def of_run(content: Mapping[str, Any]) -> str:
+    """What a `metrics.json` holds."""
+    recipe = content["recipe"]
+    mirrored = " and their mirror images" if recipe["mirrored"] else ""
+    first = recipe["seed"] * recipe["images"]
+    last = first + recipe["images"] * recipe["repeats"] - 1
+    repeats = f", {recipe['repeats']} times" if recipe["repeats"] > 1 else ""
+    return lines(
+        [
+            *values(content["values"]),
+            (
+                "real",
+                f"{recipe['real_images']:,} images{mirrored}, manifest {content['reference']['manifest_sha256'][:12]}",
+            ),
+            (
+                "fake",
+                f"{recipe['images']:,} images{repeats} of step {content['step']}, seeds {first} to {last}, "
+                "truncation none",
+            ),
+            ("extractor", artifacts.canonical(recipe["extractor"])),
+            *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe["extractors"].items()),
+            ("images", "{1}×{0} pixels".format(*recipe["picture"])),
+        ]
+    )
+
+
+def values(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Names and numbers, with the uncertainty behind where there is one."""
+    return [(value["name"], _number(key, measured)) for key, value in measured.items() if not is_spread(key, measured)]
+
+
+def is_spread(key: str, measured: Iterable[str]) -> bool:
+    """Whether a value is the uncertainty of another one."""
+    return key.endswith("_std") and key.removesuffix("_std") in measured
+
+
+def lines(rows: Iterable[Row]) -> str:
+    """Names in a column, what they stand for beside them."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
+
+
+def _number(key: str, measured: Mapping[str, Mapping[str, Any]]) -> str:
+    spread = f" ± {measured[f'{key}_std']['value']:.2g}" if f"{key}_std" in measured else ""
+    return f"{measured[key]['value']:.6g}{spread}"

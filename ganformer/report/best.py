@@ -1,0 +1,44 @@
+"""Which snapshot of a run is the best one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganformer import artifacts, plugins
+from ganformer.errors import DataError
+from ganformer.report import records, words
+
+
+def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
+    """Writes to `out` which of the measured snapshots of a run has the best value `by`, and that value.
+
+    `run`: its run.json; `metrics`: metrics.json of its snapshots; of equal ones the earliest is taken. Raises DataError
+    where they are of several runs, or do not have the value, and where none of its values is known to be better than
+    another.
+    """
+    measured = records.measurements(metrics)
+    if len(measured.drop_duplicates(records.RUN)) > 1:
+        raise DataError(f"{metrics[0]} and {metrics[-1]}: are not of one run; name the metrics of the snapshots of one")
+    found = measured[measured["metric"] == by]
+    if len(found) < len(metrics):
+        allowed = sorted(set(measured["metric"]))
+        raise DataError(
+            f"{metrics[0]}: '{by}', which tells the best snapshot, was not measured at every one; set best_by to one that "
+            f"was ({plugins.choices(by, allowed)})"
+        )
+    better = words.metric(by, found["name"].iloc[0]).better
+    if better is None:
+        raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
+    row = found.sort_values(["value", "step"], ascending=[better == "low", True]).iloc[0]
+    snapshots = {snapshot["step"]: snapshot for snapshot in artifacts.read_json(run)["snapshots"]}
+    content = {
+        "format": 1,
+        "run": {key: row[key] if isinstance(row[key], str) else int(row[key]) for key in records.RUN},
+        "step": int(row["step"]),
+        "kimg": float(row["kimg"]),
+        "by": {"name": row["name"], "value": float(row["value"])},
+        "weights": str(run.parent / snapshots[int(row["step"])]["file"]),
+        "weights_sha256": snapshots[int(row["step"])]["sha256"],
+        "measured": {str(step): value for step, value in zip(found["step"], found["value"], strict=True)},
+    }
+    artifacts.write_json(out, content)
+    print(f"{run}: the best snapshot is that of step {row['step']}, {row['name']} {row['value']:.6g}", flush=True)

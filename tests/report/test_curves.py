@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ganformer.config import LearningCurves
+from ganformer.config import DataEfficiency, LearningCurves
 from ganformer.errors import DataError
 from ganformer.report import curves, drawing
 
@@ -33,6 +34,32 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 def lines(**changes: object) -> LearningCurves:
     fields = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
     return LearningCurves.model_validate({**fields, **changes})
+
+
+def efficiency(**changes: object) -> DataEfficiency:
+    fields = {"kind": "data-efficiency", "title": "Few images", "datasets": ["all", "few"], "models": ["duplex"]}
+    return DataEfficiency.model_validate({**fields, **changes})
+
+
+@pytest.fixture
+def trained(run: MakeFile) -> Callable[..., list[Path]]:
+    """Writes the run.json of runs on data sets of these numbers of images."""
+
+    def write(counts: dict[str, int], models: tuple[str, ...] = ("duplex",), seeds: int = 1) -> list[Path]:
+        return [
+            run(dataset, model, seed, data={"count": count})
+            for dataset, count in counts.items()
+            for model in models
+            for seed in range(seeds)
+        ]
+
+    return write
+
+
+def numbers(out: Path) -> list[dict[str, Any]]:
+    """The rows of the csv."""
+    rows: list[dict[str, Any]] = pd.read_csv(out.with_name(f"{out.name}.csv")).to_dict("records")
+    return rows
 
 
 def about(out: Path) -> dict[str, Any]:
@@ -91,17 +118,200 @@ def test_metric_that_was_not_measured(tmp_path: Path, fd: MakeFile) -> None:
         curves.learning_curves(lines(models=["duplex"], metric="recall"), [fd(5.0)], tmp_path / "curves")
 
 
+def test_csv_has_the_numbers_of_the_curves(tmp_path: Path, metrics: MakeFile) -> None:
+    values = [(1000, 0, 0.5), (500, 0, 0.25), (1000, 1, 0.75), (500, 1, 0.25)]
+    error = {"name": "precision_std_vgg16", "value": 0.125}
+    files = [
+        metrics(
+            step=s, seed=seed, values={"precision": {"name": "precision_vgg16", "value": v}, "precision_std": error}
+        )
+        for s, seed, v in values
+    ]
+    curves.learning_curves(lines(models=["duplex"], seeds=[0, 1], metric="precision"), files, tmp_path / "curves")
+    shared = {"dataset": "scenes", "model": "duplex", "metric": "precision_vgg16", "seeds": 2, "error": 0.125}
+    assert numbers(tmp_path / "curves") == [
+        {**shared, "kimg": 8.0, "mean": 0.25, "std": 0.0},
+        {**shared, "kimg": 16.0, "mean": 0.625, "std": pytest.approx(0.125 * 2**0.5)},
+    ]
+
+
+def test_rows_of_the_csv_are_in_the_order_of_the_experiment(tmp_path: Path, fd: MakeFile) -> None:
+    names = {"datasets": ["b", "a"], "models": ["simplex", "duplex"]}
+    files = [fd(5.0, dataset=dataset, model=model) for dataset in "ab" for model in ("duplex", "simplex")]
+    curves.learning_curves(lines(**names), files, tmp_path / "curves")
+    rows = [(row["dataset"], row["model"]) for row in numbers(tmp_path / "curves")]
+    assert rows == [("b", "simplex"), ("b", "duplex"), ("a", "simplex"), ("a", "duplex")]
+
+
+def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
+    values = {"is": {"name": "is_x", "value": 2.5}, "is_std": {"name": "is_std_x", "value": 0.1}}
+    curves.learning_curves(lines(models=["duplex"], metric="is"), [metrics(values=values)], tmp_path / "curves")
+    (bars,) = drawn[0].axes[0].collections
+    assert bars.get_segments()[0].tolist() == [[16.0, 2.4], [16.0, 2.6]]
+    assert about(tmp_path / "curves")["caption"].endswith(
+        "one seed per model, error bars of the uncertainty of measuring (one standard deviation); higher is better."
+    )
+    (row,) = numbers(tmp_path / "curves")
+    assert (row["seeds"], row["error"]) == (1, 0.1)
+    assert pd.isna(row["std"])
+
+
 def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:
     with pytest.raises(DataError, match="'Curves' needs metrics of scenes/simplex seed 0"):
         curves.learning_curves(lines(), [fd(5.0)], tmp_path / "curves")
+
+
+# ---------------------------------------------------------------------------------------- data efficiency
+
+
+def test_values_at_the_end_over_the_number_of_images(
+    tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]
+) -> None:
+    models = ("simplex", "duplex")
+    runs = trained({"all": 4000, "few": 250}, models)
+    files = [fd(value, model=m, dataset=d) for m, d, value in [("simplex", "few", 9.0), ("simplex", "all", 4.0)]]
+    files += [fd(value, dataset=d) for d, value in [("few", 8.0), ("all", 3.0)]] + [fd(99.0, dataset="few", step=500)]
+    curves.data_efficiency(efficiency(models=models), runs, files, tmp_path / "few")
+    (axes,) = drawn[0].axes
+    assert [line.get_label() for line in axes.lines] == ["GANformer (simplex)", "GANformer (duplex)"]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[250, 9], [4000, 4]], [[250, 8], [4000, 3]]]
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["250", "4,000"]
+    assert not axes.xaxis.get_minorticklocs().size
+    assert axes.get_title(loc="left") == "all 32, random-vgg16, 1k"
+    assert axes.get_ylabel() == "FD ↓"
+    assert about(tmp_path / "few") == {
+        "format": 1,
+        "exhibit": "figure",
+        "target": "few",
+        "title": "Few images",
+        "caption": "FD after 16 kimg of training on more and fewer of the same images, all measured against the same "
+        "real ones: one seed per model; lower is better. Data sets and their training images: few (250) and "
+        "all (4,000).",
+        "alt": "Lines of FD against the number of training images, 250 to 4,000: GANformer (simplex) from 9.00 to 4.00 "
+        "and GANformer (duplex) from 8.00 to 3.00.",
+    }
+    rows = [(row["dataset"], row["images"], row["model"], row["mean"]) for row in numbers(tmp_path / "few")]
+    assert rows == [
+        ("few", 250, "simplex", 9.0),
+        ("few", 250, "duplex", 8.0),
+        ("all", 4000, "simplex", 4.0),
+        ("all", 4000, "duplex", 3.0),
+    ]
+
+
+def test_seeds_of_few_images_are_a_mean_and_a_band(
+    tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]
+) -> None:
+    files = [fd(v + seed, dataset=name, seed=seed) for name, v in (("few", 8.0), ("all", 3.0)) for seed in (0, 2)]
+    runs = [path for path in trained({"all": 4000, "few": 250}, seeds=3) if "seed1" not in str(path)]
+    curves.data_efficiency(efficiency(seeds=[0, 2]), runs, files, tmp_path / "few")
+    (axes,) = drawn[0].axes
+    assert axes.lines[0].get_ydata().tolist() == [9.0, 4.0]
+    (band,) = axes.collections
+    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(9 + 2**0.5)
+    assert "mean over 2 seeds, band of one standard deviation" in about(tmp_path / "few")["caption"]
+
+
+@pytest.mark.parametrize(("few", "rotation"), [(250, 0), (3500, 90)])
+def test_labels_of_close_numbers_are_upright(
+    tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure], few: int, rotation: int
+) -> None:
+    counts = {"one": 100, "few": few, "all": 4000}
+    files = [fd(5.0, dataset=name) for name in counts]
+    curves.data_efficiency(efficiency(datasets=list(counts)), trained(counts), files, tmp_path / "few")
+    assert {text.get_rotation() for text in drawn[0].axes[0].get_xticklabels()} == {rotation}
+
+
+def test_one_data_set_is_a_point(tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]) -> None:
+    runs = trained({"all": 4000})
+    curves.data_efficiency(efficiency(datasets=["all"]), runs, [fd(5.0, dataset="all")], tmp_path / "few")
+    left, right = drawn[0].axes[0].get_xlim()
+    assert left < 4000 < right
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reference": {"manifest_sha256": "e" * 64}}, r"measured against different real images \(e{64} and d{64}\)"),
+        ({"recipe": {"images": 5, "extractor": {"kind": "x"}}}, r"measured in different ways \(\{\"extractor"),
+    ],
+)
+def test_runs_that_were_not_measured_alike(
+    tmp_path: Path, trained: MakeFile, fd: MakeFile, change: dict[str, Any], message: str
+) -> None:
+    files = [fd(3.0, dataset="few", **change), fd(5.0, dataset="all")]
+    with pytest.raises(DataError) as raised:
+        curves.data_efficiency(efficiency(), trained({"all": 4000, "few": 250}), files, tmp_path / "few")
+    said = rf"few/.*step-1000\.json and .*all/.*step-1000\.json were {message}.*; name one data set in measured_against"
+    assert re.search(said, str(raised.value))
+    assert not list(tmp_path.glob("few.*"))
+
+
+@pytest.mark.parametrize("reference", [{}, {"reference": {}}])
+def test_metrics_that_do_not_tell_the_real_images(
+    tmp_path: Path, trained: MakeFile, fd: MakeFile, reference: dict[str, Any]
+) -> None:
+    file = fd(5.0, dataset="all")
+    record = {key: value for key, value in json.loads(file.read_text()).items() if key != "reference"} | reference
+    file.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.manifest_sha256; .* make it again"):
+        curves.data_efficiency(efficiency(datasets=["all"]), trained({"all": 4000}), [file], tmp_path / "few")
+
+
+def test_data_sets_of_equally_many_images(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
+    files = [fd(5.0, dataset=name) for name in ("all", "few")]
+    message = "'Few images': data sets all and few both have 4,000 training images, .*; leave one of them out"
+    with pytest.raises(DataError, match=message):
+        curves.data_efficiency(efficiency(), trained({"all": 4000, "few": 4000}), files, tmp_path / "few")
+
+
+def test_data_set_that_changed_between_runs(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
+    models = ["simplex", "duplex"]
+    files = [fd(5.0, dataset="all", model=model) for model in models]
+    runs = [run("all", model, data={"count": count}) for model, count in zip(models, (4000, 250), strict=True)]
+    message = (
+        r"simplex/.*run\.json was trained on 4,000 images, .*duplex/.*run\.json of the same data set on 250; train"
+    )
+    with pytest.raises(DataError, match=message):
+        curves.data_efficiency(efficiency(datasets=["all"], models=models), runs, files, tmp_path / "few")
+
+
+def test_runs_of_different_lengths(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
+    models = ("simplex", "duplex")
+    files = [fd(5.0, dataset="all", model="simplex", step=500), fd(5.0, dataset="all")]
+    message = (
+        r"step-500\.json was measured after 8 kimg of training, .*step-1000\.json after 16, so 'Few images' cannot "
+        "compare them; pass metrics of both at the end"
+    )
+    with pytest.raises(DataError, match=message):
+        experiment = efficiency(datasets=["all"], models=models)
+        curves.data_efficiency(experiment, trained({"all": 4000}, models), files, tmp_path / "few")
+
+
+def test_run_that_does_not_tell_its_images(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
+    with pytest.raises(DataError, match=r"'Few images' needs run\.json of few/duplex seed 0"):
+        curves.data_efficiency(efficiency(), trained({"all": 4000}), [fd(5.0, dataset="all")], tmp_path / "few")
+    with pytest.raises(DataError, match="'Few images' needs metrics of few/duplex seed 0"):
+        runs = trained({"all": 4000, "few": 250})
+        curves.data_efficiency(efficiency(), runs, [fd(5.0, dataset="all")], tmp_path / "few")
+
+
+def test_metric_at_the_end_that_was_not_measured(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
+    experiment = efficiency(datasets=["all"], metric="recall")
+    with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Few images' draws"):
+        curves.data_efficiency(experiment, trained({"all": 4000}), [fd(5.0, dataset="all")], tmp_path / "few")
+
+
+# ---------------------------------------------------------------------------------------------- both of them
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         curves.learning_curves(lines(models=["duplex"]), [fd(5.0)], tmp_path / name / "curves")
-    for suffix in ("png", "pdf", "json"):
+    for suffix in ("png", "pdf", "csv", "json"):
         one, other = ((tmp_path / name / f"curves.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other
-        assert len(one) > 100
-    assert not re.search(rb"CreationDate|ModDate", one)
+        assert len(one) > 80
+    assert not re.search(rb"CreationDate|ModDate", (tmp_path / "a" / "curves.pdf").read_bytes())

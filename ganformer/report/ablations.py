@@ -1,0 +1,162 @@
+"""The figure of ablations: what changes where one thing about a model does."""
+
+import textwrap
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ganformer.config import Ablation
+from ganformer.report import curves, drawing, tables, words
+
+ROW = 0.27  # inches of one row
+LINE, GAP = 0.65, 0.45  # rows that a line of a heading and the space above it take
+XLABEL_WIDTH = 90  # characters below all panels together
+HEADING_WIDTH = 28  # characters of a heading's line, at least
+STEM = "#b6bcc6"
+
+
+def ablation(experiment: Ablation, metrics: Sequence[Path], out: Path) -> None:
+    """Draws a metric of models that differ from one in one thing each: `out`.png, .pdf, .csv and .json.
+
+    `metrics`: a metrics.json of every run; of several of one run the last step counts, other runs are left out. A panel
+    for each data set, in it a block of rows for each group, a line at the base. Dots are means over the seeds, with
+    error bars of one standard deviation; of one seed, of the uncertainty of measuring where it is known. The csv has
+    them unrounded, with the difference from the base. Raises DataError where a run or the metric is missing, or runs
+    were measured in different ways or trained for different lengths.
+    """
+    chosen = curves.at_end(experiment, metrics)
+    titles = [curves.conditions(dataset, chosen) for dataset in experiment.datasets]
+    numbers = _by_group(experiment, curves.over_seeds(chosen, ["dataset", "model", "kimg"]))
+    shown = words.metric(experiment.metric, chosen["name"].iloc[0])
+    points = curves.to_show(numbers, shown)
+    curves.write_numbers(numbers, out)
+    with drawing.style():
+        figure = _figure(experiment, points, shown, titles)
+        caption, alt = _caption(experiment, points, shown), _in_words(experiment, points, shown)
+        drawing.write(figure, out, title=experiment.title, caption=caption, alt=alt)
+
+
+def _by_group(experiment: Ablation, numbers: pd.DataFrame) -> pd.DataFrame:
+    """A row for each data set, group and model of it, before them the base in a group without name."""
+    groups = {"": (experiment.base,), **experiment.groups}
+    rows = [
+        (dataset, group, model)
+        for dataset in experiment.datasets
+        for group, models in groups.items()
+        for model in models
+    ]
+    ordered = pd.DataFrame(rows, columns=["dataset", "group", "model"]).merge(numbers, on=["dataset", "model"])
+    base = ordered[ordered["group"] == ""].set_index("dataset")["mean"]
+    return ordered.assign(difference=ordered["mean"] - ordered["dataset"].map(base))
+
+
+# ------------------------------------------------------------------------------------------------ drawing
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of text in the figure: a model, or the heading of a group (model None)."""
+
+    label: str
+    place: float
+    group: str
+    model: str | None = None
+
+
+def _rows(experiment: Ablation) -> list[Row]:
+    """From top to bottom, with room between groups and for the lines of headings."""
+    width = max(HEADING_WIDTH, *(len(words.model(model)) for model in experiment.models))
+    rows, bottom = [Row(words.model(experiment.base), 0.5, "", experiment.base)], 1.0
+    for group, models in experiment.groups.items():
+        lines = textwrap.wrap(group, width)
+        height = LINE * len(lines)
+        rows.append(Row("\n".join(lines), bottom + GAP + height / 2, group))
+        bottom += GAP + height
+        rows += [Row(words.model(model), bottom + i + 0.5, group, model) for i, model in enumerate(models)]
+        bottom += len(models)
+    return rows
+
+
+def _figure(experiment: Ablation, points: pd.DataFrame, shown: words.Metric, titles: Sequence[str]) -> Figure:
+    rows = _rows(experiment)
+    height = rows[-1].place + 0.5
+    size = (drawing.WIDTH, ROW * height + 1.2)
+    figure = Figure(figsize=size, dpi=drawing.DPI, layout="constrained")
+    panels = figure.subplots(1, len(experiment.datasets), sharey=True, squeeze=False)[0]
+    for axes, dataset, title in zip(panels, experiment.datasets, titles, strict=True):
+        _panel(axes, experiment, rows, points[points["dataset"] == dataset], shown)
+        lines = [shown.heading, *textwrap.wrap(title, XLABEL_WIDTH // len(titles))]
+        axes.set_xlabel("\n".join(lines), size=9)
+    panels[0].set_ylim(height + 0.2, -0.2)
+    _label(panels[0], experiment, rows)
+    handle, base = panels[0].lines[0], words.model(experiment.base)
+    said = f"{base}, which the others differ from in one thing each"
+    figure.legend([handle], [said], loc="outside lower center", frameon=False)
+    return figure
+
+
+def _label(axes: Axes, experiment: Ablation, rows: Sequence[Row]) -> None:
+    axes.set_yticks([row.place for row in rows], labels=[row.label for row in rows])
+    colour = drawing.colours([experiment.base])[experiment.base]
+    for text, row in zip(axes.get_yticklabels(), rows, strict=True):
+        if row.model is None:
+            text.set(weight="bold")
+        elif row.model == experiment.base:
+            text.set(color=colour)
+
+
+def _panel(axes: Axes, experiment: Ablation, rows: Sequence[Row], points: pd.DataFrame, shown: words.Metric) -> None:
+    """One data set: the base as a line with its spread, a dot for each model, its value at the right."""
+    colour = drawing.colours([experiment.base])[experiment.base]
+    found = {(point["group"], point["model"]): point for point in points.to_dict("records")}
+    each = points.drop_duplicates("model").set_index("model")
+    values = dict(zip(each.index, tables.cells(each, shown), strict=True))
+    middle, spread = (found["", experiment.base][key] for key in ("mean", "spread"))
+    axes.axvline(middle, color=colour, lw=1.4, ls=(0, (4, 2)), zorder=1)
+    if pd.notna(spread):
+        axes.axvspan(middle - spread, middle + spread, color=colour, alpha=0.13, lw=0)
+    for row in rows:
+        if row.model is not None:
+            ink = colour if row.model == experiment.base else drawing.INK
+            _dot(axes, row.place, found[row.group, row.model], middle, ink)
+            where = axes.get_yaxis_transform()
+            text = values[row.model].text
+            axes.text(1.02, row.place, text, transform=where, va="center_baseline", size=8.5, color=ink)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.tick_params(axis="y", length=0)
+
+
+def _dot(axes: Axes, place: float, point: Mapping[Hashable, Any], base: float, ink: str) -> None:
+    """A dot with its error bar, tied to the base."""
+    axes.plot([base, point["mean"]], [place, place], color=STEM, lw=2, zorder=2, solid_capstyle="butt")
+    if pd.notna(point["spread"]):
+        axes.errorbar(point["mean"], place, xerr=point["spread"], fmt="none", ecolor=ink, elinewidth=1.2, zorder=3)
+    axes.plot(point["mean"], place, marker="o", ms=6, color=ink, zorder=4)
+
+
+# ----------------------------------------------------------------------------------------------- in words
+
+
+def _caption(experiment: Ablation, points: pd.DataFrame, shown: words.Metric) -> str:
+    kimg = words.listing([words.kimg(value) for value in sorted(set(points["kimg"]))])
+    return (
+        f"{shown.title} after {kimg} kimg of training of models that differ from {words.model(experiment.base)}, the "
+        f"dashed line, in one thing each: {curves.reading(experiment, points, shown, 'error bars')}."
+    )
+
+
+def _in_words(experiment: Ablation, points: pd.DataFrame, shown: words.Metric) -> str:
+    """The figure in words: every dot."""
+    sentences = []
+    for dataset, rows in points.groupby("dataset", sort=False):
+        for group, block in rows.groupby("group", sort=False):
+            pairs = zip(block["model"], block["mean"], strict=True)
+            values = [f"{words.model(model)} {words.quantity(mean)}" for model, mean in pairs]
+            sentences.append(f"{dataset}{', ' if group else ''}{group}: {words.listing(values)}.")
+    return f"Dots of {shown.title} beside a line at that of {words.model(experiment.base)}. {' '.join(sentences)}"

@@ -412,9 +412,9 @@ def cost(experiment: Settings, out: Out, runs: Files) -> None:
 @app.command()
 def learning_curves(experiment: Settings, out: Out, metrics: Files) -> None:
     """Draw a metric against the images seen."""
-    from ganformer.report import figures
+    from ganformer.report import curves
 
-    figures.learning_curves(_parse(config.LearningCurves, experiment, "experiment"), metrics, out)
+    curves.learning_curves(_parse(config.LearningCurves, experiment, "experiment"), metrics, out)
 
 
 @app.command()

@@ -167,6 +167,54 @@ def test_clean_resizing_is_another_measurement(state, network, images):
     assert torch.equal(inception_2015.network(state, CPU, "clean")(whole)[0], network(whole)[0])
 
 
+# ---------------------------------------------------------------------------------------------- in places
+
+
+def test_spatial_features_are_the_first_channels_of_the_block(state, network, images):
+    """`mixed_6/conv` is the path of the 1×1 convolution, which the block `mixed_6`, here `Mixed_6d`, begins with."""
+    blocks = []
+    hook = network.Mixed_6d.register_forward_hook(lambda _, __, output: blocks.append(output))
+    network(images)
+    hook.remove()
+    features, logits = inception_2015.network(state, CPU, features="spatial")(images)
+    assert (features.shape, logits.shape) == ((2, 2023), (2, 0))
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.view(2, 17, 17, 7), blocks[0][:, :7].permute(0, 2, 3, 1))
+
+
+def test_spatial_features_are_behind_normalisation_and_relu(state, images):
+    """Step by step from what the block sees, with the tensors of the file."""
+    spatial, seen = inception_2015.network(state, CPU, features="spatial"), []
+    spatial.Mixed_6c.register_forward_hook(lambda _, __, output: seen.append(output))
+    features, _ = spatial(images)
+    weight, gain, bias, mean, variance = (
+        state[f"Mixed_6d.branch1x1.{name}"][:7].double()
+        for name in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+    )
+    places = torch.einsum("bihw,oi->bhwo", seen[0].double(), weight[:, :, 0, 0])
+    expected = ((places - mean) / (variance + 0.001).sqrt() * gain + bias).clamp(min=0)
+    np.testing.assert_allclose(features, expected.flatten(1), rtol=1e-4, atol=1e-4)
+    assert 0.1 < (features == 0).float().mean() < 0.9
+
+
+def test_moving_what_is_seen_changes_spatial_features_more(state):
+    image = torch.from_numpy(np.random.RandomState(4).randint(0, 256, (1, 3, 6, 6), np.uint8))
+    image = torch.nn.functional.interpolate(image, scale_factor=8)
+    pair = torch.cat([image, image.flip(-1)])
+    changes = []
+    for features in ("spatial", "pool"):
+        one, other = inception_2015.network(state, CPU, features=features)(pair)[0]
+        changes.append((one - other).norm() / one.norm())
+    assert changes[0] > 1.5 * changes[1]
+
+
+def test_spatial_features_are_chosen_by_the_settings(weights, take_for, state, images):
+    take_for(weights, 0)
+    config = Config(kind="inception-2015", weights=weights, features="spatial")
+    expected = inception_2015.network(state, CPU, features="spatial")(images)[0]
+    assert torch.equal(inception_2015.load(config, CPU)(images)[0], expected)
+
+
 # ----------------------------------------------------------------------------------------------- the weights
 
 

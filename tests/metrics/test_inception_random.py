@@ -86,6 +86,19 @@ def test_is_the_same_again_and_with_other_threads(seen, shapes):
         torch.set_num_threads(1)
 
 
+def test_spatial_features_have_the_same_weights(network, shapes, observe):
+    spatial = inception_random.load(Config(kind="inception-random", features="spatial"), CPU)
+    seen = []
+    hook = network.Mixed_6d.register_forward_hook(lambda _, __, output: seen.append(output[:, :7]))
+    network(shapes[:3])
+    hook.remove()
+    features, logits = spatial(shapes[:3])
+    assert (features.shape, logits.shape) == ((3, 2023), (3, 0))
+    torch.testing.assert_close(features.view(3, 17, 17, 7), seen[0].permute(0, 2, 3, 1))
+    same = observe(features.numpy(), logits.numpy())
+    assert frechet.compute(same, same)["fd"] == pytest.approx(0, abs=1e-6)
+
+
 def test_building_leaves_the_random_numbers_alone():
     before = torch.get_rng_state()
     inception_random.load(Config(kind="inception-random"), CPU)

@@ -3,6 +3,12 @@
 Equal to TensorFlow's `classify_image_graph_def.pb`, which differs from other Inception-v3 networks: 1008 classes,
 averages that leave out the padding, a maximum instead of an average in the last block, and the resize of TensorFlow 1.
 Modules have the tensor names of the file of weights that pytorch-fid and torch-fidelity use.
+
+Spatial features are those of sFID (Nash et al. 2021), which sees where in the image things are: the first 7 channels of
+`mixed_6/conv:0` at 17×17 places, as OpenAI's evaluator of guided diffusion takes them. In the graph `mixed_6` is the
+block `Mixed_6d`, and `mixed_6/conv` ends its path of a 1×1 convolution: the convolution itself is the operation
+`mixed_6/conv/Conv2D`, the normalisation `mixed_6/conv/batchnorm`, and what has the path's own name comes behind them
+and the ReLU. Hence it is also the beginning of what the block concatenates.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +30,9 @@ PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 CLASSES = 1008
+CHANNELS = 7  # of the spatial features, which are 7 · 17 · 17 = 2023 then, about as many as the others
+
+Features = Literal["pool", "spatial"]
 
 # Names of a convolution's tensors here and in NVIDIA's file.
 TENSORS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
@@ -38,6 +47,9 @@ class Config(Extractor):
     missing (96 MB)."""
     resize: Literal["tensorflow", "clean"] = "tensorflow"
     """How images come to 299×299: as in the original FID, or antialiased as in clean-fid (Parmar et al. 2022)."""
+    features: Features = "pool"
+    """Averages over the image, as in FID, or what is seen in places of it, as in sFID (Nash et al. 2021); of these only
+    Fréchet distances are known, and there are no class logits."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -50,7 +62,7 @@ def load(config: Config, device: torch.device) -> "Network":
 
     Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
     """
-    return network(weights.load(published(), config.weights), device, config.resize)
+    return network(weights.load(published(), config.weights), device, config.resize, config.features)
 
 
 def fetch(config: Config) -> None:
@@ -58,10 +70,12 @@ def fetch(config: Config) -> None:
     weights.fetch(published(), config.weights)
 
 
-def network(state: Mapping[str, Tensor], device: torch.device, resize: str = "tensorflow") -> "Network":
+def network(
+    state: Mapping[str, Tensor], device: torch.device, resize: str = "tensorflow", features: Features = "pool"
+) -> "Network":
     """The network with these weights, ready to be called. Factors of normalisations may be missing: they are 1."""
     with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
-        built = Network(resize)
+        built = Network(resize, features)
     factors = {name: torch.ones(shape) for name, shape in expected().items() if name.endswith("bn.weight")}
     built.load_state_dict({**factors, **state}, assign=True)
     for module in built.eval().requires_grad_(False).modules():
@@ -261,12 +275,14 @@ def mixed_7(inputs: int, pool: Pool) -> Mixed:
 class Network(nn.Module):
     """Called with images [n, 3, H, W] uint8, gives features [n, 2048] and class logits [n, 1008], both float32.
 
-    The logits leave out the bias, as the original code of the inception score does.
+    The logits leave out the bias, as the original code of the inception score does. Where `features` are spatial, there
+    are 2023, row by row as in TensorFlow, and logits without columns [n, 0].
     """
 
-    def __init__(self, resize: str = "tensorflow") -> None:
+    def __init__(self, resize: str = "tensorflow", features: Features = "pool") -> None:
         super().__init__()
         self.resize = RESIZES[resize]
+        self.features = features
         self.Conv2d_1a_3x3 = Convolution(3, Conv(32, 3, 3, stride=2), padding=(0, 0))
         self.Conv2d_2a_3x3 = Convolution(32, Conv(32, 3, 3), padding=(0, 0))
         self.Conv2d_2b_3x3 = Convolution(32, Conv(64, 3, 3), padding=(1, 1))
@@ -293,7 +309,15 @@ class Network(nn.Module):
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(halve(x)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(halve(x))))  # n 288 35 35
-        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))  # n 768 17 17
+        x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))  # n 768 17 17
+        return self._locate(x) if self.features == "spatial" else self._classify(x)
+
+    def _locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        places: Tensor = self.Mixed_6d.get_submodule("branch1x1")(x)  # n 192 17 17
+        return places[:, :CHANNELS].permute(0, 2, 3, 1).flatten(1), x.new_empty(len(x), 0)
+
+    def _classify(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.Mixed_6e(self.Mixed_6d(x))
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))  # n 2048 8 8
         features = x.mean(dim=(2, 3))
         return features, features @ self.fc.weight.T

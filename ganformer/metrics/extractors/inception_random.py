@@ -27,6 +27,8 @@ class Config(Extractor):
 
     seed: NonNegativeInt = 0
     """Which random weights."""
+    features: inception_2015.Features = "pool"
+    """Averages over the image, or what is seen in places of it, as of the network with the weights of 2015."""
 
 
 def load(config: Config, device: torch.device) -> inception_2015.Network:
@@ -36,7 +38,9 @@ def load(config: Config, device: torch.device) -> inception_2015.Network:
     all images nearly parallel features, by which the same few classes would win for every image.
     """
     draws = np.random.PCG64(config.seed)
-    network = inception_2015.network(dict(draw(draws)), torch.device("cpu"))
+    network = inception_2015.network(dict(draw(draws)), torch.device("cpu"), features=config.features)
+    if config.features == "spatial":
+        return network.to(device)
     with torch.inference_mode():
         features, _ = network(_noise(draws))
         common = F.normalize(features.mean(dim=0), dim=0)

@@ -3,7 +3,7 @@
 # B batch, C channels
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,9 +19,16 @@ from ganformer.learning import distribution
 from ganformer.learning.state import Shapes, refuse_misfit, shapes
 from ganformer.nn import vgg16
 
+SETTING = "model.perceptual"
 EPSILON = 1e-10
 # Numbers of the convolutions in torchvision's `features`.
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+# The sums of what the settings below name, where it is as published: torchvision's file, and LPIPS's of version 0.1.
+PUBLISHED = {
+    "network_sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "judgement_sha256": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+}
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Distance = Callable[[Tensor, Tensor], Tensor]  # of images [B, 3, H, W] in [-1, 1]: a scalar, the mean over the batch
@@ -33,24 +40,27 @@ class NoPerceptual(Strict):
     kind: Literal["none"] = "none"
 
 
-class RandomPerceptual(Strict):
+class RandomNetwork(Strict):
     """VGG16 with random weights: no file is needed, and features still see edges and textures, but know no objects."""
 
     kind: Literal["random-vgg16"] = "random-vgg16"
-    weight: PositiveFloat = 1.0
-    """Weight of the distance, beside that of the pixels."""
     channels: PositiveInt = 64
     """Features of the first block, twice as many in each of the next three; 64 is VGG16, less is faster."""
     seed: NonNegativeInt = 1
     """Which random weights; another one than the extractor's, so that no model trains on what it is measured with."""
 
 
-class TrainedPerceptual(Strict):
+class RandomPerceptual(RandomNetwork):
+    """VGG16 with random weights: no file is needed, and features still see edges and textures, but know no objects."""
+
+    weight: PositiveFloat = 1.0
+    """Weight of the distance, beside that of the pixels."""
+
+
+class TrainedNetwork(Strict):
     """LPIPS as published: VGG16 trained on ImageNet, its features weighted as people judge images."""
 
     kind: Literal["vgg16"] = "vgg16"
-    weight: PositiveFloat = 1.0
-    """Weight of the distance, beside that of the pixels."""
     network: Path
     """File of VGG16's weights as torchvision has them (`vgg16-397923af.pth`)."""
     network_sha256: Sha256
@@ -61,6 +71,14 @@ class TrainedPerceptual(Strict):
     """Its sha256."""
 
 
+class TrainedPerceptual(TrainedNetwork):
+    """LPIPS as published: VGG16 trained on ImageNet, its features weighted as people judge images."""
+
+    weight: PositiveFloat = 1.0
+    """Weight of the distance, beside that of the pixels."""
+
+
+AnyNetwork = Annotated[RandomNetwork | TrainedNetwork, Field(discriminator="kind")]
 Perceptual = Annotated[NoPerceptual | RandomPerceptual | TrainedPerceptual, Field(discriminator="kind")]
 
 
@@ -75,9 +93,19 @@ def distance(settings: NoPerceptual | RandomPerceptual | TrainedPerceptual, devi
             return _nothing
         case RandomPerceptual():
             _say(f"VGG16 with random weights (seed {settings.seed}) in the place of the published LPIPS")
-            return random(settings, device)
+            return replace(load(settings, device, SETTING), weight=settings.weight)
         case TrainedPerceptual():
-            return trained(settings, device)
+            return replace(load(settings, device, SETTING), weight=settings.weight)
+
+
+def load(settings: RandomNetwork | TrainedNetwork, device: torch.device, setting: str) -> "FeatureDistance":
+    """The distance of these settings, with weight 1; messages name the `setting` that they are of.
+
+    Raises CheckpointError where a file of weights is missing, another one than was said or not of this network.
+    """
+    if isinstance(settings, RandomNetwork):
+        return _random(settings, device)
+    return _trained(settings, device, setting)
 
 
 @dataclass(frozen=True)
@@ -85,40 +113,45 @@ class FeatureDistance:
     """Σ over blocks of the weighted squared distance of features of length 1, averaged over pixels (LPIPS, eq. 1).
 
     `layers`: the convolutions of each block; `judgement`: weights [C] of each block's features; `weight` of it all.
+    Called with images [B, 3, H, W] in [-1, 1] it gives the mean over the batch.
     """
 
     layers: Sequence[Sequence[vgg16.Layer]]
     judgement: Sequence[Tensor]
-    weight: float
+    weight: float = 1.0
 
     def __call__(self, images: Tensor, others: Tensor) -> Tensor:
+        return self.each(images, others).mean()
+
+    def each(self, images: Tensor, others: Tensor) -> Tensor:
+        """The distance of every image from the other one at its place: [B]."""
         blocks = vgg16.activations(_standardised(torch.cat([images, others])), self.layers)
         distances = []
         for features, weights in zip(blocks, self.judgement, strict=True):
             one, other = (features / (features.norm(dim=1, keepdim=True) + EPSILON)).chunk(2)
-            distances.append(((one - other).square() * weights[:, None, None]).sum(dim=1).mean())
-        return self.weight * torch.stack(distances).sum()
+            distances.append(((one - other).square() * weights[:, None, None]).sum(dim=1).mean(dim=(1, 2)))
+        return self.weight * torch.stack(distances).sum(dim=0)
 
 
-def random(settings: RandomPerceptual, device: torch.device) -> FeatureDistance:
+def _random(settings: RandomNetwork, device: torch.device) -> FeatureDistance:
     """Untrained, the same bits on every machine; all features count alike."""
     widths = [[settings.channels * width // vgg16.BLOCKS[0][0] for width in block] for block in vgg16.BLOCKS]
     weights = vgg16.random_weights(np.random.PCG64(settings.seed), widths)
     layers = [[(weight.to(device), None) for weight in block] for block in weights]
-    return FeatureDistance(layers, [torch.ones(block[-1], device=device) for block in widths], settings.weight)
+    return FeatureDistance(layers, [torch.ones(block[-1], device=device) for block in widths])
 
 
-def trained(settings: TrainedPerceptual, device: torch.device) -> FeatureDistance:
-    """As published; CheckpointError where a file is missing, another one than was said or not of this network."""
-    network = _read(settings.network, settings.network_sha256, dict(_convolutions()))
-    judgement = _read(settings.judgement, settings.judgement_sha256, dict(_judgements()))
+def _trained(settings: TrainedNetwork, device: torch.device, setting: str) -> FeatureDistance:
+    """As published."""
+    network = _read(settings.network, settings.network_sha256, dict(_convolutions()), setting)
+    judgement = _read(settings.judgement, settings.judgement_sha256, dict(_judgements()), setting)
     numbers, layers = iter(CONVOLUTIONS), []
     for block in vgg16.BLOCKS:
         names = [f"features.{next(numbers)}" for _ in block]
         layers.append(
             [(_packed(network[f"{name}.weight"], device), network[f"{name}.bias"].to(device)) for name in names]
         )
-    return FeatureDistance(layers, [judgement[name].flatten().to(device) for name, _ in _judgements()], settings.weight)
+    return FeatureDistance(layers, [judgement[name].flatten().to(device) for name, _ in _judgements()])
 
 
 def _packed(weight: Tensor, device: torch.device) -> Tensor:
@@ -140,18 +173,18 @@ def _judgements() -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"lin{i}.model.1.weight", (1, block[-1], 1, 1)
 
 
-def _read(path: Path, sha256: str, expected: Shapes) -> Mapping[str, Tensor]:
+def _read(path: Path, sha256: str, expected: Shapes, setting: str) -> Mapping[str, Tensor]:
     """The tensors of these names; nothing in the file is executed."""
     try:
         found = artifacts.file_digest(path)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: weights of the perceptual loss cannot be read ({error.strerror}); correct model.perceptual, or "
+            f"{path}: weights of the perceptual distance cannot be read ({error.strerror}); correct {setting}, or "
             "choose its kind random-vgg16, which needs no file"
         ) from error
     if found != sha256:
         raise CheckpointError(
-            f"{path}: sha256 is {found[:12]}… but model.perceptual says {sha256[:12]}…; put the right file there"
+            f"{path}: sha256 is {found[:12]}… but {setting} says {sha256[:12]}…; put the right file there"
         )
     state = torch.load(path, map_location="cpu", weights_only=True)
     chosen = {name: state[name] for name in expected if name in state}

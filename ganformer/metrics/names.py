@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ganformer.learning.perceptual import PUBLISHED
+from ganformer.metrics.path_length import EPSILON, OUTLIERS, PAIRS
+
 # Where the field's name is not the key with the number of images.
 FIELD = {
     "fd": "fid{count}",
@@ -10,21 +13,49 @@ FIELD = {
     "fd_infinity": "fid_infinity",
     "rfd": "rfid{count}",
 }
+# The same with spatial features, where the field has a name for it.
+SPATIAL = {name: f"s{FIELD[name]}" for name in ("fd", "fd_bias", "fd_infinity")}
 
 
-def label(key: str, extractor: Mapping[str, Any], images: int | None) -> str:
+def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrored: bool = False) -> str:
     """The name of the value `key` measured with an extractor of these settings on `images` generated images.
 
     With the Inception network of 2015 that is the field's name with the number of images: `fid50k`, `kid50k`; with the
     uncertainty's ending behind it: `kid50k_std`. What is extrapolated to infinitely many has no number: `fid_infinity`.
-    Images resized as Parmar et al. do it give other numbers: `clean_fid50k`. Any other features do, too, so their names
-    tell the extractor: `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called FID. Nor is a distance of
-    statistics that do not tell the number of images (None).
+    Its spatial features make other numbers of the same kind: `sfid50k`; those that nobody else measures with them say
+    so, `kid50k_spatial`. Images resized as Parmar et al. do it give other numbers: `clean_fid50k`. Any other features
+    do, too, so their names tell the extractor: `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called
+    FID. Nor is a distance of statistics that do not tell the number of images (None). Against real images and their
+    mirror images, `mirrored`, numbers differ, too: `mirrored_fid50k`.
     """
-    kind = extractor["kind"]
-    clean = "clean_" if extractor.get("resize") == "clean" else ""
+    kind, is_spatial = extractor["kind"], extractor.get("features") == "spatial"
+    before = ("mirrored_" if mirrored else "") + ("clean_" if extractor.get("resize") == "clean" else "")
+    behind = "_spatial" if is_spatial else ""
     if kind != "inception-2015" or images is None:
-        return f"{clean}{key}_{kind.replace('-', '_')}"
-    count = str(images) if images % 1000 else f"{images // 1000}k"
+        return f"{before}{key}_{kind.replace('-', '_')}{behind}"
     value = key.removesuffix("_std")
-    return clean + FIELD.get(value, f"{value}{{count}}").format(count=count) + key[len(value) :]
+    name = FIELD.get(value, f"{value}{{count}}") + behind
+    if is_spatial:
+        name = SPATIAL.get(value, name)
+    return before + name.format(count=_count(images)) + key[len(value) :]
+
+
+def path_label(key: str, settings: Mapping[str, Any]) -> str:
+    """The name of the path length `key` (`ppl_w_end`, `ppl_w_end_std`) measured with these settings.
+
+    Measured as StyleGAN2 does, with the published LPIPS, its name is NVIDIA's: `ppl_wend` of faces cut out of images,
+    `ppl2_wend` of whole images, where there are other than 50,000 pairs with their number: `ppl2_wend5k`. Otherwise the
+    key stays, and the name tells the network, `ppl_w_end_random_vgg16`, since no published number compares with it.
+    """
+    value = key.removesuffix("_std")
+    network, ending = settings["network"], key[len(value) :]
+    is_protocol = (settings["epsilon"], settings["outliers"]) == (EPSILON, OUTLIERS)
+    if not is_protocol or not PUBLISHED.items() <= network.items():
+        return f"{key}_{network['kind'].replace('-', '_')}"
+    _, space, sampling = value.split("_")
+    count = "" if settings["images"] == PAIRS else _count(settings["images"])
+    return f"{'ppl' if settings['crop'] else 'ppl2'}_{space}{sampling}{count}{ending}"
+
+
+def _count(images: int) -> str:
+    return str(images) if images % 1000 else f"{images // 1000}k"

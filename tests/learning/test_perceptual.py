@@ -14,11 +14,14 @@ from ganformer.config import parse
 from ganformer.errors import CheckpointError, ConfigError
 from ganformer.learning.perceptual import (
     CONVOLUTIONS,
+    PUBLISHED,
     NoPerceptual,
     RandomPerceptual,
     TrainedPerceptual,
     distance,
+    load,
 )
+from ganformer.metrics.extractors import vgg16
 
 CPU = torch.device("cpu")
 BLOCKS = (2, 2, 3, 3, 3)
@@ -74,6 +77,19 @@ def test_distance_is_zero_for_the_same_and_grows_with_blur() -> None:
     found = [measure(sharp, other).item() for other in blurred]
     assert found[0] == pytest.approx(0, abs=1e-6)
     assert 0 < found[1] < found[2]
+
+
+def test_every_pair_has_its_distance_and_the_mean_is_the_loss() -> None:
+    settings = RandomPerceptual(channels=4, weight=3.0)
+    ones, others = images(3), images(4)[:3]
+    network = load(settings, CPU, "here")
+    alone = [network(ones[i : i + 1], others[i : i + 1]).item() for i in range(3)]
+    np.testing.assert_allclose(network.each(ones, others), alone, rtol=1e-5)
+    np.testing.assert_allclose(distance(settings, CPU)(ones, others), 3 * np.mean(alone), rtol=1e-5)
+
+
+def test_the_published_convolutions_are_those_that_are_fetched() -> None:
+    assert vgg16.published().files[0].sha256 == PUBLISHED["network_sha256"]
 
 
 def test_gradients_reach_the_images() -> None:
@@ -141,7 +157,7 @@ def test_a_missing_file_is_named(files: Any) -> None:
     with pytest.raises(CheckpointError) as caught:
         distance(settings, CPU)
     assert str(caught.value) == (
-        "/nowhere/vgg16.pth: weights of the perceptual loss cannot be read (No such file or directory); correct "
+        "/nowhere/vgg16.pth: weights of the perceptual distance cannot be read (No such file or directory); correct "
         "model.perceptual, or choose its kind random-vgg16, which needs no file"
     )
 

@@ -320,7 +320,7 @@ def test_weights_of_the_perceptual_loss_are_not_saved(tmp_path: Any) -> None:
     sums = {"network_sha256": "0" * 64, "judgement_sha256": "0" * 64}
     player = learner(perceptual={**missing, **sums})
     player.sample(torch.zeros(1, 0), [0])
-    with pytest.raises(CheckpointError, match="weights of the perceptual loss cannot be read"):
+    with pytest.raises(CheckpointError, match="weights of the perceptual distance cannot be read"):
         player.step(reals(), 0)
     assert same(player.network.state_dict(), learner().network.state_dict())
 

@@ -73,7 +73,7 @@ def _rows(experiment: Ablation) -> list[Row]:
     width = max(HEADING_WIDTH, *(len(words.model(model)) for model in experiment.models))
     rows, bottom = [Row(words.model(experiment.base), 0.5, "", experiment.base)], 1.0
     for group, models in experiment.groups.items():
-        lines = textwrap.wrap(group, width)
+        lines = textwrap.wrap(group, width, break_on_hyphens=False)
         height = LINE * len(lines)
         rows.append(Row("\n".join(lines), bottom + GAP + height / 2, group))
         bottom += GAP + height
@@ -90,7 +90,7 @@ def _figure(experiment: Ablation, points: pd.DataFrame, shown: words.Metric, tit
     panels = figure.subplots(1, len(experiment.datasets), sharey=True, squeeze=False)[0]
     for axes, dataset, title in zip(panels, experiment.datasets, titles, strict=True):
         _panel(axes, experiment, rows, points[points["dataset"] == dataset], shown)
-        lines = [shown.heading, *textwrap.wrap(title, XLABEL_WIDTH // len(titles))]
+        lines = [shown.heading, *textwrap.wrap(title, XLABEL_WIDTH // len(titles), break_on_hyphens=False)]
         axes.set_xlabel("\n".join(lines), size=9)
     panels[0].set_ylim(height + 0.2, -0.2)
     _label(panels[0], experiment, rows)

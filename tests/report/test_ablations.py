@@ -149,13 +149,16 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
 
 
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
-    files = [fd(VALUES[model], dataset=name, model=model) for name in ("faces", "scenes") for model in VALUES]
-    ablations.ablation(changed(datasets=["scenes", "faces"]), files, tmp_path / "ablations")
-    one, other = drawn[0].axes
-    assert (one.get_xlabel()[:10], other.get_xlabel()[:10]) == ("FD ↓\nscene", "FD ↓\nfaces")
-    assert one.get_ylim() == other.get_ylim()
+    names = ["scenes", "faces", "large-pictures"]
+    files = [fd(VALUES[model], dataset=name, model=model) for name in sorted(names) for model in VALUES]
+    ablations.ablation(changed(datasets=names), files, tmp_path / "ablations")
+    one, other, third = drawn[0].axes
+    assert one.get_xlabel() == "FD ↓\nscenes 32, random-vgg16, 1k"
+    assert other.get_xlabel() == "FD ↓\nfaces 32, random-vgg16, 1k"
+    assert third.get_xlabel() == "FD ↓\nlarge-pictures 32,\nrandom-vgg16, 1k"
+    assert one.get_ylim() == other.get_ylim() == third.get_ylim()
     table = pd.read_csv(tmp_path / "ablations.csv", keep_default_na=False)
-    assert list(table["dataset"]) == ["scenes"] * 5 + ["faces"] * 5
+    assert list(table["dataset"]) == [name for name in names for _ in range(5)]
 
 
 def test_nothing_written_over_something_else(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:

@@ -1,0 +1,411 @@
+"""Whether a model repeats what it was trained on: its samples, and the training images that are nearest to them.
+
+Near is what has a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is a
+training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
+stored with a margin for random crops, the picture in the middle is meant.
+
+How small a distance is suspicious, only images can tell that were not trained on. With a pack of such held-out images,
+M samples and H held-out images are compared by their distances to the nearest of all training images. That is the test
+of Meehan, Chaudhuri and Dasgupta 2020, "A non-parametric test to detect data-copying in generative models", section 3:
+for a model that draws from the distribution of the images, both are independent draws of one distribution, whatever the
+training images are and however many there are of each.
+
+- `nearer`: share of samples that are nearer to a training image than the median held-out image is; 0.5 is expected
+- `much_nearer`: share of samples that are nearer than all held-out images but the nearest hundredth of them; 0.01 is
+  expected. It shows a model that repeats seldom, which the mean of all samples hides
+- `copying`: probability that a sample is nearer to a training image than a held-out image is, ties half; 0.5 is
+  expected
+- `copying_z`: the same as the paper's Z, that of Mann and Whitney: below 0 where samples are nearer, hardly by chance
+  below −3
+- `nearer_std`, `much_nearer_std`, `copying_std`: standard deviations over 200 bootstrap samples of both, drawn with
+  seed 0
+
+All of these depend on what samples look like, too: noisy ones are far from all images, so that a model may repeat and
+not be found; bland ones are nearer to all images than real ones are (with half the contrast Z is −8 where nothing is
+repeated). Therefore samples are also compared with equally many images of both kinds, n = min(N, H) of N training
+images, evenly spread over their packs. Mirror images of held-out ones count where those of training images do.
+
+- `preference`: share of samples whose nearest image among both is a training image, ties half. 0.5 is expected of
+  samples of any quality that owe nothing to single training images
+- `preference_std`: its standard deviation where chance decides which n of the 2n images were trained on, exactly: where
+  c samples are next to an image or its mirror image, the number of samples next to training images has the variance
+  n / (4n − 2) Σ (c − mean)²
+- `fd_training`, `fd_held_out`: Fréchet distances of the samples from both, too large by chance by about as much, and
+  `fd_training_std`, `fd_held_out_std`: their deviation over other samples
+"""
+
+# M samples, N training images, H held-out images, D features
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from ganformer import devices
+from ganformer.analysis import samples as stored
+from ganformer.config import Evaluation
+from ganformer.data.dataset import Images
+from ganformer.data.images import Pixels, central
+from ganformer.errors import ConfigError, DataError
+from ganformer.learning import checkpoint
+from ganformer.learning.samples import BATCH, batches
+from ganformer.metrics.evaluate import computing, load_network
+from ganformer.metrics.measures import frechet, frechet_error
+from ganformer.metrics.names import label
+from ganformer.metrics.nearest import Nearest, nearest
+from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, is_canvas, observe
+from ganformer.metrics.statistics import Array, Observed, Statistics
+
+BLOCK = 16_384  # images whose features are held at a time, while the nearest ones are looked for
+RESAMPLES = 200
+SEED = 0
+
+Integers = NDArray[np.int64]
+
+
+def find_copies(
+    evaluation: Evaluation,
+    run: Path,
+    pack: Path,
+    held_out: Path | None,
+    count: int,
+    out: Path,
+    *,
+    threads: int,
+    gpus: int,
+) -> None:
+    """Finds the training image nearest to each of the images of a run that `evaluation` names; writes an npz file.
+
+    `run`: its run.json; `pack`: what it was trained on; `held_out`: a pack of images of the same shape that it was not
+    trained on. The file holds
+
+    - `nearest_samples`, `nearest_training` uint8 [count, H, W, C]: the samples that are nearest to a training image, in
+      this order, and these training images, mirrored where the mirror image is the near one
+    - `first_samples`, `first_training`: the same of the first samples, which nobody picked
+    - `nearest_numbers` [count]: which samples are the nearest ones; `training_numbers` [M]: the number of the training
+      image nearest to each sample, with N added for a mirror image
+    - `samples_to_training` [M], float64: distance of each sample to it
+    - with `held_out` also `held_out_to_training` [n], and among equally many images of both kinds
+      `samples_to_as_many_training` [M] and `samples_to_held_out` [M]
+
+    and as JSON in `provenance` what is in a `metrics.json`: values by their keys, `expected` what they would be without
+    memorisation, recipe. Raises ConfigError where `count` is more than the number of samples, DataError where run and
+    packs do not fit together, held-out images were trained on, or images are too few or not finite.
+    """
+    if count > evaluation.images:
+        raise ConfigError(
+            f"count {count}: only {evaluation.images} images are generated to look for copies; set images to at least "
+            f"{count}, or count to at most {evaluation.images}"
+        )
+    learner, record = checkpoint.restore(run)
+    generated = Generated(learner, record, run, None, evaluation)
+    training = Images(pack)
+    _check_pack(training, record, run, generated)
+    others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
+    title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
+    with computing(threads):
+        viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
+        found = search(viewer, generated, training, others, is_mirrored=record["spec"]["mirror"])
+        suspicious = np.argsort(found.nearest.distances, kind="stable")[:count]
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, numbers in (("nearest", suspicious), ("first", np.arange(count))):
+            arrays[f"{name}_samples"] = _samples(generated, numbers, viewer).transpose(0, 2, 3, 1)
+            arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
+    arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}
+    arrays |= {"samples_to_training": found.nearest.distances, **found.compared}
+    stored.write(out, _provenance(evaluation, record, training, others, found), arrays)
+
+
+def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
+    """Some of the generated images, uint8 [n, C, H, W]."""
+    portions = -(-len(generated) // BATCH)
+    images = []
+    for number in numbers.tolist():  # made again with those beside them, on which the noise that layers add depends
+        (portion,) = generated.portions(viewer.picture, viewer.device, Share(number // BATCH, portions))
+        images.append(portion[number % BATCH].cpu().numpy())
+    return np.stack(images)
+
+
+def _provenance(
+    evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, found: "Found"
+) -> dict[str, Any]:
+    extractor, end = evaluation.extractor.model_dump(mode="json"), record["snapshots"][-1]
+    return {
+        **stored.provenance(record),
+        "step": end["step"],
+        "values": {
+            key: {"name": label(key, extractor, evaluation.images), "value": value}
+            for key, value in found.values.items()
+        },
+        "expected": found.expected,
+        "recipe": {
+            "extractor": extractor,
+            "images": evaluation.images,
+            "seed": evaluation.seed,
+            "training_images": len(training),
+            "held_out_images": 0 if others is None else len(others),
+            "compared": len(found.compared.get("held_out_to_training", ())),
+            "mirrored": record["spec"]["mirror"],
+            "image": record["spec"]["image"],
+            "picture": list(training.image.picture),
+            "truncation": None,
+        },
+        "training_manifest_sha256": training.digest,
+        "held_out_manifest_sha256": None if others is None else others.digest,
+    }
+
+
+def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generated: Generated) -> None:
+    trained_on = record["data"]["manifest_sha256"]
+    if trained_on not in (None, training.digest):
+        raise DataError(
+            f"{training.folder}: is the pack with manifest {training.digest[:12]}…, but {run} was trained on that with "
+            f"{trained_on[:12]}…; copies are looked for among training images: name the pack of the run"
+        )
+    if not is_canvas(generated.made, training.image.canvas):
+        raise DataError(
+            f"{training.folder}: holds images of {_size(training.image.picture)}, but {run} makes "
+            f"{_size(generated.picture)}; name a pack of that shape"
+        )
+
+
+def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
+    """Images of a pack; DataError where they are of another shape than the training images, or some are among them."""
+    others = Images(pack)
+    if others.image.picture != training.image.picture:
+        raise DataError(
+            f"{others.folder}: holds images of {_size(others.image.picture)}, but the training images in "
+            f"{training.folder} are of {_size(training.image.picture)}; pack the held-out images in that shape"
+        )
+    folder, known = training.folder, set(_digests(training, all_places(training, is_mirrored=is_mirrored)))
+    shared = sum(digest in known for digest in _digests(others, all_places(others, is_mirrored=False)))
+    if shared:
+        mirrored = " or their mirror images" if is_mirrored else ""
+        raise DataError(
+            f"{others.folder}: {shared} of {len(others)} images are byte for byte those of {folder}{mirrored}, "
+            "which were trained on; leave them out, or name a pack of images that were held out"
+        )
+    return others
+
+
+def _digests(images: Images, places: Integers) -> Iterator[bytes]:
+    for portion in batches(places.tolist()):
+        for pixels in read(images, np.array(portion)):
+            yield hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture[1]}×{picture[0]} pixels"
+
+
+# -------------------------------------------------------------------------------------------- the search
+
+
+class Part(ImageSet):
+    """Images of a pack by their places, as `read` has them."""
+
+    def __init__(self, images: Images, places: Integers) -> None:
+        self.images, self.places = images, places
+        self.title, self.picture = str(images.folder), images.image.picture
+        self.about = {"kind": "pack", "path": self.title, "images": len(self), "manifest_sha256": images.digest}
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+        for places in share.of(batches(self.places.tolist())):
+            yield central(torch.from_numpy(read(self.images, np.array(places))), *picture).to(device)
+
+
+def read(images: Images, places: Integers) -> Pixels:
+    """Pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are those of mirror images."""
+    pixels = central(images.read(places % len(images)), *images.image.picture)
+    return np.where((places >= len(images))[:, None, None, None], pixels[..., ::-1], pixels)
+
+
+def all_places(images: Images, *, is_mirrored: bool) -> Integers:
+    """Places of all images of a pack, behind them those of their mirror images."""
+    return _with_mirrored(images, np.arange(len(images)), is_mirrored=is_mirrored)
+
+
+def _with_mirrored(images: Images, numbers: Integers, *, is_mirrored: bool) -> Integers:
+    return np.concatenate([numbers, numbers + len(images)]) if is_mirrored else numbers
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A network that looks at the middle of images; `title` is that of progress lines."""
+
+    network: Network
+    picture: Picture
+    device: torch.device
+    title: str
+
+    def look(self, images: ImageSet) -> Observed:
+        """Features of the images."""
+        return observe(images, self.network, {"features"}, self.picture, self.device, self.title)
+
+    def spread(self, images: Images, count: int, *, is_mirrored: bool) -> "Seen":
+        """The same of so many images, evenly spread over a pack, and behind them of their mirror images."""
+        numbers = np.arange(count) * len(images) // count
+        places = _with_mirrored(images, numbers, is_mirrored=is_mirrored)
+        return Seen(places, self.look(Part(images, places)))
+
+    def look_by_parts(self, images: Images, places: Integers) -> Iterator["Seen"]:
+        """The same of images of a pack, at most `BLOCK` of them at a time."""
+        for start in range(0, len(places), BLOCK):
+            part = Part(images, places[start : start + BLOCK])
+            yield Seen(part.places, self.look(part))
+
+
+class Seen(NamedTuple):
+    """Images of a pack, and what is known of them."""
+
+    places: Integers
+    observed: Observed
+
+
+class Found(NamedTuple):
+    """What came out; see `find_copies`."""
+
+    nearest: Nearest
+    """Place of the nearest training image of each sample."""
+    compared: Mapping[str, Array]
+    """Distances to compare with; none without held-out images."""
+    values: Mapping[str, float]
+    expected: Mapping[str, float]
+
+
+def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images | None, *, is_mirrored: bool) -> Found:
+    """The training image nearest to every sample, and where there are held-out images, `others`, how these compare."""
+    samples = viewer.look(generated)
+    if others is None:
+        found = closest(samples, viewer.look_by_parts(training, all_places(training, is_mirrored=is_mirrored)))
+        return Found(found, {}, {}, {})
+    count = min(len(training), len(others))
+    cut = viewer.spread(training, count, is_mirrored=is_mirrored)
+    held_out = viewer.spread(others, count, is_mirrored=is_mirrored)
+    rest = np.setdiff1d(all_places(training, is_mirrored=is_mirrored), cut.places)
+    queries = np.concatenate([samples.arrays["features"], held_out.observed.arrays["features"][:count]])
+    every = itertools.chain([cut], viewer.look_by_parts(training, rest))
+    found = closest(Observed(samples.title, len(queries), {"features": queries}), every)
+    of_samples, of_held_out = (
+        Nearest(found.indices[rows], found.distances[rows])
+        for rows in (slice(samples.count), slice(samples.count, None))
+    )
+    near = Sides(*(nearest(side.observed, samples) for side in (cut, held_out)))
+    values = {
+        **copying(of_samples.distances, of_held_out.distances),
+        **preference(near, count),
+        **_distances("training", cut.observed, samples),
+        **_distances("held_out", held_out.observed, samples),
+    }
+    compared = {
+        "held_out_to_training": of_held_out.distances,
+        "samples_to_as_many_training": near.training.distances,
+        "samples_to_held_out": near.held_out.distances,
+    }
+    return Found(of_samples, compared, values, expected(count))
+
+
+def closest(queries: Observed, seen: Iterable[Seen]) -> Nearest:
+    """The place of the image nearest to each query, over all that were seen, at least one, and its distance."""
+    each = (
+        Nearest(places[one.indices], one.distances) for places, images in seen for one in [nearest(images, queries)]
+    )
+    return functools.reduce(Nearest.or_nearer, each)
+
+
+# ---------------------------------------------------------------------------------------- the comparison
+
+
+class Sides(NamedTuple):
+    """The nearest of n training images, and of n held-out ones, for each sample; numbers from n on: mirror images."""
+
+    training: Nearest
+    held_out: Nearest
+
+
+def expected(held_out: int) -> dict[str, float]:
+    """What values are for a model that draws from the distribution of the images, with so many held-out ones."""
+    # As likely as any other place among H held-out images, sorted, is each of the H + 1 gaps between them.
+    return {
+        "nearer": 0.5,
+        "much_nearer": _hundredth(held_out) / (held_out + 1),
+        "copying": 0.5,
+        "copying_z": 0.0,
+        "preference": 0.5,
+    }
+
+
+def copying(samples: Array, held_out: Array) -> dict[str, float]:
+    """Values from distances to the nearest training image, of samples [M] and of held-out images [H], M and H ≥ 1."""
+    values = _shares(samples, held_out)
+    random = np.random.default_rng(SEED)
+    again = [
+        _shares(random.choice(samples, len(samples)), random.choice(held_out, len(held_out))) for _ in range(RESAMPLES)
+    ]
+    spreads = {f"{key}_std": float(np.std([one[key] for one in again])) for key in values}
+    return {**values, **spreads, "copying_z": _mann_whitney(samples, held_out)}
+
+
+def _shares(samples: Array, held_out: Array) -> dict[str, float]:
+    ordered = np.sort(held_out)
+    further = (
+        len(held_out) - (np.searchsorted(ordered, samples, "left") + np.searchsorted(ordered, samples, "right")) / 2
+    )
+    return {
+        "nearer": float(np.mean(samples < np.median(ordered))),
+        "much_nearer": float(np.mean(samples < ordered[_hundredth(len(ordered)) - 1])),
+        "copying": float(further.mean() / len(held_out)),
+    }
+
+
+def _hundredth(count: int) -> int:
+    return -(-count // 100)
+
+
+def _mann_whitney(samples: Array, held_out: Array) -> float:
+    """Number of pairs in which the sample is further, less what is expected, in standard deviations; ties corrected.
+
+    0 where all distances are the same.
+    """
+    m, h = len(samples), len(held_out)
+    distances = np.concatenate([samples, held_out])
+    further = stats.rankdata(distances)[:m].sum() - m * (m + 1) / 2
+    ties = np.unique(distances, return_counts=True)[1].astype(np.float64)
+    variance = m * h / 12 * (m + h + 1 - (ties**3 - ties).sum() / ((m + h) * (m + h - 1)))
+    return float((further - m * h / 2) / np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def preference(near: Sides, count: int) -> dict[str, float]:
+    """`preference` and `preference_std` among `count` images of each kind."""
+    training, held_out = near
+    ours = np.where(training.distances == held_out.distances, 0.5, training.distances < held_out.distances)
+    winners = np.where(ours > 0, training.indices % count, count + held_out.indices % count)
+    samples = np.bincount(winners, minlength=2 * count)
+    variance = count / (4 * count - 2) * np.square(samples - samples.mean()).sum()
+    return {"preference": float(ours.mean()), "preference_std": float(np.sqrt(variance) / len(ours))}
+
+
+def _distances(name: str, real: Observed, samples: Observed) -> dict[str, float]:
+    """The Fréchet distance from images, and its deviation, by the name of these."""
+    sides = [_gaussian(observed) for observed in (real, samples)]
+    values = {**frechet.compute(*sides), **frechet_error.compute(*sides)}
+    return {f"fd_{name}": values["fd"], f"fd_{name}_std": values["fd_std"]}
+
+
+def _gaussian(observed: Observed) -> Observed:
+    statistics = Statistics(observed.title)
+    statistics.update(observed.arrays["features"])
+    arrays = {**observed.arrays, "mean": statistics.mean, "covariance": statistics.covariance}
+    return Observed(observed.title, observed.count, arrays)

@@ -10,7 +10,6 @@ what it gets right is measured on scenes that it has not seen.
 # B images, K objects of an image at most, M objects of several images, R rows and C columns of cells
 
 import itertools
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,6 @@ from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.learning.samples import normalise
 from ganformer.learning.state import load_module
-from ganformer.metrics import evaluate
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.seeds import mix
@@ -545,38 +543,3 @@ def _pairs(seen: Sequence[Object], there: Sequence[Object], reach: float) -> lis
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0
-
-
-# --------------------------------------------------------------------------------------------- records
-
-
-def described(
-    parser: Parser,
-    record: Mapping[str, Any],
-    values: Mapping[str, float],
-    recipe: Mapping[str, Any],
-    started: float,
-    hardware: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What a file like `metrics.json` says of values that a parser's reading of a run's images gave.
-
-    `record`: that of the run, at its end; `started`: reading of the monotonic clock, in seconds.
-    """
-    end = record["snapshots"][-1]
-    return {
-        "format": evaluate.FORMAT,
-        "run": record["run"],
-        "step": end["step"],
-        "kimg": end["kimg"],
-        "weights_sha256": end["sha256"],
-        "values": {name: {"name": name, "value": value} for name, value in values.items()},
-        "recipe": {
-            **recipe,
-            "image": record["spec"]["image"],
-            "extractor": {"kind": "scene-parser", **parser.settings.model_dump(mode="json")},
-            "accuracy": parser.accuracy,
-        },
-        "seconds": time.monotonic() - started,
-        "code": artifacts.code_version(),
-        "hardware": hardware,
-    }

@@ -40,7 +40,6 @@ from numpy.typing import NDArray
 from ganformer import artifacts, devices
 from ganformer.analysis import parsers
 from ganformer.analysis.attention import attended, require_maps
-from ganformer.config import Evaluation
 from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
@@ -72,10 +71,10 @@ class Segmentor(parsers.Reader, Protocol):
         """The objects in images [n, 3, H, W]; of which of them each pixel is [n, H, W], 0: of none, i: of the i-th."""
 
 
-def measure_run(evaluation: Evaluation, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
     """Compares what components of a GANformer attend to with what a parser sees in its images: values `iou_…`.
 
-    Of the images that `evaluation` names, with constant noise. Writes a file like `metrics.json`; by the names of the
+    In so many images, of seeds from 0 on, with constant noise. Writes a file like `metrics.json`; by the names of the
     values, `chance` holds the level of chance, `best` the layer (from 0, from coarse to fine), its size and the
     component that were chosen, `shown` in how many images there is what was looked for. `run`: its run.json; `parser`:
     the parser.json of one that was made for these images. Raises ConfigError where the model has no attention maps or
@@ -84,12 +83,12 @@ def measure_run(evaluation: Evaluation, run: Path, parser: Path, out: Path, *, t
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
     require_maps(record, run)
-    images = Generated(learner, record, run, None, evaluation)
-    reader, device = _segmentor(parser, images), devices.acquire(gpus)
+    made = parsers.generated(learner, record, run, images)
+    reader, device = _segmentor(parser, made), devices.acquire(gpus)
     with computing(threads):
-        found = compare(classes(reader), *_segmented(images, reader, device))
-    recipe = {"images": len(images), "seed": evaluation.seed}
-    content = parsers.described(reader, record, found.values, recipe, started, devices.describe(device, threads))
+        found = compare(classes(reader), *_segmented(made, reader, device))
+    hardware = devices.describe(device, threads)
+    content = parsers.described(reader, record, found.values, {"images": images}, started, hardware)
     artifacts.write_json(out, {**content, "chance": found.chance, "best": found.best, "shown": found.shown})
 
 

@@ -14,7 +14,7 @@ FIELD = {
     "rfd": "rfid{count}",
 }
 # The same with spatial features, where the field has a name for it.
-SPATIAL = {name: f"s{FIELD[name]}" for name in ("fd", "fd_bias", "fd_infinity")}
+SPATIAL = {name: f"s{FIELD[name]}" for name in ("fd", "fd_bias", "fd_infinity")} | {"sfd": "sfid{count}"}
 
 
 def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrored: bool = False) -> str:

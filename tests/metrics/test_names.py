@@ -58,6 +58,7 @@ def test_distance_of_an_unknown_number_of_images_is_no_fid():
     ("key", "name"),
     [
         ("fd", "sfid50k"),
+        ("sfd", "sfid50k"),
         ("fd_std", "sfid50k_std"),
         ("fd_bias", "sfid50k_bias"),
         ("fd_infinity", "sfid_infinity"),

@@ -418,6 +418,28 @@ def learning_curves(experiment: Settings, out: Out, metrics: Files) -> None:
 
 
 @app.command()
+def data_efficiency(
+    experiment: Settings,
+    out: Out,
+    files: Annotated[list[Path], typer.Argument(help="run.json and metrics.json of every run.")],
+) -> None:
+    """Draw a metric against the number of training images."""
+    from ganformer.report import curves
+
+    runs = [path for path in files if path.name == "run.json"]
+    metrics = [path for path in files if path.name != "run.json"]
+    curves.data_efficiency(_parse(config.DataEfficiency, experiment, "experiment"), runs, metrics, out)
+
+
+@app.command()
+def ablation(experiment: Settings, out: Out, metrics: Files) -> None:
+    """Draw a metric of models that differ in one thing each."""
+    from ganformer.report import ablations
+
+    ablations.ablation(_parse(config.Ablation, experiment, "experiment"), metrics, out)
+
+
+@app.command()
 def samples(experiment: Settings, out: Out, images: Files) -> None:
     """Draw real and generated images."""
     from ganformer.report import figures

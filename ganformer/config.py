@@ -445,6 +445,11 @@ class Parsing(Strict):
 
     kind: str
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files of weights it reads."""
+        return ()
+
     def problems(self, dataset: Dataset) -> Iterable[str]:
         """What does not fit between these settings and a data set, one sentence each."""
         return ()

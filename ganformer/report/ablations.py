@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganformer.config import Ablation
-from ganformer.report import curves, drawing, tables, words
+from ganformer.report import curves, drawing, table, tables, words
 
 ROW = 0.27  # inches of one row
 LINE, GAP = 0.65, 0.45  # rows that a line of a heading and the space above it take
@@ -34,7 +34,7 @@ def ablation(experiment: Ablation, metrics: Sequence[Path], out: Path) -> None:
     numbers = _by_group(experiment, curves.over_seeds(chosen, ["dataset", "model", "kimg"]))
     shown = words.metric(experiment.metric, chosen["name"].iloc[0])
     points = curves.to_show(numbers, shown)
-    curves.write_numbers(numbers, out)
+    table.write_numbers(numbers, out)
     with drawing.style():
         figure = _figure(experiment, points, shown, titles)
         caption, alt = _caption(experiment, points, shown), _in_words(experiment, points, shown)

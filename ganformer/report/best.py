@@ -22,7 +22,7 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
     if len(found) < len(metrics):
         allowed = sorted(set(measured["metric"]))
         raise DataError(
-            f"{metrics[0]}: '{by}', which tells the best snapshot, was not measured at every one; set best_by to one that "
+            f"{metrics[0]}: '{by}', which tells the best snapshot, was not measured at every one; set best_by to what "
             f"was ({plugins.choices(by, allowed)})"
         )
     better = words.metric(by, found["name"].iloc[0]).better

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ganformer import artifacts
 from ganformer.config import Ablation, DataEfficiency, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import drawing, records, words
+from ganformer.report import drawing, records, table, words
 
 PANELS = 3  # side by side
 MARKERS = "osD^vP*X"
@@ -37,7 +37,7 @@ def learning_curves(experiment: LearningCurves, metrics: Sequence[Path], out: Pa
     numbers = in_order(experiment, over_seeds(chosen, ["dataset", "model", "kimg"]))
     shown = words.metric(experiment.metric, chosen["name"].iloc[0])
     points = to_show(numbers, shown)
-    write_numbers(numbers, out)
+    table.write_numbers(numbers, out)
     with drawing.style():
         figure = _panels(experiment, points, shown, titles)
         caption = f"{shown.title} at the snapshots of training: {reading(experiment, points, shown, 'band')}."
@@ -91,7 +91,7 @@ def data_efficiency(experiment: DataEfficiency, runs: Sequence[Path], metrics: S
     numbers = in_order(experiment, numbers).sort_values("images", kind="stable")
     shown = words.metric(experiment.metric, chosen["name"].iloc[0])
     points, whole = to_show(numbers, shown), max(counts, key=lambda dataset: counts[dataset])
-    write_numbers(numbers, out)
+    table.write_numbers(numbers, out)
     with drawing.style():
         figure = _against_images(experiment, points, shown, conditions(whole, chosen))
         caption = _efficiency_caption(experiment, points, shown, counts)
@@ -289,8 +289,3 @@ def reading(experiment: Plotted, points: pd.DataFrame, shown: words.Metric, spre
     if seeds == 1 and points["spread"].notna().any():
         over += ", error bars of the uncertainty of measuring (one standard deviation)"
     return over + {"low": "; lower is better", "high": "; higher is better", None: ""}[shown.better]
-
-
-def write_numbers(numbers: pd.DataFrame, out: Path) -> None:
-    """Writes `out`.csv, unrounded."""
-    artifacts.write_text(out.with_name(f"{out.name}.csv"), numbers.to_csv(index=False, lineterminator="\n"))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ganformer.config import Attention, Samples
 from ganformer.errors import DataError
 from ganformer.report import drawing, pictures, records, words
-from ganformer.report.curves import learning_curves as learning_curves
 
 PANELS = 3  # side by side
 TILE = 128  # pixels, at least, of one picture

@@ -92,6 +92,7 @@ def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[
         exhibit = artifacts.read_json(path)
         if exhibit["exhibit"] == "figure":
             exhibit["png"] = _bytes(path.with_suffix(".png"))
+            exhibit["has_numbers"] = path.with_suffix(".csv").exists()
         found[exhibit["target"]] = exhibit
     missing = [name for name in config["experiments"] if name not in found]
     if missing:
@@ -262,7 +263,8 @@ def _settings(model: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]])
 def _exhibit(exhibit: Mapping[str, Any]) -> str:
     is_table = exhibit["exhibit"] == "table"
     content = _table(exhibit) if is_table else _figure(exhibit)
-    forms = "csv, md and tex in results/tables" if is_table else "png and pdf in results/figures"
+    figure = "csv, png and pdf" if exhibit.get("has_numbers") else "png and pdf"
+    forms = "csv, md and tex in results/tables" if is_table else f"{figure} in results/figures"
     return f"""<article class="exhibit" id="{escape(exhibit["target"])}">
 <h3>{escape(exhibit["title"])}</h3>
 {content}

@@ -44,7 +44,7 @@ def _block(
 ) -> Block:
     here = measured[measured["dataset"] == dataset]
     recipe = records.recipe(here, dataset)
-    group = f"measured, {words.conditions(dataset, recipe, here['by'].iloc[0])}"
+    group = f"measured, {words.conditions(dataset, recipe, 'parser')}"
     columns = [Column("", is_number=False), *(Column(words.model(model), group) for model in experiment.models)]
     columns += [Column("Real images", group)] if floor else []
     notes = [tables.protocol(dataset, here, recipe)]

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from ganformer import artifacts
 from ganformer.config import Experiment
 from ganformer.errors import DataError
-from ganformer.report import curves, drawing, records, words
+from ganformer.report import drawing, records, table, words
 
 BACKGROUND, OBJECT = "iou_background", "iou_object"
 LABELS = {OBJECT: "single\nobjects"}
@@ -37,7 +37,7 @@ def attention_segments(experiment: Experiment, files: Sequence[Path], out: Path)
     chosen = _with_chance(measured)
     titles = {dataset: _conditions(dataset, chosen) for dataset in experiment.datasets}
     numbers = _over_seeds(experiment, chosen)
-    curves.write_numbers(numbers, out)
+    table.write_numbers(numbers, out)
     with drawing.style():
         figure = _panels(experiment, numbers, titles)
         caption, alt = _caption(experiment, numbers), _in_words(experiment, numbers)
@@ -65,7 +65,7 @@ def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _conditions(dataset: str, chosen: pd.DataFrame) -> str:
     here = chosen[chosen["dataset"] == dataset]
-    return words.conditions(dataset, records.recipe(here, dataset), here["by"].iloc[0])
+    return f"{words.conditions(dataset, records.recipe(here, dataset), here['by'].iloc[0])} images"
 
 
 def _over_seeds(experiment: Experiment, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -125,7 +125,9 @@ def _panel(axes: Axes, experiment: Experiment, here: pd.DataFrame) -> None:
         x = bars["metric"].map(places) + (i + 0.5) * width - FILLED / 2
         axes.bar(x, bars["mean"], 0.94 * width, color=colour)
         spread = bars["std"].where(bars["seeds"] > 1, bars["error"])
-        axes.errorbar(x, bars["mean"], yerr=spread, fmt="none", ecolor=drawing.INK, elinewidth=0.8, capsize=1.5)
+        axes.errorbar(
+            x, bars["mean"], yerr=spread, fmt="none", ecolor=drawing.INK, elinewidth=0.8, capsize=1.5, zorder=5
+        )
         ends = (x - 0.47 * width, x + 0.47 * width)
         axes.hlines(bars["chance"], *ends, color=drawing.INK, lw=1.6, zorder=4, path_effects=OUTLINE)
     axes.set_xticks(list(places.values()), labels=[_label(name) for name in names])

@@ -68,10 +68,15 @@ class Table:
 def write(table: Table, numbers: pd.DataFrame, out: Path) -> None:
     """Writes `out`.csv (`numbers`, unrounded), .md, .tex and .json (what the report page shows)."""
     page = {"format": 1, "exhibit": "table", "target": out.name, **asdict(table)}
-    artifacts.write_text(out.with_name(f"{out.name}.csv"), numbers.to_csv(index=False, lineterminator="\n"))
+    write_numbers(numbers, out)
     artifacts.write_text(out.with_name(f"{out.name}.md"), markdown(table))
     artifacts.write_text(out.with_name(f"{out.name}.tex"), latex(table, out.name))
     artifacts.write_json(out.with_name(f"{out.name}.json"), page)
+
+
+def write_numbers(numbers: pd.DataFrame, out: Path) -> None:
+    """Writes `out`.csv, unrounded."""
+    artifacts.write_text(out.with_name(f"{out.name}.csv"), numbers.to_csv(index=False, lineterminator="\n"))
 
 
 # ---------------------------------------------------------------------------------------------- Markdown

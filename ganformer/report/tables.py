@@ -23,6 +23,7 @@ QUOTED = (
     "Published numbers are quoted from their source in columns of their own; they compare with measured ones only "
     "where data set, resolution, features and number of images agree."
 )
+COUNTS = ("images", "objects")  # what the accuracy of a parser was measured on
 COST = (
     "Parameters of the trained parts, time and memory of training. Times include what training does beside its steps "
     "and depend on the device; compare them only on one device with nothing else running."
@@ -157,12 +158,20 @@ def protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) ->
     repeats = f", {recipe['repeats']} times" if recipe.get("repeats", 1) > 1 else ""
     seen = f"features of {words.listing(list(measured['by'].drop_duplicates()))}"
     if "accuracy" in recipe:
-        right = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in recipe["accuracy"].items())
-        seen = f"read by a parser ({recipe['extractor']['kind']}; {right or 'what it gets right is not measured'})"
+        seen = f"read by a parser ({recipe['extractor']['kind']}; {_right(recipe['accuracy'])})"
     return (
         f"Measured on {dataset} after {kimg} kimg: {words.count(recipe['images'])} generated{against} images{repeats}, "
         f"{seen}."
     )
+
+
+def _right(accuracy: Mapping[str, float]) -> str:
+    """What a parser gets right, as far as it is known."""
+    if not accuracy:
+        return "how well is not known"
+    parts = [f"{name.replace('_', ' ')} {part:.2f}" for name, part in accuracy.items() if name not in COUNTS]
+    counts = [f"{words.count(accuracy[name])} {name}" for name in COUNTS if name in accuracy]
+    return f"{', '.join(parts)}, by {' with '.join(counts)} that it had not seen"
 
 
 def sources(quoted: pd.DataFrame) -> list[str]:

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+
+from ganformer.report import drawing
 
 IMAGE = {"height": 32, "width": 32, "channels": 3}
 HARDWARE = {
@@ -101,6 +104,20 @@ def fd(metrics: Callable[..., Path]) -> Callable[..., Path]:
         return metrics(values={"fd": {"name": "fd_random_vgg16", "value": value}}, **names)
 
     return write
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is written."""
+    found: list[Figure] = []
+    write = drawing.write
+
+    def watched(figure: Figure, out: Path, **words: Any) -> None:
+        found.append(figure)
+        write(figure, out, **words)
+
+    monkeypatch.setattr(drawing, "write", watched)
+    return found
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,20 +19,6 @@ from ganformer.report import ablations, drawing
 
 MakeFile = Callable[..., Path]
 VALUES = {"duplex": 10.0, "four": 12.0, "sixteen": 9.0, "add": 15.0}
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
-    found: list[Figure] = []
-    write = drawing.write
-
-    def watched(figure: Figure, out: Path, **words: Any) -> None:
-        found.append(figure)
-        write(figure, out, **words)
-
-    monkeypatch.setattr(drawing, "write", watched)
-    return found
 
 
 def changed(**changes: object) -> Ablation:

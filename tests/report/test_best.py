@@ -43,7 +43,10 @@ def test_largest_score_wins(tmp_path: Path, run: MakeFile, metrics: MakeFile, ca
 @pytest.mark.parametrize(
     ("by", "message"),
     [
-        ("kid", r"'kid', which tells the best .* not measured at every one; set best_by to one that was \(allowed: is, new\)$"),
+        (
+            "kid",
+            r"'kid', which tells the best .* not measured at every one; set best_by to what was \(allowed: is, new\)$",
+        ),
         ("new", r"of 'new' neither small nor large values are better; choose another value as best_by$"),
     ],
 )

@@ -12,23 +12,9 @@ from matplotlib.figure import Figure
 
 from ganformer.config import DataEfficiency, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import curves, drawing
+from ganformer.report import curves
 
 MakeFile = Callable[..., Path]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
-    found: list[Figure] = []
-    write = drawing.write
-
-    def watched(figure: Figure, out: Path, **words: Any) -> None:
-        found.append(figure)
-        write(figure, out, **words)
-
-    monkeypatch.setattr(drawing, "write", watched)
-    return found
 
 
 def lines(**changes: object) -> LearningCurves:

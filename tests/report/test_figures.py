@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,20 +16,6 @@ from ganformer.report import drawing, figures
 
 NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
 MakeFile = Callable[..., Path]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
-    found: list[Figure] = []
-    write = drawing.write
-
-    def watched(figure: Figure, out: Path, **words: Any) -> None:
-        found.append(figure)
-        write(figure, out, **words)
-
-    monkeypatch.setattr(drawing, "write", watched)
-    return found
 
 
 def strips(**changes: object) -> Samples:

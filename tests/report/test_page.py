@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ganformer import artifacts
+from ganformer import artifacts, plugins
 from ganformer.config import Comparison, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import figures, tables
+from ganformer.report import curves, tables
 from ganformer.report.page import page
 
 MakeFile = Callable[..., Path]
@@ -41,7 +41,7 @@ def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) ->
     fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
     measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]
     tables.comparison(Comparison.model_validate(TABLE), measured, tmp_path / "absent.csv", tmp_path / "tables/table1")
-    figures.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
+    curves.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
     manifest = tmp_path / "manifest.json"
     artifacts.write_json(manifest, MANIFEST)
     digest = artifacts.file_digest(manifest)
@@ -174,9 +174,8 @@ def test_missing_picture_is_named(tmp_path: Path, files: list[Path]) -> None:
 
 
 def test_tables_figures_and_page_need_no_torch() -> None:
-    program = (
-        "import sys, ganformer.report.page, ganformer.report.tables, ganformer.report.figures; print(*sys.modules)"
-    )
+    modules = [f"ganformer.report.{name}" for name in plugins.names("ganformer.report")]
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "ganformer.report.tables" in loaded
     assert not {"torch", "scipy", "snakemake", "matplotlib.pyplot"} & set(loaded)

@@ -52,20 +52,6 @@ def overlaps(metrics: MakeFile) -> MakeFile:
     return write
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
-    found: list[Figure] = []
-    write = drawing.write
-
-    def watched(figure: Figure, out: Path, **words: Any) -> None:
-        found.append(figure)
-        write(figure, out, **words)
-
-    monkeypatch.setattr(drawing, "write", watched)
-    return found
-
-
 def labels(figure: Figure, panel: int = 0) -> list[str]:
     return [text.get_text() for text in figure.axes[panel].get_xticklabels()]
 
@@ -165,7 +151,7 @@ def test_a_panel_for_each_data_set(tmp_path: Path, overlaps: MakeFile, drawn: li
     files = [overlaps(dataset="b"), overlaps(dataset="a", classes={"background": 0.5, "object": 0.1})]
     segments.attention_segments(experiment(models=["duplex"], datasets=["a", "b"]), files, tmp_path / "overlap")
     assert [labels(drawn[0], i)[1] for i in range(2)] == ["single\nobjects", "sphere"]
-    assert [axes.get_title(loc="left")[0] for axes in drawn[0].axes] == ["a", "b"]
+    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [f"{x} 32, random-vgg16, 1k images" for x in "ab"]
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path, overlaps: MakeFile) -> None:

@@ -60,6 +60,8 @@ rule attend:
 
 # What reads objects in images; for the built-in scenes a small network is trained.
 rule parser:
+    input:
+        lambda w: paths(cfg.parser(w.dataset).inputs),
     output:
         "results/parsers/{dataset}/parser.json",
     log:

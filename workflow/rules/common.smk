@@ -10,12 +10,22 @@ from ganformer.workflow import find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
 TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
+# Figures of numbers, which have a csv beside them.
+CURVE_KINDS = {
+    "learning-curves",
+    "data-efficiency",
+    "ablation",
+    "attention-segmentation",
+    "memorisation",
+}
 # The order of the report, whatever the order in which overlays name their entries.
 KINDS = [
     "comparison",
     "learning-curves",
     "samples",
     "attention",
+    "attention-segmentation",
+    "memorisation",
     "scene-statistics",
     "disentanglement",
     "data-efficiency",
@@ -56,11 +66,11 @@ def stem(name):
 
 def target(name):
     """Files of one table or figure."""
-    suffixes = (
-        ["csv", "md", "tex"]
-        if cfg.experiments[name].kind in TABLE_KINDS
-        else ["png", "pdf"]
-    )
+    kind = cfg.experiments[name].kind
+    if kind in TABLE_KINDS:
+        suffixes = ["csv", "md", "tex"]
+    else:
+        suffixes = ["csv"] * (kind in CURVE_KINDS) + ["png", "pdf"]
     return [f"{stem(name)}.{suffix}" for suffix in suffixes]
 
 
@@ -151,5 +161,5 @@ def metrics(every_snapshot):
 
 
 def experiment_json(wildcards):
-    """The experiment's settings as canonical JSON."""
-    return cfg.experiments[wildcards.experiment].json()
+    """The experiment's settings as JSON, in their order: what is shown has the same."""
+    return cfg.experiments[wildcards.experiment].model_dump_json()

@@ -56,7 +56,7 @@ rule learning_curves_figure:
         metrics=metrics(every_snapshot=True),
     output:
         report(
-            multiext("results/figures/{experiment}", ".png", ".pdf"),
+            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
             caption="../report/learning-curves.rst",
             category="Figures",
             labels={"figure": "{experiment}"},
@@ -74,6 +74,59 @@ rule learning_curves_figure:
         stem=lambda w: stem(w.experiment),
     shell:
         "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
+        " --out {params.stem} {input.metrics}"
+
+
+rule data_efficiency_figure:
+    input:
+        runs=per_run("run.json"),
+        metrics=metrics(every_snapshot=False),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
+            caption="../report/data-efficiency.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+        json="results/figures/{experiment}.json",
+    log:
+        "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("data-efficiency"),
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
+    shell:
+        "exec ganformer --log {log} data-efficiency --experiment {params.experiment:q}"
+        " --out {params.stem} {input.runs} {input.metrics}"
+
+
+rule ablation_figure:
+    input:
+        metrics=metrics(every_snapshot=False),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
+            caption="../report/ablation.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+        json="results/figures/{experiment}.json",
+    log:
+        "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("ablation"),
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
+    shell:
+        "exec ganformer --log {log} ablation --experiment {params.experiment:q}"
         " --out {params.stem} {input.metrics}"
 
 

@@ -5,6 +5,7 @@ what `run.json` records and what makes a run stale when it changes. Settings of 
 stand in its own file and are found by `kind`.
 """
 
+import importlib
 import itertools
 import json
 import math
@@ -73,6 +74,16 @@ class _Plugged:
         members = tuple(_tagged(self.package, name) for name in plugins.names(self.package))
         union: Any = members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - built at run time
         return handler.generate_schema(Annotated[union, Field(discriminator="kind")])
+
+
+class _In:
+    """Marks a field that takes the settings called `name` in a module, which is imported when a value is checked."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(getattr(importlib.import_module(self.module), self.name))
 
 
 @cache
@@ -395,7 +406,13 @@ class Extractor(Strict):
         """Files of weights it reads; those in `results/weights` are fetched by a job of their own."""
         return ()
 
+    @property
+    def metrics(self) -> frozenset[str] | None:
+        """Metrics that its features are for; None: all."""
+        return None
 
+
+SomePathLength = SerializeAsAny[Annotated[Strict, _In("ganformer.metrics.path_length", "PathLength")]]
 AnyExtractor = SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
 
 
@@ -415,6 +432,8 @@ class Evaluation(Strict):
     """Which images are generated: those of the seeds from seed × images on."""
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     """How often everything is measured, each time on other images; values are the mean then. The paper: 10."""
+    path_length: SomePathLength | None = None
+    """Perceptual path lengths, measured where a model has paths; None: not measured."""
 
     @field_validator("metrics")
     @classmethod
@@ -426,6 +445,13 @@ class Evaluation(Strict):
         for name in self.extractors:
             if name not in self.metrics:
                 raise ValueError(f"extractors: '{name}' is not in metrics; {plugins.choices(name, self.metrics)}")
+        for name in self.metrics:
+            possible = self.extractors.get(name, self.extractor).metrics
+            if possible is not None and name not in possible:
+                raise ValueError(
+                    f"metrics: '{name}' is not measured with spatial features, only {', '.join(sorted(possible))} are; "
+                    "choose another network for it in extractors"
+                )
         return self
 
     def parts(self) -> dict[str, "Evaluation"]:
@@ -435,8 +461,12 @@ class Evaluation(Strict):
             extractor = self.extractors.get(metric, self.extractor)
             name = f"{extractor.kind}-{extractor.digest[:8]}"
             before = parts[name].metrics if name in parts else ()
-            changes = {"extractor": extractor, "extractors": {}, "metrics": (*before, metric)}
-            parts[name] = self.model_copy(update=changes)
+            # Nothing that real images do not depend on, lest they are measured again where it changes.
+            parts[name] = Evaluation(
+                extractor=extractor.model_dump(),  # type: ignore[arg-type]
+                mirrored=self.mirrored,
+                metrics=(*before, metric),
+            )
         return parts
 
 

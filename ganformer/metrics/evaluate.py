@@ -21,9 +21,10 @@ from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution
 from ganformer.learning.learner import Learner, Reconstructor
 from ganformer.learning.samples import batches, normalise, quantise
-from ganformer.metrics import summary
+from ganformer.metrics import path_length, summary
 from ganformer.metrics.measures import frechet
-from ganformer.metrics.names import label
+from ganformer.metrics.names import label, path_label
+from ganformer.metrics.path_length import PathLength
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.sets import (
     ALL,
@@ -40,6 +41,7 @@ from ganformer.metrics.sets import (
 from ganformer.metrics.statistics import Observed
 
 FORMAT = 1
+PATHS = "path-length"  # part of the values that are no extractor's
 
 Side = Literal["real", "fake"]
 
@@ -156,7 +158,18 @@ def _round(
             look = {name: Look(looks[name].network, frechet.FAKE)}
             for seen in observe_with(look, copies, picture, device, f"{title}: reconstructions").values():
                 values[name]["rfd"] = frechet.compute(reals[name].observed, seen)["fd"]
+    if paths := _paths(evaluation, learner):
+        lengths = path_length.measure(paths, learner, record, picture, device, evaluation.seed)
+        values |= {PATHS: lengths} if lengths else {}
     return values
+
+
+def _paths(evaluation: Evaluation, learner: Learner) -> PathLength | None:
+    """How path lengths are measured, in those spaces where this learner has paths; None where they are not."""
+    if not isinstance(evaluation.path_length, PathLength):
+        return None
+    possible = tuple(space for space in evaluation.path_length.spaces if space in path_length.spaces(learner))
+    return evaluation.path_length.model_copy(update={"spaces": possible}) if possible else None
 
 
 def _over_rounds(rounds: Sequence[Values]) -> Values:
@@ -176,12 +189,22 @@ def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
     """Every value with its name, and `by`, the network whose features it is of, where that is not the usual one."""
     named: dict[str, dict[str, Any]] = {}
     for part, numbers in values.items():
+        if part == PATHS:
+            named |= _named_paths(evaluation, numbers)
+            continue
         extractor = evaluation.parts()[part].extractor
         for key, value in numbers.items():
             name = label(key, extractor.model_dump(mode="json"), evaluation.images, mirrored=evaluation.mirrored)
             other = {"by": extractor.kind} if extractor != evaluation.extractor else {}
             named[key] = {"name": name, "value": value, **other}
     return named
+
+
+def _named_paths(evaluation: Evaluation, numbers: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    assert evaluation.path_length is not None, "there are numbers of it"
+    settings = evaluation.path_length.model_dump(mode="json")
+    by = settings["network"]["kind"]
+    return {key: {"name": path_label(key, settings), "value": value, "by": by} for key, value in numbers.items()}
 
 
 def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) -> dict[str, Look]:
@@ -203,8 +226,10 @@ def _reals(job: Job, images: Images) -> dict[str, Reference]:
 
 def _weights(evaluation: Evaluation) -> dict[str, str]:
     """sha256 of every file of weights that some network was read from."""
-    files = sorted({path for part in evaluation.parts().values() for path in part.extractor.inputs})
-    return {str(path): artifacts.file_digest(path) for path in files}
+    files = {path for part in evaluation.parts().values() for path in part.extractor.inputs}
+    if isinstance(evaluation.path_length, PathLength):
+        files |= set(evaluation.path_length.inputs)
+    return {str(path): artifacts.file_digest(path) for path in sorted(files)}
 
 
 class Reconstructed(ImageSet):

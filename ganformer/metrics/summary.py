@@ -29,6 +29,7 @@ def of_run(content: Mapping[str, Any]) -> str:
             ),
             ("extractor", artifacts.canonical(recipe["extractor"])),
             *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe["extractors"].items()),
+            *([("paths", artifacts.canonical(recipe["path_length"]))] if recipe["path_length"] else []),
             ("images", "{1}×{0} pixels".format(*recipe["picture"])),
         ]
     )

@@ -46,6 +46,7 @@ class Metric:
 METRICS = {
     "fd": Metric("FD", "low", published=("FID",)),
     "rfd": Metric("rFD", "low"),
+    "sfd": Metric("sFD", "low"),
     "fd_infinity": Metric("FD∞", "low"),
     "fd_bias": Metric("FD − FD∞"),
     "kid": Metric("KID × 10³", "low", 1000),
@@ -67,6 +68,11 @@ METRICS |= {
         ("colour", "Colour", "color"),
         ("class", "Class", "class"),
     ]
+}
+METRICS |= {
+    f"ppl_{space}_{sampling}": Metric(f"PPL {space}, {sampling}", "low")
+    for space in ("z", "w")
+    for sampling in ("full", "end")
 }
 METRICS |= {
     f"dci_{key}": Metric(title, "high", decimals=3, published=(f"DCI_{published}",))

@@ -191,6 +191,7 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "metrics": ["frechet", "frechet-error", "inception-score", "precision-recall"],
         "seed": 0,
         "repeats": 1,
+        "path_length": None,
         "real_images": REALS,
         "image": IMAGE,
         "picture": [16, 16],

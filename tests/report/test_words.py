@@ -63,8 +63,8 @@ def test_bars_do_not_count_to_the_size():
 
 
 def test_every_value_of_a_measure_has_words():
-    known = {"fd", "rfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
-    assert {key for key in words.METRICS if not key.startswith(("chi2_", "dci_"))} == known
+    known = {"fd", "rfd", "sfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
+    assert {key for key in words.METRICS if not key.startswith(("chi2_", "dci_", "ppl_"))} == known
     assert words.metric("fd_infinity", "fid_infinity").title == "FID∞"
 
 

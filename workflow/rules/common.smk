@@ -114,8 +114,9 @@ def paths(files):
 
 def extractor_inputs():
     """Weights of all networks that look at images."""
-    parts = cfg.evaluation.parts().values()
-    return paths(sorted({path for part in parts for path in part.extractor.inputs}))
+    networks = [part.extractor for part in cfg.evaluation.parts().values()]
+    networks += [cfg.evaluation.path_length] if cfg.evaluation.path_length else []
+    return paths(sorted({path for network in networks for path in network.inputs}))
 
 
 def extractor_alone(file):

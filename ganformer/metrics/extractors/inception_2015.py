@@ -30,6 +30,8 @@ PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 CLASSES = 1008
+# What measures spatial features: Fréchet distances are known of them, and nothing else.
+SPATIAL = frozenset({"frechet", "frechet-error", "frechet-infinity", "spatial-frechet"})
 CHANNELS = 7  # of the spatial features, which are 7 · 17 · 17 = 2023 then, about as many as the others
 
 Features = Literal["pool", "spatial"]
@@ -55,6 +57,11 @@ class Config(Extractor):
     def inputs(self) -> tuple[Path, ...]:
         """The file of weights."""
         return (self.weights,)
+
+    @property
+    def metrics(self) -> frozenset[str] | None:
+        """Of spatial features, the Fréchet distances."""
+        return SPATIAL if self.features == "spatial" else None
 
 
 def load(config: Config, device: torch.device) -> "Network":

@@ -30,6 +30,11 @@ class Config(Extractor):
     features: inception_2015.Features = "pool"
     """Averages over the image, or what is seen in places of it, as of the network with the weights of 2015."""
 
+    @property
+    def metrics(self) -> frozenset[str] | None:
+        """Of spatial features, the Fréchet distances."""
+        return inception_2015.SPATIAL if self.features == "spatial" else None
+
 
 def load(config: Config, device: torch.device) -> inception_2015.Network:
     """The network with the weights that `config.seed` stands for, the convolutions' the same bits on every machine.

@@ -1,0 +1,292 @@
+"""The figure that tells whether models repeat training images: samples, the nearest training images, distances."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from ganformer.config import Experiment
+from ganformer.errors import DataError
+from ganformer.report import drawing, records, table, words
+
+ARRAYS = ("nearest_samples", "nearest_training", "first_samples", "first_training", "samples_to_training")
+COLUMNS = 8  # pairs side by side
+TILE = 128  # pixels, about, of a picture
+# Pixels of parts of a block.
+GUTTER, HEAD, LABEL, SPACE, GAP, BETWEEN = 150, 50, 40, 20, 150, 60
+PLOT_WIDTH, PLOT_HEIGHT, AXIS, LINE, MARGIN = 750, 310, 95, 31, 30
+COLUMN = 140  # pixels from the end of one column of numbers to that of the next
+SHOWN = 0.995  # of the distances lie within the limits of a plot
+SHARES = {
+    "nearer": "nearer than the median held-out image",
+    "much_nearer": "nearer than the nearest 1 % of them",
+    "preference": "nearest of both kinds: a training image",
+}
+PERCENT = 100
+KINDS = ("sample", "training\nimage")
+
+
+def memorisation(experiment: Experiment, files: Sequence[Path], out: Path) -> None:
+    """Draws pairs of samples and training images, and how far they are: `out`.png, .pdf, .csv and .json.
+
+    `files`: what `find-copies` wrote of every run; other runs are left out. A block for each run. The csv has a row for
+    each number, unrounded, with what is expected without memorisation. Raises DataError where a run is missing or given
+    twice, a file cannot be read, or runs of one data set were measured in different ways.
+    """
+    found = records.needed(_read_all(files), experiment, "nearest training images")
+    for dataset in experiment.datasets:
+        records.recipe(found, dataset)  # refuses different ones
+    found = _in_order(experiment, found)
+    table.write_numbers(_numbers(found), out)
+    with drawing.style():
+        figure = _figure(experiment, found)
+        drawing.write(figure, out, title=experiment.title, caption=_caption(found), alt=_in_words(found))
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
+    """One row a file: dataset, model, seed, kimg, recipe, file, `record` with all that it says, `arrays`."""
+    rows = [_read(path) for path in paths]
+    columns = [*records.RUN, "kimg", "recipe", "file", "record", "arrays"]
+    frame = pd.DataFrame(rows, columns=columns)
+    doubles = frame[frame.duplicated(records.RUN, keep=False)]
+    if len(doubles):
+        run = "{dataset}/{model} seed {seed}".format(**doubles.iloc[0])
+        one, other = doubles["file"].iloc[:2]
+        raise DataError(f"{one} and {other} both hold {run}; pass only one of them")
+    return frame
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            record = json.loads(str(file["provenance"]))
+            arrays = {name: file[name] for name in file.files if name != "provenance"}
+        lacking = [name for name in ARRAYS if name not in arrays]
+        if lacking or "expected" not in record:
+            raise ValueError(f"has no {lacking[0] if lacking else 'expected'}")
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: is no readable file of nearest training images ({error}); make it with `ganformer find-copies`"
+        ) from error
+    recipe = json.dumps(record["recipe"], sort_keys=True)
+    return {
+        **record["run"],
+        "kimg": record["kimg"],
+        "recipe": recipe,
+        "file": str(path),
+        "record": record,
+        "arrays": arrays,
+    }
+
+
+def _in_order(experiment: Experiment, found: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the experiment's order of data sets, models, seeds."""
+    order = {run: place for place, run in enumerate(experiment.runs())}
+    places = [order[run] for run in zip(found["dataset"], found["model"], found["seed"], strict=True)]
+    return found.iloc[np.argsort(places)].reset_index(drop=True)
+
+
+def _numbers(found: pd.DataFrame) -> pd.DataFrame:
+    """One row a number: dataset, model, seed, kimg, metric, name, value, expected (NaN where nothing is)."""
+    rows = [
+        [*row[[*records.RUN, "kimg"]], metric, entry["name"], entry["value"], row["record"]["expected"].get(metric)]
+        for _, row in found.iterrows()
+        for metric, entry in row["record"]["values"].items()
+    ]
+    return pd.DataFrame(rows, columns=[*records.RUN, "kimg", "metric", "name", "value", "expected"])
+
+
+# --------------------------------------------------------------------------------------------- the figure
+
+
+class Strip(NamedTuple):
+    """A mosaic of pairs, in so many rows: samples, training images and so on."""
+
+    pixels: NDArray[np.uint8]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of the figure that shows one run."""
+
+    label: str
+    colour: str
+    strips: Mapping[str, Strip]
+    """Pairs by which ones they are."""
+    samples: NDArray[np.floating[Any]]
+    held_out: NDArray[np.floating[Any]] | None
+    """Distances."""
+    limit: float
+    """The largest distance of the plot."""
+    features: str
+    lines: Sequence[tuple[str, str, str]]
+    """A table: what, how much, what is expected."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        pictures = sum(LABEL + strip.pixels.shape[0] + SPACE for strip in self.strips.values()) - SPACE
+        return HEAD + max(pictures, PLOT_HEIGHT + AXIS + LINE * len(self.lines))
+
+
+def _figure(experiment: Experiment, found: pd.DataFrame) -> Figure:
+    limits = {dataset: _limit(rows) for dataset, rows in found.groupby("dataset")}
+    blocks = [_block(experiment, row, limits[row["dataset"]]) for _, row in found.iterrows()]
+    widest = max(strip.pixels.shape[1] for block in blocks for strip in block.strips.values())
+    left = GUTTER + widest + GAP
+    sheet = drawing.Sheet(left + PLOT_WIDTH, sum(block.height + BETWEEN for block in blocks) - BETWEEN)
+    top = 0
+    for block in blocks:
+        sheet.text(block.label, 2, top + 6, color=block.colour, weight="bold", size=10)
+        _pairs(sheet, block, top + HEAD)
+        _plot(sheet, block, left, top + HEAD)
+        top += block.height + BETWEEN
+    return sheet.figure
+
+
+def _block(experiment: Experiment, row: pd.Series, limit: float) -> Block:
+    arrays, record = row["arrays"], row["record"]
+    images = words.count(record["recipe"]["images"])
+    strips = {
+        title: _strip(arrays[f"{name}_samples"], arrays[f"{name}_training"])
+        for name, title in (("nearest", f"the nearest of {images} samples"), ("first", "the first samples"))
+    }
+    seed = f", seed {row['seed']}" if len(experiment.seeds) > 1 else ""
+    dataset = f", {row['dataset']}" if len(experiment.datasets) > 1 else ""
+    return Block(
+        f"{words.model(row['model'])}{dataset}{seed}",
+        drawing.colours(experiment.models)[row["model"]],
+        strips,
+        arrays["samples_to_training"],
+        arrays.get("held_out_to_training"),
+        limit,
+        record["recipe"]["extractor"]["kind"],
+        _lines(record),
+    )
+
+
+def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
+    """Rows of samples, each above the row of their training images."""
+    width = samples.shape[2] * max(1, round(TILE / samples.shape[2])) if samples.shape[2] <= TILE else TILE
+    portions = zip(*(drawing.batched(list(images), COLUMNS) for images in (samples, training)), strict=True)
+    rows = [row for portion in portions for row in portion]
+    return Strip(drawing.mosaic(rows, width), len(rows))
+
+
+def _limit(rows: pd.DataFrame) -> float:
+    """A distance within which nearly all of each curve lies."""
+    names = ("samples_to_training", "held_out_to_training")
+    return max(float(np.quantile(arrays[name], SHOWN)) for arrays in rows["arrays"] for name in names if name in arrays)
+
+
+def _pairs(sheet: drawing.Sheet, block: Block, top: int) -> None:
+    for title, (pixels, rows) in block.strips.items():
+        sheet.text(title, GUTTER, top, size=8)
+        top += LABEL
+        sheet.image(pixels, GUTTER, top)
+        for i in range(rows):
+            middle = 1 - (top + pixels.shape[0] * (i + 0.5) / rows) / sheet.height
+            sheet.figure.text((GUTTER - 14) / sheet.width, middle, KINDS[i % 2], size=7, ha="right", va="center")
+        top += pixels.shape[0] + SPACE
+
+
+def _plot(sheet: drawing.Sheet, block: Block, left: int, top: int) -> None:
+    box = (
+        left / sheet.width,
+        1 - (top + PLOT_HEIGHT) / sheet.height,
+        (sheet.width - left - MARGIN) / sheet.width,
+        PLOT_HEIGHT / sheet.height,
+    )
+    axes = sheet.figure.add_axes(box)
+    _curves(axes, block)
+    axes.set_xlim(0, block.limit)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel(f"distance to the nearest training image ({block.features} features)", size=8)
+    axes.set_ylabel("images within it", size=8)
+    for i, (what, *values) in enumerate(block.lines):
+        line = top + PLOT_HEIGHT + AXIS + LINE * i
+        sheet.text(what, left, line, size=7)
+        for value, end in zip(values, (COLUMN, 0), strict=True):
+            sheet.text(value, sheet.width - MARGIN - end, line, size=7, ha="right")
+
+
+def _curves(axes: Axes, block: Block) -> None:
+    axes.ecdf(block.samples, color=block.colour, lw=1.8, label="samples")
+    if block.held_out is not None:
+        axes.ecdf(block.held_out, color=drawing.INK, lw=1.2, ls="--", label="held-out images")
+        axes.axvline(float(np.median(block.held_out)), color=drawing.INK, lw=0.6, ls=":")
+    axes.legend(loc="lower right", fontsize=7, frameon=False)
+
+
+# --------------------------------------------------------------------------------------------------- words
+
+
+def _lines(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    values = {key: entry["value"] for key, entry in record["values"].items()}
+    if not values:
+        return [("no held-out images to compare with", "", "")]
+    shares = [
+        (what, _share(values[key], values[f"{key}_std"]), _share(record["expected"][key]))
+        for key, what in SHARES.items()
+    ]
+    distances = [
+        (f"FD from {kind} images", f"{words.quantity(values[key])} ± {values[f'{key}_std']:.2g}", words.NONE)
+        for key, kind in (("fd_training", "training"), ("fd_held_out", "held-out"))
+    ]
+    return [
+        ("samples", "measured", "expected"),
+        *shares,
+        ("Z of Mann and Whitney", _signed(values["copying_z"]), _signed(record["expected"]["copying_z"])),
+        *distances,
+    ]
+
+
+def _share(value: float, spread: float | None = None) -> str:
+    more = "" if spread is None else f" ± {PERCENT * spread:.1f}"
+    return f"{PERCENT * value:.1f}{more} %"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.1f}".replace("-", "−") if number else "0"
+
+
+def _caption(found: pd.DataFrame) -> str:
+    recipes = [record["recipe"] for record in found["record"]]
+    mirrored = ", or its mirror image, which was trained on as well" if any(r["mirrored"] for r in recipes) else ""
+    told = (
+        f"Each sample stands above the training image whose features are nearest to its own{mirrored}: for the samples "
+        "that are nearest to one, and for the first ones, which nobody picked. Curves: share of images that have a "
+        "training image within a distance."
+    )
+    if all(record["values"] for record in found["record"]):
+        told += (
+            " A model that repeats training images is nearer to them than held-out images are, and its curve lies to "
+            "the left of theirs. So does that of a model of bland images, and noisy copies escape: whether samples are "
+            "nearest to a training image, among equally many training and held-out ones, does not depend on that."
+        )
+    return told
+
+
+def _in_words(found: pd.DataFrame) -> str:
+    told = "Pairs of samples and nearest training images beside curves of their distances."
+    said = [
+        f"{words.model(row['model'])} on {row['dataset']} {PERCENT * row['record']['values']['nearer']['value']:.0f} %"
+        for _, row in found.iterrows()
+        if row["record"]["values"]
+    ]
+    return f"{told} Samples nearer than the median held-out image: {words.listing(said)}." if said else told

@@ -190,7 +190,8 @@ def _note(inputs: Inputs) -> str:
 def _cautions(inputs: Inputs) -> Iterable[str]:
     """What keeps a reader from comparing what cannot be compared."""
     evaluation = inputs.config["evaluation"]
-    extractor, images = evaluation["extractor"]["kind"], evaluation["images"]
+    network = evaluation.get("extractors", {}).get("frechet", evaluation["extractor"])
+    extractor, images = network["kind"], evaluation["images"]
     if extractor != "inception-2015":
         yield (
             f"The distances here (FD) are not FID. They compare {words.count(images)} generated images with the real "
@@ -201,6 +202,11 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
         yield (
             f"FID is measured on {words.count(images)} generated images. It falls with their number, so it cannot be "
             "set beside a published FID, which takes 50,000."
+        )
+    if network.get("resize") == "clean":
+        yield (
+            "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
+            "those that clean-fid gives, not with other published FIDs."
         )
     if inputs.runs["record"].map(lambda record: record["kimg"]).max() < SHORT_KIMG:
         yield (

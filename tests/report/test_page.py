@@ -20,6 +20,7 @@ from ganformer.report.page import page
 MakeFile = Callable[..., Path]
 TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
 FIGURE = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
+INCEPTION = {"kind": "inception-2015"}
 CONFIG: dict[str, Any] = {
     "evaluation": {"extractor": {"kind": "random-vgg16"}, "images": 1000},
     "experiments": {"curves": FIGURE, "table1": TABLE},
@@ -139,13 +140,17 @@ def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], 
     long = [
         run(model="simplex", seed=seed, kimg=25_000.0, data={"manifest_sha256": digest, "count": 1}) for seed in (0, 1)
     ]
-    evaluation = {"extractor": {"kind": "inception-2015"}, "images": 50_000}
+    evaluation = {"extractor": INCEPTION, "images": 50_000}
     experiments = {**CONFIG["experiments"], "table1": {**TABLE, "published": {"table": "Table 1"}}}
     page({"evaluation": evaluation, "experiments": experiments}, [*files, long[1]], tmp_path / "report.html")
     seen = said((tmp_path / "report.html").read_text())
     assert "How to read the numbers Published numbers are quoted as they were printed" in seen
     page({**CONFIG, "evaluation": {**evaluation, "images": 5000}}, files, tmp_path / "report.html")
     assert "FID is measured on 5,000 generated images." in said((tmp_path / "report.html").read_text())
+    clean = {"extractor": {"kind": "vgg16"}, "images": 50_000, "extractors": {"frechet": {**INCEPTION, "resize": "clean"}}}
+    page({**CONFIG, "evaluation": clean}, files, tmp_path / "report.html")
+    assert "compare with those that clean-fid gives" in said((tmp_path / "report.html").read_text())
+    assert "are not FID" not in said((tmp_path / "report.html").read_text())
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, files: list[Path]) -> None:

@@ -1,0 +1,196 @@
+"""Overlays of published experiments fit, have the published settings and plan what they say; nothing is trained."""
+
+import csv
+import itertools
+import math
+from functools import cache
+
+import pytest
+import torch
+import yaml
+from snakemake.utils import update_config
+from test_graph import CONFIG, ROOT, planned
+
+from ganformer import config, plugins
+from ganformer.config import AdversarialModel
+from ganformer.learning.perceptual import PUBLISHED as LPIPS
+from ganformer.report import published
+
+PRESETS = ["paper"]
+PAPER = "Generative Adversarial Transformers (2103.01209)"
+CSV = ROOT / "results/published.csv"
+NUMBERS = list(csv.DictReader(CSV.read_text().splitlines()))
+NAMES = {"clevr": "CLEVR", "bedrooms": "LSUN-Bedroom", "ffhq": "FFHQ", "cityscapes": "Cityscapes"}
+PRESET = "official code --ganformer-default"
+
+
+def text(name):
+    return (ROOT / f"workflow/presets/{name}.yaml").read_text()
+
+
+@cache
+def merged(name):
+    """The configuration as Snakemake makes it of config.yaml and the overlay."""
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(raw, yaml.safe_load(text(name)))
+    return config.load(raw)
+
+
+@cache
+def specs(name):
+    """The resolved runs by data set and model."""
+    found = merged(name)
+    return {(dataset, model): found.spec(dataset, model, seed) for dataset, model, seed in found.runs()}
+
+
+@cache
+def built(name):
+    """Networks by model, height and width of images, without values."""
+    networks = {}
+    for (_, model), spec in specs(name).items():
+        key = model, spec.image.height, spec.image.width
+        if key not in networks:
+            with torch.device("meta"):
+                networks[key] = plugins.find("ganformer.models", spec.model.kind).build(spec.model, spec.image).network
+    return networks
+
+
+def official(metric, dataset="all", table="official code defaults"):
+    """A number that was published of the paper's code."""
+    (row,) = (
+        row
+        for row in NUMBERS
+        if (row["paper"], row["table"], row["dataset"], row["metric"]) == (PAPER, table, dataset, metric)
+    )
+    return float(row["value"])
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# ------------------------------------------------------------------------------------------------- both overlays
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_nothing_of_the_small_default_is_left(name):
+    used = {dataset for dataset, _ in specs(name)}
+    assert not used & set(CONFIG["datasets"])
+    assert all(spec.training.kimg > CONFIG["training"]["kimg"] for spec in specs(name).values())
+    small = {model: CONFIG["models"].get(model, {}).get("channel_base", 0) for _, model in specs(name)}
+    for (_, model), spec in specs(name).items():
+        if isinstance(spec.model, AdversarialModel):
+            assert spec.model.channel_base > small[model]
+            assert spec.model.channel_max == 512
+            assert spec.model.adversarial.ema_kimg == official("ema_kimg_default")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_published_columns_are_found(name):
+    compared = [e for e in merged(name).experiments.values() if getattr(e, "published", None)]
+    assert compared
+    for experiment in compared:
+        found = published.lookup(experiment.published, CSV)
+        told = {(row.dataset, row.model, row.metric) for row in found.itertuples()}
+        models = set(experiment.models) & set(experiment.published.models)
+        assert set(experiment.published.datasets) >= set(experiment.datasets)
+        assert told >= set(itertools.product(experiment.datasets, models, ["FID", "IS"]))
+        there = {row["model"] for row in NUMBERS if row["table"] == experiment.published.table}
+        assert {experiment.published.models[model] for model in models} == there
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_files_to_be_put_there_are_named_on_top(name):
+    found = merged(name)
+    sources = [found.datasets[dataset].source for dataset, _ in specs(name)]
+    read = {path for each in (*sources, *found.parsing.values()) for path in each.inputs}
+    read |= {spec.model.perceptual.judgement for spec in specs(name).values() if spec.model.kind == "vqgan"}
+    by_hand = {str(path) for path in read if path.name != "download.json"}
+    told = text(name).partition("\ndatasets:")[0]
+    assert by_hand
+    assert not [path for path in by_hand if path not in told]
+
+
+# ------------------------------------------------------------------------------------------------------ the paper
+
+
+def test_paper_has_the_sizes_of_the_official_networks():
+    networks = built("paper")
+    assert {(height, width) for _, height, width in networks} == {(256, 256)}
+    counts = {model: parameters(network.discriminator) for (model, _, _), network in networks.items()}
+    assert {counts[model] for model in ("gan", "stylegan2", "simplex", "duplex-clevr")} == {28_864_129}
+    generators = {model: network.sampler for (model, _, _), network in networks.items()}
+    assert parameters(generators["stylegan2-released"]) == 30_510_114
+    dead = 337_920 + 2 * 4 * 32  # keys of layers with learned centroids, biases of keys in the mapping
+    assert parameters(generators["centroid"]) == 30_903_632 - dead
+
+
+@pytest.mark.parametrize("dataset", NAMES)
+def test_paper_has_the_settings_of_the_official_code(dataset):
+    there = NAMES[dataset]
+    spec = next(spec for (on, model), spec in specs("paper").items() if on == dataset and model.startswith("duplex"))
+    game = spec.model.adversarial
+    assert spec.model.components == official("components_num", there, PRESET)
+    assert spec.model.latent_size == official("latent_size_total", there, PRESET)
+    assert spec.model.heads == official("num_heads_default")
+    assert spec.model.attention_dropout == official("attention_dropout")
+    assert game.r1_gamma == official("r1_gamma", there, "official README dataset catalog")
+    assert game.r1_interval == official("d_reg_interval")
+    assert (game.beta1, game.beta2) == (official("adam_beta1"), official("adam_beta2"))
+    assert game.discriminator_learning_rate == official("d_lr")
+    interval = official("g_reg_interval")
+    assert math.isclose(game.generator_learning_rate, official("g_lr") * interval / (interval + 1))
+    assert game.style_mixing == official("style_mixing_prob")
+    assert (spec.training.batch, spec.training.microbatch) == (official("batch_size"), official("batch_gpu"))
+    kimg = [official(f"train_kimg_{end}", table="official README note") for end in ("low", "high")]
+    assert kimg[0] <= spec.training.kimg <= kimg[1]
+    rows, columns = spec.image.picture
+    assert rows / columns == official("image_ratio", there, "official code image height/width ratio")
+
+
+def test_paper_measures_as_the_paper_does():
+    evaluation = merged("paper").evaluation
+    assert (evaluation.images, evaluation.repeats) == (50_000, 10)
+    assert {part.extractor.kind: part.metrics for part in evaluation.parts().values()} == {
+        "inception-2015": ("frechet", "frechet-error", "frechet-infinity", "inception-score", "kid"),
+        "vgg16": ("precision-recall", "density-coverage"),
+    }
+
+
+def test_paper_trains_vqgan_with_the_published_perceptual_loss():
+    (model,) = {spec.model for spec in specs("paper").values() if spec.model.kind == "vqgan"}
+    sums = {name: getattr(model.perceptual, name) for name in LPIPS}
+    assert sums == LPIPS
+    extractor = merged("paper").evaluation.extractors["precision-recall"]
+    assert model.perceptual.network == extractor.weights
+    defaults = plugins.find("ganformer.models", "vqgan").Config(kind="vqgan", perceptual=model.perceptual)
+    assert model.model_dump() == defaults.resolved(merged("paper").training).model_dump()
+
+
+def test_paper_ablates_one_thing_at_a_time():
+    found = merged("paper")
+    ablations = found.experiments["ablations"]
+    base = found.models[ablations.base].model_dump()
+    for model in set(ablations.models) - {ablations.base}:
+        changed = {key for key, value in found.models[model].model_dump().items() if value != base[key]}
+        assert len(changed) == 1, (model, changed)
+
+
+def test_paper_is_planned(checkout):
+    put(checkout, "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth")
+    said = checkout.snakemake("-n", "extended", "--configfile", "workflow/presets/paper.yaml")
+    jobs = planned(said)
+    compared = 4 * len(merged("paper").experiments["table1"].models)
+    assert jobs["download"] == 4, said.stdout
+    assert (jobs["pack"], jobs["weights"], jobs["parser"]) == (8, 2, 1)
+    assert jobs["train"] == len(specs("paper")) == compared + 3 * 3 + 13
+    assert jobs["evaluate"] == compared * 20 + 3 * 3 + 13
+    assert jobs["reference"] == 2 * 4
+    assert jobs["scene_statistics"] == jobs["disentanglement"] == 4
+
+
+def put(checkout, name):
+    """Something in the place of a file that a user downloads."""
+    path = checkout.folder / "results/downloads" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()

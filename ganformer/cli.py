@@ -309,6 +309,14 @@ def disentanglement(images: Count, run: Run, parser: Parser, out: Out, threads: 
 
 
 @app.command()
+def attention_segments(images: Count, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+    """Measure how far what components of a run attend to are things in its images."""
+    from ganformer.analysis.segments import measure_run
+
+    measure_run(images, run, parser, out, threads=threads, gpus=gpus)
+
+
+@app.command()
 def best(
     by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
     run: Run,
@@ -453,6 +461,14 @@ def attention(experiment: Settings, out: Out, maps: Files) -> None:
     from ganformer.report import figures
 
     figures.attention(_parse(config.Attention, experiment, "experiment"), maps, out)
+
+
+@app.command()
+def attention_segmentation(experiment: Settings, out: Out, files: Files) -> None:
+    """Draw how far what components attend to are things in images."""
+    from ganformer.report.segments import attention_segments as draw
+
+    draw(_parse(config.AttentionSegmentation, experiment, "experiment"), files, out)
 
 
 @app.command()

@@ -548,14 +548,19 @@ class Parsed(Compared):
 
     def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
         """Data sets whose images nothing reads."""
-        for dataset in self.datasets:
-            try:
-                parsing = config.parser(dataset)
-            except ConfigError as error:
-                yield "datasets", str(error)
-                continue
-            for problem in parsing.problems(config.datasets[dataset]):
-                yield "datasets", f"{problem} (data set {dataset})"
+        yield from _unread(self.datasets, config)
+
+
+def _unread(datasets: Iterable[str], config: "Config") -> Iterator[tuple[str, str]]:
+    """Data sets whose images nothing reads."""
+    for dataset in datasets:
+        try:
+            parsing = config.parser(dataset)
+        except ConfigError as error:
+            yield "datasets", str(error)
+            continue
+        for problem in parsing.problems(config.datasets[dataset]):
+            yield "datasets", f"{problem} (data set {dataset})"
 
 
 class SceneStatistics(Parsed):
@@ -652,6 +657,19 @@ class Attention(Attending):
     """Images of each model."""
 
 
+class AttentionSegmentation(Attending):
+    """Figure: how far what components attend to are things in the images (IoU with segments), beside chance."""
+
+    kind: Literal["attention-segmentation"]
+    images: PositiveInt = 200
+    """Images of each run that are looked at."""
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Models without attention maps, and data sets whose images nothing reads."""
+        yield from super().problems(config)
+        yield from _unread(self.datasets, config)
+
+
 AnyExperiment = Annotated[
     Comparison
     | SceneStatistics
@@ -661,12 +679,17 @@ AnyExperiment = Annotated[
     | DataEfficiency
     | Ablation
     | Samples
-    | Attention,
+    | Attention
+    | AttentionSegmentation,
     Field(discriminator="kind"),
 ]
 
 
 # ------------------------------------------------------------------------------------------ the whole of it
+
+
+SECTIONS = ("datasets", "models", "measured_against", "parsing", "experiments")
+"""Parts of the configuration that consist of entries with names of one's own."""
 
 
 class Config(Strict):
@@ -727,7 +750,16 @@ class Config(Strict):
 
 
 def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
-    """Checks merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files."""
+    """Checks merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files.
+
+    An entry of a section that is null is left out: so an overlay takes away what another file has.
+    """
+    raw = {
+        section: {name: entry for name, entry in entries.items() if entry is not None}
+        if isinstance(entries, Mapping) and section in SECTIONS
+        else entries
+        for section, entries in raw.items()
+    }
     problems = list(_unknown_names(raw))
     try:
         config = Config.model_validate(raw)

@@ -31,7 +31,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ from ganformer import artifacts, devices
 from ganformer.analysis import parsers
 from ganformer.analysis.attention import attended, require_maps
 from ganformer.data.images import central
-from ganformer.errors import ConfigError, DataError
+from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.samples import quantise
 from ganformer.metrics.evaluate import computing
@@ -59,32 +59,20 @@ RESAMPLES = 200
 SEED = 0
 
 
-@runtime_checkable
-class Segmentor(parsers.Reader, Protocol):
-    """A reader that also says which pixels objects have."""
-
-    @property
-    def picture(self) -> tuple[int, int]:
-        """Rows and columns of the images that it reads."""
-
-    def segment(self, images: NDArray[np.uint8]) -> tuple[list[parsers.Record], NDArray[np.uint8]]:
-        """The objects in images [n, 3, H, W]; of which of them each pixel is [n, H, W], 0: of none, i: of the i-th."""
-
-
 def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
     """Compares what components of a GANformer attend to with what a parser sees in its images: values `iou_…`.
 
     In so many images, of seeds from 0 on, with constant noise. Writes a file like `metrics.json`; by the names of the
     values, `chance` holds the level of chance, `best` the layer (from 0, from coarse to fine), its size and the
     component that were chosen, `shown` in how many images there is what was looked for. `run`: its run.json; `parser`:
-    the parser.json of one that was made for these images. Raises ConfigError where the model has no attention maps or
-    the parser no masks, DataError where the parser does not fit, images are not finite, and what `compare` does.
+    the parser.json of one that was made for these images. Raises ConfigError where the model has no attention maps,
+    DataError where the parser does not fit, images are not finite, and what `compare` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
     require_maps(record, run)
     made = parsers.generated(learner, record, run, images)
-    reader, device = _segmentor(parser, made), devices.acquire(gpus)
+    reader, device = _reader(parser, made), devices.acquire(gpus)
     with computing(threads):
         found = compare(classes(reader), *_segmented(made, reader, device))
     hardware = devices.describe(device, threads)
@@ -97,13 +85,8 @@ def classes(reader: parsers.Reader) -> Mapping[str, tuple[str, ...]]:
     return {name: reader.attributes[name] for name in reader.paired}
 
 
-def _segmentor(parser: Path, images: Generated) -> Segmentor:
+def _reader(parser: Path, images: Generated) -> parsers.Reader:
     reader = parsers.load(parser)
-    if not isinstance(reader, Segmentor):
-        raise ConfigError(
-            f"{parser}: a parser of kind '{reader.about['kind']}' does not say which pixels objects have; take one of "
-            "built-in scenes"
-        )
     if not images.can_show(reader.picture):
         raise DataError(
             f"{images.title}: holds images of {images.picture[1]}×{images.picture[0]} pixels, but {parser} reads "
@@ -113,7 +96,7 @@ def _segmentor(parser: Path, images: Generated) -> Segmentor:
 
 
 def _segmented(
-    images: Generated, reader: Segmentor, device: torch.device
+    images: Generated, reader: parsers.Reader, device: torch.device
 ) -> tuple[list[Integers], tuple[int, int], list[Record], NDArray[np.uint8]]:
     """Components that positions attend to, shape of the images, objects in their middle, masks; as `compare` wants."""
     layers, records, masks = [], list[Record](), []

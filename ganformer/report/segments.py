@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ganformer import artifacts
-from ganformer.config import Experiment
+from ganformer.config import AttentionSegmentation
 from ganformer.errors import DataError
 from ganformer.report import drawing, records, table, words
 
@@ -24,7 +24,7 @@ APART = 0.4  # more room beside the background and single objects, in groups
 OUTLINE = [effects.withStroke(linewidth=3, foreground="white")]
 
 
-def attention_segments(experiment: Experiment, files: Sequence[Path], out: Path) -> None:
+def attention_segments(experiment: AttentionSegmentation, files: Sequence[Path], out: Path) -> None:
     """Draws the overlap of attention with each class of segments: `out`.png, .pdf, .csv and .json.
 
     `files`: what `attention-segments` wrote of every run; other runs are left out. A panel for each data set, in it a
@@ -68,7 +68,7 @@ def _conditions(dataset: str, chosen: pd.DataFrame) -> str:
     return f"{words.conditions(dataset, records.recipe(here, dataset), here['by'].iloc[0])} images"
 
 
-def _over_seeds(experiment: Experiment, chosen: pd.DataFrame) -> pd.DataFrame:
+def _over_seeds(experiment: AttentionSegmentation, chosen: pd.DataFrame) -> pd.DataFrame:
     """One row for each data set, class and model: mean, std, seeds, error, chance, shown; in the experiment's order."""
     groups = chosen.groupby(["dataset", "model", "metric"], sort=False)
     numbers = groups.agg(
@@ -102,7 +102,7 @@ def _drawn(here: pd.DataFrame) -> list[str]:
 # ------------------------------------------------------------------------------------------------ drawing
 
 
-def _panels(experiment: Experiment, numbers: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+def _panels(experiment: AttentionSegmentation, numbers: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     rows = len(experiment.datasets)
     figure = Figure(figsize=(drawing.WIDTH, 0.7 + 3.4 * rows), dpi=drawing.DPI, layout="constrained")
     for axes, dataset in zip(figure.subplots(rows, 1, squeeze=False)[:, 0], experiment.datasets, strict=True):
@@ -116,7 +116,7 @@ def _panels(experiment: Experiment, numbers: pd.DataFrame, titles: Mapping[str, 
     return figure
 
 
-def _panel(axes: Axes, experiment: Experiment, here: pd.DataFrame) -> None:
+def _panel(axes: Axes, experiment: AttentionSegmentation, here: pd.DataFrame) -> None:
     """Groups of bars of one data set, the background and single objects apart from the classes."""
     names, width = _drawn(here), FILLED / len(experiment.models)
     places = {name: i + APART * ((i > 0) + (name == OBJECT)) for i, name in enumerate(names)}
@@ -143,7 +143,7 @@ def _label(name: str) -> str:
 # ----------------------------------------------------------------------------------------------- in words
 
 
-def _caption(experiment: Experiment, numbers: pd.DataFrame) -> str:
+def _caption(experiment: AttentionSegmentation, numbers: pd.DataFrame) -> str:
     seeds = len(experiment.seeds)
     over = "one seed per model, error bars of the bootstrap over images"
     if seeds > 1:
@@ -158,7 +158,7 @@ def _caption(experiment: Experiment, numbers: pd.DataFrame) -> str:
     )
 
 
-def _in_words(experiment: Experiment, numbers: pd.DataFrame) -> str:
+def _in_words(experiment: AttentionSegmentation, numbers: pd.DataFrame) -> str:
     """The figure in words: background and single objects."""
     said = [
         f"{words.model(str(row['model']))} on {row['dataset']}, {name}: {words.quantity(row['mean'])}, by chance "

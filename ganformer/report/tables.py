@@ -171,7 +171,7 @@ def _right(accuracy: Mapping[str, float]) -> str:
         return "how well is not known"
     parts = [f"{name.replace('_', ' ')} {part:.2f}" for name, part in accuracy.items() if name not in COUNTS]
     counts = [f"{words.count(accuracy[name])} {name}" for name in COUNTS if name in accuracy]
-    return f"{', '.join(parts)}, by {' with '.join(counts)} that it had not seen"
+    return f"{', '.join(parts)}, on {' with '.join(counts)} that it had not seen"
 
 
 def sources(quoted: pd.DataFrame) -> list[str]:

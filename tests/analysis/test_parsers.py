@@ -156,6 +156,18 @@ def test_of_overlapping_objects_the_one_with_the_higher_score_is_in_front(prepar
     assert read(prepared(weights={"scores": (0.8, 0.6, 0.7)}), image) == [[("person", 10), ("chair", 30)]]
 
 
+def test_pixels_are_of_the_object_in_front(prepared):
+    image = picture(red=10, green=30, blue=40)
+    reader = parsers.load(prepared(weights={"scores": (0.6, 0.8, 0.7)}, classes=["chair", "person"]))
+    records, (mask,) = reader.segment(image[None])
+    assert [(thing["class"], thing["visible_pixels"]) for thing in records[0]] == [("chair", 10)]
+    # The car, with the highest score, covers the first thirty; nobody asks for it.
+    assert mask.flatten().tolist() == [0] * 30 + [1] * 10 + [0] * 24
+    records, masks = reader.segment(np.zeros((2, 3, 8, 8), np.uint8))
+    assert records == [[], []]
+    assert not masks.any()
+
+
 def test_objects_of_classes_that_are_not_looked_at_are_in_front_too(prepared):
     path = prepared(classes=["chair", "car"])
     assert read(path, picture(red=10, green=30)) == [[("car", 20)]]

@@ -261,18 +261,6 @@ def test_model_without_attention(monkeypatch, runs, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_parser_without_masks(monkeypatch, runs, tmp_path: Path):
-    class Blind:
-        attributes, paired, about, accuracy = Reader.attributes, Reader.paired, Reader.about, Reader.accuracy
-        read = parse = Reader.read
-
-    with pytest.raises(
-        ConfigError,
-        match=r"^p\.json: a parser of kind 'made-up' does not say which pixels objects have; take one of built-in sc",
-    ):
-        measured(monkeypatch, runs["duplex"], tmp_path / "out.json", Blind())
-
-
 def test_parser_of_other_images(monkeypatch, runs, tmp_path: Path):
     reader = Reader()
     reader.picture = (16, 32)
@@ -297,7 +285,6 @@ def test_a_trained_parser_says_which_pixels_objects_have(runs, tmp_path: Path):
     content = json.loads((tmp_path / "parser.json").read_text())
     artifacts.write_json(tmp_path / "parser.json", {"kind": "scenes", **content})
     reader = parsers.load(tmp_path / "parser.json")
-    assert isinstance(reader, module.Segmentor)
     assert reader.picture == (16, 16)
     assert list(module.classes(reader)) == ["shape", "colour"]
     with devices.reproducible(threads=1):

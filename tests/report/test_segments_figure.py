@@ -4,23 +4,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ganformer.config import Experiment
+from ganformer.config import AttentionSegmentation
 from ganformer.errors import DataError
 from ganformer.report import drawing, segments
 
 MakeFile = Callable[..., Path]
-
-
-class AttentionSegmentation(Experiment):
-    kind: Literal["attention-segmentation"]
-    images: int = 200
 
 
 def experiment(**changes: object) -> AttentionSegmentation:

@@ -128,3 +128,26 @@ rule disentanglement:
     shell:
         "exec ganformer --log {log} disentanglement --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
+
+
+rule attention_segments:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+        parser="results/parsers/{dataset}/parser.json",
+    output:
+        f"{RUN}/attention-segmentation-{{number}}.json",
+    log:
+        "results/logs/attention_segments/{dataset}.{model}.seed{seed}-{number}.log",
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "exec ganformer --log {log} attention-segments --images {wildcards.number} --run {input.run}"
+        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"

@@ -187,6 +187,32 @@ rule attention_figure:
         " --out {params.stem} {input.maps}"
 
 
+rule attention_segmentation_figure:
+    input:
+        files=per_run("attention-segmentation-{e.images}.json"),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
+            caption="../report/attention-segmentation.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+        json="results/figures/{experiment}.json",
+    log:
+        "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("attention-segmentation"),
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
+    shell:
+        "exec ganformer --log {log} attention-segmentation --experiment {params.experiment:q}"
+        " --out {params.stem} {input.files}"
+
+
 rule parsed_table:
     input:
         files=per_run("{e.kind}-{e.images}.json"),

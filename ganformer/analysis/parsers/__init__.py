@@ -37,6 +37,10 @@ class Reader(Protocol):
         """The attributes by which objects are told apart where pairs of them are counted."""
 
     @property
+    def picture(self) -> tuple[int, int]:
+        """Rows and columns of the images that it reads."""
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """Its kind and settings, for records."""
 
@@ -49,6 +53,9 @@ class Reader(Protocol):
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
         """The objects in images [n, 3, H, W]; DataError as above."""
+
+    def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
+        """The objects in images [n, 3, H, W]; of which of them each pixel is [n, H, W], 0: of none, i: of the i-th."""
 
 
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:

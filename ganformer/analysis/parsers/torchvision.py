@@ -118,32 +118,45 @@ class Reader:
         Where masks overlap, a pixel is visible of the object with the highest score, of whatever class it is; of
         objects of which nothing is visible, nothing is said. DataError for images of another shape.
         """
+        return self.segment(images)[0]
+
+    def _check(self, images: NDArray[np.uint8]) -> None:
         if images.shape[1:] != (3, *self.picture):
             raise self._misfit("images", (images.shape[2], images.shape[3]))
-        portions = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-        return list(itertools.chain.from_iterable(map(self._parse, portions)))
 
-    def _parse(self, images: NDArray[np.uint8]) -> Iterator[Record]:
+    def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
+        """The objects as `parse` gives them, and of which of them each pixel is [n, H, W]: 0 of none, i of the i-th."""
+        self._check(images)
+        records: list[Record] = []
+        masks = np.zeros((len(images), *self.picture), np.uint8)
+        for start in range(0, len(images), BATCH):
+            for record, mask in self._segment(images[start : start + BATCH]):
+                masks[len(records)] = mask
+                records.append(record)
+        return records, masks
+
+    def _segment(self, images: NDArray[np.uint8]) -> Iterator[tuple[Record, NDArray[np.uint8]]]:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             found = self.network(list(torch.from_numpy(images).to(device) / 255))
-        return map(self._record, found)
+        return map(self._read, found)
 
-    def _record(self, found: Mapping[str, Tensor]) -> Record:
+    def _read(self, found: Mapping[str, Tensor]) -> tuple[Record, NDArray[np.uint8]]:
         order = found["scores"].argsort(descending=True, stable=True)
         scores, labels, masks = (found[name][order] for name in ("scores", "labels", "masks"))
         count = int((scores >= self.settings.threshold).sum())
         if not count:
-            return []
+            return [], np.zeros(self.picture, np.uint8)
         covered = masks[:count, 0] >= self.settings.mask_threshold  # objects H W
-        first = covered.byte().argmax(dim=0)[covered.any(dim=0)]
-        areas = torch.bincount(first, minlength=count).tolist()
+        owner = torch.where(covered.any(dim=0), covered.byte().argmax(dim=0) + 1, 0)
+        areas = torch.bincount(owner.flatten(), minlength=count + 1)[1:].tolist()
         kinds = [self.categories[label] for label in labels[:count].tolist()]
-        return [
-            {"class": kind, "score": score, "visible_pixels": area}
-            for kind, score, area in zip(kinds, scores[:count].tolist(), areas, strict=True)
-            if area and kind in self.attributes["class"]
-        ]
+        kept = [i for i in range(count) if areas[i] and kinds[i] in self.attributes["class"]]
+        numbers = np.zeros(count + 1, np.uint8)
+        numbers[np.array(kept, int) + 1] = np.arange(1, len(kept) + 1)
+        of = scores[:count].tolist()
+        record = [{"class": kinds[i], "score": of[i], "visible_pixels": areas[i]} for i in kept]
+        return record, numbers[owner.cpu().numpy()]
 
     def _misfit(self, title: str, picture: Picture) -> DataError:
         return DataError(

@@ -16,8 +16,8 @@ from ganformer.config import AdversarialModel
 from ganformer.learning.perceptual import PUBLISHED as LPIPS
 from ganformer.report import published
 
-PRESETS = ["paper"]
-PAPER = "Generative Adversarial Transformers (2103.01209)"
+PRESETS = ["paper", "replication"]
+PAPER, STUDY = "Generative Adversarial Transformers (2103.01209)", "Investigating GANsformer"
 CSV = ROOT / "results/published.csv"
 NUMBERS = list(csv.DictReader(CSV.read_text().splitlines()))
 NAMES = {"clevr": "CLEVR", "bedrooms": "LSUN-Bedroom", "ffhq": "FFHQ", "cityscapes": "Cityscapes"}
@@ -144,6 +144,8 @@ def test_paper_has_the_settings_of_the_official_code(dataset):
     assert (spec.training.batch, spec.training.microbatch) == (official("batch_size"), official("batch_gpu"))
     kimg = [official(f"train_kimg_{end}", table="official README note") for end in ("low", "high")]
     assert kimg[0] <= spec.training.kimg <= kimg[1]
+    compared = (e.published for e in merged("paper").experiments.values() if getattr(e, "published", None))
+    assert {each.datasets[dataset] for each in compared if dataset in each.datasets} == {there}
     rows, columns = spec.image.picture
     assert rows / columns == official("image_ratio", there, "official code image height/width ratio")
 
@@ -186,7 +188,41 @@ def test_paper_is_planned(checkout):
     assert jobs["train"] == len(specs("paper")) == compared + 3 * 3 + 13
     assert jobs["evaluate"] == compared * 20 + 3 * 3 + 13
     assert jobs["reference"] == 2 * 4
-    assert jobs["scene_statistics"] == jobs["disentanglement"] == 4
+    assert (jobs["scene_statistics"], jobs["disentanglement"], jobs["attention_segments"]) == (4, 4, 3)
+
+
+# ------------------------------------------------------------------------------------------- the replication study
+
+
+def test_replication_has_the_sizes_of_its_networks():
+    networks = built("replication")
+    assert {(height, width) for _, height, width in networks} == {(64, 64), (128, 128)}
+    for (model, _, width), network in networks.items():
+        aggregates = model.endswith("-attended")
+        assert hasattr(network.discriminator, "aggregators") == aggregates
+        if width == 128 and not aggregates:
+            assert parameters(network.discriminator) == 28_389_121
+
+
+def test_replication_shows_as_many_images_as_the_study():
+    lengths = {math.ceil(spec.training.kimg) for spec in specs("replication").values()}
+    tables = {row["table"] for row in NUMBERS if row["paper"].startswith(STUDY) and row["metric"] == "FID"}
+    assert tables == {f"{length} kimg results" for length in lengths}
+    sizes = {(row["dataset"], float(row["resolution"])) for row in NUMBERS if row["table"] in tables}
+    datasets = merged("replication").experiments["replication"].published.datasets
+    images = {dataset: spec.image for (dataset, _), spec in specs("replication").items()}
+    assert sizes == {(datasets[dataset], image.width) for dataset, image in images.items()}
+
+
+def test_replication_is_planned(checkout):
+    put(checkout, "cartoonset10k.tgz")
+    said = checkout.snakemake("-n", "--configfile", "workflow/presets/replication.yaml")
+    jobs = planned(said)
+    assert (jobs["download"], jobs["pack"], jobs["weights"]) == (1, 2, 2), said.stdout
+    assert jobs["train"] == len(specs("replication")) == 2 * 7
+    assert jobs["evaluate"] == 2 * 7 * 19
+    assert jobs["attend"] == 2 * 6
+    assert not {"parser", "scene_statistics", "disentanglement", "ablation_figure"} & set(jobs)
 
 
 def put(checkout, name):

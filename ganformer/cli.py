@@ -317,6 +317,26 @@ def attention_segments(images: Count, run: Run, parser: Parser, out: Out, thread
 
 
 @app.command()
+def find_copies(
+    evaluation: Settings,
+    run: Run,
+    data: Data,
+    count: Annotated[int, typer.Option(min=1, help="Pairs of a sample and its nearest training image.")],
+    out: Out,
+    held_out: Annotated[
+        Path | None, typer.Option(help="manifest.json of a pack of images that the run was not trained on.")
+    ] = None,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Find the training images nearest to a run's images, and compare them with held-out images."""
+    from ganformer.analysis.memorisation import find_copies as find
+
+    settings = _parse(config.Evaluation, evaluation, "evaluation")
+    find(settings, run, data, held_out, count, out, threads=threads, gpus=gpus)
+
+
+@app.command()
 def best(
     by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
     run: Run,
@@ -469,6 +489,14 @@ def attention_segmentation(experiment: Settings, out: Out, files: Files) -> None
     from ganformer.report.segments import attention_segments as draw
 
     draw(_parse(config.AttentionSegmentation, experiment, "experiment"), files, out)
+
+
+@app.command()
+def memorisation(experiment: Settings, out: Out, files: Files) -> None:
+    """Draw samples beside their nearest training images."""
+    from ganformer.report.memorisation import memorisation as draw
+
+    draw(_parse(config.Memorisation, experiment, "experiment"), files, out)
 
 
 @app.command()

@@ -670,6 +670,37 @@ class AttentionSegmentation(Attending):
         yield from _unread(self.datasets, config)
 
 
+class Memorisation(Experiment):
+    """Figure: samples beside the training images nearest to them, and how far they are beside held-out images."""
+
+    kind: Literal["memorisation"]
+    count: PositiveInt = 8
+    """Pairs of each run: so many samples that are nearest to a training image, and as many first ones."""
+    images: PositiveInt = 1000
+    """Images of each run that are looked at."""
+    held_out: Mapping[Name, Name] = {}
+    """For data sets, another one with images of the same kind that nothing was trained on."""
+
+    @model_validator(mode="after")
+    def _has_enough_images(self) -> Self:
+        if self.count > self.images:
+            raise ValueError(
+                f"count {self.count} is more than images {self.images}; ask for fewer pairs or more images"
+            )
+        return self
+
+    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
+        """Held-out images of data sets that are not there, or of other shapes."""
+        for name, other in self.held_out.items():
+            if name not in self.datasets:
+                yield f"held_out.{name}", f"'{name}' is not in datasets; {plugins.choices(name, self.datasets)}"
+            elif other not in config.datasets:
+                known = list(config.datasets)
+                yield f"held_out.{name}", f"'{other}' is not an entry of datasets; {plugins.choices(other, known)}"
+            else:
+                yield from _of_one_shape(config, f"held_out.{name}", name, other)
+
+
 AnyExperiment = Annotated[
     Comparison
     | SceneStatistics
@@ -680,7 +711,8 @@ AnyExperiment = Annotated[
     | Ablation
     | Samples
     | Attention
-    | AttentionSegmentation,
+    | AttentionSegmentation
+    | Memorisation,
     Field(discriminator="kind"),
 ]
 
@@ -855,16 +887,21 @@ def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
         for problem in spec.model.problems(spec.image, spec.training):
             yield f"models.{model}", f"{problem} (images of data set {dataset})"
     for name, other in config.measured_against.items():
-        picture, others = (config.datasets[each].image.picture for each in (name, other))
-        if picture != others:
-            yield (
-                f"measured_against.{name}",
-                f"pictures of {name} are of {picture[1]}×{picture[0]} pixels, those of {other} of "
-                f"{others[1]}×{others[0]}; give both one resolution and ratio",
-            )
+        yield from _of_one_shape(config, f"measured_against.{name}", name, other)
     for name, experiment in config.experiments.items():
         for key, problem in experiment.problems(config):
             yield f"experiments.{name}.{key}", problem
+
+
+def _of_one_shape(config: Config, path: str, name: str, other: str) -> Iterator[tuple[str, str]]:
+    """A problem where the pictures of two data sets are of different shapes."""
+    here, there = (config.datasets[each].image.picture for each in (name, other))
+    if here != there:
+        yield (
+            path,
+            f"pictures of {name} are of {here[1]}×{here[0]} pixels, those of {other} of {there[1]}×{there[0]}; give "
+            "both one resolution and ratio",
+        )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

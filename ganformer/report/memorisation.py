@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from ganformer.config import Experiment
+from ganformer.config import Memorisation
 from ganformer.errors import DataError
 from ganformer.report import drawing, records, table, words
 
@@ -35,7 +35,7 @@ PERCENT = 100
 KINDS = ("sample", "training\nimage")
 
 
-def memorisation(experiment: Experiment, files: Sequence[Path], out: Path) -> None:
+def memorisation(experiment: Memorisation, files: Sequence[Path], out: Path) -> None:
     """Draws pairs of samples and training images, and how far they are: `out`.png, .pdf, .csv and .json.
 
     `files`: what `find-copies` wrote of every run; other runs are left out. A block for each run. The csv has a row for
@@ -91,7 +91,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     }
 
 
-def _in_order(experiment: Experiment, found: pd.DataFrame) -> pd.DataFrame:
+def _in_order(experiment: Memorisation, found: pd.DataFrame) -> pd.DataFrame:
     """Rows in the experiment's order of data sets, models, seeds."""
     order = {run: place for place, run in enumerate(experiment.runs())}
     places = [order[run] for run in zip(found["dataset"], found["model"], found["seed"], strict=True)]
@@ -142,7 +142,7 @@ class Block:
         return HEAD + max(pictures, PLOT_HEIGHT + AXIS + LINE * len(self.lines))
 
 
-def _figure(experiment: Experiment, found: pd.DataFrame) -> Figure:
+def _figure(experiment: Memorisation, found: pd.DataFrame) -> Figure:
     limits = {dataset: _limit(rows) for dataset, rows in found.groupby("dataset")}
     blocks = [_block(experiment, row, limits[row["dataset"]]) for _, row in found.iterrows()]
     widest = max(strip.pixels.shape[1] for block in blocks for strip in block.strips.values())
@@ -157,7 +157,7 @@ def _figure(experiment: Experiment, found: pd.DataFrame) -> Figure:
     return sheet.figure
 
 
-def _block(experiment: Experiment, row: pd.Series, limit: float) -> Block:
+def _block(experiment: Memorisation, row: pd.Series, limit: float) -> Block:
     arrays, record = row["arrays"], row["record"]
     images = words.count(record["recipe"]["images"])
     strips = {

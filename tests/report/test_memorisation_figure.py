@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ganformer.config import Experiment
+from ganformer.config import Memorisation
 from ganformer.errors import DataError
 from ganformer.report import drawing
 from ganformer.report.memorisation import memorisation
@@ -86,9 +86,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def experiment(**changes: object) -> Experiment:
+def experiment(**changes: object) -> Memorisation:
     fields = {"title": "Copies", "datasets": ["scenes"], "models": ["gan", "duplex"]}
-    return Experiment.model_validate({**fields, **changes})
+    return Memorisation.model_validate({"kind": "memorisation", **fields, **changes})
 
 
 def about(out: Path) -> dict[str, Any]:

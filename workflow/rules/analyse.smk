@@ -151,3 +151,36 @@ rule attention_segments:
     shell:
         "exec ganformer --log {log} attention-segments --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
+
+
+rule find_copies:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+        data="results/data/{dataset}/manifest.json",
+        held_out=held_out,
+        extractor=paths(cfg.evaluation.extractor.inputs),
+    output:
+        f"{RUN}/copies-{{experiment}}.npz",
+    log:
+        "results/logs/find_copies/{dataset}.{model}.seed{seed}-{experiment}.log",
+    benchmark:
+        "results/benchmarks/find_copies/{dataset}.{model}.seed{seed}-{experiment}.tsv"
+    wildcard_constraints:
+        experiment=named("memorisation"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=120,
+    params:
+        evaluation=copies_evaluation,
+        pairs=lambda w: cfg.experiments[w.experiment].count,
+        held_out=lambda w, input: (
+            f" --held-out {input.held_out}" if input.held_out else ""
+        ),
+    shell:
+        "exec ganformer --log {log} find-copies --evaluation {params.evaluation:q} --run {input.run} --data {input.data}"
+        "{params.held_out} --count {params.pairs} --out {output} --threads {threads} --gpus {resources.gpu}"

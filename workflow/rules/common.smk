@@ -121,9 +121,10 @@ def extractor_inputs():
 
 def extractor_alone(file):
     """The evaluation, as JSON, that consists of nothing but the network that reads this file of weights."""
-    for part in cfg.evaluation.parts().values():
-        if file in paths(part.extractor.inputs):
-            return settings.Evaluation(extractor=part.extractor.model_dump()).json()
+    parts = cfg.evaluation.parts().values()
+    for extractor in (cfg.evaluation.extractor, *(part.extractor for part in parts)):
+        if file in paths(extractor.inputs):
+            return settings.Evaluation(extractor=extractor.model_dump()).json()
     raise WorkflowError(f"{file}: no extractor of the configuration reads this file")
 
 
@@ -135,13 +136,28 @@ def references(wildcards):
     ]
 
 
+def held_out(wildcards):
+    """Manifest of images that a run was not trained on, where the experiment names some."""
+    other = cfg.experiments[wildcards.experiment].held_out.get(wildcards.dataset)
+    return [f"results/data/{other}/manifest.json"] if other else []
+
+
+def copies_evaluation(wildcards):
+    """What is generated to look for copies, and the network that looks, as JSON."""
+    return settings.Evaluation(
+        extractor=cfg.evaluation.extractor.model_dump(),
+        images=cfg.experiments[wildcards.experiment].images,
+        seed=cfg.evaluation.seed,
+    ).json()
+
+
 def per_run(file):
-    """Input function: `file` of every run of the experiment, whose settings may stand in it, as in `{e.count}`."""
+    """Input function: `file` of every run of the experiment, whose settings and wildcards may stand in it: `{e.count}`."""
 
     def files(wildcards):
         experiment = cfg.experiments[wildcards.experiment]
         return [
-            f"{run_folder(*run)}/{file.format(e=experiment)}"
+            f"{run_folder(*run)}/{file.format(e=experiment, w=wildcards)}"
             for run in experiment.runs()
         ]
 

@@ -213,6 +213,32 @@ rule attention_segmentation_figure:
         " --out {params.stem} {input.files}"
 
 
+rule memorisation_figure:
+    input:
+        files=per_run("copies-{w.experiment}.npz"),
+    output:
+        report(
+            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
+            caption="../report/memorisation.rst",
+            category="Figures",
+            labels={"figure": "{experiment}"},
+        ),
+        json="results/figures/{experiment}.json",
+    log:
+        "results/logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment=named("memorisation"),
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        experiment=experiment_json,
+        stem=lambda w: stem(w.experiment),
+    shell:
+        "exec ganformer --log {log} memorisation --experiment {params.experiment:q}"
+        " --out {params.stem} {input.files}"
+
+
 rule parsed_table:
     input:
         files=per_run("{e.kind}-{e.images}.json"),

@@ -328,6 +328,11 @@ class Model(Strict):
 
     kind: str
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files beside the images that its training reads; those in `results/weights` are fetched by a job."""
+        return ()
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if conflicts := list(self.conflicts()):

@@ -39,6 +39,11 @@ class NoPerceptual(Strict):
 
     kind: Literal["none"] = "none"
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that it reads: none."""
+        return ()
+
 
 class RandomNetwork(Strict):
     """VGG16 with random weights: no file is needed, and features still see edges and textures, but know no objects."""
@@ -48,6 +53,11 @@ class RandomNetwork(Strict):
     """Features of the first block, twice as many in each of the next three; 64 is VGG16, less is faster."""
     seed: NonNegativeInt = 1
     """Which random weights; another one than the extractor's, so that no model trains on what it is measured with."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that it reads: none."""
+        return ()
 
 
 class RandomPerceptual(RandomNetwork):
@@ -69,6 +79,11 @@ class TrainedNetwork(Strict):
     """File of the weights of its features as LPIPS has them, version 0.1 (`vgg.pth`)."""
     judgement_sha256: Sha256
     """Its sha256."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that it reads: both."""
+        return (self.network, self.judgement)
 
 
 class TrainedPerceptual(TrainedNetwork):

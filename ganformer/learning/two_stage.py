@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -68,6 +69,11 @@ class TwoStageModel(Model):
     """Half-life of the moving averages that are sampled from, in thousands of images; 0: the weights themselves."""
     sampling: Sampling = Sampling()
     """How codes are drawn."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Weights of what compares images."""
+        return self.perceptual.inputs
 
     def resolved(self, training: TrainingSettings) -> Self:
         """With the lengths of both stages."""

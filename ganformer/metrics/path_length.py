@@ -32,7 +32,7 @@ from ganformer.errors import ConfigError, DataError
 from ganformer.learning import distribution, perceptual
 from ganformer.learning.adversarial import Adversarial, evaluating, noise_from
 from ganformer.learning.learner import Learner
-from ganformer.learning.perceptual import AnyNetwork, TrainedNetwork
+from ganformer.learning.perceptual import AnyNetwork
 from ganformer.learning.samples import BATCH, batches, draw_labels, latents
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
@@ -72,8 +72,7 @@ class PathLength(Strict):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Files of weights that the network is read from."""
-        network = self.network
-        return (network.network, network.judgement) if isinstance(network, TrainedNetwork) else ()
+        return self.network.inputs
 
 
 def spaces(learner: Learner) -> tuple[Space, ...]:

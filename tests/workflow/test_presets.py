@@ -180,7 +180,10 @@ def test_paper_ablates_one_thing_at_a_time():
 
 def test_paper_is_planned(checkout):
     put(checkout, "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth")
-    said = checkout.snakemake("-n", "extended", "--configfile", "workflow/presets/paper.yaml")
+    command = ("-n", "extended", "--configfile", "workflow/presets/paper.yaml")
+    assert "results/downloads/lpips-vgg.pth" in checkout.snakemake(*command).stdout  # what is missing, before any job
+    put(checkout, "lpips-vgg.pth")
+    said = checkout.snakemake(*command)
     jobs = planned(said)
     compared = 4 * len(merged("paper").experiments["table1"].models)
     assert jobs["download"] == 4, said.stdout

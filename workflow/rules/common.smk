@@ -125,7 +125,9 @@ def extractor_alone(file):
     for extractor in (cfg.evaluation.extractor, *(part.extractor for part in parts)):
         if file in paths(extractor.inputs):
             return settings.Evaluation(extractor=extractor.model_dump()).json()
-    raise WorkflowError(f"{file}: no extractor of the configuration reads this file")
+    raise WorkflowError(
+        f"{file}: no extractor of the configuration has these weights, so nothing fetches them; put the file there"
+    )
 
 
 def references(wildcards):

@@ -3,6 +3,7 @@
 rule train:
     input:
         data="results/data/{dataset}/manifest.json",
+        weights=lambda w: paths(cfg.models[w.model].inputs),
     output:
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",

@@ -459,6 +459,11 @@ class Evaluation(Strict):
                 )
         return self
 
+    @property
+    def seeds(self) -> range:
+        """Those of the generated images, in the first of several rounds."""
+        return range(self.seed * self.images, (self.seed + 1) * self.images)
+
     def parts(self) -> dict[str, "Evaluation"]:
         """What is measured with each network, by a name for files that no other settings of a network have."""
         parts: dict[str, Evaluation] = {}

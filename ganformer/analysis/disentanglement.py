@@ -39,6 +39,7 @@ from ganformer.learning import checkpoint
 from ganformer.learning.adversarial import Adversarial, evaluating
 from ganformer.learning.samples import batches, draw_labels, latents
 from ganformer.metrics.evaluate import computing
+from ganformer.metrics.sets import Generated
 
 # N images, D codes, F factors, J nodes of a level
 
@@ -64,7 +65,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     if not isinstance(learner, Adversarial):
         kind = record["spec"]["model"]["kind"]
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
-    made = parsers.generated(learner, record, run, images)
+    made = Generated(learner, record, run, None, range(images))
     reader, device = parsers.load(parser), devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)

@@ -107,7 +107,7 @@ def find_copies(
             f"{count}, or count to at most {evaluation.images}"
         )
     learner, record = checkpoint.restore(run)
-    generated = Generated(learner, record, run, None, evaluation)
+    generated = Generated(learner, record, run, None, evaluation.seeds)
     training = Images(pack)
     _check_pack(training, record, run, generated)
     others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])

@@ -46,6 +46,7 @@ from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.evaluate import computing
+from ganformer.metrics.sets import Generated
 
 # N scenes, K bins
 
@@ -71,7 +72,7 @@ def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, 
     reals, reader, device = Images(pack), parsers.load(parser), devices.acquire(gpus)
     count = min(images, len(reals))
     with computing(threads):
-        generated = reader.read(parsers.generated(learner, record, run, images), device)
+        generated = reader.read(Generated(learner, record, run, None, range(images)), device)
         real = reader.parse(central(reals.spread(count), *reals.image.picture))
     values, floor = (
         {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}

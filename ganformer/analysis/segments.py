@@ -71,7 +71,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
     require_maps(record, run)
-    made = parsers.generated(learner, record, run, images)
+    made = Generated(learner, record, run, None, range(images))
     reader, device = _reader(parser, made), devices.acquire(gpus)
     with computing(threads):
         found = compare(classes(reader), *_segmented(made, reader, device))

@@ -147,7 +147,7 @@ def _round(
 ) -> Values:
     """Everything measured once, on the images of this round; nothing where another process has the numbers."""
     evaluation = job.evaluation.model_copy(update={"seed": job.evaluation.seed + number})
-    generated = Generated(learner, record, job.run, job.step, evaluation)
+    generated = Generated(learner, record, job.run, job.step, evaluation.seeds)
     picture, title = images.image.picture, "evaluate {dataset}/{model}".format(**record["run"])
     fakes = observe_with(looks, generated, picture, device, title)
     parts = evaluation.parts()

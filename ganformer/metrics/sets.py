@@ -157,7 +157,7 @@ def open_set(path: Path, evaluation: Evaluation, step: int | None = None) -> Ima
         )
     if path.name == record.NAME or (path / record.NAME).is_file():
         run = path / record.NAME if path.is_dir() else path
-        return Generated(*checkpoint.restore(run, step), run, step, evaluation)
+        return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
     if path.name == manifest.NAME or (path / manifest.NAME).is_file():
         return Packed(Images(path))
     if path.suffix == ".npz":
@@ -219,15 +219,11 @@ class Packed(ImageSet):
 
 
 class Generated(ImageSet):
-    """`evaluation.images` images of a run at a snapshot (None: the last), of the classes of its data set."""
+    """Images of a run at a snapshot (None: the last), one for each of `seeds`, of the classes of its data set."""
 
-    def __init__(
-        self, learner: Learner, known: Mapping[str, Any], run: Path, step: int | None, evaluation: Evaluation
-    ) -> None:
+    def __init__(self, learner: Learner, known: Mapping[str, Any], run: Path, step: int | None, seeds: range) -> None:
         snapshot = checkpoint.snapshot(known, step, run)
-        first = evaluation.seed * evaluation.images
-        self.learner, self.record = learner, known
-        self.seeds = range(first, first + evaluation.images)
+        self.learner, self.record, self.seeds = learner, known, seeds
         self.title = f"{run} at step {snapshot['step']}"
         self.made = ImageSpec.model_validate(known["spec"]["image"])
         self.picture = self.made.picture

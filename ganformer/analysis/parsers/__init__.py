@@ -14,11 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer import artifacts, plugins
-from ganformer.config import Dataset, Evaluation, Parsing
+from ganformer.config import Dataset, Parsing
 from ganformer.errors import CheckpointError
-from ganformer.learning.learner import Learner
 from ganformer.metrics import evaluate
-from ganformer.metrics.sets import Generated, ImageSet
+from ganformer.metrics.sets import ImageSet
 
 NAME = "parser.json"
 
@@ -78,13 +77,6 @@ def load(path: Path) -> Reader:
         )
     reader: Reader = plugins.find(__name__, kind).load(path)
     return reader
-
-
-def generated(learner: Learner, record: Mapping[str, Any], run: Path, count: int) -> Generated:
-    """The images of a run, at its end, that are read: those of the first `count` seeds."""
-    # Only the numbers of seed and images matter here: features are not asked for.
-    evaluation = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": count})
-    return Generated(learner, record, run, None, evaluation)
 
 
 def described(

@@ -61,6 +61,12 @@ def test_facts_of_the_papers_data_sets_are_the_catalogues(name):
     assert float(gamma) == known.r1_gamma
 
 
+def test_metrics_and_networks_are_all_named():
+    section = README[README.index("## What is measured") : README.index("## Pictures from a model")]
+    named = set(re.findall(r"`([a-z0-9-]+)`", section))
+    assert {*plugins.names("ganformer.metrics.measures"), *plugins.names("ganformer.metrics.extractors")} <= named
+
+
 def test_kinds_of_sources_are_all_named():
     described = README[README.index("## The paper's data sets") :]
     named = set(re.findall(r"`([a-z0-9-]+)`", described)) | {"lsun", "scenes"}

@@ -32,13 +32,61 @@ def edited(checkout, edit):
     path.write_text(yaml.safe_dump(edit(raw) or raw, sort_keys=False))
 
 
+@pytest.fixture
+def copied(finished, checkout):
+    """The finished checkout, to be changed."""
+    shutil.rmtree(checkout.folder)
+    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
+    return checkout
+
+
 def test_everything_is_made(finished):
     results = finished.folder / "results"
-    for name in ("table1", "cost"):
+    for name in ("table1", "table2", "table3", "cost"):
         assert all((results / f"tables/{name}.{suffix}").stat().st_size for suffix in ("csv", "md", "tex"))
-    for name in ("learning_curves", "samples", "attention"):
+    for name in ("learning_curves", "samples", "attention", "attention_segmentation"):
         assert all((results / f"figures/{name}.{suffix}").stat().st_size for suffix in ("png", "pdf"))
+    for name in ("learning_curves", "attention_segmentation"):
+        assert (results / f"figures/{name}.csv").stat().st_size
     assert "<html" in (results / "report.html").read_text()
+
+
+# What takes longer, with few models.
+GROUPS = {heading: ["duplex", "duplex-add"] for heading in CONFIG["experiments"]["ablations"]["groups"]}
+FEW = {"experiments": {"data_efficiency": {"models": ["duplex"]}, "ablations": {"groups": GROUPS}}}
+
+
+def test_what_takes_longer_is_made_when_asked_for(copied):
+    (copied.folder / "few.yaml").write_text(yaml.safe_dump(FEW))
+    said = copied.snakemake("--cores", "2", "extended", "--configfile", "tests/smoke.yaml", "few.yaml")
+    assert said.returncode == 0, said.stdout
+    assert planned(said)["train"] == 3
+    results = copied.folder / "results"
+    for name in ("data_efficiency", "ablations", "memorisation"):
+        assert all((results / f"figures/{name}.{suffix}").stat().st_size for suffix in ("csv", "png", "pdf"))
+    numbers = list(csv.DictReader((results / "figures/data_efficiency.csv").read_text().splitlines()))
+    assert [(row["dataset"], row["images"]) for row in numbers] == [
+        ("scenes-250", "24"),
+        ("scenes-1000", "32"),
+        ("scenes", "48"),
+    ]
+    page = (results / "extended.html").read_text()
+    assert 'id="ablations"' in page
+    assert 'id="table1"' in page
+    assert 'id="ablations"' not in (results / "report.html").read_text()
+    reals = json.loads((results / "runs/scenes-250/duplex/seed0/metrics/step-8.json").read_text())["reference"]
+    run = json.loads((results / "runs/scenes/duplex/seed0/run.json").read_text())
+    assert reals["manifest_sha256"] == run["data"]["manifest_sha256"]
+
+
+def test_the_best_snapshot_is_found(copied):
+    run = "results/runs/scenes/duplex/seed0"
+    said = copied.smoke(f"{run}/best.json")
+    assert said.returncode == 0, said.stdout
+    best = json.loads((copied.folder / run / "best.json").read_text())
+    assert best["by"]["value"] == min(best["measured"].values())
+    assert (copied.folder / best["weights"]).exists()
+    assert planned(copied.smoke("-n", "best_checkpoint")) == {"best": len(MODELS) - 1, "best_checkpoint": 1}
 
 
 def test_all_models_are_in_one_table(finished):
@@ -88,14 +136,6 @@ def test_second_run_does_nothing_and_says_so(finished):
 
 def test_second_dry_run_plans_nothing(finished):
     assert planned(finished.smoke("-n")) == {}
-
-
-@pytest.fixture
-def copied(finished, checkout):
-    """The finished checkout, to be changed."""
-    shutil.rmtree(checkout.folder)
-    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
-    return checkout
 
 
 def reordered(value):

@@ -30,7 +30,8 @@ def slurm(shared, tmp_path_factory):
 def test_graph_runs_on_slurm(checkout, slurm):
     experiments = yaml.safe_load((checkout.folder / "config.yaml").read_text())["experiments"]
     few = {"experiments": {name: {"models": ["stylegan2", "duplex"]} for name in experiments}}
-    few["experiments"]["attention"]["models"] = ["duplex"]
+    for name in ("attention", "attention_segmentation"):
+        few["experiments"][name]["models"] = ["duplex"]
     (checkout.folder / "few.yaml").write_text(yaml.safe_dump(few))
     words = ["--workflow-profile", "profiles/slurm", "--configfile", "tests/smoke.yaml", "few.yaml"]
     words += ["--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "5"]

@@ -1,16 +1,28 @@
-"""Few images at a time where that is faster."""
+"""Few images at a time, where that is faster or where more would not fit into memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-PORTION = 8  # images whose activations a processor's caches still hold in part: 32 at a time take 1.1 times as long
+# Pixels at a time of a network that looks at images in their own size. On processors, as many as their caches hold in
+# part: 8 images of 256×256. On GPUs, so many that 64 channels of each, as VGG16 begins with, take 2 GB.
+CPU_PIXELS = 2**19
+GPU_PIXELS = 2**23
 
 
-def in_portions(see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> tuple[Tensor, Tensor]:
-    """What `see` gives for images [n, ...]: features and logits, on processors in small portions, else all at once."""
-    if images.device.type != "cpu":
-        return see(images)
-    features, logits = zip(*(see(part) for part in images.split(PORTION)), strict=True)
+def of_images(images: Tensor, count: int) -> Sequence[Tensor]:
+    """Images [n, ...] in portions of `count` on processors, else all of them as one."""
+    return images.split(count) if images.device.type == "cpu" else [images]
+
+
+def of_pixels(images: Tensor) -> Sequence[Tensor]:
+    """Images [n, C, H, W] in portions of so few that their activations fit into memory, whatever their size."""
+    most = CPU_PIXELS if images.device.type == "cpu" else GPU_PIXELS
+    return images.split(max(1, most // (images.shape[-2] * images.shape[-1])))
+
+
+def see_all(see: Callable[[Tensor], tuple[Tensor, Tensor]], portions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """What `see` gives for the images of all portions: features and logits."""
+    features, logits = zip(*(see(portion) for portion in portions), strict=True)
     return torch.cat(features), torch.cat(logits)

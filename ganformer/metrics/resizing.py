@@ -32,4 +32,4 @@ def _interpolate(x: Tensor, size: int, dim: int) -> Tensor:
     low = position.long()
     fraction = (position - low).unflatten(0, (size,) if dim == 3 else (size, 1))
     before, after = x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=length - 1))
-    return before + (after - before) * fraction
+    return after.sub_(before).mul_(fraction).add_(before)

@@ -14,7 +14,6 @@ from ganformer.data import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.extractors import inception_2015
 from ganformer.metrics.extractors.inception_2015 import Config
-from ganformer.metrics.portions import PORTION
 
 CPU = torch.device("cpu")
 
@@ -152,12 +151,15 @@ def test_building_leaves_the_random_numbers_alone(state):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_many_images_give_what_each_gives_alone(network):
-    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (PORTION + 3, 3, 8, 8), np.uint8))
+def test_many_images_give_what_each_gives_alone(network, monkeypatch):
+    monkeypatch.setattr(inception_2015, "PORTION", 3)
+    monkeypatch.setattr(inception_2015, "FIRST", 2)
+    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (7, 3, 8, 8), np.uint8))
     features, logits = network(images)
-    assert (features.shape, logits.shape) == ((PORTION + 3, 2048), (PORTION + 3, 1008))
-    chosen = [0, PORTION - 1, PORTION, PORTION + 2]
+    assert (features.shape, logits.shape) == ((7, 2048), (7, 1008))
+    chosen = [0, 2, 3, 6]
     assert_agree((features[chosen], logits[chosen]), network(images[chosen]))
+    assert (features[0] - features[6]).abs().max() > 1e-3 * features.abs().max()
 
 
 def test_clean_resizing_is_another_measurement(state, network, images):

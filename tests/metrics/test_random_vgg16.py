@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from ganformer.metrics import portions
 from ganformer.metrics.extractors import random_vgg16
 from ganformer.metrics.measures import frechet, inception_score
 
@@ -72,6 +73,15 @@ def test_logits_leave_out_what_all_images_have_in_common(network, draw_shapes):
     average = torch.nn.functional.normalize(features.mean(dim=0), dim=0)
     assert average @ network.common > 0.99
     assert logits.mean(dim=0).var() < logits.var(dim=0).mean()
+
+
+def test_many_images_give_what_each_gives_alone(network, draw_shapes, monkeypatch):
+    images = torch.from_numpy(draw_shapes(5, seed=5, size=16))
+    alone = torch.cat([network(image)[0] for image in images.split(1)])
+    monkeypatch.setattr(portions, "CPU_PIXELS", 2 * 16 * 16 + 1)
+    features, logits = network(images)
+    assert (features.shape, logits.shape) == ((5, 512), (5, 1000))
+    torch.testing.assert_close(features, alone)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (24, 32), (8, 8), (2, 8)])

@@ -23,12 +23,15 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from ganformer.config import Extractor
 from ganformer.learning.state import Shapes, shapes
-from ganformer.metrics import resizing, weights
-from ganformer.metrics.portions import in_portions
+from ganformer.metrics import portions, resizing, weights
 
 PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
+# Images at a time on processors. The first layers make so much of an image that caches hold few; of what the blocks
+# make they hold more, and each portion costs reading all weights.
+FIRST = 4
+PORTION = 16
 CLASSES = 1008
 # What measures spatial features: Fréchet distances are known of them, and nothing else.
 SPATIAL = frozenset({"frechet", "frechet-error", "frechet-infinity", "spatial-frechet"})
@@ -179,7 +182,7 @@ halve: Pool = partial(F.max_pool2d, kernel_size=3, stride=2)
 
 
 class Convolution(nn.Module):
-    """Convolution, batch normalisation with stored statistics, ReLU."""
+    """Convolution and batch normalisation with stored statistics; the ReLU is left to what calls it."""
 
     def __init__(self, inputs: int, spec: Conv, padding: tuple[int, int]) -> None:
         super().__init__()
@@ -192,14 +195,15 @@ class Convolution(nn.Module):
         self.bn = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        seen: Tensor = self.bn(self.conv(x))
+        return seen
 
 
 class Mixed(nn.Module):
     """Paths side by side over one input, the last of them a pooling; their channels are concatenated.
 
     `paths` maps the name that a path has in the file of weights to its stages, `pooled` likewise for the convolution
-    behind the pooling, if any.
+    behind the pooling, if any. Each convolution is followed by a ReLU, the last ones of all paths by one together.
     """
 
     def __init__(self, inputs: int, paths: Mapping[str, Stages], pool: Pool, pooled: int = 0) -> None:
@@ -220,14 +224,23 @@ class Mixed(nn.Module):
         return wiring
 
     def _walk(self, x: Tensor, path: list[list[str]]) -> list[Tensor]:
-        outputs = [x]
-        for stage in path:
-            outputs = [self.get_submodule(module)(outputs[0]) for module in stage]
+        first, *others = path
+        outputs = [self.get_submodule(module)(x) for module in first]
+        for stage in others:
+            x = F.relu(outputs[0], inplace=True)
+            outputs = [self.get_submodule(module)(x) for module in stage]
         return outputs
+
+    def _pool(self, x: Tensor) -> list[Tensor]:
+        """An average and a 1×1 convolution change places without changing the result, and there are fewer channels
+        behind the convolution."""
+        if self.pooled and self.pool is average:
+            return [average(*self._walk(x, self.pooled))]
+        return self._walk(self.pool(x), self.pooled) if self.pooled else [self.pool(x)]
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = [output for path in self.wiring for output in self._walk(x, path)]
-        return torch.cat([*outputs, *self._walk(self.pool(x), self.pooled)], dim=1)
+        return F.relu(torch.cat([*outputs, *self._pool(x)], dim=1), inplace=True)
 
 
 def mixed_5(inputs: int, pooled: int) -> Mixed:
@@ -309,18 +322,25 @@ class Network(nn.Module):
         self.fc = nn.Linear(2048, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return in_portions(self._see, images)
+        return portions.see_all(self._see, portions.of_images(images, PORTION))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = ((self.resize(images, SIZE) - 128) / 128).contiguous(memory_format=torch.channels_last)
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(halve(x)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(halve(x))))  # n 288 35 35
+        x = torch.cat([self._begin(portion) for portion in portions.of_images(images, FIRST)])  # n 192 35 35
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # n 288 35 35
         x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))  # n 768 17 17
         return self._locate(x) if self.features == "spatial" else self._classify(x)
 
+    def _begin(self, images: Tensor) -> Tensor:
+        """Up to the blocks. A ReLU and a maximum change places: there is a quarter of the pixels behind the maximum."""
+        x = self.resize(images, SIZE).sub_(128).div_(128).contiguous(memory_format=torch.channels_last)
+        for convolution in (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3):
+            x = F.relu(convolution(x), inplace=True)
+        x = F.relu(halve(self.Conv2d_2b_3x3(x)), inplace=True)
+        x = F.relu(self.Conv2d_3b_1x1(x), inplace=True)
+        return F.relu(halve(self.Conv2d_4a_3x3(x)), inplace=True)
+
     def _locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        places: Tensor = self.Mixed_6d.get_submodule("branch1x1")(x)  # n 192 17 17
+        places = F.relu(self.Mixed_6d.get_submodule("branch1x1")(x))  # n 192 17 17
         return places[:, :CHANNELS].permute(0, 2, 3, 1).flatten(1), x.new_empty(len(x), 0)
 
     def _classify(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from ganformer.config import Extractor
+from ganformer.metrics import portions
 from ganformer.nn import vgg16
 
 BLOCKS = vgg16.BLOCKS[:4]  # up to conv4_3
@@ -46,6 +47,9 @@ class Network:
     common: Tensor
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return portions.see_all(self._see, portions.of_pixels(images))
+
+    def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = extract(self.blocks, images)
         particular = features - torch.outer(features @ self.common, self.common)
         return features, particular @ self.head.T

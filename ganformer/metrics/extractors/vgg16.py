@@ -16,13 +16,13 @@ from torch import Tensor
 
 from ganformer.config import Extractor
 from ganformer.learning.perceptual import CONVOLUTIONS
-from ganformer.metrics import resizing, weights
-from ganformer.metrics.portions import in_portions
+from ganformer.metrics import portions, resizing, weights
 from ganformer.nn import vgg16
 
 TORCHVISION = "vgg16-397923af.pth"
 NVIDIA = "vgg16.pt"
 SIZE = 224
+PORTION = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
 BLOCKS = vgg16.BLOCKS
 CONNECTED = (0, 3, 6)  # numbers of the fully connected layers in torchvision's `classifier`
 FEATURES = 4096
@@ -52,7 +52,7 @@ class Network:
     layers: Sequence[tuple[Tensor, Tensor]]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return in_portions(self._see, images)
+        return portions.see_all(self._see, portions.of_images(images, PORTION))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))

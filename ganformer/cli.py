@@ -241,7 +241,7 @@ def measure(
 
 @app.command()
 def evaluate(
-    real: Annotated[Path, typer.Option(help="Real images: a folder, zip or tar, a pack, a run, or statistics.")],
+    real: Annotated[Path, typer.Option(help="Real images: a folder, zip, tar or array, a pack, a run, or statistics.")],
     fake: Annotated[Path, typer.Option(help="Images that are measured; any of these too.")],
     extractor: Annotated[
         str, typer.Option(help="Network that turns images into features, as JSON or a file that holds it.")

@@ -14,11 +14,12 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from ganformer import plugins
 from ganformer.config import Evaluation, ImageSpec
 from ganformer.data import manifest
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.source import ImageFiles, Rejection
+from ganformer.data.source import ImageFiles, ImageSource, Rejection
 from ganformer.data.sources import archive, folder
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution, record
@@ -40,6 +41,9 @@ TURNED = {5, 6, 7, 8}  # orientations in EXIF that exchange rows and columns
 
 MOST = 2 * BATCH  # images of a portion
 
+ARRAY_KINDS = {".npy": "arrays", ".h5": "hdf5", ".hdf5": "hdf5"}
+# Names of arrays of images in an npz: those of numpy, as in files for other evaluations, and of files of samples here.
+IMAGE_ARRAYS = {"arr_0", "images"}
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 """What can be known of images that are at hand."""
 
@@ -146,29 +150,35 @@ def observe_with(
 
 
 def open_set(path: Path, evaluation: Evaluation, step: int | None = None) -> ImageSet | Known:
-    """The set that a path names: a folder of images, a zip or tar of them, a pack, a run, or a file of statistics.
+    """The set that a path names: images (a folder, zip or tar, an array), a pack, a run, or a file of statistics.
 
     Of a run come the images that `evaluation` says, at the snapshot `step` (None: the last). Raises DataError where
     there is none, or where it is no such set.
     """
     if not path.exists():
         raise DataError(
-            f"{path}: does not exist; name a folder, zip or tar of images, a pack, a run, or statistics (npz, pkl)"
+            f"{path}: does not exist; name a folder, zip, tar or array of images, a pack, a run, or statistics "
+            "(npz, pkl)"
         )
     if path.name == record.NAME or (path / record.NAME).is_file():
         run = path / record.NAME if path.is_dir() else path
         return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
     if path.name == manifest.NAME or (path / manifest.NAME).is_file():
         return Packed(Images(path))
+    if path.suffix in ARRAY_KINDS:
+        return open_array(path, ARRAY_KINDS[path.suffix])
     if path.suffix == ".npz":
-        return _statistics(path, evaluation)
+        names = _names(path)
+        # Where statistics are beside images, these may be a few of them.
+        is_array = bool(names & IMAGE_ARRAYS) and not names >= {"mu", "sigma"}
+        return open_array(path, "arrays") if is_array else _statistics(path, evaluation)
     if path.suffix == ".pkl":
         return _computed_elsewhere(path, foreign.read_pickle(path))
     return Files(path)
 
 
 def _statistics(path: Path, evaluation: Evaluation) -> Known:
-    if not _is_reference(path):
+    if "about" not in _names(path):  # which is in ours
         return _computed_elsewhere(path, foreign.read_npz(path))
     known = Reference.read(path)
     known.check(path, evaluation.extractor.model_dump(mode="json"), known.mirrored, known.manifest_sha256, frozenset())
@@ -181,13 +191,13 @@ def _statistics(path: Path, evaluation: Evaluation) -> Known:
     return Known(str(path), about, Observed(str(path), known.observed.count, arrays), known.extractor)
 
 
-def _is_reference(path: Path) -> bool:
-    """Whether an npz says about itself what ours say; one that cannot be read does not."""
+def _names(path: Path) -> frozenset[str]:
+    """Names of the arrays in an npz; of one that cannot be read, none."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return "about" in file.files
+            return frozenset(file.files)
     except foreign.DAMAGED:
-        return False
+        return frozenset()
 
 
 def _computed_elsewhere(path: Path, observed: Observed) -> Known:
@@ -271,21 +281,15 @@ def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
 # ------------------------------------------------------------------------------------------------------- files
 
 
-class Files(ImageSet):
-    """All images in a folder, zip or tar, as they are; DataError where one cannot be read or has another shape."""
+class FromSource(ImageSet):
+    """All images of a source, which have the shape that it gives them; DataError where one cannot be read."""
 
-    def __init__(self, path: Path) -> None:
-        kind, files = ("folder", folder) if path.is_dir() else ("archive", archive)
-        config = files.Config(kind=kind, path=path)
-        unknown: ImageFiles[Any] = files.open_source(config, ImageSpec(height=1, width=1))
-        self.path, self.title, self.count = path, str(path), len(unknown)
-        self.picture = rows, columns = self._shape(unknown)
-        # Of this shape they are all, so that nothing is cropped or resized.
-        self.source: ImageFiles[Any] = files.open_source(config, ImageSpec(height=rows, width=columns))
-        self.about = _about(kind, path, self.count)
+    def __init__(self, path: Path, kind: str, source: ImageSource[Any], picture: Picture) -> None:
+        self.path, self.title, self.source, self.picture = path, str(path), source, picture
+        self.about = _about(kind, path, len(source))
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.source)
 
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         keys = self.source.keys()
@@ -293,38 +297,62 @@ class Files(ImageSet):
             pixels = []
             for image in self.source.load(portion):
                 if isinstance(image, Rejection):
-                    raise self._unreadable(image.name, image.reason)
+                    raise _unreadable(self.path, image.name, image.reason)
                 pixels.append(image.pixels.transpose(2, 0, 1))
             yield torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
 
-    def _shape(self, source: ImageFiles[Any]) -> Picture:
-        """The one shape of all images, by their headers, which is soon done."""
-        shapes: Counter[Picture] = Counter()
-        first: dict[Picture, str] = {}
-        with Progress(f"look at {self.path}", self.count) as progress:
-            for key in source.keys():  # noqa: SIM118 - not a mapping
-                try:
-                    shape = _shape(source, key)
-                except Exception as error:  # decoders raise nearly everything on damaged files
-                    (image,) = source.load([key])  # which says in words what is wrong
-                    reason = image.reason if isinstance(image, Rejection) else str(error)
-                    raise self._unreadable(image.name, reason) from error
-                shapes[shape] += 1
-                first.setdefault(shape, folder.shown(key[0]))
-                progress.update(1)
-        if len(shapes) > 1:
-            kinds = [f"{count} of {_size(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
-            more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
-            raise DataError(
-                f"{self.path}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or "
-                "resize: give all one shape, with `ganformer pack` for example"
-            )
-        return next(iter(shapes))
 
-    def _unreadable(self, name: str, reason: str) -> DataError:
-        return DataError(
-            f"{self.path}: {name}: {reason}; numbers without it would be of another set: make it again, or take it out"
+def open_array(path: Path, kind: str) -> FromSource:
+    """The images of an array in a file, of a source of this kind."""
+    module = plugins.find("ganformer.data.sources", kind)
+    config = module.Config(kind=kind, path=path)
+    stack = module.open_source(config, ImageSpec(height=1, width=1)).stack
+    rows, columns = (stack.shape[stack.axes.index(axis)] for axis in "HW")
+    return FromSource(path, kind, module.open_source(config, ImageSpec(height=rows, width=columns)), (rows, columns))
+
+
+class Files(FromSource):
+    """All images in a folder, zip or tar, as they are; DataError where one cannot be read or has another shape."""
+
+    def __init__(self, path: Path) -> None:
+        kind, files = ("folder", folder) if path.is_dir() else ("archive", archive)
+        config = files.Config(kind=kind, path=path)
+        unknown: ImageFiles[Any] = files.open_source(config, ImageSpec(height=1, width=1))
+        rows, columns = _common_shape(path, unknown)
+        # Of this shape they are all, so that nothing is cropped or resized.
+        source = files.open_source(config, ImageSpec(height=rows, width=columns))
+        super().__init__(path, kind, source, (rows, columns))
+
+
+def _common_shape(path: Path, source: ImageFiles[Any]) -> Picture:
+    """The one shape of all images, by their headers, which is soon done."""
+    shapes: Counter[Picture] = Counter()
+    first: dict[Picture, str] = {}
+    with Progress(f"look at {path}", len(source)) as progress:
+        for key in source.keys():  # noqa: SIM118 - not a mapping
+            try:
+                shape = _shape(source, key)
+            except Exception as error:  # decoders raise nearly everything on damaged files
+                (image,) = source.load([key])  # which says in words what is wrong
+                reason = image.reason if isinstance(image, Rejection) else str(error)
+                raise _unreadable(path, image.name, reason) from error
+            shapes[shape] += 1
+            first.setdefault(shape, folder.shown(key[0]))
+            progress.update(1)
+    if len(shapes) > 1:
+        kinds = [f"{count} of {_size(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
+        more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
+        raise DataError(
+            f"{path}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
+            "give all one shape, with `ganformer pack` for example"
         )
+    return next(iter(shapes))
+
+
+def _unreadable(path: Path, name: str, reason: str) -> DataError:
+    return DataError(
+        f"{path}: {name}: {reason}; numbers without it would be of another set: make it again, or take it out"
+    )
 
 
 def common_picture(real: ImageSet | Known, fake: ImageSet | Known) -> Picture | None:

@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from ganformer.data.pack import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.sets import Files, Generated, Known, Packed, common_picture, open_set
+from ganformer.metrics.sets import Files, FromSource, Generated, Known, Packed, common_picture, open_set
 from ganformer.metrics.statistics import Observed
 
 CPU = torch.device("cpu")
@@ -93,7 +94,7 @@ def run(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------------------- what is opened
 
 
-def test_folder_archives_and_pack_of_the_same_images_are_the_same(reals, folder, tmp_path):
+def test_whatever_holds_the_same_images_is_the_same_set(reals, folder, tmp_path):
     shutil.make_archive(str(tmp_path / "images"), "zip", folder)
     with (
         tarfile.open(tmp_path / "images.tar.gz", "w:gz") as compressed,
@@ -103,6 +104,12 @@ def test_folder_archives_and_pack_of_the_same_images_are_the_same(reals, folder,
             compressed.add(path, path.name)
             tar.add(path, path.name)
     packed(folder, tmp_path / "pack")
+    upright = reals.transpose(0, 2, 3, 1)
+    np.save(tmp_path / "images.npy", upright)
+    np.savez(tmp_path / "samples.npz", upright, np.zeros(3))
+    np.savez_compressed(tmp_path / "figure.npz", provenance=np.array("{}"), images=upright)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["images"] = reals
     kinds = {
         folder: "folder",
         tmp_path / "images.zip": "archive",
@@ -110,10 +117,14 @@ def test_folder_archives_and_pack_of_the_same_images_are_the_same(reals, folder,
         tmp_path / "images.tar.gz": "archive",
         tmp_path / "pack": "pack",
         tmp_path / "pack" / "manifest.json": "pack",
+        tmp_path / "images.npy": "arrays",
+        tmp_path / "samples.npz": "arrays",
+        tmp_path / "figure.npz": "arrays",
+        tmp_path / "images.h5": "hdf5",
     }
     for path, kind in kinds.items():
         images = open_set(path, SETTINGS)
-        assert isinstance(images, Packed if kind == "pack" else Files)
+        assert isinstance(images, {"pack": Packed, "folder": Files, "archive": Files}.get(kind, FromSource))
         assert (images.about["kind"], images.about["images"], len(images)) == (kind, COUNT, COUNT)
         assert images.picture == (12, 16)
         assert [len(portion) for portion in images.portions(images.picture, CPU)] == [32, 8]
@@ -202,8 +213,8 @@ def test_references_say_what_they_are(reference):
 
 def test_missing_path_says_what_may_be_named(tmp_path):
     message = (
-        rf"^{tmp_path}/absent: does not exist; name a folder, zip or tar of images, a pack, a run, or statistics "
-        r"\(npz, pkl\)$"
+        rf"^{tmp_path}/absent: does not exist; name a folder, zip, tar or array of images, a pack, a run, or "
+        r"statistics \(npz, pkl\)$"
     )
     with pytest.raises(DataError, match=message):
         open_set(tmp_path / "absent", SETTINGS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ganformer.errors import DataError
@@ -38,11 +39,15 @@ class Statistics:
     def update(self, features: Array) -> None:
         """Adds the features [n, D] of n more images."""
         features = features.astype(np.float64)
-        part = Statistics(self.title)
-        part.count, part.mean = len(features), features.mean(axis=0)
-        deviations = features - part.mean
-        part.scatter = deviations.T @ deviations
-        self.merge(part)
+        count, added, mean = self.count, len(features), features.mean(axis=0)
+        if not count:
+            self.mean, self.scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)))
+        # The distance of both means is one more row, so that the scatter, the largest array here, is written once.
+        difference = mean - self.mean
+        rows = torch.from_numpy(np.vstack([features - mean, difference * (count * added / (count + added)) ** 0.5]))
+        torch.from_numpy(self.scatter).addmm_(rows.T, rows)
+        self.mean = self.mean + difference * (added / (count + added))
+        self.count = count + added
 
     def merge(self, other: "Statistics") -> None:
         """Adds the images that `other` has seen."""
@@ -50,11 +55,9 @@ class Statistics:
             return
         count = self.count + other.count
         difference = other.mean - self.mean
+        self.scatter = self.scatter + other.scatter  # a new array: `update` changes it in place
         if self.count:
-            self.scatter = self.scatter + other.scatter
             self.scatter += np.outer(difference, difference * (self.count * other.count / count))
-        else:
-            self.scatter = other.scatter
         self.mean = self.mean + difference * (other.count / count)
         self.count = count
 

@@ -50,6 +50,15 @@ def test_merging_into_nothing_and_with_nothing_changes_nothing():
     assert_same(merged, statistics(FEATURES))
 
 
+def test_what_is_added_after_merging_leaves_the_other_as_it_was():
+    other = statistics(FEATURES[:10])
+    merged = Statistics("images")
+    merged.merge(other)
+    merged.update(FEATURES[10:])
+    assert_same(merged, statistics(FEATURES))
+    assert_same(other, statistics(FEATURES[:10]))
+
+
 def test_one_image_has_no_covariance():
     with pytest.raises(DataError, match=r"^images: a covariance needs at least 2 images, there are 1$"):
         _ = statistics(FEATURES[:1]).covariance

@@ -1,10 +1,12 @@
 #!/usr/bin/env python
-"""How fast measures make numbers of features, and in how much memory, beside plain ways to the same numbers.
+"""How fast the network behind FID looks at images, and measures make numbers of features, beside other ways.
 
     python benchmarks/metrics.py [--images N] [--features 2048] [--repeats R] [--cores C]
+        [--network-images N] [--image-size 256] [--batch 32] [--device cpu|cuda]
 
 Every number is the median over all repeats, in which the sides take turns, each in a process of its own. Memory is by
-how much that process grew, so the features themselves do not count. Linux only.
+how much that process grew, so the features themselves do not count. The network is held against those of torch-fidelity
+and pytorch-fid where they are installed (pip install torch-fidelity pytorch-fid). Linux only.
 """
 
 import argparse
@@ -18,18 +20,27 @@ def main() -> None:
     options = _options()
     for library in ("OPENBLAS", "MKL", "OMP"):  # read when numpy and torch are imported
         os.environ[f"{library}_NUM_THREADS"] = str(options.cores)
+    import measure_comparisons
+    import networks
     import numpy as np
     import scipy
     import torch
-    from measure_comparisons import Bench
 
     from ganformer import artifacts
 
+    if options.device == "cuda" and not torch.cuda.device_count():
+        raise SystemExit("--device cuda: torch finds no GPU (no driver, or a torch built for CPUs)")
     hardware = artifacts.hardware()
     print(f"{hardware['processor']}, {options.cores} cores, Python {hardware['python']}, ", end="")
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, torch {torch.__version__}")
-    with tempfile.TemporaryDirectory(prefix="ganformer-benchmark-") as folder:
-        Bench(Path(folder), **vars(options)).print_all()
+    with tempfile.TemporaryDirectory(prefix="ganformer-benchmark-") as name:
+        folder, repeats, cores = Path(name), options.repeats, options.cores
+        # First, as afterwards this process has more memory, of which every side starts with a copy.
+        networks.Bench(
+            folder, options.image_size, options.network_images, options.batch, repeats, cores, options.device
+        ).print_all()
+        print()
+        measure_comparisons.Bench(folder, options.images, options.features, repeats, cores).print_all()
 
 
 def _options() -> argparse.Namespace:
@@ -38,7 +49,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--features", type=int, default=2048, help="features of an image, at least 4")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each side")
     parser.add_argument("--cores", type=int, default=2, help="cores for each side")
+    parser.add_argument("--network-images", type=int, default=64, help="images that networks look at")
+    parser.add_argument("--image-size", type=int, default=256, help="rows and columns of these")
+    parser.add_argument("--batch", type=int, default=32, help="images that a network is given at a time")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks compute")
     options = parser.parse_args()
+    if min(options.network_images, options.image_size, options.batch) < 1:
+        parser.error("--network-images, --image-size and --batch must be at least 1")
     if options.images < 10 or options.features < 4 or options.repeats < 1 or options.cores < 1:
         parser.error("--images must be at least 10, --features at least 4, --repeats and --cores at least 1")
     return options

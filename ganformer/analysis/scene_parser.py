@@ -478,8 +478,9 @@ def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]]
     - `precision`: part of what is seen that is there; `recall`: part of what is there that is seen
     - `count`: part of the images with the right number of objects
     - `shape`, `colour`, `size`, `material`: part of the found objects whose attribute is right
-    - `position`: mean distance from where found objects stand, in the units of the ground, over which they are spread
-      for 7 in an image as wide as high; `area`: mean error of their visible pixels, relative to the true ones
+    - `position_error`: mean distance from where found objects stand, in the units of the ground, over which they are
+      spread for 7 in an image as wide as high; `area_error`: mean error of their visible pixels, relative to the true
+      ones
     - `objects`, `images`: how many there are of each
     """
     pairs = [
@@ -494,8 +495,8 @@ def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]]
         "recall": len(pairs) / max(there, 1),
         "count": _mean([len(a) == len(b) for a, b in zip(found, truth, strict=True)]),
         **{name: _mean([a[name] == b[name] for a, b in pairs]) for name in ATTRIBUTES},
-        "position": _mean([float(np.hypot(*shift)) for shift in shifts]),
-        "area": _mean([abs(a["visible_pixels"] / b["visible_pixels"] - 1) for a, b in pairs]),
+        "position_error": _mean([float(np.hypot(*shift)) for shift in shifts]),
+        "area_error": _mean([abs(a["visible_pixels"] / b["visible_pixels"] - 1) for a, b in pairs]),
         "objects": there,
         "images": len(truth),
     }

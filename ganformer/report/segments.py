@@ -65,7 +65,7 @@ def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _conditions(dataset: str, chosen: pd.DataFrame) -> str:
     here = chosen[chosen["dataset"] == dataset]
-    return f"{words.conditions(dataset, records.recipe(here, dataset), here['by'].iloc[0])} images"
+    return f"{words.conditions(dataset, records.recipe(here, dataset), 'parser')} images"
 
 
 def _over_seeds(experiment: AttentionSegmentation, chosen: pd.DataFrame) -> pd.DataFrame:

@@ -60,8 +60,8 @@ def test_seconds_of_training_are_much_better_than_chance(parser):
     assert found["count"] > 0.6  # chance: 0.25
     assert found["colour"] > 0.35  # chance: 0.125; of about 250 objects, so 0.35 is ten deviations away
     assert found["size"] > 0.85  # chance: 0.5
-    assert found["position"] < 0.6  # chance: about 3
-    assert found["area"] < 0.5
+    assert found["position_error"] < 0.6  # chance: about 3
+    assert found["area_error"] < 0.5
     assert found["foreground_iou"] > 0.45  # chance: 0.07, the part of the pixels that are of objects
     assert found["mask_iou"] > 0.35  # chance: less than that
 
@@ -218,8 +218,8 @@ def test_the_true_maps_give_the_true_objects():
     found, seen = Parser(settings, Maps(maps, true_pixels(truth, masks)), {}).segment(images)
     right = measure(found, truth, 32)
     assert all(right[name] == 1 for name in ("precision", "recall", "count", *ATTRIBUTES))
-    assert right["area"] == 0
-    assert right["position"] < 0.3  # the camera is not quite where it is taken to be
+    assert right["area_error"] == 0
+    assert right["position_error"] < 0.3  # the camera is not quite where it is taken to be
     assert measure_masks(found, truth, seen, masks, 32) == {"mask_iou": 1, "foreground_iou": 1}
 
 
@@ -361,8 +361,8 @@ def test_accuracy_by_hand():
         "colour": 1 / 2,
         "size": 1,
         "material": 1,
-        "position": 5 / 2,
-        "area": 0.5 / 2,
+        "position_error": 5 / 2,
+        "area_error": 0.5 / 2,
         "objects": 3,
         "images": 3,
     }

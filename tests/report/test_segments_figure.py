@@ -146,7 +146,7 @@ def test_a_panel_for_each_data_set(tmp_path: Path, overlaps: MakeFile, drawn: li
     files = [overlaps(dataset="b"), overlaps(dataset="a", classes={"background": 0.5, "object": 0.1})]
     segments.attention_segments(experiment(models=["duplex"], datasets=["a", "b"]), files, tmp_path / "overlap")
     assert [labels(drawn[0], i)[1] for i in range(2)] == ["single\nobjects", "sphere"]
-    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [f"{x} 32, random-vgg16, 1k images" for x in "ab"]
+    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [f"{x} 32, parser, 1k images" for x in "ab"]
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path, overlaps: MakeFile) -> None:

@@ -1,7 +1,7 @@
 """What measures compare: mean and covariance of features, the features themselves, class logits."""
 
 import itertools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Self
 
@@ -92,6 +92,40 @@ class Observed:
     arrays: Mapping[str, Array]
 
 
+class Rows:
+    """Rows [N, D] that arrive in portions, in one array that grows where it lies.
+
+    A list of portions would be in memory twice while it is joined, and most of it would stay with the process.
+    """
+
+    def __init__(self) -> None:
+        self.array: Array = np.empty((0, 0), np.float32)
+        self.ends = [0]
+
+    def add(self, portion: Array) -> None:
+        """Copies n more rows [n, D]."""
+        start, end = self.ends[-1], self.ends[-1] + len(portion)
+        if not start:
+            self.array = np.empty((0, portion.shape[1]), portion.dtype)
+        if end > len(self.array):
+            self._resize(max(end, len(self.array) * 9 // 8))
+        self.array[start:end] = portion
+        self.ends.append(end)
+
+    def portions(self) -> Iterator[Array]:
+        """The portions as they arrived."""
+        return (self.array[start:end] for start, end in itertools.pairwise(self.ends))
+
+    def all(self) -> Array:
+        """All rows; nothing may be added afterwards."""
+        self._resize(self.ends[-1])
+        return self.array
+
+    def _resize(self, count: int) -> None:
+        # In place, which for large arrays moves no memory; nobody has a view of the array that is still needed.
+        self.array.resize((count, self.array.shape[1]), refcheck=False)
+
+
 class Observer:
     """Collects an `Observed` from portions of images; only the arrays in `keep` take memory."""
 
@@ -99,7 +133,7 @@ class Observer:
         self.title, self.keep = title, keep
         self.count = 0
         self.statistics = Statistics(title)
-        self.portions: dict[str, list[Array]] = {name: [] for name in ("features", "logits") if name in keep}
+        self.rows = {name: Rows() for name in ("features", "logits") if name in keep}
 
     def update(self, features: Array, logits: Array) -> None:
         """Adds n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
@@ -108,16 +142,15 @@ class Observer:
             if not np.isfinite(array).all():
                 bad = self.count + int(np.argmin(np.isfinite(array).all(axis=1)))
                 raise DataError(f"{self.title}: the {name} of image {bad} are not finite; look at this image")
-        for name, portions in self.portions.items():
-            portions.append(values[name])
+        for name, rows in self.rows.items():
+            rows.add(values[name])
         if self.keep & {"mean", "covariance"}:
             self.statistics.update(features)
         self.count += len(features)
 
     def observed(self) -> Observed:
         """What was collected; DataError where it is too little for what is to be kept."""
-        # Portions of one array are let go before the next one is joined: at 50,000 images that is 400 MB.
-        arrays = {name: np.concatenate(self.portions.pop(name)) for name in list(self.portions)}
+        arrays = {name: rows.all() for name, rows in self.rows.items()}
         if self.keep & {"mean", "covariance"}:
             arrays |= {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
         return Observed(self.title, self.count, arrays)
@@ -125,11 +158,15 @@ class Observer:
 
 def joined(parts: Sequence[Observer]) -> Observer:
     """One observer of all images, where each of several had every so many-th portion of them, in turn."""
+    if len(parts) == 1:
+        return parts[0]
     whole = Observer(parts[0].title, parts[0].keep)
     for part in parts:
         whole.count += part.count
         whole.statistics.merge(part.statistics)
-    for name, portions in whole.portions.items():
-        in_turn = itertools.zip_longest(*(part.portions[name] for part in parts))
-        portions += [portion for turn in in_turn for portion in turn if portion is not None]
+    for name, rows in whole.rows.items():
+        for turn in itertools.zip_longest(*(part.rows[name].portions() for part in parts)):
+            for portion in turn:
+                if portion is not None:
+                    rows.add(portion)
     return whole

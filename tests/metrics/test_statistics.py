@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganformer.errors import DataError
-from ganformer.metrics.statistics import Observer, Statistics, joined
+from ganformer.metrics.statistics import Observer, Rows, Statistics, joined
 
 FEATURES = np.random.default_rng(0).normal(1000, 0.5, (37, 5)).astype(np.float32)  # far from 0: rounding would show
 
@@ -105,3 +105,22 @@ def test_observers_that_had_portions_in_turn_are_joined_in_the_order_of_the_imag
     np.testing.assert_array_equal(found.arrays["features"], FEATURES)
     np.testing.assert_array_equal(found.arrays["logits"], FEATURES[:, :2])
     np.testing.assert_allclose(found.arrays["covariance"], statistics(FEATURES).covariance, rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.parametrize("columns", [5, 0])  # spatial features come with logits without columns
+def test_rows_that_come_in_portions_are_kept_in_their_order(columns):
+    rows = Rows()
+    cuts = (3, 4, 20, 33)
+    for portion in np.split(FEATURES[:, :columns], cuts):
+        rows.add(portion)
+    assert [len(portion) for portion in rows.portions()] == [3, 1, 16, 13, 4]
+    np.testing.assert_array_equal(np.concatenate(list(rows.portions())), FEATURES[:, :columns])
+    np.testing.assert_array_equal(rows.all(), FEATURES[:, :columns])
+    assert rows.all().dtype == np.float32
+
+
+def test_what_is_kept_is_a_copy():
+    rows, portion = Rows(), FEATURES[:3].copy()
+    rows.add(portion)
+    portion[:] = 0
+    np.testing.assert_array_equal(rows.all(), FEATURES[:3])

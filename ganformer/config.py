@@ -622,6 +622,15 @@ class DataEfficiency(Experiment):
             yield "datasets", f"are measured against different images ({told}); set measured_against to one for all"
 
 
+class Variants(Strict):
+    """Models that differ in one thing."""
+
+    changed: str
+    """What they differ in, as the figure calls it."""
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """In the order in which they are shown; the base may be one of them."""
+
+
 class Ablation(Experiment):
     """Figure: a metric of models that differ from one of them in one thing each."""
 
@@ -630,13 +639,13 @@ class Ablation(Experiment):
     """Those of the groups and the base, which need not be said again."""
     base: Name
     """The model that the others are changed from."""
-    groups: Annotated[Mapping[str, tuple[Name, ...]], Field(min_length=1)]
-    """What is changed, and the models that differ in it, in order; the base may be one of them."""
+    groups: Annotated[tuple[Variants, ...], Field(min_length=1)]
+    """What is changed, one thing after the other."""
     metric: ShownMetric = "fd"
 
     @model_validator(mode="after")
     def _all_models(self) -> Self:
-        every = (self.base, *itertools.chain.from_iterable(self.groups.values()))
+        every = (self.base, *itertools.chain.from_iterable(group.models for group in self.groups))
         self.__dict__["models"] = tuple(dict.fromkeys(every))  # frozen from here on
         return self
 
@@ -873,8 +882,9 @@ def _ablated(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The models that an ablation names, with where it names them."""
     if "base" in entry:
         yield "base", entry["base"]
-    for heading, models in _mapping(entry.get("groups")).items():
-        yield from ((f"groups.{heading}.{i}", name) for i, name in enumerate(_sequence(models)))
+    for i, group in enumerate(_sequence(entry.get("groups"))):
+        models = _sequence(_mapping(group).get("models"))
+        yield from ((f"groups.{i}.models.{j}", name) for j, name in enumerate(models))
 
 
 def _undefined(path: str, name: Any, section: str, defined: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ def ablation(experiment: Ablation, metrics: Sequence[Path], out: Path) -> None:
 
 def _by_group(experiment: Ablation, numbers: pd.DataFrame) -> pd.DataFrame:
     """A row for each data set, group and model of it, before them the base in a group without name."""
-    groups = {"": (experiment.base,), **experiment.groups}
+    groups = {"": (experiment.base,), **{group.changed: group.models for group in experiment.groups}}
     rows = [
         (dataset, group, model)
         for dataset in experiment.datasets
@@ -72,7 +72,7 @@ def _rows(experiment: Ablation) -> list[Row]:
     """From top to bottom, with room between groups and for the lines of headings."""
     width = max(HEADING_WIDTH, *(len(words.model(model)) for model in experiment.models))
     rows, bottom = [Row(words.model(experiment.base), 0.5, "", experiment.base)], 1.0
-    for group, models in experiment.groups.items():
+    for group, models in ((variants.changed, variants.models) for variants in experiment.groups):
         lines = textwrap.wrap(group, width, break_on_hyphens=False)
         height = LINE * len(lines)
         rows.append(Row("\n".join(lines), bottom + GAP + height / 2, group))

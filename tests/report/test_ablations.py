@@ -21,13 +21,17 @@ MakeFile = Callable[..., Path]
 VALUES = {"duplex": 10.0, "four": 12.0, "sixteen": 9.0, "add": 15.0}
 
 
+def variants(changed: str, *models: str) -> dict[str, object]:
+    return {"changed": changed, "models": models}
+
+
 def changed(**changes: object) -> Ablation:
     fields = {
         "kind": "ablation",
         "title": "Ablations",
         "datasets": ["scenes"],
         "base": "duplex",
-        "groups": {"Components": ["four", "duplex", "sixteen"], "Integration": ["add"]},
+        "groups": [variants("Components", "four", "duplex", "sixteen"), variants("Integration", "add")],
     }
     return Ablation.model_validate({**fields, **changes})
 
@@ -104,7 +108,7 @@ def test_csv_has_the_difference_from_the_base(tmp_path: Path, files: list[Path])
 
 
 def test_seeds_are_means_with_error_bars(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
-    experiment = changed(seeds=[0, 1], groups={"Integration": ["add"]})
+    experiment = changed(seeds=[0, 1], groups=[variants("Integration", "add")])
     files = [fd(VALUES[model] + 2 * seed, model=model, seed=seed) for model in ("duplex", "add") for seed in (0, 1)]
     ablations.ablation(experiment, files, tmp_path / "ablations")
     (axes,) = drawn[0].axes
@@ -121,7 +125,7 @@ def test_seeds_are_means_with_error_bars(tmp_path: Path, fd: MakeFile, drawn: li
 def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
     values = {"recall": {"name": "recall_x", "value": 0.25}, "recall_std": {"name": "recall_std_x", "value": 0.125}}
     files = [metrics(model=model, values=values) for model in ("duplex", "add")]
-    experiment = changed(groups={"Integration": ["add"]}, metric="recall")
+    experiment = changed(groups=[variants("Integration", "add")], metric="recall")
     ablations.ablation(experiment, files, tmp_path / "ablations")
     (axes,) = drawn[0].axes
     assert [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections] == [[12.5, 37.5], [12.5, 37.5]]
@@ -148,7 +152,9 @@ def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Fig
 
 def test_nothing_written_over_something_else(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:
     long = "First and last resolution of attention in the generator and in the discriminator"
-    ablations.ablation(changed(groups={long: ["four", "sixteen"], "Two": ["add"]}), files, tmp_path / "ablations")
+    ablations.ablation(
+        changed(groups=[variants(long, "four", "sixteen"), variants("Two", "add")]), files, tmp_path / "ablations"
+    )
     (axes,) = drawn[0].axes
     heading = axes.get_yticklabels()[1]
     assert heading.get_text().replace("\n", " ") == long

@@ -180,5 +180,5 @@ def metrics(every_snapshot):
 
 
 def experiment_json(wildcards):
-    """The experiment's settings as JSON, in their order: what is shown has the same."""
-    return cfg.experiments[wildcards.experiment].model_dump_json()
+    """The experiment's settings as canonical JSON."""
+    return cfg.experiments[wildcards.experiment].json()

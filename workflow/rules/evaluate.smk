@@ -89,7 +89,8 @@ rule best:
         "exec ganformer --log {log} best --by {params.by} --run {params.run} --out {output} {input}"
 
 
+# Of the runs that `all` makes.
 rule best_checkpoint:
     input:
-        [f"{run_folder(*run)}/best.json" for run in cfg.runs()],
+        [f"{run_folder(*run)}/best.json" for run in shown("report").runs()],
     localrule: True

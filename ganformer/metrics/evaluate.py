@@ -105,6 +105,10 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
         rounds = [
             _round(job, learner, record, images, reals, looks, number, device) for number in range(evaluation.repeats)
         ]
+        # Every round has the same ones, as nothing is drawn for them.
+        for part, distance in _reconstructed(job, learner, record, images, reals, looks, device).items():
+            for values in rounds:
+                values[part]["rfd"] = distance
     if distribution.rank() > 0:
         return
     snapshot = checkpoint.snapshot(record, job.step, job.run)
@@ -152,16 +156,33 @@ def _round(
     fakes = observe_with(looks, generated, picture, device, title)
     parts = evaluation.parts()
     values = {name: measure(measures(parts[name]), reals[name].observed, fake) for name, fake in fakes.items()}
-    if isinstance(learner, Reconstructor):
-        for name in (name for name, part in parts.items() if frechet in measures(part)):
-            copies = Reconstructed(learner, images, evaluation.images, f"{job.run}: reconstructions")
-            look = {name: Look(looks[name].network, frechet.FAKE)}
-            for seen in observe_with(look, copies, picture, device, f"{title}: reconstructions").values():
-                values[name]["rfd"] = frechet.compute(reals[name].observed, seen)["fd"]
     if paths := _paths(evaluation, learner):
         lengths = path_length.measure(paths, learner, record, picture, device, evaluation.seed)
         values |= {PATHS: lengths} if lengths else {}
     return values
+
+
+def _reconstructed(
+    job: Job,
+    learner: Learner,
+    record: Mapping[str, Any],
+    images: Images,
+    reals: Mapping[str, Reference],
+    looks: Mapping[str, Look],
+    device: torch.device,
+) -> dict[str, float]:
+    """The Fréchet distance of reconstructions, by the part that it is of; none where there is no autoencoder."""
+    chosen = {
+        name: Look(looks[name].network, frechet.FAKE)
+        for name, part in job.evaluation.parts().items()
+        if frechet in measures(part)
+    }
+    if not (isinstance(learner, Reconstructor) and chosen):
+        return {}
+    copies = Reconstructed(learner, images, job.evaluation.images, f"{job.run}: reconstructions")
+    title = "evaluate {dataset}/{model}: reconstructions".format(**record["run"])
+    seen = observe_with(chosen, copies, images.image.picture, device, title)
+    return {name: frechet.compute(reals[name].observed, fake)["fd"] for name, fake in seen.items()}
 
 
 def _paths(evaluation: Evaluation, learner: Learner) -> PathLength | None:

@@ -296,6 +296,7 @@ def test_reconstructions_are_measured_where_there_is_an_autoencoder(measure, rea
     assert found["name"] == "rfd_random_vgg16"
     assert found["value"] > 0
     assert "rfd" not in measure(reals, metrics=["inception-score"])["values"]
+    assert measure(reals, repeats=2)["values"]["rfd"] == found  # nothing is drawn for it
     monkeypatch.setattr(Blurred, "reconstruct", lambda self, images: images)
     assert measure(reals)["values"]["rfd"]["value"] < found["value"] / 100
 

@@ -62,7 +62,7 @@ from ganformer.metrics.evaluate import computing, load_network
 from ganformer.metrics.measures import frechet, frechet_error
 from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
-from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, is_canvas, observe
+from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, is_canvas, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
 
 BLOCK = 16_384  # images whose features are held at a time, while the nearest ones are looked for
@@ -173,8 +173,8 @@ def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generate
         )
     if not is_canvas(generated.made, training.image.canvas):
         raise DataError(
-            f"{training.folder}: holds images of {_size(training.image.picture)}, but {run} makes "
-            f"{_size(generated.picture)}; name a pack of that shape"
+            f"{training.folder}: holds images of {in_pixels(training.image.picture)}, but {run} makes "
+            f"{in_pixels(generated.picture)}; name a pack of that shape"
         )
 
 
@@ -183,8 +183,8 @@ def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
     others = Images(pack)
     if others.image.picture != training.image.picture:
         raise DataError(
-            f"{others.folder}: holds images of {_size(others.image.picture)}, but the training images in "
-            f"{training.folder} are of {_size(training.image.picture)}; pack the held-out images in that shape"
+            f"{others.folder}: holds images of {in_pixels(others.image.picture)}, but the training images in "
+            f"{training.folder} are of {in_pixels(training.image.picture)}; pack the held-out images in that shape"
         )
     folder, known = training.folder, set(_digests(training, all_places(training, is_mirrored=is_mirrored)))
     shared = sum(digest in known for digest in _digests(others, all_places(others, is_mirrored=False)))
@@ -201,10 +201,6 @@ def _digests(images: Images, places: Integers) -> Iterator[bytes]:
     for portion in batches(places.tolist()):
         for pixels in read(images, np.array(portion)):
             yield hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture[1]}×{picture[0]} pixels"
 
 
 # -------------------------------------------------------------------------------------------- the search

@@ -340,7 +340,7 @@ def _common_shape(path: Path, source: ImageFiles[Any]) -> Picture:
             first.setdefault(shape, folder.shown(key[0]))
             progress.update(1)
     if len(shapes) > 1:
-        kinds = [f"{count} of {_size(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
+        kinds = [f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
         more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
         raise DataError(
             f"{path}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
@@ -363,13 +363,14 @@ def common_picture(real: ImageSet | Known, fake: ImageSet | Known) -> Picture | 
             return picture
     if sets:
         raise DataError(
-            f"{real.title} has images of {_size(sets[0].picture)}, but {fake.title} of {_size(sets[1].picture)}; a "
-            "measure does not resize: make one set again in the shape of the other"
+            f"{real.title} has images of {in_pixels(sets[0].picture)}, but {fake.title} of "
+            f"{in_pixels(sets[1].picture)}; a measure does not resize: make one set again in the shape of the other"
         )
     return None
 
 
-def _size(shape: Picture) -> str:
+def in_pixels(shape: Picture) -> str:
+    """The shape of a picture in words."""
     return f"{shape[1]}×{shape[0]} pixels"
 
 

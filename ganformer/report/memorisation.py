@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from ganformer import artifacts
 from ganformer.config import Memorisation
 from ganformer.errors import DataError
 from ganformer.report import drawing, records, table, words
@@ -60,11 +61,7 @@ def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
     rows = [_read(path) for path in paths]
     columns = [*records.RUN, "kimg", "recipe", "file", "record", "arrays"]
     frame = pd.DataFrame(rows, columns=columns)
-    doubles = frame[frame.duplicated(records.RUN, keep=False)]
-    if len(doubles):
-        run = "{dataset}/{model} seed {seed}".format(**doubles.iloc[0])
-        one, other = doubles["file"].iloc[:2]
-        raise DataError(f"{one} and {other} both hold {run}; pass only one of them")
+    records.refuse_doubles(frame, records.RUN)
     return frame
 
 
@@ -80,11 +77,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise DataError(
             f"{path}: is no readable file of nearest training images ({error}); make it with `ganformer find-copies`"
         ) from error
-    recipe = json.dumps(record["recipe"], sort_keys=True)
     return {
         **record["run"],
         "kimg": record["kimg"],
-        "recipe": recipe,
+        "recipe": artifacts.canonical(record["recipe"]),
         "file": str(path),
         "record": record,
         "arrays": arrays,

@@ -25,7 +25,7 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
         record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
         rows.append({**_name(record, path), "file": str(path), "record": record})
     frame = pd.DataFrame(rows, columns=[*RUN, "file", "record"])
-    _refuse_doubles(frame, RUN)
+    refuse_doubles(frame, RUN)
     return frame
 
 
@@ -50,7 +50,7 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
             by = entry.get("by", record["recipe"]["extractor"]["kind"])
             rows.append({**shared, "metric": metric, "name": entry["name"], "value": entry["value"], "by": by})
     frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "by", "recipe", "file"])
-    _refuse_doubles(frame, [*RUN, "step", "metric"])
+    refuse_doubles(frame, [*RUN, "step", "metric"])
     return frame
 
 
@@ -106,7 +106,8 @@ def _name(record: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     return {key: run[key] for key in RUN}
 
 
-def _refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:
+def refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    """DataError, naming two files, where rows are alike in these columns, those of a run among them."""
     doubles = frame[frame.duplicated(list(keys), keep=False)]
     if len(doubles):
         first, second = doubles["file"].iloc[0], doubles["file"].iloc[1]

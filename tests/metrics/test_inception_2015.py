@@ -15,6 +15,8 @@ from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.extractors import inception_2015
 from ganformer.metrics.extractors.inception_2015 import Config
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 # Of the random weights and images below, checked against torch-fidelity 0.4.0 (which the first test repeats).
@@ -39,15 +41,6 @@ NVIDIA = {
     "Mixed_7c.branch_pool.bn.bias": "layers.mixed_10.tower_2_conv.beta",
     "fc.weight": "output.weight",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for a busy core cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,9 @@ from ganformer.metrics.extractors import inception_random
 from ganformer.metrics.extractors.inception_random import Config
 from ganformer.metrics.measures import frechet, inception_score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for a busy core cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -23,21 +23,14 @@ from ganformer.nn.attention_parts import present
 from ganformer.nn.layers import Noise
 from ganformer.nn.players import Discriminator, Generator
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SIDE = 8
 SHAPE = (3, SIDE, SIDE)
 SIZE = 3 * SIDE * SIDE  # of a latent: as many values as an image
 PAIRS = 40  # more than are compared at a time
 KINDS = {model["kind"]: model for model in variants()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for a busy core cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Players(Generator):

@@ -17,16 +17,9 @@ from ganformer.metrics import resizing
 from ganformer.metrics.extractors import vgg16
 from ganformer.metrics.extractors.vgg16 import Config
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for a busy core cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

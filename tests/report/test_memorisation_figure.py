@@ -72,20 +72,6 @@ def found(tmp_path: Path) -> MakeFile:
     return write
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
-    figures: list[Figure] = []
-    write = drawing.write
-
-    def watched(figure: Figure, out: Path, **words: Any) -> None:
-        figures.append(figure)
-        write(figure, out, **words)
-
-    monkeypatch.setattr(drawing, "write", watched)
-    return figures
-
-
 def experiment(**changes: object) -> Memorisation:
     fields = {"title": "Copies", "datasets": ["scenes"], "models": ["gan", "duplex"]}
     return Memorisation.model_validate({"kind": "memorisation", **fields, **changes})

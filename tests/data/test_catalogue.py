@@ -59,11 +59,11 @@ def server():
 
 @pytest.fixture
 def publish(monkeypatch):
-    """Puts an edition of CLEVR in place of the real one."""
+    """Puts an edition, of CLEVR if nothing else is said, in place of the real one."""
 
-    def publish(name="original", *remotes, **facts):
-        edition = replace(config_of("clevr").editions[name], **{"files": remotes, **facts})
-        monkeypatch.setattr(config_of("clevr"), "editions", {name: edition})
+    def publish(name="original", *remotes, kind="clevr", **facts):
+        edition = replace(config_of(kind).editions[name], **{"files": remotes, **facts})
+        monkeypatch.setattr(config_of(kind), "editions", {name: edition})
 
     return publish
 
@@ -106,7 +106,7 @@ def test_facts_are_complete(name):
         assert re.fullmatch("[0-9a-f]{32}", wanted.md5 or "0" * 32)
         assert re.fullmatch("[0-9a-f]{64}", wanted.sha256 or "0" * 64)
         assert all(re.match("https?://|gdrive:[-_0-9A-Za-z]{33}$", url) for url in wanted.urls)
-        assert wanted.checksum or name == "celeba-hq-jpeg"  # its publishers give none
+        assert wanted.checksum or name in ("celeba-hq-jpeg", "ffhq-original")  # their publishers give none
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,8 @@ def test_published_numbers_are_those_of_the_table(shared):
         ("cityscapes", "The licence of Cityscapes binds you all the same"),
         ("cityscapes-original", "It forbids commercial use and to pass the images on"),
         ("ffhq", "Creative Commons BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"),
+        ("ffhq", "the same bytes as the ffhq-r08.tfrecords that its publishers made"),
+        ("ffhq-original", "FIDs on the two must not be compared"),
         ("celeba-hq", "Neither size nor checksum of the archive is published"),
         ("lsun-cat", "its publishers name none"),
     ],
@@ -215,6 +217,15 @@ def test_archive_is_fetched_and_read_as_it_is(server, publish, capfd):
     source = open_source(config, IMAGE)
     assert source.classes == 0
     assert [sample.name for sample in source.load(list(source.keys()))] == ["train/a.png", "val/b.png"]
+
+
+def test_faces_are_fetched_from_the_second_mirror_and_read_in_their_zip(server, publish):
+    content = zipped(**{f"images1024x1024/{number // 2:02d}000/{number:05d}.png": picture("red") for number in range(3)})
+    urls = (server.plays("/a", status(404)), server.plays("/b", file(content)))
+    publish("original", Remote("images1024x1024.zip", urls), kind="ffhq", counts=(3,))
+    assert str(download(named("ffhq-original"))) == "results/downloads/ffhq-original"
+    source = open_source(named("ffhq-original"), IMAGE)
+    assert [sample.name[-9:] for sample in source.load(list(source.keys()))] == [f"{i:05d}.png" for i in range(3)]
 
 
 def test_archive_of_tfrecords_is_unpacked(server, publish):
@@ -317,7 +328,6 @@ def test_file_without_a_known_checksum_gets_one_in_the_receipt(server, publish, 
             "cityscapes-original",
             "Register at https://www.cityscapes-dataset.com, download leftImg8bit_trainvaltest.zip",
         ),
-        ("ffhq-original", "Download images1024x1024 (89 GB) with download_ffhq.py"),
         ("celeba-hq-png", "Make the images from CelebA"),
     ],
 )

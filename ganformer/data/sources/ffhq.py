@@ -11,6 +11,7 @@ from ganformer.data.source import ImageSource
 from ganformer.data.sources import folder, tfrecords
 
 IMAGES = "images1024x1024"
+ARCHIVE = f"{IMAGES}.zip"
 RECORDS = "ffhq-r08.tfrecords1of1"
 EDITIONS = {
     "tfrecords": Edition(
@@ -18,21 +19,31 @@ EDITIONS = {
         files=(
             Remote(
                 RECORDS,
-                (f"http://downloads.cs.stanford.edu/nlp/data/dorarad/{RECORDS}",),
+                (
+                    f"http://downloads.cs.stanford.edu/nlp/data/dorarad/{RECORDS}",
+                    "gdrive:1LxxgVBHWgyN8jzf8bQssgVOrTLE8Gv2v",
+                ),
+                size=13_766_900_000,
                 md5="74de4f07dc7bfb07c0ad4471fdac5e67",
             ),
         ),
+        remark="These are the images of the paper, 256×256 pixels: the same bytes as the ffhq-r08.tfrecords that its "
+        "publishers made from the originals of 1024×1024.",
     ),
     "original": Edition(
         counts=(70_000,),
-        by_hand=f"Download {IMAGES} (89 GB) with download_ffhq.py of https://github.com/NVlabs/ffhq-dataset.",
+        files=(Remote(ARCHIVE, ("gdrive:1WvlAIvuochQn_L_f9p3OdFdTiSLlnnhv",)),),
+        remark="89 GB, of which neither the exact size nor a checksum is published. Images made from these by Lanczos "
+        "are not those of the TFRecords, so FIDs on the two must not be compared.",
     ),
 }
-"""The checksum is that of dorarad/gansformer."""
+"""Size, checksum and the second mirror of the TFRecords: download_ffhq.py of NVlabs/ffhq-dataset; the checksum is also
+that of dorarad/gansformer, whose mirror is the first one. The archive is one of the folder of zips that the README of
+NVlabs/ffhq-dataset names."""
 
 
 class Config(Catalogued):
-    """70,000 faces: the author's TFRecords of 256×256 pixels, or the originals of 1024×1024 which you have."""
+    """70,000 faces: the author's TFRecords of 256×256 pixels, or the originals of 1024×1024."""
 
     title = "Flickr-Faces-HQ (FFHQ)"
     home = "https://github.com/NVlabs/ffhq-dataset"
@@ -45,15 +56,15 @@ class Config(Catalogued):
     r1_gamma = 10  # README and preset of dorarad/gansformer
 
     edition: Literal["tfrecords", "original"] = "tfrecords"
-    """`tfrecords`: as GANformer's author published them; `original`: a folder or zip of PNGs, which you have."""
+    """`tfrecords`: as GANformer's author published them; `original`: the PNGs, in a zip or a folder."""
 
     @property
     def container(self) -> Source:
-        """TFRecords, or the folder or archive."""
+        """TFRecords, or the zip as it is, or the folder it was unpacked in."""
         if self.edition == "tfrecords":
             return tfrecords.Config(kind="tfrecords", path=self.place)
         images = self.place / IMAGES
-        return folder.Config(kind="folder", path=images) if images.is_dir() else self.archive_or_folder()
+        return folder.Config(kind="folder", path=images) if images.is_dir() else self.archive_or_folder(ARCHIVE)
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
         """Names of the files: 00000.png to 69999.png."""

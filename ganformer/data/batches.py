@@ -29,8 +29,9 @@ def batch(
             window[:] = image[:, top : top + rows, left : left + columns]
         pixels = windows
     if mirror:
+        tensor = torch.from_numpy(pixels)  # of the same memory: torch flips four times as fast as numpy
         for number in np.flatnonzero(order.coins(position, count)):
-            pixels[number] = pixels[number, ..., ::-1].copy()
+            tensor[number] = tensor[number].flip(-1)
     return torch.from_numpy(filled(pixels, canvas)), torch.from_numpy(images.labels(indices))
 
 

@@ -1,10 +1,10 @@
-"""What a pack says about itself. `manifest.json` is written last: where it is, the pack is whole."""
+"""What a pack says about itself. `manifest.json` is written last: where it counts images, the pack is whole."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from ganformer import artifacts
 from ganformer.config import ImageSpec, Strict
@@ -49,8 +49,8 @@ class Manifest(Strict):
     """Contents of a pack, and where they came from. The same images and settings give the same bytes."""
 
     version: Literal[1] = 1
-    count: PositiveInt
-    """Number of images."""
+    count: NonNegativeInt
+    """Number of images; 0 where packing failed because of those in `rejected`."""
     image: ImageSpec
     format: str
     """A file name in `ganformer/data/formats`."""
@@ -67,6 +67,12 @@ class Manifest(Strict):
     duplicates: NonNegativeInt
     """Number of images whose pixels equal those of an earlier one."""
 
+    @model_validator(mode="after")
+    def _counts_its_shards(self) -> Self:
+        if self.count != (of_shards := sum(shard.count for shard in self.shards)):
+            raise ValueError(f"count is {self.count}, but that of its shards {of_shards}")
+        return self
+
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` into the folder."""
         artifacts.write_json(folder / NAME, self.model_dump(mode="json"))
@@ -75,7 +81,7 @@ class Manifest(Strict):
 def read(pack: Path) -> tuple[Path, Manifest]:
     """Folder and manifest of a pack, which is named by its folder or its manifest.
 
-    Raises DataError where there is none, or one that this version does not understand.
+    Raises DataError where there is none, one of no images, or one that this version does not understand.
     """
     folder = pack.parent if pack.name == NAME else pack
     path = folder / NAME
@@ -84,8 +90,14 @@ def read(pack: Path) -> tuple[Path, Manifest]:
             f"{path}: missing, so there is no complete pack here (it is written last); pack the data set (again)"
         )
     try:
-        return folder, Manifest.model_validate(artifacts.read_json(path))
+        found = Manifest.model_validate(artifacts.read_json(path))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise DataError(f"{path}: is not a manifest of version 1 ({where}: {problem['msg']}); pack again") from error
+        where = ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"]]))
+        raise DataError(f"{path}: is not a manifest of version 1 ({where}); pack again") from error
+    if not found.count:
+        raise DataError(
+            f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` names "
+            "them with the reasons); mend or remove those, or set on_error: skip, and pack again"
+        )
+    return folder, found

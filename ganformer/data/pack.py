@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
     killed. Raises DataError where the source is missing, is `out`, has not as many classes as the settings say or
     fewer images than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not
-    usable: then all of them are in `rejected.json`.
+    usable: then all of these are in a manifest that counts no images.
     """
     if any(path.resolve() == (out / manifest.NAME).resolve() for path in dataset.source.inputs):
         raise DataError(
@@ -49,21 +49,30 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
         raise _unusable(dataset, out, intake)
     if dataset.classes:
         _write_labels(out, intake)
-    files = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
-    written = Manifest(
+    names = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
+    files = [File(file=name, sha256=artifacts.file_digest(out / name)) for name in names]
+    written = _manifest(
+        dataset,
+        intake,
         count=sum(shard.count for shard in shards),
-        image=dataset.image,
-        format=dataset.format,
-        source=dataset.source.model_dump(mode="json"),
-        crop=Crop(ratio=dataset.crop, letterbox=dataset.letterbox, margin=dataset.crop_margin),
         shards=shards,
-        files=[File(file=name, sha256=artifacts.file_digest(out / name)) for name in files],
-        rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
+        files=files,
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if dataset.classes else (),
         duplicates=intake.duplicates,
     )
     written.write(out)
     return written
+
+
+def _manifest(dataset: Dataset, intake: Intake, **contents: Any) -> Manifest:
+    return Manifest(
+        image=dataset.image,
+        format=dataset.format,
+        source=dataset.source.model_dump(mode="json"),
+        crop=Crop(ratio=dataset.crop, letterbox=dataset.letterbox, margin=dataset.crop_margin),
+        rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
+        **contents,
+    )
 
 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
@@ -156,7 +165,9 @@ def _clear(out: Path) -> None:
 
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     _clear(out)
+    _manifest(dataset, intake, count=0, shards=(), duplicates=0).write(out)
     rejected = intake.rejected
+    # Once more, as the graph removes what a failed job was to make, and that is the manifest.
     artifacts.write_json(out / REJECTED, [{"path": image.name, "reason": image.reason} for image in rejected])
     lines = [f"  {image.name}: {image.reason}" for image in rejected[:SHOWN]]
     if len(rejected) > SHOWN:

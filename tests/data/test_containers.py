@@ -125,18 +125,19 @@ def test_imgs_lmdb_has_ten_images_among_other_entries(containers, tmp_path):
     message = refusal(containers / "imgs.lmdb", tmp_path / "other", "lmdb")
     assert "11 of 21 images are not usable; mend or remove them, or set on_error: skip" in message
     assert all(f"{name}: {reason}" in message for name in others)
-    assert [entry["path"] for entry in read_json(tmp_path / "other" / "rejected.json")] == others
+    assert [entry["path"] for entry in read_json(tmp_path / "other" / "manifest.json")["rejected"]] == others
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
 def test_broken_lmdb_has_no_usable_entry(containers, tmp_path, on_error):
     message = refusal(containers / "broken.lmdb", tmp_path / "pack", "lmdb", on_error)
     assert "3 of 3 images are not usable" in message
-    found = {entry["path"]: entry["reason"] for entry in read_json(tmp_path / "pack" / "rejected.json")}
+    found = {entry["path"]: entry["reason"] for entry in read_json(tmp_path / "pack" / "manifest.json")["rejected"]}
     (name,) = {name for name in found if name.startswith("image-")}
     assert "runcated" in found.pop(name)
     assert set(found.values()) == {"is not an image of a known format"}
-    assert not (tmp_path / "pack" / "manifest.json").exists()
+    with pytest.raises(DataError, match="holds no images, as 3 were not usable"):
+        Images(tmp_path / "pack")
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
@@ -167,7 +168,7 @@ def test_numbers_are_no_pixels(containers, tmp_path, kind, name, count, on_error
 def test_numbers_outside_stated_limits_are_named(containers, tmp_path, kind, name, count):
     message = refusal(containers / name, tmp_path / "pack", kind, "skip", limits=[0, 1])
     assert f"{count} of {count} images are not usable" in message
-    rejected = read_json(tmp_path / "pack" / "rejected.json")
+    rejected = read_json(tmp_path / "pack" / "manifest.json")["rejected"]
     assert [entry["path"].partition("[")[2] for entry in rejected] == [f"{number}]" for number in range(count)]
     assert all("are not within the limits 0 to 1" in entry["reason"] for entry in rejected)
 

@@ -205,7 +205,8 @@ def test_shard_of_another_pack(damaged):
     ("edit", "message"),
     [
         ({"version": 2}, "is not a manifest of version 1 .version: Input should be 1"),
-        ({"count": 0}, "is not a manifest of version 1 .count"),
+        ({"count": -1}, "is not a manifest of version 1 .count: Input should be greater"),
+        ({"count": 10}, "is not a manifest of version 1 .Value error, count is 10, but that of its shards 11"),
         ({"shards": [{"file": "../x.npy", "count": 1, "sha256": ""}]}, r"shards\.0\.file"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
@@ -215,6 +216,15 @@ def test_foreign_manifest(damaged, edit, message):
     artifacts.write_json(path, {**artifacts.read_json(path), **edit})
     with pytest.raises(DataError, match=f"{message}.*; pack again"):
         Images(damaged)
+
+
+def test_manifest_of_no_images(damaged):
+    path = damaged / "manifest.json"
+    rejected = [{"path": "a.png", "reason": "is not an image of a known format"}]
+    artifacts.write_json(path, {**artifacts.read_json(path), "count": 0, "shards": [], "rejected": rejected})
+    for look in (Images, verify):
+        with pytest.raises(DataError, match=r"manifest\.json: holds no images, as 1 were not usable .*; mend or remove"):
+            look(damaged)
 
 
 def test_manifest_that_is_not_json(damaged):

@@ -108,7 +108,8 @@ def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monk
         (pictures / name).write_bytes(b"not a picture")
     with pytest.raises(DataError, match="2 of 9 images are not usable"):
         pack(folder_of(pictures), tmp_path / "pack", 2)
-    assert contents(tmp_path / "pack").keys() == {"rejected.json"}
+    assert contents(tmp_path / "pack").keys() == {"manifest.json", "rejected.json"}
+    assert len(artifacts.read_json(tmp_path / "pack" / "manifest.json")["rejected"]) == 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
@@ -204,9 +205,13 @@ def test_bad_pictures_are_all_listed_before_it_fails(pictures, tmp_path):
     assert message.count("is not an image of a known format") == 20
     assert "b/bad00.png: is not an image" in message
     assert message.endswith("… and 5 more")
-    assert contents(tmp_path / "pack").keys() == {"rejected.json"}
-    listed = artifacts.read_json(tmp_path / "pack" / "rejected.json")
-    assert [entry["path"] for entry in listed] == [f"b/bad{number:02d}.png" for number in range(25)]
+    assert contents(tmp_path / "pack").keys() == {"manifest.json", "rejected.json"}
+    left = artifacts.read_json(tmp_path / "pack" / "manifest.json")
+    assert (left["count"], left["shards"], left["duplicates"]) == (0, [], 0)
+    assert left["rejected"] == artifacts.read_json(tmp_path / "pack" / "rejected.json")
+    assert [entry["path"] for entry in left["rejected"]] == [f"b/bad{number:02d}.png" for number in range(25)]
+    with pytest.raises(DataError, match="holds no images, as 25 were not usable"):
+        Images(tmp_path / "pack")
 
 
 def test_bad_pictures_may_be_left_out(pictures, tmp_path):

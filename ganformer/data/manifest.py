@@ -97,7 +97,7 @@ def read(pack: Path) -> tuple[Path, Manifest]:
         raise DataError(f"{path}: is not a manifest of version 1 ({where}); pack again") from error
     if not found.count:
         raise DataError(
-            f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` names "
-            "them with the reasons); mend or remove those, or set on_error: skip, and pack again"
+            f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` "
+            "names them with the reasons); mend or remove those, or set on_error: skip, and pack again"
         )
     return folder, found

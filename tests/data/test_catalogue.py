@@ -220,7 +220,7 @@ def test_archive_is_fetched_and_read_as_it_is(server, publish, capfd):
 
 
 def test_faces_are_fetched_from_the_second_mirror_and_read_in_their_zip(server, publish):
-    content = zipped(**{f"images1024x1024/{number // 2:02d}000/{number:05d}.png": picture("red") for number in range(3)})
+    content = zipped(**{f"images1024x1024/{i // 2:02d}000/{i:05d}.png": picture("red") for i in range(3)})
     urls = (server.plays("/a", status(404)), server.plays("/b", file(content)))
     publish("original", Remote("images1024x1024.zip", urls), kind="ffhq", counts=(3,))
     assert str(download(named("ffhq-original"))) == "results/downloads/ffhq-original"

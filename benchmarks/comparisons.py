@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import rivals
+import torch
 from measure import Result, Side, in_turn
 from PIL import Image
 
 from ganformer.config import Dataset, ImageSpec
+from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.order import Order
 from ganformer.data.pack import pack
@@ -23,6 +25,8 @@ FORMATS = ("npy", "hdf5", "lmdb", "png")
 BATCH = 32
 READ = 5  # how often every image is read in a measurement
 MANY = 3_000_000  # LSUN bedrooms
+MARGIN = 0.125
+MIRRORED, WINDOWS = "ganformer, npy, mirrored", "ganformer, npy, mirrored random windows"
 PHOTOS = Path(__file__).resolve().parents[2] / "shared/data"
 NO_PYSPNG = "pyspng is not installed (pip install -e '.[bench]')"
 
@@ -50,9 +54,12 @@ class Bench:
         rivals.write_stylegan2_ada_zip(self.small, zipped)
         packs = {f"ganformer, {layout}": self.folder / f"read-{layout}" for layout in FORMATS}
         in_turn({layout: partial(self._packing, layout, 1, out=packs[f"ganformer, {layout}"]) for layout in FORMATS}, 1)
+        augmented = {MIRRORED: packs["ganformer, npy"], WINDOWS: self.folder / "read-larger"}
+        in_turn({WINDOWS: partial(self._packing, "npy", 1, out=augmented[WINDOWS], crop_margin=MARGIN)}, 1)
         pillow, same, own = "folder of PNGs, Pillow", "StyleGAN2-ADA, our png pack", "StyleGAN2-ADA, a zip of its own"
-        files = {**packs, pillow: self.small, same: packs["ganformer, png"], own: zipped}
+        files = {**packs, **augmented, pillow: self.small, same: packs["ganformer, png"], own: zipped}
         sides: dict[str, Side] = {name: partial(self._ours, out) for name, out in packs.items()}
+        sides |= {name: partial(self._augmented, out) for name, out in augmented.items()}
         sides[pillow] = partial(self._theirs, partial(rivals.FolderOfPngs, self.small))
         if rivals.pyspng is not None:
             for name, path in ((same, files[same] / "images-00000.zip"), (own, zipped)):
@@ -137,6 +144,19 @@ class Bench:
 
         return work
 
+    def _augmented(self, folder: Path) -> Callable[[], int]:
+        torch.set_num_threads(1)
+        images = Images(folder)
+        order, canvas = Order(len(images), seed=0), images.image.canvas
+        batch(images, order, 0, BATCH, canvas, mirror=True)  # opens the shard
+
+        def work() -> int:
+            for position in range(0, READ * len(images), BATCH):
+                batch(images, order, position, BATCH, canvas, mirror=True)
+            return READ * len(images)
+
+        return work
+
     def _theirs(self, opened: Callable[[], Sequence[rivals.Pixels]]) -> Callable[[], int]:
         count = self.images
         images = opened()
@@ -153,7 +173,7 @@ class Bench:
         return work
 
     def _packing(
-        self, layout: str, workers: int, count: int | None = None, out: Path | None = None
+        self, layout: str, workers: int, count: int | None = None, out: Path | None = None, crop_margin: float = 0
     ) -> Callable[[], int]:
         settings = {
             "source": {"kind": "folder", "path": self.large},
@@ -161,6 +181,7 @@ class Bench:
             "format": layout,
             "shard_images": self.images,
             "max_images": count,
+            "crop_margin": crop_margin,
         }
         dataset, folder = Dataset.model_validate(settings), out or self._fresh()
 

@@ -142,7 +142,7 @@ def _in_order(loader: Loader, portions: Iterator[list[Any]], workers: int) -> It
     except BrokenProcessPool as error:
         raise DataError(
             f"one of {workers} processes that load images was ended from outside, perhaps for want of memory; "
-            "pack again with fewer workers"
+            "pack again with fewer workers (a script that calls this needs the line `if __name__ == '__main__':`)"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

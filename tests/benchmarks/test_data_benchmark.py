@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = ["ganformer, npy", "ganformer, hdf5", "ganformer, lmdb", "ganformer, png", "folder of PNGs, Pillow"]
+READERS = [f"ganformer, {layout}" for layout in ("npy", "hdf5", "lmdb", "png", "npy, mirrored")]
+READERS += ["ganformer, npy, mirrored random windows", "folder of PNGs, Pillow"]
 ADA = ["StyleGAN2-ADA, our png pack", "StyleGAN2-ADA, a zip of its own"]
 PACKERS = [f"ganformer, {layout}, {workers}" for layout in ("npy", "png") for workers in ("1 process", "2 processes")]
 MORE = [f"ganformer, {layout}, {count} images" for layout in ("npy", "hdf5", "lmdb", "png") for count in (1, 10)]

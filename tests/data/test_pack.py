@@ -129,7 +129,7 @@ def test_more_shards_than_images(pictures, tmp_path):
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("ganformer.data.intake.PORTION", 1)
     monkeypatch.setattr("ganformer.data.pack.open_source", lambda config, image: DeadlyImages())
-    with pytest.raises(DataError, match="one of 2 processes that load images was ended from outside"):
+    with pytest.raises(DataError, match=r"one of 2 processes that load images was ended from outside.*__main__"):
         pack(Dataset.model_construct(**{**dict(scenes()), "source": Deadly()}), tmp_path / "pack", 2)
     assert contents(tmp_path / "pack") == {}
 

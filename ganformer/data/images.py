@@ -135,9 +135,10 @@ def crop_box(width: int, height: int, ratio: float) -> tuple[int, int, int, int]
 def to_rgb(image: Image.Image) -> Image.Image:
     """The picture in 8-bit sRGB; transparent parts show `BACKGROUND`.
 
-    16-bit greys are scaled, not clipped. Floating-point greys have no agreed range: 0 is black and 1 white where all
-    values lie between, else the picture's own extremes are. An embedded colour profile is applied where it fits the
-    picture; a damaged one is left aside, as viewers do. Raises ValueError where there is no sensible conversion.
+    16-bit greys are scaled, not clipped; of 16-bit colours Pillow gives the upper bytes, at most one level off.
+    Floating-point greys have no agreed range: 0 is black and 1 white where all values lie between, else the
+    picture's own extremes are. An embedded colour profile is applied where it fits the picture; a damaged one is
+    left aside, as viewers do. Raises ValueError where there is no sensible conversion.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_8_bit(image)

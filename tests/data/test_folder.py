@@ -118,8 +118,13 @@ def test_inputs_go_in_no_circles(pictures):
 
 
 def test_folder_without_pictures(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"no images below this folder; looked for \.png, \.jpg, .* at any depth"):
+    said = r"no images below this folder; looked for \.png, \.jpg, .* at any depth\. "
+    with pytest.raises(DataError, match=said + "It is empty"):
+        opened(tmp_path)
+    (tmp_path / "inside").mkdir()
+    for name in ("a.npy", "inside/b.NPY", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=said + r"It has other files \(2 \.npy, 1 \.txt\); a file that"):
         opened(tmp_path)
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,6 +17,7 @@ from ganformer.data.labels import FolderLabels, Labels, LabelTable
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.errors import DataError
 
+SHOWN = 5  # kinds of other files that a message names
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 _Place = tuple[int, int]
@@ -114,10 +116,19 @@ def open_source(config: Config, image: ImageSpec) -> Folder:
         raise DataError(f"{config.path}: this folder of images {what}; correct the source's path ({looked_for})")
     folder = Folder(config, image)
     if next(folder.paths(ordered=False), None) is None:
-        raise DataError(f"{config.path}: no images below this folder; {looked_for}")
+        raise DataError(f"{config.path}: no images below this folder; {looked_for}. {_what_is_there(config.path)}")
     if (config.labels or image.classes) and isinstance(folder.labels, LabelTable):
         folder.labels.must_name_one_of(folder.paths(ordered=False))
     return folder
+
+
+def _what_is_there(folder: Path) -> str:
+    """What kinds of files there are, of which one may be what was meant."""
+    found = Counter(Path(path).suffix.lower() or "no suffix" for path in _walk(folder, ordered=False))
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.most_common(SHOWN))
+    return (
+        f"It has other files ({kinds}); a file that holds images is named by its own path" if kinds else "It is empty"
+    )
 
 
 def shown(path: str) -> str:

@@ -1,12 +1,16 @@
 """LMDB environments for reading: each opened once in a process, as LMDB demands, and shared by all who read it."""
 
+import itertools
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import lmdb
+
+KEYS = 10_000  # an environment is open for as many
 
 _OPEN: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
 _LOCK = threading.Lock()
@@ -32,6 +36,24 @@ def environment(path: Path) -> lmdb.Environment:
     return shared
 
 
+def keys(path: Path) -> Iterator[bytes]:
+    """All keys in their order.
+
+    Touched pages of a map count as memory of the process until it is closed, in the end the whole file; so it is opened
+    again and again. Raises like `environment`.
+    """
+    last = None
+    while portion := _keys_behind(path, last):
+        yield from portion
+        last = portion[-1]
+
+
+def _keys_behind(path: Path, last: bytes | None) -> list[bytes]:
+    with environment(path).begin() as transaction, transaction.cursor() as cursor:
+        is_there = cursor.first() if last is None else cursor.set_range(last) and cursor.next()
+        return list(itertools.islice(cursor.iternext(values=False), KEYS)) if is_there else []
+
+
 def check(path: Path) -> None:
     """Raises OSError or ValueError like `environment`, also where the tree of keys is damaged; values are not read.
 
@@ -48,8 +70,7 @@ def check(path: Path) -> None:
 
 def walk(path: str) -> None:
     """Visits all keys; raises ValueError where they are not as many as there should be."""
-    with environment(Path(path)).begin(buffers=True) as transaction, transaction.cursor() as cursor:
-        found, recorded = sum(1 for _ in cursor), transaction.stat()["entries"]
+    found, recorded = sum(1 for _ in keys(Path(path))), environment(Path(path)).stat()["entries"]
     if found != recorded:
         raise ValueError(f"{found} of {recorded} entries can be found")
 

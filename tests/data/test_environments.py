@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lmdb
 import pytest
 
-from ganformer.data.environments import check, environment
+from ganformer.data.environments import check, environment, keys
 
 
 @pytest.fixture
@@ -101,6 +101,24 @@ def test_damaged_file_is_refused(folder, change, reason):
     file.write_bytes(change(file.read_bytes()))
     with pytest.raises(ValueError, match=reason):
         environment(folder)
+
+
+@pytest.mark.parametrize("portion", [1, 7, 99, 100, 101])
+def test_keys_come_in_their_order_whatever_the_portions(folder, monkeypatch, portion):
+    monkeypatch.setattr("ganformer.data.environments.KEYS", portion)
+    assert list(keys(folder)) == [b"%03d" % number for number in range(100)]
+
+
+def test_no_keys(tmp_path):
+    write(tmp_path / "map", b"", count=0)
+    assert list(keys(tmp_path / "map")) == []
+
+
+def test_environment_is_let_go_between_portions_of_keys(folder, monkeypatch):
+    monkeypatch.setattr("ganformer.data.environments.KEYS", 10)
+    for _ in keys(folder):
+        with lmdb.open(str(folder), readonly=True, lock=False):  # refused while it is open
+            pass
 
 
 def test_missing_file(folder):

@@ -60,6 +60,14 @@ def test_images_in_the_order_of_their_keys(folder, entries):
         assert (sample.pixels == read_image(io.BytesIO(entries[key]), IMAGE)).all()
 
 
+def test_environment_is_let_go_after_every_portion(folder):
+    source = opened(folder)
+    for _ in range(2):
+        assert len(list(source.load(list(source.keys())))) == 4
+        with lmdb.open(str(folder), readonly=True, lock=False):  # refused while it is open
+            pass
+
+
 def test_single_file(tmp_path, entries):
     source = opened(write(tmp_path / "images.mdb", entries, subdir=False))
     assert len(list(source.load(list(source.keys())))) == 4

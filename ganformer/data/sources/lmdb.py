@@ -3,13 +3,12 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import lmdb
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.environments import check, environment
+from ganformer.data import environments
 from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
@@ -37,15 +36,17 @@ class LmdbImages(ImageSource[bytes]):
         return LmdbImages, (self.path, self.image)  # another process opens the environment itself
 
     def __len__(self) -> int:
-        entries: int = self._environment.stat()["entries"]
-        return entries
+        with _explained(self.path):
+            entries: int = environments.environment(self.path).stat()["entries"]
+            return entries
 
     def keys(self) -> Iterator[bytes]:
-        with _explained(self.path), self._environment.begin() as transaction, transaction.cursor() as cursor:
-            yield from cursor.iternext(keys=True, values=False)
+        with _explained(self.path):
+            yield from environments.keys(self.path)
 
     def load(self, keys: Sequence[bytes]) -> Iterator[Sample | Rejection]:
-        with self._environment.begin(buffers=True) as transaction:
+        # Opened for these only: what was touched of a map counts as memory until it is closed.
+        with _explained(self.path), environments.environment(self.path).begin(buffers=True) as transaction:
             for key in keys:
                 name = key.decode("utf-8", "backslashreplace")
                 try:
@@ -58,22 +59,17 @@ class LmdbImages(ImageSource[bytes]):
     def has_database(self, key: bytes) -> bool:
         """Whether the value of this key is a database of its own."""
         try:
-            self._environment.open_db(key, create=False)
+            environments.environment(self.path).open_db(key, create=False)
         except (lmdb.IncompatibleError, lmdb.NotFoundError):
             return False
         return True
-
-    @cached_property
-    def _environment(self) -> lmdb.Environment:
-        with _explained(self.path):
-            return environment(self.path)
 
 
 def open_source(config: Config, image: ImageSpec) -> LmdbImages:
     """Raises DataError where the environment is missing, damaged, empty, or split into named ones."""
     source = LmdbImages(config.path, image)
     with _explained(config.path):
-        check(config.path)
+        environments.check(config.path)
     first = next(source.keys(), None)
     if first is None:
         raise DataError(f"{config.path}: this LMDB environment is empty; choose one with encoded images")

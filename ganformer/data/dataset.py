@@ -13,12 +13,17 @@ from ganformer.config import ImageSpec
 from ganformer.data import manifest
 from ganformer.errors import DataError
 
+FORGET = 1 << 28  # bytes that are read before readers forget them
+
 
 class Reader(Protocol):
     """Reads one shard (`ganformer/data/formats`)."""
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
         """Puts an image into `image`, uint8 [C, H, W]."""
+
+    def forget(self) -> None:
+        """Lets go of what was read and is still in the memory of this process."""
 
 
 class Images:
@@ -35,6 +40,7 @@ class Images:
         """sha256 of the manifest, which names every byte of the pack by its shards' sums."""
         self._starts = np.cumsum([0, *(shard.count for shard in self.manifest.shards)])
         self._readers: dict[int, Reader] = {}
+        self._remembered = 0
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).is_file():
                 raise DataError(
@@ -79,6 +85,11 @@ class Images:
         images = np.empty((len(indices), self.image.channels, self.image.height, self.image.width), np.uint8)
         for image, shard, place in zip(images, shards.tolist(), places.tolist(), strict=True):
             self._reader(shard).read(place, image)
+        self._remembered += images.nbytes
+        if self._remembered > FORGET:  # else the whole pack would count as memory in the end, where files are mapped
+            self._remembered = 0
+            for reader in list(self._readers.values()):
+                reader.forget()
         return images
 
     def spread(self, count: int) -> NDArray[np.uint8]:

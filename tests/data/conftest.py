@@ -1,5 +1,8 @@
 """Tiny folders of pictures."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +18,15 @@ def save_noise(path, *, seed=0, size=(20, 16)):
 @pytest.fixture
 def save_picture():
     return save_noise
+
+
+@pytest.fixture
+def mapped():
+    """Tells how many bytes of files are in the memory of this process."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("needs Linux, which tells what is in memory")
+    return lambda: int(re.search(r"RssFile:\s+(\d+) kB", status.read_text())[1]) * 1024
 
 
 @pytest.fixture

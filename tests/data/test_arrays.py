@@ -190,6 +190,15 @@ def test_values_are_mapped_not_read(tmp_path):
     assert not sample.pixels.any()
 
 
+def test_what_was_read_does_not_stay_in_memory(tmp_path, mapped):
+    noise = np.random.default_rng(0).integers(0, 256, (120, 256, 256, 3), np.uint8)
+    source = opened(save(tmp_path / "x.npy", noise))
+    keys, before = list(source.keys()), mapped()
+    for start in range(0, 120, 10):  # 24 MB
+        assert len(list(source.load(keys[start : start + 10]))) == 10
+    assert mapped() < before + 8_000_000
+
+
 def test_array_in_columns(tmp_path):
     assert_shows(opened(save(tmp_path / "a.npy", np.asfortranarray(PIXELS))), PIXELS)
     assert_shows(opened(save(tmp_path / "one.npy", np.asfortranarray(PIXELS[0]))), PIXELS[:1])

@@ -128,6 +128,20 @@ def test_random_windows_are_taken_from_larger_images(tmp_path):
 
 
 @pytest.mark.parametrize("layout", plugins.names("ganformer.data.formats"))
+def test_what_was_read_does_not_stay_in_memory(tmp_path, monkeypatch, mapped, layout):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (120, 256, 256, 3), np.uint8))
+    source = {"kind": "arrays", "path": tmp_path / "noise.npy"}
+    pack(Dataset.model_validate({"source": source, "format": layout, "shard_images": 50}), tmp_path / "pack")
+    images, alike = Images(tmp_path / "pack"), np.load(tmp_path / "noise.npy").transpose(0, 3, 1, 2)
+    assert images.read(np.array([0])).shape == (1, 3, 256, 256)
+    monkeypatch.setattr("ganformer.data.dataset.FORGET", 2_000_000)
+    before = mapped()
+    for number in range(120):  # 24 MB
+        assert (images.read(np.array([number]))[0] == alike[number]).all()
+    assert mapped() < before + 8_000_000
+
+
+@pytest.mark.parametrize("layout", plugins.names("ganformer.data.formats"))
 def test_flipped_byte_is_noticed_when_a_shard_is_first_read(tmp_path, layout):
     _, images = packed(tmp_path / "pack", format=layout)
     shard = tmp_path / "pack" / images.manifest.shards[0].file

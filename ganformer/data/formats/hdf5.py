@@ -65,6 +65,9 @@ class Reader:
             self._images, self._process = self._opened(), os.getpid()
         image[:] = self._images[index]
 
+    def forget(self) -> None:
+        """There is nothing: the file is not mapped, and its chunks are not kept."""
+
     def _opened(self) -> h5py.Dataset:
         # Nobody writes here, and file systems without locks are common. The cache would only copy once more.
         file = h5py.File(self._path, "r", locking=False, rdcc_nbytes=0)

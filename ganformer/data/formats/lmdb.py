@@ -72,19 +72,28 @@ class Reader:
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
         self._path, self._shape = path, (image.channels, image.height, image.width)
-        self._file = environment(path)
-        with self._file.begin() as transaction:
+        self._file: lmdb.Environment | None = None
+        with self._opened().begin() as transaction:
             found, expected = transaction.get(META), _meta(count, self._shape)
         if found != expected:
             raise ValueError(f"holds {(found or b'other things').decode()} instead of {expected.decode()}")
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
         """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is missing."""
-        with self._file.begin(buffers=True) as transaction:
+        with self._opened().begin(buffers=True) as transaction:
             value = transaction.get(b"%08d" % index)
             if value is None:
                 raise DataError(f"{self._path}: image {index} of this shard is missing; pack the data set again")
             image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
+
+    def forget(self) -> None:
+        """Closes the file, which nothing else takes its pages out of this process; reading opens it again."""
+        self._file = None
+
+    def _opened(self) -> lmdb.Environment:
+        opened = self._file or environment(self._path)  # of its own: another thread may forget it
+        self._file = opened
+        return opened
 
 
 def _meta(count: int, shape: tuple[int, ...]) -> bytes:

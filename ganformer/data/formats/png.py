@@ -68,7 +68,8 @@ class Reader:
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
         self._path = path
         with path.open("rb") as file:
-            self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._bytes = memoryview(self._map)
             try:
                 members = [member for member in zipfile.ZipFile(file).infolist() if member.filename != LABELS]
             except zipfile.BadZipFile as error:
@@ -85,6 +86,10 @@ class Reader:
             raise DataError(
                 f"{self._path}: image {index} of this shard is damaged ({error}); pack the data set again"
             ) from error
+
+    def forget(self) -> None:
+        """Takes the pages of the file out of this process; the system may keep them."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def _png(self, index: int) -> memoryview:
         start, size = self._places[index].tolist()

@@ -4,7 +4,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ganformer.config import ImageSpec
 from ganformer.data import layouts
 from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Labels, Stack
+from ganformer.data.source import Rejection, Sample
 from ganformer.errors import DataError
 
 MEMBER = ".npy"  # what members of a npz end with
@@ -114,14 +115,15 @@ class Arrays(ArrayImages):
         items = self._place.portions(1)
         return (key._replace(content=item.tobytes()) for key, item in zip(super().keys(), items, strict=True))
 
+    def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
+        if self._place.offset is not None:
+            self._values = self._place.map()  # anew: what was touched of the last map counts as memory
+        return super().load(keys)
+
     def item(self, key: ArrayKey) -> NDArray[Any]:
         if key.content is None:
             return np.asarray(self._values[key.number])
         return np.frombuffer(key.content, self._place.dtype).reshape(self._place.shape[1:])
-
-    @cached_property
-    def _values(self) -> NDArray[Any]:
-        return self._place.map()
 
 
 def open_source(config: Config, image: ImageSpec) -> Arrays:

@@ -11,8 +11,6 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central, read_array
 from ganformer.data.source import ImageSource, Sample
 
-PORTION = 64  # images read in one go
-
 
 class Config(Source):
     """The images of a pack, with their labels where it has them, but without what is known about scenes."""
@@ -47,11 +45,10 @@ class Pack(ImageSource[int]):
         return iter(range(len(self)))
 
     def load(self, keys: Sequence[int]) -> Iterator[Sample]:
-        for start in range(0, len(keys), PORTION):
-            indices = np.array(keys[start : start + PORTION], np.int64)
-            labels = self.images.labels(indices).argmax(axis=1).tolist() if self.classes else [None] * len(indices)
-            for index, pixels, label in zip(indices.tolist(), self.images.read(indices), labels, strict=True):
-                yield Sample(f"{index:08d}", self._prepared(pixels), label=label)
+        for key in keys:  # one by one, as they may be many times as large as those that are made of them
+            index = np.array([key])
+            label = int(self.images.labels(index).argmax()) if self.classes else None
+            yield Sample(f"{key:08d}", self._prepared(self.images.read(index)[0]), label=label)
 
     def _prepared(self, pixels: Pixels) -> Pixels:
         """One image [C, H, W] of the pack in the shape that is asked for, [H, W, 3]."""

@@ -206,6 +206,11 @@ class Dataset(Strict):
         return self
 
     @property
+    def packing(self) -> "Dataset":
+        """These settings without what only training reads, so that a change of that packs nothing again."""
+        return self.model_copy(update={"mirror": False})
+
+    @property
     def crop(self) -> float:
         """Height over width of what is cropped from every image."""
         return self.source.crop_ratio if self.ratio is None else self.ratio

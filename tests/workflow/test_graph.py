@@ -160,6 +160,13 @@ def test_one_models_setting_retrains_it_alone(copied):
     assert not re.search(r"rule train:.*?model=(?!duplex)", said.stdout.replace("\n", " "))
 
 
+def test_mirroring_trains_again_and_packs_nothing(copied):
+    edited(copied, lambda raw: raw["datasets"]["scenes"].update(mirror=not raw["datasets"]["scenes"]["mirror"]))
+    jobs = planned(copied.smoke("-n"))
+    assert jobs["train"] == len(MODELS)
+    assert not {"pack", "reference"} & set(jobs)
+
+
 def test_a_shell_line_retrains_nothing(copied):
     rules = copied.folder / "workflow/rules/train.smk"
     rules.write_text(rules.read_text().replace("exec ganformer", "exec  ganformer"))

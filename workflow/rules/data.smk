@@ -27,7 +27,7 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
-        dataset=lambda w: cfg.datasets[w.dataset].json(),
+        dataset=lambda w: cfg.datasets[w.dataset].packing.json(),
     shell:
         "exec ganformer --log {log} pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
 

@@ -1,6 +1,7 @@
 """Which kind of source a path or a name is."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,19 @@ def _kind_of_folder(path: Path) -> str:
         return "pack"
     if (path / "data.mdb").is_file():
         return "lmdb"
-    return "tfrecords" if any(path.glob("*.tfrecords*")) or any(path.glob("*/*.tfrecords*")) else "folder"
+    return "tfrecords" if _has_records(path) else "folder"
+
+
+def _has_records(folder: Path, is_top: bool = True) -> bool:
+    """Whether there are TFRecords in a folder or right below it; pathlib would keep all that is there in memory."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(
+                ".tfrecords" in entry.name or (is_top and entry.is_dir() and _has_records(Path(entry.path), False))
+                for entry in entries
+            )
+    except OSError:  # what reads the folder says it better
+        return False
 
 
 def _kind_of_file(path: Path) -> str:

@@ -1,6 +1,8 @@
 """What a path or a name stands for."""
 
 import json
+import os
+import tracemalloc
 
 import pytest
 
@@ -28,6 +30,7 @@ def test_file_is_told_by_its_name(tmp_path, name, kind):
         ("data.mdb", "lmdb"),
         ("clevr-r08.tfrecords1of5", "tfrecords"),
         ("clevr/clevr-r08.tfrecords1of5", "tfrecords"),
+        ("deep/clevr/clevr-r08.tfrecords1of5", "folder"),
         ("a.png", "folder"),
     ],
 )
@@ -35,6 +38,26 @@ def test_folder_is_told_by_its_content(tmp_path, content, kind):
     (tmp_path / "images" / content).parent.mkdir(parents=True)
     (tmp_path / "images" / content).touch()
     assert recognise(str(tmp_path / "images")) == {"kind": kind, "path": str(tmp_path / "images")}
+
+
+def test_folder_that_cannot_be_listed_is_left_to_its_reader(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert recognise(str(tmp_path)) == {"kind": "folder", "path": str(tmp_path)}
+
+
+def test_names_in_a_folder_are_not_kept_in_memory(tmp_path):
+    for number in range(2_000):
+        (tmp_path / f"{number:0200d}").touch()
+    recognise(str(tmp_path))
+    tracemalloc.start()
+    try:
+        recognise(str(tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 100_000  # the names alone are 400 kB
+    finally:
+        tracemalloc.stop()
 
 
 def test_data_sets_are_told_by_their_names(tmp_path, monkeypatch):

@@ -326,7 +326,7 @@ def test_file_without_a_known_checksum_gets_one_in_the_receipt(server, publish, 
     [
         (
             "cityscapes-original",
-            "Register at https://www.cityscapes-dataset.com, download leftImg8bit_trainvaltest.zip",
+            "Register at https://www.cityscapes-dataset.com, and download leftImg8bit_trainvaltest.zip",
         ),
         ("celeba-hq-png", "Make the images from CelebA"),
     ],

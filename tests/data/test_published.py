@@ -148,13 +148,54 @@ def test_missing_splits_are_named(tmp_path, capfd):
     write_streets(tmp_path, train=4, val=1)
     opened("cityscapes", "original", tmp_path)
     said = capfd.readouterr().err.splitlines()
-    assert said == [
+    assert said[1].endswith(
+        ", all of aachen, bochum, bremen, cologne, darmstadt, dusseldorf, erfurt, hamburg, hanover, jena, krefeld, "
+        "monchengladbach, strasbourg, stuttgart, tubingen, weimar, zurich among them"
+    )
+    assert said[2].endswith(", all of frankfurt, lindau, munster among them")
+    assert [line.partition(", all of")[0] for line in said] == [
         f"{tmp_path}: 5 images of Cityscapes are here, 24,998 were published",
         "  missing: 2,971 of the 2,975 images of train, which come in leftImg8bit_trainvaltest.zip",
         "  missing: 499 of the 500 images of val, which come in leftImg8bit_trainvaltest.zip",
         "  missing: 1,525 of the 1,525 images of test, which come in leftImg8bit_trainvaltest.zip",
         "  missing: 19,998 of the 19,998 images of train_extra, which come in leftImg8bit_trainextra.zip",
     ]
+
+
+def test_cities_are_those_of_the_paper():
+    assert len({city for split in module("cityscapes").SPLITS.values() for city in split.cities.split()}) == 50
+
+
+def write_archives(place, **cities):
+    """Archives with an image of each of these, `split="city city"`."""
+    for split, named in cities.items():
+        name = f"leftImg8bit_{'trainextra' if split == 'train_extra' else 'trainvaltest'}.zip"
+        with zipfile.ZipFile(place / name, "a") as archive:
+            for city in named.split():
+                path = f"leftImg8bit/{split}/{city}/{city}_000000_000019_leftImg8bit.png"
+                archive.writestr(path, encoded(len(path)))
+
+
+def test_streets_in_the_archives_as_they_were_downloaded(tmp_path, counted, capfd):
+    counted("cityscapes", "original", 4)
+    write_archives(tmp_path, train="ulm jena", val="lindau", train_extra="dresden")
+    source, keys = opened("cityscapes", "original", tmp_path)
+    found = list(pickle.loads(pickle.dumps(source)).load(keys))
+    assert [image.name.split("/")[1] for image in found] == ["jena", "ulm", "lindau", "dresden"]
+    assert (found[0].pixels == noise(len(f"leftImg8bit/{found[0].name}")).transpose(1, 2, 0)).all()
+    assert [next(source.load([key])).name for key in reversed(keys)] == [image.name for image in reversed(found)]
+    assert capfd.readouterr().err == ""
+    write_streets(tmp_path / "leftImg8bit", train=4)  # what was unpacked is what was meant
+    assert len(opened("cityscapes", "original", tmp_path)[1]) == 4
+
+
+def test_an_archive_that_is_missing_is_named(tmp_path, capfd):
+    write_archives(tmp_path, train_extra="dresden")
+    opened("cityscapes", "original", tmp_path)
+    said = capfd.readouterr().err
+    assert "1 images of Cityscapes are here, 24,998 were published" in said
+    assert "missing: 1,525 of the 1,525 images of test, which come in leftImg8bit_trainvaltest.zip\n" in said
+    assert "missing: 19,997 of the 19,998 images of train_extra, which come in leftImg8bit_trainextra.zip" in said
 
 
 def test_no_streets(tmp_path):

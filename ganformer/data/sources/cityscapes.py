@@ -1,9 +1,11 @@
 """Cityscapes: streets of 50 cities (Cordts et al. 2016, The Cityscapes dataset)."""
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data.catalogue import (
@@ -15,18 +17,39 @@ from ganformer.data.catalogue import (
     open_images,
 )
 from ganformer.data.download import Remote
-from ganformer.data.source import ImageSource
-from ganformer.data.sources import folder, tfrecords
+from ganformer.data.source import ImageSource, Rejection, Sample
+from ganformer.data.sources import archive, folder, tfrecords
 from ganformer.errors import DataError
 
 TRAINVALTEST, TRAINEXTRA = "leftImg8bit_trainvaltest.zip", "leftImg8bit_trainextra.zip"
+INSIDE = "leftImg8bit"  # the folder that both archives hold
+
+
+class Split(NamedTuple):
+    """Number of images of a split, the archive it comes in, and its cities as folders are called."""
+
+    images: int
+    archive: str
+    cities: str
+
+
 SPLITS = {
-    "train": (2_975, TRAINVALTEST),
-    "val": (500, TRAINVALTEST),
-    "test": (1_525, TRAINVALTEST),
-    "train_extra": (19_998, TRAINEXTRA),
+    "train": Split(
+        2_975,
+        TRAINVALTEST,
+        "aachen bochum bremen cologne darmstadt dusseldorf erfurt hamburg hanover jena krefeld monchengladbach "
+        "strasbourg stuttgart tubingen ulm weimar zurich",
+    ),
+    "val": Split(500, TRAINVALTEST, "frankfurt lindau munster"),
+    "test": Split(1_525, TRAINVALTEST, "berlin bielefeld bonn leverkusen mainz munich"),
+    "train_extra": Split(
+        19_998,
+        TRAINEXTRA,
+        "augsburg bad-honnef bamberg bayreuth dortmund dresden duisburg erlangen freiburg heidelberg heilbronn "
+        "karlsruhe konigswinter konstanz mannheim muhlheim-ruhr nuremberg oberhausen saarbrucken schweinfurt troisdorf "
+        "wuppertal wurzburg",
+    ),
 }
-"""Number of images of each split, and the archive it comes in."""
 
 EDITIONS = {
     "tfrecords": Edition(
@@ -43,14 +66,14 @@ EDITIONS = {
         "of 1:2. The licence of Cityscapes binds you all the same, so register with it first.",
     ),
     "original": Edition(
-        counts=(sum(count for count, _ in SPLITS.values()),),
-        by_hand=f"Register at https://www.cityscapes-dataset.com, download {TRAINVALTEST} and {TRAINEXTRA}, and unpack "
-        "both into one folder.",
+        counts=(sum(split.images for split in SPLITS.values()),),
+        by_hand=f"Register at https://www.cityscapes-dataset.com, and download {TRAINVALTEST} and {TRAINEXTRA} into "
+        "one folder; unpack both there or leave them as they are.",
     ),
 }
 """The checksum is that of dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
 
-_IMAGE = re.compile(rf"(?:.*/)?({'|'.join(SPLITS)})/[^/]+/[^/]+_leftImg8bit\.png")
+_IMAGE = re.compile(rf"(?:.*/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_leftImg8bit\.png")
 
 
 class Config(Catalogued):
@@ -67,7 +90,8 @@ class Config(Catalogued):
     r1_gamma = 20  # README and preset of dorarad/gansformer
 
     edition: Literal["tfrecords", "original"] = "tfrecords"
-    """`tfrecords`: as GANformer's author published them; `original`: a folder with `leftImg8bit`, which you have."""
+    """`tfrecords`: as GANformer's author published them; `original`: a folder with `leftImg8bit`, or with the two
+    archives that hold it, which you have."""
 
     @property
     def container(self) -> Source:
@@ -77,15 +101,21 @@ class Config(Catalogued):
         return tfrecords.Config(kind="tfrecords", path=self.place)
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
-        """Splits of which there are too few images."""
-        if not isinstance(images, Streets):
+        """Splits and cities of which there are too few images."""
+        if not isinstance(images, Streets | Archives):
             return ()
-        found = Counter(images.splits())
-        return [
-            f"{count - found[split]:,} of the {count:,} images of {split}, which come in {archive}"
-            for split, (count, archive) in SPLITS.items()
-            if found[split] < count
-        ]
+        found = Counter(match.groups() for name in images.names() if (match := _IMAGE.fullmatch(name)))
+        return list(_missing(found))
+
+
+def _missing(found: Mapping[tuple[str | Any, ...], int]) -> Iterator[str]:
+    """What is missing, from numbers of images of each split and city."""
+    for name, split in SPLITS.items():
+        there = {city: count for (of, city), count in found.items() if of == name}
+        if (count := split.images - sum(there.values())) > 0:
+            absent = [city for city in split.cities.split() if city not in there]
+            those = f", all of {', '.join(absent)} among them" if there and absent else ""
+            yield f"{count:,} of the {split.images:,} images of {name}, which come in {split.archive}{those}"
 
 
 class Streets(folder.Folder):
@@ -97,9 +127,30 @@ class Streets(folder.Folder):
     def paths(self, ordered: bool = True) -> Iterator[str]:
         return (path for path in super().paths(ordered) if _IMAGE.fullmatch(path))
 
-    def splits(self) -> Iterator[str]:
-        """The split of each image."""
-        return (match[1] for path in self.paths(ordered=False) if (match := _IMAGE.fullmatch(path)))
+    def names(self) -> Iterator[str]:
+        """Paths of the images, in no order."""
+        return self.paths(ordered=False)
+
+
+class Archives(ImageSource[tuple[int, archive.Key]]):
+    """The images in the archives as they are, one after another; a key is the number of the archive and its key."""
+
+    def __init__(self, archives: Sequence[archive.Archive]) -> None:
+        self.archives = archives
+
+    def __len__(self) -> int:
+        return sum(map(len, self.archives))
+
+    def keys(self) -> Iterator[tuple[int, archive.Key]]:
+        return ((number, key) for number, images in enumerate(self.archives) for key in images.keys())  # noqa: SIM118
+
+    def load(self, keys: Sequence[tuple[int, archive.Key]]) -> Iterator[Sample | Rejection]:
+        for number, those in itertools.groupby(keys, key=lambda key: key[0]):
+            yield from self.archives[number].load([key for _, key in those])
+
+    def names(self) -> Iterator[str]:
+        """Paths of the images below `leftImg8bit`."""
+        return (key.name for _, key in self.keys())
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
@@ -109,11 +160,21 @@ def open_source(config: Config, image: ImageSpec) -> Published:
     check_downloaded(config)
     if not config.place.is_dir():
         raise DataError(f"{config.place}: there is no such folder; {config.facts.by_hand}")
-    streets = Streets(folder.Config(kind="folder", path=config.place), image.model_copy(update={"classes": 0}))
-    if not len(streets):
+    images = _originals(config.place, image.model_copy(update={"classes": 0}))
+    if images is None:
         raise DataError(
             f"{config.place}: no images leftImg8bit/SPLIT/CITY/*_leftImg8bit.png below this folder, SPLIT being one of "
-            f"{', '.join(SPLITS)}. {config.facts.by_hand}"
+            f"{', '.join(SPLITS)}, and neither of the archives. {config.facts.by_hand}"
         )
-    check_count(config, streets)
-    return Published(streets, config.classes)
+    check_count(config, images)
+    return Published(images, config.classes)
+
+
+def _originals(place: Path, image: ImageSpec) -> Streets | Archives | None:
+    """What was unpacked, else what the archives hold; None where there is neither."""
+    streets = Streets(folder.Config(kind="folder", path=place), image)
+    if len(streets):
+        return streets
+    paths = [place / name for name in (TRAINVALTEST, TRAINEXTRA) if (place / name).is_file()]
+    configs = [archive.Config(kind="archive", path=path, folder=INSIDE) for path in paths]
+    return Archives([archive.open_source(config, image) for config in configs]) if configs else None

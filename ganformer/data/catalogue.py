@@ -218,12 +218,19 @@ def listing() -> str:
         config = named(name)
         if name != config.name:
             continue
-        sizes = [remote.size or 0 for remote in config.facts.files]
-        size = "by hand" if not sizes else f"{sum(sizes) / 1e9:,.1f} GB" if all(sizes) else "size unknown"
         count = f"{config.facts.counts[0]:,}"
         short = f", also called {config.kind}" if _catalogue().get(config.kind) == (config.kind, config.edition) else ""
-        rows.append(f"{name:24} {count:>10} images  {size:>12}  {config.title}{short}")
+        rows.append(f"{name:24} {count:>10} images  {_size(config.facts):>12}  {config.title}{short}")
     return "\n".join(rows)
+
+
+def _size(facts: Edition) -> str:
+    """What is to be fetched, for people."""
+    sizes = [remote.size or remote.about or 0 for remote in facts.files]
+    if not sizes:
+        return "by hand"
+    about = "" if all(remote.size for remote in facts.files) else "about "
+    return f"{about}{sum(sizes) / 1e9:,.1f} GB" if all(sizes) else "size unknown"
 
 
 @cache

@@ -60,6 +60,8 @@ class Remote:
     """Mirrors, tried in order; "gdrive:ID" is a file in Google Drive."""
     size: int | None = None
     """Bytes, where they are known."""
+    about: int | None = None
+    """Bytes, roughly, where no exact number is known: so many must have room before the file is asked for."""
     md5: str | None = None
     """Checksum in hex, used where sha256 is not known."""
     sha256: str | None = None
@@ -94,7 +96,7 @@ def fetch(remote: Remote, folder: Path, *, sleep: Callable[[float], None] = time
     with one_at_a_time(path), _explained(path):
         if not _is_there(remote, path):
             part = _Part(path)
-            _check_space(part, remote.size)
+            _check_space(part, remote.size or remote.about)
             _from_some_mirror(remote, part, sleep)
             part.finish()
             if remote.checksum is None:

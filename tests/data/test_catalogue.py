@@ -180,7 +180,8 @@ def test_listing_tells_all():
     lines = listing().splitlines()
     assert len(lines) == len(EVERY)
     assert "clevr-original              100,000 images       19.0 GB  CLEVR" in lines
-    assert "clevr-tfrecords             100,015 images  size unknown  CLEVR, also called clevr" in lines
+    assert "clevr-tfrecords             100,015 images  about 6.0 GB  CLEVR, also called clevr" in lines
+    assert "celeba-hq-jpeg               30,000 images  size unknown  CelebA-HQ, also called celeba-hq" in lines
     assert "cityscapes-original          24,998 images       by hand  Cityscapes" in lines
 
 

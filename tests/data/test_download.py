@@ -445,6 +445,15 @@ def test_room_is_looked_for_first(server, folder, monkeypatch, known):
     assert not (folder / ".images.bin.part").exists()
 
 
+def test_room_is_looked_for_first_where_the_size_is_known_roughly(server, folder, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("usage", "total used free")(10, 0, 299_999))
+    url = server.plays("/x", file(CONTENT))
+    assert "310,000 bytes are to come, but only 299,999 are free" in refused(
+        remote(url, **UNKNOWN, about=310_000), folder
+    )
+    assert server.requests == []
+
+
 def test_only_what_is_still_to_come_needs_room(server, folder, monkeypatch):
     usage = namedtuple("usage", "total used free")(10, 0, HALF)
     url = server.plays("/x", file(CONTENT, until=HALF), status(404))

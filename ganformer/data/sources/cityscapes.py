@@ -58,6 +58,7 @@ EDITIONS = {
             Remote(
                 "cityscapes.zip",
                 ("gdrive:1t9Qhxm0iHFd3k-xTYEbKosSx_DkyoLLJ",),
+                about=2_000_000_000,
                 md5="953d231046275120dc1f73a5aebc9087",
             ),
         ),

@@ -11,7 +11,12 @@ EDITIONS = {
     "tfrecords": Edition(
         counts=(100_015, 100_000),
         files=(
-            Remote("clevr.zip", ("gdrive:1lY4JE30yk26v0MWHNpXBOMzltufUcTXj",), md5="3040bb20a29cd2f0e1e9231aebddf2a1"),
+            Remote(
+                "clevr.zip",
+                ("gdrive:1lY4JE30yk26v0MWHNpXBOMzltufUcTXj",),
+                about=6_000_000_000,
+                md5="3040bb20a29cd2f0e1e9231aebddf2a1",
+            ),
         ),
         is_unpacked=True,
         remark="These are the images of the paper: 256×256 pixels with black bars above and below a picture of 3:4. "

@@ -32,8 +32,8 @@ EDITIONS = {
     ),
     "original": Edition(
         counts=(70_000,),
-        files=(Remote(ARCHIVE, ("gdrive:1WvlAIvuochQn_L_f9p3OdFdTiSLlnnhv",)),),
-        remark="89 GB, of which neither the exact size nor a checksum is published. Images made from these by Lanczos "
+        files=(Remote(ARCHIVE, ("gdrive:1WvlAIvuochQn_L_f9p3OdFdTiSLlnnhv",), about=89_100_000_000),),
+        remark="Neither the exact size nor a checksum of the archive is published. Images made from these by Lanczos "
         "are not those of the TFRecords, so FIDs on the two must not be compared.",
     ),
 }

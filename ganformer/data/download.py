@@ -139,7 +139,7 @@ def _from_mirror(transfer: "_Transfer", sleep: Callable[[float], None]) -> None:
             if failures == ATTEMPTS:
                 raise _RefusedError(f"{error} ({ATTEMPTS} attempts)") from error
             wait = min(2.0 ** (failures - 1) if error.wait is None else error.wait, LONGEST_WAIT)
-            _say(f"{transfer.part.goal}: {error}; trying again in {wait:.0f} s")
+            _say(f"{transfer.part.goal} from {address(transfer.url)}: {error}; trying again in {wait:.0f} s")
             sleep(wait)
 
 

@@ -4,14 +4,11 @@ import hashlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
-
-QUICK = 0.01  # seconds between two pieces of a slow body
 
 
 @dataclass
@@ -114,7 +111,7 @@ def file(
     *,
     until: int | None = None,
     then: Callable[[Handler], None] = lambda request: None,
-    piece: int | None = None,
+    gate: threading.Event | None = None,
     knows_ranges: bool = True,
     knows_if_range: bool = True,
     tag: str | None = "own",
@@ -123,7 +120,7 @@ def file(
 ) -> Answer:
     """Serves a file as a good server does, or nearly so.
 
-    Only the bytes before `until` are sent, and `then` happens. With `piece` they come slowly, that many at a time.
+    Only the bytes before `until` are sent, and `then` happens. With `gate` the last of them waits until that is set.
     `tag` is the ETag ("own": made of the content; None: there is none); `headers` replace or add.
     """
 
@@ -142,10 +139,11 @@ def file(
             own_headers["Content_Range"] = content_range or f"bytes {start}-{len(content) - 1}/{len(content)}"
         request.head(206 if wanted else 200, **{**own_headers, **headers})
         end = len(content) if until is None else until
-        for position in range(start, end, piece or max(end - start, 1)):
-            request.body(content[position : min(position + piece, end) if piece else end])
-            if piece:
-                time.sleep(QUICK)
+        if gate is not None:
+            request.body(content[start : end - 1])
+            gate.wait()
+            start = end - 1
+        request.body(content[start:end])
         return then(request)
 
     return answer

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -172,7 +173,8 @@ def test_broken_transfer_goes_on_where_it_ended(server, folder, waits, monkeypat
     if "reset" not in reason:  # which throws away what has not been read yet
         assert HALF - CHUNK < int(re.fullmatch(r"bytes=(\d+)-", second)[1]) <= HALF
     assert waits == [1]
-    assert re.search(rf"images\.bin: .*{reason}.*; trying again in 1 s", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search(rf"images\.bin from http://127\.0\.0\.1:\d+/x: .*{reason}.*; trying again in 1 s", said)
 
 
 def test_waits_grow_while_nothing_comes(server, folder, waits):
@@ -507,7 +509,7 @@ def wait_for(condition):
 
 
 def test_killed_process_is_continued_by_the_next(server, folder):
-    wanted = remote(server.plays("/x", file(CONTENT, piece=2_000)))
+    wanted = remote(server.plays("/x", file(CONTENT, until=HALF, then=stall)))  # so that it cannot end by itself
     part = folder / ".images.bin.part"
     with fetching(wanted, folder) as process:
         wait_for(lambda: part.exists() and part.stat().st_size > 50_000)
@@ -539,11 +541,14 @@ def test_file_that_only_was_not_compared_yet_is_not_asked_for_again(server, fold
 
 
 def test_two_processes_fetch_one_file_once(server, folder):
-    wanted = remote(server.plays("/x", file(CONTENT, piece=2_000)))
+    gate = threading.Event()
+    wanted = remote(server.plays("/x", file(CONTENT, gate=gate)))
     with fetching(wanted, folder) as first:
         wait_for(lambda: server.requests)
         with fetching(wanted, folder) as second:
-            said = second.communicate()[1]
+            said = second.stderr.readline()
+            gate.set()
+            second.communicate()
         assert first.wait() == second.returncode == 0
     assert f"{folder / 'images.bin'}: another process is making it; waiting for that to end" in said
     assert (folder / "images.bin").read_bytes() == CONTENT

@@ -87,7 +87,7 @@ class Reader:
             image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
 
     def forget(self) -> None:
-        """Closes the file, which nothing else takes its pages out of this process; reading opens it again."""
+        """Closes the file, which takes its pages out of this process; reading opens it again."""
         self._file = None
 
     def _opened(self) -> lmdb.Environment:

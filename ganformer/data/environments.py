@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -11,6 +12,8 @@ from weakref import WeakValueDictionary
 import lmdb
 
 KEYS = 10_000  # an environment is open for as many
+ALREADY_OPEN = "is already open in this process"
+PATIENCE = 5.0  # seconds to wait for its closing
 
 _OPEN: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
 _LOCK = threading.Lock()
@@ -78,12 +81,23 @@ def walk(path: str) -> None:
 def _opened(file: Path, size: int) -> lmdb.Environment:
     if not size:
         raise ValueError("is empty")
-    try:
-        # Values are many pages long, so reading ahead helps in any order. One name may be tried (`max_dbs`).
-        opened = lmdb.open(str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=1)
-    except lmdb.Error as error:
-        raise ValueError(str(error).removeprefix(f"{file}: ")) from error
+    opened = _open_once_closed(file)
     needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
     if size < needed:  # touching a page that is not there would end the process
         raise ValueError(f"is cut short: {size} bytes of {needed}")
     return opened
+
+
+def _open_once_closed(file: Path) -> lmdb.Environment:
+    """Waits where another thread that has let it go is not done with closing it."""
+    patience = time.monotonic() + PATIENCE
+    while True:
+        try:
+            # Values are many pages long, so reading ahead helps in any order. One name may be tried (`max_dbs`).
+            return lmdb.open(
+                str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=1
+            )
+        except lmdb.Error as error:
+            if ALREADY_OPEN not in str(error) or time.monotonic() > patience:
+                raise ValueError(str(error).removeprefix(f"{file}: ")) from error
+            time.sleep(0.001)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,16 @@ def test_what_was_read_does_not_stay_in_memory(tmp_path, monkeypatch, mapped, la
     for number in range(120):  # 24 MB
         assert (images.read(np.array([number]))[0] == alike[number]).all()
     assert mapped() < before + 8_000_000
+
+
+def test_threads_read_while_others_forget(original, monkeypatch):
+    monkeypatch.setattr("ganformer.data.dataset.FORGET", 0)
+    images = Images(original)
+    expected = Images(original).read(np.arange(11))
+    orders = [np.random.default_rng(seed).permutation(11) for seed in range(60)]
+    with ThreadPoolExecutor(8) as threads:
+        for order, read in zip(orders, threads.map(images.read, orders), strict=True):
+            assert (read == expected[order]).all()
 
 
 @pytest.mark.parametrize("layout", plugins.names("ganformer.data.formats"))

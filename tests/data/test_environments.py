@@ -49,6 +49,20 @@ def test_closed_when_nobody_holds_it(folder):
         assert first(again) == b"first"
 
 
+def test_environment_that_others_hold_open_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("ganformer.data.environments.PATIENCE", 0.05)
+    with (
+        lmdb.open(str(folder / "data.mdb"), subdir=False, readonly=True, lock=False),
+        pytest.raises(ValueError, match="is already open in this process"),
+    ):
+        environment(folder)
+
+
+def test_threads_open_and_let_go_at_once(folder):
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda _: first(environment(folder)), range(2000))) == {b"first"}
+
+
 def test_transaction_keeps_it_open(folder):
     transaction = environment(folder).begin()
     gc.collect()

@@ -272,14 +272,16 @@ def test_killed_and_run_again(tmp_path, layout, workers):
 def kill_while_packing(dataset, out, shards, workers):
     """Ends a process that packs with SIGKILL once it has finished this many shards; its workers end with it."""
     program = (
-        "import sys, time; from pathlib import Path\n"
+        "import itertools, sys, time; from pathlib import Path\n"
         "from ganformer.config import Dataset; from ganformer.data import intake, pack\n"
         "intake.PORTION = 10\n"
-        "file_digest = pack.artifacts.file_digest\n"
-        "pack.artifacts.file_digest = lambda path: (time.sleep(0.05), file_digest(path))[1]\n"  # time to be killed in
+        "file_digest, shards = pack.artifacts.file_digest, itertools.count()\n"
+        # It cannot end by itself, however late it is killed.
+        "stop = lambda path: time.sleep(600 * (next(shards) == int(sys.argv[4]))) or file_digest(path)\n"
+        "pack.artifacts.file_digest = stop\n"
         "pack.pack(Dataset.model_validate_json(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))"
     )
-    command = [sys.executable, "-c", program, dataset.json(), str(out), str(workers)]
+    command = [sys.executable, "-c", program, dataset.json(), str(out), str(workers), str(shards)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
         while len(list(out.glob("images-*"))) < shards:

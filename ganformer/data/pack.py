@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -51,27 +51,25 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
         _write_labels(out, intake)
     names = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
     files = [File(file=name, sha256=artifacts.file_digest(out / name)) for name in names]
-    written = _manifest(
-        dataset,
-        intake,
-        count=sum(shard.count for shard in shards),
-        shards=shards,
-        files=files,
-        label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if dataset.classes else (),
-        duplicates=intake.duplicates,
-    )
+    written = _manifest(dataset, intake, shards, files)
     written.write(out)
     return written
 
 
-def _manifest(dataset: Dataset, intake: Intake, **contents: Any) -> Manifest:
+def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: Sequence[File]) -> Manifest:
+    """What was packed; without shards only what was rejected."""
+    has_labels = dataset.classes and shards
     return Manifest(
+        count=sum(shard.count for shard in shards),
         image=dataset.image,
         format=dataset.format,
         source=dataset.source.model_dump(mode="json"),
         crop=Crop(ratio=dataset.crop, letterbox=dataset.letterbox, margin=dataset.crop_margin),
+        shards=shards,
+        files=files,
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
-        **contents,
+        label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
+        duplicates=intake.duplicates if shards else 0,
     )
 
 
@@ -165,7 +163,7 @@ def _clear(out: Path) -> None:
 
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     _clear(out)
-    _manifest(dataset, intake, count=0, shards=(), duplicates=0).write(out)
+    _manifest(dataset, intake, (), ()).write(out)
     rejected = intake.rejected
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
     artifacts.write_json(out / REJECTED, [{"path": image.name, "reason": image.reason} for image in rejected])

@@ -45,10 +45,12 @@ class Pack(ImageSource[int]):
         return iter(range(len(self)))
 
     def load(self, keys: Sequence[int]) -> Iterator[Sample]:
-        for key in keys:  # one by one, as they may be many times as large as those that are made of them
-            index = np.array([key])
-            label = int(self.images.labels(index).argmax()) if self.classes else None
-            yield Sample(f"{key:08d}", self._prepared(self.images.read(index)[0]), label=label)
+        indices = np.array(keys, np.int64)
+        labels = self.images.labels(indices).argmax(axis=1).tolist() if self.classes else [None] * len(indices)
+        for key, label in zip(keys, labels, strict=True):
+            # One by one, as they may be many times as large as those that are made of them.
+            (pixels,) = self.images.read(np.array([key]))
+            yield Sample(f"{key:08d}", self._prepared(pixels), label=label)
 
     def _prepared(self, pixels: Pixels) -> Pixels:
         """One image [C, H, W] of the pack in the shape that is asked for, [H, W, 3]."""

@@ -58,8 +58,8 @@ class Bench:
         in_turn({WINDOWS: partial(self._packing, "npy", 1, out=augmented[WINDOWS], crop_margin=MARGIN)}, 1)
         pillow, same, own = "folder of PNGs, Pillow", "StyleGAN2-ADA, our png pack", "StyleGAN2-ADA, a zip of its own"
         files = {**packs, **augmented, pillow: self.small, same: packs["ganformer, png"], own: zipped}
-        sides: dict[str, Side] = {name: partial(self._ours, out) for name, out in packs.items()}
-        sides |= {name: partial(self._augmented, out) for name, out in augmented.items()}
+        sides: dict[str, Side] = {name: partial(self._ours, out, _plain) for name, out in packs.items()}
+        sides |= {name: partial(self._ours, out, _augmented) for name, out in augmented.items()}
         sides[pillow] = partial(self._theirs, partial(rivals.FolderOfPngs, self.small))
         if rivals.pyspng is not None:
             for name, path in ((same, files[same] / "images-00000.zip"), (own, zipped)):
@@ -132,27 +132,15 @@ class Bench:
             [_row(name, result) | _memory(result) for name, result in results.items()],
         )
 
-    def _ours(self, folder: Path) -> Callable[[], int]:
-        images = Images(folder)
-        order = Order(len(images), seed=0)
-        images.read(order.indices(0, BATCH))  # opens the shard
-
-        def work() -> int:
-            for position in range(0, READ * len(images), BATCH):
-                images.read(order.indices(position, BATCH))
-            return READ * len(images)
-
-        return work
-
-    def _augmented(self, folder: Path) -> Callable[[], int]:
+    def _ours(self, folder: Path, read: Callable[[Images, Order, int], object]) -> Callable[[], int]:
         torch.set_num_threads(1)
         images = Images(folder)
-        order, canvas = Order(len(images), seed=0), images.image.canvas
-        batch(images, order, 0, BATCH, canvas, mirror=True)  # opens the shard
+        order = Order(len(images), seed=0)
+        read(images, order, 0)  # opens the shard
 
         def work() -> int:
             for position in range(0, READ * len(images), BATCH):
-                batch(images, order, position, BATCH, canvas, mirror=True)
+                read(images, order, position)
             return READ * len(images)
 
         return work
@@ -199,6 +187,16 @@ class Bench:
 
     def _fresh(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="out-", dir=self.folder))
+
+
+def _plain(images: Images, order: Order, position: int) -> object:
+    """A batch as it is stored."""
+    return images.read(order.indices(position, BATCH))
+
+
+def _augmented(images: Images, order: Order, position: int) -> object:
+    """A batch as training takes it: mirrored, and of larger images a random window."""
+    return batch(images, order, position, BATCH, images.image.canvas, mirror=True)
 
 
 def save_pictures(folder: Path, count: int, side: int) -> str:

@@ -163,11 +163,12 @@ def _clear(out: Path) -> None:
 
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     _clear(out)
-    _manifest(dataset, intake, (), ()).write(out)
-    rejected = intake.rejected
+    failed = _manifest(dataset, intake, (), ())
+    failed.write(out)
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
-    artifacts.write_json(out / REJECTED, [{"path": image.name, "reason": image.reason} for image in rejected])
-    lines = [f"  {image.name}: {image.reason}" for image in rejected[:SHOWN]]
+    artifacts.write_json(out / REJECTED, failed.model_dump(mode="json")["rejected"])
+    rejected = failed.rejected
+    lines = [f"  {image.path}: {image.reason}" for image in rejected[:SHOWN]]
     if len(rejected) > SHOWN:
         lines.append(f"  … and {len(rejected) - SHOWN} more")
     hint = "mend or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "mend them"

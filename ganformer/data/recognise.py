@@ -8,6 +8,7 @@ from typing import Any
 
 from ganformer import plugins
 from ganformer.data import catalogue, manifest
+from ganformer.data.sources.folder import is_folder
 from ganformer.errors import ConfigError
 
 TFDS = "tfds:"
@@ -59,7 +60,7 @@ def _has_records(folder: Path, is_top: bool = True) -> bool:
     try:
         with os.scandir(folder) as entries:
             return any(
-                ".tfrecords" in entry.name or (is_top and entry.is_dir() and _has_records(Path(entry.path), False))
+                ".tfrecords" in entry.name or (is_top and is_folder(entry) and _has_records(Path(entry.path), False))
                 for entry in entries
             )
     except OSError:  # what reads the folder says it better

@@ -40,6 +40,12 @@ def test_folder_is_told_by_its_content(tmp_path, content, kind):
     assert recognise(str(tmp_path / "images")) == {"kind": kind, "path": str(tmp_path / "images")}
 
 
+def test_link_to_itself_hides_no_records(tmp_path):
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "x-r08.tfrecords1of1").touch()
+    assert recognise(str(tmp_path))["kind"] == "tfrecords"
+
+
 def test_folder_that_cannot_be_listed_is_left_to_its_reader(tmp_path, monkeypatch):
     def refused(path):
         raise PermissionError(13, "Permission denied", str(path))

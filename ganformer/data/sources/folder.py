@@ -158,7 +158,7 @@ def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
         return
     yield folder
     with _listable(folder), os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _is_folder(entry) and entry.name[0] != "."]
+        names = [entry.name for entry in entries if is_folder(entry) and entry.name[0] != "."]
     for name in names:
         yield from _folders(folder / name, (*above, here))
 
@@ -166,7 +166,7 @@ def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
 def _list(folder: Path) -> list[str]:
     """Visible names in a folder. With its slash a folder sorts among files as the paths in it do."""
     with _listable(folder), os.scandir(folder) as entries:
-        return [entry.name + "/" * _is_folder(entry) for entry in entries if entry.name[0] != "."]
+        return [entry.name + "/" * is_folder(entry) for entry in entries if entry.name[0] != "."]
 
 
 def _place(folder: Path) -> _Place:
@@ -176,7 +176,8 @@ def _place(folder: Path) -> _Place:
     return status.st_dev, status.st_ino
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError as error:

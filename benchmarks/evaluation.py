@@ -51,7 +51,7 @@ def _stages(options: argparse.Namespace, chosen: "dict[str, ModuleType]", folder
 
     def make_reference() -> None:
         real = _observe(options, evaluate.needs(chosen.values(), "real"), seed=0)
-        Reference(real, {}, mirrored=False, manifest_sha256="").write(folder / "reference.npz")
+        Reference(real, {}, mirrored=False, data_sha256="").write(folder / "reference.npz")
 
     yield _measured("libraries", lambda: None)[1]
     yield _measured("reference: real images", make_reference)[1]

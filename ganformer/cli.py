@@ -110,11 +110,15 @@ def pack(
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
     crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels. Default: 0.")] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey, 3 colour, 4 with opacity. Default: as the images have them.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(help="Where labels are, if not where they usually are.")] = None,
     dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images. Default: all cores.")] = None,
 ) -> None:
     """Crop, resize and store images as a pack."""
+    from ganformer.data.manifest import other_files
     from ganformer.data.pack import pack as make
     from ganformer.data.recognise import recognise
 
@@ -128,6 +132,7 @@ def pack(
         "letterbox": letterbox,
         "crop_margin": crop_margin,
         "classes": classes,
+        "channels": channels,
     }
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if (source is None) == (dataset is None) or (dataset is not None and (settings or labels)):
@@ -140,8 +145,11 @@ def pack(
         else _parse(config.Dataset, dataset, "dataset")
     )
     written = make(chosen, out, workers or _cores())
-    rejected = f", {len(written.rejected)} left out (see manifest.json)" if written.rejected else ""
-    print(f"{out}: {written.count} images of {written.image.width}×{written.image.height} pixels{rejected}")
+    colours = {1: "grey", 3: "colour", 4: "colour with opacity"}[written.image.channels]
+    shape = f"{written.image.width}×{written.image.height} pixels, {colours}"
+    rejected = f"; {len(written.rejected)} unusable (see manifest.json)" if written.rejected else ""
+    others = f"; left out: {other_files(written.left_out)}" if written.left_out else ""
+    print(f"{out}: {written.count} images of {shape}{rejected}{others}")
 
 
 @app.command()
@@ -241,8 +249,11 @@ def measure(
 
 @app.command()
 def evaluate(
-    real: Annotated[Path, typer.Option(help="Real images: a folder, zip, tar or array, a pack, a run, or statistics.")],
-    fake: Annotated[Path, typer.Option(help="Images that are measured; any of these too.")],
+    real: Annotated[
+        str,
+        typer.Option(help="Real images: what `pack --source` takes, JSON too; or a pack, a run, or statistics."),
+    ],
+    fake: Annotated[str, typer.Option(help="Images that are measured; any of these too.")],
     extractor: Annotated[
         str, typer.Option(help="Network that turns images into features, as JSON or a file that holds it.")
     ] = '{"kind": "random-vgg16"}',
@@ -381,7 +392,9 @@ def generate(
     truncation_psi: Annotated[float, typer.Option(min=0, help="Less than 1: less variety, better images.")] = 0.7,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; they do not depend on it.")] = 8,
-    label: Annotated[int | None, typer.Option(min=0, help="Class of all images; as in the data if not given.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class of all images, by name or number; as in the data if not given.")
+    ] = None,
     noise: Annotated[bool, typer.Option(help="Fresh noise in every image; else the same in all of them.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="One picture with all images, instead of one each.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="One array arr_0 of all images, for other evaluations.")] = False,

@@ -109,11 +109,12 @@ def _settings(package: str, name: str, values: Mapping[str, Any]) -> Strict:
 
 
 class ImageSpec(Strict):
-    """Shape of images: `height` rows, `width` columns, `channels` colours; and their labels."""
+    """Shape of images: `height` rows, `width` columns, `channels`; and their labels."""
 
     height: PositiveInt
     width: PositiveInt
-    channels: PositiveInt = 3
+    channels: Literal[1, 3, 4] = 3
+    """1: grey, 3: colour, 4: colour and opacity."""
     classes: NonNegativeInt = 0
     """Number of classes; every image has the label of one. 0: there are no labels."""
     rows: PositiveInt | None = None
@@ -125,6 +126,10 @@ class ImageSpec(Strict):
     def picture(self) -> tuple[int, int]:
         """Rows and columns in the middle that are measured and shown."""
         return self.rows or self.height, self.columns or self.width
+
+    def with_channels(self, channels: int) -> "ImageSpec":
+        """This shape with so many channels."""
+        return ImageSpec.model_validate({**self.model_dump(), "channels": channels})
 
     @property
     def canvas(self) -> "ImageSpec":
@@ -147,6 +152,8 @@ class Source(Strict):
     """Height over width that a data set's images are cropped to where it does not say."""
     r1_gamma: ClassVar[float | None] = None
     """Weight of the gradient penalty on these images in the paper, where they are in it."""
+    channels: ClassVar[Literal[1, 3, 4] | None] = None
+    """Channels of the images, where that is known of all that such a source can give."""
 
     kind: str
 
@@ -182,6 +189,9 @@ class Dataset(Strict):
     """What an unreadable image does: `fail` ends the packing after all bad files are listed, `skip` leaves it out."""
     classes: NonNegativeInt = 0
     """Number of classes that the source has labels of; models are conditioned on them. 0: labels are not used."""
+    channels: Literal[1, 3, 4] | None = None
+    """Channels of the packed images, 1: grey, 3: colour, 4: colour and opacity. None: 4 where every picture has an
+    opacity channel and some are not opaque, 1 where every picture is grey, else 3."""
     mirror: bool = False
     """Flip every training image left to right with probability 1/2."""
 
@@ -216,16 +226,23 @@ class Dataset(Strict):
         return self.source.crop_ratio if self.ratio is None else self.ratio
 
     @property
+    def known_channels(self) -> Literal[1, 3, 4] | None:
+        """Channels of the packed images; None where they are found when the images are packed."""
+        return self.channels or self.source.channels
+
+    @property
     def image(self) -> ImageSpec:
-        """Shape of the packed images, and the number of their classes."""
+        """Shape of the packed images, and the number of their classes; of 3 channels where that is not known yet."""
         rows, columns = max(1, round(self.resolution * self.crop)), self.resolution
+        around: dict[str, int | None]
         if self.letterbox:
-            bars = rows if rows < columns else None
-            return ImageSpec(height=columns, width=columns, classes=self.classes, rows=bars)
-        if not self.crop_margin:
-            return ImageSpec(height=rows, width=columns, classes=self.classes)
-        height, width = (round(side * (1 + self.crop_margin)) for side in (rows, columns))
-        return ImageSpec(height=height, width=width, classes=self.classes, rows=rows, columns=columns)
+            around = {"height": columns, "width": columns, "rows": rows if rows < columns else None}
+        elif self.crop_margin:
+            height, width = (round(side * (1 + self.crop_margin)) for side in (rows, columns))
+            around = {"height": height, "width": width, "rows": rows, "columns": columns}
+        else:
+            around = {"height": rows, "width": columns}
+        return ImageSpec(**around, channels=self.known_channels or 3, classes=self.classes)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -370,6 +387,9 @@ class Spec(Strict):
     """One run, fully resolved: whatever changes its weights, and nothing else."""
 
     image: ImageSpec
+    finds_channels: bool = False
+    """Whether the channels are those of the pack, whatever `image` says: then this is the plan of a run, which
+    `with_channels` resolves."""
     mirror: bool
     model: AnyModel
     training: TrainingSettings
@@ -386,6 +406,19 @@ class Spec(Strict):
         if training.microbatch is not None and training.batch % training.microbatch:
             raise ValueError(f"training.microbatch {training.microbatch} does not divide batch {training.batch}")
         return self
+
+    def with_channels(self, channels: int) -> "Spec":
+        """This run on images of so many channels, where its plan left them to the data; else itself.
+
+        Raises ConfigError where its model does not fit them.
+        """
+        if not self.finds_channels:
+            return self
+        image = self.image.with_channels(channels)
+        spec = parse(Spec, {**self.model_dump(), "image": image.model_dump(), "finds_channels": False}, "spec")
+        if problems := list(spec.model.problems(spec.image, spec.training)):
+            raise ConfigError(_report("spec", [("model", problem) for problem in problems]))
+        return spec
 
     @property
     def steps(self) -> int:
@@ -776,6 +809,7 @@ class Config(Strict):
             entry = entry.model_copy(update={"adversarial": _merged(AdversarialSettings, shared, entry.adversarial)})
         return Spec(
             image=self.datasets[dataset].image.canvas,
+            finds_channels=self.datasets[dataset].known_channels is None,
             mirror=self.datasets[dataset].mirror,
             model=entry.model_dump(),  # type: ignore[arg-type]
             training=_merged(TrainingSettings, self.training, self.training.per_dataset.get(dataset)),

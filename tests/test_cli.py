@@ -60,7 +60,7 @@ def test_pictures_are_packed_with_options(tmp_path):
     options = ["--format=png", "--ratio=0.7", "--resolution=32", "--shards-num=2", "--max-images=7", "--on-error=skip"]
     said = ganformer("pack", "--source", tmp_path / "pictures", *options, "--out", tmp_path / "pack")
     assert said.returncode == 0, said.stderr
-    assert said.stdout.splitlines()[-1].endswith("6 images of 32×22 pixels, 1 left out (see manifest.json)")
+    assert said.stdout.splitlines()[-1].endswith("6 images of 32×22 pixels, colour; 1 unusable (see manifest.json)")
     manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
     assert [shard["count"] for shard in manifest["shards"]] == [3, 3]
     assert [rejected["path"] for rejected in manifest["rejected"]] == ["0-bad.png"]
@@ -76,7 +76,7 @@ def test_pictures_are_packed_with_options(tmp_path):
         ([], "give the images as --source, with the options that follow it, or everything as --dataset"),
         (["--source", "a", "--dataset", "{}"], "give the images as --source"),
         (["--dataset", "{}", "--ratio", "0.5"], "give the images as --source"),
-        (["--source", "clever"], "--source: 'clever' is neither a file or folder nor a known data set"),
+        (["--source", "clever"], "--source: 'clever': there is no such file or folder, and no data set of this name"),
         (["--source", ".", "--format", "nyp"], "pack: 1 problem\n  format: 'nyp' is unknown; did you mean 'npy'?"),
         (["--source", ".", "--on-error", "stop"], "on_error: 'stop' is not 'fail' or 'skip'"),
     ],

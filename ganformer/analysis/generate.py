@@ -1,10 +1,11 @@
 """Images of any run, trained or imported, as pictures, as one picture, or as an array for evaluation elsewhere."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from ganformer.learning.samples import batches, draw_labels, pixels
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 
+SHOWN = 20  # names of classes in a message
 LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 
@@ -32,15 +34,15 @@ LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 class Request:
     """What is to be made: `count` images of the seeds from `seed` on, at most `batch` of them at a time.
 
-    `truncation`: ψ; `label`: the class of all images, None: drawn as in the data; `is_noisy`: noise of layers is fresh
-    for every image, else the same for all, so that an image is a function of its seed alone.
+    `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
+    of layers is fresh for every image, else the same for all, so that an image is a function of its seed alone.
     """
 
     count: int
     seed: int
     batch: int
     truncation: float
-    label: int | None
+    label: str | None
     is_noisy: bool
 
 
@@ -58,14 +60,15 @@ def generate(
     learner, known = restore(run)
     label_counts = known["data"]["label_counts"]
     picture = ImageSpec.model_validate(known["spec"]["image"]).picture
-    _check(request, len(label_counts), run)
+    label = _class(request.label, known["data"], run)
+    _check(request)
     learner.sampler.to(devices.acquire(gpus))
     with artifacts.may_write(out):
         out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
-        for seeds, labels, images in _images(learner, request, label_counts, picture):
+        for seeds, labels, images in _images(learner, request, label, label_counts, picture):
             for take in takes:
                 take(seeds, labels, images)
             progress.update(len(seeds))
@@ -86,10 +89,25 @@ def find_run(weights: Path) -> Path:
     return run
 
 
-def _check(request: Request, classes: int, run: Path) -> None:
-    if request.label is not None and not 0 <= request.label < classes:
-        known = f"its classes are 0 to {classes - 1}" if classes else "it was trained without labels; leave --label out"
-        raise ConfigError(f"--label {request.label}: {run} has no such class; {known}")
+def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
+    """Number of the class that a name or a number means; a name wins. ConfigError where there is none."""
+    names, classes = data["class_names"], len(data["label_counts"])
+    if label is None:
+        return None
+    if label in names:
+        return int(names.index(label))
+    if label.isdecimal() and int(label) < classes:
+        return int(label)
+    if not classes:
+        known = "it was trained without labels; leave --label out"
+    elif names:
+        known = f"its classes are {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}, or 0 to {classes - 1}"
+    else:
+        known = f"its classes are 0 to {classes - 1}"
+    raise ConfigError(f"--label {label}: {run} has no such class; {known}")
+
+
+def _check(request: Request) -> None:
     if request.seed + request.count - 1 > LARGEST_SEED:
         raise ConfigError(
             f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"
@@ -97,14 +115,14 @@ def _check(request: Request, classes: int, run: Path) -> None:
 
 
 def _images(
-    learner: Learner, request: Request, label_counts: Sequence[int], picture: tuple[int, int]
+    learner: Learner, request: Request, label: int | None, label_counts: Sequence[int], picture: tuple[int, int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
     """Seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, portion by portion."""
     with nullcontext() if request.is_noisy else constant_noise(learner.sampler):
         for seeds in batches(range(request.seed, request.seed + request.count), request.batch):
             labels = draw_labels(label_counts, seeds)
-            if request.label is not None:
-                labels = F.one_hot(torch.full((len(seeds),), request.label), len(label_counts)).float()
+            if label is not None:
+                labels = F.one_hot(torch.full((len(seeds),), label), len(label_counts)).float()
             yield seeds, labels, pixels(central(learner.sample(labels, seeds, request.truncation), *picture))
 
 

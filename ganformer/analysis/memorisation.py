@@ -57,7 +57,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
-from ganformer.learning.samples import BATCH, batches
+from ganformer.learning.samples import BATCH, batches, in_colours
 from ganformer.metrics.evaluate import computing, load_network
 from ganformer.metrics.measures import frechet, frechet_error
 from ganformer.metrics.names import label
@@ -159,16 +159,16 @@ def _provenance(
             "picture": list(training.image.picture),
             "truncation": None,
         },
-        "training_manifest_sha256": training.digest,
-        "held_out_manifest_sha256": None if others is None else others.digest,
+        "training_data_sha256": training.digest,
+        "held_out_data_sha256": None if others is None else others.digest,
     }
 
 
 def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generated: Generated) -> None:
-    trained_on = record["data"]["manifest_sha256"]
+    trained_on = record["data"]["data_sha256"]
     if trained_on not in (None, training.digest):
         raise DataError(
-            f"{training.folder}: is the pack with manifest {training.digest[:12]}…, but {run} was trained on that with "
+            f"{training.folder}: holds the data {training.digest[:12]}…, but {run} was trained on the data "
             f"{trained_on[:12]}…; copies are looked for among training images: name the pack of the run"
         )
     if not is_canvas(generated.made, training.image.canvas):
@@ -212,14 +212,15 @@ class Part(ImageSet):
     def __init__(self, images: Images, places: Integers) -> None:
         self.images, self.places = images, places
         self.title, self.picture = str(images.folder), images.image.picture
-        self.about = {"kind": "pack", "path": self.title, "images": len(self), "manifest_sha256": images.digest}
+        self.about = {"kind": "pack", "path": self.title, "images": len(self), "data_sha256": images.digest}
 
     def __len__(self) -> int:
         return len(self.places)
 
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for places in share.of(batches(self.places.tolist())):
-            yield central(torch.from_numpy(read(self.images, np.array(places))), *picture).to(device)
+            pixels = torch.from_numpy(read(self.images, np.array(places)))
+            yield in_colours(central(pixels, *picture).to(device))
 
 
 def read(images: Images, places: Integers) -> Pixels:

@@ -1,6 +1,6 @@
 """Images for figures, real and generated, together with where they came from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ def reals(pack: Path, count: int, out: Path) -> None:
     if count > len(data):
         raise DataError(f"{pack}: has {len(data)} images, {count} were asked for; ask for at most {len(data)}")
     images = central(data.spread(count), *data.image.picture).transpose(0, 2, 3, 1)
-    write(out, {"run": None, "manifest_sha256": data.digest}, {"images": images})
+    labels = data.labels(data.places(count))
+    classes = class_titles(data.manifest.class_names, labels.argmax(axis=1) if labels.shape[1] else ())
+    write(out, {"run": None, "data_sha256": data.digest, "classes": classes}, {"images": images})
 
 
 def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
@@ -38,20 +40,27 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     """
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
-    label_counts = record["data"]["label_counts"]
+    known = record["data"]
     picture = ImageSpec.model_validate(record["spec"]["image"]).picture
     with devices.reproducible(threads), torch.no_grad():
         portions = [
-            pixels(central(learner.sample(draw_labels(label_counts, seeds), seeds), *picture))
+            pixels(central(learner.sample(draw_labels(known["label_counts"], seeds), seeds), *picture))
             for seeds in batches(range(count))
         ]
-    write(out, provenance(record), {"images": np.concatenate(portions)})
+    labels = draw_labels(known["label_counts"], range(count))
+    classes = class_titles(known["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
+    write(out, {**provenance(record), "classes": classes}, {"images": np.concatenate(portions)})
+
+
+def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
+    """Of each image the name of its class, or its number where classes have none."""
+    return [names[int(label)] if names else str(int(label)) for label in labels]
 
 
 def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a file of images says about the run that made them."""
     kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
-    return {**kept, "manifest_sha256": record["data"]["manifest_sha256"]}
+    return {**kept, "data_sha256": record["data"]["data_sha256"]}
 
 
 def write(out: Path, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

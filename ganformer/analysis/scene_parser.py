@@ -373,7 +373,7 @@ def _scenes(
     source = scenes.Config(
         kind="scenes", images=count, seed=seed, min_objects=settings.min_objects, max_objects=settings.max_objects
     )
-    samples = list(scenes.open_source(source, settings.image).load(range(count)))
+    samples = list(scenes.open_source(source, settings.image.with_channels(3)).load(range(count)))
     images = np.stack([sample.pixels for sample in samples]).transpose(0, 3, 1, 2)
     truth = [sample.scene for sample in samples if sample.scene]
     records = [scene.record["objects"] for scene in truth]

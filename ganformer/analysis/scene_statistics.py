@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from ganformer import artifacts, devices
 from ganformer.analysis import parsers
 from ganformer.data.dataset import Images
-from ganformer.data.images import central
+from ganformer.data.images import central, in_colours
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.evaluate import computing
@@ -73,14 +73,14 @@ def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, 
     count = min(images, len(reals))
     with computing(threads):
         generated = reader.read(Generated(learner, record, run, None, range(images)), device)
-        real = reader.parse(central(reals.spread(count), *reals.image.picture))
+        real = reader.parse(in_colours(central(reals.spread(count), *reals.image.picture), axis=1))
     values, floor = (
         {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}
         for sides in ((generated, real), (real[::2], real[1::2]))
     )
     recipe = {"images": images, "real_images": count}
     content = parsers.described(reader, record, values, recipe, started, devices.describe(device, threads))
-    artifacts.write_json(out, {**content, "real": floor, "reference": {"manifest_sha256": reals.digest}})
+    artifacts.write_json(out, {**content, "real": floor, "reference": {"data_sha256": reals.digest}})
 
 
 def compare(

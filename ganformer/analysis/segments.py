@@ -43,7 +43,7 @@ from ganformer.analysis.attention import attended, require_maps
 from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint
-from ganformer.learning.samples import quantise
+from ganformer.learning.samples import in_colours, quantise
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
 from ganformer.progress import Progress
@@ -106,7 +106,7 @@ def _segmented(
                 raise DataError(
                     f"{images.title}: generated images hold NaN or infinity, so the training diverged; train again"
                 )
-            found, seen = reader.segment(central(quantise(portion), *reader.picture).cpu().numpy())
+            found, seen = reader.segment(in_colours(central(quantise(portion), *reader.picture)).cpu().numpy())
             records += found
             masks.append(seen)
             layers.append([layer.float().mean(dim=1).argmax(dim=1).to(torch.int16).cpu().numpy() for layer in maps])

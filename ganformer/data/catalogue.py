@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -58,6 +58,7 @@ class Catalogued(Source):
     """Name of the licence, where it stands, and what it forbids."""
     editions: ClassVar[Mapping[str, Edition]]
     """What there is, by name."""
+    channels: ClassVar[Literal[1, 3, 4] | None] = 3
     classes: ClassVar[int] = 0
     """Number of classes that its images are labelled with."""
 
@@ -101,13 +102,36 @@ class Catalogued(Source):
         return ()
 
     def archive_or_folder(self, name: str = "", inner: str = "") -> Source:
-        """The images below the folder `inner` of the archive `name`, or of that unpacked, or all at the place."""
+        """The images below the folder `inner` of the archive `name`, or of that unpacked.
+
+        The place may be the archive, the folder it lies in, the folder it was unpacked to, one above that, or any
+        folder on the way to the images. All that lies there is taken only where nothing of this is found.
+        """
         if self.place.is_file():
             return archive.Config(kind="archive", path=self.place, folder=inner)
         if (self.place / name).is_file():
             return archive.Config(kind="archive", path=self.place / name, folder=inner)
-        unpacked = self.place / inner
-        return folder.Config(kind="folder", path=unpacked if unpacked.is_dir() else self.place)
+        return folder.Config(kind="folder", path=find_below(self.place, inner) or self.place)
+
+
+def find_below(place: Path, inner: str) -> Path | None:
+    """The folder `inner`, or what of it is still to go where `place` is on the way already, in `place` or one below.
+
+    None where there is none. Raises DataError where there are several.
+    """
+    parts = inner.split("/") if inner else []
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    for tail in tails:
+        if (place / tail).is_dir():
+            return place / tail
+    for tail in tails:
+        found = sorted(path for path in place.glob(f"*/{tail}") if path.is_dir())
+        if len(found) > 1:
+            listed = ", ".join(map(str, found))
+            raise DataError(f"{place}: several folders can be meant ({listed}); set the source's path to one of them")
+        if found:
+            return found[0]
+    return None
 
 
 class Fetched(Strict):
@@ -133,13 +157,23 @@ class Receipt(Strict):
 class Published(ImageSource[Any]):
     """Images of a published data set: those of a container, which knows nothing of classes."""
 
-    def __init__(self, images: ImageSource[Any], classes: int) -> None:
-        self.images, self._classes = images, classes
+    def __init__(self, images: ImageSource[Any], classes: int, names: Sequence[str] = ()) -> None:
+        self.images, self._classes, self._names = images, classes, names
 
     @property
     def classes(self) -> int:
         """Number of classes of the data set, whatever folders its images lie in."""
         return self._classes
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, where they are published."""
+        return self._names
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What lies in the container and is no picture."""
+        return self.images.left_out
 
     def __len__(self) -> int:
         return len(self.images)
@@ -154,8 +188,8 @@ class Published(ImageSource[Any]):
 def open_images(config: Catalogued, image: ImageSpec) -> Published:
     """The images of a published data set.
 
-    Raises DataError where they are not there, or not all of what was downloaded; of a folder of the user's own it is
-    only said how many there are.
+    Raises DataError where they are not there, not all of what was downloaded, or more than were published; where a
+    place of the user's own has less it is only said how many there are.
     """
     check_downloaded(config)
     images = source.open_source(config.container, image.model_copy(update={"classes": 0}))
@@ -180,8 +214,14 @@ def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
     found, published = len(images), config.facts.counts
     if found in published:
         return
-    missing = config.missing(images)
     expected = " or ".join(f"{count:,}" for count in published)
+    if found > max(published):
+        raise DataError(
+            f"{config.place}: {found:,} images are here, but only {expected} of {config.title} were published, so "
+            "something else lies among them (masks, thumbnails, frames); set the source's path to the folder of the "
+            "images alone, or take all of it as a source of kind folder"
+        )
+    missing = config.missing(images)
     lines = [
         f"{config.place}: {found:,} images of {config.title} are here, {expected} were published",
         *(f"  missing: {name}" for name in missing[:SHOWN]),

@@ -36,8 +36,8 @@ class Images:
     def __init__(self, pack: Path, *, check: bool = False) -> None:
         self.folder, self.manifest = manifest.read(pack)
         self.is_checked = check
-        self.digest = artifacts.file_digest(self.folder / manifest.NAME)
-        """sha256 of the manifest, which names every byte of the pack by its shards' sums."""
+        self.digest = self.manifest.content
+        """sha256 of shape, pixels and labels, by which data are told apart."""
         self._starts = np.cumsum([0, *(shard.count for shard in self.manifest.shards)])
         self._readers: dict[int, Reader] = {}
         self._remembered = 0
@@ -94,7 +94,11 @@ class Images:
 
     def spread(self, count: int) -> NDArray[np.uint8]:
         """So many images, at most all, evenly spread over the pack: uint8 [count, C, H, W]."""
-        return self.read(np.arange(count) * len(self) // count)
+        return self.read(self.places(count))
+
+    def places(self, count: int) -> NDArray[np.int64]:
+        """Numbers of the images that `spread` gives."""
+        return np.arange(count) * len(self) // count
 
     def _reader(self, number: int) -> Reader:
         if number not in self._readers:

@@ -1,4 +1,7 @@
-"""LMDB environments for reading: each opened once in a process, as LMDB demands, and shared by all who read it."""
+"""LMDB environments for reading: each opened once in a process, as LMDB demands, and shared by all who read it.
+
+An environment has one database without a name, and perhaps others: the name of such a one is a key of the first.
+"""
 
 import itertools
 import subprocess
@@ -6,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -14,6 +19,8 @@ import lmdb
 KEYS = 10_000  # an environment is open for as many
 ALREADY_OPEN = "is already open in this process"
 PATIENCE = 5.0  # seconds to wait for its closing
+NAMES = 100  # named databases that are found, at most
+RECORD = 48  # bytes that LMDB keeps of a named database, as the value of its name
 
 _OPEN: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
 _LOCK = threading.Lock()
@@ -39,43 +46,99 @@ def environment(path: Path) -> lmdb.Environment:
     return shared
 
 
-def keys(path: Path) -> Iterator[bytes]:
-    """All keys in their order.
+@contextmanager
+def reading(path: Path, name: bytes | None = None) -> Iterator[Any]:
+    """A transaction of the database `name`, None: the one without a name; it keeps the environment open.
+
+    Keys and values are parts of the map, and last as long as the transaction.
+
+    Raises like `environment`, and lmdb.Error where there is no such database.
+    """
+    opened = environment(path)
+    database = _database(opened, name)
+    with opened.begin(db=database, buffers=True) as transaction:
+        yield transaction
+
+
+def keys(path: Path, name: bytes | None = None) -> Iterator[bytes]:
+    """All keys of a database in their order. Raises like `reading`."""
+    return (key for key, _ in sizes(path, name))
+
+
+def sizes(path: Path, name: bytes | None = None) -> Iterator[tuple[bytes, int]]:
+    """All keys of a database in their order, each with the number of bytes of its value, which are not read.
 
     Touched pages of a map count as memory of the process until it is closed, in the end the whole file; so it is opened
-    again and again. Raises like `environment`.
+    again and again. Raises like `reading`.
     """
     last = None
-    while portion := _keys_behind(path, last):
+    while portion := _behind(path, name, last):
         yield from portion
-        last = portion[-1]
+        last = portion[-1][0]
 
 
-def _keys_behind(path: Path, last: bytes | None) -> list[bytes]:
-    with environment(path).begin() as transaction, transaction.cursor() as cursor:
-        is_there = cursor.first() if last is None else cursor.set_range(last) and cursor.next()
-        return list(itertools.islice(cursor.iternext(values=False), KEYS)) if is_there else []
+def _behind(path: Path, name: bytes | None, last: bytes | None) -> list[tuple[bytes, int]]:
+    with reading(path, name) as transaction, transaction.cursor() as cursor:
+        is_there = cursor.first() if last is None else cursor.set_range(last) and cursor.next_nodup()
+        found = itertools.islice(cursor.iternext_nodup(values=True), KEYS) if is_there else ()
+        return [(bytes(key), len(value)) for key, value in found]
 
 
-def check(path: Path) -> None:
+def names(path: Path) -> list[bytes]:
+    """Names of the databases that have one, at most `NAMES`. Raises like `environment`."""
+    opened = environment(path)
+    found: list[bytes] = []
+    for key, size in sizes(path):
+        if size == RECORD and len(found) < NAMES and _is_name(opened, key):
+            found.append(key)
+    return found
+
+
+def has_several_values(path: Path, name: bytes | None = None) -> bool:
+    """Whether a database may have several values for one key. Raises like `reading`."""
+    opened = environment(path)
+    with opened.begin() as transaction:
+        return bool(_database(opened, name).flags(transaction).get("dupsort"))
+
+
+def check(path: Path, name: bytes | None = None) -> None:
     """Raises OSError or ValueError like `environment`, also where the tree of keys is damaged; values are not read.
 
     All keys are walked in another process, as LMDB ends the process that comes upon a damaged page.
     """
     environment(path)
-    program = f"import sys; from {__name__} import walk; walk(sys.argv[1])"
+    program = f"import sys; from {__name__} import walk; walk(*sys.argv[1:])"
     walked = subprocess.run(
-        [sys.executable, "-c", program, path], stderr=subprocess.PIPE, errors="replace", check=False
+        [sys.executable, "-c", program, path, *([] if name is None else [name.hex()])],
+        stderr=subprocess.PIPE,
+        errors="replace",
+        check=False,
     )
     if walked.returncode:
         raise ValueError(walked.stderr.strip().rpartition("\n")[2] or f"ended by signal {-walked.returncode}")
 
 
-def walk(path: str) -> None:
-    """Visits all keys; raises ValueError where they are not as many as there should be."""
-    found, recorded = sum(1 for _ in keys(Path(path))), environment(Path(path)).stat()["entries"]
+def walk(path: str, name: str | None = None) -> None:
+    """Visits all keys of a database, its name in hexadecimal; raises ValueError where they are not as many as noted."""
+    database = None if name is None else bytes.fromhex(name)
+    found = sum(1 for _ in keys(Path(path), database))
+    with reading(Path(path), database) as transaction:
+        recorded = transaction.stat(_database(environment(Path(path)), database))["entries"]
     if found != recorded:
         raise ValueError(f"{found} of {recorded} entries can be found")
+
+
+def _database(opened: lmdb.Environment, name: bytes | None) -> Any:
+    with _LOCK:  # databases must not be opened by two threads at once
+        return opened.open_db(name, create=False)
+
+
+def _is_name(opened: lmdb.Environment, key: bytes) -> bool:
+    try:
+        _database(opened, key)
+    except (lmdb.IncompatibleError, lmdb.NotFoundError):
+        return False
+    return True
 
 
 def _opened(file: Path, size: int) -> lmdb.Environment:
@@ -93,9 +156,9 @@ def _open_once_closed(file: Path) -> lmdb.Environment:
     patience = time.monotonic() + PATIENCE
     while True:
         try:
-            # Values are many pages long, so reading ahead helps in any order. One name may be tried (`max_dbs`).
+            # Values are many pages long, so reading ahead helps in any order.
             return lmdb.open(
-                str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=1
+                str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=NAMES
             )
         except lmdb.Error as error:
             if ALREADY_OPEN not in str(error) or time.monotonic() > patience:

@@ -231,9 +231,16 @@ def _kind(info: tarfile.TarInfo) -> str | None:
 
 
 def _check_end(file: tarfile.TarFile, archive: Path) -> None:
-    """tarfile takes a damaged header, and an early end, for the end; a checksum of the whole comes last of all."""
+    """tarfile takes a damaged header, and an early end, for the end; a checksum of the whole comes last of all.
+
+    It also leaves out what stands behind an end, as in tars that were joined.
+    """
     file.fileobj.seek(file.offset)
     if file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise _damaged(archive, f"no member and no end at byte {file.offset:,}")
-    while file.fileobj.read(artifacts.CHUNK):
-        pass
+    while chunk := file.fileobj.read(artifacts.CHUNK):
+        if chunk.strip(b"\0"):
+            raise DataError(
+                f"{archive}: more follows the end of this tar, at byte {file.offset:,}; nothing was unpacked. If these "
+                "are several tars one behind the other, unpack them with tar --ignore-zeros, else get the archive anew"
+            )

@@ -1,16 +1,17 @@
-"""The one definition of how a picture becomes pixels of a pack: decode, orient, convert to sRGB, crop, resize."""
+"""The one definition of how a picture becomes pixels of a pack: decoded to sRGB (`decoding`), cropped, resized."""
 
-import io
 import math
-import warnings
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from enum import IntFlag
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image
 
 from ganformer.config import ImageSpec
+from ganformer.data import decoding
+from ganformer.data.decoding import UnreadableImageError
 
 if TYPE_CHECKING:  # packing does not need torch, and its workers start faster without it
     from torch import Tensor
@@ -21,83 +22,123 @@ Planes = TypeVar("Planes", NDArray[np.uint8], "Tensor")
 # What has transparent parts is seen on white, as on a page.
 BACKGROUND = (255, 255, 255, 255)
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
 CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-class UnreadableImageError(Exception):
-    """A picture cannot become pixels; the message is the reason, the same on every run."""
+class Traits(IntFlag):
+    """Colours and opacity of a picture as it is stored, whatever the shape that it is prepared in."""
+
+    NONE = 0
+    GREY = 1
+    """It has one channel of grey, or a palette of greys only."""
+    OPACITY = 2
+    """It has an opacity channel, or a palette with entries of any opacity."""
+    TRANSPARENT = 4
+    """Some pixel is not opaque."""
 
 
-def read_image(file: Path | IO[bytes], shape: ImageSpec) -> Pixels:
-    """Decodes a file and prepares it: uint8 [H, W, 3]. Raises UnreadableImageError, whatever is wrong with the file.
+class Picture(NamedTuple):
+    """A picture that was read: pixels uint8 [H, W, C] in the shape that was asked for, and what it is stored as."""
 
-    Pillow's limits stay on: truncated files and decompression bombs are errors, the mere suspicion of a bomb too.
+    pixels: Pixels
+    traits: Traits
+    size: tuple[int, int]
+    """Rows and columns before it was cropped and resized."""
+    left_out: Mapping[str, int] = {}
+    """What else its file has, by kind (`decoding.Decoded`)."""
+
+
+def read_image(
+    file: IO[bytes], shape: ImageSpec, limits: decoding.Limits | None = None, page: int | None = None
+) -> Picture:
+    """Decodes a file and prepares it: pixels uint8 [H, W, C], C as `shape` has it.
+
+    `limits`: the numbers of black and white where samples are floats or integers of more than 8 bits. `page`: which
+    picture of a TIFF of several. Raises UnreadableImageError, whatever is wrong with the file.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(file) as image:
-                return prepare(image, shape)
-        except MemoryError:
-            raise
-        except UnidentifiedImageError as error:
-            raise UnreadableImageError("is not an image of a known format") from error
-        except Exception as error:  # decoders raise nearly everything on damaged files
-            raise UnreadableImageError(f"{error} ({type(error).__name__})") from error
+    decoded = decoding.decode(file, limits, page)
+    return _picture(decoded.image, shape, decoded.is_keyed, decoded.left_out)
 
 
-def read_array(values: NDArray[Any], shape: ImageSpec, limits: tuple[float, float] | None = None) -> Pixels:
-    """Prepares an image that comes as numbers, [H, W] or [H, W, C] of 1, 3 or 4 channels: uint8 [H, W, 3].
+def read_array(values: NDArray[Any], shape: ImageSpec, limits: decoding.Limits | None = None) -> Picture:
+    """Prepares an image that comes as numbers, [H, W] or [H, W, C] of 1, 3 or 4 channels: pixels uint8 [H, W, C'].
 
-    uint8 is taken as it is, uint16 scaled; floats lie within `limits`, the values of black and white. Raises
-    UnreadableImageError for everything else.
+    uint8 is taken as it is, uint16 from 0 to 65535 where `limits`, the values of black and white, say nothing else;
+    all other numbers need them. C' is as `shape` has it. Raises UnreadableImageError for everything else.
     """
     planes = values if values.ndim == 3 else values[:, :, None]
     if planes.ndim != 3 or planes.shape[2] not in CHANNELS or not planes.size:
         raise UnreadableImageError(f"an array of shape {list(values.shape)} is no image of 1, 3 or 4 channels")
-    if planes.dtype.kind == "f" and limits is not None:
-        planes = _scaled(planes, *limits)
-    elif planes.dtype == np.uint16:
-        planes = _scaled(planes, 0, 65535)
-    elif planes.dtype != np.uint8:
-        hint = "; state the limits of its values" if planes.dtype.kind == "f" else ""
-        raise UnreadableImageError(
-            f"{planes.dtype} values are neither uint8 nor uint16 nor floats of known limits{hint}"
-        )
+    levels = np.ascontiguousarray(decoding.to_8_bit(planes, limits))
     mode = CHANNELS[planes.shape[2]]
-    return prepare(Image.fromarray(np.ascontiguousarray(planes[:, :, 0] if mode == "L" else planes)), shape)
+    image = Image.fromarray(levels[:, :, 0] if mode == "L" else levels)
+    return _picture(image, shape)
+
+
+def _picture(
+    image: Image.Image, shape: ImageSpec, is_keyed: bool = False, left_out: Mapping[str, int] | None = None
+) -> Picture:
+    return Picture(prepare(image, shape), traits(image, is_keyed), (image.height, image.width), left_out or {})
+
+
+def traits(image: Image.Image, is_keyed: bool = False) -> Traits:
+    """Traits of a picture of mode L, LA, RGB or RGBA; `is_keyed`: its opacity comes from one transparent colour."""
+    found = Traits.GREY if image.mode in ("L", "LA") else Traits.NONE
+    if image.mode in ("LA", "RGBA"):
+        least, _ = image.getchannel("A").getextrema()
+        assert isinstance(least, int | float)
+        found |= Traits.NONE if is_keyed else Traits.OPACITY
+        found |= Traits.TRANSPARENT if least < 255 else Traits.NONE
+    return found
 
 
 def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
-    """Pixels [H, W, 3] uint8 of a picture: upright, sRGB, centre cropped to the shape, resized by antialiased Lanczos.
+    """Pixels uint8 [H, W, C] of a picture L, LA, RGB or RGBA: centre cropped, then resized by antialiased Lanczos.
 
-    Of an animation the first frame is taken. A picture that has the shape already keeps its pixels. Where the shape has
-    black bars above and below, see `letterbox`.
+    C is that of `shape`: 1 is grey, colours weighted as in ITU-R BT.601; 4 keeps opacity; with 1 and 3 transparent
+    parts show `BACKGROUND`. A picture that has the shape already keeps its pixels. Where the shape has black bars above
+    and below, see `letterbox`.
     """
-    colours = to_rgb(image)
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if orientation in _UPRIGHT:
-        colours = colours.transpose(_UPRIGHT[orientation])
+    colours = _with_channels(image, shape.channels)
     if shape.rows is not None and shape.columns is None:
-        return letterbox(colours, shape.rows / shape.width, shape.width)
+        return _planes(letterbox(colours, shape.rows / shape.width, shape.width), shape.channels)
     window = colours.crop(crop_box(*colours.size, shape.height / shape.width))
-    return np.asarray(window.resize((shape.width, shape.height), Image.Resampling.LANCZOS))
+    return _planes(np.asarray(window.resize((shape.width, shape.height), Image.Resampling.LANCZOS)), shape.channels)
+
+
+def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+    if channels == 4:
+        return image.convert("RGBA")
+    if image.mode in ("LA", "RGBA"):
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
+    return image.convert(CHANNELS[channels])
+
+
+def in_colours(images: Pixels, axis: int) -> Pixels:
+    """Images uint8 with 1, 3 or 4 channels along `axis`, with 3 there: grey repeated, opacity laid on `BACKGROUND`.
+
+    Gives the same bits as `prepare` does of RGBA.
+    """
+    channels = images.shape[axis]
+    if channels == 3:
+        return images
+    if channels == 1:
+        return np.repeat(images, 3, axis)
+    colours, opacity = np.split(images.astype(np.int32), [3], axis)
+    return ((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+
+
+def in_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Pixels uint8 [H, W, 3] of a picture in so many channels, as `prepare` makes them."""
+    return pixels if channels == 3 else _planes(np.asarray(_with_channels(Image.fromarray(pixels), channels)), channels)
+
+
+def _planes(pixels: Pixels, channels: int) -> Pixels:
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
-    """A square [side, side, 3] with the centre of the picture between black bars, made as GANformer's code does it.
+    """A square [side, side, C] with the centre of the picture between black bars, made as GANformer's code does it.
 
     Padded to a square first, then resized by Lanczos to the nearest power of two, then averaged over blocks: bars and
     picture blur into each other, and a picture larger than the square is resized twice.
@@ -106,11 +147,11 @@ def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
     wide = min(width, height / ratio)
     high = wide * ratio
     window = image.crop(((width - wide) // 2, (height - high) // 2, (width + wide) // 2, (height + high) // 2))
-    square = Image.new("RGB", (max(window.size),) * 2)
+    square = Image.new(image.mode, (max(window.size),) * 2, (0, 0, 0, 255) if image.mode == "RGBA" else 0)
     square.paste(window, ((square.width - window.width) // 2, (square.height - window.height) // 2))
     power = max(side, 2 ** round(math.log2(square.width)))
     pixels = np.asarray(square.resize((power, power), Image.Resampling.LANCZOS))
-    blocks = pixels.reshape(side, power // side, side, power // side, 3)
+    blocks = pixels.reshape(side, power // side, side, power // side, -1)
     return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
 
 
@@ -132,69 +173,5 @@ def crop_box(width: int, height: int, ratio: float) -> tuple[int, int, int, int]
     return left, top, left + wide, top + high
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture in 8-bit sRGB; transparent parts show `BACKGROUND`.
-
-    16-bit greys are scaled, not clipped; of 16-bit colours Pillow gives the upper bytes, at most one level off.
-    Floating-point greys have no agreed range: 0 is black and 1 white where all values lie between, else the
-    picture's own extremes are. An embedded colour profile is applied where it fits the picture; a damaged one is
-    left aside, as viewers do. Raises ValueError where there is no sensible conversion.
-    """
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _to_8_bit(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "CMYK"):
-        image = image.convert("RGB")
-    if "icc_profile" in image.info:
-        image = _to_srgb(image)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return image.convert("RGB")
-
-
 def _nearest(length: float) -> int:
     return max(1, math.floor(length + 0.5))
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """A grey picture of more than 8 bits as L, or as LA where one value is marked transparent."""
-    values = np.asarray(image).astype(np.float64)
-    low, high = _float_range(values) if image.mode == "F" else _integer_range(values)
-    grey = Image.fromarray(np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8))
-    if "transparency" in image.info:
-        grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
-    return grey
-
-
-def _scaled(values: NDArray[Any], low: float, high: float) -> Pixels:
-    """`low` becomes 0 and `high` 255."""
-    least, most = float(values.min()), float(values.max())
-    if not (low <= least and most <= high):  # also where they are not numbers
-        raise UnreadableImageError(f"values from {least:g} to {most:g} are not within the limits {low:g} to {high:g}")
-    return np.rint((values.astype(np.float64) - low) / (high - low) * 255).astype(np.uint8)
-
-
-def _integer_range(values: NDArray[np.float64]) -> tuple[float, float]:
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"whole numbers from {values.min():.0f} to {values.max():.0f} are no 16-bit greys")
-    return 0, 65535
-
-
-def _float_range(values: NDArray[np.float64]) -> tuple[float, float]:
-    if not np.isfinite(values).all():
-        raise ValueError("values that are not finite")
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if (low < 0 or high > 1) and low < high else (0.0, 1.0)
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        if ImageCms.getProfileDescription(profile).startswith("sRGB"):
-            return image
-        mode = "RGBA" if image.mode == "RGBA" else "RGB"
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError):
-        return image
-    return converted or image

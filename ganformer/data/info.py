@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.data.dataset import Images
+from ganformer.data.manifest import MEAN, SHEET, other_files
 from ganformer.data.pictures import grid, save_picture
 from ganformer.progress import Progress
 
-SHEET, MEAN = "contact-sheet.png", "mean.png"
 SHOWN = 64  # images on the contact sheet
 PORTION = 256
 
@@ -45,13 +45,16 @@ def _facts(images: Images, folder: Path) -> dict[str, str]:
     size = sum((images.folder / shard.file).stat().st_size for shard in known.shards)
     around = "" if (rows, columns) == (image.height, image.width) else f", the picture {columns}×{rows} in its middle"
     reasons = Counter(rejected.reason for rejected in known.rejected).most_common(1)
+    names = known.class_names or [str(number) for number in range(len(known.label_counts))]
+    classes = [f"{name}: {count:,}" for name, count in zip(names, known.label_counts, strict=True)]
     return {
         "images": f"{known.count:,}, {known.duplicates:,} of them equal to an earlier one",
         "shape": f"{image.width}×{image.height} pixels (width × height), {image.channels} channels{around}",
         "format": f"{known.format}, {len(known.shards)} shards, {size / 1e6:,.1f} MB",
         "source": ", ".join(f"{key} {value}" for key, value in known.source.items() if value is not None),
-        "labels": ", ".join(f"{label}: {count:,}" for label, count in enumerate(known.label_counts)) or "none",
-        "left out": f"{len(known.rejected):,}" + "".join(f", most often: {reason} ({n:,})" for reason, n in reasons),
-        "sha256": f"{images.digest} (of the manifest, which names every byte)",
+        "labels": ", ".join(classes) or "none",
+        "left out": other_files(known.left_out) if known.left_out else "nothing",
+        "unusable": f"{len(known.rejected):,}" + "".join(f", most often: {reason} ({n:,})" for reason, n in reasons),
+        "sha256": f"{images.digest} (of shape, pixels and labels)",
         "pictures": f"{folder / SHEET}, {folder / MEAN}",
     }

@@ -5,20 +5,20 @@ import itertools
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganformer import plugins
-from ganformer.config import Dataset
-from ganformer.data.images import Pixels
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset, ImageSpec
+from ganformer.data.images import Pixels, Traits
 from ganformer.data.source import ImageSource, Rejection, Sample, Scene
 from ganformer.errors import DataError
 from ganformer.progress import Progress
@@ -26,11 +26,12 @@ from ganformer.progress import Progress
 PORTION = 64  # images prepared in one go, at most
 PORTION_BYTES = 1 << 23  # of their pixels and of what their keys carry, at most, unless one image has more
 AHEAD = 2  # portions in preparation for each process
+LOOKED_AT = 16  # images that tell the channels of all, as long as no other one contradicts them
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One usable image: `content` is pixels [C, H, W] or what the format encodes them as, `digest` a hash of them.
+    """One usable image: `content` is pixels [C, H, W] or what the format encodes them as, `digest` a hash of pixels.
 
     It is image `position` of the source and, once it is known how many of those before it are usable, image `number` of
     the pack.
@@ -38,28 +39,53 @@ class Prepared:
 
     name: str
     content: Pixels | bytes
-    digest: int
+    digest: bytes
     label: int | None
     scene: Scene | None
+    traits: Traits
+    left_out: Mapping[str, int]
     position: int = -1
     number: int = -1
+
+
+class OtherChannelsError(Exception):
+    """The images seen so far are of `channels`, not of as many as was taken for granted."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.channels = channels
 
 
 class Intake:
     """Iterating gives the usable images of a source one after another, and remembers the others.
 
-    Under `on_error: fail` the first bad one ends the stream, and the rest of the source is only checked. `workers`:
-    number of processes that load; the stream is the same for any number. Raises DataError where one of them dies.
+    `image` is their shape. Under `on_error: fail` the first bad one ends the stream, and the rest of the source is only
+    checked. `workers`: number of processes that load; the stream is the same for any number. Raises DataError where one
+    of them dies. Where `finds_channels`, raises OtherChannelsError where images contradict those of `image`; with
+    `is_first_try` also where the first few speak for others.
     """
 
-    def __init__(self, source: ImageSource[Any], dataset: Dataset, label: str, workers: int = 1) -> None:
-        self.source, self.dataset, self.label = source, dataset, label
+    def __init__(
+        self,
+        source: ImageSource[Any],
+        dataset: Dataset,
+        image: ImageSpec,
+        label: str,
+        workers: int = 1,
+        *,
+        finds_channels: bool = False,
+        is_first_try: bool = False,
+    ) -> None:
+        self.source, self.dataset, self.image, self.label = source, dataset, image, label
+        self.finds_channels, self.is_first_try = finds_channels, is_first_try
         self.total = min(len(source), dataset.max_images or len(source))
         self.rejected: list[Rejection] = []
         self._digests = np.zeros(self.total, np.uint64)
         self._labels = np.zeros(self.total, np.int32)
         self._usable = 0
-        image = dataset.image
+        self._content = hashlib.sha256(artifacts.canonical(image.model_dump(mode="json")).encode())
+        self._left_out: Counter[str] = Counter()
+        self._seen = Seen()
         self._portion = max(1, min(PORTION, PORTION_BYTES // (image.height * image.width * image.channels)))
         self._workers = max(1, min(workers, -(-self.total // self._portion)))
 
@@ -72,10 +98,14 @@ class Intake:
                 progress.update(1)
                 if isinstance(image, Rejection):
                     self.rejected.append(image)
-                elif self.dataset.classes and image.label is None:
+                    continue
+                self._look_at(image)
+                if self.dataset.classes and image.label is None:
                     self.rejected.append(Rejection(image.name, "has no label"))
                 elif not (self.rejected and self.dataset.on_error == "fail"):
                     yield self._numbered(image, position)
+        if self.finds_channels and self._usable and self._seen.channels != self.image.channels:
+            raise OtherChannelsError(self._seen.channels)
 
     @property
     def duplicates(self) -> int:
@@ -88,12 +118,64 @@ class Intake:
         """Numbers of the classes of the usable images, where they have one."""
         return self._labels[: self._usable]
 
+    @property
+    def content(self) -> str:
+        """sha256 (hex) of shape, pixels and labels of the usable images in their order."""
+        return self._content.hexdigest()
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Number of things in the source that are no pictures, by kind, the most frequent first."""
+        return dict((self._left_out + Counter(self.source.left_out)).most_common())
+
+    def _look_at(self, image: Prepared) -> None:
+        self._left_out.update(image.left_out)
+        self._seen.add(image.traits)
+        if not self.finds_channels:
+            return
+        has_seen_enough = self.is_first_try and self._seen.count == LOOKED_AT
+        if not self._seen.may_become(self.image.channels) or (
+            has_seen_enough and self._seen.channels != self.image.channels
+        ):
+            raise OtherChannelsError(self._seen.channels)
+
     def _numbered(self, image: Prepared, position: int) -> Prepared:
         number = self._usable
-        self._digests[number] = image.digest
+        self._digests[number] = int.from_bytes(image.digest[:8], "little")
+        self._content.update(image.digest)
+        if self.image.classes:
+            self._content.update(int(image.label or 0).to_bytes(4, "little"))
         self._labels[number] = image.label or 0
         self._usable += 1
         return replace(image, position=position, number=number)
+
+
+@dataclass
+class Seen:
+    """All pictures seen so far: how many, whether all are grey, all have an opacity channel, some are not opaque."""
+
+    count: int = 0
+    are_grey: bool = True
+    have_opacity: bool = True
+    some_are_transparent: bool = False
+
+    def add(self, traits: Traits) -> None:
+        """Takes one more picture into account."""
+        self.count += 1
+        self.are_grey &= Traits.GREY in traits
+        self.have_opacity &= Traits.OPACITY in traits
+        self.some_are_transparent |= Traits.TRANSPARENT in traits
+
+    @property
+    def channels(self) -> Literal[1, 3, 4]:
+        """Channels of a data set of these pictures, see `Dataset.channels`."""
+        if self.have_opacity and self.some_are_transparent:
+            return 4
+        return 1 if self.are_grey else 3
+
+    def may_become(self, channels: int) -> bool:
+        """Whether pictures that are still to come can make it a data set of so many channels."""
+        return {1: self.are_grey, 3: True, 4: self.have_opacity}[channels]
 
 
 class Loader:
@@ -109,8 +191,8 @@ class Loader:
 
 def _prepared(image: Sample, encode: Callable[[Pixels], Pixels | bytes]) -> Prepared:
     pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
-    digest = int.from_bytes(hashlib.blake2b(pixels.data, digest_size=8).digest(), "little")
-    return Prepared(image.name, encode(pixels), digest, image.label, image.scene)
+    digest = hashlib.blake2b(pixels.data, digest_size=16).digest()
+    return Prepared(image.name, encode(pixels), digest, image.label, image.scene, image.traits, image.left_out)
 
 
 def _portions(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:

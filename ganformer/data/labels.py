@@ -10,16 +10,18 @@ import json
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ganformer.errors import DataError
 
 DATASET_JSON = "dataset.json"
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "trainval", "extra"}
+"""Folders that part a data set, whatever the case of their letters."""
 COLUMNS = ("path", "label")
 HIGHEST = 2**31 - 1  # packs keep labels as int32
 
@@ -41,20 +43,43 @@ class Labels(Protocol):
     def classes(self) -> int:
         """Number of classes; 0: there are no labels."""
 
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the classes in the order of their numbers; empty where they have only numbers."""
+
     def find(self, name: str) -> int | None:
         """Number of the class of an image, or None where it has none."""
 
 
 class FolderLabels:
-    """The class of an image is the folder right below the top that it lies in; they count in order of their names."""
+    """The class of an image is the folder right below the top that it lies in.
 
-    def __init__(self, folders: Iterable[str]) -> None:
-        self._numbers = {name: number for number, name in enumerate(sorted(folders))}
+    `folders` are those that hold images at any depth. They count in the order of their names, numbers by their size.
+    `choose` says how another folder is made the top, with {} for its name.
+    """
+
+    def __init__(self, folders: Iterable[str], choose: str = "choose the folder {}") -> None:
+        self.names = ordered(folders)
+        """The folders' names, in order."""
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self._choose = choose
 
     @property
     def classes(self) -> int:
-        """One for every folder."""
-        return len(self._numbers)
+        """One for every folder. Raises DataError where they are splits of a data set rather than classes."""
+        if len(self.names) > 1 and all(name.lower() in SPLITS for name in self.names):
+            raise DataError(
+                f"the folders at the top ({', '.join(self.names)}) are splits of a data set, not classes; to have one "
+                f"of them, with the folders in it as classes, {self._choose.format(self.names[-1])}"
+            )
+        return len(self.names)
+
+    @property
+    def hint(self) -> str:
+        """How to get at the classes where a single folder holds all images; else empty."""
+        if len(self.names) != 1:
+            return ""
+        return f"if the classes are the folders in '{self.names[0]}', {self._choose.format(self.names[0])}"
 
     def find(self, name: str) -> int | None:
         """Number of the folder; images that lie in none have no label."""
@@ -62,14 +87,31 @@ class FolderLabels:
         return self._numbers.get(folder) if slash else None
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of classes in their order: whole numbers first, by their size, then all others as text."""
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        is_number = _WHOLE.fullmatch(name) is not None
+        return not is_number, int(name) if is_number else 0, name
+
+    return sorted(names, key=rank)
+
+
 class LabelTable:
     """Labels by name. Only a 64-bit hash of each name is kept: 12 bytes a label, so that millions are few megabytes.
 
     That two of three million images share a hash has a probability of 2e-7. `pairs` gives names and labels, the same
-    every time; `where` names their file. Raises DataError where two of them contradict each other.
+    every time; `where` names their file; `names` are those of the classes, `classes` their number where that is known.
+    Raises DataError where two labels contradict each other.
     """
 
-    def __init__(self, pairs: Callable[[], Iterator[tuple[str, int]]], where: str) -> None:
+    def __init__(
+        self,
+        pairs: Callable[[], Iterator[tuple[str, int]]],
+        where: str,
+        names: Sequence[str] = (),
+        classes: int | None = None,
+    ) -> None:
         hashes, labels = array("Q"), array("i")
         for name, label in pairs():
             hashes.append(_hash(name))
@@ -83,8 +125,10 @@ class LabelTable:
             raise DataError(f"{where}: '{name}' has the labels {label} and {other}; leave one of them")
         self.where, self._hashes, self._labels = where, array("Q", keys.tobytes()), array("i", values.tobytes())
         self._example = next(pairs(), ("", 0))[0]
-        self.classes = int(values.max()) + 1 if len(values) else 0
-        """One more than the highest label."""
+        self.names = names
+        """Names of the classes, in order, where there are names."""
+        self.classes = classes or (int(values.max()) + 1 if len(values) else 0)
+        """Number of classes: one more than the highest label where nothing else is known."""
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -131,7 +175,8 @@ def parse_json(contents: bytes, where: str) -> LabelTable:
         text = contents.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: is not valid JSON ({error}); write it as UTF-8") from error
-    return LabelTable(lambda: _json_pairs(text, where), where)
+    kind = _json_kind(text, where)
+    return LabelTable(lambda: _json_pairs(text, where, kind), where, kind.names, kind.columns)
 
 
 def _hash(name: str) -> int:
@@ -150,8 +195,10 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path) -> LabelTable:
-    numbers = _numbers({label for _, label in _rows(path)}, path)
-    return LabelTable(lambda: ((name, numbers[label]) for name, label in _rows(path)), str(path))
+    distinct = {label for _, label in _rows(path)}
+    numbers = _numbers(distinct, path)
+    names = () if all(map(_NUMBER.fullmatch, distinct)) else ordered(distinct)
+    return LabelTable(lambda: ((name, numbers[label]) for name, label in _rows(path)), str(path), names)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
@@ -176,23 +223,76 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 def _numbers(labels: set[str], path: Path) -> dict[str, int]:
     """Number of each label of a csv."""
     if not all(map(_NUMBER.fullmatch, labels)):
-        return {label: number for number, label in enumerate(sorted(labels))}
+        return {label: number for number, label in enumerate(ordered(labels))}
     for label in sorted(labels):
         if not _WHOLE.fullmatch(label) or int(label) > HIGHEST:
             raise DataError(f"{path}: label {label} {_RANGE}; number the classes 0, 1, … or name them")
     return {label: int(label) for label in labels}
 
 
-def _json_pairs(text: str, where: str) -> Iterator[tuple[str, int]]:
-    """Names and labels of a `dataset.json`, one after another."""
+class _JsonKind(NamedTuple):
+    """The form of the labels of a `dataset.json`: numbers, or names of these classes, or one-hot rows of `columns`."""
+
+    names: Sequence[str] = ()
+    columns: int | None = None
+
+
+def _json_kind(text: str, where: str) -> _JsonKind:
+    """The one form of all labels, by the first one; every name of a class is collected."""
+    names: set[str] = set()
+    columns = None
+    for _, label in _json_labels(text, where):
+        if isinstance(label, str):
+            names.add(label)
+        else:
+            columns = len(label) if isinstance(label, list) else None
+            break
+    return _JsonKind(ordered(names), columns)
+
+
+def _json_pairs(text: str, where: str, kind: _JsonKind) -> Iterator[tuple[str, int]]:
+    """Names and numbers of the classes of a `dataset.json`, one after another."""
+    numbers = {name: number for number, name in enumerate(kind.names)}
+    for name, label in _json_labels(text, where):
+        if kind.names:
+            number = numbers.get(label) if isinstance(label, str) else None
+        elif kind.columns:
+            number = label.index(1) if _is_one_hot(label, kind.columns) else None
+        else:
+            number = label if type(label) is int and 0 <= label <= HIGHEST else None
+        if number is None:
+            expected = (
+                "is no name like the first one"
+                if kind.names
+                else f"is no one-hot row of {kind.columns} numbers like the first one"
+                if kind.columns
+                else _RANGE
+            )
+            shown = json.dumps(label, ensure_ascii=False)[:40]
+            raise DataError(
+                f"{where}: label {shown} of '{name}' {expected}; number the classes 0, 1, …, name them, or write "
+                "one-hot rows"
+            )
+        yield name, number
+
+
+def _is_one_hot(label: Any, columns: int) -> bool:
+    """Whether it is a list with a single 1 among zeros."""
+    return (
+        isinstance(label, list)
+        and len(label) == columns
+        and all(type(value) in (int, float) for value in label)
+        and sorted(label) == [0] * (columns - 1) + [1]
+    )
+
+
+def _json_labels(text: str, where: str) -> Iterator[tuple[str, Any]]:
+    """Names and labels of a `dataset.json` as they stand there."""
     try:
         for entry in _json_entries(_Cursor(text), where):
             match entry:
-                case [str(name), int(label)] if label is not True and label is not False and 0 <= label <= HIGHEST:
-                    yield name, label
                 case [str(name), label]:
-                    shown = json.dumps(label)[:40]
-                    raise DataError(f"{where}: label {shown} of '{name}' {_RANGE}; number the classes 0, 1, …")
+                    yield name, label
                 case _:
                     raise DataError(f"{where}: {json.dumps(entry)[:80]} is no path with its label; {_EXPECTED}")
     except (ValueError, RecursionError) as error:

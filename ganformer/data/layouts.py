@@ -8,29 +8,49 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import model_validator
+from pydantic import AfterValidator
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.images import CHANNELS, UnreadableImageError, read_array
+from ganformer.data import decoding
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import CHANNELS, Picture, read_array
+from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
+OTHERS = "other arrays"
 LABELS = "labels"  # the array with labels, where none is named
 HIGHEST_LABEL = 2**31 - 1  # packs keep labels as int32
 SHOWN = 20  # arrays that a message names
 
-Layout = Literal["NHWC", "NCHW"]
-
-_CHANNEL_AXES = {4: ("NHWC", "NCHW"), 3: ("HWC", "CHW")}
+# Layouts by number of axes, of row-major arrays and of those of MATLAB, whose files have the axes in opposite order.
+_IN_ROWS = {4: ("NHWC", "NCHW"), 3: ("HWC", "CHW")}
+_IN_COLUMNS = {4: ("NCWH", "CWHN"), 3: ("CWH",)}
+_OF_ONE = {"NHWC": "HWC", "NCHW": "CHW"}
+# Numbers of grey images that could as well be channels; MATLAB's own colours are H×W×3, so 3 are none there.
+_DOUBTFUL = {"CHW": (3, 4), "CWH": (4,)}
 _ALLOWED = (
-    "[N, H, W, C], [N, C, H, W], [H, W, C] and [C, H, W] with C 1, 3 or 4, and [N, H, W] of grey images; "
-    "uint8, uint16, or floats whose limits are stated"
+    "[N, H, W, C], [N, C, H, W], [H, W, C] and [C, H, W] with C 1, 3 or 4, and [N, H, W] of grey images, or another "
+    "order that is stated in layout; uint8, uint16, or other numbers whose limits are stated"
 )
+_EXAMPLES = {"NHW": "N grey images", "CHW": "one image, channels first", "HWC": "one image, channels last"}
+
+
+def _is_layout(layout: str) -> str:
+    if not ({"H", "W"} <= set(layout) <= set("NHWC") and len(set(layout)) == len(layout)):
+        raise ValueError(
+            f"'{layout}' is no order of axes: write H and W once each, and N (images) and C (channels) where the array "
+            "has them, as in NHWC, CHW, NHW or HWCN"
+        )
+    return layout
+
+
+Layout = Annotated[str, AfterValidator(_is_layout)]
 
 
 class ArraySettings(Source):
@@ -39,34 +59,32 @@ class ArraySettings(Source):
     path: Path
     """The file; a relative path starts at the working directory."""
     layout: Layout | None = None
-    """Where the channels are: the last axis or the one before rows and columns. None: found by the shape."""
-    limits: tuple[float, float] | None = None
-    """The values of black and white where the array holds floats, e.g. [0, 1] or [-1, 1]."""
+    """The axes in their order: N images, H rows, W columns, C channels, as NHWC, NCHW, NHW, HWC, CHW, HW, and NCWH or
+    HWCN, say, where columns come first or images last. NHWC and NCHW also mean one image, HWC and CHW. None: found by
+    the shape."""
+    limits: Limits | None = None
+    """The values of black and white where the array holds other numbers than uint8, e.g. [0, 1], [-1, 1] or [0, 4095].
+    Those of uint16 are 0 and 65535 where nothing else is stated."""
     labels: str | None = None
     """Name of the array of labels: whole numbers [N] or one-hot rows [N, classes]. An empty name: none are used."""
 
-    @model_validator(mode="after")
-    def _limits_ascend(self) -> Self:
-        if self.limits is not None and self.limits[0] >= self.limits[1]:
-            raise ValueError("limits {:g} and {:g} are not the values of black and white".format(*self.limits))
-        return self
 
+class Candidate(NamedTuple):
+    """What is known of an array that may hold images, before it is read."""
 
-class Described(Protocol):
-    """An array, or what is known of one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of its axes."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of its values."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    in_columns: bool = False
+    """Whether the file has the axes in opposite order, as MATLAB writes them."""
+    is_encoded: bool = False
+    """Whether each value is an encoded picture."""
+    remark: str = ""
+    """Why it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """How images lie in an array. `axes` is NHWC, NCHW or NHW, or HWC or CHW where the array is one image."""
+    """How images lie in an array. `axes` is an order of N, H, W and C; without N the array is one image."""
 
     name: str
     """What the images are called: theirs are `name[0]`, `name[1]`, …"""
@@ -77,31 +95,40 @@ class Stack:
     @property
     def is_single(self) -> bool:
         """Whether the array is one image."""
-        return self.axes[0] != "N"
+        return "N" not in self.axes
+
+    @property
+    def channels(self) -> Literal[1, 3] | None:
+        """1 of grey images, 3 of colours; None where opacity tells more."""
+        length = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        return {1: 1, 3: 3}.get(length)  # type: ignore[return-value]
 
     def __len__(self) -> int:
-        return 1 if self.is_single else self.shape[0]
+        return 1 if self.is_single else self.shape[self.axes.index("N")]
+
+    def at(self, number: int) -> tuple[int | slice, ...]:
+        """Index of an image in the array."""
+        return tuple(number if axis == "N" else slice(None) for axis in self.axes)
 
     def upright(self, item: NDArray[Any]) -> NDArray[Any]:
         """One image as it lies in the array, as [H, W] or [H, W, C] with values of this machine's byte order."""
         native = item.astype(item.dtype.newbyteorder("="), copy=False)
-        return native.transpose(1, 2, 0) if self.axes.endswith("CHW") else native
+        axes = self.axes.replace("N", "")
+        return native.transpose([axes.index(axis) for axis in "HWC" if axis in axes])
 
 
-def stack(array: Described, name: str, settings: ArraySettings, where: str) -> Stack:
+def stack(array: Candidate, name: str, settings: ArraySettings, where: str) -> Stack:
     """Says how the images lie in an array, `where` names it. Raises DataError with what would do where they do not.
 
     The one rule of shapes. An axis can hold channels if its length is 1, 3 or 4. Four axes are NHWC or NCHW, three are
-    one image, HWC or CHW: whichever has a possible axis of channels. Where both have, `layout` must say which. Three
-    axes neither of which can hold channels are grey images NHW.
+    one image, HWC or CHW: whichever has a possible axis of channels. Three axes neither of which can hold channels are
+    grey images NHW, and 3 or 4 of these could be CHW as well. Where there are several possibilities, `layout` must say
+    which. Arrays of MATLAB, whose axes are in opposite order, are H×W×C×N, N×H×W×C, H×W×C or H×W×N there.
     """
-    shape = tuple(map(int, array.shape))
-    axes = _axes(shape, settings.layout)
+    shape = array.shape
+    axes = _axes(shape, settings.layout, array.in_columns)
     if len(axes) > 1:
-        raise DataError(
-            f"{where}: shape {list(shape)} can be {axes[0]} and {axes[1]}; set layout: NHWC where the channels are the "
-            "last axis, or layout: NCHW where they come before rows and columns"
-        )
+        raise DataError(f"{where}: shape {list(shape)} can be {axes[0]} and {axes[1]}; {_choice(axes)}")
     if not axes:
         stated = f" with layout: {settings.layout}" if settings.layout else ""
         raise DataError(f"{where}: shape {list(shape)} is not one of images{stated}; allowed are {_ALLOWED}")
@@ -117,8 +144,22 @@ def stack(array: Described, name: str, settings: ArraySettings, where: str) -> S
     return Stack(name, shape, axes[0], settings.limits)
 
 
-def choose(arrays: Mapping[str, Described], wanted: str | None, setting: str, where: str) -> str:
-    """Name of an array: the one wanted, else the only one there is or that can be images.
+def _choice(axes: Sequence[str]) -> str:
+    """Advice which layout to set."""
+    if {*axes} in ({"NHWC", "NCHW"}, {"HWC", "CHW"}):
+        return (
+            "set layout: NHWC where the channels are the last axis, or layout: NCHW where they come before rows and "
+            "columns"
+        )
+    return "set " + ", or ".join(
+        f"layout: {layout}" + (f" for {_EXAMPLES[layout]}" if layout in _EXAMPLES else "") for layout in axes
+    )
+
+
+def choose(
+    arrays: Mapping[str, Candidate], settings: ArraySettings, wanted: str | None, setting: str, where: str
+) -> str:
+    """Name of an array: the one wanted, else the only one there is or that can be images; labels never are.
 
     Raises DataError with what there is otherwise; `setting` is where to name one.
     """
@@ -128,45 +169,86 @@ def choose(arrays: Mapping[str, Described], wanted: str | None, setting: str, wh
     listed += f" and {len(arrays) - SHOWN} more" if len(arrays) > SHOWN else ""
     if wanted is not None:
         raise DataError(f"{where}: has no array '{wanted}'; correct {setting}. There is {listed or 'none'}")
-    possible = [name for name, array in arrays.items() if _is_of_images(array.dtype) and _axes(array.shape, None)]
-    if len(possible) == 1 or len(arrays) == 1:
-        return possible[0] if possible else next(iter(arrays))  # of which `stack` says what is wrong
+    possible = _possible(arrays, settings)
+    if len(possible) == 1:
+        return possible[0]
     if possible:
         raise DataError(f"{where}: several arrays can be images; name one in {setting}. There is {listed}")
+    readable = [name for name, array in arrays.items() if not array.remark]
+    if len(arrays) == len(readable) == 1:
+        return readable[0]  # of which `stack` says what is wrong
     raise DataError(f"{where}: no array can be images; allowed are {_ALLOWED}. There is {listed or 'none'}")
 
 
-def describe(array: Described) -> str:
+def _possible(arrays: Mapping[str, Candidate], settings: ArraySettings) -> list[str]:
+    """Names of the arrays that can be images. Numbers of types that are rare count where there is nothing better."""
+    labels = {LABELS, settings.labels}
+    shaped = [
+        name
+        for name, array in arrays.items()
+        if not array.remark
+        and name not in labels
+        and name.rpartition("/")[2] != LABELS
+        and _can_be_images(array, settings)
+    ]
+    usual = [name for name in shaped if settings.limits is not None or _is_usual(arrays[name])]
+    return usual or shaped
+
+
+def _can_be_images(array: Candidate, settings: ArraySettings) -> bool:
+    is_number = array.dtype.kind in "fuib"
+    return array.is_encoded or (is_number and bool(_axes(array.shape, settings.layout, array.in_columns)))
+
+
+def _is_usual(array: Candidate) -> bool:
+    """Whether images of this type are common: up to 16 bits without a sign, and floats, though they need limits."""
+    dtype = array.dtype
+    return array.is_encoded or dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
+
+
+def describe(array: Candidate) -> str:
     """Type and shape, for messages."""
-    return f"{array.dtype} {list(array.shape)}"
+    kind = "encoded pictures" if array.is_encoded else str(array.dtype)
+    return f"{kind} {list(array.shape)}" + (f" ({array.remark})" if array.remark else "")
 
 
-def _axes(shape: Sequence[int], layout: Layout | None) -> list[str]:
+def _axes(shape: Sequence[int], layout: str | None, in_columns: bool) -> list[str]:
     """What an array of this shape can be."""
-    possible = [axes for axes in _CHANNEL_AXES.get(len(shape), ()) if shape[axes.index("C")] in CHANNELS]
-    if len(shape) == 3 and not possible:
-        return ["NHW"]
-    return [axes for axes in possible if layout is None or layout.endswith(axes)]
+    if layout is not None:
+        stated = layout if len(layout) == len(shape) else _OF_ONE.get(layout, "")
+        return [stated] if len(stated) == len(shape) and _has_channels(shape, stated) else []
+    known = _IN_COLUMNS if in_columns else _IN_ROWS
+    possible = [axes for axes in known.get(len(shape), ()) if _has_channels(shape, axes)]
+    if len(shape) != 3:
+        return possible
+    grey = "NWH" if in_columns else "NHW"
+    if not possible:
+        return [grey]
+    is_doubtful = len(possible) == 1 and shape[0] in _DOUBTFUL.get(possible[0], ())
+    return [*possible, grey] if is_doubtful else possible
 
 
-def _check_values(array: Described, settings: ArraySettings, where: str) -> None:
+def _has_channels(shape: Sequence[int], axes: str) -> bool:
+    return "C" not in axes or shape[axes.index("C")] in CHANNELS
+
+
+def _check_values(array: Candidate, settings: ArraySettings, where: str) -> None:
     """Refuses values that no image has, as `read_array` would refuse every single one."""
-    is_float = array.dtype.kind == "f"
-    if array.dtype.hasobject:
+    dtype = array.dtype
+    if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which are never loaded; save a plain array of numbers")
-    if not _is_of_images(array.dtype):
-        raise DataError(f"{where}: {array.dtype} values are not those of images; allowed are {_ALLOWED}")
-    if is_float and settings.limits is None:
-        raise DataError(
-            f"{where}: {array.dtype} values have no agreed range; state those of black and white in limits, "
-            "e.g. limits: [0, 1] or limits: [-1, 1]"
-        )
-    if not is_float and settings.limits is not None:
-        raise DataError(f"{where}: limits are for floats, but the values are {array.dtype}; leave limits out")
-
-
-def _is_of_images(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
+    if dtype.kind not in "fuib":
+        raise DataError(f"{where}: {dtype} values are not those of images; allowed are {_ALLOWED}")
+    if dtype in (np.uint8, np.bool_) and settings.limits is not None:
+        raise DataError(f"{where}: limits are for other numbers, but the values are {dtype}; leave limits out")
+    try:
+        decoding.to_8_bit(np.zeros((1, 1, 1), dtype), settings.limits)
+    except UnreadableImageError as error:
+        if settings.limits is None:
+            raise DataError(
+                f"{where}: {dtype} values have no agreed range; state those of black and white in limits, "
+                "e.g. limits: [0, 1] or limits: [-1, 1]"
+            ) from error
 
 
 # ------------------------------------------------------------------------------------------------ labels
@@ -179,7 +261,7 @@ class Labels(NamedTuple):
     classes: int
 
 
-def read_labels(array: Described, portions: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
+def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
     """Labels of `count` images from an array, `where` names it, that comes in portions of its rows.
 
     Raises DataError where it is anything but whole numbers from 0, [N] or [N, 1], or one-hot rows [N, classes].
@@ -225,11 +307,13 @@ class ArrayKey(NamedTuple):
     content: bytes | None = None
 
 
-class ArrayImages(ImageSource[ArrayKey]):
-    """Images in one array. A key brings the label, so that only the process that makes keys reads the labels."""
+class NumberedImages(ImageSource[ArrayKey]):
+    """Images `name[0]`, `name[1]`, … A key brings the label, so that only the process that makes keys reads labels."""
 
-    def __init__(self, layout: Stack, image: ImageSpec) -> None:
-        self.stack, self.image = layout, image
+    name: str
+
+    def __init__(self, image: ImageSpec) -> None:
+        self.image = image
 
     @property
     @abstractmethod
@@ -237,27 +321,46 @@ class ArrayImages(ImageSource[ArrayKey]):
         """The class of each image where there are labels."""
 
     @abstractmethod
-    def item(self, key: ArrayKey) -> NDArray[Any]:
-        """One image as it lies in the array. Raises UnreadableImageError where its bytes are damaged."""
+    def picture(self, key: ArrayKey) -> Picture:
+        """One image, prepared. Raises UnreadableImageError where that cannot be."""
 
     @property
     def classes(self) -> int:
         """As many as the labels name: columns of one-hot rows, or one more than the highest number."""
         return self.labels.classes if self.labels is not None else 0
 
-    def __len__(self) -> int:
-        return len(self.stack)
-
     def keys(self) -> Iterator[ArrayKey]:
-        labels = self.labels
+        labels = self.labels if self.image.classes else None
         for number in range(len(self)):
             yield ArrayKey(number, None if labels is None else int(labels.numbers[number]))
 
     def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
         for key in keys:
-            name = f"{self.stack.name}[{key.number}]"
+            name = f"{self.name}[{key.number}]"
             try:
-                pixels = read_array(self.stack.upright(self.item(key)), self.image, self.stack.limits)
-                yield Sample(name, pixels, label=key.label)
+                yield Sample.of(name, self.picture(key), key.label)
             except UnreadableImageError as error:
                 yield Rejection(name, str(error))
+
+
+class ArrayImages(NumberedImages):
+    """Images in one array."""
+
+    def __init__(self, layout: Stack, image: ImageSpec) -> None:
+        super().__init__(image)
+        self.stack, self.name = layout, layout.name
+
+    @abstractmethod
+    def item(self, key: ArrayKey) -> NDArray[Any]:
+        """One image as it lies in the array. Raises UnreadableImageError where its bytes are damaged."""
+
+    @property
+    def channels(self) -> Literal[1, 3, 4] | None:
+        """Those of the array, but for opacity, which has to be looked at."""
+        return self.stack.channels
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def picture(self, key: ArrayKey) -> Picture:
+        return read_array(self.stack.upright(self.item(key)), self.image, self.stack.limits)

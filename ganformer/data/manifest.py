@@ -1,5 +1,7 @@
 """What a pack says about itself. `manifest.json` is written last: where it counts images, the pack is whole."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +13,9 @@ from ganformer.config import ImageSpec, Strict
 from ganformer.errors import DataError
 
 NAME, LABELS = "manifest.json", "labels.npy"
+VERSION = 2
+SHOWN = 8  # kinds of what is no picture that a message names
+REJECTED, SHEET, MEAN = "rejected.json", "contact-sheet.png", "mean.png"  # what else may lie beside it
 
 
 class File(Strict):
@@ -48,7 +53,7 @@ class Crop(Strict):
 class Manifest(Strict):
     """Contents of a pack, and where they came from. The same images and settings give the same bytes."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     count: NonNegativeInt
     """Number of images; 0 where packing failed because of those in `rejected`."""
     image: ImageSpec
@@ -62,20 +67,47 @@ class Manifest(Strict):
     files: Sequence[File] = ()
     """Files with what is known about the images."""
     rejected: Sequence[Rejected] = ()
+    left_out: Mapping[str, NonNegativeInt] = {}
+    """Number of files, members, keys and so on of the source that are no pictures, by kind, as in {".txt": 4}."""
     label_counts: Sequence[NonNegativeInt] = ()
     """Number of images of each class, where there are labels: in `labels.npy`, one int32 an image."""
+    class_names: Sequence[str] = ()
+    """Name of each class, where the source has names."""
     duplicates: NonNegativeInt
     """Number of images whose pixels equal those of an earlier one."""
+    content: str
+    """sha256 of shape, pixels and labels in their order: the same for the same data, wherever they came from, and
+    however they are stored. Trainings and measures tell data apart by it."""
 
     @model_validator(mode="after")
     def _counts_its_shards(self) -> Self:
         if self.count != (of_shards := sum(shard.count for shard in self.shards)):
             raise ValueError(f"count is {self.count}, but that of its shards {of_shards}")
+        if self.class_names and len(self.class_names) != self.image.classes:
+            raise ValueError(f"class_names are {len(self.class_names)}, but there are {self.image.classes} classes")
         return self
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` into the folder."""
         artifacts.write_json(folder / NAME, self.model_dump(mode="json"))
+
+
+def other_files(left_out: Mapping[str, int]) -> str:
+    """What is no picture, in words: "13 others (6 .jfif, 4 .txt, …)"."""
+    total = sum(left_out.values())
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in Counter(left_out).most_common(SHOWN))
+    return f"{total:,} other{'s' * (total != 1)} ({shown}{', …' * (len(left_out) > SHOWN)})"
+
+
+def files_of_pack(folder: Path) -> frozenset[str] | None:
+    """Names of the files that a pack of ours in this folder consists of, of any version; None where there is none."""
+    try:
+        found = json.loads((folder / NAME).read_bytes())
+        listed = [entry["file"] for entry in (*found["shards"], *found["files"])]
+        is_ours = {"version", "count", "crop", "rejected"} <= found.keys()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return frozenset([NAME, REJECTED, SHEET, MEAN, *listed]) if is_ours else None
 
 
 def read(pack: Path) -> tuple[Path, Manifest]:
@@ -94,7 +126,7 @@ def read(pack: Path) -> tuple[Path, Manifest]:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"]]))
-        raise DataError(f"{path}: is not a manifest of version 1 ({where}); pack again") from error
+        raise DataError(f"{path}: is not a manifest of version {VERSION} ({where}); pack again") from error
     if not found.count:
         raise DataError(
             f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` "

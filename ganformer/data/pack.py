@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ganformer import artifacts, plugins
-from ganformer.config import Dataset, ImageSpec
+from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data import manifest
 from ganformer.data.arrays import ArrayFile
-from ganformer.data.intake import Intake, Prepared
+from ganformer.data.intake import Intake, OtherChannelsError, Prepared
 from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
 from ganformer.data.source import ImageSource, open_source
 from ganformer.errors import DataError
 
-SCENES, MASKS, REJECTED = "scenes.jsonl", "masks.npy", "rejected.json"
+SCENES, MASKS = "scenes.jsonl", "masks.npy"
 SHOWN = 20  # unreadable images that a message names
 
 _FILE = r"(images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json)"
@@ -30,19 +31,64 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
     """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
-    killed. Raises DataError where the source is missing, is `out`, has not as many classes as the settings say or
-    fewer images than shards, `out` cannot be written, no image is usable, or `on_error` is `fail` and some are not
-    usable: then all of these are in a manifest that counts no images.
+    killed. Where the number of channels is not stated, the first images tell it; where others show later that it is
+    another one, packing begins anew. Raises DataError where the source is missing, lies in `out` or `out` in it, has
+    not as many classes as the settings say or fewer images than shards, `out` cannot be written, no image is usable, or
+    `on_error` is `fail` and some are not usable: then all of these are in a manifest that counts no images.
     """
-    if any(path.resolve() == (out / manifest.NAME).resolve() for path in dataset.source.inputs):
-        raise DataError(
-            f"{out}: is itself what is to be packed, and would be overwritten; choose another output folder"
-        )
-    source = open_source(dataset.source, dataset.image)
+    _check_apart(dataset.source, out)
+    image = dataset.image
+    source = open_source(dataset.source, image)
     _check_classes(source, dataset)
-    intake = Intake(source, dataset, f"pack {out.name}", workers)
-    if dataset.shards and dataset.shards > intake.total:
-        raise DataError(f"shards {dataset.shards} cannot be made of {intake.total} images; set shards to fewer")
+    if dataset.known_channels is None and source.channels not in (None, image.channels):
+        image = image.with_channels(source.channels)
+        source = open_source(dataset.source, image)
+    finds_channels = dataset.known_channels is None and source.channels is None
+    for attempt in itertools.count():
+        intake = Intake(
+            source,
+            dataset,
+            image,
+            f"pack {out.name}",
+            workers,
+            finds_channels=finds_channels,
+            is_first_try=attempt == 0,
+        )
+        if dataset.shards and dataset.shards > intake.total:
+            raise DataError(f"shards {dataset.shards} cannot be made of {intake.total} images; set shards to fewer")
+        try:
+            return _packed(dataset, out, intake)
+        except OtherChannelsError as found:
+            words = f"the images have channels: {found.channels}, not {image.channels}; packing them so from the start"
+            print(f"{out}: {words}", file=sys.stderr, flush=True)
+            image = image.with_channels(found.channels)
+            source = open_source(dataset.source, image)
+    raise AssertionError("the last attempt knows the channels of all images")
+
+
+def _check_apart(source: Source, out: Path) -> None:
+    """DataError where what is written would be among what is read, or the other way round."""
+    target = out.resolve()
+    for path in source.inputs:
+        read = path.resolve()
+        if read == target / manifest.NAME:
+            raise DataError(
+                f"{out}: is itself what is to be packed, and would be overwritten; choose another output folder"
+            )
+        if path.is_dir() and target.is_relative_to(read):
+            raise DataError(
+                f"{out}: lies in {path}, whose images are to be packed, and would be among them the next time; choose "
+                "another output folder"
+            )
+        if read.is_relative_to(target):
+            raise DataError(
+                f"{out}: has {path} in it, which is to be packed; choose an output folder of its own for the pack"
+            )
+
+
+def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
+    """Writes the pack of what `intake` gives; raises as `pack` does, and OtherChannelsError."""
+    source = intake.source
     _clear(out)
     shards = _write(dataset, out, intake)
     if intake.rejected and (dataset.on_error == "fail" or not shards):
@@ -61,24 +107,31 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
     has_labels = dataset.classes and shards
     return Manifest(
         count=sum(shard.count for shard in shards),
-        image=dataset.image,
+        image=intake.image,
         format=dataset.format,
         source=dataset.source.model_dump(mode="json"),
         crop=Crop(ratio=dataset.crop, letterbox=dataset.letterbox, margin=dataset.crop_margin),
         shards=shards,
         files=files,
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
+        left_out=intake.left_out,
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
+        class_names=intake.source.class_names if has_labels else (),
         duplicates=intake.duplicates if shards else 0,
+        content=intake.content,
     )
 
 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
     if dataset.classes and dataset.classes != source.classes:  # labels that nobody asks for are not even read
         kind = dataset.source.kind
+        names = ", ".join(source.class_names[:SHOWN]) + ", …" * (len(source.class_names) > SHOWN)
         raise DataError(
-            f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes; "
-            f"set classes to {source.classes}" + (", or to 0 to use no labels" if source.classes else "")
+            f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes"
+            + (f" ({names})" if names else "")
+            + "; "
+            + (f"{source.class_hint}, or " if source.class_hint else "")
+            + (f"set classes to {source.classes}, or to 0 to use no labels" if source.classes else "set classes to 0")
         )
 
 
@@ -88,7 +141,7 @@ def _write_labels(out: Path, intake: Intake) -> None:
 
 
 def _write(dataset: Dataset, out: Path, intake: Intake) -> list[Shard]:
-    recorder = _scene_files(out, dataset.image) if intake.source.has_scenes else nullcontext(lambda image: None)
+    recorder = _scene_files(out, intake.image) if intake.source.has_scenes else nullcontext(lambda image: None)
     with _explained(out), recorder as record:
         return list(_write_shards(dataset, out, intake, record))
 
@@ -130,7 +183,7 @@ def _write_shards(dataset: Dataset, out: Path, intake: Intake, record: Callable[
 
     for number, (_, images) in enumerate(itertools.groupby(intake, shard)):
         path = out / f"images-{number:05d}{layout.SUFFIX}"
-        with artifacts.atomic(path) as temporary, layout.Writer(temporary, dataset.image) as writer:
+        with artifacts.atomic(path) as temporary, layout.Writer(temporary, intake.image) as writer:
             labels = _fill(writer, images, record)
             if dataset.classes and hasattr(writer, "write_labels"):  # the format has a place of its own for them
                 writer.write_labels(np.array(labels, np.int32))
@@ -166,14 +219,11 @@ def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     failed = _manifest(dataset, intake, (), ())
     failed.write(out)
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
-    artifacts.write_json(out / REJECTED, failed.model_dump(mode="json")["rejected"])
+    artifacts.write_json(out / manifest.REJECTED, failed.model_dump(mode="json")["rejected"])
     rejected = failed.rejected
     lines = [f"  {image.path}: {image.reason}" for image in rejected[:SHOWN]]
     if len(rejected) > SHOWN:
         lines.append(f"  … and {len(rejected) - SHOWN} more")
     hint = "mend or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "mend them"
-    return DataError(
-        "\n".join(
-            [f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / REJECTED}", *lines]
-        )
-    )
+    head = f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / manifest.REJECTED}"
+    return DataError("\n".join([head, *lines]))

@@ -15,6 +15,7 @@ from PIL import Image
 from ganformer.data.images import Pixels
 
 UP = 2  # number of the filter
+COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA: PNG's numbers for so many channels (section 11.2.1)
 # zlib's, not isal's, whose bytes may depend on the processor. Photographs are a tenth larger than Pillow's PNGs at
 # this level and rendered scenes a quarter, but written four times as fast; lower levels also take longer to read.
 LEVEL = 3
@@ -23,48 +24,52 @@ _PIECE = 33  # where the compressed piece begins: after the signature and the he
 
 
 def encode(pixels: Pixels) -> bytes:
-    """A PNG file of one image uint8 [3, H, W]."""
-    _, height, width = pixels.shape
-    rows = pixels.transpose(1, 2, 0).reshape(height, 3 * width)
-    filtered = np.empty((height, 1 + 3 * width), np.uint8)
+    """A PNG file of one image uint8 [C, H, W], C being 1, 3 or 4."""
+    channels, height, width = pixels.shape
+    rows = pixels.transpose(1, 2, 0).reshape(height, channels * width)
+    filtered = np.empty((height, 1 + channels * width), np.uint8)
     filtered[:, 0] = UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    return _start(height, width) + _chunk(b"IDAT", zlib.compress(filtered.data, LEVEL)) + _END
+    start = _start(channels, height, width)
+    return start + _chunk(b"IDAT", zlib.compress(filtered.data, LEVEL)) + _END
 
 
-def decode(png: memoryview, height: int, width: int) -> Pixels:
-    """The image in a PNG file: uint8 [H, W, 3]. Raises ValueError with the reason where there is none of this shape.
+def decode(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
+    """The image of a shape [C, H, W] in a PNG file: uint8 [H, W, C]. Raises ValueError with the reason where there is
+    none of this shape.
 
     The checksum of the pixels is compared, those of the pieces around them are not.
     """
-    rows = _inflated(png, height, width) if _is_simple(png, height, width) else None
+    channels, height, width = shape
+    rows = _inflated(png, shape) if _is_simple(png, shape) else None
     if rows is None or (rows[:, 0] != UP).any():
-        return _decoded_by_pillow(png, height, width)
-    return _summed(rows[:, 1:]).reshape(height, width, 3)
+        return _decoded_by_pillow(png, shape)
+    return _summed(rows[:, 1:]).reshape(height, width, channels)
 
 
-def _is_simple(png: memoryview, height: int, width: int) -> bool:
-    """Whether it has this shape, 8-bit RGB without interlacing, and nothing but one compressed piece behind."""
+def _is_simple(png: memoryview, shape: tuple[int, int, int]) -> bool:
+    """Whether it has this shape, 8 bits a sample without interlacing, and nothing but one compressed piece behind."""
     length, kind = struct.unpack_from(">L4s", png, _PIECE) if len(png) > _PIECE + 8 else (0, b"")
     return (
-        png[:_PIECE] == _start(height, width)
+        png[:_PIECE] == _start(*shape)
         and kind == b"IDAT"
         and len(png) == _PIECE + 12 + length + len(_END)
         and png[-len(_END) :] == _END
     )
 
 
-def _inflated(png: memoryview, height: int, width: int) -> Pixels:
-    """Rows as they are filtered, each behind the number of its filter: uint8 [H, 1 + 3 W]."""
-    size = height * (1 + 3 * width)
+def _inflated(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
+    """Rows as they are filtered, each behind the number of its filter: uint8 [H, 1 + C W]."""
+    channels, height, width = shape
+    size = height * (1 + channels * width)
     try:
         inflated = isal_zlib.decompress(png[_PIECE + 8 : -len(_END) - 4], bufsize=size)
     except isal_zlib.error as error:  # type: ignore[misc] # a class, whatever its stub says
         raise ValueError(str(error)) from error
     if len(inflated) != size:
         raise ValueError(f"{len(inflated)} bytes of pixels instead of {size}")
-    return np.frombuffer(inflated, np.uint8).reshape(height, 1 + 3 * width)
+    return np.frombuffer(inflated, np.uint8).reshape(height, 1 + channels * width)
 
 
 def _summed(rows: Pixels) -> Pixels:
@@ -77,14 +82,18 @@ def _summed(rows: Pixels) -> Pixels:
     return rows
 
 
-def _decoded_by_pillow(png: memoryview, height: int, width: int) -> Pixels:
+def _decoded_by_pillow(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
+    channels, height, width = shape
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             pixels = np.asarray(picture)
     except (OSError, SyntaxError) as error:  # the latter is what Pillow calls broken pieces
         raise ValueError(str(error)) from error
-    if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-        raise ValueError(f"a picture of {pixels.dtype} {pixels.shape} instead of uint8 {(height, width, 3)}")
+    expected = (height, width, channels)
+    if channels == 1 and pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.shape != expected or pixels.dtype != np.uint8:
+        raise ValueError(f"a picture of {pixels.dtype} {pixels.shape} instead of uint8 {expected}")
     return pixels
 
 
@@ -92,9 +101,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", zlib.crc32(content, zlib.crc32(kind)))
 
 
-def _start(height: int, width: int) -> bytes:
-    eight_bit_rgb = struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", eight_bit_rgb)
+def _start(channels: int, height: int, width: int) -> bytes:
+    eight_bit = struct.pack(">LLBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", eight_bit)
 
 
 _END = _chunk(b"IEND", b"")

@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import IO, Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import IO, Any, ClassVar, Generic, Literal, TypeVar
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, Source
-from ganformer.data.images import Pixels
+from ganformer.data.images import Picture, Pixels, Traits
 
 Key = TypeVar("Key")
 
@@ -23,13 +23,25 @@ class Scene:
 
 @dataclass(frozen=True)
 class Sample:
-    """One usable image: its name in the source, pixels uint8 [H, W, 3], and what it shows where the source knows."""
+    """One usable image: its name in the source, pixels uint8 [H, W, C], and what it shows where the source knows."""
 
     name: str
     pixels: Pixels
     scene: Scene | None = None
     label: int | None = None
     """Number of its class, from 0; None where it has none."""
+    traits: Traits = Traits.NONE
+    """Colours and opacity of the picture as it is stored in the source."""
+    size: tuple[int, int] | None = None
+    """Rows and columns of the picture as it is stored; None where it is made in any shape."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Number of things beside the picture in its file that are no pictures of their own, by kind."""
+
+    @classmethod
+    def of(cls, name: str, picture: Picture, label: int | None = None) -> "Sample":
+        """The sample of a picture that was read."""
+        pixels, traits, size, left_out = picture
+        return cls(name, pixels, label=label, traits=traits, size=size, left_out=left_out)
 
 
 @dataclass(frozen=True)
@@ -52,8 +64,31 @@ class ImageSource(ABC, Generic[Key]):
 
     @property
     def classes(self) -> int:
-        """Number of classes that the samples' labels name; 0: there are no labels."""
+        """Number of classes that the samples' labels name; 0: there are no labels. Asked for only where they are used.
+
+        Raises DataError where the source has something in the place of labels that is none.
+        """
         return 0
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes in the order of their numbers; empty where they have only numbers."""
+        return ()
+
+    @property
+    def class_hint(self) -> str:
+        """A setting that would give other classes, where those that there are look like none; else empty."""
+        return ""
+
+    @property
+    def channels(self) -> Literal[1, 3, 4] | None:
+        """Channels that all images have, 1, 3 or 4, where the source knows without looking at them."""
+        return None
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Number of files, members, keys and so on that are no pictures, by kind, as in {".txt": 4, "hidden": 1}."""
+        return {}
 
     @abstractmethod
     def __len__(self) -> int:

@@ -95,11 +95,7 @@ def read_entry(file: IO[bytes]) -> Member:
 
 def read_member(file: IO[bytes], place: Place) -> bytes:
     """The bytes of a member, never more than it is said to have; ValueError where they are others."""
-    file.seek(place.header)
-    header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size or not header.startswith(b"PK\3\4"):
-        raise ValueError("is not where the archive's directory says; the archive is damaged")
-    file.seek(sum(_HEADER.unpack(header)[-2:]), os.SEEK_CUR)
+    _seek(file, place)
     contents = file.read(place.packed)
     if place.method == DEFLATED:
         try:
@@ -109,6 +105,28 @@ def read_member(file: IO[bytes], place: Place) -> bytes:
     if len(contents) != place.size or zlib.crc32(contents) != place.crc:
         raise ValueError("is damaged in the archive (its size or checksum is another)")
     return contents
+
+
+def read_start(file: IO[bytes], place: Place, count: int) -> bytes:
+    """The first `count` bytes of a member, or all; ValueError where they cannot be read."""
+    _seek(file, place)
+    # What deflate makes of bytes is never longer than this.
+    packed = file.read(min(place.packed, count + 512))
+    if place.method != DEFLATED:
+        return packed[:count]
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, count)
+    except zlib.error as error:
+        raise ValueError(f"is damaged in the archive ({error})") from error
+
+
+def _seek(file: IO[bytes], place: Place) -> None:
+    """Goes to the bytes of a member; ValueError where there is none."""
+    file.seek(place.header)
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size or not header.startswith(b"PK\3\4"):
+        raise ValueError("is not where the archive's directory says; the archive is damaged")
+    file.seek(sum(_HEADER.unpack(header)[-2:]), os.SEEK_CUR)
 
 
 def _comment(tail: bytes, place: int) -> int:
@@ -165,8 +183,10 @@ def _text(name: bytes, flags: int) -> str:
 
 
 def _problem(place: Place, flags: int, mode: int) -> str | None:
+    if stat.S_ISLNK(mode):
+        return "is a symbolic link, not a file; make the archive again with what it leads to"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device, not a file"
+        return "is a device or another special file"
     if flags & _ENCRYPTED:
         return "is encrypted; make an archive without a password"
     if place.method not in (STORED, DEFLATED):

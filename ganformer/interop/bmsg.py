@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
 from ganformer.interop import torch_file
-from ganformer.interop.imported import Imported
+from ganformer.interop.imported import Imported, square
 from ganformer.learning.state import refuse_misfit, shapes
 from ganformer.nn.layers import SQRT_2, SQRT_HALF
 from ganformer.nn.settings import STEM_WIDTH
@@ -55,7 +54,7 @@ def read(path: Path) -> Imported:
             "combine": "lin_cat",
             "deviation": "last",
         },
-        image=ImageSpec(height=width, width=width, channels=colours),
+        image=square(width, colours, path),
         sampler={
             **_translated(official, generator_layers(depth, size, colours), f"{path}: the {ORIGIN} generator"),
             "w_average": torch.zeros(size),  # that of all of the hypersphere

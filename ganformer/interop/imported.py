@@ -38,6 +38,15 @@ class Imported:
     notes: tuple[str, ...] = field(default=())
 
 
+def square(side: int, channels: int, where: Path | str, classes: int = 0) -> ImageSpec:
+    """The shape of images that a network makes; CheckpointError where none here can have it."""
+    raw = {"height": side, "width": side, "channels": channels, "classes": classes}
+    try:
+        return config.parse(ImageSpec, raw, str(where))
+    except ConfigError as error:
+        raise CheckpointError(f"{error}\nso networks that make such images cannot be imported") from error
+
+
 def spec(imported: Imported, where: Path) -> Spec:
     """The resolved run that has this model; CheckpointError where the settings or the image do not fit it.
 
@@ -117,7 +126,7 @@ def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path,
         },
         "spec": resolved.model_dump(mode="json"),
         "spec_sha256": resolved.digest,
-        "data": {"manifest_sha256": None, "count": 0, "label_counts": [1] * imported.image.classes},
+        "data": {"data_sha256": None, "count": 0, "label_counts": [1] * imported.image.classes, "class_names": []},
         "code": artifacts.code_version(),
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(imported, learner)},

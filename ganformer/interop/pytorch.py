@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.interop import persistence
-from ganformer.interop.imported import Imported
+from ganformer.interop.imported import Imported, square
 from ganformer.interop.options import Options
 from ganformer.interop.translate import (
     are_close,
@@ -75,9 +75,7 @@ def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tup
     """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
     mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
     width = options.get(0, "img_resolution")
-    image = ImageSpec(
-        height=width, width=width, channels=options.get(3, "img_channels"), classes=options.get(0, "c_dim")
-    )
+    image = square(width, options.get(3, "img_channels"), where, options.get(0, "c_dim"))
     _refuse_others(options, mapping, synthesis)
     shared = {
         "generator_architecture": synthesis.get("skip", "architecture"),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.interop import persistence
-from ganformer.interop.imported import Imported
+from ganformer.interop.imported import Imported, square
 from ganformer.interop.options import Options
 from ganformer.interop.translate import group_misfit, translated, width_misfits, without_filters
 
@@ -20,7 +20,7 @@ EMBEDDING_LAYERS = 8  # of the discriminator's mapping network
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     """The moving average `G_ema` and the discriminator `D`; CheckpointError where no model here is equal to them."""
     options, values = persistence.network(snapshot["G_ema"], "Generator", where)
-    model, image = settings(options, values)
+    model, image = settings(options, values, where)
     generator = without_filters(named(values), where)
     others, values = persistence.network(snapshot["D"], "Discriminator", where)
     model |= {"discriminator_architecture": others.get("resnet", "architecture"), "discriminator_labels": "projection"}
@@ -45,7 +45,7 @@ def _named(name: str, labelled: bool) -> str:
     return f"mapping.global_mlp.{layer}.{name[found.end() :]}"
 
 
-def settings(options: Options, values: Mapping[str, Tensor]) -> tuple[dict[str, Any], ImageSpec]:
+def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tuple[dict[str, Any], ImageSpec]:
     """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
     mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
     size, width = options.get(512, "w_dim"), options.get(0, "img_resolution")
@@ -67,7 +67,7 @@ def settings(options: Options, values: Mapping[str, Tensor]) -> tuple[dict[str, 
         "noise": synthesis.get(True, "use_noise"),
         "activation_clamp": _clamp(synthesis),
     }
-    image = ImageSpec(height=width, width=width, channels=options.get(3, "img_channels"), classes=classes)
+    image = square(width, options.get(3, "img_channels"), where, classes)
     return model, image
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
 from ganformer.interop import torch_file
-from ganformer.interop.imported import Imported
+from ganformer.interop.imported import Imported, square
 from ganformer.models import vqgan
 
 ORIGIN = "Taming Transformers"
@@ -96,7 +96,7 @@ def _first_stage(state: Weights, settings: Mapping[str, Any] | None, path: Path)
     resolution = RESOLUTION if settings is None else int(_setting(settings, path, "ddconfig.resolution"))
     discriminator, notes = _discriminator(state)
     model = {**autoencoder_settings(state, path), **discriminator_settings(discriminator), "transformer": UNTRAINED}
-    image = _image(state, resolution)
+    image = _image(state, resolution, path)
     return Imported(
         model=model,
         image=image,
@@ -110,7 +110,7 @@ def _first_stage(state: Weights, settings: Mapping[str, Any] | None, path: Path)
 def _both_stages(state: Weights, settings: Mapping[str, Any], path: Path) -> Imported:
     first = _below(FIRST_STAGE, state)
     resolution = int(_setting(settings, path, "first_stage_config.params.ddconfig.resolution"))
-    image = _image(first, resolution)
+    image = _image(first, resolution, path)
     model = {**autoencoder_settings(first, path), "transformer": transformer_settings(state, settings, path)}
     starts, classes = start_tokens(settings, path)
     length = _length(model, image)
@@ -299,8 +299,8 @@ def _untrained(model: Mapping[str, Any], image: ImageSpec) -> dict[str, Tensor]:
 # --------------------------------------------------------------------------------------------------- helpers
 
 
-def _image(first: Weights, resolution: int) -> ImageSpec:
-    return ImageSpec(height=resolution, width=resolution, channels=first["encoder.conv_in.weight"].shape[1])
+def _image(first: Weights, resolution: int, where: Path) -> ImageSpec:
+    return square(resolution, first["encoder.conv_in.weight"].shape[1], where)
 
 
 def _length(model: Mapping[str, Any], image: ImageSpec) -> int:

@@ -28,7 +28,7 @@ METADATA = "ganformer"  # one key, since safetensors writes several in random or
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes two trainings the same: sha256 of the spec and of the pack's manifest."""
+    """What makes two trainings the same: sha256 of the spec and of the data."""
 
     spec: str
     pack: str
@@ -71,6 +71,9 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
     """
     record = artifacts.read_json(run_json)
     _check_record(record, run_json)
+    data = record["data"]  # runs of version 0.1.0 name the manifest of their pack, and no classes
+    data.setdefault("data_sha256", data.get("manifest_sha256"))
+    data.setdefault("class_names", [])
     learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
     kept = snapshot(record, step, run_json)
     path = run_json.parent / kept["file"]
@@ -166,7 +169,7 @@ class Checkpoints:
         content = {
             "format": FORMAT,
             "spec_sha256": self.identity.spec,
-            "manifest_sha256": self.identity.pack,
+            "data_sha256": self.identity.pack,
             "history": vars(history),
             "learner": learner.save(),
         }
@@ -195,7 +198,7 @@ class Checkpoints:
 
     def _check(self, content: Mapping[str, Any], path: Path) -> None:
         _check_format(content.get("format"), path)
-        expected = {"spec_sha256": self.identity.spec, "manifest_sha256": self.identity.pack}
+        expected = {"spec_sha256": self.identity.spec, "data_sha256": self.identity.pack}
         for key, value in expected.items():
             if content.get(key) != value:
                 raise CheckpointError(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganformer import artifacts
 from ganformer.config import Spec
+from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError
 from ganformer.learning import record
 from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, write_weights
@@ -79,15 +80,14 @@ class Keeper:
         if is_due or is_stopping or step == self.spec.steps:
             self._save(step)
 
-    def finish(self, names: Mapping[str, str | int], images: int, hardware: Mapping[str, Any]) -> None:
-        """Writes the outputs of a training whose steps are all done, `run.json` last."""
+    def finish(self, names: Mapping[str, str | int], data: Manifest, hardware: Mapping[str, Any]) -> None:
+        """Writes the outputs of a training on `data` whose steps are all done, `run.json` last."""
         write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.spec, self.spec.steps)
         content = record.describe(
             self.spec,
             self.identity,
             names=names,
-            images=images,
-            label_counts=self.label_counts,
+            data=data,
             hardware=hardware,
             parameters=self.learner.parameters(),
             history=self.history,

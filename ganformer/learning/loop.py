@@ -51,10 +51,13 @@ def train(
     On the same machine, with the same `threads` and `gpus`, a run that was stopped or killed any number of times ends
     with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training.
 
+    Where the spec leaves the channels of images to the data, they are those of the pack.
+
     Raises DataError where the pack does not fit the spec or `out` cannot be written, CheckpointError where a checkpoint
     is of another run, TrainingError where a loss is not finite or a signal stopped the run.
     """
     images = Images(pack)
+    spec = spec.with_channels(images.image.channels)
     _check_images(images, spec, pack)
     job = Job(
         spec.model_dump(mode="json"),
@@ -123,7 +126,7 @@ def train_rank(job: Job, device: torch.device) -> None:
                 kept.journal.show("reals", "reals", 0, steps.first_reals())
             _advance(steps, stop, kept)
         gpus = distribution.ranks() if device.type == "cuda" else 0
-        kept.finish(job.names, len(steps.images), {**devices.describe(device, job.threads), "gpus": gpus})
+        kept.finish(job.names, steps.images.manifest, {**devices.describe(device, job.threads), "gpus": gpus})
 
 
 def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
@@ -208,7 +211,7 @@ def _check_images(images: Images, spec: Spec, pack: Path) -> None:
     if images.image.canvas != spec.image:
         raise DataError(
             f"{pack}: holds images of {_shape(images.image)} but the run is for {_shape(spec.image)}; "
-            "pack the data set with the settings of this run"
+            "pack the data set with the settings of this run (channels, resolution, ratio, classes)"
         )
     if len(images) < spec.training.batch:
         raise DataError(

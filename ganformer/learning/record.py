@@ -12,6 +12,7 @@ import torch
 
 from ganformer import artifacts
 from ganformer.config import Spec
+from ganformer.data.manifest import Manifest
 from ganformer.learning.checkpoint import FORMAT, History, Identity
 
 NAME = "run.json"
@@ -26,7 +27,7 @@ def is_complete(out: Path, identity: Identity) -> bool:
     record = artifacts.read_json(path)
     if record.get("format") != FORMAT or record["spec_sha256"] != identity.spec:
         return False
-    if record["data"]["manifest_sha256"] != identity.pack:
+    if record["data"]["data_sha256"] != identity.pack:
         return False
     files = [(out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"]]
     return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in files)
@@ -37,24 +38,25 @@ def describe(
     identity: Identity,
     *,
     names: Mapping[str, str | int],
-    images: int,
-    label_counts: Sequence[int],
+    data: Manifest,
     hardware: Mapping[str, Any],
     parameters: Mapping[str, int],
     history: History,
     snapshots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The record of a finished run; `images` and `label_counts` count the data set and its classes.
-
-    `snapshots` end with the final weights.
-    """
+    """The record of a finished run on `data`; `snapshots` end with the final weights."""
     kimg = spec.kimg_at(spec.steps)
     return {
         "format": FORMAT,
         "run": {"dataset": names["dataset"], "model": names["model"], "seed": spec.seed},
         "spec": spec.model_dump(mode="json"),
         "spec_sha256": identity.spec,
-        "data": {"manifest_sha256": identity.pack, "count": images, "label_counts": list(label_counts)},
+        "data": {
+            "data_sha256": identity.pack,
+            "count": data.count,
+            "label_counts": list(data.label_counts),
+            "class_names": list(data.class_names),
+        },
         "code": artifacts.code_version(),
         "hardware": dict(hardware),
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},

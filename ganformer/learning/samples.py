@@ -40,6 +40,24 @@ def quantise(images: Tensor) -> Tensor:
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
+def in_colours(images: Tensor) -> Tensor:
+    """Images [n, C, H, W] of 1, 3 or 4 channels, uint8 or floats in [-1, 1], as [n, 3, H, W] of the same type.
+
+    Grey is repeated; with opacity images are laid on white, for uint8 with the same bits as `data.images.prepare`.
+    """
+    channels = images.shape[1]
+    if channels < 3:
+        return images.expand(-1, 3, -1, -1)
+    if channels == 3:
+        return images
+    colours, opacity = images[:, :3], images[:, 3:]
+    if images.dtype == torch.uint8:
+        mixed = colours.int() * opacity + 255 * (255 - opacity.int())
+        return ((mixed + 127) // 255).to(torch.uint8)
+    part = (opacity + 1) / 2
+    return colours * part + (1 - part)
+
+
 def normalise(images: Tensor) -> Tensor:
     """Images uint8 as float32 in [-1, 1]."""
     return images.float().div_(127.5).sub_(1)

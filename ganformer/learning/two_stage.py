@@ -20,7 +20,8 @@ from ganformer.learning import distribution, losses
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.augmentation import Augmentation
 from ganformer.learning.learner import Learner, Reals, Reconstructor
-from ganformer.learning.perceptual import Distance, NoPerceptual, Perceptual, RandomPerceptual, distance
+from ganformer.learning.perceptual import Distance, Perceptual, RandomPerceptual, distance
+from ganformer.learning.samples import in_colours
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
 from ganformer.nn.autoencoder import Autoencoder
@@ -100,11 +101,6 @@ class TwoStageModel(Model):
             yield (
                 f"discriminator_start_kimg {start:g} is not before autoencoder_kimg {first:g}, the end of the "
                 "autoencoder's training; set it lower"
-            )
-        if image.channels != 3 and not isinstance(self.perceptual, NoPerceptual):
-            yield (
-                f"perceptual {self.perceptual.kind} compares images of 3 channels but these have {image.channels}; "
-                "set perceptual: {kind: none}"
             )
 
 
@@ -247,7 +243,8 @@ class TwoStage(Learner, Reconstructor):
     def _autoencoder_loss(self, record: "Record", plays: bool, portion: Reals) -> Tensor:
         """Reconstruction, codebook and, where it `plays`, the discriminator, adaptively weighted (equation 6)."""
         images, quantised = self.network.autoencoder(portion.images)
-        pixels, looks = (images - portion.images).abs().mean(), self.perceptual(images, portion.images)
+        pixels = (images - portion.images).abs().mean()
+        looks = self.perceptual(in_colours(images), in_colours(portion.images))
         record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
         record.reconstructed.append(images.detach())
         record.latents.append(quantised.latents.detach())

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from ganformer import artifacts, devices
 from ganformer.config import Evaluation
+from ganformer.data.manifest import other_files
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import Side, computing, load_network, measure, measures, needs
 from ganformer.metrics.names import label
@@ -26,9 +26,9 @@ Sets = Mapping[Side, ImageSet | Known]
 
 
 def compare(
-    evaluation: Evaluation, real: Path, fake: Path, *, step: int | None = None, threads: int, gpus: int
+    evaluation: Evaluation, real: str, fake: str, *, step: int | None = None, threads: int, gpus: int
 ) -> dict[str, Any]:
-    """Measures the set `fake` against the set `real`; either path names anything that `sets.open_set` opens.
+    """Measures the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
 
     Returns the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
     come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
@@ -36,7 +36,10 @@ def compare(
     where the sets cannot be compared.
     """
     started = time.monotonic()
-    sets: Sets = {"real": open_set(real, evaluation, step), "fake": open_set(fake, evaluation, step)}
+    sets: Sets = {
+        "real": open_set(real, evaluation, step, "--real"),
+        "fake": open_set(fake, evaluation, step, "--fake"),
+    }
     if step is not None and not any(isinstance(images, Generated) for images in sets.values()):
         raise ConfigError(f"step {step} was asked for, but neither {real} nor {fake} is a run; leave it out")
     picture = common_picture(sets["real"], sets["fake"])
@@ -159,6 +162,8 @@ def _images(about: Mapping[str, Any]) -> str:
     """One side of a comparison in words."""
     count = "an unknown number of" if about["images"] is None else f"{about['images']:,}"
     words = f"{about['path']}: {about['kind']}, {count} images"
+    if about.get("left_out"):
+        words += f"; left out: {other_files(about['left_out'])}"
     if about["kind"] != "run":
         return words
     return f"{words} of step {about['step']}, seeds {about['seeds'][0]} to {about['seeds'][1]}, truncation none"

@@ -20,7 +20,7 @@ from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution
 from ganformer.learning.learner import Learner, Reconstructor
-from ganformer.learning.samples import batches, normalise, quantise
+from ganformer.learning.samples import batches, in_colours, normalise, quantise
 from ganformer.metrics import path_length, summary
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label, path_label
@@ -127,7 +127,7 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
             "truncation": None,
             "weights_sha256": _weights(evaluation),
         },
-        "reference": {"manifest_sha256": images.digest},
+        "reference": {"data_sha256": images.digest},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
         "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
@@ -269,14 +269,14 @@ class Reconstructed(ImageSet):
         for numbers in share.of(batches(range(self.count))):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)
-            yield central(quantise(self.learner.reconstruct(normalise(pixels))), *picture)
+            yield in_colours(central(quantise(self.learner.reconstruct(normalise(pixels))), *picture))
 
 
 def _check_pack(images: Images, record: Mapping[str, Any], job: Job) -> None:
-    trained_on, run = record["data"]["manifest_sha256"], job.run
+    trained_on, run = record["data"]["data_sha256"], job.run
     if trained_on not in (None, images.digest) and not job.other_data:
         raise DataError(
-            f"{images.folder}: is the pack with manifest {images.digest[:12]}…, but {run} was trained on that with "
+            f"{images.folder}: holds the data {images.digest[:12]}…, but {run} was trained on the data "
             f"{trained_on[:12]}…; name the pack of the run, or say with --other-data that it is another one on purpose"
         )
     made = ImageSpec.model_validate(record["spec"]["image"])

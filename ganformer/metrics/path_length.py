@@ -33,7 +33,7 @@ from ganformer.learning import distribution, perceptual
 from ganformer.learning.adversarial import Adversarial, evaluating, noise_from
 from ganformer.learning.learner import Learner
 from ganformer.learning.perceptual import AnyNetwork
-from ganformer.learning.samples import BATCH, batches, draw_labels, latents
+from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, latents
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
 from ganformer.nn.multiscale import MultiScaleGenerator
@@ -193,7 +193,8 @@ class Walk:
         """Lengths [B] of the paths of these seeds; DataError where an image is not finite."""
         # With the same noise, which is another one for every pair of images.
         one, other = (self._look(w, seeds[0]) for w in self._ends(seeds, space, sampling))
-        lengths: Array = (self.compare(one, other).double() / self.settings.epsilon**2).cpu().numpy()
+        distances = self.compare(in_colours(one), in_colours(other)).double()
+        lengths: Array = (distances / self.settings.epsilon**2).cpu().numpy()
         return lengths
 
     def _ends(self, seeds: Sequence[int], space: Space, sampling: Sampling) -> list[Tensor]:

@@ -20,13 +20,13 @@ FORMAT = 2
 class Reference:
     """Real images, and their mirror images where they are `mirrored`, as an extractor with these settings sees them.
 
-    `manifest_sha256` names their pack.
+    `data_sha256` names their data.
     """
 
     observed: Observed
     extractor: Mapping[str, Any]
     mirrored: bool
-    manifest_sha256: str
+    data_sha256: str
 
     def write(self, path: Path) -> None:
         """Writes an npz of the arrays and of `about`, a JSON text with all the rest."""
@@ -36,7 +36,7 @@ class Reference:
             "count": self.observed.count,
             "extractor": self.extractor,
             "mirrored": self.mirrored,
-            "manifest_sha256": self.manifest_sha256,
+            "data_sha256": self.data_sha256,
             "code": artifacts.code_version(),
         }
         content: dict[str, Any] = {"about": np.array(json.dumps(about)), **self.observed.arrays}
@@ -57,10 +57,10 @@ class Reference:
         if about["format"] != FORMAT:
             raise DataError(f"{path}: is of format {about['format']!r}, format {FORMAT} was expected; make it again")
         observed = Observed(about["title"], about["count"], arrays)
-        return cls(observed, about["extractor"], about["mirrored"], about["manifest_sha256"])
+        return cls(observed, about["extractor"], about["mirrored"], about["data_sha256"])
 
     def check(
-        self, where: Path, extractor: Mapping[str, Any], mirrored: bool, manifest_sha256: str, needed: Set[str]
+        self, where: Path, extractor: Mapping[str, Any], mirrored: bool, data_sha256: str, needed: Set[str]
     ) -> None:
         """DataError, naming the file `where`, unless it is of this extractor and pack and holds the arrays `needed`."""
         if self.extractor != extractor:
@@ -74,10 +74,10 @@ class Reference:
                 f"{where}: is of {images[self.mirrored]}, not of {images[mirrored]}; make it again with the present "
                 "settings"
             )
-        if self.manifest_sha256 != manifest_sha256:
+        if self.data_sha256 != data_sha256:
             raise DataError(
-                f"{where}: is of the pack with manifest {self.manifest_sha256[:12]}…, not of the one named, "
-                f"{manifest_sha256[:12]}…; make it again from that pack"
+                f"{where}: is of the data {self.data_sha256[:12]}…, not of those of the pack named, "
+                f"{data_sha256[:12]}…; make it again from that pack"
             )
         missing = sorted(needed - set(self.observed.arrays))
         if missing:

@@ -1,7 +1,8 @@
 """Sets of images that measures compare: in files, in packs, made by a run, or known by their statistics only."""
 
 import itertools
-import warnings
+import json
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -11,20 +12,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
 from torch import Tensor
 
-from ganformer import plugins
-from ganformer.config import Evaluation, ImageSpec
-from ganformer.data import manifest
+from ganformer.config import Dataset, Evaluation, ImageSpec, Source, parse
+from ganformer.data import decoding
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.source import ImageFiles, ImageSource, Rejection
-from ganformer.data.sources import archive, folder
+from ganformer.data.recognise import recognise
+from ganformer.data.source import ImageFiles, ImageSource, Rejection, Sample, open_source
+from ganformer.data.sources import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution, record
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import BATCH, batches, draw_labels, quantise
+from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, quantise
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
@@ -37,13 +37,11 @@ Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 Picture = tuple[int, int]  # rows and columns
 
 SHOWN = 3  # shapes named in a message
-TURNED = {5, 6, 7, 8}  # orientations in EXIF that exchange rows and columns
-
+ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be found out
 MOST = 2 * BATCH  # images of a portion
 
-ARRAY_KINDS = {".npy": "arrays", ".h5": "hdf5", ".hdf5": "hdf5"}
-# Names of arrays of images in an npz: those of numpy, as in files for other evaluations, and of files of samples here.
-IMAGE_ARRAYS = {"arr_0", "images"}
+STATISTICS = frozenset({"mu", "sigma", "about"})
+"""Names of arrays by which a file of statistics is known: those of others, and of ours."""
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 """What can be known of images that are at hand."""
 
@@ -149,45 +147,55 @@ def observe_with(
 # --------------------------------------------------------------------------------------------- what a path is
 
 
-def open_set(path: Path, evaluation: Evaluation, step: int | None = None) -> ImageSet | Known:
-    """The set that a path names: images (a folder, zip or tar, an array), a pack, a run, or a file of statistics.
+def open_set(side: str, evaluation: Evaluation, step: int | None = None, option: str = "the set") -> ImageSet | Known:
+    """The set that a path names: images in any form that is packed, a pack, a run, or a file of statistics.
 
-    Of a run come the images that `evaluation` says, at the snapshot `step` (None: the last). Raises DataError where
-    there is none, or where it is no such set.
+    `side` may also be settings of a source as JSON, as `pack --source` takes them. Of a run come the images that
+    `evaluation` says, at the snapshot `step` (None: the last). Labels are never read. Raises DataError or ConfigError
+    where there is none, or where it is no such set; `option` is where the set was named.
     """
-    if not path.exists():
-        raise DataError(
-            f"{path}: does not exist; name a folder, zip, tar or array of images, a pack, a run, or statistics "
-            "(npz, pkl)"
-        )
+    path = Path(side)
     if path.name == record.NAME or (path / record.NAME).is_file():
         run = path / record.NAME if path.is_dir() else path
         return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
-    if path.name == manifest.NAME or (path / manifest.NAME).is_file():
-        return Packed(Images(path))
-    if path.suffix in ARRAY_KINDS:
-        return open_array(path, ARRAY_KINDS[path.suffix])
-    if path.suffix == ".npz":
-        names = _names(path)
-        # Where statistics are beside images, these may be a few of them.
-        is_array = bool(names & IMAGE_ARRAYS) and not names >= {"mu", "sigma"}
-        return open_array(path, "arrays") if is_array else _statistics(path, evaluation)
-    if path.suffix == ".pkl":
+    if path.suffix == ".pkl" and path.is_file():
         return _computed_elsewhere(path, foreign.read_pickle(path))
-    return Files(path)
+    # Where statistics are beside images, these may be a few of them.
+    if path.suffix == ".npz" and path.is_file() and (not (names := _names(path)) or names & STATISTICS):
+        return _statistics(path, evaluation)
+    return open_images(str(side), option)
+
+
+def open_images(side: str, option: str) -> ImageSet:
+    """The images that a path or settings of a source name, as they are. Raises as `open_set` does."""
+    settings = recognise(side, option)
+    source = parse(Dataset, {"source": settings}, "source").source
+    if isinstance(source, pack.Config):
+        return Packed(Images(source.path))
+    try:
+        return FromSource(side, source)
+    except DataError as error:
+        if side.lstrip().startswith("{") or not _names_a_setting(str(error), source):
+            raise
+        given = json.dumps(settings, ensure_ascii=False).removesuffix("}")
+        raise DataError(f"{error}. Settings are given with the set as JSON: {option} '{given}, …}}'") from error
+
+
+def _names_a_setting(message: str, source: Source) -> bool:
+    """Whether a message asks for a setting of the source."""
+    names = set(type(source).model_fields) - {"kind", "path"}
+    return any(re.search(rf"\b{name}\b", message) for name in names)
 
 
 def _statistics(path: Path, evaluation: Evaluation) -> Known:
     if "about" not in _names(path):  # which is in ours
         return _computed_elsewhere(path, foreign.read_npz(path))
     known = Reference.read(path)
-    known.check(path, evaluation.extractor.model_dump(mode="json"), known.mirrored, known.manifest_sha256, frozenset())
+    known.check(path, evaluation.extractor.model_dump(mode="json"), known.mirrored, known.data_sha256, frozenset())
     arrays = known.observed.arrays
     if "mean" in arrays and "covariance" in arrays:
         foreign.gaussian(path, arrays["mean"], arrays["covariance"], ("mean", "covariance"))
-    about = _about(
-        "reference", path, known.observed.count, manifest_sha256=known.manifest_sha256, mirrored=known.mirrored
-    )
+    about = _about("reference", path, known.observed.count, data_sha256=known.data_sha256, mirrored=known.mirrored)
     return Known(str(path), about, Observed(str(path), known.observed.count, arrays), known.extractor)
 
 
@@ -204,7 +212,7 @@ def _computed_elsewhere(path: Path, observed: Observed) -> Known:
     return Known(str(path), _about("statistics", path, observed.count or None), observed)
 
 
-def _about(kind: str, path: Path, images: int | None, **more: Any) -> Mapping[str, Any]:
+def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> Mapping[str, Any]:
     return {"kind": kind, "path": str(path), "images": images, **more}
 
 
@@ -217,7 +225,7 @@ class Packed(ImageSet):
     def __init__(self, images: Images, *, mirrored: bool = False) -> None:
         self.images, self.mirrored = images, mirrored
         self.title, self.picture = str(images.folder), images.image.picture
-        self.about = _about("pack", images.folder, len(self), manifest_sha256=images.digest)
+        self.about = _about("pack", images.folder, len(self), data_sha256=images.digest)
 
     def __len__(self) -> int:
         return len(self.images) * (2 if self.mirrored else 1)
@@ -225,6 +233,7 @@ class Packed(ImageSet):
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for numbers in share.of(batches(range(len(self.images)))):
             pixels = torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
+            pixels = in_colours(pixels)
             yield torch.cat([pixels, pixels.flip(-1)]) if self.mirrored else pixels
 
 
@@ -254,7 +263,7 @@ class Generated(ImageSet):
 
     def can_show(self, picture: Picture) -> bool:
         """Imported runs do not know where their bars are."""
-        is_imported = self.record["data"]["manifest_sha256"] is None
+        is_imported = self.record["data"]["data_sha256"] is None
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and is_canvas(self.made, canvas))
 
@@ -268,7 +277,7 @@ class Generated(ImageSet):
                     f"{self.title}: generated images hold NaN or infinity, so the training diverged; "
                     "a smaller learning rate or a larger r1_gamma often helps"
                 )
-            yield central(quantise(images), *picture)
+            yield in_colours(central(quantise(images), *picture))
 
 
 def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
@@ -282,11 +291,15 @@ def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
 
 
 class FromSource(ImageSet):
-    """All images of a source, which have the shape that it gives them; DataError where one cannot be read."""
+    """All images of a source as they are. DataError where one cannot be read or has another shape than the others."""
 
-    def __init__(self, path: Path, kind: str, source: ImageSource[Any], picture: Picture) -> None:
-        self.path, self.title, self.source, self.picture = path, str(path), source, picture
-        self.about = _about(kind, path, len(source))
+    def __init__(self, side: str, config: Source) -> None:
+        unknown = open_source(config, ANY_SHAPE)
+        rows, columns = _common_shape(side, unknown) if isinstance(unknown, ImageFiles) else _first_shape(side, unknown)
+        # Of this shape they are all, so that nothing is cropped or resized; `portions` makes sure of it.
+        self.source = open_source(config, ImageSpec(height=rows, width=columns))
+        self.title, self.picture = side, (rows, columns)
+        self.about = _about(config.kind, side, len(self.source), left_out=dict(self.source.left_out))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -297,61 +310,59 @@ class FromSource(ImageSet):
             pixels = []
             for image in self.source.load(portion):
                 if isinstance(image, Rejection):
-                    raise _unreadable(self.path, image.name, image.reason)
+                    raise _unreadable(self.title, image.name, image.reason)
+                if image.size != self.picture:
+                    raise _other_shape(self.title, image, self.picture)
                 pixels.append(image.pixels.transpose(2, 0, 1))
             yield torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
 
 
-def open_array(path: Path, kind: str) -> FromSource:
-    """The images of an array in a file, of a source of this kind."""
-    module = plugins.find("ganformer.data.sources", kind)
-    config = module.Config(kind=kind, path=path)
-    stack = module.open_source(config, ImageSpec(height=1, width=1)).stack
-    rows, columns = (stack.shape[stack.axes.index(axis)] for axis in "HW")
-    return FromSource(path, kind, module.open_source(config, ImageSpec(height=rows, width=columns)), (rows, columns))
+def _first_shape(side: str, source: ImageSource[Any]) -> Picture:
+    """The shape of the first image, which is to be that of all."""
+    (image,) = source.load(list(itertools.islice(source.keys(), 1)))
+    if isinstance(image, Rejection):
+        raise _unreadable(side, image.name, image.reason)
+    if image.size is None:
+        raise DataError(f"{side}: makes images of any shape; pack them in that of the other set first")
+    return image.size
 
 
-class Files(FromSource):
-    """All images in a folder, zip or tar, as they are; DataError where one cannot be read or has another shape."""
-
-    def __init__(self, path: Path) -> None:
-        kind, files = ("folder", folder) if path.is_dir() else ("archive", archive)
-        config = files.Config(kind=kind, path=path)
-        unknown: ImageFiles[Any] = files.open_source(config, ImageSpec(height=1, width=1))
-        rows, columns = _common_shape(path, unknown)
-        # Of this shape they are all, so that nothing is cropped or resized.
-        source = files.open_source(config, ImageSpec(height=rows, width=columns))
-        super().__init__(path, kind, source, (rows, columns))
+def _other_shape(side: str, image: Sample, picture: Picture) -> DataError:
+    of = "no shape of its own" if image.size is None else in_pixels(image.size)
+    return DataError(
+        f"{side}: {image.name} is of {of}, but others are of {in_pixels(picture)}; a measure does not crop or resize: "
+        "give all one shape, with `ganformer pack` for example"
+    )
 
 
-def _common_shape(path: Path, source: ImageFiles[Any]) -> Picture:
+def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
     """The one shape of all images, by their headers, which is soon done."""
     shapes: Counter[Picture] = Counter()
     first: dict[Picture, str] = {}
-    with Progress(f"look at {path}", len(source)) as progress:
+    with Progress(f"look at {side}", len(source)) as progress:
         for key in source.keys():  # noqa: SIM118 - not a mapping
             try:
                 shape = _shape(source, key)
             except Exception as error:  # decoders raise nearly everything on damaged files
                 (image,) = source.load([key])  # which says in words what is wrong
                 reason = image.reason if isinstance(image, Rejection) else str(error)
-                raise _unreadable(path, image.name, reason) from error
+                raise _unreadable(side, image.name, reason) from error
             shapes[shape] += 1
-            first.setdefault(shape, folder.shown(key[0]))
+            first.setdefault(shape, key.name)
             progress.update(1)
     if len(shapes) > 1:
         kinds = [f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
         more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
         raise DataError(
-            f"{path}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
+            f"{side}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
             "give all one shape, with `ganformer pack` for example"
         )
     return next(iter(shapes))
 
 
-def _unreadable(path: Path, name: str, reason: str) -> DataError:
+def _unreadable(side: str, name: str, reason: str) -> DataError:
     return DataError(
-        f"{path}: {name}: {reason}; numbers without it would be of another set: make it again, or take it out"
+        f"{side}: {name}: {reason}; numbers without it would be of another set: make it again, or take it out"
     )
 
 
@@ -376,10 +387,6 @@ def in_pixels(shape: Picture) -> str:
 
 def _shape(source: ImageFiles[Any], key: Any) -> Picture:
     """Rows and columns of an image of a source as it is to be looked at; any error where its file is not right."""
-    with source.content(key) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file) as image:
-            width, height = image.size
-            is_turned = width != height and image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
-            return (width, height) if is_turned else (height, width)
+    with source.content(key) as file:
+        width, height = decoding.size(file, key.page)
+    return height, width

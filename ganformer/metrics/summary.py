@@ -20,7 +20,7 @@ def of_run(content: Mapping[str, Any]) -> str:
             *values(content["values"]),
             (
                 "real",
-                f"{recipe['real_images']:,} images{mirrored}, manifest {content['reference']['manifest_sha256'][:12]}",
+                f"{recipe['real_images']:,} images{mirrored}, data {content['reference']['data_sha256'][:12]}",
             ),
             (
                 "fake",

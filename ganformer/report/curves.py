@@ -136,9 +136,9 @@ def _check_alike(experiment: DataEfficiency, chosen: pd.DataFrame) -> None:
 def _reals(path: Path) -> str:
     """The manifest of the real images that a metrics.json was measured against."""
     reference = artifacts.read_json(path).get("reference", {})
-    if "manifest_sha256" not in reference:
-        raise DataError(f"{path}: has no reference.manifest_sha256; it is no complete record, make it again")
-    return str(reference["manifest_sha256"])
+    if "data_sha256" not in reference:
+        raise DataError(f"{path}: has no reference.data_sha256; it is no complete record, make it again")
+    return str(reference["data_sha256"])
 
 
 def _against_images(experiment: DataEfficiency, points: pd.DataFrame, shown: words.Metric, title: str) -> Figure:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ MAP_WEIGHT = 0.7  # of the map where it lies over its image, as in the official 
 LAYERS = 3  # resolutions of attention maps in a figure, the finest ones
 
 Row = Sequence[NDArray[np.uint8]]
+CLASS_BOX = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}  # behind the name of a class
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -35,10 +37,14 @@ def samples(experiment: Samples, images: Sequence[Path], out: Path) -> None:
     strips = []
     for dataset in experiment.datasets:
         here = drawn[drawn["dataset"] == dataset]
-        strips.append((f"{dataset}: real images", drawing.INK, _reals(real, here, experiment)))
-        strips += [(*_label(experiment, row), row["images"]) for row in _in_order(experiment, here)]
+        count, reals = experiment.count, _reals(real, here, experiment)
+        strips.append(Strip(f"{dataset}: real images", drawing.INK, reals["images"][:count], reals["classes"][:count]))
+        strips += [
+            Strip(*_label(experiment, row), row["images"][:count], row["classes"][:count])
+            for row in _in_order(experiment, here)
+        ]
     with drawing.style():
-        figure = _strips([(label, colour, pixels[: experiment.count]) for label, colour, pixels in strips])
+        figure = _strips(strips)
         caption = (
             "Real images, and images of each model at the end of training. They are the first ones drawn, neither "
             "picked nor truncated, and from the same latents where models have latents of one shape."
@@ -48,15 +54,24 @@ def samples(experiment: Samples, images: Sequence[Path], out: Path) -> None:
         drawing.write(figure, out, title=experiment.title, caption=caption, alt=alt)
 
 
-def _reals(real: Mapping[str, NDArray[np.uint8]], drawn: pd.DataFrame, experiment: Samples) -> NDArray[np.uint8]:
+class Strip(NamedTuple):
+    """Images uint8 [n, H, W, 3] under a label in a colour; `classes`: what those of the images are called, if any."""
+
+    label: str
+    colour: str
+    images: NDArray[np.uint8]
+    classes: Sequence[str]
+
+
+def _reals(real: Mapping[str, Mapping[str, Any]], drawn: pd.DataFrame, experiment: Samples) -> Mapping[str, Any]:
     """Real images of the very pack that the runs were trained on."""
-    manifest, file = drawn[["manifest", "file"]].iloc[0]
-    if manifest not in real:
+    data, file = drawn[["data", "file"]].iloc[0]
+    if data not in real:
         raise DataError(
             f"'{experiment.title}' needs real images of the pack that {file} was trained on "
-            f"(manifest {manifest[:12]}…); pass the file of real images of that pack"
+            f"(data {data[:12]}…); pass the file of real images of that pack"
         )
-    return real[manifest]
+    return real[data]
 
 
 def _in_order(experiment: Samples | Attention, drawn: pd.DataFrame) -> list[pd.Series]:
@@ -71,18 +86,24 @@ def _label(experiment: Samples | Attention, row: pd.Series) -> tuple[str, str]:
     return f"{words.model(row['model'])}{seed}", drawing.colours(experiment.models)[row["model"]]
 
 
-def _strips(strips: Sequence[tuple[str, str, NDArray[np.uint8]]]) -> Figure:
-    """Labelled strips of images below each other."""
-    size = strips[0][2].shape[2]
+def _strips(strips: Sequence[Strip]) -> Figure:
+    """Labelled strips of images below each other; classes stand on the images."""
+    size = strips[0].images.shape[2]
     columns, tile = (16, _tile(size)) if size <= TILE else (8, 2 * TILE)
-    mosaics = [drawing.mosaic(drawing.batched(list(images), columns), tile) for _, _, images in strips]
+    mosaics = [drawing.mosaic(drawing.batched(list(strip.images), columns), tile) for strip in strips]
     head, space = 44, 26
     width = max(pixels.shape[1] for pixels in mosaics)
     sheet = drawing.Sheet(width, sum(pixels.shape[0] + head + space for pixels in mosaics) - space)
     top = 0
-    for (label, colour, _), pixels in zip(strips, mosaics, strict=True):
-        sheet.text(label, 2, top + 6, color=colour, weight="bold", size=10)
+    for strip, pixels in zip(strips, mosaics, strict=True):
+        sheet.text(strip.label, 2, top + 6, color=strip.colour, weight="bold", size=10)
         sheet.image(pixels, 0, top + head)
+        rows = -(-len(strip.images) // columns)
+        step = (pixels.shape[0] + drawing.GAP) / rows
+        for number, name in enumerate(strip.classes):
+            row, column = divmod(number, columns)
+            left, upper = column * (tile + drawing.GAP), top + head + row * step
+            sheet.text(name, left + 3, upper + 3, size=5, bbox=CLASS_BOX)
         top += pixels.shape[0] + head + space
     return sheet.figure
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ganformer import artifacts
 from ganformer.config import Memorisation
+from ganformer.data.images import in_colours
 from ganformer.errors import DataError
 from ganformer.report import drawing, records, table, words
 
@@ -177,7 +178,9 @@ def _block(experiment: Memorisation, row: pd.Series, limit: float) -> Block:
 def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
     """Rows of samples, each above the row of their training images."""
     width = samples.shape[2] * max(1, round(TILE / samples.shape[2])) if samples.shape[2] <= TILE else TILE
-    portions = zip(*(drawing.batched(list(images), COLUMNS) for images in (samples, training)), strict=True)
+    portions = zip(
+        *(drawing.batched(list(in_colours(images, axis=-1)), COLUMNS) for images in (samples, training)), strict=True
+    )
     rows = [row for portion in portions for row in portion]
     return Strip(drawing.mosaic(rows, width), len(rows))
 

@@ -8,9 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ganformer import artifacts
 from ganformer.errors import DataError
@@ -39,7 +37,7 @@ class Inputs:
     runs: pd.DataFrame
     packs: Mapping[str, Mapping[str, Any]]
     """Manifests by their sha256."""
-    reals: Mapping[str, NDArray[np.uint8]]
+    reals: Mapping[str, Mapping[str, Any]]
     """Real images by the sha256 of their manifest."""
 
 
@@ -68,18 +66,19 @@ def page(config: Mapping[str, Any], files: Sequence[Path], out: Path) -> None:
 
 def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == "run.json")
-    packs = {artifacts.file_digest(path): artifacts.read_json(path) for path in files if path.name == "manifest.json"}
+    manifests = [artifacts.read_json(path) for path in files if path.name == "manifest.json"]
+    packs = {found["content"]: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
     exhibits = _exhibits(
         config, [p for p in files if p.suffix == ".json" and p.name not in ("run.json", "manifest.json")]
     )
     inputs = Inputs(config, exhibits, runs, packs, reals)
     for _, run in runs.iterrows():
-        digest = run["record"]["data"]["manifest_sha256"]
+        digest = run["record"]["data"]["data_sha256"]
         if digest not in packs or digest not in reals:
             lacking = "manifest.json" if digest not in packs else "file of real images"
             raise DataError(
-                f"the report needs the {lacking} of the pack that {run['file']} was trained on (manifest "
+                f"the report needs the {lacking} of the pack that {run['file']} was trained on (data "
                 f"{digest[:DIGITS]}…); pass it as well, and train again where the pack was made anew"
             )
     return inputs
@@ -123,7 +122,7 @@ def _header(inputs: Inputs) -> str:
 
 def _strip(inputs: Inputs) -> str:
     """Real images of all data sets side by side."""
-    images = [image for pixels in inputs.reals.values() for image in pixels[: HERO // len(inputs.reals)]]
+    images = [image for found in inputs.reals.values() for image in found["images"][: HERO // len(inputs.reals)]]
     width = max(64, *(image.shape[1] for image in images))
     return html.picture(html.png(drawing.mosaic([images], width)), "Real images of the data sets", "strip")
 
@@ -226,15 +225,17 @@ def _data_sets(inputs: Inputs) -> str:
     cards = []
     for name, rows in inputs.runs.groupby("dataset", sort=False):
         record = rows["record"].iloc[0]
-        digest = record["data"]["manifest_sha256"]
-        pack, images = inputs.packs[digest], inputs.reals[digest]
+        digest = record["data"]["data_sha256"]
+        pack, images = inputs.packs[digest], inputs.reals[digest]["images"]
         grid = drawing.mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2]))
         size = f"{pack['image']['width']} × {pack['image']['height']} pixels"
+        size += {1: ", grey", 3: "", 4: ", with opacity"}[pack["image"]["channels"]]
+        classes = f"<p>Classes: {escape(', '.join(pack['class_names']))}</p>" if pack["class_names"] else ""
         mirrored = ", mirrored at random" if record["spec"]["mirror"] else ""
         cards.append(
             f'<div class="card">{html.picture(html.png(grid), f"Real images of {name}")}<div>'
             f"<h3>{escape(str(name))}</h3><p>{words.count(pack['count'])} images of {size}{mirrored}</p>"
-            f"<p>Source: {escape(pack['source']['kind'])}; stored as {escape(pack['format'])}</p></div></div>"
+            f"<p>Source: {escape(pack['source']['kind'])}; stored as {escape(pack['format'])}</p>{classes}</div></div>"
         )
     return "".join(cards)
 
@@ -310,7 +311,7 @@ def _run(run: pd.Series) -> str:
         ("Record", run["file"]),
         ("Settings", f"sha256 {record['spec_sha256']}"),
         ("Weights", f"sha256 {record['weights_sha256']}"),
-        ("Pack", f"sha256 {record['data']['manifest_sha256']}, {words.count(record['data']['count'])} images"),
+        ("Data", f"sha256 {record['data']['data_sha256']}, {words.count(record['data']['count'])} images"),
         ("Code", _version(record["code"])),
         ("Libraries", ", ".join(f"{library} {version}" for library, version in record["libraries"].items())),
         ("Computed on", f"{words.device(record['hardware'])}; {record['hardware']['system']}"),

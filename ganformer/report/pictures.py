@@ -9,29 +9,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ganformer.data.images import in_colours
 from ganformer.errors import DataError
 from ganformer.report.records import RUN
 
-COLUMNS = [*RUN, "kimg", "manifest", "file", "images", "maps"]
+COLUMNS = [*RUN, "kimg", "data", "file", "images", "maps", "classes"]
 
 
 def generated(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a file of generated images: dataset, model, seed, kimg, manifest, file, images, maps.
+    """One row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
 
-    `manifest`: sha256 of the manifest of the pack that the run was trained on; `images` uint8 [n, H, W, 3]; `maps`: one
-    array [n, heads, components, h, w] a layer, coarse to fine, none where only images were stored. Files of real images
+    `data`: sha256 of the data that the run was trained on; `images` uint8 [n, H, W, 3]; `maps`: one
+    array [n, heads, components, h, w] a layer, coarse to fine, none where only images were stored; `classes`: what the
+    class of each image is called, none where there are no classes. Files of real images
     are left out. Raises DataError where a file is missing or is no such file.
     """
     rows = [{**found["run"], **found} for found in map(_read, paths) if found["run"] is not None]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def real(paths: Iterable[Path]) -> Mapping[str, Any]:
-    """Real images uint8 [n, H, W, 3] by the sha256 of their pack's manifest; files of generated ones are left out.
+def real(paths: Iterable[Path]) -> Mapping[str, Mapping[str, Any]]:
+    """`images` uint8 [n, H, W, 3] and `classes` of real images by the sha256 of their data; others are left out.
 
     Raises DataError where a file is missing or is no such file.
     """
-    return {found["manifest"]: found["images"] for found in map(_read, paths) if found["run"] is None}
+    return {found["data"]: found for found in map(_read, paths) if found["run"] is None}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -45,8 +47,9 @@ def _read(path: Path) -> dict[str, Any]:
     return {
         "run": provenance["run"],
         "kimg": provenance.get("kimg"),
-        "manifest": provenance["manifest_sha256"],
+        "data": provenance["data_sha256"],
         "file": str(path),
-        "images": images,
+        "images": in_colours(images, axis=-1),
         "maps": maps,
+        "classes": provenance.get("classes", []),
     }

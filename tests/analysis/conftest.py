@@ -30,7 +30,8 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.append(np.random.default_rng(0).integers(0, 256, (10, 3, 16, 16), np.uint8))
     shard = Shard(file=path.name, count=10, sha256=artifacts.file_digest(path))
     crop = Crop(ratio=1.0)
-    contents = Manifest(count=10, image=IMAGE, format="npy", source={}, crop=crop, shards=[shard], duplicates=0)
+    facts = {"count": 10, "image": IMAGE, "format": "npy", "source": {}, "crop": crop, "duplicates": 0}
+    contents = Manifest(**facts, shards=[shard], content=shard.sha256)
     contents.write(folder)
     return folder / "manifest.json"
 

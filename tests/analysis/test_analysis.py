@@ -28,7 +28,7 @@ def test_reals_are_spread_over_the_pack(pack: Path, tmp_path: Path) -> None:
     reals(pack, 4, tmp_path / "reals.npz")
     provenance, arrays = read(tmp_path / "reals.npz")
     assert provenance["run"] is None
-    assert provenance["manifest_sha256"] == artifacts.file_digest(pack)
+    assert provenance["data_sha256"] == Images(pack).digest
     expected = Images(pack).read(np.array([0, 2, 5, 7])).transpose(0, 2, 3, 1)
     assert np.array_equal(arrays["images"], expected)
 
@@ -52,7 +52,7 @@ def test_samples_are_those_of_the_learner(runs: Runs, tmp_path: Path) -> None:
     assert provenance["run"] == {"dataset": "noise", "model": "duplex", "seed": 3}
     for key in ("spec_sha256", "weights_sha256", "kimg"):
         assert provenance[key] == record[key]
-    assert provenance["manifest_sha256"] == record["data"]["manifest_sha256"]
+    assert provenance["data_sha256"] == record["data"]["data_sha256"]
 
 
 def test_samples_again_are_the_same_bytes(runs: Runs, tmp_path: Path) -> None:

@@ -111,15 +111,15 @@ def test_an_array_holds_all_images_and_labels(run: Path, tmp_path: Path) -> None
 
 
 def test_the_class_can_be_chosen(run: Path, tmp_path: Path) -> None:
-    assert read_labels(run, tmp_path, label=1).tolist() == [1] * 5
-    zero, one = (read(made(run, tmp_path / str(label), label=label)) for label in (0, 1))
+    assert read_labels(run, tmp_path, label="1").tolist() == [1] * 5
+    zero, one = (read(made(run, tmp_path / str(label), label=label)) for label in ("0", "1"))
     assert (zero != one).any()
 
 
 def test_truncation_and_fresh_noise_change_images(run: Path, tmp_path: Path) -> None:
     base = read(made(run, tmp_path / "base"))
     assert (base != read(made(run, tmp_path / "whole", truncation=1.0))).any()
-    average = read(made(run, tmp_path / "average", truncation=0.0, label=0)).astype(int)
+    average = read(made(run, tmp_path / "average", truncation=0.0, label="0")).astype(int)
     assert np.abs(average - average[:1]).max() <= 1
 
 
@@ -144,7 +144,7 @@ def test_what_is_no_run_is_refused(weights: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label": 2}, r"--label 2: .*run\.json has no such class; its classes are 0 to 1"),
+        ({"label": "2"}, r"--label 2: .*run\.json has no such class; its classes are 0 to 1"),
         ({"seed": 2**32 - 2}, r"--seed 4294967294: with 5 images the last seed is beyond 4294967295; lower it"),
     ],
 )
@@ -158,7 +158,7 @@ def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
 
 def test_without_classes_there_is_no_label(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--label 0: .* it was trained without labels; leave --label out"):
-        made(runs["stylegan2"], tmp_path / "out", label=0)
+        made(runs["stylegan2"], tmp_path / "out", label="0")
     with np.load(made(runs["stylegan2"], tmp_path, as_npz=True) / "images.npz") as arrays:
         assert arrays.files == ["arr_0"]
 

@@ -61,9 +61,8 @@ def packed(images: Array, folder: Path) -> Path:
     with layout.Writer(path, shape) as writer:
         writer.append(images)
     shard = Shard(file=path.name, count=len(images), sha256=artifacts.file_digest(path))
-    Manifest(
-        count=len(images), image=shape, format="npy", source={}, crop=Crop(ratio=1.0), shards=[shard], duplicates=0
-    ).write(folder)
+    facts = {"count": len(images), "image": shape, "format": "npy", "source": {}, "crop": Crop(ratio=1.0)}
+    Manifest(**facts, shards=[shard], duplicates=0, content=shard.sha256).write(folder)
     return folder / "manifest.json"
 
 
@@ -114,7 +113,7 @@ def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, netw
             "run": {"dataset": "boxes", "model": "duplex", "seed": 3},
             "spec": {"image": {"height": SIZE, "width": images.shape[3], "channels": 3}, "mirror": mirror},
             "spec_sha256": "5" * 64,
-            "data": {"manifest_sha256": Images(trained_on).digest, "label_counts": [], **data},
+            "data": {"data_sha256": Images(trained_on).digest, "label_counts": [], **data},
             "steps": 8,
             "kimg": 1.0,
             "weights_sha256": "a" * 64,
@@ -213,7 +212,7 @@ def test_the_file_holds_the_pairs(find: Find, trained_on: Path, training: Array)
     assert arrays["held_out_to_training"].shape == (H,)
     assert (arrays["samples_to_as_many_training"] >= distances).all()
     assert provenance["run"] == {"dataset": "boxes", "model": "duplex", "seed": 3}
-    assert provenance["training_manifest_sha256"] == Images(trained_on).digest
+    assert provenance["training_data_sha256"] == Images(trained_on).digest
     assert provenance["values"]["copying"]["name"] == "copying_random_vgg16"
     recipe = provenance["recipe"]
     assert (recipe["images"], recipe["training_images"], recipe["held_out_images"], recipe["compared"]) == (M, N, H, H)
@@ -242,7 +241,7 @@ def test_the_size_of_the_parts_does_not_matter(find: Find, monkeypatch: pytest.M
 def test_without_held_out_images_there_are_no_numbers(find: Find) -> None:
     provenance, arrays = find(draw(M, seed=3), held_out=None)
     assert provenance["values"] == provenance["expected"] == {}
-    assert provenance["held_out_manifest_sha256"] is None
+    assert provenance["held_out_data_sha256"] is None
     assert "samples_to_training" in arrays
     assert not [name for name in arrays if "held_out" in name]
 
@@ -361,13 +360,13 @@ def test_a_pack_that_was_not_trained_on(find: Find, tmp_path: Path) -> None:
         r"training: is the pack with manifest \w{12}…, but \S+run\.json was trained on that with eeeeeeeeeeee…; "
         r"copies are looked for among training images: name the pack of the run"
     )
-    refused(find, tmp_path, message, draw(M, seed=3), manifest_sha256="e" * 64)
+    refused(find, tmp_path, message, draw(M, seed=3), data_sha256="e" * 64)
 
 
 def test_a_run_of_another_shape(find: Find, tmp_path: Path) -> None:
     wide = np.zeros((M, 3, SIZE, 32), np.uint8)
     message = r"training: holds images of 16×16 pixels, but \S+run\.json makes 32×16 pixels; name a pack of that shape"
-    refused(find, tmp_path, message, wide, manifest_sha256=None)
+    refused(find, tmp_path, message, wide, data_sha256=None)
 
 
 def test_more_pictures_than_samples(find: Find, tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_a_run_is_measured_against_the_reals(monkeypatch, runs, pack: Path, tmp_
     assert content["run"] == record["run"]
     assert content["step"] == record["steps"]
     assert content["weights_sha256"] == record["weights_sha256"]
-    assert content["reference"]["manifest_sha256"] == whole.digest
+    assert content["reference"]["data_sha256"] == whole.digest
     recipe = content["recipe"]
     assert (recipe["images"], recipe["real_images"]) == (images, real)
     assert recipe["accuracy"] == {"recall": 0.5}

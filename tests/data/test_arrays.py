@@ -2,9 +2,15 @@
 
 import pickle
 import zipfile
+from itertools import permutations
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
@@ -12,16 +18,18 @@ from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_array
 from ganformer.data.pack import pack
 from ganformer.data.source import Rejection, Sample
+from ganformer.data.sources import hdf5
 from ganformer.data.sources.arrays import Config, open_source
 from ganformer.errors import DataError
 
 IMAGE = ImageSpec(height=8, width=8)
+LABELLED = ImageSpec(height=8, width=8, classes=5)
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 10, 3), np.uint8)
 LABELS = np.arange(12) % 5
 
 
-def opened(path, **settings):
-    return open_source(Config(kind="arrays", path=path, **settings), IMAGE)
+def opened(path, image=IMAGE, **settings):
+    return open_source(Config(kind="arrays", path=path, **settings), image)
 
 
 def save(path, array):
@@ -43,7 +51,7 @@ def assert_shows(source, images):
         assert isinstance(sample, Sample)
         assert sample.name == alone.name
         assert (sample.pixels == alone.pixels).all()
-        assert (sample.pixels == read_array(image, IMAGE)).all()
+        assert (sample.pixels == read_array(image, IMAGE).pixels).all()
 
 
 def refusal(path, **settings):
@@ -67,9 +75,8 @@ def refusal(path, **settings):
         ((9, 10, 3), "HWC"),
         ((9, 10, 1), "HWC"),
         ((9, 3, 4), "HWC"),
-        ((3, 9, 10), "CHW"),
         ((1, 9, 10), "CHW"),
-        ((4, 9, 10), "CHW"),
+        ((5, 9, 10), "NHW"),
         ((2, 9, 10), "NHW"),
         ((9, 3, 10), "NHW"),
     ],
@@ -139,7 +146,7 @@ def test_floats_without_limits(tmp_path):
 
 def test_limits_without_floats(tmp_path):
     message = refusal(save(tmp_path / "a.npy", PIXELS), limits=(0, 1))
-    assert "limits are for floats, but the values are uint8; leave limits out" in message
+    assert "limits are for other numbers, but the values are uint8; leave limits out" in message
 
 
 @pytest.mark.parametrize("limits", [(1, 0), (1, 1)])
@@ -148,11 +155,29 @@ def test_limits_that_are_none(tmp_path, limits):
         Config(kind="arrays", path=tmp_path, limits=limits)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int32", "int64", "uint32", "uint64", "complex64"])
-def test_values_that_are_no_pixels(tmp_path, dtype):
-    message = refusal(save(tmp_path / "a.npy", PIXELS.astype(dtype)))
-    assert f"{dtype} values are not those of images; allowed are" in message
-    assert message.endswith("uint8, uint16, or floats whose limits are stated")
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64"])
+def test_whole_numbers_need_limits(tmp_path, dtype):
+    values = (PIXELS // 3).astype(dtype)
+    path = save(tmp_path / "a.npy", values)
+    assert f"a.npy: {dtype} values have no agreed range; state those of black and white in limits" in refusal(path)
+    assert_shows(opened(path, limits=(0, 85)), PIXELS // 3 * 3)
+
+
+def test_16_bits_may_have_limits(tmp_path):
+    path = save(tmp_path / "a.npy", PIXELS.astype(np.uint16) * 16)
+    assert_shows(opened(path, limits=(0, 4080)), PIXELS)
+
+
+def test_booleans_are_black_and_white(tmp_path):
+    path = save(tmp_path / "a.npy", PIXELS > 127)
+    assert_shows(opened(path), np.where(PIXELS > 127, 255, 0).astype(np.uint8))
+    assert "limits are for other numbers, but the values are bool; leave limits out" in refusal(path, limits=(0, 1))
+
+
+def test_values_that_are_no_pixels(tmp_path):
+    message = refusal(save(tmp_path / "a.npy", PIXELS.astype("complex64")))
+    assert "complex64 values are not those of images; allowed are" in message
+    assert message.endswith("uint8, uint16, or other numbers whose limits are stated")
 
 
 def test_image_outside_the_limits_is_rejected_alone(tmp_path):
@@ -160,8 +185,9 @@ def test_image_outside_the_limits_is_rejected_alone(tmp_path):
     values[3, 0, 0], values[7, 0, 0, 0] = (0, 0, 1.5), np.nan
     found = loaded(opened(save(tmp_path / "deep.npy", values), limits=(0, 1)))
     assert [i for i, image in enumerate(found) if isinstance(image, Rejection)] == [3, 7]
-    assert found[3] == Rejection("deep[3]", "values from 0 to 1.5 are not within the limits 0 to 1")
-    assert found[7] == Rejection("deep[7]", "values from nan to nan are not within the limits 0 to 1")
+    assert found[3].name == "deep[3]"
+    assert "numbers from 0.0 to 1.5, which are not within the limits 0 to 1" in found[3].reason
+    assert "not finite" in found[7].reason
 
 
 def test_huge_image_is_refused(tmp_path, monkeypatch):
@@ -257,7 +283,7 @@ def save_npz(request, tmp_path):
     return saved
 
 
-@pytest.mark.parametrize("array", [PIXELS, PIXELS.transpose(0, 3, 1, 2), PIXELS[0], PIXELS[0].transpose(2, 0, 1)])
+@pytest.mark.parametrize("array", [PIXELS, PIXELS.transpose(0, 3, 1, 2), PIXELS[0]])
 def test_npz(save_npz, array):
     path = save_npz(other=np.zeros((4, 4)), images=np.ascontiguousarray(array), one=np.uint8(7))
     source = opened(path)
@@ -356,7 +382,8 @@ def test_flipped_byte_of_a_compressed_member_ends_the_stream(tmp_path):
 def test_labels_beside_the_images(save_npz, tmp_path, labels):
     np.save(tmp_path / "faces.npy", PIXELS)
     np.save(tmp_path / "faces-labels.npy", labels)
-    for source in (opened(save_npz(images=PIXELS, labels=labels)), opened(tmp_path / "faces.npy")):
+    for path in (save_npz(images=PIXELS, labels=labels), tmp_path / "faces.npy"):
+        source = opened(path, LABELLED)
         assert source.classes == pickle.loads(pickle.dumps(source)).classes == 5
         assert [sample.label for sample in loaded(source)] == LABELS.tolist()
 
@@ -369,7 +396,10 @@ def test_named_labels(save_npz, tmp_path):
     path = save_npz(images=PIXELS, labels=LABELS, coarse=LABELS // 3)
     np.save(tmp_path / "faces.npy", PIXELS)
     np.save(tmp_path / "coarse.npy", LABELS // 3)
-    for source in (opened(path, labels="coarse"), opened(tmp_path / "faces.npy", labels="coarse.npy")):
+    for source in (
+        opened(path, LABELLED, labels="coarse"),
+        opened(tmp_path / "faces.npy", LABELLED, labels="coarse.npy"),
+    ):
         assert source.classes == 2
         assert [sample.label for sample in loaded(source)] == (LABELS // 3).tolist()
 
@@ -377,12 +407,12 @@ def test_named_labels(save_npz, tmp_path):
 def test_no_labels(save_npz, tmp_path):
     np.save(tmp_path / "faces.npy", PIXELS)
     np.save(tmp_path / "faces-labels.npy", LABELS)
-    sources = (
-        opened(save_npz(images=PIXELS)),
-        opened(save_npz(images=PIXELS, labels=np.ones((12, 40), np.uint8)), labels=""),
-        opened(tmp_path / "faces.npy", labels=""),
-    )
-    for source in sources:
+    for path, choice in (
+        (lambda: save_npz(images=PIXELS), {}),
+        (lambda: save_npz(images=PIXELS, labels=np.ones((12, 40), np.uint8)), {"labels": ""}),
+        (lambda: tmp_path / "faces.npy", {"labels": ""}),
+    ):
+        source = opened(path(), **choice)
         assert source.classes == 0
         assert {sample.label for sample in loaded(source)} == {None}
 
@@ -430,3 +460,176 @@ def test_pack_with_labels(save_npz, tmp_path):
     dataset = Dataset.model_validate({"source": source, "resolution": 8, "classes": 5})
     written = pack(dataset, tmp_path / "pack")
     assert (written.count, list(written.label_counts)) == (12, np.bincount(LABELS).tolist())
+
+
+# ------------------------------------------------------------------------------------- every array, every layout
+
+
+def save_all(path, *arrays):
+    """Saves arrays one behind the other, as numpy documents it."""
+    with path.open("wb") as file:
+        for array in arrays:
+            np.save(file, array)
+    return path
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_arrays_one_behind_the_other_are_one_batch(counts, in_columns):
+    ends = np.cumsum(counts)
+    parts = np.split(noise(int(ends[-1]), 9, 10, 3), ends[:-1])
+    with TemporaryDirectory() as folder:
+        order = np.asfortranarray if in_columns else np.asarray
+        path = save_all(Path(folder) / "a.npy", *map(order, parts))
+        np.save(Path(folder) / "a-labels.npy", np.arange(ends[-1]) % 5)
+        source = opened(path, LABELLED)
+        assert_shows(source, np.concatenate(parts))
+        assert [sample.label for sample in loaded(source)] == [number % 5 for number in range(ends[-1])]
+        assert [sample.name for sample in loaded(source)] == [f"a[{number}]" for number in range(ends[-1])]
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_single_images_one_behind_the_other(tmp_path):
+    assert_shows(opened(save_all(tmp_path / "a.npy", *PIXELS[:3])), PIXELS[:3])
+    assert_shows(opened(save_all(tmp_path / "b.npy", *(PIXELS[:3] / 255)), limits=(0, 1)), PIXELS[:3])
+
+
+@pytest.mark.parametrize(
+    "other", [PIXELS[:, :8], PIXELS.astype(np.uint16), PIXELS[0], np.arange(12), np.array([{}], object)]
+)
+def test_arrays_of_other_images_behind_the_first_are_refused(tmp_path, other):
+    path = tmp_path / "a.npy"
+    with path.open("wb") as file:
+        np.save(file, PIXELS)
+        np.save(file, other, allow_pickle=True)
+    left = path.stat().st_size - 3368
+    message = refusal(path)
+    assert f"a.npy: {left} bytes are left behind the array uint8 [12, 9, 10, 3], and in them an array " in message
+    assert message.endswith("that has other images or none; save each to a file of its own")
+
+
+def test_bytes_behind_an_array_are_refused(tmp_path):
+    path = save(tmp_path / "a.npy", PIXELS)
+    path.write_bytes(path.read_bytes() + b"more")
+    assert "a.npy: is no whole npy file (4 bytes are left behind its 1 arrays, and are no array)" in refusal(path)
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as archive:
+            archive.writestr("x.npy", path.read_bytes())
+        assert "no whole npz file (4 bytes are left behind the array in x.npy); get" in refusal(tmp_path / "a.npz")
+
+
+def test_second_array_that_is_cut_short(tmp_path):
+    path = save_all(tmp_path / "a.npy", PIXELS, PIXELS)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "a.npy: is no whole npy file (the array is cut short: 6735 bytes of 6736)" in refusal(path)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_three_or_four_grey_images_or_one_in_colour(tmp_path, count):
+    array = noise(count, 28, 28)
+    path = save(tmp_path / "a.npy", array)
+    assert (
+        f"a.npy: shape [{count}, 28, 28] can be CHW and NHW; set layout: CHW for one image, channels first, or "
+        "layout: NHW for N grey images" in refusal(path)
+    )
+    assert_shows(opened(path, layout="NHW"), array)
+    assert_shows(opened(path, layout="CHW"), array.transpose(1, 2, 0)[None])
+    assert_shows(opened(path, layout="NCHW"), array.transpose(1, 2, 0)[None])
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [axes for length in (2, 3, 4) for axes in map("".join, permutations("NHWC", length)) if {*"HW"} <= {*axes}],
+)
+@pytest.mark.parametrize("way", ["npy", "columns", "stored", "compressed", "hdf5"])
+def test_every_layout(tmp_path, layout, way):
+    images = PIXELS if "C" in layout else PIXELS[..., 0]
+    names = "NHWC" if "C" in layout else "NHW"
+    if "N" not in layout:
+        images, names = images[0], names[1:]
+    array = np.ascontiguousarray(images.transpose([names.index(axis) for axis in layout]))
+    expected = images if "N" in layout else images[None]
+    if way == "hdf5":
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("x", data=array, chunks=tuple(min(4, size) for size in array.shape), compression="gzip")
+        source = hdf5.open_source(hdf5.Config(kind="hdf5", path=tmp_path / "a.h5", layout=layout), IMAGE)
+        assert_shows(source, expected)
+        return
+    path = tmp_path / ("a.npy" if way in ("npy", "columns") else "a.npz")
+    save_as = {"npy": np.save, "columns": np.save, "stored": np.savez, "compressed": np.savez_compressed}[way]
+    save_as(path, np.asfortranarray(array) if way == "columns" else array)
+    if way == "compressed" and layout.find("N") > 0:
+        message = refusal(path, layout=layout)
+        assert (
+            "is compressed, so that images which do not lie along the first axis cannot be read one by one" in message
+        )
+        assert message.endswith("save it with numpy.savez, or with N as its first axis")
+    else:
+        assert_shows(opened(path, layout=layout), expected)
+
+
+@pytest.mark.parametrize("layout", ["", "N", "NH", "NHWX", "nhwc", "NHHW", "CNH", "NHWCC"])
+def test_layouts_that_are_none(tmp_path, layout):
+    with pytest.raises(ValidationError, match=r"is no order of axes: write H and W once each, and N .images. and C"):
+        Config(kind="arrays", path=tmp_path, layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "channels"),
+    [
+        ((5, 9, 10), {}, 1),
+        ((2, 9, 10, 1), {}, 1),
+        ((2, 9, 10, 3), {}, 3),
+        ((2, 3, 9, 10), {}, 3),
+        ((2, 9, 10, 4), {}, None),
+        ((9, 10), {"layout": "HW"}, 1),
+    ],
+)
+def test_channels_that_are_known(tmp_path, shape, settings, channels):
+    assert opened(save(tmp_path / "a.npy", noise(*shape)), **settings).channels == channels
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(12, 0.5), np.full(12, -1), np.ones((12, 40), bool), np.arange(3), np.array([{}], object)]
+)
+def test_labels_that_nobody_asks_for_are_not_looked_at(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=labels)
+    np.save(tmp_path / "b.npy", PIXELS)
+    np.save(tmp_path / "b-labels.npy", labels, allow_pickle=True)
+    (tmp_path / "c-labels.npy").write_bytes(b"no array")
+    np.save(tmp_path / "c.npy", PIXELS)
+    for name in ("a.npz", "b.npy", "c.npy"):
+        assert_shows(opened(tmp_path / name), PIXELS)
+        with pytest.raises(DataError):
+            list(opened(tmp_path / name, LABELLED).keys())
+
+
+def test_labels_are_no_images_whatever_their_shape(save_npz):
+    path = save_npz(samples=PIXELS, labels=noise(12, 9, 10, 3), y=noise(12, 3, 3))
+    assert refusal(path).count("several arrays can be images; name one in array") == 1
+    assert_shows(opened(save_npz(samples=PIXELS, labels=noise(12, 9, 10, 3)), labels=""), PIXELS)
+    assert_shows(opened(path, labels="y"), PIXELS)
+
+
+def test_only_array_that_can_be_images_is_taken_whatever_its_name(save_npz):
+    path = save_npz(samples=PIXELS, boxes=np.zeros((12, 9, 4), np.int64), y=LABELS, z=np.zeros((12, 7)))
+    assert_shows(opened(path), PIXELS)
+
+
+def test_numbers_a_rounding_outside_their_limits(tmp_path):
+    values = PIXELS.astype(np.float32) / 255
+    values[PIXELS == 255] = np.float32(1.0000001)
+    values[PIXELS == 0] = np.float32(-1e-8)
+    assert_shows(opened(save(tmp_path / "a.npy", values), limits=(0, 1)), PIXELS)
+
+
+def test_other_arrays_of_a_npz_are_counted(save_npz):
+    path = save_npz(images=PIXELS, labels=LABELS, y=LABELS, z=np.zeros(3))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("about.json", "{}")
+    assert opened(path).left_out == {"other arrays": 3, ".json": 1}
+    assert opened(path, LABELLED).left_out == {"other arrays": 2, ".json": 1}
+    assert opened(path, LABELLED, labels="").left_out == {"other arrays": 3, ".json": 1}

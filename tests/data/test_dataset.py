@@ -57,7 +57,7 @@ def test_images_come_in_the_order_asked_for(original):
 
 def test_pack_is_named_by_its_folder_or_its_manifest(original):
     path = original / "manifest.json"
-    assert Images(original).digest == Images(path).digest == artifacts.file_digest(path)
+    assert Images(original).digest == Images(path).digest == artifacts.read_json(path)["content"]
 
 
 def test_relative_path_of_a_manifest(original, monkeypatch):
@@ -229,9 +229,9 @@ def test_shard_of_another_pack(damaged):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ({"version": 2}, "is not a manifest of version 1 .version: Input should be 1"),
-        ({"count": -1}, "is not a manifest of version 1 .count: Input should be greater"),
-        ({"count": 10}, "is not a manifest of version 1 .Value error, count is 10, but that of its shards 11"),
+        ({"version": 1}, "is not a manifest of version 2 .version: Input should be 2"),
+        ({"count": -1}, "is not a manifest of version 2 .count: Input should be greater"),
+        ({"count": 10}, "is not a manifest of version 2 .Value error, count is 10, but that of its shards 11"),
         ({"shards": [{"file": "../x.npy", "count": 1, "sha256": ""}]}, r"shards\.0\.file"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],

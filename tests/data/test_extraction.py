@@ -435,3 +435,20 @@ def test_what_a_killed_run_left_is_removed(tmp_path, target):
     extract(write(tmp_path / "y.zip", {"other.png": b"other"}), target)
     assert contents(target) == {"other.png": b"other"}
     assert not left.exists()
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_tars_one_behind_the_other_are_refused(tmp_path, target, packing):
+    one, other = (write(tmp_path / f"{name}.{packing}", {f"{name}.png": b"x"}) for name in "ab")
+    joined = tmp_path / f"x.{packing}"
+    joined.write_bytes(one.read_bytes() + other.read_bytes())
+    message = refused(joined, target)
+    assert f"{joined}: more follows the end of this tar, at byte 1,024; nothing was unpacked. If these are" in message
+    assert "unpack them with tar --ignore-zeros" in message
+
+
+def test_tar_with_many_zeros_at_its_end(tmp_path, target):
+    archive = write(tmp_path / "x.tar", CONTENT)
+    archive.write_bytes(archive.read_bytes() + bytes(3_000_001))
+    extract(archive, target)
+    assert contents(target) == CONTENT

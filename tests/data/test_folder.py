@@ -1,13 +1,18 @@
 """Folders of pictures: which are found, in which order, and what is said of those that cannot be read."""
 
+import io
 import os
 import pickle
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from ganformer.config import ImageSpec
+from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_image
+from ganformer.data.info import info
+from ganformer.data.pack import pack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.folder import Config, open_source
 from ganformer.errors import DataError
@@ -40,7 +45,7 @@ def test_pixels_do_not_depend_on_what_is_loaded_with_them(pictures):
         assert isinstance(sample, Sample)
         assert alone.name == sample.name == key.path
         assert (sample.pixels == alone.pixels).all()
-        assert (sample.pixels == read_image(pictures / key.path, IMAGE)).all()
+        assert (sample.pixels == read_image(io.BytesIO((pictures / key.path).read_bytes()), IMAGE).pixels).all()
 
 
 def test_unreadable_picture_is_named_with_its_reason(pictures):
@@ -118,13 +123,13 @@ def test_inputs_go_in_no_circles(pictures):
 
 
 def test_folder_without_pictures(tmp_path):
-    said = r"no images below this folder; looked for \.png, \.jpg, .* at any depth\. "
+    said = r"no images below this folder at any depth\. "
     with pytest.raises(DataError, match=said + "It is empty"):
         opened(tmp_path)
     (tmp_path / "inside").mkdir()
     for name in ("a.npy", "inside/b.NPY", "notes.txt"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=said + r"It has other files \(2 \.npy, 1 \.txt\); a file that"):
+    with pytest.raises(DataError, match=said + r"It has 3 others \(2 \.npy, 1 \.txt\); a file that"):
         opened(tmp_path)
 
 
@@ -147,3 +152,77 @@ def test_folder_that_cannot_be_listed(pictures, monkeypatch):
     for look in (lambda: opened(pictures), lambda: Config(kind="folder", path=pictures).inputs):
         with pytest.raises(DataError, match=r"pictures: cannot be listed \(Permission denied\); make it readable"):
             look()
+
+
+# ------------------------------------------------------------------------------------- what is a picture
+
+
+def jpeg(path, colour="red"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(path, "jpeg")
+
+
+def test_pictures_are_told_by_every_usual_suffix_else_by_their_content(tmp_path):
+    names = ["a.jpg", "b.jfif", "c.jpe", "d.JPEG", "e", "f.dat", "g.2024-01-01", "h.PNG"]
+    for name in names:
+        jpeg(tmp_path / name)
+    for name in ("i.txt", "j.txt", "k.json", "l", ".m.png", "n.9x"):
+        (tmp_path / name).write_text("not a picture")
+    source = opened(tmp_path)
+    assert [sample.name for sample in source.load(list(source.keys()))] == names
+    assert source.left_out == {".txt": 2, ".json": 1, "no suffix": 1, "hidden": 1, "other suffixes": 1}
+    assert len(source) == 8
+
+
+def test_picture_of_a_format_that_is_not_read_is_named(tmp_path):
+    jpeg(tmp_path / "a.jpg")
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(52))
+    source = opened(tmp_path)
+    _, other = source.load(list(source.keys()))
+    assert isinstance(other, Rejection)
+    assert "HEIC" in other.reason
+    assert "convert" in other.reason
+
+
+def test_every_picture_of_a_tiff_is_taken(tmp_path):
+    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    jpeg(tmp_path / "z.jpg")
+    source = opened(tmp_path)
+    samples = list(source.load(list(source.keys())))
+    assert len(source) == 4
+    assert [sample.name for sample in samples] == ["stack.tif[0]", "stack.tif[1]", "stack.tif[2]", "z.jpg"]
+    assert [sample.pixels[0, 0].tolist() for sample in samples[:3]] == [[255, 0, 0], [0, 128, 0], [0, 0, 255]]
+
+
+def test_limits_say_what_is_black_and_white(tmp_path):
+    ramp = np.linspace(60, 120, 64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.tif")
+    Image.fromarray(np.full((8, 8), 100, np.float32)).save(tmp_path / "same.tif")
+    for limits, expected in (((0, 255), [60, 120, 100]), ((0, 510), [30, 60, 50])):
+        source = open_source(Config(kind="folder", path=tmp_path, limits=limits), IMAGE)
+        first, second = source.load(list(source.keys()))
+        assert [first.pixels.min(), first.pixels.max(), second.pixels[0, 0, 0]] == expected
+    source = opened(tmp_path)
+    assert all("state" in image.reason and "limits" in image.reason for image in source.load(list(source.keys())))
+    with pytest.raises(ValueError, match="limits 1 and 0 are not the values of black and white"):
+        Config(kind="folder", path=tmp_path, limits=(1, 0))
+
+
+def test_packs_among_pictures_are_left_out(tmp_path, pictures):
+    dataset = Dataset.model_validate({"source": {"kind": "folder", "path": str(pictures)}, "resolution": 8})
+    pack(dataset, tmp_path / "pack")
+    info(tmp_path / "pack")
+    (tmp_path / "pack").rename(pictures / "pack")
+    jpeg(pictures / "pack" / "mine.jpg")
+    source = opened(pictures)
+    assert len(source) == 8
+    assert "pack/mine.jpg" in [key.path for key in source.keys()]  # noqa: SIM118 - no mapping
+    assert source.left_out == {".txt": 1, "hidden": 1, "files of packs": 4}  # manifest, shard, two pictures
+
+
+def test_manifest_of_something_else_hides_nothing(pictures):
+    for content in ("{}", "[]", "not JSON", '{"name": "app", "icons": []}'):
+        (pictures / "manifest.json").write_text(content)
+        assert len(opened(pictures)) == 7
+        assert opened(pictures).left_out == {".txt": 1, ".json": 1, "hidden": 1}

@@ -7,11 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganformer.config import Dataset
 from ganformer.data import labels
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images, verify
+from ganformer.data.info import info
 from ganformer.data.order import Order
 from ganformer.data.pack import pack
 from ganformer.errors import DataError
@@ -77,18 +79,20 @@ def test_without_classes_labels_have_no_columns(tmp_path):
 def test_a_number_of_classes_that_is_not_the_sources_is_refused(tmp_path, sorted_pictures):
     with pytest.raises(DataError, match=r"classes 7 does not fit the source, scenes, which has labels of 3 .* to 0"):
         pack(scenes(7), tmp_path / "pack")
-    with pytest.raises(DataError, match=r"classes 3 .* folder, which has labels of 2 classes; set classes to 2"):
+    with pytest.raises(DataError, match=r"classes 3 .* which has labels of 2 classes .cat, dog.; set classes to 2"):
         pack(folder_of(sorted_pictures, 3), tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
 
 
 def test_a_picture_outside_all_classes_has_no_label(sorted_pictures, tmp_path, save_picture):
-    save_picture(sorted_pictures / "stray.png")
-    with pytest.raises(DataError, match=r"1 of 4 images are not usable[^$]*stray\.png: has no label"):
+    save_picture(sorted_pictures / "a_stray.png")
+    with pytest.raises(DataError, match=r"1 of 4 images are not usable[^$]*a_stray\.png: has no label"):
         pack(folder_of(sorted_pictures, 2), tmp_path / "pack")
     written = pack(folder_of(sorted_pictures, 2, on_error="skip"), tmp_path / "pack")
-    assert [(image.path, image.reason) for image in written.rejected] == [("stray.png", "has no label")]
-    assert Images(tmp_path / "pack").labels(np.arange(3)).argmax(axis=1).tolist() == [0, 0, 1]
+    assert [(image.path, image.reason) for image in written.rejected] == [("a_stray.png", "has no label")]
+    assert list(written.label_counts) == [2, 1]
+    labelled = Images(tmp_path / "pack").labels(np.arange(3)).argmax(axis=1)
+    assert labelled.tolist() == [0, 0, 1]  # whatever was left out before them
 
 
 def test_damaged_labels_are_noticed(tmp_path):
@@ -196,9 +200,14 @@ def test_no_labels_in_the_form_of_stylegan2_ada(tmp_path, text):
         ('{"labels": [["a.png", 0, 1]]}', '["a.png", 0, 1] is no path with its label'),
         ('{"labels": [[1, "a.png"]]}', '[1, "a.png"] is no path with its label'),
         ('{"labels": [["a.png", 0.5]]}', "label 0.5 of 'a.png' is no whole number from 0 to 2147483647; number the"),
-        ('{"labels": [["a.png", [0, 1]]]}', "label [0, 1] of 'a.png' is no whole number"),
+        (
+            '{"labels": [["a.png", [0, 2]]]}',
+            "label [0, 2] of 'a.png' is no one-hot row of 2 numbers like the first one",
+        ),
+        ('{"labels": [["a.png", [0, 1]], ["b.png", [1]]]}', "label [1] of 'b.png' is no one-hot row of 2 numbers"),
         ('{"labels": [["a.png", true]]}', "label true of 'a.png' is no whole number"),
-        ('{"labels": [["a.png", "cat"]]}', "label \"cat\" of 'a.png' is no whole number"),
+        ('{"labels": [["a.png", 0], ["b.png", "cat"]]}', "label \"cat\" of 'b.png' is no whole number"),
+        ('{"labels": [["a.png", "cat"], ["b.png", 0]]}', "label 0 of 'b.png' is no name like the first one"),
         ('{"labels": {"a.png": -1}}', "label -1 of 'a.png' is no whole number"),
         ('{"labels": [["a.png", 0], ["b.png", 1], ["a.png", 1]]}', "'a.png' has the labels 0 and 1; leave one"),
         ('{"labels": [["a.png", 0]]', "is not valid JSON (Expecting ',': line 1 column 26 (char 25)); mend it"),
@@ -276,3 +285,69 @@ def test_folders_that_are_classes():
     folders = labels.FolderLabels(["b", "a", "c"])
     assert folders.classes == 3
     assert found(folders, "a/1.png", "c/d/2.png", "b", "b.png", "e/1.png") == [0, 2, None, None, None]
+
+
+# ------------------------------------------------------------------------------------------ which class is which
+
+
+def grey_in(folder, levels):
+    """A picture of one grey level in each of these folders."""
+    for name, level in levels.items():
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (8, 8), level).save(folder / name / "a.png")
+
+
+def test_numbers_sort_as_numbers_and_names_are_kept(tmp_path):
+    grey_in(tmp_path / "in", {str(number): 20 * number for number in range(12)})
+    written = pack(folder_of(tmp_path / "in", 12), tmp_path / "out")
+    assert list(written.class_names) == list(map(str, range(12)))
+    images = Images(tmp_path / "out")
+    levels = images.read(np.arange(12))[:, 0, 0, 0]
+    assert images.labels(np.arange(12)).argmax(axis=1).tolist() == (levels / 20).tolist()
+    assert "labels      0: 1, 1: 1, 2: 1" in info(tmp_path / "out")
+
+
+def test_folders_without_pictures_are_no_classes(sorted_pictures, tmp_path):
+    (sorted_pictures / "captions").mkdir()
+    (sorted_pictures / "captions/1.txt").write_text("a cat")
+    (sorted_pictures / "empty").mkdir()
+    written = pack(folder_of(sorted_pictures, 2), tmp_path / "out")
+    assert list(written.class_names) == ["cat", "dog"]
+    assert list(written.label_counts) == [2, 1]
+    assert written.left_out == {".txt": 1}
+    assert "labels      cat: 2, dog: 1" in info(tmp_path / "out")
+
+
+def test_a_single_folder_at_the_top_is_named_with_the_setting_that_helps(sorted_pictures, tmp_path):
+    sorted_pictures.rename(tmp_path / "pets")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "pets").rename(tmp_path / "in/pets")
+    wanted = (
+        rf"if the classes are the folders in 'pets', set the source's path to {tmp_path}/in/pets, or set classes to 1"
+    )
+    with pytest.raises(DataError, match=wanted):
+        pack(folder_of(tmp_path / "in", 2), tmp_path / "out")
+    assert pack(folder_of(tmp_path / "in/pets", 2), tmp_path / "out").class_names == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("Training", "val", "testing")])
+def test_splits_are_no_classes(tmp_path, splits):
+    grey_in(tmp_path / "in", {f"{split}/{name}": 9 for split in splits for name in ("cat", "dog")})
+    with pytest.raises(DataError, match=r"are splits of a data set, not classes; .* set the source's path to .*/in/"):
+        pack(folder_of(tmp_path / "in", len(splits)), tmp_path / "out")
+    assert pack(folder_of(tmp_path / "in", 0), tmp_path / "out").count == 2 * len(splits)
+    assert pack(folder_of(tmp_path / "in" / splits[0], 2), tmp_path / "out").class_names == ["cat", "dog"]
+
+
+def test_names_of_a_table_are_kept(sorted_pictures, tmp_path):
+    (sorted_pictures / "dataset.json").write_text(
+        json.dumps({"labels": [["cat/a.png", "tom"], ["cat/more/b.png", "tabby"], ["dog/c.png", "rex"]]})
+    )
+    written = pack(folder_of(sorted_pictures, 3), tmp_path / "out")
+    assert list(written.class_names) == ["rex", "tabby", "tom"]
+    assert Images(tmp_path / "out").labels(np.arange(3)).argmax(axis=1).tolist() == [2, 1, 0]
+    (sorted_pictures / "dataset.json").write_text(
+        json.dumps({"labels": {"cat/a.png": [0, 1, 0, 0], "cat/more/b.png": [0, 0, 0, 1.0], "dog/c.png": [1, 0, 0, 0]}})
+    )
+    written = pack(folder_of(sorted_pictures, 4), tmp_path / "out")
+    assert (list(written.class_names), list(written.label_counts)) == ([], [1, 1, 0, 1])

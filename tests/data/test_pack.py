@@ -1,11 +1,13 @@
 """Packing: counts, pixels, reasons, the same bytes every time, also after a kill, and nothing half-written."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,10 @@ def scenes(**settings):
     return Dataset.model_validate({"source": {"kind": "scenes", "images": 7}, "resolution": 16, **settings})
 
 
+def tree(folder):
+    return {str(path): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -59,13 +65,15 @@ def test_pictures_become_a_pack(pictures, tmp_path, layout):
     assert written.count == 7
     assert [shard.count for shard in written.shards] == [3, 3, 1]
     assert (written.image.height, written.image.width, written.crop.ratio) == (4, 8, 0.5)
-    assert written.source == {"kind": "folder", "path": str(pictures), "labels": None}
+    assert written.source == {"kind": "folder", "path": str(pictures), "labels": None, "limits": None}
     assert (written.rejected, written.files, written.duplicates) == ([], [], 0)
     assert contents(tmp_path / "pack").keys() == {"manifest.json", *(shard.file for shard in written.shards)}
     images = Images(tmp_path / "pack").read(np.arange(7))
     names = ["a-b/y.webp", "a.png", "a/deep/x.JPG", "b/1.png", "b/10.png", "b/2.bmp", "z.gif"]
     for image, name in zip(images, names, strict=True):
-        assert (image.transpose(1, 2, 0) == read_image(pictures / name, dataset.image)).all()
+        assert (
+            image.transpose(1, 2, 0) == read_image(io.BytesIO((pictures / name).read_bytes()), dataset.image).pixels
+        ).all()
 
 
 @pytest.mark.parametrize("layout", FORMATS)
@@ -142,6 +150,38 @@ def test_pack_is_not_packed_into_itself(pictures, tmp_path):
         pack(again, tmp_path / "pack")
     assert contents(tmp_path / "pack") == before
     assert pack(again, tmp_path / "other").count == 7
+
+
+@pytest.mark.parametrize("inside", [".", "b", "new", "a/deep/new"])
+def test_pack_does_not_go_among_the_pictures(pictures, inside):
+    before = tree(pictures)
+    with pytest.raises(DataError, match=r"lies in .*, whose images are to be packed, .* choose another output folder"):
+        pack(folder_of(pictures), pictures / inside)
+    assert tree(pictures) == before
+
+
+def test_pictures_do_not_lie_in_the_pack(pictures, tmp_path):
+    before = tree(tmp_path)
+    with pytest.raises(DataError, match=r"has .*pictures in it, which is to be packed; choose an output folder"):
+        pack(folder_of(pictures), tmp_path)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(pictures / "a.png", "a.png")
+    zipped = Dataset.model_validate({"source": {"kind": "archive", "path": tmp_path / "a.zip"}, "resolution": 8})
+    with pytest.raises(DataError, match=r"has .*a\.zip in it, which is to be packed"):
+        pack(zipped, tmp_path)
+    (tmp_path / "a.zip").unlink()
+    assert tree(tmp_path) == before
+
+
+def test_what_is_no_picture_is_counted_in_the_manifest(pictures, tmp_path):
+    written = pack(folder_of(pictures), tmp_path / "pack")
+    assert written.left_out == {".txt": 1, "hidden": 1}
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    for number in range(2):
+        frames[0].save(pictures / f"moving{number}.gif", save_all=True, append_images=frames[1:])
+    written = pack(folder_of(pictures), tmp_path / "pack", workers=2)
+    assert written.left_out == {"further frames of animations": 4, ".txt": 1, "hidden": 1}
+    assert artifacts.read_json(tmp_path / "pack/manifest.json")["left_out"] == written.left_out
 
 
 def test_labels_that_are_not_asked_for_are_not_read(pictures, tmp_path):
@@ -349,4 +389,4 @@ def test_photographs_of_many_sizes(shared, tmp_path):
 
 def test_odd_pictures_are_packed_or_listed(shared, tmp_path):
     written = pack(folder_of(shared / "data/odd_images", on_error="skip"), tmp_path / "pack")
-    assert (written.count, len(written.rejected)) == (31, 9)
+    assert (written.count, len(written.rejected)) == (30, 10)

@@ -35,7 +35,7 @@ def read(reader, indices):
 
 
 def decoded(file, height=12, width=20):
-    return png_rows.decode(memoryview(file), height, width).transpose(2, 0, 1)
+    return png_rows.decode(memoryview(file), (3, height, width)).transpose(2, 0, 1)
 
 
 def saved(image, **options):

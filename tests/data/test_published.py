@@ -309,10 +309,13 @@ def test_label_that_is_none(tmp_path):
 
 def test_batches_become_a_pack_with_labels(tmp_path, counted):
     counted("cifar10", "original", 20)
-    write_batches(tmp_path)
-    source = {"kind": "cifar10", "path": str(tmp_path)}
+    (tmp_path / "cifar").mkdir()
+    write_batches(tmp_path / "cifar")
+    source = {"kind": "cifar10", "path": str(tmp_path / "cifar")}
     dataset = Dataset.model_validate({"source": source, "resolution": 32, "classes": 10})
-    assert pack(dataset, tmp_path / "pack", workers=2).label_counts == [2] * 10
+    written = pack(dataset, tmp_path / "pack", workers=2)
+    assert written.label_counts == [2] * 10
+    assert written.class_names[:2] == ("airplane", "automobile")
 
 
 # -------------------------------------------------------------------------------------------------------- flowers

@@ -2,9 +2,14 @@
 
 import json
 import os
+import tarfile
 import tracemalloc
+import zipfile
 
+import h5py
+import numpy as np
 import pytest
+from PIL import Image
 
 from ganformer.data.recognise import recognise
 from ganformer.errors import ConfigError
@@ -15,7 +20,8 @@ from ganformer.errors import ConfigError
     [
         *[(f"a{suffix}", "archive") for suffix in (".zip", ".ZIP", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")],
         *[("a.npy", "arrays"), ("a.npz", "arrays"), ("a.h5", "hdf5"), ("a.hdf5", "hdf5"), ("data.mdb", "lmdb")],
-        *[("ffhq-r08.tfrecords1of1", "tfrecords"), ("manifest.json", "pack")],
+        *[("ffhq-r08.tfrecords1of1", "tfrecords"), ("manifest.json", "pack"), ("a.parquet", "parquet")],
+        *[(name, "tfrecords") for name in ("a.tfrecord", "a.tfrecords", "train-00000-of-01024")],
     ],
 )
 def test_file_is_told_by_its_name(tmp_path, name, kind):
@@ -26,8 +32,11 @@ def test_file_is_told_by_its_name(tmp_path, name, kind):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        ("manifest.json", "pack"),
+        ("manifest.json", "folder"),  # an empty one is none of ours
         ("data.mdb", "lmdb"),
+        ("train-00000-of-00002.parquet", "parquet"),
+        ("data/train-00000-of-00002.parquet", "parquet"),
+        ("train-000000.tar", "webdataset"),
         ("clevr-r08.tfrecords1of5", "tfrecords"),
         ("clevr/clevr-r08.tfrecords1of5", "tfrecords"),
         ("deep/clevr/clevr-r08.tfrecords1of5", "folder"),
@@ -38,6 +47,75 @@ def test_folder_is_told_by_its_content(tmp_path, content, kind):
     (tmp_path / "images" / content).parent.mkdir(parents=True)
     (tmp_path / "images" / content).touch()
     assert recognise(str(tmp_path / "images")) == {"kind": kind, "path": str(tmp_path / "images")}
+
+
+MANIFEST = {"version": 2, "count": 1, "crop": {}, "rejected": [], "shards": [{"file": "images-00000.npy"}], "files": []}
+
+
+def test_folder_with_a_pack_is_one_unless_pictures_lie_beside_it(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    for name in ("images-00000.npy", "contact-sheet.png", "mean.png", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    assert recognise(str(tmp_path))["kind"] == "pack"
+    (tmp_path / "mine.png").touch()
+    with pytest.raises(ConfigError) as error:
+        recognise(str(tmp_path))
+    assert f"for the pack name {tmp_path}/manifest.json" in str(error.value)
+    assert f'{{"kind": "folder", "path": "{tmp_path}"}}' in str(error.value)
+
+
+def saved_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def saved_matlab(path):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["X"] = np.zeros((2, 3, 8, 8), np.uint8)
+
+
+def saved_zip(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.png", b"")
+
+
+def saved_tar(path, *names, mode="w"):
+    with tarfile.open(path, mode) as file:
+        for name in names:
+            file.addfile(tarfile.TarInfo(name))
+
+
+@pytest.mark.parametrize(
+    ("save", "kind"),
+    [
+        (saved_array, "arrays"),
+        (saved_matlab, "hdf5"),
+        (saved_zip, "archive"),
+        (lambda path: saved_tar(path, "a.png", "b.png"), "archive"),
+        (lambda path: saved_tar(path, "a.png", mode="w:gz"), "archive"),
+        (lambda path: saved_tar(path, "a.png", "a.cls", "b.png", "b.cls"), "webdataset"),
+        (lambda path: saved_tar(path, *(f"{s}.{p}.png" for s in "abc" for p in ("input", "mask"))), "webdataset"),
+        (lambda path: saved_tar(path, "photo.2019.png", "photo.png", "other.png"), "archive"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.mat", "no-suffix", "wrong.npy"])
+def test_file_is_told_by_its_content_whatever_its_name(tmp_path, name, save, kind):
+    save(tmp_path / name)
+    assert recognise(str(tmp_path / name)) == {"kind": kind, "path": str(tmp_path / name)}
+
+
+def test_other_files_are_refused_by_what_they_are(tmp_path):
+    (tmp_path / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(512))
+    with pytest.raises(ConfigError, match=r"old\.mat is a MATLAB file of version 5, .*; save it with -v7\.3, or"):
+        recognise(str(tmp_path / "old.mat"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a", "png")
+    with pytest.raises(ConfigError, match="is a single picture; name the folder it lies in"):
+        recognise(str(tmp_path / "a"))
+
+
+def test_pattern_is_a_webdataset():
+    assert recognise("train-{000000..000009}.tar") == {"kind": "webdataset", "path": "train-{000000..000009}.tar"}
+    assert recognise("{a,b}/x.tar")["kind"] == "webdataset"
 
 
 def test_link_to_itself_hides_no_records(tmp_path):
@@ -87,5 +165,13 @@ def test_what_is_nothing_of_this_is_refused(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(ConfigError, match=r"a.txt is a file of no known kind; allowed are \.zip, .*folders of images"):
         recognise(str(tmp_path / "a.txt"))
-    with pytest.raises(ConfigError, match=r"'clever' is neither .* \(did you mean 'clevr'\?\) nor tfds:NAME"):
+    with pytest.raises(ConfigError, match=r"'clever': there is no such file .* of this name; did you mean 'clevr'\?"):
         recognise("clever")
+    with pytest.raises(
+        ConfigError, match=r"'xyz': there is no such file or folder, .*`ganformer download` lists those"
+    ):
+        recognise("xyz")
+    with pytest.raises(ConfigError, match=r"'pictures/xyz': there is no such file or folder; correct the path"):
+        recognise("pictures/xyz")
+    with pytest.raises(ConfigError, match=r"'https://.*' is an address, and only .* are fetched; download it first"):
+        recognise("https://example.org/a.zip")

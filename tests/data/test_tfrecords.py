@@ -1,15 +1,23 @@
 """TFRecords: which files are read in which order, every byte against its checksum, and what is said of broken ones."""
 
+import gzip
+import io
 import pickle
+import zlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from records import crc32c, example, framed, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from records import crc32c, entry, example, field, framed, varint, write
 
 from ganformer.config import ImageSpec
 from ganformer.data.images import read_array
 from ganformer.data.source import Rejection, Sample
-from ganformer.data.sources.tfrecords import Config, open_source
+from ganformer.data.sources.tfrecords import Config, is_name, open_source
 from ganformer.errors import DataError
 
 IMAGE = ImageSpec(height=8, width=8)
@@ -102,7 +110,7 @@ def test_images_are_cropped_and_resized_as_all_are(tmp_path):
     write(tmp_path / "a-r04.tfrecords1of1", [example(noise(0, side=16))])
     spec = ImageSpec(height=4, width=8)
     (sample,) = loaded(tmp_path, spec)
-    assert (sample.pixels == read_array(noise(0, side=16).transpose(1, 2, 0), spec)).all()
+    assert (sample.pixels == read_array(noise(0, side=16).transpose(1, 2, 0), spec).pixels).all()
 
 
 def test_keys_are_enough_in_another_process(tmp_path):
@@ -254,7 +262,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
     ("record", "reason"),
     [
         (b"not a message", "is not a tf.train.Example"),
-        (b"", r"has [] bytes of data for a shape (CHW) of []"),
+        (b"", "has neither raw pixels (shape and data) nor an encoded picture; it has no features"),
         (example(noise(0), shape=[3, 8, 9]), "has [192] bytes of data for a shape (CHW) of [3, 8, 9]"),
         (example(noise(0), shape=[192]), "has [192] bytes of data for a shape (CHW) of [192]"),
         (example(noise(0), shape=[3, 64, 1, 1]), "has [192] bytes of data for a shape (CHW) of [3, 64, 1, 1]"),
@@ -279,3 +287,184 @@ def test_inputs_are_the_files_and_their_labels(tmp_path):
     inputs = Config(kind="tfrecords", path=tmp_path).inputs
     assert inputs == (tmp_path, *(tmp_path / "set" / name for name in [*names, "clevr-rxx.labels"]))
     assert Config(kind="tfrecords", path=tmp_path / "absent").inputs == (tmp_path / "absent",)
+
+
+# --------------------------------------------------------------------------------------- what other programs write
+
+
+def encoded(number, kind="png"):
+    file = io.BytesIO()
+    Image.fromarray(noise(number).transpose(1, 2, 0)).save(file, kind)
+    return file.getvalue()
+
+
+def whole_number(value):
+    return field(3, field(1, varint(value % 2**64)))
+
+
+def text(*values):
+    return field(1, b"".join(field(1, value) for value in values))
+
+
+def record(**features):
+    """A `tf.train.Example`; double underscores stand for slashes."""
+    return field(1, b"".join(entry(key.replace("__", "/").encode(), value) for key, value in features.items()))
+
+
+def shown(path, image=IMAGE, **settings):
+    """Number of the noise that each picture is, or why it is none, and its label, by name."""
+    source = open_source(Config(kind="tfrecords", path=path, **settings), image)
+    return {sample.name: (which(sample), getattr(sample, "label", None)) for sample in source.load(list(source.keys()))}
+
+
+def which(sample):
+    if isinstance(sample, Rejection):
+        return sample.reason
+    (number,) = (number for number in range(20) if (noise(number).transpose(1, 2, 0) == sample.pixels).all())
+    return number
+
+
+@pytest.mark.parametrize("feature", ["image__encoded", "image_raw", "image", "encoded", "anything"])
+def test_encoded_pictures(tmp_path, feature):
+    records = [record(**{feature: text(encoded(n)), "image__height": whole_number(8), "x": text(b"x")}) for n in (3, 5)]
+    path = write(tmp_path / "train.tfrecord", records)
+    assert shown(path) == {"train.tfrecord[0]": (3, None), "train.tfrecord[1]": (5, None)}
+    assert shown(tmp_path) == shown(path)
+
+
+@pytest.mark.parametrize("name", ["image__class__label", "label", "y"])
+def test_labels_in_the_records(tmp_path, name):
+    records = [record(image=text(encoded(n)), **{name: whole_number(n % 2)}) for n in (3, 6)]
+    path = write(tmp_path / "a.tfrecords", [*records, record(image=text(encoded(7)))])
+    choice = {"labels": "y"} if name == "y" else {}
+    assert shown(path, LABELLED, **choice) == {
+        "a.tfrecords[0]": (3, 1),
+        "a.tfrecords[1]": (6, 0),
+        "a.tfrecords[2]": (7, None),
+    }
+    assert open_source(Config(kind="tfrecords", path=path, **choice), LABELLED).classes == 2
+    assert {label for _, label in shown(path, **choice).values()} == {None}
+
+
+def test_negative_labels_in_the_records(tmp_path):
+    path = write(tmp_path / "a.tfrecord", [record(image=text(encoded(1)), label=whole_number(-1))])
+    with pytest.raises(DataError, match=r"a\.tfrecord\[0\] has the label -1, but classes count from 0"):
+        _ = opened(path, LABELLED).classes
+    assert shown(path) == {"a.tfrecord[0]": (1, None)}
+
+
+def test_records_whose_picture_is_not_clear(tmp_path):
+    records = [
+        record(image__encoded=text(encoded(1)), mask=text(encoded(2))),
+        record(label=whole_number(3), name=text(b"cat", b"dog"), scores=field(2, field(1, bytes(8)))),
+        record(image=text(b"no picture")),
+        record(image=text(encoded(1), encoded(2))),
+    ]
+    path = write(tmp_path / "a.tfrecord", records)
+    first, second, third, fourth = (reason for reason, _ in shown(path).values())
+    assert first == "has pictures in several features (image/encoded, mask); name one in feature"
+    assert second == (
+        "has neither raw pixels (shape and data) nor an encoded picture; it has 'label' int64 [1], 'name' bytes [2], "
+        "'scores' float [2]"
+    )
+    assert isinstance(third, str)
+    assert fourth == "has neither raw pixels (shape and data) nor an encoded picture; it has 'image' bytes [2]"
+    assert shown(path, feature="mask")["a.tfrecord[0]"] == (2, None)
+    assert (
+        shown(path, feature="mask")["a.tfrecord[3]"][0]
+        == "has no picture in the feature 'mask'; it has 'image' bytes [2]"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern", ["train-{:05d}-of-00003", "x.tfrecord-{:05d}-of-00003", "x-{:05d}-of-00003.tfrecord"]
+)
+def test_files_of_a_set(tmp_path, pattern):
+    paths = [write(tmp_path / pattern.format(n), [record(image=text(encoded(n)))]) for n in (2, 0, 1)]
+    expected = {f"{pattern.format(n)}[0]": (n, None) for n in range(3)}
+    assert all(is_name(path.name) for path in paths)
+    for path in (tmp_path, *paths):
+        assert shown(path) == expected
+        assert list(shown(path)) == list(expected)
+    paths[0].unlink()
+    with pytest.raises(DataError, match=f"1 of 3 files are missing; download them too\n  {pattern.format(2)}"):
+        opened(tmp_path)
+
+
+def test_several_sets_of_encoded_pictures(tmp_path):
+    for name in ("train-00000-of-00001", "validation-00000-of-00001"):
+        write(tmp_path / name, [record(image=text(encoded(1)))])
+    with pytest.raises(
+        DataError, match=r"holds several data sets: .*train \(of 1\), .*validation \(of 1\); name one file"
+    ):
+        opened(tmp_path)
+    assert len(opened(tmp_path / "train-00000-of-00001")) == 1
+
+
+def test_several_files_without_numbers(tmp_path):
+    for number, name in enumerate(("b.tfrecord", "a.tfrecord")):
+        write(tmp_path / name, [record(image=text(encoded(number)))])
+    assert shown(tmp_path) == {"a.tfrecord[0]": (1, None), "b.tfrecord[0]": (0, None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.tfrecord", True),
+        ("a-r07.tfrecords3of16", True),
+        ("a.tfrec", True),
+        ("train-00000-of-01024", True),
+        ("a.tfrecord-00001-of-00010", True),
+        ("train-00000-of-00002.parquet", False),
+        (".a.tfrecord", False),
+        ("a.tfrecord.gz", False),
+        ("a-rxx.labels", False),
+        ("notes.txt", False),
+    ],
+)
+def test_names(name, expected):
+    assert is_name(name) == expected
+
+
+@pytest.mark.parametrize(("compress", "program"), [(gzip.compress, "GZIP"), (zlib.compress, "ZLIB")])
+def test_compressed_files(tmp_path, compress, program):
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(compress(framed(record(image=text(encoded(1))))))
+    with pytest.raises(
+        DataError, match=rf"a\.tfrecord: is compressed as a whole \({program}\), which is not read; dec"
+    ):
+        opened(path)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 19), st.booleans(), st.none() | st.integers(0, 4)), min_size=1, max_size=6),
+    st.integers(1, 3),
+)
+@settings(max_examples=20, deadline=None)
+def test_any_records_give_their_pictures_and_labels(images, count):
+    with TemporaryDirectory() as folder:
+        expected = {}
+        for shard in range(count):
+            records = []
+            for number, is_raw, label in images[shard::count]:
+                raw = {"data": text(noise(number).tobytes()), "shape": field(3, field(1, b"\3\x08\x08"))}
+                features = raw if is_raw else {"image__encoded": text(encoded(number))}
+                labels = {} if label is None else {"label": whole_number(label)}
+                expected[f"x-{shard:05d}-of-{count:05d}[{len(records)}]"] = (number, label)
+                records.append(record(**features, **labels))
+            write(Path(folder) / f"x-{shard:05d}-of-{count:05d}", records)
+        assert shown(Path(folder), LABELLED) == expected
+        source = opened(Path(folder), LABELLED)
+        assert source.classes == 1 + max((label for _, label in expected.values() if label is not None), default=-1)
+
+
+def test_other_files_of_a_folder_are_counted(tmp_path):
+    for side in (4, 8):
+        write_set(tmp_path, side=side)
+    for name in ("notes.txt", ".hidden", "clevr-rxx.labels"):
+        (tmp_path / name).touch()
+    with (tmp_path / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, np.zeros(7, np.int64))
+    assert opened(tmp_path).left_out == {".txt": 1, "hidden": 1, ".labels": 1, "files of lower resolutions": 3}
+    assert opened(tmp_path, LABELLED).left_out == {".txt": 1, "hidden": 1, "files of lower resolutions": 3}
+    assert opened(tmp_path / "clevr-r03.tfrecords1of3").left_out == {}

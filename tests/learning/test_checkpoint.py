@@ -176,7 +176,7 @@ def test_without_checkpoints_there_is_no_history(tmp_path: Path) -> None:
     ("found", "message"),
     [
         (Identity("x", "b"), "spec_sha256 is x but this one's is a"),
-        (Identity("a", "y"), "manifest_sha256 is y but this one's is b"),
+        (Identity("a", "y"), "data_sha256 is y but this one's is b"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: str, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ IMAGES = {
     "square": ImageSpec(height=16, width=16),
     "square-labelled": ImageSpec(height=16, width=16, classes=3),
     "2:1": ImageSpec(height=16, width=32),
+    "grey-labelled": ImageSpec(height=16, width=16, channels=1, classes=3),
+    "with-opacity": ImageSpec(height=16, width=16, channels=4),
     "2:1-labelled": ImageSpec(height=16, width=32, classes=3),
 }
 
@@ -48,7 +50,7 @@ def stepped(learner: Learner, spec: Spec, steps: range) -> Learner:
 
 def reals(image: ImageSpec, step: int) -> list[Reals]:
     generator = torch.Generator().manual_seed(step)
-    images = torch.rand(4, 3, image.height, image.width, generator=generator) * 2 - 1
+    images = torch.rand(4, image.channels, image.height, image.width, generator=generator) * 2 - 1
     return [Reals(*portion) for portion in zip(images.split(2), labels(image, 4).split(2), strict=True)]
 
 
@@ -74,7 +76,7 @@ def test_samples_follow_their_seeds_and_leave_no_trace(spec: Spec) -> None:
     images = [learner.sample(labels(spec.image, 3), range(seed, seed + 3)) for seed in (0, 0, 7)]
     assert torch.equal(torch.rand(()), draw)
     assert same(learner.save(), before)
-    assert images[0].shape == (3, 3, spec.image.height, spec.image.width)
+    assert images[0].shape == (3, spec.image.channels, spec.image.height, spec.image.width)
     assert images[0].dtype == torch.float32
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
+from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
 from ganformer.learning import checkpoint, loop
 from ganformer.learning.adversarial import Adversarial
@@ -46,8 +47,7 @@ def test_a_run_leaves_its_record_weights_and_snapshots(pack: Path, tmp_path: Pat
     assert record["run"] == {"dataset": "noise", "model": "tiny", "seed": 0}
     assert record["spec"] == spec.model_dump(mode="json")
     assert record["spec_sha256"] == spec.digest
-    manifest = artifacts.file_digest(pack / "manifest.json")
-    assert record["data"] == {"manifest_sha256": manifest, "count": 40, "label_counts": []}
+    assert record["data"] == {"data_sha256": Images(pack).digest, "count": 40, "label_counts": [], "class_names": []}
     assert record["hardware"]["device"] == "cpu"
     assert record["hardware"]["threads"] == 1
     assert record["libraries"] == {"torch": torch.__version__, "numpy": np.__version__}
@@ -314,7 +314,7 @@ def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, m
 def test_checkpoints_of_another_run_are_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, other = tiny_spec(12), tiny_spec(9)
     newest, _ = partly_trained(mine, pack, tmp_path, monkeypatch, 7)
-    identity = checkpoint.Identity(other.digest, artifacts.file_digest(pack / "manifest.json"))
+    identity = checkpoint.Identity(other.digest, Images(pack).digest)
     strange = tmp_path / "state" / identity.digest[:12] / newest.name
     strange.parent.mkdir()
     newest.rename(strange)

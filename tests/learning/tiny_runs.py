@@ -42,7 +42,14 @@ def write_pack(folder: Path, count: int) -> Path:
         writer.append(np.random.default_rng(0).integers(0, 256, (count, 3, 8, 8), np.uint8))
     shard = Shard(file=path.name, count=count, sha256=artifacts.file_digest(path))
     Manifest(
-        count=count, image=IMAGE, format="npy", source={}, crop=Crop(ratio=1.0), shards=[shard], duplicates=0
+        count=count,
+        image=IMAGE,
+        format="npy",
+        source={},
+        crop=Crop(ratio=1.0),
+        shards=[shard],
+        duplicates=0,
+        content=shard.sha256,
     ).write(folder)
     return folder
 

@@ -158,7 +158,7 @@ def test_recipe_says_all_that_the_numbers_depend_on(compare, run, data):
         "kind": "pack",
         "path": str(data),
         "images": REALS,
-        "manifest_sha256": Images(data).digest,
+        "data_sha256": Images(data).digest,
     }
     fake = found["recipe"]["fake"]
     assert (fake["kind"], fake["images"], fake["step"], fake["seeds"], fake["truncation"]) == (
@@ -279,7 +279,7 @@ def test_command_prints_and_writes(folder, others, tmp_path):
     [
         (["--metrics", "frechte"], ConfigError, "evaluate: 1 problem\n  metrics: 'frechte' is unknown; did you mean"),
         (["--extractor", '{"kind": "vgg"}'], ConfigError, "evaluate: 1 problem\n  extractor"),
-        (["--fake", "absent"], DataError, "absent: does not exist"),
+        (["--fake", "absent"], ConfigError, "--fake: 'absent': there is no such file or folder"),
         (["--step", "2"], ConfigError, "step 2 was asked for, but neither .* nor .* is a run; leave it out"),
     ],
 )

@@ -76,7 +76,7 @@ def record(data):
     return {
         "run": {"dataset": "scenes", "model": "duplex", "seed": 3},
         "spec": {"image": IMAGE},
-        "data": {"manifest_sha256": Images(data).digest, "label_counts": []},
+        "data": {"data_sha256": Images(data).digest, "label_counts": []},
         "steps": 8,
         "snapshots": [
             {"step": 4, "kimg": 0.5, "file": "four", "sha256": "4" * 64},
@@ -112,7 +112,7 @@ def test_reference_holds_what_the_network_sees_of_all_reals(reference, reals, da
     found = Reference.read(reference)
     expected = seen(reals)
     assert found.observed.count == REALS
-    assert found.manifest_sha256 == Images(data).digest
+    assert found.data_sha256 == Images(data).digest
     assert found.extractor == {"kind": "random-vgg16", "seed": 0}
     assert found.observed.arrays.keys() == {"mean", "covariance", "features"}
     for name, array in found.observed.arrays.items():
@@ -198,7 +198,7 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "truncation": None,
         "weights_sha256": {},
     }
-    assert found["reference"] == {"manifest_sha256": Images(data).digest}
+    assert found["reference"] == {"data_sha256": Images(data).digest}
     assert found["hardware"]["device"] == "cpu"
     assert found["hardware"]["threads"] == 1
     assert 0 < found["seconds"] < 60
@@ -249,7 +249,7 @@ def test_images_that_are_not_finite_are_an_error_and_leave_no_file(measure, real
 
 
 def test_another_pack_than_the_runs_is_refused(measure, reals, record, data, written):
-    record["data"]["manifest_sha256"] = "f" * 64
+    record["data"]["data_sha256"] = "f" * 64
     message = (
         rf"^{data.parent}: is the pack with manifest [0-9a-f]{{12}}…, but .*run\.json was trained on that with "
         "f{12}…; name the pack of the run, or say with --other-data that it is another one on purpose$"
@@ -260,12 +260,12 @@ def test_another_pack_than_the_runs_is_refused(measure, reals, record, data, wri
 
 
 def test_another_pack_is_measured_against_where_that_is_meant(measure, reals, record):
-    record["data"]["manifest_sha256"] = "f" * 64
+    record["data"]["data_sha256"] = "f" * 64
     assert measure(reals, other_data=True)["values"]["fd"]["value"] > 0
 
 
 def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals, record):
-    record["data"]["manifest_sha256"] = None
+    record["data"]["data_sha256"] = None
     assert measure(reals)["values"]["fd"]["value"] > 0
     record["spec"]["image"] = {**IMAGE, "height": 8}
     with pytest.raises(
@@ -409,7 +409,7 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     made = np.random.default_rng(0).integers(0, 256, (REALS, 3, height, 16), np.uint8)
     central(made, 11, 16)[:] = pictures
     record["spec"]["image"] = {**IMAGE, "height": height}
-    record["data"]["manifest_sha256"] = None if height == 16 else images.digest
+    record["data"]["data_sha256"] = None if height == 16 else images.digest
     wanted = settings(metrics=["frechet"], images=REALS)
     metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)

@@ -1,5 +1,6 @@
 """What a path names is opened as what it is; the images of a set are taken as they are, or not at all."""
 
+import json
 import os
 import re
 import shutil
@@ -7,17 +8,19 @@ import tarfile
 import zipfile
 
 import h5py
+import lmdb
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 from ganformer.config import Dataset, Evaluation
 from ganformer.data.pack import pack
-from ganformer.errors import DataError
+from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.sets import Files, FromSource, Generated, Known, Packed, common_picture, open_set
+from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, open_set
 from ganformer.metrics.statistics import Observed
 
 CPU = torch.device("cpu")
@@ -74,12 +77,12 @@ class Learner:
 def run(tmp_path, monkeypatch):
     """Makes a folder of a run that has learnt these images by heart."""
 
-    def make(images, manifest_sha256="f" * 64, **image):
+    def make(images, data_sha256="f" * 64, **image):
         made = {"height": images.shape[2], "width": images.shape[3], "channels": 3, **image}
         record = {
             "run": {"dataset": "shapes", "model": "gan", "seed": 3},
             "spec": {"image": made},
-            "data": {"manifest_sha256": manifest_sha256, "label_counts": []},
+            "data": {"data_sha256": data_sha256, "label_counts": []},
             "steps": 8,
             "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "8" * 64}],
         }
@@ -124,7 +127,7 @@ def test_whatever_holds_the_same_images_is_the_same_set(reals, folder, tmp_path)
     }
     for path, kind in kinds.items():
         images = open_set(path, SETTINGS)
-        assert isinstance(images, {"pack": Packed, "folder": Files, "archive": Files}.get(kind, FromSource))
+        assert isinstance(images, {"pack": Packed}.get(kind, FromSource))
         assert (images.about["kind"], images.about["images"], len(images)) == (kind, COUNT, COUNT)
         assert images.picture == (12, 16)
         assert [len(portion) for portion in images.portions(images.picture, CPU)] == [32, 8]
@@ -201,7 +204,7 @@ def test_references_say_what_they_are(reference):
         "kind": "reference",
         "path": str(path),
         "images": 40,
-        "manifest_sha256": "a" * 64,
+        "data_sha256": "a" * 64,
         "mirrored": False,
     }
     assert known.arrays == {"mean", "covariance", "features"}
@@ -212,11 +215,8 @@ def test_references_say_what_they_are(reference):
 
 
 def test_missing_path_says_what_may_be_named(tmp_path):
-    message = (
-        rf"^{tmp_path}/absent: does not exist; name a folder, zip, tar or array of images, a pack, a run, or "
-        r"statistics \(npz, pkl\)$"
-    )
-    with pytest.raises(DataError, match=message):
+    message = rf"^the set: '{tmp_path}/absent': there is no such file or folder; correct the path$"
+    with pytest.raises(ConfigError, match=message):
         open_set(tmp_path / "absent", SETTINGS)
 
 
@@ -227,7 +227,7 @@ def test_folder_without_images_is_refused(tmp_path):
 
 def test_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no images " * 100)
-    with pytest.raises(DataError, match=r"notes\.txt: is neither a zip nor a tar"):
+    with pytest.raises(ConfigError, match=r"notes\.txt is a file of no known kind; allowed are \.zip, .*"):
         open_set(tmp_path / "notes.txt", SETTINGS)
 
 
@@ -267,9 +267,10 @@ def test_file_that_is_no_image_is_refused_at_once(own, tmp_path, is_zip):
 def test_image_that_is_cut_short_is_refused(reals, tmp_path):
     path = write(np.repeat(reals[:, :, :8], 2, axis=2), tmp_path) / "035.png"
     path.write_bytes(path.read_bytes()[:-60])
-    images = open_set(tmp_path, SETTINGS)  # its head is as it should be
-    with pytest.raises(DataError, match=rf"^{tmp_path}: 035\.png: .*; numbers without it would be of another set"):
-        content(images)
+    with pytest.raises(
+        DataError, match=rf"^{tmp_path}: 035\.png: .*truncated.*; numbers without it would be of another"
+    ):
+        content(open_set(tmp_path, SETTINGS))
 
 
 def test_member_of_a_zip_with_flipped_bytes_is_refused(own, tmp_path):
@@ -331,7 +332,7 @@ def test_an_imported_run_shows_the_picture_of_the_other_set(folder, run, reals, 
     """GANformer's own snapshots make squares with bars above and below, and do not say where."""
     squares = np.random.default_rng(0).integers(0, 256, (COUNT, 3, 16, 16), np.uint8)
     squares[:, :, 2:14] = reals
-    sets = open_set(folder, SETTINGS), open_set(run(squares, manifest_sha256=None), SETTINGS)
+    sets = open_set(folder, SETTINGS), open_set(run(squares, data_sha256=None), SETTINGS)
     assert common_picture(*(sets[::-1] if swapped else sets)) == (12, 16)
     np.testing.assert_array_equal(content(sets[1], (12, 16)), np.take(reals, range(72, 108), axis=0, mode="wrap"))
 
@@ -348,3 +349,89 @@ def test_a_run_with_bars_of_its_own_shows_what_lies_between(folder, run, reals):
     images = open_set(run(squares, rows=12), SETTINGS)
     assert common_picture(open_set(folder, SETTINGS), images) == images.picture == (12, 16)
     np.testing.assert_array_equal(content(images), np.take(reals, range(72, 108), axis=0, mode="wrap"))
+
+
+# --------------------------------------------------------------------------------------- every reader, and its settings
+
+
+def oriented_tiff(path, upright, orientation):
+    """An uncompressed 8-bit TIFF that is to be turned: its stored rows and columns follow from `upright` [H, W]."""
+    stored = {5: upright.T, 6: np.rot90(upright), 7: np.rot90(upright, 2).T, 8: np.rot90(upright, -1)}[orientation]
+    tifffile.imwrite(path, stored, photometric="minisblack", extratags=[(274, "H", 1, orientation, False)])
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_turned_tiffs_are_the_upright_pictures(tmp_path, orientation, is_zip):
+    upright = np.random.default_rng(orientation).integers(0, 256, (3, 12, 20), np.uint8)
+    for number, picture in enumerate(upright):
+        (tmp_path / "turned").mkdir(exist_ok=True)
+        oriented_tiff(tmp_path / f"turned/{number}.tif", picture, orientation)
+    path = tmp_path / "turned"
+    if is_zip:
+        path = shutil.make_archive(str(path), "zip", path)
+    images = open_set(path, SETTINGS)
+    assert images.picture == (12, 20)
+    np.testing.assert_array_equal(content(images), upright[:, None].repeat(3, axis=1))
+
+
+def test_a_size_that_was_announced_is_checked(own, monkeypatch):
+    """Whatever the header says, nothing is cropped or resized unseen."""
+    monkeypatch.setattr("ganformer.data.decoding.size", lambda file, page=None: (20, 12))
+    images = open_set(own, SETTINGS)
+    with pytest.raises(DataError, match=r"000\.png is of 16×12 pixels, but others are of 20×12 pixels; a measure does"):
+        content(images)
+
+
+def test_any_array_that_can_be_images_is_taken(reals, tmp_path):
+    upright = reals.transpose(0, 2, 3, 1)
+    np.savez(tmp_path / "samples.npz", samples=upright, labels=np.full((COUNT, 40), -1.0))
+    np.savez(tmp_path / "floats.npz", images=(upright / 255).astype(np.float32))
+    np.testing.assert_array_equal(content(open_set(tmp_path / "samples.npz", SETTINGS)), reals)
+    with pytest.raises(DataError) as error:
+        open_set(tmp_path / "floats.npz", SETTINGS, option="--fake")
+    path = json.dumps(str(tmp_path / "floats.npz"))
+    assert "state those of black and white in limits" in str(error.value)
+    assert f"""as JSON: --fake '{{"kind": "arrays", "path": {path}, …}}\'""" in str(error.value)
+    with_limits = f'{{"kind": "arrays", "path": {path}, "limits": [0, 1]}}'
+    np.testing.assert_array_equal(content(open_set(with_limits, SETTINGS)), reals)
+
+
+def test_labels_are_never_looked_at(own, reals):
+    (own / "dataset.json").write_text("not JSON")
+    np.testing.assert_array_equal(content(open_set(own, SETTINGS)), reals)
+
+
+def test_other_readers_serve_too(reals, folder, tmp_path):
+    with (
+        lmdb.open(str(tmp_path / "images.lmdb"), map_size=1 << 24) as environment,
+        environment.begin(write=True) as put,
+    ):
+        for number, path in enumerate(sorted(folder.iterdir())):
+            put.put(f"{number:08d}".encode(), path.read_bytes())
+    images = open_set(tmp_path / "images.lmdb", SETTINGS)
+    assert images.about["kind"] == "lmdb"
+    np.testing.assert_array_equal(content(images), reals)
+
+
+def test_one_shape_is_needed_where_there_are_no_headers_to_look_at(reals, folder, tmp_path):
+    Image.new("RGB", (20, 12)).save(tmp_path / "other.png")
+    with (
+        lmdb.open(str(tmp_path / "images.lmdb"), map_size=1 << 24) as environment,
+        environment.begin(write=True) as put,
+    ):
+        put.put(b"0", next(folder.iterdir()).read_bytes())
+        put.put(b"1", (tmp_path / "other.png").read_bytes())
+    images = open_set(tmp_path / "images.lmdb", SETTINGS)
+    with pytest.raises(DataError, match="1 is of 20×12 pixels, but others are of 16×12 pixels"):
+        content(images)
+
+
+def test_images_that_have_no_shape_of_their_own_are_refused():
+    with pytest.raises(DataError, match="makes images of any shape; pack them"):
+        open_set('{"kind": "scenes", "images": 4}', SETTINGS)
+
+
+def test_what_is_no_picture_is_told(own):
+    (own / "notes.txt").write_text("no picture")
+    assert open_set(own, SETTINGS).about["left_out"] == {".txt": 1}

@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
                 "seed": seed,
             },
             "spec_sha256": "5" * 64,
-            "data": {"manifest_sha256": "d" * 64, "count": 4000},
+            "data": {"data_sha256": "d" * 64, "count": 4000},
             "code": {"ganformer": "0.1.0", "commit": "abc123def456"},
             "hardware": HARDWARE,
             "libraries": {"torch": "2.13.0", "numpy": "2.4.0"},
@@ -85,7 +85,7 @@ def metrics(tmp_path: Path) -> Callable[..., Path]:
             "weights_sha256": "a" * 64,
             "values": {key: {"name": f"{key}_random_vgg16", "value": value} for key, value in numbers.items()},
             "recipe": RECIPE,
-            "reference": {"manifest_sha256": "d" * 64},
+            "reference": {"data_sha256": "d" * 64},
             "seconds": 4.5,
             "code": {"ganformer": "0.1.0", "commit": "abc123def456"},
             "hardware": HARDWARE,
@@ -140,7 +140,7 @@ def images(tmp_path: Path) -> Callable[..., Path]:
             weights = random.dirichlet(np.ones(3), (count, 2, side, side))
             arrays[f"maps_{i}"] = weights.transpose(0, 1, 4, 2, 3).astype(np.float16)
         arrays["images"] = random.integers(0, 256, (count, size, size, 3), np.uint8)
-        provenance = {"format": 1, "run": run, "kimg": 16.0, "manifest_sha256": "d" * 64, **changes}
+        provenance = {"format": 1, "run": run, "kimg": 16.0, "data_sha256": "d" * 64, **changes}
         path = tmp_path / (f"reals-{dataset}.npz" if model is None else f"{dataset}-{model}-{seed}.npz")
         np.savez(path, provenance=np.array(json.dumps(provenance)), **arrays)
         return path

@@ -219,7 +219,7 @@ def test_one_data_set_is_a_point(tmp_path: Path, trained: MakeFile, fd: MakeFile
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reference": {"manifest_sha256": "e" * 64}}, r"measured against different real images \(e{64} and d{64}\)"),
+        ({"reference": {"data_sha256": "e" * 64}}, r"measured against different real images \(e{64} and d{64}\)"),
         ({"recipe": {"images": 5, "extractor": {"kind": "x"}}}, r"measured in different ways \(\{\"extractor"),
     ],
 )
@@ -241,7 +241,7 @@ def test_metrics_that_do_not_tell_the_real_images(
     file = fd(5.0, dataset="all")
     record = {key: value for key, value in json.loads(file.read_text()).items() if key != "reference"} | reference
     file.write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.manifest_sha256; .* make it again"):
+    with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.data_sha256; .* make it again"):
         curves.data_efficiency(efficiency(datasets=["all"]), trained({"all": 4000}), [file], tmp_path / "few")
 
 

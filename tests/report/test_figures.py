@@ -73,8 +73,8 @@ def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) 
 
 
 def test_reals_of_another_pack(tmp_path: Path, images: MakeFile) -> None:
-    files = [images(), images(model=None, manifest_sha256="e" * 64)]
-    message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(manifest dddddddddddd…\)"
+    files = [images(), images(model=None, data_sha256="e" * 64)]
+    message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
     with pytest.raises(DataError, match=message):
         figures.samples(strips(models=["duplex"]), files, tmp_path / "samples")
 

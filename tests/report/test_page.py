@@ -27,9 +27,11 @@ CONFIG: dict[str, Any] = {
 }
 MODEL = {"kind": "ganformer", "heads": 1, "end_resolution": None, "adversarial": {"r1_gamma": 1.0}}
 MANIFEST = {
-    "version": 1,
+    "version": 2,
     "count": 4000,
-    "image": {"height": 16, "width": 16},
+    "image": {"height": 16, "width": 16, "channels": 3},
+    "class_names": ["cube", "cylinder & cone"],
+    "content": "c" * 64,
     "format": "npy",
     "source": {"kind": "shapes"},
 }
@@ -45,13 +47,13 @@ def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) ->
     curves.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
     manifest = tmp_path / "manifest.json"
     artifacts.write_json(manifest, MANIFEST)
-    digest = artifacts.file_digest(manifest)
-    image, data = {"height": 16, "width": 16}, {"manifest_sha256": digest, "count": 4000}
+    digest = MANIFEST["content"]
+    image, data = {"height": 16, "width": 16}, {"data_sha256": digest, "count": 4000}
     made = [
         run(model=name, data=data, spec={"image": image, "mirror": True, "model": {**MODEL, "attention": name}})
         for name in models
     ]
-    reals = images(model=None, count=16, manifest_sha256=digest)
+    reals = images(model=None, count=16, data_sha256=digest)
     return [manifest, *made, reals, tmp_path / "tables/table1.json", tmp_path / "figures/curves.json"]
 
 
@@ -123,7 +125,7 @@ def test_it_says_what_was_run(text: str) -> None:
 def test_it_says_where_every_number_comes_from(text: str) -> None:
     seen = said(text)
     assert "scenes / duplex / seed 0 – 16 kimg in 2 min 15 s, settings 555555555555, weights aaaaaaaaaaaa" in seen
-    assert f"Settings sha256 {'5' * 64} Weights sha256 {'a' * 64} Pack sha256 " in seen
+    assert f"Settings sha256 {'5' * 64} Weights sha256 {'a' * 64} Data sha256 " in seen
     assert '"r1_gamma": 1.0' in seen
 
 
@@ -136,10 +138,8 @@ def test_it_says_what_cannot_be_compared(text: str) -> None:
 
 
 def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], run: MakeFile) -> None:
-    digest = artifacts.file_digest(files[0])
-    long = [
-        run(model="simplex", seed=seed, kimg=25_000.0, data={"manifest_sha256": digest, "count": 1}) for seed in (0, 1)
-    ]
+    digest = MANIFEST["content"]
+    long = [run(model="simplex", seed=seed, kimg=25_000.0, data={"data_sha256": digest, "count": 1}) for seed in (0, 1)]
     evaluation = {"extractor": INCEPTION, "images": 50_000}
     experiments = {**CONFIG["experiments"], "table1": {**TABLE, "published": {"table": "Table 1"}}}
     page({"evaluation": evaluation, "experiments": experiments}, [*files, long[1]], tmp_path / "report.html")

@@ -76,7 +76,7 @@ def test_what_takes_longer_is_made_when_asked_for(copied):
     assert 'id="ablations"' not in (results / "report.html").read_text()
     reals = json.loads((results / "runs/scenes-250/duplex/seed0/metrics/step-8.json").read_text())["reference"]
     run = json.loads((results / "runs/scenes/duplex/seed0/run.json").read_text())
-    assert reals["manifest_sha256"] == run["data"]["manifest_sha256"]
+    assert reals["data_sha256"] == run["data"]["data_sha256"]
 
 
 def test_the_best_snapshot_is_found(copied):
@@ -122,7 +122,7 @@ def test_every_number_can_be_traced(finished):
     record = json.loads((run / "run.json").read_text())
     metrics = json.loads((run / f"metrics/step-{record['steps']}.json").read_text())
     assert metrics["weights_sha256"] == record["weights_sha256"]
-    assert metrics["reference"]["manifest_sha256"] == record["data"]["manifest_sha256"]
+    assert metrics["reference"]["data_sha256"] == record["data"]["data_sha256"]
     shown = (finished.folder / "results/tables/table1.csv").read_text()
     rows = list(csv.DictReader(shown.splitlines()))
     assert {row["model"] for row in rows} >= set(MODELS)

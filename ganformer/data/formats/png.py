@@ -25,7 +25,7 @@ LOCAL_HEADER = 30  # bytes of a zip member's header in front of its name and ext
 
 
 class Writer:
-    """Writes a shard: `append(images)` with uint8 [n, 3, H, W], as a context."""
+    """Writes a shard: `append(images)` with uint8 [n, C, H, W], as a context."""
 
     def __init__(self, path: Path, image: ImageSpec) -> None:
         self._zip, self._count = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED), 0
@@ -81,7 +81,7 @@ class Reader:
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
         """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is damaged."""
         try:
-            image[:] = png_rows.decode(self._png(index), *image.shape[1:]).transpose(2, 0, 1)
+            image[:] = png_rows.decode(self._png(index), image.shape).transpose(2, 0, 1)
         except ValueError as error:
             raise DataError(
                 f"{self._path}: image {index} of this shard is damaged ({error}); pack the data set again"

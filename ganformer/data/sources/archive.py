@@ -1,52 +1,45 @@
 """Image files in a zip or tar archive, read where they are: nothing is unpacked."""
 
-import bz2
-import gzip
 import io
+import itertools
 import lzma
 import tarfile
 import zlib
 from abc import abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import labels, zips
+from ganformer.data import decoding, labels, tars, zips
+from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.extraction import unsafe
-from ganformer.data.images import UnreadableImageError, read_image
+from ganformer.data.images import read_image
 from ganformer.data.labels import FolderLabels, Labels, LabelTable
+from ganformer.data.limits import Limits
+from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
-from ganformer.data.sources.folder import EXTENSIONS, shown
+from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, kind_of_name, shown
+from ganformer.data.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.errors import DataError
 
-COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-}
 LIMIT_STREAMED = 1 << 26  # bytes of one member of a compressed tar, which passes through memory
-CHUNK = 1 << 20
-
-_ABOUT_NEXT = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
+PICTURE = "picture"
+REPLACED = "replaced by a later member of the same name"
 
 
 class Config(Source):
     """All image files in a zip, tar, tar.gz, tar.bz2 or tar.xz, without unpacking it.
 
     Those of a zip come in the order of their names, like those of a folder, those of a tar in its own; hidden ones and
-    macOS's `__MACOSX` are left out. A compressed tar is read from its beginning a few times over, so unpack it first
-    where that takes long.
+    macOS's `__MACOSX` are left out. Of several members of one name the last counts, as it does where they are unpacked.
+    Tars one behind the other are read as one. A compressed tar is read from its beginning a few times over, so unpack
+    it first where that takes long.
     """
 
     path: Path
@@ -55,7 +48,9 @@ class Config(Source):
     """Take only what is below this folder of the archive; names and labels start there."""
     labels: Path | None = None
     """Labels: a csv with the columns `path` and `label`, or a json in the form of StyleGAN2-ADA's `dataset.json`. None:
-    `dataset.json` in the archive where there is one, else the folders at its top, in the order of their names."""
+    `dataset.json` in the archive where there is one, else the folders at its top that hold images."""
+    limits: Limits | None = None
+    """The values of black and white of pictures of floats, or of integers of more than 8 bits, e.g. [0, 4095]."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -64,12 +59,33 @@ class Config(Source):
 
 
 class Key(NamedTuple):
-    """One image: its name, what it takes to read it, why that cannot be, and its label where those are asked for."""
+    """One image: its name, what it takes to read it, why that cannot be, its label, and its page where it is one."""
 
     name: str
     place: Any
     problem: str | None
     label: int | None = None
+    page: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return shown(self.name, self.page)
+
+
+class Member(NamedTuple):
+    """A file in an archive."""
+
+    key: Key
+    kind: str
+    """PICTURE, or as what it is left out: HIDDEN, or its suffix."""
+    pages: int = 1
+    """Number of images in it, where it is a picture."""
+
+    def keys(self, label: int | None = None) -> Iterator[Key]:
+        """Keys of its images."""
+        key = self.key._replace(label=label)
+        return iter([key]) if self.pages == 1 else (key._replace(page=page) for page in range(self.pages))
 
 
 @dataclass
@@ -78,9 +94,12 @@ class Contents:
 
     images: int = 0
     folders: set[str] = field(default_factory=set)
-    """Those right below the top."""
-    table: bytes | None = None
-    """The `dataset.json` at the top."""
+    """Those right below the top that hold images."""
+    pages: "array[int]" = field(default_factory=lambda: array("L"))
+    """Number of images in each file that may have several, in their order."""
+    table: Key | None = None
+    """The `dataset.json` at the top, where labels are asked for and it is what has them."""
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 class Archive(ImageFiles[Key]):
@@ -88,14 +107,16 @@ class Archive(ImageFiles[Key]):
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
         self.config, self.image = config, image
-        self._above = _parts(config.folder)
+        self.wanted: Callable[[str], bool] = lambda name: False
+        """Which other members are to be read: the bytes of a compressed tar are only kept where that is known."""
+        self._above = parts_of(config.folder)
 
     def __reduce__(self) -> tuple[type["Archive"], tuple[Config, ImageSpec]]:
         return type(self), (self.config, self.image)
 
     @abstractmethod
-    def _scan(self) -> Iterator[Key]:
-        """Every visible member, folders with a slash at the end; DataError where the archive is damaged."""
+    def _scan(self) -> Iterator[Member]:
+        """Every file below the folder; of several of one name the last. DataError where the archive is damaged."""
 
     @abstractmethod
     def _read(self, file: IO[bytes], place: Any) -> bytes:
@@ -103,17 +124,28 @@ class Archive(ImageFiles[Key]):
 
     @cached_property
     def contents(self) -> Contents:
-        """Found by going through the archive once; DataError where it is damaged."""
-        contents = Contents()
-        for key in self._scan():
-            folder, slash, _ = key.name.partition("/")
-            if slash and not key.problem:
-                contents.folders.add(folder)
-            if _is_image(key.name):
-                contents.images += 1
-            elif key.name == labels.DATASET_JSON and not self.config.labels:
-                contents.table = self._table(key)
-        return contents
+        """Found by going through the archive; DataError where it is damaged."""
+        return self._looked_at(self._scan())
+
+    def members(self) -> Iterator[Member]:
+        """Every file below the folder, with the number of its pages."""
+        pages = iter(self.contents.pages)
+        return (member._replace(pages=next(pages, 1)) if _may_have_pages(member) else member for member in self._scan())
+
+    def first_members(self) -> Iterator[Member]:
+        """Files below the folder, without having looked at all of them: one may be replaced by a later one."""
+        return self._scan()
+
+    def content_of(self, key: Key) -> bytes:
+        """The bytes of a member; ValueError where they cannot be read, DataError where the archive cannot."""
+        if key.problem:
+            raise ValueError(key.problem)
+        with self._opened() as file:
+            try:
+                return self._read(file, key.place)
+            except ValueError as error:
+                reason = error
+        raise reason
 
     @cached_property
     def labels(self) -> Labels:
@@ -121,30 +153,52 @@ class Archive(ImageFiles[Key]):
         if self.config.labels:
             return labels.read(self.config.labels)
         if self.contents.table is None:
-            return FolderLabels(self.contents.folders)
-        table = labels.parse_json(self.contents.table, f"{self.config.path}: {labels.DATASET_JSON}")
-        self.contents.table = b""  # it may be large
-        return table
+            inner = f"{self.config.folder.rstrip('/')}/{{}}".lstrip("/")
+            return FolderLabels(self.contents.folders, f"set the source's folder to {inner}")
+        where = f"{self.config.path}: {labels.DATASET_JSON}"
+        try:
+            table = self.content_of(self.contents.table)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}; make the archive again, or name labels beside it in labels") from error
+        return labels.parse_json(table, where)
 
     @property
     def classes(self) -> int:
         """Number of classes of the labels."""
         return self.labels.classes
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those that the labels have, such as names of folders."""
+        return self.labels.names
+
+    @property
+    def class_hint(self) -> str:
+        """What to do where one folder holds all others."""
+        return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Files by suffix, and hidden and replaced ones."""
+        return self.contents.left_out
+
     def __len__(self) -> int:
         return self.contents.images
 
     def keys(self) -> Iterator[Key]:
         find = self.labels.find if self.image.classes else lambda name: None
-        return (key._replace(label=find(key.name)) for key in self._scan() if _is_image(key.name))
+        for member in self.members():
+            if member.kind == PICTURE:
+                yield from member.keys(find(member.key.name))
 
     def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
         with self._opened() as file:
             for key in keys:
                 try:
-                    yield Sample(shown(key.name), read_image(self._encoded(file, key), self.image), label=key.label)
+                    picture = read_image(self._encoded(file, key), self.image, self.config.limits, key.page)
+                    yield Sample.of(key.title, picture, key.label)
                 except UnreadableImageError as error:
-                    yield Rejection(shown(key.name), str(error))
+                    yield Rejection(key.title, str(error))
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
@@ -161,21 +215,41 @@ class Archive(ImageFiles[Key]):
         except ValueError as error:
             raise UnreadableImageError(str(error)) from error
 
-    def _table(self, key: Key) -> bytes:
-        with self._opened() as file:
-            if key.problem:
-                raise ValueError(f"its {key.name} {key.problem}")
-            return self._read(file, key.place)
+    def _looked_at(self, members: Iterator[Member]) -> Contents:
+        contents = Contents()
+        for member in members:
+            if member.kind == PICTURE:
+                pages = self._pages(member)
+                contents.images += pages
+                if _may_have_pages(member):
+                    contents.pages.append(pages)
+                folder, slash, _ = member.key.name.partition("/")
+                if slash and not member.key.problem:
+                    contents.folders.add(folder)
+            elif self._is_table(member.key.name):
+                contents.table = member.key
+            else:
+                contents.left_out[member.kind] += 1
+        return contents
 
-    def _key(self, name: str, problem: str | None) -> Key | None:
-        """A member without its place; None where it is hidden or not below the folder that is asked for."""
-        parts, depth = _parts(name), len(self._above)
+    def _pages(self, member: Member) -> int:
+        if not _may_have_pages(member) or member.key.problem:
+            return 1
+        try:
+            return decoding.count(io.BytesIO(self.content_of(member.key)))
+        except (ValueError, UnreadableImageError):
+            return 1  # of which loading says what is wrong
+
+    def _is_table(self, name: str) -> bool:
+        return name == labels.DATASET_JSON and self.image.classes > 0 and not self.config.labels
+
+    def _found(self, name: str) -> tuple[str, bool] | None:
+        """Name of a member from the folder on, and whether it is hidden; None where it is not below the folder."""
+        parts, depth = parts_of(name), len(self._above)
         below = parts[depth:]
-        if parts[:depth] != self._above or not below or any(map(_is_hidden, below)):
+        if parts[:depth] != self._above or not below:
             return None
-        reason = unsafe(name)
-        relative = "/".join(below) + "/" * name.endswith("/")
-        return Key(name if reason else relative, None, reason or problem)
+        return name if unsafe(name) else "/".join(below), any(map(_is_hidden, below))
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -195,27 +269,54 @@ class Archive(ImageFiles[Key]):
 class Zip(Archive):
     """A place is that of the member's bytes. The order of the names is kept as the positions of their entries."""
 
+    _replaced = 0
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Found by going through the archive; DataError where it is damaged."""
+        contents = self._looked_at(self._scan())
+        if self._replaced:
+            contents.left_out[REPLACED] = self._replaced
+        return contents
+
     @cached_property
     def _entries(self) -> "array[int]":
         """Positions of the entries of the directory, in the order of their names."""
         with self._opened() as file:
-            found = [
+            entries = [
                 # One string for each is the least that can be sorted: its UTF-8 sorts as the name does.
-                key.name.encode("utf-8", "surrogatepass") + b"\0" + position.to_bytes(8, "big")
+                found[0].encode("utf-8", "surrogatepass") + b"\0" + position.to_bytes(8, "big")
                 for position, member in zips.find_directory(file).members(file)
-                if (key := self._key(member.name, member.problem))
+                if not member.name.endswith("/") and (found := self._found(member.name))
             ]
-        found.sort()
-        return array("Q", (int.from_bytes(entry[-8:], "big") for entry in found))
+        entries.sort()
+        last = (
+            entry
+            for entry, following in itertools.zip_longest(entries, itertools.islice(entries, 1, None), fillvalue=b"")
+            if entry[:-8] != following[:-8]
+        )
+        kept = array("Q", (int.from_bytes(entry[-8:], "big") for entry in last))
+        self._replaced = len(entries) - len(kept)
+        return kept
 
-    def _scan(self) -> Iterator[Key]:
+    def _scan(self) -> Iterator[Member]:
         with self._opened() as file:
             for position in self._entries:
                 file.seek(position)
                 member = zips.read_entry(file)
-                key = self._key(member.name, member.problem)
-                assert key is not None, "entries are those that have a key"
-                yield key._replace(place=member.place)
+                found = self._found(member.name)
+                assert found is not None, "entries are those that are below the folder"
+                key = Key(found[0], member.place, unsafe(member.name) or member.problem)
+                yield Member(key, HIDDEN if found[1] else self._kind(file, key))
+
+    def _kind(self, file: IO[bytes], key: Key) -> str:
+        if has_suffix_of_picture(key.name):
+            return PICTURE
+        try:
+            start = b"" if key.problem else zips.read_start(file, key.place, decoding.START)
+        except ValueError:
+            start = b""
+        return _kind_by_content(key.name, start)
 
     def _read(self, file: IO[bytes], place: Any) -> bytes:
         return zips.read_member(file, place)
@@ -224,9 +325,25 @@ class Zip(Archive):
 class Tar(Archive):
     """A place is the offset of the member's bytes, and their number."""
 
-    def _scan(self) -> Iterator[Key]:
-        with self._opened() as file, _tar(file, "r:") as archive:
-            yield from self._members(archive)
+    def __init__(self, config: Config, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self._plan = Plan()
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Found by going through the archive, twice where members replace others or are hard links."""
+        survey = Survey()
+        contents = self._looked_at(self._scan(survey))
+        self._plan = survey.plan()
+        if self._plan.replaced or self._plan.targets:
+            contents = self._looked_at(self._scan())
+        if self._plan.replaced:
+            contents.left_out[REPLACED] = len(self._plan.replaced)
+        return contents
+
+    def _scan(self, survey: Survey | None = None) -> Iterator[Member]:
+        with self._opened() as file, tars.opened(file, "r:") as archive:
+            yield from self._members(archive, survey)
 
     def _read(self, file: IO[bytes], place: Any) -> bytes:
         offset, size = place
@@ -236,121 +353,103 @@ class Tar(Archive):
             raise ValueError("is cut off in the archive")
         return contents
 
-    def _members(self, archive: tarfile.TarFile) -> Iterator[Key]:
-        while (member := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps all
-            key = self._key(member.name + "/" * member.isdir(), self._problem(member))
-            if key is not None:
-                yield key._replace(place=None if key.problem else self._place(archive, member, key.name))
+    def _members(self, archive: tars.Tar, survey: Survey | None) -> Iterator[Member]:
+        targets = Targets(LIMIT_STREAMED)
+        replaced = iter(self._plan.replaced)
+        next_replaced = next(replaced, None)
+        for number, member in enumerate(tars.files(archive)):
+            name = hashed(member.name)
+            content = self._content(archive, member)
+            if member.islnk():
+                content = targets.resolve(content, member.linkname)
+            if name in self._plan.targets:
+                targets.keep(name, content)
+            if survey is not None:
+                survey.note(name, member)
+            if number == next_replaced:
+                next_replaced = next(replaced, None)
+            elif found := self._found(member.name):
+                yield self._member(*found, content)
 
-    def _problem(self, member: tarfile.TarInfo) -> str | None:
-        if not member.isreg() and not member.isdir():
-            return "is a link or a device, not a file"
-        return "is stored as a sparse file" if member.issparse() else zips.too_large(member.size)
+    def _member(self, name: str, is_hidden: bool, content: Content) -> Member:
+        if is_hidden:
+            return Member(Key(name, None, None), HIDDEN)
+        kind = PICTURE if has_suffix_of_picture(name) else _kind_by_content(name, content.start)
+        is_read = kind == PICTURE or self._is_table(name) or self.wanted(name)
+        place = content.place(LIMIT_STREAMED if kind == PICTURE else zips.LIMIT) if is_read else None
+        return Member(Key(name, place, unsafe(content.name) or content.problem), kind)
 
-    def _place(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Any:
-        return member.offset_data, member.size
+    def _content(self, archive: tars.Tar, member: tarfile.TarInfo) -> Content:
+        return Content(archive, member)
 
 
 class CompressedTar(Tar):
     """A place is the member's bytes themselves: they cannot be found again without going through all before them."""
 
-    def _scan(self) -> Iterator[Key]:
-        with self._opened() as file, _decompressed(file) as stream:
-            with _tar(stream, "r|") as archive:
-                yield from self._members(archive)
-            while stream.read(CHUNK):  # its checksum stands at the end
-                pass
+    def _scan(self, survey: Survey | None = None) -> Iterator[Member]:
+        with self._opened() as file, tars.decompressed(file) as stream, tars.opened(stream, "r|") as archive:
+            yield from self._members(archive, survey)
 
     def _read(self, file: IO[bytes], place: Any) -> bytes:
         contents: bytes = place
         return contents
 
-    def _problem(self, member: tarfile.TarInfo) -> str | None:
-        limit = LIMIT_STREAMED if _is_image(member.name) else zips.LIMIT
-        return super()._problem(member) or zips.too_large(member.size, limit)
-
-    def _place(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> bytes | None:
-        if not _is_image(name) and name != labels.DATASET_JSON:
-            return None
-        contents = archive.extractfile(member)
-        assert contents is not None, "only files are read"
-        return contents.read()
+    def _content(self, archive: tars.Tar, member: tarfile.TarInfo) -> Content:
+        return Streamed(archive, member)
 
 
 def open_source(config: Config, image: ImageSpec) -> Archive:
     """Raises DataError where the archive is missing, damaged or none, has no images, or where the labels do not fit."""
+    archive = open_archive(config, image)
+    if not len(archive):
+        where = f"below '{config.folder}' in" if config.folder else "in"
+        others = f"It has {other_files(archive.left_out)}" if archive.left_out else "It has no files"
+        raise DataError(f"{config.path}: no images {where} this archive at any depth. {others}")
+    if image.classes and isinstance(archive.labels, LabelTable):
+        archive.labels.must_name_one_of(member.key.name for member in archive.members() if member.kind == PICTURE)
+    return archive
+
+
+def open_archive(config: Config, image: ImageSpec) -> Archive:
+    """The archive as what it begins as, whatever its name, not yet looked at; DataError where it is missing or none."""
     path = config.path
     if not path.is_file():
         what = "is a folder, which is of kind folder" if path.is_dir() else "does not exist"
         raise DataError(f"{path}: this archive {what}; correct the source")
-    archive = _kind(path)(config, image)
-    if not len(archive):
-        where = f"below '{config.folder}' in" if config.folder else "in"
-        raise DataError(f"{path}: no images {where} this archive; looked for {', '.join(EXTENSIONS)} at any depth")
-    if (config.labels or image.classes) and isinstance(archive.labels, LabelTable):
-        archive.labels.must_name_one_of(key.name for key in archive._scan() if _is_image(key.name))
-    return archive
-
-
-class _Header(tarfile.TarInfo):
-    """Lets nothing that is wrong with a tar pass: by itself, tarfile takes a damaged header for the end."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        """Reads the next header."""
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs do not have it
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(str(error)) from error
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Understands a header. A long name or attributes of the next member, which go to memory, must be short."""
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _ABOUT_NEXT and header.size > CHUNK:
-            raise tarfile.ReadError(f"{header.size} bytes of attributes of a member")
-        return header
-
-
-def _tar(file: IO[bytes], mode: Literal["r:", "r|"]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=file, mode=mode, tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
-
-
-def _kind(path: Path) -> type[Archive]:
-    """What a file is by how it begins, whatever its name."""
     try:
         with path.open("rb") as file:
             start = file.read(tarfile.BLOCKSIZE)
     except OSError as error:
         raise DataError(f"{path}: this archive cannot be read ({error.strerror}); make it readable") from error
-    if start.startswith((b"PK\3\4", b"PK\5\6")):
-        return Zip
-    if start.startswith(tuple(COMPRESSED)):
-        return CompressedTar
-    try:
-        _Header.frombuf(start, "utf-8", "surrogateescape")
-    except tarfile.TarError as error:
+    kind = _kind(start)
+    if kind is None:
         raise DataError(
             f"{path}: is neither a zip nor a tar (plain, or compressed by gzip, bzip2 or xz); correct the source's path"
-        ) from error
-    return Tar
+        )
+    return kind(config, image)
 
 
-def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    start = file.read(max(map(len, COMPRESSED)))
-    file.seek(0)
-    return next(opener(file) for magic, opener in COMPRESSED.items() if start.startswith(magic))
+def is_archive(start: bytes) -> bool:
+    """Whether a file with these first 512 bytes begins as an archive does."""
+    return _kind(start) is not None
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
+def _kind(start: bytes) -> type[Archive] | None:
+    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        return Zip
+    if start.startswith(tuple(tars.COMPRESSED)):
+        return CompressedTar
+    return Tar if tars.begins(start) else None
 
 
-def _parts(name: str) -> list[str]:
-    return [part for part in name.split("/") if part not in ("", ".")]
+def _may_have_pages(member: Member) -> bool:
+    """Whether it is or may be a TIFF: that other names do not tell what is in them is why these were looked at."""
+    name = member.key.name
+    return member.kind == PICTURE and (name.lower().endswith(decoding.PAGED) or not has_suffix_of_picture(name))
+
+
+def _kind_by_content(name: str, start: bytes) -> str:
+    return PICTURE if decoding.recognise(start) else kind_of_name(name)
 
 
 def _is_hidden(part: str) -> bool:

@@ -1,9 +1,13 @@
 """Images in an array of a npy or npz file, at most one of them in memory."""
 
+import itertools
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,8 +21,9 @@ from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
 from ganformer.data import layouts
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Labels, Stack
+from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, Stack
 from ganformer.data.source import Rejection, Sample
+from ganformer.data.sources.folder import kind_of_name
 from ganformer.errors import DataError
 
 MEMBER = ".npy"  # what members of a npz end with
@@ -27,12 +32,16 @@ PORTION = 1 << 16  # labels read in one go
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member, in front of its name and extra field
 
 # What damaged files of either kind make numpy and zipfile raise; RuntimeError where a member is encrypted.
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
+)
 
 
 class Config(ArraySettings):
     """An array in a npy or npz file: a batch of images or one image, of 1, 3 or 4 channels, or a batch of grey ones.
 
+    Arrays of one type and shape of images that were saved to a npy one behind the other are one batch.
     Labels are an array of the same npz, `labels` where none is named; for a npy they are another npy in its folder,
     NAME-labels.npy beside NAME.npy where none is named. Compressed arrays are read from front to back.
     """
@@ -60,9 +69,25 @@ class Place:
     offset: int | None
 
     @property
+    def outline(self) -> Candidate:
+        """What it is taken for."""
+        return Candidate(self.shape, self.dtype)
+
+    @property
     def where(self) -> str:
         """Names the array in messages."""
         return str(self.path) if self.member is None else f"{self.path}: array '{self.member.removesuffix(MEMBER)}'"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values; what objects take cannot be told, and they are refused anyway."""
+        return math.prod(self.shape) * (0 if self.dtype.hasobject else self.dtype.itemsize)
+
+    @property
+    def end(self) -> int:
+        """Where the array ends in the file."""
+        assert self.offset is not None
+        return self.offset + self.size
 
     def map(self) -> NDArray[Any]:
         """The array, mapped into memory."""
@@ -94,36 +119,66 @@ class Place:
 
 
 class Arrays(ArrayImages):
-    """Images of an array; other processes map the file themselves."""
+    """Images of arrays of one shape and type; other processes map the file themselves."""
 
-    def __init__(self, place: Place, layout: Stack, labels: Place | None, image: ImageSpec) -> None:
+    def __init__(self, config: Config, places: Sequence[Place], layout: Stack, image: ImageSpec) -> None:
         super().__init__(layout, image)
-        self._place, self._labels = place, labels
+        self.config, self._places = config, tuple(places)
+        counts = [1 if layout.is_single else place.shape[layout.axes.index("N")] for place in places]
+        self._ends = list(itertools.accumulate(counts))
+        self._maps: dict[int, NDArray[Any]] = {}
 
-    def __reduce__(self) -> tuple[type["Arrays"], tuple[Place, Stack, Place | None, ImageSpec]]:
-        return Arrays, (self._place, self.stack, self._labels, self.image)
+    def __reduce__(self) -> tuple[type["Arrays"], tuple[Config, tuple[Place, ...], Stack, ImageSpec]]:
+        return Arrays, (self.config, self._places, self.stack, self.image)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
 
     @cached_property
     def labels(self) -> Labels | None:
-        if self._labels is None:
+        place = _labels(self.config)
+        if place is None:
             return None
-        return layouts.read_labels(self._labels, self._labels.portions(PORTION), len(self), self._labels.where)
+        _check_order(place)
+        return layouts.read_labels(place.outline, place.portions(PORTION), len(self), place.where)
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Other arrays of a npz, and its members that are none, by suffix."""
+        if not _is_npz(self.config.path):
+            return {}
+        with _explained(self.config.path), zipfile.ZipFile(self.config.path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+        used = {self._places[0].member}
+        if self.image.classes and (labels := _labels(self.config)):
+            used.add(labels.member)
+        return Counter(
+            layouts.OTHERS if name.endswith(MEMBER) else kind_of_name(name) for name in names if name not in used
+        )
 
     def keys(self) -> Iterator[ArrayKey]:
-        if self._place.offset is not None:
+        place = self._places[0]
+        if place.offset is not None:
             return super().keys()
-        items = self._place.portions(1)
+        batch = replace(place, shape=(1, *place.shape)) if self.stack.is_single else place
+        items = batch.portions(1)
         return (key._replace(content=item.tobytes()) for key, item in zip(super().keys(), items, strict=True))
 
     def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
-        if self._place.offset is not None:
-            self._values = self._place.map()  # anew: what was touched of the last map counts as memory
+        self._maps = {}  # anew: what was touched of the last maps counts as memory
         return super().load(keys)
 
     def item(self, key: ArrayKey) -> NDArray[Any]:
-        if key.content is None:
-            return np.asarray(self._values[key.number])
-        return np.frombuffer(key.content, self._place.dtype).reshape(self._place.shape[1:])
+        if key.content is not None:
+            shape = self._places[0].shape
+            return np.frombuffer(key.content, self._places[0].dtype).reshape(
+                shape if self.stack.is_single else shape[1:]
+            )
+        number = bisect_right(self._ends, key.number)
+        if number not in self._maps:
+            self._maps[number] = self._places[number].map()
+        before = self._ends[number - 1] if number else 0
+        return np.asarray(self._maps[number][self.stack.at(key.number - before)])
 
 
 def open_source(config: Config, image: ImageSpec) -> Arrays:
@@ -131,34 +186,66 @@ def open_source(config: Config, image: ImageSpec) -> Arrays:
 
     Labels are looked at when they are first asked for, and then may be a DataError.
     """
-    places = _places(config.path)
-    name = layouts.choose(places, config.array, "array", str(config.path))
-    place = places[name]
-    layout = layouts.stack(place, name, config, place.where)
-    labels = _labels_inside(config, places) if _is_npz(config.path) else _labels_beside(config)
-    for array in (place, labels):
-        if array is not None and array.offset is None and array.in_columns:
-            raise DataError(
-                f"{array.where}: is compressed in Fortran's order, so that no part can be read without all others; "
-                "save it with numpy.savez, or pass numpy.ascontiguousarray(array) to numpy.savez_compressed"
-            )
-    batch = replace(place, shape=(1, *place.shape)) if layout.is_single else place
-    return Arrays(batch, layout, labels, image)
+    arrays = _places(config.path)
+    outlines = {name: places[0].outline for name, places in arrays.items()}
+    name = layouts.choose(outlines, config, config.array, "array", str(config.path))
+    first, *others = arrays[name]
+    layout = layouts.stack(first.outline, name, config, first.where)
+    for place in others:
+        _check_alike(first, place, layout)
+    _check_order(first)
+    if first.offset is None and layout.axes.find("N") > 0:
+        raise DataError(
+            f"{first.where}: is compressed, so that images which do not lie along the first axis cannot be read one by "
+            "one; save it with numpy.savez, or with N as its first axis"
+        )
+    return Arrays(config, (first, *others), layout, image)
+
+
+def _check_alike(first: Place, place: Place, layout: Stack) -> None:
+    """Raises DataError where an array behind the first one has other images."""
+    shapes = [
+        [size for axis, size in zip(layout.axes, one.shape, strict=False) if axis != "N"] for one in (first, place)
+    ]
+    if len(place.shape) != len(first.shape) or shapes[0] != shapes[1] or place.dtype != first.dtype:
+        assert place.offset is not None
+        left = place.path.stat().st_size - first.end
+        raise DataError(
+            f"{first.where}: {left} bytes are left behind the array {layouts.describe(first.outline)}, and in them an "
+            f"array {layouts.describe(place.outline)} that has other images or none; save each to a file of its own"
+        )
+
+
+def _check_order(place: Place) -> None:
+    """Raises DataError where an array cannot be read in portions."""
+    if place.offset is None and place.in_columns:
+        raise DataError(
+            f"{place.where}: is compressed in Fortran's order, so that no part can be read without all others; "
+            "save it with numpy.savez, or pass numpy.ascontiguousarray(array) to numpy.savez_compressed"
+        )
 
 
 def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _labels_inside(config: Config, places: Mapping[str, Place]) -> Place | None:
+def _labels(config: Config) -> Place | None:
+    """The array of labels, where one is named or there is one. Raises DataError where the named one is missing."""
+    if not _is_npz(config.path):
+        path = _file_beside(config)
+        if path is None:
+            return None
+        ((place, *others),) = _places(path).values()
+        if others:
+            raise DataError(f"{path}: several arrays lie in this file of labels; save the labels alone")
+        return place
+    arrays = {name: places[0] for name, places in _places(config.path).items()}
     if config.labels is None:
-        return places.get(layouts.LABELS)
-    return places[layouts.choose(places, config.labels, "labels", str(config.path))] if config.labels else None
-
-
-def _labels_beside(config: Config) -> Place | None:
-    path = _file_beside(config)
-    return None if path is None else next(iter(_places(path).values()))
+        return arrays.get(layouts.LABELS)
+    if not config.labels:
+        return None
+    outlines = {name: place.outline for name, place in arrays.items()}
+    return arrays[layouts.choose(outlines, config, config.labels, "labels", str(config.path))]
 
 
 def _file_beside(config: Config) -> Path | None:
@@ -169,17 +256,17 @@ def _file_beside(config: Config) -> Path | None:
     return beside if beside.is_file() else None
 
 
-def _places(path: Path) -> dict[str, Place]:
-    """The arrays of a file by their names; that of a npy is called like the file."""
+def _places(path: Path) -> dict[str, list[Place]]:
+    """The arrays of a file by their names; those of a npy are called like the file, and lie one behind the other."""
     with _explained(path):
         if _is_npz(path):
             with zipfile.ZipFile(path) as archive, path.open("rb") as file:
                 members = [member for member in archive.infolist() if member.filename.endswith(MEMBER)]
                 return {
-                    member.filename[: -len(MEMBER)]: _place_inside(path, archive, member, file) for member in members
+                    member.filename[: -len(MEMBER)]: [_place_inside(path, archive, member, file)] for member in members
                 }
         with path.open("rb") as file:
-            return {path.stem: _place(file, path, None, 0, path.stat().st_size)}
+            return {path.stem: _chain(path, file)}
 
 
 def _place_inside(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: IO[bytes]) -> Place:
@@ -188,17 +275,34 @@ def _place_inside(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo,
         if member.compress_type == zipfile.ZIP_STORED:
             file.seek(member.header_offset)
             start = member.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size)))
-        return _place(stream, path, member.filename, start, member.file_size)
+        place = _place(stream, path, member.filename, start, member.file_size)
+        left = member.file_size - stream.tell() - place.size
+        if left and not place.dtype.hasobject:
+            raise ValueError(f"{left} bytes are left behind the array in {member.filename}")
+        return place
+
+
+def _chain(path: Path, file: IO[bytes]) -> list[Place]:
+    """Arrays one behind the other, as several calls of numpy.save with an open file leave them."""
+    size, places = path.stat().st_size, list[Place]()
+    while not places or (file.tell() < size and not places[-1].dtype.hasobject):
+        start = file.tell()
+        if places and file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+            raise ValueError(f"{size - start} bytes are left behind its {len(places)} arrays, and are no array")
+        file.seek(start)
+        place = _place(file, path, None, 0, size)
+        file.seek(place.end)
+        places.append(place)
+    return places
 
 
 def _place(stream: IO[bytes], path: Path, member: str | None, start: int | None, size: int) -> Place:
-    """Reads the header of an array of `size` bytes with its header, that starts at `start` of the file."""
+    """Reads the header of an array where a stream of `size` bytes, which starts at `start` of the file, stands."""
     shape, in_columns, dtype = _read_header(stream)
-    # What objects take cannot be told, and they are refused anyway.
-    needed = stream.tell() + math.prod(shape) * (0 if dtype.hasobject else dtype.itemsize)
-    if size < needed:
-        raise ValueError(f"{member or 'the array'} is cut short: {size} bytes of {needed}")
-    return Place(path, member, shape, dtype, in_columns, None if start is None else start + stream.tell())
+    place = Place(path, member, shape, dtype, in_columns, None if start is None else start + stream.tell())
+    if size < stream.tell() + place.size:
+        raise ValueError(f"{member or 'the array'} is cut short: {size} bytes of {stream.tell() + place.size}")
+    return place
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -94,7 +94,7 @@ class Batches(ImageSource[int]):
             label, pixels = int(records[number, 0]), records[number, 1:].reshape(3, 32, 32)
             name = f"{BATCHES[batch]}[{number}]"
             if label < len(CLASSES):
-                yield Sample(name, read_array(pixels.transpose(1, 2, 0), self.image), label=label)
+                yield Sample.of(name, read_array(pixels.transpose(1, 2, 0), self.image), label)
             else:
                 yield Rejection(name, f"its label {label} is none of the {len(CLASSES)} classes")
 
@@ -111,7 +111,7 @@ def open_source(config: Config, image: ImageSpec) -> Published:
         )
     batches = Batches(place, image)
     check_count(config, batches)
-    return Published(batches, config.classes)
+    return Published(batches, config.classes, CLASSES)
 
 
 def _records(path: Path) -> NDArray[np.uint8]:

@@ -74,7 +74,8 @@ EDITIONS = {
 }
 """The checksum is that of dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
 
-_IMAGE = re.compile(rf"(?:.*/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_leftImg8bit\.png")
+# Frames of sequences have the same names below `leftImg8bit_sequence`; so the folder above the split counts.
+_IMAGE = re.compile(rf"(?:(?:.*/)?{INSIDE}/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_leftImg8bit\.png")
 
 
 class Config(Catalogued):
@@ -120,17 +121,15 @@ def _missing(found: Mapping[tuple[str | Any, ...], int]) -> Iterator[str]:
 
 
 class Streets(folder.Folder):
-    """The images of the left camera below a folder, wherever in it the splits lie; all else there is passed over."""
+    """The images of the left camera in `leftImg8bit`, wherever that lies; all else there is left out."""
 
-    def __reduce__(self) -> tuple[type["Streets"], tuple[folder.Config, ImageSpec]]:
-        return Streets, (self.config, self.image)
-
-    def paths(self, ordered: bool = True) -> Iterator[str]:
-        return (path for path in super().paths(ordered) if _IMAGE.fullmatch(path))
+    def is_meant(self, path: str) -> bool:
+        """Whether it is called as those of the data set are."""
+        return _IMAGE.fullmatch(path) is not None
 
     def names(self) -> Iterator[str]:
         """Paths of the images, in no order."""
-        return self.paths(ordered=False)
+        return (path for path, _ in self.paths(ordered=False))
 
 
 class Archives(ImageSource[tuple[int, archive.Key]]):
@@ -138,6 +137,11 @@ class Archives(ImageSource[tuple[int, archive.Key]]):
 
     def __init__(self, archives: Sequence[archive.Archive]) -> None:
         self.archives = archives
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What is in the archives and is no picture."""
+        return sum((Counter(archive.left_out) for archive in self.archives), Counter())
 
     def __len__(self) -> int:
         return sum(map(len, self.archives))

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.catalogue import Catalogued, Edition, Published, find_below, open_images
 from ganformer.data.download import Remote
 from ganformer.data.source import ImageSource
 from ganformer.data.sources import folder, tfrecords
@@ -63,8 +63,8 @@ class Config(Catalogued):
         """TFRecords, or the zip as it is, or the folder it was unpacked in."""
         if self.edition == "tfrecords":
             return tfrecords.Config(kind="tfrecords", path=self.place)
-        images = self.place / IMAGES
-        return folder.Config(kind="folder", path=images) if images.is_dir() else self.archive_or_folder(ARCHIVE)
+        images = find_below(self.place, IMAGES) if self.place.is_dir() else None
+        return folder.Config(kind="folder", path=images) if images else self.archive_or_folder(ARCHIVE)
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
         """Names of the files: 00000.png to 69999.png."""

@@ -1,7 +1,7 @@
 """Oxford flowers: photos of 102 classes (Nilsback & Zisserman 2008, Automated flower classification)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,11 @@ class Flowers(ImageSource[Any]):
     def classes(self) -> int:
         """Number of classes."""
         return Config.classes
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What lies beside the images and is no picture."""
+        return self.images.left_out
 
     def __len__(self) -> int:
         return len(self.images)

@@ -2,35 +2,46 @@
 
 import errno
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import labels
+from ganformer.data import decoding, labels, manifest
 from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.labels import FolderLabels, Labels, LabelTable
+from ganformer.data.limits import Limits
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.errors import DataError
 
-SHOWN = 5  # kinds of other files that a message names
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out
+
+_PLAIN_SUFFIX = re.compile(r"\.[a-z][a-z0-9_]{0,9}")
 
 _Place = tuple[int, int]
 
 
 class Config(Source):
-    """All image files below a folder, in the order of their relative paths; hidden files and folders are left out."""
+    """All pictures below a folder, in the order of their relative paths.
+
+    A file is a picture by its suffix, or else by its first bytes. Hidden files and folders are left out, and so are the
+    files of packs. Of a TIFF of several pictures all are taken.
+    """
 
     path: Path
     """The folder; a relative path starts at the working directory."""
     labels: Path | None = None
     """Labels: a csv with the columns `path` and `label`, or a json in the form of StyleGAN2-ADA's `dataset.json`. None:
-    `dataset.json` in the folder where there is one, else the folders right below it, in the order of their names."""
+    `dataset.json` in the folder where there is one, else the folders right below it that hold pictures, in the order of
+    their names, numbers by their size."""
+    limits: Limits | None = None
+    """The values of black and white where pictures hold floats or integers of more than 8 bits, e.g. [0, 4095]."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -46,10 +57,30 @@ class Config(Source):
 
 
 class Key(NamedTuple):
-    """One file: its path relative to the folder, with forward slashes, and its label where those are asked for."""
+    """One picture: the path of its file relative to the folder, with forward slashes, its label where those are asked
+    for, and its number in a TIFF of several."""
 
     path: str
     label: int | None
+    page: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The picture in messages, whatever bytes its path has."""
+        return shown(self.path, self.page)
+
+
+@dataclass
+class Contents:
+    """What one pass through a folder finds."""
+
+    images: int = 0
+    folders: set[str] = field(default_factory=set)
+    """Those right below the top that hold pictures."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Number of files that are no pictures, by kind."""
+    has_odd_names: bool = False
+    """Whether some picture has a suffix that is none of pictures."""
 
 
 class Folder(ImageFiles[Key]):
@@ -59,94 +90,183 @@ class Folder(ImageFiles[Key]):
         self.config, self.image = config, image
 
     def __reduce__(self) -> tuple[type["Folder"], tuple[Config, ImageSpec]]:
-        return Folder, (self.config, self.image)
+        return type(self), (self.config, self.image)
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Found by going through the folder once; nothing is kept of single files."""
+        found = Contents()
+        for path in _walk(self.config.path, ordered=False, left_out=found.left_out):
+            if path == labels.DATASET_JSON and self.config.table is not None:
+                continue
+            pictures = self._count(path)
+            if not pictures:
+                found.left_out[kind_of_name(path)] += 1
+            elif not self.is_meant(path):
+                found.left_out["pictures that are not meant"] += pictures
+            else:
+                found.has_odd_names |= not has_suffix_of_picture(path)
+                found.images += pictures
+                top, slash, _ = path.partition("/")
+                if slash:
+                    found.folders.add(top)
+        return found
+
+    def is_meant(self, path: str) -> bool:
+        """Whether a picture is one of the data set, by its relative path."""
+        return True
 
     @cached_property
     def labels(self) -> Labels:
         """Labels of the files; DataError where what should hold them does not."""
         if table := self.config.table:
             return labels.read(table)
-        return FolderLabels(name[:-1] for name in _list(self.config.path) if name.endswith("/"))
+        return FolderLabels(self.contents.folders, f"set the source's path to {self.config.path}/{{}}")
 
     @property
     def classes(self) -> int:
         """Number of classes of the labels."""
         return self.labels.classes
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self.paths(ordered=False))
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, where they have some."""
+        return self.labels.names
 
-    def paths(self, ordered: bool = True) -> Iterator[str]:
-        """Relative paths of the image files, in their order unless that is not asked for."""
-        return (path for path in _walk(self.config.path, ordered) if path.lower().endswith(EXTENSIONS))
+    @property
+    def class_hint(self) -> str:
+        """What to do where one folder holds all others."""
+        return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Number of files that are no pictures, by their suffixes."""
+        return self.contents.left_out
+
+    def __len__(self) -> int:
+        return self.contents.images
+
+    def paths(self, ordered: bool = True) -> Iterator[tuple[str, int]]:
+        """Relative paths of the files that hold pictures, in their order unless that is not asked for, and how many."""
+        for path in _walk(self.config.path, ordered):
+            if (has_suffix_of_picture(path) or self.contents.has_odd_names) and self.is_meant(path):
+                count = self._count(path)
+                if count:
+                    yield path, count
 
     def keys(self) -> Iterator[Key]:
         find = self.labels.find if self.image.classes else lambda path: None
-        return (Key(path, find(path)) for path in self.paths())
+        for path, count in self.paths():
+            label = find(path)
+            yield from (Key(path, label, page if count > 1 else None) for page in range(count))
 
     def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
         for key in keys:
             try:
                 # Not by its path: Pillow reads some formats another way then, which an archive of them cannot follow.
                 with self.content(key) as file:
-                    pixels = read_image(file, self.image)
-                yield Sample(shown(key.path), pixels, label=key.label)
+                    picture = read_image(file, self.image, self.config.limits, key.page)
+                yield Sample.of(key.name, picture, key.label)
             except UnreadableImageError as error:
-                yield Rejection(shown(key.path), str(error))
+                yield Rejection(key.name, str(error))
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
-        """The file of an image; UnreadableImageError where it cannot be opened."""
-        path = self.config.path / key.path
+        """The file of a picture; UnreadableImageError where it cannot be opened."""
+        with self._opened(key.path) as file:
+            yield file
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[IO[bytes]]:
+        whole = self.config.path / path
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # the reader of a pipe would wait for ever
+            if not stat.S_ISREG(whole.stat().st_mode):  # the reader of a pipe would wait for ever
                 raise UnreadableImageError("is not a regular file")
-            file = path.open("rb")
+            file = whole.open("rb")
         except OSError as error:
             raise UnreadableImageError(f"cannot be opened ({error.strerror})") from error
         with file:
             yield file
 
+    def _count(self, path: str) -> int:
+        """Number of pictures in a file, by its suffix or its first bytes; 0: it is none.
+
+        What is called a picture, or begins as one, counts as 1 where it is damaged: `load` says better what is wrong.
+        """
+        is_named = has_suffix_of_picture(path)
+        if is_named and not path.lower().endswith(decoding.PAGED):
+            return 1
+        try:
+            with self._opened(path) as file:
+                if not is_named and decoding.recognise(file.read(decoding.START)) is None:
+                    return 0
+                is_named = True
+                return decoding.count(file)
+        except (UnreadableImageError, OSError):  # what cannot be read and is not called a picture is none
+            return int(is_named)
+
 
 def open_source(config: Config, image: ImageSpec) -> Folder:
     """Raises DataError where the folder is missing, is a file, or holds no images, and where the labels do not fit."""
-    looked_for = f"looked for {', '.join(EXTENSIONS)} at any depth"
     if not config.path.is_dir():
         what = "is not a folder" if config.path.exists() else "does not exist"
-        raise DataError(f"{config.path}: this folder of images {what}; correct the source's path ({looked_for})")
+        raise DataError(f"{config.path}: this folder of images {what}; correct the source's path")
     folder = Folder(config, image)
-    if next(folder.paths(ordered=False), None) is None:
-        raise DataError(f"{config.path}: no images below this folder; {looked_for}. {_what_is_there(config.path)}")
+    if not len(folder):
+        raise DataError(f"{config.path}: no images below this folder at any depth. {_what_is_there(folder.left_out)}")
     if (config.labels or image.classes) and isinstance(folder.labels, LabelTable):
-        folder.labels.must_name_one_of(folder.paths(ordered=False))
+        folder.labels.must_name_one_of(path for path, _ in folder.paths(ordered=False))
     return folder
 
 
-def _what_is_there(folder: Path) -> str:
+def _what_is_there(left_out: Mapping[str, int]) -> str:
     """What kinds of files there are, of which one may be what was meant."""
-    found = Counter(Path(path).suffix.lower() or "no suffix" for path in _walk(folder, ordered=False))
-    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.most_common(SHOWN))
     return (
-        f"It has other files ({kinds}); a file that holds images is named by its own path" if kinds else "It is empty"
+        f"It has {manifest.other_files(left_out)}; a file that holds images is named by its own path"
+        if left_out
+        else ("It is empty")
     )
 
 
-def shown(path: str) -> str:
-    """The path as text, whatever bytes it has."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def has_suffix_of_picture(name: str) -> bool:
+    """Whether a file is called a picture, of a format that is read."""
+    return name.lower().endswith(decoding.EXTENSIONS)
 
 
-def _walk(folder: Path, ordered: bool = True, prefix: str = "", above: tuple[_Place, ...] = ()) -> Iterator[str]:
-    """Relative paths of all files, in their order unless that is not asked for; one folder's names are in memory."""
+def kind_of_name(name: str) -> str:
+    """What a file that is no picture counts as: its suffix where it is like one."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million paths, of which no Path need be made
+    if not suffix:
+        return "no suffix"
+    return suffix if _PLAIN_SUFFIX.fullmatch(suffix) else "other suffixes"
+
+
+def shown(path: str, page: int | None = None) -> str:
+    """The path as text, whatever bytes it has, with the number of the picture in a file of several."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if page is None else f"{text}[{page}]"
+
+
+def _walk(
+    folder: Path,
+    ordered: bool = True,
+    prefix: str = "",
+    above: tuple[_Place, ...] = (),
+    left_out: Counter[str] | None = None,
+) -> Iterator[str]:
+    """Relative paths of all visible files, in their order unless that is not asked for.
+
+    The names of one folder are in memory. `left_out` is told of hidden ones and of files of packs.
+    """
     here = _place(folder)
     if here in above:
         return
-    names = _list(folder)
+    names = _visible(folder, Counter() if left_out is None else left_out)
     if ordered:
         names.sort()
     for name in names:
         if name.endswith("/"):
-            yield from _walk(folder / name, ordered, prefix + name, (*above, here))
+            yield from _walk(folder / name, ordered, prefix + name, (*above, here), left_out)
         else:
             yield prefix + name
 
@@ -163,10 +283,18 @@ def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
         yield from _folders(folder / name, (*above, here))
 
 
-def _list(folder: Path) -> list[str]:
-    """Visible names in a folder. With its slash a folder sorts among files as the paths in it do."""
+def _visible(folder: Path, left_out: Counter[str]) -> list[str]:
+    """Visible names in a folder but those of a pack. With its slash a folder sorts among files as the paths in it do.
+
+    `left_out` is told how many others there are.
+    """
     with _listable(folder), os.scandir(folder) as entries:
-        return [entry.name + "/" * is_folder(entry) for entry in entries if entry.name[0] != "."]
+        names = [entry.name + "/" * is_folder(entry) for entry in entries]
+    of_pack = (manifest.files_of_pack(folder) if manifest.NAME in names else None) or frozenset()
+    visible = [name for name in names if name[0] != "." and name not in of_pack]
+    if len(visible) < len(names):
+        left_out.update(HIDDEN if name[0] == "." else OF_PACKS for name in set(names) - set(visible))
+    return visible
 
 
 def _place(folder: Path) -> _Place:

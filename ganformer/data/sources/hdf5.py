@@ -1,9 +1,14 @@
 """Images in a dataset of an HDF5 file."""
 
+import importlib
+import io
+import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,19 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import layouts
-from ganformer.data.images import UnreadableImageError
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Labels, Stack
+from ganformer.data import decoding, layouts
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import Picture, read_image
+from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, NumberedImages, Stack
 from ganformer.errors import DataError
 
 PORTION = 1 << 16  # labels read in one go
 CHUNK_BYTES = 1 << 28  # of chunks in memory, at most; a compressed one can only be read whole
+PLUGIN = "hdf5plugin"  # a package with more filters
+LINKS = "links"
+VIRTUAL = "virtual: its values lie in other files, which are not opened"
+EXTERNAL = "external: its values lie in other files, which are not opened"
 
 
 class Config(ArraySettings):
     """A dataset of an HDF5 file: a batch of images or one image, of 1, 3 or 4 channels, or a batch of grey ones.
 
-    Labels are a dataset of the same file; where none is named, it is `labels` beside the images.
+    It may be one of MATLAB's -v7.3, which has the axes in opposite order. A dataset [N] of encoded pictures is read,
+    too: of uint8 of variable length, or of byte strings. Labels are a dataset of the same file; where none is named, it
+    is `labels` beside the images.
     """
 
     dataset: str | None = None
@@ -37,39 +49,126 @@ class Config(ArraySettings):
         return (self.path,)
 
 
-class Hdf5Images(ArrayImages):
+@dataclass(frozen=True)
+class Place:
+    """Which dataset of which file has images, and where the labels are."""
+
+    config: Config
+    name: str
+    axis: int | None = 0
+    """The axis of the images; None where the dataset is one image."""
+
+    @property
+    def title(self) -> str:
+        """What the images are called."""
+        return self.name.rpartition("/")[2]
+
+
+class Opened:
+    """A dataset that this process has opened."""
+
+    def __init__(self, place: Place) -> None:
+        with _explained(place.config.path):
+            dataset = _file(place.config.path)[place.name]
+            _import_filters(dataset)
+            self.dtype = _outline(dataset).dtype
+            self.dataset = _cached(dataset, place.axis)
+            self._is_written = _is_written(self.dataset)
+
+    def read(self, index: tuple[int | slice, ...]) -> Any:
+        """Values at an index. Raises UnreadableImageError where their bytes are damaged or were never written."""
+        try:
+            if not self._is_written and self._has_gaps(index):
+                raise UnreadableImageError("was never written: the file has a gap in place of its values")
+            return self.dataset[index]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UnreadableImageError(str(error)) from error
+
+    def _has_gaps(self, index: tuple[int | slice, ...]) -> bool:
+        """Whether a chunk that holds values at an index is missing, or all are."""
+        dataset = self.dataset
+        if dataset.chunks is None:
+            return True
+        starts = [
+            range(0, size, chunk) if isinstance(at, slice) else [at // chunk * chunk]
+            for at, size, chunk in zip(index, dataset.shape, dataset.chunks, strict=True)
+        ]
+        return any(
+            dataset.id.get_chunk_info_by_coord(corner).byte_offset is None for corner in itertools.product(*starts)
+        )
+
+
+class Hdf5Images(NumberedImages):
     """Images of a dataset; every process opens the file itself."""
 
-    def __init__(self, path: Path, dataset: str, labels: str | None, layout: Stack, image: ImageSpec) -> None:
-        super().__init__(layout, image)
-        self._path, self._dataset, self._labels = path, dataset, labels
-        self._opened: dict[int, h5py.Dataset] = {}
-
-    def __reduce__(self) -> tuple[type["Hdf5Images"], tuple[Path, str, str | None, Stack, ImageSpec]]:
-        return Hdf5Images, (self._path, self._dataset, self._labels, self.stack, self.image)
+    def __init__(self, place: Place, image: ImageSpec) -> None:
+        super().__init__(image)
+        self.place, self.name = place, place.title
+        self._opened: dict[int, Opened] = {}
 
     @cached_property
     def labels(self) -> Labels | None:
-        if self._labels is None:
-            return None
-        with _opened(self._path) as file:
-            labels = _dataset(file, self._labels)
+        with _opened(self.place.config.path) as file:
+            name = _labels(file, self.place.config, self.place.name)
+            if name is None:
+                return None
+            labels = _dataset(file, name)
+            _import_filters(labels)
             portions = (labels[start : start + PORTION] for start in range(0, len(self), PORTION))
-            return layouts.read_labels(labels, portions, len(self), _where(file, self._labels))
+            return layouts.read_labels(_outline(labels), portions, len(self), _where(file, name))
 
-    def item(self, key: ArrayKey) -> NDArray[Any]:
-        try:
-            return np.asarray(self._values[() if self.stack.is_single else key.number])
-        except OSError as error:
-            raise UnreadableImageError(str(error)) from error
+    @cached_property
+    def left_out(self) -> Mapping[str, int]:
+        """Other datasets of the file, and links, which are not followed."""
+        with _opened(self.place.config.path) as file:
+            labels = _labels(file, self.place.config, self.place.name) if self.image.classes else None
+            found = Counter[str]()
+            for name, kind in _entries(file).items():
+                found[kind] += name not in (self.place.name, labels)
+        return +found
 
     @property
-    def _values(self) -> h5py.Dataset:
+    def opened(self) -> Opened:
+        """The dataset in this process: a forked one does not use that of its parent."""
         process = os.getpid()
-        if process not in self._opened:  # nor does a forked process use its parent's
-            with _explained(self._path):
-                self._opened[process] = _cached(_file(self._path)[self._dataset])
+        if process not in self._opened:
+            self._opened[process] = Opened(self.place)
         return self._opened[process]
+
+
+class Hdf5Array(ArrayImages, Hdf5Images):
+    """Images that are numbers."""
+
+    def __init__(self, place: Place, layout: Stack, image: ImageSpec) -> None:
+        Hdf5Images.__init__(self, place, image)
+        self.stack = layout
+
+    def __reduce__(self) -> tuple[type["Hdf5Array"], tuple[Place, Stack, ImageSpec]]:
+        return Hdf5Array, (self.place, self.stack, self.image)
+
+    def item(self, key: ArrayKey) -> NDArray[Any]:
+        values = np.asarray(self.opened.read(self.stack.at(key.number)))
+        return values.astype(self.opened.dtype, copy=False)
+
+
+class EncodedImages(Hdf5Images):
+    """Encoded pictures, each a value of a dataset [N]."""
+
+    def __init__(self, place: Place, count: int, image: ImageSpec) -> None:
+        super().__init__(place, image)
+        self._count = count
+
+    def __reduce__(self) -> tuple[type["EncodedImages"], tuple[Place, int, ImageSpec]]:
+        return EncodedImages, (self.place, self._count, self.image)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def picture(self, key: ArrayKey) -> Picture:
+        content = _content(self.opened.read((key.number,)), self.opened.dataset.dtype)
+        if not content:
+            raise UnreadableImageError("holds nothing: it was never written, or is empty")
+        return read_image(io.BytesIO(content), self.image, self.place.config.limits)
 
 
 def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
@@ -79,33 +178,101 @@ def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
     read: links, and datasets that lie in other files, are refused.
     """
     with _opened(config.path) as file:
-        name = _find(file, config.dataset, "dataset")
-        dataset = _dataset(file, name)
-        layout = layouts.stack(dataset, name.rpartition("/")[2], config, _where(file, name))
-        _check_chunks(dataset, _where(file, name))
-        return Hdf5Images(config.path, name, _labels(file, config, name), layout, image)
+        name = _find(file, config, config.dataset, "dataset")
+        dataset, where = _dataset(file, name), _where(file, name)
+        _check_chunks(dataset, where)
+        if _holds_bytes(dataset) and dataset.ndim == 1:
+            if not len(dataset):
+                raise DataError(f"{where}: has no pictures; name another one")
+            return EncodedImages(Place(config, name), len(dataset), image)
+        layout = layouts.stack(_outline(dataset), name.rpartition("/")[2], config, where)
+        return Hdf5Array(Place(config, name, None if layout.is_single else layout.axes.index("N")), layout, image)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file has the signature of HDF5 where one can be: at its start, at 512 bytes, 1024, 2048, …"""
+    return bool(h5py.is_hdf5(path))
 
 
 def _labels(file: h5py.File, config: Config, images: str) -> str | None:
     """Name of the dataset of labels, where one is named or there is one."""
     if config.labels is not None:
-        return _find(file, config.labels, "labels") if config.labels else None
+        return _find(file, config, config.labels, "labels") if config.labels else None
     beside = images.rpartition("/")[0] + "/" + layouts.LABELS
     return beside.strip("/") if _is_dataset(file, beside.strip("/")) else None
 
 
-def _find(file: h5py.File, wanted: str | None, setting: str) -> str:
-    """Name of the dataset wanted, or of the only one that can be images, without a slash at its start."""
+def _find(file: h5py.File, config: Config, wanted: str | None, setting: str) -> str:
+    """Name of the dataset that is wanted, without slashes around it, or of the only one that can be images."""
     if wanted is not None and _is_dataset(file, wanted.strip("/")):
         return wanted.strip("/")
-    found: dict[str, h5py.Dataset] = {}
+    found: dict[str, Candidate] = {}
 
     def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset) and _is_inside(item) and item.shape is not None:
-            found[name] = item
+        if isinstance(item, h5py.Dataset):
+            found[name] = _outline(item)
 
     file.visititems(visit)  # which follows no links
-    return layouts.choose(found, wanted, setting, file.filename)
+    return layouts.choose(found, config, wanted, setting, file.filename)
+
+
+def _entries(file: h5py.File) -> dict[str, str]:
+    """Kind of each dataset and link of a file by its name; groups are none."""
+    found: dict[str, str] = {}
+
+    def visit(name: str, link: Any) -> None:
+        if not isinstance(link, h5py.HardLink):
+            found[name] = LINKS
+        elif file.get(name, getclass=True) is h5py.Dataset:
+            found[name] = layouts.OTHERS
+
+    file.visititems_links(visit)
+    return found
+
+
+def _outline(dataset: h5py.Dataset) -> Candidate:
+    """What a dataset is; asks nothing that makes HDF5 open other files."""
+    shape, dtype = dataset.shape or (), dataset.dtype
+    remark = VIRTUAL if dataset.is_virtual else EXTERNAL if dataset.external is not None else ""
+    if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
+        remark = "empty"
+    kind = _matlab_class(dataset)
+    if kind == "logical":
+        dtype = np.dtype(np.bool_)
+    elif kind == "char":
+        dtype = np.dtype("U1")
+    is_encoded = not remark and len(shape) == 1 and _holds_bytes(dataset) and _begins_as_picture(dataset)
+    return Candidate(tuple(map(int, shape)), dtype, kind is not None, is_encoded, remark)
+
+
+def _matlab_class(dataset: h5py.Dataset) -> str | None:
+    """The type of a variable of MATLAB; None where it is none."""
+    kind = dataset.attrs.get("MATLAB_class")
+    return kind.decode("ascii", "replace") if isinstance(kind, bytes) else None if kind is None else str(kind)
+
+
+def _holds_bytes(dataset: h5py.Dataset) -> bool:
+    """Whether each value is a string of bytes, which may be an encoded picture."""
+    dtype = dataset.dtype
+    is_variable = h5py.check_vlen_dtype(dtype) == np.uint8
+    return is_variable or dtype.kind == "S" or (dtype.kind == "V" and dtype.names is None and dtype.subdtype is None)
+
+
+def _begins_as_picture(dataset: h5py.Dataset) -> bool:
+    """Whether the first value does; where it cannot be read, that is said when it is loaded."""
+    try:
+        _import_filters(dataset)
+        return (
+            len(dataset) > 0 and decoding.recognise(_content(dataset[0], dataset.dtype)[: decoding.START]) is not None
+        )
+    except OSError:
+        return False
+
+
+def _content(value: Any, dtype: np.dtype[Any]) -> bytes:
+    """The bytes of a value. Of strings of one length numpy takes the zeros at the end away, which may be the file's."""
+    content = value.tobytes() if isinstance(value, np.ndarray | np.void) else bytes(value)
+    return content.ljust(dtype.itemsize, b"\0") if dtype.kind == "S" else content
 
 
 def _is_dataset(file: h5py.File, name: str) -> bool:
@@ -123,49 +290,81 @@ def _is_dataset(file: h5py.File, name: str) -> bool:
     return isinstance(file[name], h5py.Dataset)
 
 
-def _is_inside(dataset: h5py.Dataset) -> bool:
-    """Whether the values lie in this file; asks nothing that makes HDF5 open others."""
-    return not dataset.is_virtual and dataset.external is None
-
-
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset whose values lie in this file. Raises DataError where they do not, and where there are none."""
     dataset = file[name]
-    if not _is_inside(dataset):
+    remark = _outline(dataset).remark
+    if remark in (VIRTUAL, EXTERNAL):
+        raise DataError(f"{_where(file, name)}: is {remark}; copy them into one file, e.g. with h5repack")
+    if remark:
+        raise DataError(f"{_where(file, name)}: is {remark}; name another one")
+    if h5py.check_ref_dtype(dataset.dtype) is not None:
         raise DataError(
-            f"{_where(file, name)}: its values lie in other files, which are not opened; copy them into one file, "
-            "e.g. with h5repack"
+            f"{_where(file, name)}: holds references, as cells of MATLAB do; name one of the datasets that they lead to"
         )
-    if dataset.shape is None:
-        raise DataError(f"{_where(file, name)}: is empty; name another one")
     return dataset
 
 
 def _check_chunks(dataset: h5py.Dataset, where: str) -> None:
     """Refuses chunks that this HDF5 cannot decompress, or only into too much memory."""
-    plan = dataset.id.get_create_plist()
-    filters = [plan.get_filter(number) for number in range(plan.get_nfilters())]
-    for code, _, _, name in filters:
-        if not h5py.h5z.filter_avail(code):
-            raise DataError(
-                f"{where}: is compressed by filter {code} ({name.decode(errors='replace') or 'unnamed'}), which is not "
-                "installed; install it (e.g. the package hdf5plugin) or store the dataset with gzip"
-            )
-    if filters and _chunk_bytes(dataset) > CHUNK_BYTES:
+    _import_filters(dataset)
+    if missing := _missing_filters(dataset):
+        code, name = missing[0]
+        advice = "pip install hdf5plugin" if not _has_plugin() else "the package hdf5plugin, which is there, lacks it"
+        raise DataError(
+            f"{where}: is compressed by filter {code} ({name or 'unnamed'}), which is not installed; install it "
+            f"({advice}) or store the dataset with gzip"
+        )
+    if dataset.id.get_create_plist().get_nfilters() and _chunk_bytes(dataset) > CHUNK_BYTES:
         raise DataError(
             f"{where}: is compressed in chunks of {_chunk_bytes(dataset):,} bytes, which can only be read whole; store "
             f"it in chunks of at most {CHUNK_BYTES:,}, e.g. with h5repack --layout"
         )
 
 
+def _missing_filters(dataset: h5py.Dataset) -> list[tuple[int, str]]:
+    """Number and name of each filter that HDF5 does not have."""
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(number) for number in range(plan.get_nfilters())]
+    return [(code, name.decode(errors="replace")) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
+
+
+def _import_filters(dataset: h5py.Dataset) -> None:
+    """Imports more filters where some are missing: the package registers its own when it is imported, not before."""
+    if _missing_filters(dataset):
+        _has_plugin()
+
+
+def _has_plugin() -> bool:
+    try:
+        importlib.import_module(PLUGIN)
+    except ImportError:
+        return False
+    return True
+
+
+def _is_written(dataset: h5py.Dataset) -> bool:
+    """Whether all values were written, as far as the index of the file tells."""
+    if dataset.chunks is not None:
+        chunks = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+        return bool(dataset.id.get_num_chunks() == math.prod(chunks))
+    is_contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+    return not is_contiguous or dataset.id.get_offset() is not None
+
+
 def _chunk_bytes(dataset: h5py.Dataset) -> int:
     return math.prod(dataset.chunks) * dataset.dtype.itemsize
 
 
-def _cached(dataset: h5py.Dataset) -> h5py.Dataset:
-    """The dataset with room for all chunks that an image lies in, which often hold parts of many images."""
+def _cached(dataset: h5py.Dataset, axis: int | None) -> h5py.Dataset:
+    """The dataset with room for all chunks that an image lies in, which often hold parts of many images.
+
+    `axis` is that of the images, None where it is one image.
+    """
     if dataset.chunks is None:
         return dataset
-    chunks = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
+    counts = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    chunks = math.prod(counts) // (counts[axis] if axis is not None else 1)
     room = min(chunks * _chunk_bytes(dataset), CHUNK_BYTES)  # a larger chunk is uncompressed, and read in parts
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     access.set_chunk_cache(100 * min(chunks, 10_000) + 1, room, 1.0)
@@ -192,5 +391,5 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: this HDF5 file does not exist; correct the source's path") from error
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises on damaged files
+    except (OSError, RuntimeError, KeyError, ValueError, SystemError) as error:  # what h5py raises on damaged files
         raise DataError(f"{path}: is no whole HDF5 file ({error}); get or save it again") from error

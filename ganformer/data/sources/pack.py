@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -38,6 +39,16 @@ class Pack(ImageSource[int]):
         """That of the pack."""
         return self.images.image.classes
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those of the pack."""
+        return self.images.manifest.class_names
+
+    @property
+    def channels(self) -> Literal[1, 3, 4]:
+        """Those of the pack."""
+        return self.images.image.channels
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -53,13 +64,13 @@ class Pack(ImageSource[int]):
             yield Sample(f"{key:08d}", self._prepared(pixels), label=label)
 
     def _prepared(self, pixels: Pixels) -> Pixels:
-        """One image [C, H, W] of the pack in the shape that is asked for, [H, W, 3]."""
+        """One image [C, H, W] of the pack in the shape that is asked for, [H, W, C']."""
         stored = self.images.image
         if stored.model_copy(update={"classes": self.image.classes}) == self.image:
             return pixels.transpose(1, 2, 0)
         # Bars are no part of the picture; margins for random crops are.
         rows = stored.height if stored.columns else stored.picture[0]
-        return read_array(central(pixels, rows, stored.width).transpose(1, 2, 0), self.image)
+        return read_array(central(pixels, rows, stored.width).transpose(1, 2, 0), self.image).pixels
 
 
 def open_source(config: Config, image: ImageSpec) -> Pack:

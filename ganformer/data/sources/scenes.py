@@ -5,6 +5,7 @@ and no object hidden behind others. Every image is a function of (seed, index, s
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganformer.config import ImageSpec, Source
+from ganformer.data.images import in_channels
 from ganformer.data.raycast import Frame, Objects, Vector, Views, aim, project, render
 from ganformer.data.source import ImageSource, Sample, Scene
 from ganformer.errors import DataError
@@ -43,6 +45,8 @@ CHUNK_PIXELS = 1 << 17  # pixels rendered at a time
 class Config(Source):
     """Rendered scenes of spheres, cubes and cylinders, with masks and the place and looks of each object."""
 
+    channels = 3
+
     images: PositiveInt = 10_000
     """Number of images."""
     seed: NonNegativeInt = 0
@@ -71,7 +75,7 @@ class Scenes(ImageSource[int]):
     has_scenes = True
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
-        self.config, self.frame = config, Frame.of(image)
+        self.config, self.frame, self._channels = config, Frame.of(image), image.channels
 
     @property
     def classes(self) -> int:
@@ -103,7 +107,8 @@ class Scenes(ImageSource[int]):
                 f"scenes: {self.config.max_objects} objects do not fit into an image of {self.frame.width} × "
                 f"{self.frame.height} pixels without hiding each other; lower max_objects or min_objects"
             )
-        return (done[key] for key in keys)
+        samples = (done[key] for key in keys)
+        return (replace(sample, pixels=in_channels(sample.pixels, self._channels)) for sample in samples)
 
 
 def open_source(config: Config, image: ImageSpec) -> Scenes:

@@ -87,6 +87,12 @@ class TensorFlowDataset(ImageSource[int]):
         features = self.builder.info.features
         return getattr(features["label"], "num_classes", None) or 0 if "label" in features else 0
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those of the class label `label`."""
+        features = self.builder.info.features
+        return tuple(getattr(features.get("label"), "names", None) or ()) if self.classes else ()
+
     def __len__(self) -> int:
         return len(self.records)
 
@@ -94,12 +100,12 @@ class TensorFlowDataset(ImageSource[int]):
         return iter(range(len(self)))
 
     def load(self, keys: Sequence[int]) -> Iterator[Sample | Rejection]:
-        has_labels = self.classes > 0
+        has_labels = self.image.classes > 0
         for key, example in zip(keys, self.records.__getitems__(list(keys)), strict=True):
             name = f"{self.config.split}[{key}]"
             try:
                 label = int(example["label"]) if has_labels else None
-                yield Sample(name, read_image(io.BytesIO(example["image"]), self.image), label=label)
+                yield Sample.of(name, read_image(io.BytesIO(example["image"]), self.image), label)
             except UnreadableImageError as error:
                 yield Rejection(name, str(error))
 

@@ -1,15 +1,17 @@
-"""TFRecords as StyleGAN and GANformer write them, read without TensorFlow: one image a record, as raw pixels.
+"""TFRecords read without TensorFlow: one image a record, raw as StyleGAN and GANformer write them, or encoded.
 
 A file is a row of records: length (uint64), its masked CRC-32C, the bytes, theirs. The bytes are a `tf.train.Example`
-with the features `shape` (channels, height, width) and `data` (uint8 in that order).
+with the features `shape` (channels, height, width) and `data` (uint8 in that order), or with an encoded picture.
 """
 
+import io
+import itertools
 import math
 import re
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -21,30 +23,44 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.images import UnreadableImageError, read_array
+from ganformer.data import decoding, shards
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import Picture, read_array, read_image
+from ganformer.data.limits import Limits
+from ganformer.data.shards import Shard
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
-PATTERNS = ("*.tfrecords*", "*/*.tfrecords*")
-SHOWN = 20  # missing files that a message names
+SHAPE, DATA = "shape", "data"  # features of raw images
+ENCODED = ("image/encoded", "image_raw", "image", "encoded")  # usual features of encoded ones
+LABELS = ("image/class/label", "label")  # usual features of classes
+LOWER = "files of lower resolutions"
 BLOCK = 1 << 16  # rows of labels looked at in one go
 
 _NAME = re.compile(r"(?P<name>[^.].*)-r(?P<log2>\d\d)\.tfrecords((?P<number>\d+)of(?P<shards>\d+))?")
+_USUAL = re.compile(r"[^.].*(\.tfrec(ord)?s?(\d+of\d+|-\d+-of-\d+)?|-\d{5,}-of-\d{5,})", re.DOTALL)
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 AGAIN = "copy or download the file again"
 
 
 class Config(Source):
-    """TFRecords in the layout of StyleGAN and GANformer: `{name}-r{log2 of the side}.tfrecords{i}of{n}`.
+    """TFRecords of images, raw in the layout of StyleGAN and GANformer, or encoded as other programs write them.
 
-    Of several resolutions the highest is taken, its files in the order of their numbers. The classes are those of
-    `{name}-rxx.labels` beside them (an npy file of one-hot rows or of numbers), where it is there: as the writer deals
-    images to the files in turn, record j of file i has label (j - 1) n + i, all counted from 1.
+    Files `{name}-r{log2 of the side}.tfrecords{i}of{n}`: of several resolutions the highest is taken, in the order of
+    their numbers. The classes are those of `{name}-rxx.labels` beside them (an npy file of one-hot rows or of numbers),
+    where it is there: as the writer deals images to the files in turn, record j of file i has label (j - 1) n + i, all
+    counted from 1. Others, as `train-00000-of-01024` or `x.tfrecord`: all of a folder, with classes in the records.
     """
 
     path: Path
     """One of the files, or the folder of all, in which they may lie in one sub-folder."""
+    feature: str | None = None
+    """Name of the feature with the encoded picture. None: a usual one, or the only one that begins as a picture."""
+    labels: str | None = None
+    """Name of the feature with the number of the class. None: image/class/label or label."""
+    limits: Limits | None = None
+    """The values of black and white of pictures of floats, or of integers of more than 8 bits, e.g. [0, 4095]."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -76,11 +92,11 @@ class _Extents(NamedTuple):
 class Records(ImageSource[Record]):
     """A key is the place of a record. Another process gets the names of the files, not the places of all records."""
 
-    def __init__(self, files: Sequence[Path], image: ImageSpec) -> None:
-        self.files, self.image = tuple(files), image
+    def __init__(self, config: Config, files: Sequence[Path], image: ImageSpec) -> None:
+        self.config, self.files, self.image = config, tuple(files), image
 
-    def __reduce__(self) -> tuple[type["Records"], tuple[tuple[Path, ...], ImageSpec]]:
-        return Records, (self.files, self.image)
+    def __reduce__(self) -> tuple[type["Records"], tuple[Config, tuple[Path, ...], ImageSpec]]:
+        return Records, (self.config, self.files, self.image)
 
     @cached_property
     def extents(self) -> tuple[_Extents, ...]:
@@ -90,14 +106,42 @@ class Records(ImageSource[Record]):
     @cached_property
     def labels(self) -> tuple[NDArray[np.int64], int] | None:
         """Number of the class of each image in the order of writing, and how many classes there are."""
-        name = _NAME.fullmatch(self.files[0].name)
-        path = self.files[0].with_name(f"{name['name']}-rxx.labels") if name else None
-        return _labels(path, [len(extents.offsets) for extents in self.extents]) if path and path.exists() else None
+        path = self._file_of_labels
+        return _labels(path, [len(extents.offsets) for extents in self.extents]) if path else None
 
     @property
+    def _file_of_labels(self) -> Path | None:
+        name = _NAME.fullmatch(self.files[0].name)
+        path = self.files[0].with_name(f"{name['name']}-rxx.labels") if name else None
+        return path if path and path.exists() else None
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Other files beside those of a folder, by suffix, and those of lower resolutions."""
+        if not self.config.path.is_dir():
+            return {}
+        lower = {file for file in _found(self.config.path) if file not in self.files}
+        used = {*self.files, *lower, *([self._file_of_labels] if self.image.classes and self._file_of_labels else ())}
+        others = shards.beside({file.parent for file in self.files}, used)
+        return others + Counter({LOWER: len(lower)})
+
+    @cached_property
     def classes(self) -> int:
-        """Columns of the labels, or one more than the largest number among them."""
-        return self.labels[1] if self.labels else 0
+        """Columns of the labels, or one more than the largest number among them or in the records."""
+        return self.labels[1] if self.labels else self._highest() + 1
+
+    def _highest(self) -> int:
+        """The largest label in the records, -1 where they have none. Raises DataError where one is negative."""
+        highest = -1
+        for name, file, key in self._opened(self.keys()):
+            try:
+                label = self._label(_features(file, key))
+            except UnreadableImageError:  # which is said when it is loaded
+                continue
+            if label is not None and label < 0:
+                raise DataError(f"{self.files[0].parent}: {name} has the label {label}, but classes count from 0")
+            highest = max(highest, -1 if label is None else label)
+        return highest
 
     def __len__(self) -> int:
         return sum(len(extents.offsets) for extents in self.extents)
@@ -110,16 +154,36 @@ class Records(ImageSource[Record]):
                 yield Record(file, number, int(offsets[number]), int(lengths[number]), label)
 
     def load(self, keys: Sequence[Record]) -> Iterator[Sample | Rejection]:
-        with ExitStack() as stack:
-            opened: dict[int, IO[bytes]] = {}
-            for key in keys:
-                if key.file not in opened:
-                    opened[key.file] = stack.enter_context(self.files[key.file].open("rb"))
-                name = f"{self.files[key.file].name}[{key.number}]"
-                try:
-                    yield Sample(name, read_array(_pixels(opened[key.file], key), self.image), label=key.label)
-                except UnreadableImageError as error:
-                    yield Rejection(name, str(error))
+        for name, file, key in self._opened(keys):
+            try:
+                features = _features(file, key)
+                label = self._label(features) if self.image.classes and key.label is None else key.label
+                yield Sample.of(name, self._picture(features), label)
+            except UnreadableImageError as error:
+                yield Rejection(name, str(error))
+
+    def _opened(self, keys: Iterable[Record]) -> Iterator[tuple[str, IO[bytes], Record]]:
+        """Each record with what it is called and the file that it is in; one file is open at a time."""
+        for number, records in itertools.groupby(keys, key=lambda key: key.file):
+            path = self.files[number]
+            with path.open("rb") as file:
+                yield from ((f"{path.name}[{key.number}]", file, key) for key in records)
+
+    def _picture(self, features: Mapping[str, Any]) -> Picture:
+        if self.config.feature is None and SHAPE in features and DATA in features:
+            return read_array(_raw(features), self.image)
+        name = self.config.feature or _encoded(features)
+        values = list(features[name].bytes_list.value) if name in features else []
+        if len(values) != 1:
+            raise UnreadableImageError(f"has no picture in the feature '{name}'; it has {_listed(features)}")
+        return read_image(io.BytesIO(values[0]), self.image, self.config.limits)
+
+    def _label(self, features: Mapping[str, Any]) -> int | None:
+        wanted: Sequence[str] = (self.config.labels,) if self.config.labels else LABELS
+        for name in wanted:
+            if name in features and len(values := features[name].int64_list.value) == 1:
+                return int(values[0])
+        return None
 
 
 def open_source(config: Config, image: ImageSpec) -> Records:
@@ -128,7 +192,7 @@ def open_source(config: Config, image: ImageSpec) -> Records:
 
     How many records a broken file has lost is not known, so it does not count as so many unusable images.
     """
-    records = Records(_shards(config.path), image)
+    records = Records(config, _shards(config.path), image)
     if not len(records):
         raise DataError(f"{records.files[0]}: there are no records in it; {AGAIN}")
     if image.classes:
@@ -139,17 +203,30 @@ def open_source(config: Config, image: ImageSpec) -> Records:
 # ------------------------------------------------------------------------------------------------ which files
 
 
+def is_name(name: str) -> bool:
+    """Whether a file is called as TFRecords usually are."""
+    return _USUAL.fullmatch(name) is not None
+
+
 def _shards(path: Path) -> list[Path]:
     """The files of the set that `path` names, in the order of their numbers; DataError where some are missing."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder of TFRecords; correct the source's path")
     files = _found(path)
     if not files:
-        looked_for = "{name}-r{log2 of the side}.tfrecords{i}of{n}"
+        looked_for = "{name}-r{log2 of the side}.tfrecords{i}of{n}, *.tfrecord, *-00000-of-00010 and the like"
         raise DataError(f"{path}: no TFRecords in this folder or those right below it; looked for {looked_for}")
     names = {file: name for file in files if (name := _NAME.fullmatch(file.name))}
     if not names:
-        return files
+        return shards.in_order(files, "name one file of the set that is meant")
+    if len(names) < len(files):
+        others = ", ".join(str(file) for file in files if file not in names)
+        raise DataError(f"{path}: several sets of TFRecords, as {others} are of another kind; name one file")
+    return _highest_resolution(path, names)
+
+
+def _highest_resolution(path: Path, names: Mapping[Path, re.Match[str]]) -> list[Path]:
+    """Those files of the highest resolution, in the order of their numbers; DataError as for `_shards`."""
     highest = max(int(name["log2"]) for name in names.values())
     side = 2**highest
     files = [file for file in names if int(names[file]["log2"]) == highest]
@@ -159,32 +236,30 @@ def _shards(path: Path) -> list[Path]:
         raise DataError(f"{path}: several sets of TFRecords of {side}×{side} pixels: {found}; name one file")
     (_, _, count) = sets.pop()
     numbered = {int(names[file]["number"] or 1): file for file in files}
-    _check_complete(files[0], numbered, count)
+    stem = files[0].name.partition(".tfrecords")[0]
+    missing = [f"{stem}.tfrecords{number}of{count}" for number in range(1, count + 1) if number not in numbered]
+    shards.check_complete(files[0].parent, missing, count)
     return [numbered[number] for number in range(1, count + 1)]
 
 
 def _found(path: Path) -> list[Path]:
     """All TFRecords that `path` can mean: a file stands for those of its set, if its name tells of one."""
     if path.is_dir():
-        found = ([file for file in path.glob(pattern) if _NAME.fullmatch(file.name)] for pattern in PATTERNS)
+        folders = ("*", "*/*")
+        found = ([file for file in path.glob(pattern) if is_name(file.name) and file.is_file()] for pattern in folders)
         return sorted(next(filter(None, found), ()))
-    name = _NAME.fullmatch(path.name)
-    if name is None:
+    of_set = _set(path.name)
+    if of_set is None:
         return [path]
-    others = ((file, _NAME.fullmatch(file.name)) for file in path.parent.iterdir())
-    same = ("name", "log2", "shards")
-    return sorted(file for file, other in others if other and other.group(*same) == name.group(*same))
+    return sorted(file for file in path.parent.iterdir() if _set(file.name) == of_set)
 
 
-def _check_complete(one: Path, numbered: dict[int, Path], count: int) -> None:
-    missing = sorted(set(range(1, count + 1)) - set(numbered))
-    if missing:
-        stem = one.name.partition(".tfrecords")[0]
-        names = [f"  {stem}.tfrecords{number}of{count}" for number in missing[:SHOWN]]
-        more = [f"  … and {len(missing) - SHOWN} more"] if len(missing) > SHOWN else []
-        raise DataError(
-            "\n".join([f"{one.parent}: {len(missing)} of {count} files are missing; download them too", *names, *more])
-        )
+def _set(name: str) -> tuple[Any, ...] | None:
+    """What the names of all files of a set have in common; None where a name tells of no set."""
+    if match := _NAME.fullmatch(name):
+        return match.group("name", "log2", "shards")
+    shard = Shard.of(name)
+    return (shard.stem, shard.total, shard.suffix) if shard and is_name(name) else None
 
 
 # ---------------------------------------------------------------------------------------------- what is in them
@@ -209,8 +284,19 @@ def _extents(path: Path) -> _Extents:
 
 def _broken(path: Path, records: int, position: int, size: int) -> str:
     if not records:
+        if program := _compressed(path):
+            return f"{path}: is compressed as a whole ({program}), which is not read; decompress it"
         return f"{path}: does not begin with a TFRecord (compressed ones are not read); {AGAIN}"
     return f"{path}: is cut off or damaged after {records:,} records, at byte {position:,} of {size:,}; {AGAIN}"
+
+
+def _compressed(path: Path) -> str | None:
+    """What a file is compressed by, of the kinds that TensorFlow knows; None: not."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"\x1f\x8b":
+        return "GZIP"
+    return "ZLIB" if start[:1] == b"\x78" and int.from_bytes(start, "big") % 31 == 0 else None
 
 
 def _masked(data: bytes) -> int:
@@ -219,20 +305,51 @@ def _masked(data: bytes) -> int:
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _pixels(file: IO[bytes], key: Record) -> NDArray[np.uint8]:
-    """The image [H, W, C] of a record. Raises UnreadableImageError where its bytes are not those that were written."""
+def _features(file: IO[bytes], key: Record) -> Mapping[str, Any]:
+    """The features of a record. Raises UnreadableImageError where its bytes are not those that were written."""
     file.seek(key.offset)
     data = file.read(key.length)
     if file.read(_CHECKSUM.size) != _CHECKSUM.pack(_masked(data)):
         raise UnreadableImageError("its bytes do not match their checksum")
     try:
-        features = _example().FromString(data).features.feature
+        features: Mapping[str, Any] = _example().FromString(data).features.feature
     except DecodeError as error:
         raise UnreadableImageError("is not a tf.train.Example") from error
-    shape, parts = list(features["shape"].int64_list.value), features["data"].bytes_list.value
+    return features
+
+
+def _raw(features: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The image [H, W, C] of a record. Raises UnreadableImageError where its shape is not that of its bytes."""
+    shape, parts = list(features[SHAPE].int64_list.value), features[DATA].bytes_list.value
     if len(shape) != 3 or min(shape) < 1 or len(parts) != 1 or len(parts[0]) != math.prod(shape):
         raise UnreadableImageError(f"has {list(map(len, parts))} bytes of data for a shape (CHW) of {shape}")
     return np.frombuffer(parts[0], np.uint8).reshape(shape).transpose(1, 2, 0)
+
+
+def _encoded(features: Mapping[str, Any]) -> str:
+    """Name of the feature with the picture. Raises UnreadableImageError where there is none, or more than one."""
+    single = {name: values[0] for name in features if len(values := features[name].bytes_list.value) == 1}
+    pictures = sorted(name for name, value in single.items() if decoding.recognise(value[: decoding.START]))
+    possible = pictures or [name for name in ENCODED if name in single]
+    if len(possible) > 1:
+        raise UnreadableImageError(f"has pictures in several features ({', '.join(possible)}); name one in feature")
+    if not possible:
+        raise UnreadableImageError(
+            f"has neither raw pixels (shape and data) nor an encoded picture; it has {_listed(features)}"
+        )
+    return possible[0]
+
+
+def _listed(features: Mapping[str, Any]) -> str:
+    """The features in words."""
+    kinds = {"bytes_list": "bytes", "int64_list": "int64", "float_list": "float"}
+    found = [
+        f"'{name}' {kinds[kind]} [{len(getattr(features[name], kind).value)}]"
+        for name in sorted(features)
+        for kind in kinds
+        if features[name].HasField(kind)
+    ]
+    return ", ".join(found) or "no features"
 
 
 # What images need of tensorflow/core/example/{example,feature}.proto.
@@ -247,8 +364,10 @@ message_type { name: "Features"
     field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".ganformer.Feature" } } }
 message_type { name: "Feature"
   field { name: "bytes_list" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".ganformer.BytesList" }
+  field { name: "float_list" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".ganformer.FloatList" }
   field { name: "int64_list" number: 3 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".ganformer.Int64List" } }
 message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
 message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
 """
 

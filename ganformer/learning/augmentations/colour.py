@@ -14,8 +14,8 @@ from ganformer.learning.augmentations.change import Change, Draws
 class Colour(Change):
     """Moves and scales colours along the grey axis, turns and scales them around it.
 
-    Images of one channel have nothing around the axis, so only brightness, contrast and luma flip change them. Hue is
-    turned in images of three channels only.
+    Images of one channel have nothing around the axis, so only brightness, contrast and luma flip change them. A fourth
+    channel, opacity, stays as it is.
     """
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
@@ -24,7 +24,7 @@ class Colour(Change):
         luma = draws.sometimes(draws.sign(), 1.0)
         hue = draws.sometimes(draws.uniform(-math.pi, math.pi), 0.0)
         saturation = draws.sometimes(draws.normal(1.0).exp2(), 1.0)
-        channels = images[0].shape[1]
+        channels = min(images[0].shape[1], 3)
         if channels != 3:
             hue = torch.zeros_like(hue)
         matrix = contrast[:, None, None] * around_grey(luma, hue, saturation, channels)
@@ -42,7 +42,10 @@ def around_grey(luma: Tensor, hue: Tensor, saturation: Tensor, channels: int) ->
 
 
 def recoloured(image: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """`image` [B, C, H, W], its colours multiplied by `matrix` [B, C, C], and `offset` [B] added to all of them."""
+    """`image` [B, C, H, W], its first K channels multiplied by `matrix` [B, K, K], and `offset` [B] added to them."""
+    if image.shape[1] > matrix.shape[1]:
+        colours, opacity = image[:, : matrix.shape[1]], image[:, matrix.shape[1] :]
+        return torch.cat([recoloured(colours, matrix, offset), opacity], dim=1)
     dtype = image.dtype
     colours = torch.baddbmm(offset[:, None, None].to(dtype), matrix.to(dtype), image.flatten(2))
     return colours.view_as(image)

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ganformer.learning.augmentations.change import Change, Draws, Frame
@@ -12,7 +13,7 @@ from ganformer.learning.augmentations.geometry import translated
 
 
 class Colour(Change):
-    """Brightness ± 0.5 at most, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+    """Brightness ± 0.5 at most, saturation times 0 to 2, contrast times 0.5 to 1.5; opacity stays as it is."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         brightness = draws.uniform(-0.5, 0.5, 1, 1, 1)
@@ -25,6 +26,8 @@ class Colour(Change):
 
 
 def _recoloured(image: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    if image.shape[1] > 3:
+        return torch.cat([_recoloured(image[:, :3], brightness, saturation, contrast), image[:, 3:]], dim=1)
     image = image + brightness
     image = image.mean(dim=1, keepdim=True).lerp(image, saturation)
     return image.mean(dim=(1, 2, 3), keepdim=True).lerp(image, contrast)

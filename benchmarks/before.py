@@ -28,8 +28,6 @@ PROGRAM = """
 import contextlib, io, json, os, re, sys, time
 from pathlib import Path
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-import numpy as np, torch
-torch.set_num_threads(1)
 import ganformer
 assert Path(ganformer.__file__).is_relative_to(sys.argv[1]), ganformer.__file__
 from ganformer.config import Dataset

@@ -105,3 +105,15 @@ def test_others_read_the_same_pixels(rivals, tmp_path):
     for reader in readers:
         for number, image in enumerate(images):
             assert (reader[number] == image.transpose(2, 0, 1)).all()
+
+
+def test_an_earlier_checkout_is_measured_beside_this_one():
+    """Here it is this one twice; the sources of many images are small."""
+    size = ["--images", "10", "--repeats", "1", "--many", "50"]
+    command = [sys.executable, "benchmarks/before.py", str(ROOT), *size]
+    printed = rows(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    names = list(printed)
+    assert [name.split(" of ")[0] for name in names[:3]] == ["packing PNG", "packing JPEG", names[2]]
+    assert names[2] == "reading npy in shuffled batches, images/s"
+    assert names[3:] == [f"keys of 50 images in a {kind}" for kind in ("folder", "archive", "lmdb")]
+    assert all(float(ratio) > 0 for _, _, ratio, *_ in printed.values())

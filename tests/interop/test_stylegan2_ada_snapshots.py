@@ -1,13 +1,19 @@
 """Snapshots of StyleGAN2-ADA give the same images and logits here."""
 
+import numpy as np
 import official_stylegan2_ada as twin
 import pytest
 import torch
 from official import dumped
 from parity import discriminator_of, one_hot, relative_error
+from PIL import Image
 
+from ganformer.analysis.generate import Request, generate
+from ganformer.config import Evaluation
+from ganformer.errors import CheckpointError
 from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
+from ganformer.metrics.compare import compare
 from ganformer.nn.layers import constant_noise
 
 WIDTH, SIZE = 16, 12
@@ -102,3 +108,29 @@ def test_a_discriminator_that_no_model_has_is_left_out(tmp_path, reason):
 def test_what_is_computed_in_half_precision_is_said(tmp_path):
     found = snapshot.import_snapshot(write(tmp_path, built(synthesis={"num_fp16_res": 4})), tmp_path / "out")
     assert found.notes == ("the official code computes the 4 finest resolutions in float16; here all are float32",)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (4, "RGBA")])
+@pytest.mark.parametrize("kind", ["random-vgg16", "inception-random"])
+def test_a_snapshot_of_other_channels_measures_what_its_pictures_measure(tmp_path, channels, mode, kind):
+    imported = tmp_path / "imported"
+    snapshot.import_snapshot(write(tmp_path, built(img_channels=channels)), imported)
+    generate(
+        imported, Request(24, 0, 32, 1.0, None, True), tmp_path / "made", as_grid=False, as_npz=False, threads=1, gpus=0
+    )
+    with Image.open(tmp_path / "made/seed000000.png") as picture:
+        assert picture.mode == mode
+    evaluation = {"extractor": {"kind": kind}, "images": 24, "metrics": ["frechet", "kid"]}
+    settings = Evaluation.model_validate(evaluation)
+    real = tmp_path / "real.npy"
+    np.save(real, np.random.default_rng(0).integers(0, 256, (30, WIDTH, WIDTH, 3), np.uint8))
+    of_run, of_pictures = (
+        compare(settings, str(real), str(fake), threads=1, gpus=0)["values"] for fake in (imported, tmp_path / "made")
+    )
+    assert of_run == of_pictures
+    assert np.isfinite(of_run["fd"]["value"])
+
+
+def test_images_of_two_channels_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"channels: 2 is not 1, 3 or 4\nso networks that make such"):
+        snapshot.import_snapshot(write(tmp_path, built(img_channels=2)), tmp_path / "imported")

@@ -253,6 +253,21 @@ def test_grey_changes_with_the_papers_strengths(channels: int) -> None:
     assert contrast[is_scaled].log2().std().item() == pytest.approx(0.5, rel=0.03)
 
 
+@pytest.mark.parametrize("change", [colour.Colour, differentiable.Colour])
+def test_opacity_is_no_colour(change: type[colour.Colour | differentiable.Colour]) -> None:
+    """A fourth channel stays as it is; the first three change as without it, and gradients reach all of them."""
+    images = torch.rand(4, 4, 8, 8) * 2 - 1
+    images.requires_grad_()
+    torch.manual_seed(0)
+    (changed,) = change()([images], draws(4))
+    torch.manual_seed(0)
+    (alone,) = change()([images[:, :3]], draws(4))
+    torch.testing.assert_close(changed[:, :3], alone)
+    assert torch.equal(changed[:, 3:], images[:, 3:])
+    (gradient,) = torch.autograd.grad(changed.square().sum(), images)
+    assert (gradient[:, 3] == 2 * images[:, 3]).all()
+
+
 def test_colours_change_with_the_papers_strengths() -> None:
     """The distance of grey from red, which contrast does not see, tells hue and saturation."""
     images = torch.zeros(MANY, 3, 1, 2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.samples import provenance, write
+from ganformer.analysis.samples import classes_of, provenance, write
 from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
@@ -47,7 +47,7 @@ def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
             maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
     arrays = {"images": np.concatenate(images), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
-    write(out, provenance(record), arrays)
+    write(out, {**provenance(record), "classes": classes_of(record, count)}, arrays)
 
 
 def require_maps(record: Mapping[str, Any], run: Path) -> None:

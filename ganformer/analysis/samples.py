@@ -47,9 +47,13 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
             pixels(central(learner.sample(draw_labels(known["label_counts"], seeds), seeds), *picture))
             for seeds in batches(range(count))
         ]
-    labels = draw_labels(known["label_counts"], range(count))
-    classes = class_titles(known["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
-    write(out, {**provenance(record), "classes": classes}, {"images": np.concatenate(portions)})
+    write(out, {**provenance(record), "classes": classes_of(record, count)}, {"images": np.concatenate(portions)})
+
+
+def classes_of(record: Mapping[str, Any], count: int) -> list[str]:
+    """Of the first `count` images of a run what their classes are called; nothing where there are no classes."""
+    labels = draw_labels(record["data"]["label_counts"], range(count))
+    return class_titles(record["data"]["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
 
 
 def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:

@@ -126,7 +126,10 @@ def read(pack: Path) -> tuple[Path, Manifest]:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"]]))
-        raise DataError(f"{path}: is not a manifest of version {VERSION} ({where}); pack again") from error
+        raise DataError(
+            f"{path}: is not a manifest of version {VERSION} ({where}); pack again (in the graph: snakemake --forcerun "
+            "pack)"
+        ) from error
     if not found.count:
         raise DataError(
             f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` "

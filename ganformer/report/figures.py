@@ -20,7 +20,6 @@ MAP_WEIGHT = 0.7  # of the map where it lies over its image, as in the official 
 LAYERS = 3  # resolutions of attention maps in a figure, the finest ones
 
 Row = Sequence[NDArray[np.uint8]]
-CLASS_BOX = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}  # behind the name of a class
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -98,14 +97,19 @@ def _strips(strips: Sequence[Strip]) -> Figure:
     for strip, pixels in zip(strips, mosaics, strict=True):
         sheet.text(strip.label, 2, top + 6, color=strip.colour, weight="bold", size=10)
         sheet.image(pixels, 0, top + head)
-        rows = -(-len(strip.images) // columns)
-        step = (pixels.shape[0] + drawing.GAP) / rows
+        step = (pixels.shape[0] + drawing.GAP) / -(-len(strip.images) // columns)
         for number, name in enumerate(strip.classes):
             row, column = divmod(number, columns)
-            left, upper = column * (tile + drawing.GAP), top + head + row * step
-            sheet.text(name, left + 3, upper + 3, size=5, bbox=CLASS_BOX)
+            _name(sheet, name, column * (tile + drawing.GAP), top + head + row * step)
         top += pixels.shape[0] + head + space
     return sheet.figure
+
+
+def _name(sheet: drawing.Sheet, name: str, left: float, top: float) -> None:
+    """Writes what the class of an image is called on its corner at (left, top)."""
+    sheet.text(
+        name, left + 3, top + 3, size=5, bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}
+    )
 
 
 def _tile(size: int) -> int:
@@ -155,6 +159,8 @@ class Block:
     colour: str
     headings: Sequence[str]
     rows: Sequence[Row]
+    classes: Sequence[str]
+    """Those of the rows' images, if there are classes."""
 
 
 def _block(experiment: Attention, row: pd.Series) -> Block:
@@ -165,7 +171,7 @@ def _block(experiment: Attention, row: pd.Series) -> Block:
     maps = [_coloured(layer) for layer in finest]
     headings = ["sample", "overlaid", *(f"{layer.shape[-2]}×{layer.shape[-1]}" for layer in finest)]
     rows = [[image, _overlaid(image, maps[0][i]), *(layer[i] for layer in maps)] for i, image in enumerate(images)]
-    return Block(label, colour, headings, rows)
+    return Block(label, colour, headings, rows, row["classes"][: experiment.count])
 
 
 def _coloured(layer: NDArray[np.float16]) -> NDArray[np.uint8]:
@@ -196,4 +202,7 @@ def _beside(lines: Sequence[Sequence[Block]]) -> Figure:
             for k, heading in enumerate(block.headings):
                 sheet.text(heading, left + k * (tile + drawing.GAP) + tile / 2, top + 52, ha="center", size=8)
             sheet.image(mosaics[i][j], left, top + head)
+            step = (mosaics[i][j].shape[0] + drawing.GAP) / len(block.rows)
+            for k, name in enumerate(block.classes):
+                _name(sheet, name, left, top + head + k * step)
     return sheet.figure

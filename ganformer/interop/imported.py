@@ -42,9 +42,10 @@ def square(side: int, channels: int, where: Path | str, classes: int = 0) -> Ima
     """The shape of images that a network makes; CheckpointError where none here can have it."""
     raw = {"height": side, "width": side, "channels": channels, "classes": classes}
     try:
-        return config.parse(ImageSpec, raw, str(where))
+        return config.parse(ImageSpec, raw, "")
     except ConfigError as error:
-        raise CheckpointError(f"{error}\nso networks that make such images cannot be imported") from error
+        _, *problems = str(error).split("\n  ")
+        raise CheckpointError(f"{where}: cannot be imported: its images have {'; '.join(problems)}") from error
 
 
 def spec(imported: Imported, where: Path) -> Spec:

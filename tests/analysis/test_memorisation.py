@@ -357,7 +357,7 @@ def test_too_few_samples(find: Find, tmp_path: Path) -> None:
 
 def test_a_pack_that_was_not_trained_on(find: Find, tmp_path: Path) -> None:
     message = (
-        r"training: is the pack with manifest \w{12}…, but \S+run\.json was trained on that with eeeeeeeeeeee…; "
+        r"training: holds the data \w{12}…, but \S+run\.json was trained on the data eeeeeeeeeeee…; "
         r"copies are looked for among training images: name the pack of the run"
     )
     refused(find, tmp_path, message, draw(M, seed=3), data_sha256="e" * 64)

@@ -98,13 +98,14 @@ def package(monkeypatch):
     return install
 
 
-def opened(**settings):
-    return open_source(Config(kind="tfds", **{"name": "tiny", **settings}), IMAGE)
+def opened(classes=0, **settings):
+    image = IMAGE.model_copy(update={"classes": classes})
+    return open_source(Config(kind="tfds", **{"name": "tiny", **settings}), image)
 
 
 def test_stored_images_and_labels(package):
     package()
-    source = opened()
+    source = opened(classes=3)
     assert (len(source), source.classes) == (COUNT, 3)
     *samples, broken = source.load(list(source.keys()))
     assert [(sample.name, sample.label) for sample in samples] == [(f"train[{i}]", i % 3) for i in range(COUNT - 1)]
@@ -114,7 +115,7 @@ def test_stored_images_and_labels(package):
 
 def test_only_its_settings_go_to_another_process(package, tmp_path):
     asked = package().asked
-    source = opened(data_dir=tmp_path)
+    source = opened(classes=3, data_dir=tmp_path)
     assert list(source.load([0]))
     elsewhere = pickle.loads(pickle.dumps(source))
     assert vars(elsewhere).keys() == {"config", "image"}

@@ -132,5 +132,5 @@ def test_a_snapshot_of_other_channels_measures_what_its_pictures_measure(tmp_pat
 
 
 def test_images_of_two_channels_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"channels: 2 is not 1, 3 or 4\nso networks that make such"):
+    with pytest.raises(CheckpointError, match=r"cannot be imported: its images have channels: 2 is not 1, 3 or 4"):
         snapshot.import_snapshot(write(tmp_path, built(img_channels=2)), tmp_path / "imported")

@@ -251,7 +251,7 @@ def test_images_that_are_not_finite_are_an_error_and_leave_no_file(measure, real
 def test_another_pack_than_the_runs_is_refused(measure, reals, record, data, written):
     record["data"]["data_sha256"] = "f" * 64
     message = (
-        rf"^{data.parent}: is the pack with manifest [0-9a-f]{{12}}…, but .*run\.json was trained on that with "
+        rf"^{data.parent}: holds the data [0-9a-f]{{12}}…, but .*run\.json was trained on the data "
         "f{12}…; name the pack of the run, or say with --other-data that it is another one on purpose$"
     )
     with pytest.raises(DataError, match=message):
@@ -278,9 +278,7 @@ def test_reference_of_another_pack_is_refused(measure, reals, reference, tmp_pat
     found = Reference.read(reference)
     path = tmp_path / reference.name
     Reference(found.observed, found.extractor, False, "e" * 64).write(path)
-    message = (
-        rf"^{path}: is of the pack with manifest eeeeeeeeeeee…, not of the one named, [0-9a-f]{{12}}…; make it again"
-    )
+    message = rf"^{path}: is of the data eeeeeeeeeeee…, not of those of the pack named, [0-9a-f]{{12}}…; make"
     with pytest.raises(DataError, match=message):
         measure(reals, reference=tmp_path)
 
@@ -380,7 +378,7 @@ def test_numbers_are_printed_with_how_they_were_measured(measure, reals, capsys)
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     fd, error = values["fd"]["value"], values["fd_std"]["value"]
     assert lines["fd_random_vgg16"].strip() == f"{fd:.6g} ± {error:.2g}"
-    assert lines["real"].strip().startswith(f"{REALS} images, manifest ")
+    assert lines["real"].strip().startswith(f"{REALS} images, data ")
     assert lines["fake"].strip() == f"{FAKES} images of step 8, seeds 0 to {FAKES - 1}, truncation none"
     assert lines["extractor"].strip() == '{"kind":"random-vgg16","seed":0}'
     assert lines["images"].strip() == "16×16 pixels"

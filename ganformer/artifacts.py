@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from ganformer import __version__
 from ganformer.errors import DataError
 
 CHUNK = 1 << 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @contextmanager
@@ -54,8 +56,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON atomically, keys in the order given. Non-finite numbers are refused (ValueError)."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    """Writes indented JSON atomically, keys in the order given. Non-finite numbers are refused (ValueError).
+
+    Paths of bytes that are not UTF-8 keep them: what cannot be written as UTF-8 is escaped, as JSON has it.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def read_json(path: Path) -> Any:

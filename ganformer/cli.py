@@ -3,6 +3,7 @@
 torch is imported by the subcommands that need it, so that tables and figures are made where it is not installed.
 """
 
+import io
 import json
 import os
 import sys
@@ -55,6 +56,9 @@ class Tee:
 
 def main() -> NoReturn:
     """Runs the command line. Exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 3 a bug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # done work must not fail for want of a letter
     try:
         app(standalone_mode=True)
     except UserError as error:

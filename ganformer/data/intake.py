@@ -98,11 +98,10 @@ class Intake:
                 progress.update(1)
                 if isinstance(image, Rejection):
                     self.rejected.append(image)
-                    continue
-                self._look_at(image)
-                if self.dataset.classes and image.label is None:
+                elif self.dataset.classes and image.label is None:
                     self.rejected.append(Rejection(image.name, "has no label"))
                 elif not (self.rejected and self.dataset.on_error == "fail"):
+                    self._look_at(image)
                     yield self._numbered(image, position)
         if self.finds_channels and self._usable and self._seen.channels != self.image.channels:
             raise OtherChannelsError(self._seen.channels)

@@ -20,13 +20,16 @@ import numpy as np
 from ganformer.errors import DataError
 
 DATASET_JSON = "dataset.json"
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "trainval", "extra"}
-"""Folders that part a data set, whatever the case of their letters."""
 COLUMNS = ("path", "label")
 HIGHEST = 2**31 - 1  # packs keep labels as int32
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
+# Parts of a data set, alone or with a year or an addition: train, train2017, val_256, train_extra, test-dev.
+_SPLIT = re.compile(
+    r"(train(ing|val)?|test(ing)?|val(id(ation)?)?|dev|eval|extra|unlabell?ed)([-_]?(\d+|set|images?|extra|dev|std))*",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _RANGE = f"is no whole number from 0 to {HIGHEST}"
 _EXPECTED = (
@@ -67,7 +70,7 @@ class FolderLabels:
     @property
     def classes(self) -> int:
         """One for every folder. Raises DataError where they are splits of a data set rather than classes."""
-        if len(self.names) > 1 and all(name.lower() in SPLITS for name in self.names):
+        if len(self.names) > 1 and all(map(is_split, self.names)):
             raise DataError(
                 f"the folders at the top ({', '.join(self.names)}) are splits of a data set, not classes; to have one "
                 f"of them, with the folders in it as classes, {self._choose.format(self.names[-1])}"
@@ -85,6 +88,11 @@ class FolderLabels:
         """Number of the folder; images that lie in none have no label."""
         folder, slash, _ = name.partition("/")
         return self._numbers.get(folder) if slash else None
+
+
+def is_split(name: str) -> bool:
+    """Whether a file or folder is called like a part of a data set, such as train or val2017."""
+    return _SPLIT.fullmatch(name) is not None
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -202,17 +210,17 @@ def _read_csv(path: Path) -> LabelTable:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Path and label of each row. Bytes that are not UTF-8 are kept as they are in names of files."""
+    """Path and label of each row, without spaces around them. Bytes that are not UTF-8 are kept as they are."""
     with _readable(path), path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.reader(file, strict=True)
+        rows = csv.reader(file, strict=True, skipinitialspace=True)
         try:
-            header = next(rows, [])
+            header = [name.strip() for name in next(rows, [])]
             if not {*COLUMNS} <= {*header}:
                 found = ", ".join(header) or "nothing"
                 raise DataError(f"{path}: the columns {' and '.join(COLUMNS)} were expected in line 1, found: {found}")
             columns = [header.index(column) for column in COLUMNS]
             for row in filter(None, rows):
-                values = [row[column] for column in columns if column < len(row)]
+                values = [row[column].strip() for column in columns if column < len(row)]
                 if len(values) < len(columns) or not all(values):
                     raise DataError(f"{path}: line {rows.line_num} has no path or no label; add it or remove the line")
                 yield values[0], values[1]

@@ -101,6 +101,8 @@ def other_files(left_out: Mapping[str, int]) -> str:
 
 def files_of_pack(folder: Path) -> frozenset[str] | None:
     """Names of the files that a pack of ours in this folder consists of, of any version; None where there is none."""
+    if not (folder / NAME).is_file():  # the reader of a pipe would wait for ever
+        return None
     try:
         found = json.loads((folder / NAME).read_bytes())
         listed = [entry["file"] for entry in (*found["shards"], *found["files"])]

@@ -17,7 +17,7 @@ from ganformer.data import manifest
 from ganformer.data.arrays import ArrayFile
 from ganformer.data.intake import Intake, OtherChannelsError, Prepared
 from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
-from ganformer.data.source import ImageSource, open_source
+from ganformer.data.source import ImageSource, open_source, printable
 from ganformer.errors import DataError
 
 SCENES, MASKS = "scenes.jsonl", "masks.npy"
@@ -116,7 +116,7 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
         left_out=intake.left_out,
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
-        class_names=intake.source.class_names if has_labels else (),
+        class_names=[printable(name) for name in intake.source.class_names] if has_labels else (),
         duplicates=intake.duplicates if shards else 0,
         content=intake.content,
     )
@@ -125,13 +125,17 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
     if dataset.classes and dataset.classes != source.classes:  # labels that nobody asks for are not even read
         kind = dataset.source.kind
-        names = ", ".join(source.class_names[:SHOWN]) + ", …" * (len(source.class_names) > SHOWN)
+        names = ", ".join(map(printable, source.class_names[:SHOWN])) + ", …" * (len(source.class_names) > SHOWN)
         raise DataError(
             f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes"
             + (f" ({names})" if names else "")
             + "; "
             + (f"{source.class_hint}, or " if source.class_hint else "")
-            + (f"set classes to {source.classes}, or to 0 to use no labels" if source.classes else "set classes to 0")
+            + (
+                f"set classes to {source.classes}, or to 0 to use no labels"
+                if source.classes
+                else "say in the source's labels where they are, if there are any, or set classes to 0"
+            )
         )
 
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,31 @@ def _kind_of_folder(path: Path, option: str) -> str:
                 f'the pictures give {{"kind": "folder", "path": "{path}"}}'
             )
         return "pack"
+    kind = _container_in(path)
+    if kind and (picture := next(_pictures(path), None)):
+        raise ConfigError(
+            f"{option}: {path} holds files of kind {kind} and pictures, such as {picture}; say which are meant: "
+            f'{{"kind": "{kind}", "path": "{path}"}} or {{"kind": "folder", "path": "{path}"}}'
+        )
+    return kind or "folder"
+
+
+def _container_in(path: Path) -> str | None:
+    """Kind of the files in a folder, or right below it, that hold many pictures each."""
     if (path / "data.mdb").is_file():
         return "lmdb"
     if _has(path, tfrecords.is_name):
         return "tfrecords"
-    if _has(path, lambda name: name.lower().endswith(SUFFIXES["parquet"])):
-        return "parquet"
-    return "webdataset" if webdataset.looks_like(path) else "folder"
+    if webdataset.looks_like(path):
+        return "webdataset"
+    return "parquet" if _has(path, lambda name: name.lower().endswith(SUFFIXES["parquet"])) else None
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    """Paths of files below a folder that are called pictures."""
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        yield from (f"{top}/{name}" for name in files if name[0] != "." and has_suffix_of_picture(name))
 
 
 def _names(folder: Path) -> list[str]:
@@ -102,6 +120,8 @@ def _has(folder: Path, is_meant: Any, is_top: bool = True) -> bool:
 
 
 def _kind_of_file(path: Path, option: str) -> str:
+    if not path.is_file():  # whose reader would wait for ever
+        raise ConfigError(f"{option}: {path} is neither a file nor a folder; name one of these")
     if path.name == manifest.NAME:
         return "pack"
     start = _start(path)

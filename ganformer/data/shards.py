@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ganformer.data.labels import is_split
 from ganformer.data.sources.folder import HIDDEN, kind_of_name
 from ganformer.errors import DataError
 
@@ -41,6 +42,9 @@ def in_order(files: Sequence[Path], setting: str) -> list[Path]:
     named = {file: Shard.of(file.name) for file in files}
     numbered = {file: shard for file, shard in named.items() if shard}
     if not numbered:
+        if len(files) > 1 and all(is_split(file.name.partition(".")[0]) for file in files):
+            found = ", ".join(str(file) for file in sorted(files)[:SHOWN])
+            raise DataError(f"{files[0].parent}: holds several parts of a data set: {found}; {setting}")
         return sorted(files)
     sets = sorted({(str(file.parent / shard.stem), shard.total) for file, shard in numbered.items()})
     if len(sets) > 1 or len(numbered) < len(files):

@@ -103,6 +103,15 @@ class ImageSource(ABC, Generic[Key]):
         """The images of these keys, one each, in their order; an image does not depend on the keys around it."""
 
 
+def printable(text: str) -> str:
+    """Text as it can be written and printed: bytes of a name that are not UTF-8 stand there as \\xE9 and the like."""
+    return (
+        "".join(f"\\x{ord(letter) - 0xDC00:02x}" if 0xDC80 <= ord(letter) <= 0xDCFF else letter for letter in text)
+        .encode("utf-8", "backslashreplace")
+        .decode()
+    )
+
+
 class ImageFiles(ImageSource[Key]):
     """Images that are files of formats such as PNG, wherever these lie."""
 

@@ -561,3 +561,14 @@ def test_other_datasets_and_links_are_counted(path):
         file["outside"] = h5py.ExternalLink("other.h5", "x")
     assert opened(path).left_out == {"other arrays": 3, "links": 3}
     assert opened(path, LABELLED).left_out == {"other arrays": 2, "links": 3}
+
+
+def test_dataset_whose_name_is_not_utf8_is_told_of(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset(b"caf\xe9", data=np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match=r"There is 'caf\\xe9' uint8 \[2, 8, 8, 3\] \(its name is not UTF-8\)"):
+        opened(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["images"] = np.zeros((3, 8, 8, 3), np.uint8)
+    source = opened(tmp_path / "a.h5")
+    assert (len(source), source.left_out) == (3, {"other arrays": 1})

@@ -330,7 +330,9 @@ def test_a_single_folder_at_the_top_is_named_with_the_setting_that_helps(sorted_
     assert pack(folder_of(tmp_path / "in/pets", 2), tmp_path / "out").class_names == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("splits", [("train", "test"), ("Training", "val", "testing")])
+@pytest.mark.parametrize(
+    "splits", [("train", "test"), ("Training", "val", "testing"), ("train2017", "val2017"), ("train", "train_extra")]
+)
 def test_splits_are_no_classes(tmp_path, splits):
     grey_in(tmp_path / "in", {f"{split}/{name}": 9 for split in splits for name in ("cat", "dog")})
     with pytest.raises(DataError, match=r"are splits of a data set, not classes; .* set the source's path to .*/in/"):
@@ -351,3 +353,37 @@ def test_names_of_a_table_are_kept(sorted_pictures, tmp_path):
     )
     written = pack(folder_of(sorted_pictures, 4), tmp_path / "out")
     assert (list(written.class_names), list(written.label_counts)) == ([], [1, 1, 0, 1])
+
+
+def test_spaces_around_what_stands_in_a_csv_mean_nothing(tmp_path):
+    (tmp_path / "l.csv").write_text("path, label\na.png, 12\nb.png, 0\nc.png,6 \n")
+    table = labels.read(tmp_path / "l.csv")
+    assert [table.find(f"{name}.png") for name in "abc"] == [12, 0, 6]
+    (tmp_path / "l.csv").write_text("path,label\na.png,cat \nb.png, cat\nc.png,dog\n")
+    assert labels.read(tmp_path / "l.csv").names == ["cat", "dog"]
+
+
+def test_names_that_are_not_utf8_are_written_as_they_can_be(tmp_path):
+    source = tmp_path / os.fsdecode(b"in\xff")
+    grey_in(source, {os.fsdecode(b"caf\xe9"): 0, "dog": 40})
+    written = pack(folder_of(source, 2), tmp_path / "out")
+    assert list(written.class_names) == ["caf\\xe9", "dog"]
+    known = Images(tmp_path / "out").manifest
+    assert list(known.class_names) == ["caf\\xe9", "dog"]
+    assert known.source["path"] == str(source)  # which leads there again
+    assert "caf\\xe9: 1, dog: 1" in info(tmp_path / "out")
+
+
+def test_table_with_half_a_letter(sorted_pictures, tmp_path):
+    rows = [["cat/a.png", "\ud800x"], ["cat/more/b.png", "y"], ["dog/c.png", "y"]]
+    (sorted_pictures / "dataset.json").write_text(json.dumps({"labels": rows}))
+    assert list(pack(folder_of(sorted_pictures, 2), tmp_path / "out").class_names) == ["y", "\\ud800x"]
+
+
+def test_no_labels_at_all_are_said_with_where_to_name_them(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8, 3), np.uint8), y=np.array([0, 1]))
+    source = {"kind": "arrays", "path": str(tmp_path / "a.npz")}
+    with pytest.raises(DataError, match=r"has labels of 0 classes; say in the source's labels where they are"):
+        pack(Dataset.model_validate({"source": source, "resolution": 8, "classes": 2}), tmp_path / "out")
+    source["labels"] = "y"
+    assert pack(Dataset.model_validate({"source": source, "resolution": 8, "classes": 2}), tmp_path / "out").count == 2

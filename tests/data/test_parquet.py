@@ -280,3 +280,27 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
     (tmp_path / "data" / "notes.txt").touch()
     assert opened(tmp_path).left_out == {".txt": 1}
     assert opened(path).left_out == {}
+
+
+def test_pictures_of_other_columns_are_counted(tmp_path):
+    pictures, masks = [picture(0), picture(1)], [encoded(2), encoded(3)]
+    source = opened(write(tmp_path / "a.parquet", image=pictures, mask=pa.array(masks, pa.binary()), text=["a", "b"]))
+    assert (len(source), source.left_out) == (2, {"in column mask": 2})
+
+
+def test_other_forms_of_bytes_are_read(tmp_path):
+    values = [encoded(0), encoded(1), encoded(0)]
+    for number, array in enumerate((pa.array(values, pa.large_binary()), pa.array(values).dictionary_encode())):
+        source = opened(write(tmp_path / f"{number}.parquet", image=array))
+        pixels = [sample.pixels for sample in source.load(list(source.keys()))]
+        assert all((found == NOISE[expected]).all() for found, expected in zip(pixels, (0, 1, 0), strict=True))
+
+
+def test_parts_of_a_data_set_are_not_joined(tmp_path):
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.parquet", image=[picture(0)])
+    with pytest.raises(
+        DataError, match=r"holds several parts of a data set: .*test\.parquet, .*train\.parquet; name"
+    ):
+        opened(tmp_path)
+    assert len(opened(tmp_path, split="train")) == 1

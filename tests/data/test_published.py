@@ -315,7 +315,7 @@ def test_batches_become_a_pack_with_labels(tmp_path, counted):
     dataset = Dataset.model_validate({"source": source, "resolution": 32, "classes": 10})
     written = pack(dataset, tmp_path / "pack", workers=2)
     assert written.label_counts == [2] * 10
-    assert written.class_names[:2] == ("airplane", "automobile")
+    assert list(written.class_names[:2]) == ["airplane", "automobile"]
 
 
 # -------------------------------------------------------------------------------------------------------- flowers

@@ -64,6 +64,45 @@ def test_folder_with_a_pack_is_one_unless_pictures_lie_beside_it(tmp_path):
     assert f'{{"kind": "folder", "path": "{tmp_path}"}}' in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("data.mdb", "lmdb"),
+        ("train-00000-of-00001.tfrecord", "tfrecords"),
+        ("sub/a.tfrecords", "tfrecords"),
+        ("hf.parquet", "parquet"),
+        ("000000.tar", "webdataset"),
+    ],
+)
+def test_container_among_pictures_hides_none_of_them(tmp_path, name, kind):
+    """Which of both are meant must be said."""
+    for path in (name, "cat/deep/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    with pytest.raises(ConfigError) as error:
+        recognise(str(tmp_path), "--real")
+    message = str(error.value)
+    assert message.startswith(
+        f"--real: {tmp_path} holds files of kind {kind} and pictures, such as {tmp_path}/cat/deep"
+    )
+    assert f'{{"kind": "{kind}", "path": "{tmp_path}"}} or {{"kind": "folder", "path": "{tmp_path}"}}' in message
+
+
+def test_tars_with_tables_beside_them_are_a_webdataset(tmp_path):
+    for name in ("00000.tar", "00000.parquet", "00000_stats.json"):
+        (tmp_path / name).touch()
+    assert recognise(str(tmp_path))["kind"] == "webdataset"
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(ConfigError, match="is neither a file nor a folder; name one of these"):
+        recognise(str(tmp_path / "a.zip"))
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "manifest.json")
+    assert recognise(str(tmp_path / "folder"))["kind"] == "folder"
+
+
 def saved_array(path):
     with path.open("wb") as file:
         np.save(file, np.zeros((2, 8, 8, 3), np.uint8))
@@ -96,6 +135,8 @@ def saved_tar(path, *names, mode="w"):
         (lambda path: saved_tar(path, "a.png", "a.cls", "b.png", "b.cls"), "webdataset"),
         (lambda path: saved_tar(path, *(f"{s}.{p}.png" for s in "abc" for p in ("input", "mask"))), "webdataset"),
         (lambda path: saved_tar(path, "photo.2019.png", "photo.png", "other.png"), "archive"),
+        (lambda path: saved_tar(path, "IMG.2019.0.png", "IMG.2019.1.png"), "archive"),
+        (lambda path: saved_tar(path, "cat/0.png", "cat/0.json", "dog/0.png", "dog/0.json"), "archive"),
     ],
 )
 @pytest.mark.parametrize("name", ["data.mat", "no-suffix", "wrong.npy"])

@@ -468,3 +468,12 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
     assert opened(tmp_path).left_out == {".txt": 1, "hidden": 1, ".labels": 1, "files of lower resolutions": 3}
     assert opened(tmp_path, LABELLED).left_out == {".txt": 1, "hidden": 1, "files of lower resolutions": 3}
     assert opened(tmp_path / "clevr-r03.tfrecords1of3").left_out == {}
+
+
+def test_parts_of_a_data_set_are_not_joined(tmp_path):
+    for name in ("train", "val2017"):
+        write(tmp_path / f"{name}.tfrecord", [b""])
+    with pytest.raises(
+        DataError, match=r"holds several parts of a data set: .*; name one file of the set"
+    ):
+        opened(tmp_path)

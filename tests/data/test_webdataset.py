@@ -289,7 +289,7 @@ def test_folders_and_patterns_that_look_like_one(tmp_path):
     assert looks_like(tmp_path / "train-{0..1}.tar")
     assert not looks_like(tmp_path / "absent.tar")
     (tmp_path / "a.png").touch()
-    assert not looks_like(tmp_path)
+    assert looks_like(tmp_path)  # and `recognise` asks which are meant
     assert not looks_like(tmp_path / "a.png")
 
 

@@ -224,7 +224,7 @@ class Archive(ImageFiles[Key]):
                 if _may_have_pages(member):
                     contents.pages.append(pages)
                 folder, slash, _ = member.key.name.partition("/")
-                if slash and not member.key.problem:
+                if slash and not unsafe(member.key.name):
                     contents.folders.add(folder)
             elif self._is_table(member.key.name):
                 contents.table = member.key
@@ -405,7 +405,7 @@ def open_source(config: Config, image: ImageSpec) -> Archive:
         where = f"below '{config.folder}' in" if config.folder else "in"
         others = f"It has {other_files(archive.left_out)}" if archive.left_out else "It has no files"
         raise DataError(f"{config.path}: no images {where} this archive at any depth. {others}")
-    if image.classes and isinstance(archive.labels, LabelTable):
+    if (config.labels or image.classes) and isinstance(archive.labels, LabelTable):
         archive.labels.must_name_one_of(member.key.name for member in archive.members() if member.kind == PICTURE)
     return archive
 

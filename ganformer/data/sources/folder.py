@@ -17,7 +17,7 @@ from ganformer.data import decoding, labels, manifest
 from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.labels import FolderLabels, Labels, LabelTable
 from ganformer.data.limits import Limits
-from ganformer.data.source import ImageFiles, Rejection, Sample
+from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
 
 HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out
@@ -243,8 +243,7 @@ def kind_of_name(name: str) -> str:
 
 def shown(path: str, page: int | None = None) -> str:
     """The path as text, whatever bytes it has, with the number of the picture in a file of several."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text if page is None else f"{text}[{page}]"
+    return printable(path) if page is None else f"{printable(path)}[{page}]"
 
 
 def _walk(

@@ -208,9 +208,12 @@ def _find(file: h5py.File, config: Config, wanted: str | None, setting: str) -> 
         return wanted.strip("/")
     found: dict[str, Candidate] = {}
 
-    def visit(name: str, item: h5py.HLObject) -> None:
+    def visit(name: str | bytes, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = _outline(item)
+            outline = _outline(item)
+            # h5py has bytes for names that are not UTF-8, and opens nothing by what can be shown of them.
+            remark = outline.remark or ("its name is not UTF-8" if isinstance(name, bytes) else "")
+            found[_text(name)] = outline._replace(remark=remark)
 
     file.visititems(visit)  # which follows no links
     return layouts.choose(found, config, wanted, setting, file.filename)
@@ -220,14 +223,21 @@ def _entries(file: h5py.File) -> dict[str, str]:
     """Kind of each dataset and link of a file by its name; groups are none."""
     found: dict[str, str] = {}
 
-    def visit(name: str, link: Any) -> None:
+    def visit(name: str | bytes, link: Any) -> None:
         if not isinstance(link, h5py.HardLink):
-            found[name] = LINKS
+            found[_text(name)] = LINKS
         elif file.get(name, getclass=True) is h5py.Dataset:
-            found[name] = layouts.OTHERS
+            found[_text(name)] = layouts.OTHERS
 
-    file.visititems_links(visit)
+    try:
+        file.visititems_links(visit)
+    except (SystemError, UnicodeDecodeError):  # h5py's own, where a name is not UTF-8; there is at least that one
+        found[""] = layouts.OTHERS
     return found
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def _outline(dataset: h5py.Dataset) -> Candidate:

@@ -4,6 +4,7 @@ import importlib
 import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -77,8 +78,12 @@ class Pictures(ImageSource[Row]):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """Other files beside those of a folder, by suffix."""
-        return shards.beside({file.parent for file in self.files}, self.files) if self.config.path.is_dir() else {}
+        """Pictures of other columns, and other files beside those of a folder, by suffix."""
+        schema = _schema(self.files[0])
+        others = [name for name in schema.names if name != self.column and _can_be_pictures(schema.field(name).type)]
+        left_out = Counter({f"in column {name}": len(self) for name in others})
+        is_folder = self.config.path.is_dir()
+        return left_out + (shards.beside({file.parent for file in self.files}, self.files) if is_folder else Counter())
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -229,7 +234,10 @@ def _column(file: Path, wanted: str | None) -> str:
 
 def _can_be_pictures(kind: Any) -> bool:
     text = str(kind)
-    return text in ("binary", "large_binary", "binary_view") or (text.startswith("struct<") and f"{BYTES}: " in text)
+    if text.startswith("dictionary<values="):
+        text = text.removeprefix("dictionary<values=").partition(",")[0]
+    is_binary = text in ("binary", "large_binary", "binary_view") or text.startswith("fixed_size_binary")
+    return is_binary or (text.startswith("struct<") and f"{BYTES}: " in text)
 
 
 def _listed(schema: Any) -> str:

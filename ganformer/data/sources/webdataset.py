@@ -292,13 +292,13 @@ def open_source(config: Config, image: ImageSpec) -> WebDataset:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path is of this kind: a folder with nothing but tars, a pattern, or a tar of samples.
+    """Whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
 
-    Of a tar the first members are looked at: there are labels beside pictures, or every sample has the same several
-    pictures, as input.png and mask.png.
+    Of a tar the first members are looked at: there are labels beside pictures, or all of several samples have the same
+    parts that are pictures, as input.png and mask.png. A JSON in a folder says more often what is in a picture.
     """
     if path.is_dir():
-        return _has_only_tars(path)
+        return _has_tars(path)
     if not path.exists():
         return _BRACES.search(str(path)) is not None
     try:
@@ -312,26 +312,22 @@ def looks_like(path: Path) -> bool:
     for name in filter(has_suffix_of_picture, names):
         stem, part = _split(name)
         pictures.setdefault(stem, set()).add(part)
-    has_labels = any(part in (CLS, JSON) and stem in pictures for stem, part in map(_split, names))
+    has_labels = any(
+        stem in pictures and (part == CLS or (part == JSON and "/" not in stem)) for stem, part in map(_split, names)
+    )
     whole = list(pictures.values())
     if len(names) == LOOKED_AT and len(whole) > 1:
         whole.pop()  # which may go on behind what was looked at
-    return has_labels or bool(whole and len(whole[0]) > 1 and all(parts == whole[0] for parts in whole))
+    return has_labels or bool(len(whole) > 1 and len(whole[0]) > 1 and all(parts == whole[0] for parts in whole))
 
 
-def _has_only_tars(folder: Path) -> bool:
-    """Whether all that is visible in a folder are tars; its names are not kept."""
-    found = False
+def _has_tars(folder: Path) -> bool:
+    """Whether a tar is right in a folder; its names are not kept."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name[0] != ".":
-                    found = _is_tar(Path(entry.path))
-                    if not found:
-                        break
+            return any(_is_tar(Path(entry.path)) for entry in entries)
     except OSError:  # what reads the folder says it better
         return False
-    return found
 
 
 def expand(pattern: str) -> list[Path]:

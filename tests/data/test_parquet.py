@@ -299,8 +299,6 @@ def test_other_forms_of_bytes_are_read(tmp_path):
 def test_parts_of_a_data_set_are_not_joined(tmp_path):
     for name in ("train", "test"):
         write(tmp_path / f"{name}.parquet", image=[picture(0)])
-    with pytest.raises(
-        DataError, match=r"holds several parts of a data set: .*test\.parquet, .*train\.parquet; name"
-    ):
+    with pytest.raises(DataError, match=r"holds several parts of a data set: .*test\.parquet, .*train\.parquet; name"):
         opened(tmp_path)
     assert len(opened(tmp_path, split="train")) == 1

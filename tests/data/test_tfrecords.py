@@ -473,7 +473,5 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
 def test_parts_of_a_data_set_are_not_joined(tmp_path):
     for name in ("train", "val2017"):
         write(tmp_path / f"{name}.tfrecord", [b""])
-    with pytest.raises(
-        DataError, match=r"holds several parts of a data set: .*; name one file of the set"
-    ):
+    with pytest.raises(DataError, match=r"holds several parts of a data set: .*; name one file of the set"):
         opened(tmp_path)

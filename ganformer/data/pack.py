@@ -116,7 +116,7 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
         rejected=[Rejected(path=image.name, reason=image.reason) for image in intake.rejected],
         left_out=intake.left_out,
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
-        class_names=[printable(name) for name in intake.source.class_names] if has_labels else (),
+        class_names=_class_names(intake) if has_labels else (),
         duplicates=intake.duplicates if shards else 0,
         content=intake.content,
     )
@@ -137,6 +137,12 @@ def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
                 else "say in the source's labels where they are, if there are any, or set classes to 0"
             )
         )
+
+
+def _class_names(intake: Intake) -> list[str]:
+    """Names of all classes; none where the source names only some of those that its labels number."""
+    names = [printable(name) for name in intake.source.class_names]
+    return names if len(names) == intake.image.classes else []
 
 
 def _write_labels(out: Path, intake: Intake) -> None:

@@ -396,3 +396,64 @@ def test_real_scenes(shared, tmp_path):
     )
     written = pack(dataset, tmp_path / "pack")
     assert (written.count, written.image.height, written.image.width) == (3, 48, 64)
+
+
+# ------------------------------------------------------------------------------------- what lies beside the images
+
+
+def write_faces(top):
+    """The folders that CelebAMask-HQ.zip unpacks to: faces, and more masks than faces."""
+    for number in range(2):
+        write(top / f"CelebAMask-HQ/CelebA-HQ-img/{number}.jpg", encoded(number, "JPEG"))
+        for part in ("hair", "nose"):
+            write(top / f"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/{number:05d}_{part}.png", encoded(number))
+
+
+@pytest.mark.parametrize(
+    "place", [".", "up", "up/CelebAMask-HQ", "up/CelebAMask-HQ/CelebA-HQ-img"], ids=["above", "top", "own", "inner"]
+)
+def test_masks_are_no_faces_wherever_the_data_set_is_named(tmp_path, counted, capfd, place):
+    counted("celeba-hq", "jpeg", 2)
+    write_faces(tmp_path / "up")
+    assert names("celeba-hq", "jpeg", tmp_path / place) == ["0.jpg", "1.jpg"]
+    assert capfd.readouterr().err == ""
+
+
+def test_more_pictures_than_were_published_are_refused(tmp_path, counted):
+    counted("celeba-hq", "jpeg", 2)
+    write_faces(tmp_path)
+    (tmp_path / "CelebAMask-HQ/CelebA-HQ-img").rename(tmp_path / "CelebAMask-HQ/faces")
+    message = (
+        rf"{tmp_path}: 6 images are here, but only 2 of CelebA-HQ were published, so something else lies among them "
+        r"\(masks, thumbnails, frames\); set the source's path to the folder of the images alone"
+    )
+    with pytest.raises(DataError, match=message):
+        opened("celeba-hq", "jpeg", tmp_path)
+    assert names("celeba-hq", "jpeg", tmp_path / "CelebAMask-HQ/faces") == ["0.jpg", "1.jpg"]
+
+
+def test_two_copies_of_a_data_set_are_told_apart(tmp_path):
+    for copy in ("a", "b"):
+        write_faces(tmp_path / copy)
+    with pytest.raises(DataError, match=r"several folders can be meant \(.*/a/.*, .*/b/.*\); set the source's"):
+        opened("celeba-hq", "jpeg", tmp_path)
+
+
+def test_segmentations_are_no_flowers(tmp_path, counted):
+    counted("flowers", "original", 1)
+    write(tmp_path / "jpg/image_00001.jpg", encoded(0, "JPEG"))
+    write(tmp_path / "segmim/segmim_00001.jpg", encoded(0, "JPEG"))
+    assert names("flowers", "original", tmp_path) == ["image_00001.jpg"]
+
+
+def test_frames_of_sequences_are_no_streets(tmp_path, counted, capfd):
+    counted("cityscapes", "original", 2)
+    for package, count in (("leftImg8bit", 2), ("leftImg8bit_sequence", 6)):
+        for number in range(count):
+            name = f"{package}/train/aachen/aachen_000000_{number:06d}_leftImg8bit.png"
+            write(tmp_path / name, encoded(number))
+    write(tmp_path / "gtFine/train/aachen/aachen_000000_000000_gtFine_color.png", encoded(0))
+    source, keys = opened("cityscapes", "original", tmp_path)
+    assert [image.name.split("/")[0] for image in source.load(keys)] == ["leftImg8bit"] * 2
+    assert source.left_out == {"pictures that are not meant": 7}
+    assert capfd.readouterr().err == ""

@@ -44,7 +44,8 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
         image = image.with_channels(source.channels)
         source = open_source(dataset.source, image)
     finds_channels = dataset.known_channels is None and source.channels is None
-    for attempt in itertools.count():
+    is_first_try = True
+    while True:
         intake = Intake(
             source,
             dataset,
@@ -52,7 +53,7 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
             f"pack {out.name}",
             workers,
             finds_channels=finds_channels,
-            is_first_try=attempt == 0,
+            is_first_try=is_first_try,
         )
         if dataset.shards and dataset.shards > intake.total:
             raise DataError(f"shards {dataset.shards} cannot be made of {intake.total} images; set shards to fewer")
@@ -61,9 +62,8 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
         except OtherChannelsError as found:
             words = f"the images have channels: {found.channels}, not {image.channels}; packing them so from the start"
             print(f"{out}: {words}", file=sys.stderr, flush=True)
-            image = image.with_channels(found.channels)
+            image, is_first_try = image.with_channels(found.channels), False
             source = open_source(dataset.source, image)
-    raise AssertionError("the last attempt knows the channels of all images")
 
 
 def _check_apart(source: Source, out: Path) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import re
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,6 +53,30 @@ class Labels(Protocol):
 
     def find(self, name: str) -> int | None:
         """Number of the class of an image, or None where it has none."""
+
+
+class Labelled(ABC):
+    """A source of images whose labels come from a table or from folders."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> Labels:
+        """Labels of the images; DataError where what should hold them does not."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the labels."""
+        return self.labels.classes
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, where they have some."""
+        return self.labels.names
+
+    @property
+    def class_hint(self) -> str:
+        """What to do where one folder holds all others."""
+        return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
 
 
 class FolderLabels:

@@ -20,7 +20,7 @@ from ganformer.data import decoding, labels, tars, zips
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.extraction import unsafe
 from ganformer.data.images import read_image
-from ganformer.data.labels import FolderLabels, Labels, LabelTable
+from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.limits import Limits
 from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
@@ -102,7 +102,7 @@ class Contents:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-class Archive(ImageFiles[Key]):
+class Archive(Labelled, ImageFiles[Key]):
     """Labels travel with the keys, so that no other process needs all of them."""
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
@@ -161,21 +161,6 @@ class Archive(ImageFiles[Key]):
         except ValueError as error:
             raise DataError(f"{where}: {error}; make the archive again, or name labels beside it in labels") from error
         return labels.parse_json(table, where)
-
-    @property
-    def classes(self) -> int:
-        """Number of classes of the labels."""
-        return self.labels.classes
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """Those that the labels have, such as names of folders."""
-        return self.labels.names
-
-    @property
-    def class_hint(self) -> str:
-        """What to do where one folder holds all others."""
-        return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
 
     @property
     def left_out(self) -> Mapping[str, int]:

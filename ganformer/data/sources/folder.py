@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from ganformer.config import ImageSpec, Source
 from ganformer.data import decoding, labels, manifest
 from ganformer.data.images import UnreadableImageError, read_image
-from ganformer.data.labels import FolderLabels, Labels, LabelTable
+from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.limits import Limits
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
@@ -83,7 +83,7 @@ class Contents:
     """Whether some picture has a suffix that is none of pictures."""
 
 
-class Folder(ImageFiles[Key]):
+class Folder(Labelled, ImageFiles[Key]):
     """Labels travel with the keys, so that no other process needs all of them."""
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
@@ -122,21 +122,6 @@ class Folder(ImageFiles[Key]):
         if table := self.config.table:
             return labels.read(table)
         return FolderLabels(self.contents.folders, f"set the source's path to {self.config.path}/{{}}")
-
-    @property
-    def classes(self) -> int:
-        """Number of classes of the labels."""
-        return self.labels.classes
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """Names of the classes, where they have some."""
-        return self.labels.names
-
-    @property
-    def class_hint(self) -> str:
-        """What to do where one folder holds all others."""
-        return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
 
     @property
     def left_out(self) -> Mapping[str, int]:

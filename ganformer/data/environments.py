@@ -86,10 +86,10 @@ def _behind(path: Path, name: bytes | None, last: bytes | None) -> list[tuple[by
 
 def names(path: Path) -> list[bytes]:
     """Names of the databases that have one, at most `NAMES`. Raises like `environment`."""
-    opened = environment(path)
     found: list[bytes] = []
     for key, size in sizes(path):
-        if size == RECORD and len(found) < NAMES and _is_name(opened, key):
+        # Not opened for all of them: touched pages count as memory until it is closed.
+        if size == RECORD and len(found) < NAMES and _is_name(environment(path), key):
             found.append(key)
     return found
 

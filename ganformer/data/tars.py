@@ -10,7 +10,7 @@ import io
 import lzma
 import tarfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any, Literal, Self
@@ -201,8 +201,8 @@ class Targets:
 class Plan:
     """What has to be known of a tar before it is read in its order."""
 
-    replaced: Sequence[int] = ()
-    """Numbers of the files of which a later one has the name, ascending."""
+    replaced: Mapping[int, int] = field(default_factory=dict)
+    """How many members of a name are replaced by later ones, by the hash of the name."""
     targets: frozenset[int] = frozenset()
     """Hashes of the names that hard links lead to."""
 
@@ -221,11 +221,11 @@ class Survey:
             self.targets.add(hashed(member.linkname))
 
     def plan(self) -> Plan:
-        """Finds the members that others replace."""
+        """Finds the names that occur again; sorts the hashes where they are, lest millions of them be copied."""
         hashes = np.frombuffer(self.names, np.int64) if self.names else np.zeros(0, np.int64)
-        order = np.argsort(hashes, kind="stable")
-        is_replaced = hashes[order[1:]] == hashes[order[:-1]]
-        return Plan(array("q", np.sort(order[:-1][is_replaced]).tobytes()), frozenset(self.targets))
+        hashes.sort()
+        names, counts = np.unique(hashes[1:][hashes[1:] == hashes[:-1]], return_counts=True)
+        return Plan(dict(zip(names.tolist(), counts.tolist(), strict=True)), frozenset(self.targets))
 
 
 # --------------------------------------------------------------------------------------------------- compressed

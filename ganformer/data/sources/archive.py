@@ -323,7 +323,7 @@ class Tar(Archive):
         if self._plan.replaced or self._plan.targets:
             contents = self._looked_at(self._scan())
         if self._plan.replaced:
-            contents.left_out[REPLACED] = len(self._plan.replaced)
+            contents.left_out[REPLACED] = sum(self._plan.replaced.values())
         return contents
 
     def _scan(self, survey: Survey | None = None) -> Iterator[Member]:
@@ -340,9 +340,8 @@ class Tar(Archive):
 
     def _members(self, archive: tars.Tar, survey: Survey | None) -> Iterator[Member]:
         targets = Targets(LIMIT_STREAMED)
-        replaced = iter(self._plan.replaced)
-        next_replaced = next(replaced, None)
-        for number, member in enumerate(tars.files(archive)):
+        replaced = dict(self._plan.replaced)
+        for member in tars.files(archive):
             name = hashed(member.name)
             content = self._content(archive, member)
             if member.islnk():
@@ -351,8 +350,8 @@ class Tar(Archive):
                 targets.keep(name, content)
             if survey is not None:
                 survey.note(name, member)
-            if number == next_replaced:
-                next_replaced = next(replaced, None)
+            if replaced.get(name):
+                replaced[name] -= 1
             elif found := self._found(member.name):
                 yield self._member(*found, content)
 

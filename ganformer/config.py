@@ -388,7 +388,7 @@ class Spec(Strict):
 
     image: ImageSpec
     finds_channels: bool = False
-    """Whether the channels are those of the pack, whatever `image` says: then this is the plan of a run, which
+    """Tells whether the channels are those of the pack, whatever `image` says: then this is the plan of a run, which
     `with_channels` resolves."""
     mirror: bool
     model: AnyModel

@@ -172,7 +172,7 @@ class Published(ImageSource[Any]):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """What lies in the container and is no picture."""
+        """Number of things in the container that are no pictures, by kind."""
         return self.images.left_out
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ Colours = Literal["BGR", "RGB"]
 
 
 class Datum(NamedTuple):
-    """What a record holds: an encoded picture, or numbers uint8 or float32 [C, H, W]; and its label."""
+    """Content of a record: an encoded picture, or numbers uint8 or float32 [C, H, W]; and its label."""
 
     content: bytes | NDArray[Any]
     label: int | None

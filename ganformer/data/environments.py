@@ -95,7 +95,7 @@ def names(path: Path) -> list[bytes]:
 
 
 def has_several_values(path: Path, name: bytes | None = None) -> bool:
-    """Whether a database may have several values for one key. Raises like `reading`."""
+    """Tells whether a database may have several values for one key. Raises like `reading`."""
     opened = environment(path)
     with opened.begin() as transaction:
         return bool(_database(opened, name).flags(transaction).get("dupsort"))

@@ -45,7 +45,7 @@ class Picture(NamedTuple):
     size: tuple[int, int]
     """Rows and columns before it was cropped and resized."""
     left_out: Mapping[str, int] = {}
-    """What else its file has, by kind (`decoding.Decoded`)."""
+    """Number of other things in its file, by kind (`decoding.Decoded`)."""
 
 
 def read_image(

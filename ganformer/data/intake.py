@@ -173,7 +173,7 @@ class Seen:
         return 1 if self.are_grey else 3
 
     def may_become(self, channels: int) -> bool:
-        """Whether pictures that are still to come can make it a data set of so many channels."""
+        """Tells whether pictures that are still to come can make it a data set of so many channels."""
         return {1: self.are_grey, 3: True, 4: self.have_opacity}[channels]
 
 

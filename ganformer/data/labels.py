@@ -75,7 +75,7 @@ class Labelled(ABC):
 
     @property
     def class_hint(self) -> str:
-        """What to do where one folder holds all others."""
+        """Advice where one folder holds all others."""
         return self.labels.hint if isinstance(self.labels, FolderLabels) else ""
 
 
@@ -104,7 +104,7 @@ class FolderLabels:
 
     @property
     def hint(self) -> str:
-        """How to get at the classes where a single folder holds all images; else empty."""
+        """Advice how to get at the classes where a single folder holds all images; else empty."""
         if len(self.names) != 1:
             return ""
         return f"if the classes are the folders in '{self.names[0]}', {self._choose.format(self.names[0])}"
@@ -116,7 +116,7 @@ class FolderLabels:
 
 
 def is_split(name: str) -> bool:
-    """Whether a file or folder is called like a part of a data set, such as train or val2017."""
+    """Tells whether a file or folder is called like a part of a data set, such as train or val2017."""
     return _SPLIT.fullmatch(name) is not None
 
 
@@ -310,7 +310,7 @@ def _json_pairs(text: str, where: str, kind: _JsonKind) -> Iterator[tuple[str, i
 
 
 def _is_one_hot(label: Any, columns: int) -> bool:
-    """Whether it is a list with a single 1 among zeros."""
+    """Tells whether it is a list with a single 1 among zeros."""
     return (
         isinstance(label, list)
         and len(label) == columns

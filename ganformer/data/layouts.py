@@ -70,21 +70,21 @@ class ArraySettings(Source):
 
 
 class Candidate(NamedTuple):
-    """What is known of an array that may hold images, before it is read."""
+    """Facts of an array that may hold images, known before it is read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     in_columns: bool = False
-    """Whether the file has the axes in opposite order, as MATLAB writes them."""
+    """Tells whether the file has the axes in opposite order, as MATLAB writes them."""
     is_encoded: bool = False
-    """Whether each value is an encoded picture."""
+    """Tells whether each value is an encoded picture."""
     remark: str = ""
     """Why it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """How images lie in an array. `axes` is an order of N, H, W and C; without N the array is one image."""
+    """Order of images in an array. `axes` is an order of N, H, W and C; without N the array is one image."""
 
     name: str
     """What the images are called: theirs are `name[0]`, `name[1]`, …"""
@@ -201,7 +201,7 @@ def _can_be_images(array: Candidate, settings: ArraySettings) -> bool:
 
 
 def _is_usual(array: Candidate) -> bool:
-    """Whether images of this type are common: up to 16 bits without a sign, and floats, though they need limits."""
+    """Tells whether images of this type are common: up to 16 bits without a sign, and floats, which need limits."""
     dtype = array.dtype
     return array.is_encoded or dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
 
@@ -356,7 +356,7 @@ class ArrayImages(NumberedImages):
 
     @property
     def channels(self) -> Literal[1, 3, 4] | None:
-        """Those of the array, but for opacity, which has to be looked at."""
+        """Channels of the array; None where opacity has to be looked at."""
         return self.stack.channels
 
     def __len__(self) -> int:

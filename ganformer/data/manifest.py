@@ -93,7 +93,7 @@ class Manifest(Strict):
 
 
 def other_files(left_out: Mapping[str, int]) -> str:
-    """What is no picture, in words: "13 others (6 .jfif, 4 .txt, …)"."""
+    """Says in words what is no picture: "13 others (6 .jfif, 4 .txt, …)"."""
     total = sum(left_out.values())
     shown = ", ".join(f"{count:,} {kind}" for kind, count in Counter(left_out).most_common(SHOWN))
     return f"{total:,} other{'s' * (total != 1)} ({shown}{', …' * (len(left_out) > SHOWN)})"

@@ -49,7 +49,7 @@ def decode(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
 
 
 def _is_simple(png: memoryview, shape: tuple[int, int, int]) -> bool:
-    """Whether it has this shape, 8 bits a sample without interlacing, and nothing but one compressed piece behind."""
+    """Tells whether it has this shape, 8 bits a sample, no interlacing, and nothing but one compressed piece behind."""
     length, kind = struct.unpack_from(">L4s", png, _PIECE) if len(png) > _PIECE + 8 else (0, b"")
     return (
         png[:_PIECE] == _start(*shape)

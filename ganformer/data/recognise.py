@@ -108,7 +108,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _has(folder: Path, is_meant: Any, is_top: bool = True) -> bool:
-    """Whether a file in a folder or right below it is meant; pathlib would keep all that is there in memory."""
+    """Tells whether a file in a folder or right below it is meant; pathlib would keep all that is there in memory."""
     try:
         with os.scandir(folder) as entries:
             return any(

@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"(?P<stem>[^.].*)-(?P<number>\d{5,})-of-(?P<count>\d{5,}
 
 
 class Shard(NamedTuple):
-    """What the name of a file tells: it is file `number`, from 0, of the `total` files of `stem`."""
+    """Facts that the name of a file tells: it is file `number`, from 0, of the `total` files of `stem`."""
 
     stem: str
     number: int

@@ -38,7 +38,7 @@ class Tar(tarfile.TarFile):
     """A tar, or several one behind the other."""
 
     has_ended = False
-    """Whether what was read last is an end."""
+    """Tells whether what was read last is an end."""
 
 
 class Header(tarfile.TarInfo):
@@ -90,7 +90,7 @@ def files(archive: Tar) -> Iterator[tarfile.TarInfo]:
 
 
 def begins(start: bytes) -> bool:
-    """Whether a file with these first 512 bytes begins as a tar does."""
+    """Tells whether a file with these first 512 bytes begins as a tar does."""
     try:
         Header.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.TarError:
@@ -139,7 +139,7 @@ class Content:
         return start
 
     def place(self, limit: int) -> Any:
-        """What it takes to read it; None where there is a problem, as with more than `limit` bytes in memory."""
+        """Key to read it by later; None where there is a problem, as with more than `limit` bytes in memory."""
         return None if self.problem else (self._member.offset_data, self._member.size)
 
     @cached_property
@@ -148,7 +148,7 @@ class Content:
 
 
 class Streamed(Content):
-    """That of a tar which is read as a stream: it has to be read before the next member is."""
+    """Content of a member of a streamed tar, which has to be read before the next member is."""
 
     @property
     def kept(self) -> int:  # type: ignore[override]
@@ -168,7 +168,7 @@ class Streamed(Content):
 
 
 class Targets:
-    """What hard links lead to, as far as a tar has been read; at most `limit` bytes are kept in memory for it."""
+    """Targets of hard links, as far as a tar has been read; at most `limit` bytes are kept in memory for it."""
 
     def __init__(self, limit: int) -> None:
         self._contents: dict[int, Content | None] = {}
@@ -183,7 +183,7 @@ class Targets:
             self._contents[name] = content
 
     def resolve(self, link: Content, target: str) -> Content:
-        """What a hard link stands for; the link itself, with a problem, where that is not known."""
+        """Finds the content that a hard link stands for; the link itself, with a problem, where that is not known."""
         name = hashed(target)
         content = self._contents.get(name)
         if content is not None:
@@ -199,17 +199,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be known of a tar before it is read in its order."""
+    """Facts that have to be known of a tar before it is read in its order."""
 
     replaced: Mapping[int, int] = field(default_factory=dict)
-    """How many members of a name are replaced by later ones, by the hash of the name."""
+    """Number of members of a name that are replaced by later ones, by the hash of the name."""
     targets: frozenset[int] = frozenset()
     """Hashes of the names that hard links lead to."""
 
 
 @dataclass
 class Survey:
-    """What is noted of the members of a tar to make a plan: a hash of each name, of 64 bits."""
+    """Notes about the members of a tar to make a plan: a hash of each name, of 64 bits."""
 
     names: "array[int]" = field(default_factory=lambda: array("q"))
     targets: set[int] = field(default_factory=set)
@@ -260,7 +260,7 @@ class _Streams(io.RawIOBase):
         return 0
 
     def _has_more(self) -> bool:
-        """Whether another stream follows; it is begun then."""
+        """Tells whether another stream follows; it is begun then."""
         rest = self._current.unused_data.lstrip(b"\0")
         while not rest:
             chunk = self._file.read(CHUNK)
@@ -280,11 +280,11 @@ COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"BZh": _streams(bz2.BZ2Decompressor),
     b"\xfd7zXZ\0": _streams(lzma.LZMADecompressor),
 }
-"""How files that begin so are decompressed."""
+"""Openers of compressed files, by their first bytes."""
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """What a compressed file holds."""
+    """Opens the content of a compressed file."""
     start = file.read(max(map(len, COMPRESSED)))
     file.seek(0)
     return next(opener(file) for magic, opener in COMPRESSED.items() if start.startswith(magic))

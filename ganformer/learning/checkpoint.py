@@ -28,7 +28,7 @@ METADATA = "ganformer"  # one key, since safetensors writes several in random or
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes two trainings the same: sha256 of the spec and of the data."""
+    """Identity of a training: sha256 of the spec and of the data."""
 
     spec: str
     pack: str

@@ -182,7 +182,7 @@ def open_images(side: str, option: str) -> ImageSet:
 
 
 def _names_a_setting(message: str, source: Source) -> bool:
-    """Whether a message asks for a setting of the source."""
+    """Tells whether a message asks for a setting of the source."""
     names = set(type(source).model_fields) - {"kind", "path"}
     return any(re.search(rf"\b{name}\b", message) for name in names)
 

@@ -160,7 +160,7 @@ class Block:
     headings: Sequence[str]
     rows: Sequence[Row]
     classes: Sequence[str]
-    """Those of the rows' images, if there are classes."""
+    """Classes of the rows' images, if there are classes."""
 
 
 def _block(experiment: Attention, row: pd.Series) -> Block:

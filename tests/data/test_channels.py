@@ -145,7 +145,7 @@ def test_channels_by_hand():
 
 
 def test_opacity_weighs_colours_when_they_are_resized():
-    """What is under fully transparent parts does not bleed into what is seen."""
+    """Colours under fully transparent parts do not bleed into what is seen."""
     stored = np.zeros((16, 16, 4), np.uint8)
     stored[:, :8] = (255, 0, 0, 255)
     stored[:, 8:] = (0, 255, 0, 0)

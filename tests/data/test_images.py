@@ -1,4 +1,4 @@
-"""How pictures become pixels of a shape: cropped, resized, seen on white; and real files that are odd or damaged."""
+"""Pictures become pixels of a shape: cropped, resized, seen on white; and real files that are odd or damaged."""
 
 import io
 

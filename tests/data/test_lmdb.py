@@ -199,7 +199,7 @@ LABELLED = ImageSpec(height=8, width=8, classes=5)
 
 
 def several_sizes(path, count=3, sizes=(8, 16, 32), without=(), extra=()):
-    """What prepare_data.py of rosinality/stylegan2-pytorch leaves; the largest size is the noise of that number."""
+    """An LMDB as rosinality/stylegan2-pytorch makes it; the largest size is the noise of that number."""
     entries = dict(extra)
     for number in range(count):
         for size in sizes:

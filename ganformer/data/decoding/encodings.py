@@ -24,7 +24,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 @dataclass(frozen=True)
 class Encoding:
-    """How levels stand for light: `to_light` maps [0, 1] to [0, 1]; `primaries` None: those of sRGB, and for greys."""
+    """Meaning of levels as light: `to_light` maps [0, 1] to [0, 1]; `primaries` None: those of sRGB, and for greys."""
 
     to_light: Callable[[Floats], Floats]
     primaries: Chromaticities | None = None

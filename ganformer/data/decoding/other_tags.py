@@ -1,4 +1,4 @@
-"""What AVIFs and BMPs say about their colours that Pillow does not tell."""
+"""Tags of AVIFs and BMPs about their colours that Pillow does not tell."""
 
 import re
 import struct

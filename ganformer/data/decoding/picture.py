@@ -1,4 +1,4 @@
-"""What decoding gives: a picture in 8-bit sRGB, or the reason why there is none."""
+"""The result of decoding: a picture in 8-bit sRGB, or the reason why there is none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its Orientation (the same numbers in TIFF 6.0, section 8, and in Exif)."""
+"""Transpositions that make a picture upright, by its Orientation (TIFF 6.0, section 8; the same numbers in Exif)."""
 
 ANIMATION = "further frames of animations"
 
@@ -38,9 +38,9 @@ class Decoded:
 
     image: Image.Image
     is_keyed: bool = False
-    """Whether opacity comes from one transparent colour, rather than from a channel or the entries of a palette."""
+    """Tells whether opacity comes from one transparent colour, not from a channel or the entries of a palette."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """What else is in the file and was not decoded, by kind, as in {"further frames of animations": 41}."""
+    """Number of other things in the file that were not decoded, by kind, as in {"further frames of animations": 41}."""
 
 
 def check_size(width: int, height: int) -> None:

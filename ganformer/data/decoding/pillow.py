@@ -53,7 +53,7 @@ def size(file: IO[bytes], name: str) -> tuple[int, int]:
 
 
 def further_frames(image: Image.Image) -> dict[str, int]:
-    """What is left out of an animation."""
+    """Counts the frames of an animation that are left out."""
     further = getattr(image, "n_frames", 1) - 1
     return {ANIMATION: further} if further else {}
 
@@ -65,7 +65,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def conversion(meaning: bytes | Encoding | None) -> Conversion | None:
-    """What converts from the colour space of a profile or an encoding; None for none."""
+    """Makes the conversion from the colour space of a profile or an encoding; None for none."""
     if isinstance(meaning, bytes):
         return lambda colours: profiles.convert(colours, meaning)
     return None if meaning is None else meaning.convert

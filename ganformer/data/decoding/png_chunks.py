@@ -24,7 +24,7 @@ _METADATA = {b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 
 @dataclass
 class Header:
-    """What stands before the pixels."""
+    """Facts that stand before the pixels."""
 
     width: int
     height: int

@@ -1,4 +1,4 @@
-"""What the levels of a PNG mean, by the first of cICP, iCCP, sRGB, and gAMA with cHRM (third edition, section 4.3)."""
+"""Meaning of the levels of a PNG, by the first of cICP, iCCP, sRGB, and gAMA with cHRM (third edition, section 4.3)."""
 
 import struct
 

@@ -62,7 +62,7 @@ def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
 
 @lru_cache(CACHED)
 def _transform(profile: bytes, mode: str) -> Any:
-    """What converts RGB or CMYK; None where the profile changes nothing or is none for that mode."""
+    """Conversion of RGB or CMYK; None where the profile changes nothing or is none for that mode."""
     transform = _built(profile, mode)
     if transform is None or mode == "CMYK":
         return transform

@@ -1,4 +1,4 @@
-"""What the samples of a TIFF mean: photometric interpretation, opacity, palette, inks (TIFF 6.0, sections 3 to 23).
+"""Meaning of the samples of a TIFF: photometric interpretation, opacity, palette, inks (TIFF 6.0, sections 3 to 23).
 
 The tags TransferFunction and PrimaryChromaticities are not heeded, as by other programs; profiles are.
 """
@@ -35,7 +35,7 @@ class Meaning:
 
 
 def meaning_of(page: TiffPage) -> Meaning:
-    """What a directory says of itself. Raises UnreadableImageError, by name, where that is not read."""
+    """Reads what a directory says of itself. Raises UnreadableImageError, by name, where that is not read."""
     if _PHOTOMETRIC not in page.tags and page.samplesperpixel == 1 and page.sampleformat == FLOATS:
         return Meaning(BLACK_IS_ZERO, 1)  # which numbers are black and white is said by limits
     if _PHOTOMETRIC not in page.tags:

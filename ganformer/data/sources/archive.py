@@ -69,7 +69,7 @@ class Key(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return shown(self.name, self.page)
 
 
@@ -94,7 +94,7 @@ class Contents:
 
     images: int = 0
     folders: set[str] = field(default_factory=set)
-    """Those right below the top that hold images."""
+    """Folders right below the top that hold images."""
     pages: "array[int]" = field(default_factory=lambda: array("L"))
     """Number of images in each file that may have several, in their order."""
     table: Key | None = None
@@ -414,7 +414,7 @@ def open_archive(config: Config, image: ImageSpec) -> Archive:
 
 
 def is_archive(start: bytes) -> bool:
-    """Whether a file with these first 512 bytes begins as an archive does."""
+    """Tells whether a file with these first 512 bytes begins as an archive does."""
     return _kind(start) is not None
 
 
@@ -427,7 +427,7 @@ def _kind(start: bytes) -> type[Archive] | None:
 
 
 def _may_have_pages(member: Member) -> bool:
-    """Whether it is or may be a TIFF: that other names do not tell what is in them is why these were looked at."""
+    """Tells whether it is called a TIFF, or is a picture by its content, which may be one."""
     name = member.key.name
     return member.kind == PICTURE and (name.lower().endswith(decoding.PAGED) or not has_suffix_of_picture(name))
 

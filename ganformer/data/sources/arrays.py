@@ -70,7 +70,7 @@ class Place:
 
     @property
     def outline(self) -> Candidate:
-        """What it is taken for."""
+        """The kind that it is taken for."""
         return Candidate(self.shape, self.dtype)
 
     @property
@@ -85,7 +85,7 @@ class Place:
 
     @property
     def end(self) -> int:
-        """Where the array ends in the file."""
+        """Position of the array's end in the file."""
         assert self.offset is not None
         return self.offset + self.size
 

@@ -124,7 +124,7 @@ class Streets(folder.Folder):
     """The images of the left camera in `leftImg8bit`, wherever that lies; all else there is left out."""
 
     def is_meant(self, path: str) -> bool:
-        """Whether it is called as those of the data set are."""
+        """Tells whether it is called as those of the data set are."""
         return _IMAGE.fullmatch(path) is not None
 
     def names(self) -> Iterator[str]:
@@ -140,7 +140,7 @@ class Archives(ImageSource[tuple[int, archive.Key]]):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """What is in the archives and is no picture."""
+        """Number of members of the archives that are no pictures, by kind."""
         return sum((Counter(archive.left_out) for archive in self.archives), Counter())
 
     def __len__(self) -> int:

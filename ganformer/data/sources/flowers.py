@@ -87,7 +87,7 @@ class Flowers(ImageSource[Any]):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """What lies beside the images and is no picture."""
+        """Number of things beside the images that are no pictures, by kind."""
         return self.images.left_out
 
     def __len__(self) -> int:

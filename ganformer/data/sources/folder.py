@@ -72,15 +72,15 @@ class Key(NamedTuple):
 
 @dataclass
 class Contents:
-    """What one pass through a folder finds."""
+    """Findings of one pass through a folder."""
 
     images: int = 0
     folders: set[str] = field(default_factory=set)
-    """Those right below the top that hold pictures."""
+    """Folders right below the top that hold pictures."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Number of files that are no pictures, by kind."""
     has_odd_names: bool = False
-    """Whether some picture has a suffix that is none of pictures."""
+    """Tells whether some picture has a suffix that is none of pictures."""
 
 
 class Folder(Labelled, ImageFiles[Key]):
@@ -113,7 +113,7 @@ class Folder(Labelled, ImageFiles[Key]):
         return found
 
     def is_meant(self, path: str) -> bool:
-        """Whether a picture is one of the data set, by its relative path."""
+        """Tells whether a picture is one of the data set, by its relative path."""
         return True
 
     @cached_property
@@ -214,12 +214,12 @@ def _what_is_there(left_out: Mapping[str, int]) -> str:
 
 
 def has_suffix_of_picture(name: str) -> bool:
-    """Whether a file is called a picture, of a format that is read."""
+    """Tells whether a file is called a picture, of a format that is read."""
     return name.lower().endswith(decoding.EXTENSIONS)
 
 
 def kind_of_name(name: str) -> str:
-    """What a file that is no picture counts as: its suffix where it is like one."""
+    """Kind that a file which is no picture counts as: its suffix where it is like one."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million paths, of which no Path need be made
     if not suffix:
         return "no suffix"

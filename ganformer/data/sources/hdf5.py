@@ -60,7 +60,7 @@ class Place:
 
     @property
     def title(self) -> str:
-        """What the images are called."""
+        """Name of the images."""
         return self.name.rpartition("/")[2]
 
 
@@ -85,7 +85,7 @@ class Opened:
             raise UnreadableImageError(str(error)) from error
 
     def _has_gaps(self, index: tuple[int | slice, ...]) -> bool:
-        """Whether a chunk that holds values at an index is missing, or all are."""
+        """Tells whether a chunk that holds values at an index is missing, or all are."""
         dataset = self.dataset
         if dataset.chunks is None:
             return True
@@ -190,7 +190,7 @@ def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file has the signature of HDF5 where one can be: at its start, at 512 bytes, 1024, 2048, …"""
+    """Tells whether a file has the signature of HDF5 where one can be: at its start, at 512 bytes, 1024, 2048, …"""
     return bool(h5py.is_hdf5(path))
 
 
@@ -241,7 +241,7 @@ def _text(name: str | bytes) -> str:
 
 
 def _outline(dataset: h5py.Dataset) -> Candidate:
-    """What a dataset is; asks nothing that makes HDF5 open other files."""
+    """Describes a dataset; asks nothing that makes HDF5 open other files."""
     shape, dtype = dataset.shape or (), dataset.dtype
     remark = VIRTUAL if dataset.is_virtual else EXTERNAL if dataset.external is not None else ""
     if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
@@ -262,14 +262,14 @@ def _matlab_class(dataset: h5py.Dataset) -> str | None:
 
 
 def _holds_bytes(dataset: h5py.Dataset) -> bool:
-    """Whether each value is a string of bytes, which may be an encoded picture."""
+    """Tells whether each value is a string of bytes, which may be an encoded picture."""
     dtype = dataset.dtype
     is_variable = h5py.check_vlen_dtype(dtype) == np.uint8
     return is_variable or dtype.kind == "S" or (dtype.kind == "V" and dtype.names is None and dtype.subdtype is None)
 
 
 def _begins_as_picture(dataset: h5py.Dataset) -> bool:
-    """Whether the first value does; where it cannot be read, that is said when it is loaded."""
+    """Tells whether the first value begins as a picture; where it cannot be read, loading says so."""
     try:
         _import_filters(dataset)
         return (
@@ -354,7 +354,7 @@ def _has_plugin() -> bool:
 
 
 def _is_written(dataset: h5py.Dataset) -> bool:
-    """Whether all values were written, as far as the index of the file tells."""
+    """Tells whether all values were written, as far as the index of the file tells."""
     if dataset.chunks is not None:
         chunks = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
         return bool(dataset.id.get_num_chunks() == math.prod(chunks))

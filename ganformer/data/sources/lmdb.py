@@ -62,7 +62,7 @@ class Config(Source):
 
 @dataclass
 class Contents:
-    """What the keys tell."""
+    """Findings of a pass through the keys."""
 
     images: int = 0
     side: int | None = None
@@ -189,7 +189,7 @@ class LmdbImages(ImageSource[bytes]):
             )
 
     def _beside(self) -> Mapping[str, int]:
-        """What the environment has beside the database that was chosen by its name."""
+        """Counts what the environment has beside the database that was chosen by its name."""
         if not self.config.name:
             return {}
         with _explained(self.path):
@@ -240,7 +240,7 @@ def _shown(key: bytes) -> str:
 
 
 def _what(value: bytes) -> str:
-    """What a value is that is no picture."""
+    """Names the kind of a value that is no picture."""
     if not value:
         return "nothing at all"
     if value[:1] == b"\x80" and 2 <= value[1] <= 5:

@@ -41,12 +41,12 @@ class Pack(ImageSource[int]):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Those of the pack."""
+        """As in the pack."""
         return self.images.manifest.class_names
 
     @property
     def channels(self) -> Literal[1, 3, 4]:
-        """Those of the pack."""
+        """As in the pack."""
         return self.images.image.channels
 
     def __len__(self) -> int:

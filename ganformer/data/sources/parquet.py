@@ -40,7 +40,7 @@ class Config(Source):
     labels: str | None = None
     """Name of the column of whole numbers that are classes. None: `label`, where it is there."""
     split: str | None = None
-    """Where a folder has several sets of files, which is meant: how their names begin, as train in
+    """Chooses among several sets of files in a folder: how their names begin, as train in
     `train-00000-of-00010.parquet`."""
     limits: Limits | None = None
     """The values of black and white of pictures of floats, or of integers of more than 8 bits, e.g. [0, 4095]."""
@@ -52,7 +52,7 @@ class Config(Source):
 
 
 class Row(NamedTuple):
-    """Where a picture is: numbers of its file, its group of rows, its row in that and in the file; and its label."""
+    """Place of a picture: numbers of its file, its group of rows, its row in that and in the file; and its label."""
 
     file: int
     group: int
@@ -87,7 +87,7 @@ class Pictures(ImageSource[Row]):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Those that `datasets` has noted in the first file."""
+        """Names that `datasets` has noted in the first file."""
         return _class_names(self.files[0], self.config.labels or LABELS)
 
     @cached_property

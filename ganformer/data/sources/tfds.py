@@ -83,13 +83,13 @@ class TensorFlowDataset(ImageSource[int]):
 
     @property
     def classes(self) -> int:
-        """Those of the class label `label`."""
+        """Names of the class label `label`."""
         features = self.builder.info.features
         return getattr(features["label"], "num_classes", None) or 0 if "label" in features else 0
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Those of the class label `label`."""
+        """Names of the class label `label`."""
         features = self.builder.info.features
         return tuple(getattr(features.get("label"), "names", None) or ()) if self.classes else ()
 

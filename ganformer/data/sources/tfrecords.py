@@ -204,7 +204,7 @@ def open_source(config: Config, image: ImageSpec) -> Records:
 
 
 def is_name(name: str) -> bool:
-    """Whether a file is called as TFRecords usually are."""
+    """Tells whether a file is called as TFRecords usually are."""
     return _USUAL.fullmatch(name) is not None
 
 
@@ -226,7 +226,7 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _highest_resolution(path: Path, names: Mapping[Path, re.Match[str]]) -> list[Path]:
-    """Those files of the highest resolution, in the order of their numbers; DataError as for `_shards`."""
+    """Files of the highest resolution, in the order of their numbers; DataError as for `_shards`."""
     highest = max(int(name["log2"]) for name in names.values())
     side = 2**highest
     files = [file for file in names if int(names[file]["log2"]) == highest]
@@ -255,7 +255,7 @@ def _found(path: Path) -> list[Path]:
 
 
 def _set(name: str) -> tuple[Any, ...] | None:
-    """What the names of all files of a set have in common; None where a name tells of no set."""
+    """Part that the names of all files of a set have in common; None where a name tells of no set."""
     if match := _NAME.fullmatch(name):
         return match.group("name", "log2", "shards")
     shard = Shard.of(name)
@@ -291,7 +291,7 @@ def _broken(path: Path, records: int, position: int, size: int) -> str:
 
 
 def _compressed(path: Path) -> str | None:
-    """What a file is compressed by, of the kinds that TensorFlow knows; None: not."""
+    """Names the compression of a file, of the kinds that TensorFlow knows; None where there is none."""
     with path.open("rb") as file:
         start = file.read(2)
     if start == b"\x1f\x8b":

@@ -84,13 +84,13 @@ class ShardKey(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """That in the tar."""
+        """The key in the tar."""
         return Key(*self[:5])
 
 
 @dataclass
 class Contents:
-    """What a pass through all tars finds."""
+    """Findings of a pass through all tars."""
 
     images: int = 0
     parts: Counter[str] = field(default_factory=Counter)
@@ -185,7 +185,7 @@ class WebDataset(ImageFiles[ShardKey]):
         return name if len(self.shards) == 1 else f"{self.shards[number].name}/{name}"
 
     def _may_be_label(self, name: str) -> bool:
-        """Whether the bytes of a member may be asked for."""
+        """Tells whether the bytes of a member may be asked for."""
         wanted = (self.config.labels.partition(":")[0].lower(),) if self.config.labels else (CLS, JSON)
         return self.image.classes > 0 and _split(name)[1] in wanted
 
@@ -292,7 +292,7 @@ def open_source(config: Config, image: ImageSpec) -> WebDataset:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
+    """Tells whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
 
     Of a tar the first members are looked at: there are labels beside pictures, or all of several samples have the same
     parts that are pictures, as input.png and mask.png. A JSON in a folder says more often what is in a picture.
@@ -322,7 +322,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _has_tars(folder: Path) -> bool:
-    """Whether a tar is right in a folder; its names are not kept."""
+    """Tells whether a tar is right in a folder; its names are not kept."""
     try:
         with os.scandir(folder) as entries:
             return any(_is_tar(Path(entry.path)) for entry in entries)
@@ -345,7 +345,7 @@ def expand(pattern: str) -> list[Path]:
 
 
 def _choices(inside: str, pattern: str) -> Sequence[str]:
-    """What one pair of braces stands for."""
+    """Texts that one pair of braces stands for."""
     match = _RANGE.fullmatch(inside)
     if match is None:
         return inside.split(",")

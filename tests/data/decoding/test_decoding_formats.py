@@ -54,7 +54,7 @@ def without_marker(jpeg, marker):
 
 @pytest.mark.parametrize("has_marker", [True, False])
 def test_jpeg_of_inks(has_marker):
-    """What is stored is 255 less each ink, with Adobe's marker and without."""
+    """Stored is 255 less each ink, with Adobe's marker and without."""
     inks = waves(4)
     jpeg = saved(Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes()), "jpeg", quality=100)
     assert b"Adobe" in jpeg
@@ -358,7 +358,7 @@ def sound(kind):
 
 @pytest.mark.parametrize("kind", [*KINDS, "grey gif", "animated gif", "animated webp", "mpo"])
 def test_picture_outlives_its_file(kind, tmp_path):
-    """What was decoded needs the file no more."""
+    """A decoded picture needs the file no more."""
     frames = [Image.fromarray(numbers(12, 16, 1, seed=seed)[:, :, 0].astype(np.uint8)) for seed in range(2)]
     (tmp_path / "a").write_bytes(
         sound(kind)

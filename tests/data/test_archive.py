@@ -162,9 +162,9 @@ def test_pixels_do_not_depend_on_what_is_loaded_with_them(pictures, tmp_path, ki
         assert (sample.pixels == read_image(io.BytesIO((pictures / key.name).read_bytes()), IMAGE).pixels).all()
 
 
-def test_hidden_files_are_overlooked(tmp_path, kind):
+def test_hidden_files_and_texts_are_overlooked(tmp_path, kind):
     hidden = [".a.png", ".git/b.png", "x/.c.png", "__MACOSX/._d.png", "__MACOSX/d.png"]
-    others = [("d.txt", b"text"), ("e.png.part", b""), ("f", b"\0\1")]
+    others = [("d.txt", encoded()), ("e.png.part", b""), ("f", b"\0\1")]
     members = [(name, encoded()) for name in [*hidden, "./x/./y.png", "z.png"]]
     source = opened(write(tmp_path / f"a.{kind}", [*members, *others]))
     assert names(source) == ["x/y.png", "z.png"]

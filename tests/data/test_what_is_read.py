@@ -146,7 +146,7 @@ FORMATS = [
         1,
     ),
     Line("Orientation (Exif, TIFF)", "turned upright", tiff(noise(8, 8, 3), extratags=[(274, "H", 1, 6, False)]), 1),
-    Line("any other suffix, or none", "told by the first bytes", saved("a.jfif", "jpeg"), 1),
+    Line("any other suffix but those of texts, or none", "told by the first bytes", saved("a.jfif", "jpeg"), 1),
 ]
 TIFFS = [
     Line(

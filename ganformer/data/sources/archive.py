@@ -24,7 +24,7 @@ from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.limits import Limits
 from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
-from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, kind_of_name, shown
+from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, has_suffix_of_text, kind_of_name, shown
 from ganformer.data.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.errors import DataError
 
@@ -297,6 +297,8 @@ class Zip(Archive):
     def _kind(self, file: IO[bytes], key: Key) -> str:
         if has_suffix_of_picture(key.name):
             return PICTURE
+        if has_suffix_of_text(key.name):
+            return kind_of_name(key.name)
         try:
             start = b"" if key.problem else zips.read_start(file, key.place, decoding.START)
         except ValueError:
@@ -433,7 +435,8 @@ def _may_have_pages(member: Member) -> bool:
 
 
 def _kind_by_content(name: str, start: bytes) -> str:
-    return PICTURE if decoding.recognise(start) else kind_of_name(name)
+    is_picture = not has_suffix_of_text(name) and decoding.recognise(start) is not None
+    return PICTURE if is_picture else kind_of_name(name)
 
 
 def _is_hidden(part: str) -> bool:

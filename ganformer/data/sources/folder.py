@@ -22,6 +22,7 @@ from ganformer.errors import DataError
 
 HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out
 
+_TEXTS = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".cls", ".caption")
 _PLAIN_SUFFIX = re.compile(r"\.[a-z][a-z0-9_]{0,9}")
 
 _Place = tuple[int, int]
@@ -30,8 +31,8 @@ _Place = tuple[int, int]
 class Config(Source):
     """All pictures below a folder, in the order of their relative paths.
 
-    A file is a picture by its suffix, or else by its first bytes. Hidden files and folders are left out, and so are the
-    files of packs. Of a TIFF of several pictures all are taken.
+    A file is a picture by its suffix, or else by its first bytes, but for those that are called texts (.txt, .json ...).
+    Hidden files and folders are left out, and so are the files of packs. Of a TIFF of several pictures all are taken.
     """
 
     path: Path
@@ -181,6 +182,8 @@ class Folder(Labelled, ImageFiles[Key]):
         is_named = has_suffix_of_picture(path)
         if is_named and not path.lower().endswith(decoding.PAGED):
             return 1
+        if has_suffix_of_text(path):
+            return 0
         try:
             with self._opened(path) as file:
                 if not is_named and decoding.recognise(file.read(decoding.START)) is None:
@@ -216,6 +219,11 @@ def _what_is_there(left_out: Mapping[str, int]) -> str:
 def has_suffix_of_picture(name: str) -> bool:
     """Tells whether a file is called a picture, of a format that is read."""
     return name.lower().endswith(decoding.EXTENSIONS)
+
+
+def has_suffix_of_text(name: str) -> bool:
+    """Tells whether a file is called a text, as captions and labels beside pictures are: never a picture."""
+    return name.lower().endswith(_TEXTS)
 
 
 def kind_of_name(name: str) -> str:

@@ -31,7 +31,7 @@ _Place = tuple[int, int]
 class Config(Source):
     """All pictures below a folder, in the order of their relative paths.
 
-    A file is a picture by its suffix, or else by its first bytes, but for those that are called texts (.txt, .json ...).
+    A file is a picture by its suffix, or else by its first bytes, but for those that are called texts (.txt, .json …).
     Hidden files and folders are left out, and so are the files of packs. Of a TIFF of several pictures all are taken.
     """
 

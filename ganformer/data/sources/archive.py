@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -292,18 +292,14 @@ class Zip(Archive):
                 found = self._found(member.name)
                 assert found is not None, "entries are those that are below the folder"
                 key = Key(found[0], member.place, unsafe(member.name) or member.problem)
-                yield Member(key, HIDDEN if found[1] else self._kind(file, key))
+                yield Member(key, HIDDEN if found[1] else _kind_of_member(key.name, partial(self._start, file, key)))
 
-    def _kind(self, file: IO[bytes], key: Key) -> str:
-        if has_suffix_of_picture(key.name):
-            return PICTURE
-        if has_suffix_of_text(key.name):
-            return kind_of_name(key.name)
+    def _start(self, file: IO[bytes], key: Key) -> bytes:
+        """The first bytes, by which a picture is recognised; none where there is a problem."""
         try:
-            start = b"" if key.problem else zips.read_start(file, key.place, decoding.START)
+            return b"" if key.problem else zips.read_start(file, key.place, decoding.START)
         except ValueError:
-            start = b""
-        return _kind_by_content(key.name, start)
+            return b""
 
     def _read(self, file: IO[bytes], place: Any) -> bytes:
         return zips.read_member(file, place)
@@ -360,7 +356,7 @@ class Tar(Archive):
     def _member(self, name: str, is_hidden: bool, content: Content) -> Member:
         if is_hidden:
             return Member(Key(name, None, None), HIDDEN)
-        kind = PICTURE if has_suffix_of_picture(name) else _kind_by_content(name, content.start)
+        kind = _kind_of_member(name, lambda: content.start)
         is_read = kind == PICTURE or self._is_table(name) or self.wanted(name)
         place = content.place(LIMIT_STREAMED if kind == PICTURE else zips.LIMIT) if is_read else None
         return Member(Key(name, place, unsafe(content.name) or content.problem), kind)
@@ -434,8 +430,11 @@ def _may_have_pages(member: Member) -> bool:
     return member.kind == PICTURE and (name.lower().endswith(decoding.PAGED) or not has_suffix_of_picture(name))
 
 
-def _kind_by_content(name: str, start: bytes) -> str:
-    is_picture = not has_suffix_of_text(name) and decoding.recognise(start) is not None
+def _kind_of_member(name: str, start: Callable[[], bytes]) -> str:
+    """PICTURE, or what else a member counts as; `start` reads its first bytes, where its name does not tell."""
+    if has_suffix_of_picture(name):
+        return PICTURE
+    is_picture = not has_suffix_of_text(name) and decoding.recognise(start()) is not None
     return PICTURE if is_picture else kind_of_name(name)
 
 

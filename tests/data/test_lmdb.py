@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from noisy import encoded
 from records import field, varint
 
 from ganformer.config import ImageSpec
@@ -38,13 +38,6 @@ def which(sample):
         number for number in range(20) if (read_image(io.BytesIO(encoded(number)), IMAGE).pixels == sample.pixels).all()
     )
     return number
-
-
-def encoded(seed, kind="png"):
-    noise = np.random.default_rng(seed).integers(0, 256, (9, 10, 3), np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(noise).save(content, kind)
-    return content.getvalue()
 
 
 def write(path, entries, subdir=True):

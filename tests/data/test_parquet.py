@@ -1,7 +1,6 @@
 """Parquet as Hugging Face's `datasets` writes it: which column, labels and their names, shards, memory, damage."""
 
 import importlib
-import io
 import json
 import pickle
 import tracemalloc
@@ -12,13 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from noisy import IMAGE, NOISE, encoded, loaded, shown, which
 
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data.images import read_image
 from ganformer.data.pack import pack
 from ganformer.data.recognise import recognise
-from ganformer.data.source import Rejection, Sample
+from ganformer.data.source import Rejection
 from ganformer.data.sources import parquet
 from ganformer.data.sources.parquet import Config, open_source
 from ganformer.errors import DataError
@@ -26,18 +24,7 @@ from ganformer.errors import DataError
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-IMAGE = ImageSpec(height=8, width=8)
 LABELLED = ImageSpec(height=8, width=8, classes=3)
-
-
-def encoded(number):
-    noise = np.random.default_rng(number).integers(0, 256, (9, 10, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "png")
-    return file.getvalue()
-
-
-NOISE = {number: read_image(io.BytesIO(encoded(number)), IMAGE).pixels for number in range(12)}
 
 
 def picture(number):
@@ -57,21 +44,6 @@ def write(path, group=None, names=None, batch=None, **columns):
 
 def opened(path, image=IMAGE, **settings):
     return open_source(Config(kind="parquet", path=path, **settings), image)
-
-
-def loaded(source):
-    return list(source.load(list(source.keys())))
-
-
-def shown(source):
-    """Number of the noise that each picture is and its label, by name."""
-    return {sample.name: (which(sample), sample.label) for sample in loaded(source)}
-
-
-def which(sample):
-    assert isinstance(sample, Sample), sample
-    (number,) = (number for number, pixels in NOISE.items() if (pixels == sample.pixels).all())
-    return number
 
 
 @pytest.mark.parametrize("group", [None, 1, 2, 5])

@@ -9,32 +9,19 @@ import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from noisy import IMAGE, encoded, loaded, shown, which
 
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data.images import read_image
 from ganformer.data.pack import pack
 from ganformer.data.recognise import recognise
-from ganformer.data.source import Rejection, Sample
+from ganformer.data.source import Rejection
 from ganformer.data.sources.webdataset import Config, expand, looks_like, open_source
 from ganformer.errors import DataError
 
-IMAGE = ImageSpec(height=8, width=8)
 LABELLED = ImageSpec(height=8, width=8, classes=5)
-
-
-def encoded(number, kind="png"):
-    noise = np.random.default_rng(number).integers(0, 256, (9, 10, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, kind)
-    return file.getvalue()
-
-
-NOISE = {number: read_image(io.BytesIO(encoded(number)), IMAGE).pixels for number in range(8)}
 
 
 def write(path, members):
@@ -53,21 +40,6 @@ def write(path, members):
 
 def opened(path, image=IMAGE, **settings):
     return open_source(Config(kind="webdataset", path=path, **settings), image)
-
-
-def loaded(source):
-    return list(source.load(list(source.keys())))
-
-
-def shown(source):
-    """Number of the noise that each picture is and its label, by name."""
-    return {sample.name: (which(sample), sample.label) for sample in loaded(source)}
-
-
-def which(sample):
-    assert isinstance(sample, Sample), sample
-    (number,) = (number for number, pixels in NOISE.items() if (pixels == sample.pixels).all())
-    return number
 
 
 def pictures(path):

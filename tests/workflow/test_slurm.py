@@ -3,12 +3,17 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 pytestmark = pytest.mark.slurm
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+CONFIGURATION = Path("/etc/slurm/slurm.conf")  # the only place where Snakemake's plugin lets Slurm look
+FOLDER = "ganformer-slurm"
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +26,21 @@ def slurm(shared, tmp_path_factory):
         pytest.skip("starting Slurm's daemons needs root")
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -e '.[slurm]'")
     script = shared / "tools" / "slurm_local.sh"
-    folder = str(tmp_path_factory.mktemp("slurm"))
-    subprocess.run([script, "start", "--dir", folder, "--gpus", "2", "--cpus", "8"], check=True)
-    yield
-    subprocess.run([script, "wipe", "--dir", folder], check=True)
+    folder = tmp_path_factory.mktemp(FOLDER)
+    with FileLock(Path(tempfile.gettempdir()) / "ganformer-tests-slurm.lock"):  # one test run on this machine at a time
+        wipe_orphan(script)
+        if CONFIGURATION.is_symlink() or CONFIGURATION.exists():
+            pytest.skip(f"{CONFIGURATION} belongs to another Slurm")
+        subprocess.run([script, "start", "--dir", folder, "--gpus", "2", "--cpus", "8"], check=True)
+        yield
+        subprocess.run([script, "wipe", "--dir", folder], check=True)
+
+
+def wipe_orphan(script):
+    """Ends the cluster of a test run that was killed, whose daemons and configuration outlived it."""
+    if CONFIGURATION.is_symlink() and CONFIGURATION.readlink().parent.name.startswith(FOLDER):
+        subprocess.run([script, "wipe", "--dir", CONFIGURATION.readlink().parent], check=True)
+        CONFIGURATION.unlink(missing_ok=True)  # left where its folder is gone already
 
 
 def test_graph_runs_on_slurm(checkout, slurm):

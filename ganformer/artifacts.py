@@ -94,15 +94,25 @@ def file_digest(path: Path, progress: Callable[[int], None] = lambda _: None) ->
     return sha.hexdigest()
 
 
-def code_version() -> Mapping[str, str]:
-    """Version of this package, and the commit it was run from where it is run from a checkout."""
+def code_version() -> Mapping[str, Any]:
+    """Version of this package and, where it is run from a checkout of its own, `commit` and `dirty`.
+
+    `dirty` tells whether files of the checkout differ from the commit. A repository that merely surrounds an installed
+    package says nothing about it.
+    """
     root = Path(__file__).resolve().parent.parent
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        if Path(_git(root, "rev-parse", "--show-toplevel")) != root:
+            return {"ganformer": __version__}
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        is_dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return {"ganformer": __version__}
-    return {"ganformer": __version__, "commit": commit}
+    return {"ganformer": __version__, "commit": commit, "dirty": is_dirty}
+
+
+def _git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def hardware() -> Mapping[str, Any]:

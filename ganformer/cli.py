@@ -213,6 +213,9 @@ def train(
     gpus: Gpus = 0,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
     check_data: CheckData = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train from the first step, and delete the checkpoints of this run.")
+    ] = False,
 ) -> None:
     """Train one run, or go on with it where it was stopped."""
     from ganformer.learning.loop import train as run
@@ -226,6 +229,7 @@ def train(
         gpus=gpus,
         checkpoint_minutes=checkpoint_minutes,
         check_data=check_data,
+        restart=restart,
     )
 
 

@@ -431,6 +431,18 @@ class Spec(Strict):
         count = min(self.training.snapshots, self.steps)
         return tuple(round(self.steps * (i + 1) / count) for i in range(count))
 
+    @property
+    def trajectory(self) -> str:
+        """sha256 (hex) of what decides the weights after every step: all settings but `kimg` and `snapshots`.
+
+        Runs of one trajectory are parts of each other, so a longer one goes on where a shorter one ended. What a model
+        derives from `kimg` (`Model.resolved`) belongs to the trajectory.
+        """
+        content = self.model_dump(mode="json")
+        for key in ("kimg", "snapshots"):
+            del content["training"][key]
+        return artifacts.digest(content)
+
     def kimg_at(self, step: int) -> float:
         """Thousands of real images shown after `step` steps."""
         return step * self.training.batch / 1000

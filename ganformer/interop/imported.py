@@ -104,10 +104,10 @@ def _check_free(out: Path) -> None:
 
 
 def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: Path, folder: Path) -> None:
-    digest = resolved.digest
-    weights = write_weights(folder / record.WEIGHTS, learner.sampler, digest, step=0)
+    trajectory = resolved.trajectory
+    weights = write_weights(folder / record.WEIGHTS, learner.sampler, trajectory, step=0)
     if imported.discriminator is not None:
-        write_weights(folder / DISCRIMINATOR, discriminator(learner), digest, step=0)
+        write_weights(folder / DISCRIMINATOR, discriminator(learner), trajectory, step=0)
     artifacts.write_json(folder / record.NAME, describe(imported, resolved, learner, source, weights))
 
 

@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +28,56 @@ METADATA = "ganformer"  # one key, since safetensors writes several in random or
 
 @dataclass(frozen=True)
 class Identity:
-    """Identity of a training: sha256 of the spec and of the data."""
+    """Identity of a training, whatever its length: sha256 of the trajectory (`Spec.trajectory`) and of the data."""
 
-    spec: str
+    trajectory: str
     pack: str
 
     @property
     def digest(self) -> str:
         """sha256 (hex) of both."""
-        return artifacts.digest({"spec": self.spec, "pack": self.pack})
+        return artifacts.digest({"trajectory": self.trajectory, "pack": self.pack})
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps that one process trained without a break, and what with: recorded when they were trained."""
+
+    first: int
+    """Number of steps finished before."""
+    last: int
+    """Number of steps finished at its end."""
+    started: str
+    """ISO 8601 in UTC; so is `ended`."""
+    ended: str
+    wall_seconds: float
+    code: Mapping[str, Any]
+    """`artifacts.code_version`, when the process began."""
+    libraries: Mapping[str, str]
+    hardware: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class History:
-    """How far a training is: finished steps, and what the finished part has cost over all its sessions."""
+    """How far a training is: finished steps, and the stretches in which they were trained, in order."""
 
-    step: int
-    wall_seconds: float
-    sessions: int
-    peak_memory_mb: Mapping[str, float]
-    started: str
+    step: int = 0
+    peak_memory_mb: Mapping[str, float] = field(default_factory=dict)
+    stretches: tuple[Stretch, ...] = ()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Duration of all stretches."""
+        return sum(stretch.wall_seconds for stretch in self.stretches)
+
+    def content(self) -> dict[str, Any]:
+        """Plain values, which `parse` reads."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "History":
+        """Reads what `content` gave."""
+        return cls(**{**content, "stretches": tuple(Stretch(**stretch) for stretch in content["stretches"])})
 
 
 # ---------------------------------------------------------------------------------------------- building
@@ -74,11 +104,12 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
     data = record["data"]  # runs of version 0.1.0 name the manifest of their pack, and no classes
     data.setdefault("data_sha256", data.get("manifest_sha256"))
     data.setdefault("class_names", [])
-    learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
+    spec = config.parse(Spec, record["spec"], f"{run_json}: spec")
+    learner = build(spec)
     kept = snapshot(record, step, run_json)
     path = run_json.parent / kept["file"]
     _check_digest(path, kept["sha256"], run_json)
-    read_weights(path, learner.sampler, record["spec_sha256"])
+    read_weights(path, learner.sampler, spec)
     return learner, record
 
 
@@ -125,16 +156,19 @@ def _check_digest(path: Path, expected: str, run_json: Path) -> None:
 # ----------------------------------------------------------------------------------------------- weights
 
 
-def write_weights(path: Path, sampler: nn.Module, spec: str, step: int) -> str:
-    """Writes a sampler's state, the same bytes for the same state, and returns their sha256."""
+def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) -> str:
+    """Writes a sampler's state, the same bytes for the same state, and returns their sha256.
+
+    `trajectory`: that of the spec they were trained with, which the file names.
+    """
     state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
-    metadata = {METADATA: artifacts.canonical({"format": FORMAT, "spec_sha256": spec, "step": step})}
+    metadata = {METADATA: artifacts.canonical({"format": FORMAT, "trajectory_sha256": trajectory, "step": step})}
     with _writing(path) as temporary:
         save_file(state, temporary, metadata)
         return artifacts.file_digest(temporary)
 
 
-def read_weights(path: Path, sampler: nn.Module, spec: str) -> None:
+def read_weights(path: Path, sampler: nn.Module, spec: Spec) -> None:
     """Fills `sampler`; CheckpointError where the file is damaged, of another spec or of another network."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -142,10 +176,12 @@ def read_weights(path: Path, sampler: nn.Module, spec: str) -> None:
             metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: is not a whole safetensors file ({error}); train the run again") from error
-    if metadata.get("format") != FORMAT or metadata.get("spec_sha256") != spec:
+    # Files of version 0.1.0 name the whole spec instead.
+    found = metadata.get("trajectory_sha256", metadata.get("spec_sha256"))
+    if metadata.get("format") != FORMAT or found not in (spec.trajectory, spec.digest):
         raise CheckpointError(
-            f"{path}: weights do not fit their run.json: they are of format {metadata.get('format')}, spec "
-            f"{str(metadata.get('spec_sha256'))[:12]}… but format {FORMAT}, spec {spec[:12]}… was expected"
+            f"{path}: weights do not fit their run.json: they are of format {metadata.get('format')}, trajectory "
+            f"{str(found)[:12]}… but format {FORMAT}, trajectory {spec.trajectory[:12]}… was expected"
         )
     load_module(sampler, state, f"{path}: weights do not fit their run.json: the file")
 
@@ -154,51 +190,64 @@ def read_weights(path: Path, sampler: nn.Module, spec: str) -> None:
 
 
 class Checkpoints:
-    """The last checkpoints of one training, in a folder of its own."""
+    """The last checkpoints of one training, and weights at single steps of it, in a folder of its own."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder
         self.identity = identity
 
-    def paths(self) -> list[Path]:
-        """All there are, the newest first."""
-        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+    def paths(self, until: int | None = None) -> list[Path]:
+        """All there are, or those of at most `until` steps, the newest first."""
+        found = sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+        return [path for path in found if until is None or int(path.stem.rpartition("-")[2]) <= until]
+
+    def weights(self, step: int) -> Path:
+        """Place of the sampler's weights after `step` steps."""
+        return self.folder / f"step-{step:08d}.safetensors"
+
+    def first_without_weights(self, steps: Iterable[int]) -> int | None:
+        """The first of these steps whose weights are not here."""
+        return next((step for step in steps if not self.weights(step).exists()), None)
 
     def save(self, learner: Learner, history: History, keep: int = KEPT) -> None:
-        """Writes one and removes all but the newest `keep`; TrainingError where there is no room for it."""
+        """Writes one and removes all but the newest `keep` up to it; TrainingError where there is no room for it.
+
+        Those of more steps stay: they are of a longer run.
+        """
         content = {
             "format": FORMAT,
-            "spec_sha256": self.identity.spec,
+            "trajectory_sha256": self.identity.trajectory,
             "data_sha256": self.identity.pack,
-            "history": vars(history),
+            "history": history.content(),
             "learner": learner.save(),
         }
         with _writing(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
             torch.save(content, temporary)
-        for path in self.paths()[keep:]:
+        for path in self.paths(history.step)[keep:]:
             path.unlink()
 
-    def load(self, learner: Learner) -> History | None:
-        """Fills `learner` from the newest whole checkpoint; None where there is none.
+    def load(self, learner: Learner, until: int | None = None) -> History:
+        """Fills `learner` from the newest whole checkpoint, of at most `until` steps; no step where there is none.
 
         A damaged one is passed over with a printed line. Raises CheckpointError where all are damaged, or where one is
         of another training.
         """
-        for path in self.paths():
+        paths = self.paths(until)
+        for path in paths:
             content = _read(path)
             if content is not None:
                 self._check(content, path)
                 learner.load(content["learner"])
-                return History(**content["history"])
-        if self.paths():
+                return History.parse(content["history"])
+        if paths:
             raise CheckpointError(
                 f"{self.folder}: all checkpoints are damaged; delete the folder to train from the start"
             )
-        return None
+        return History()
 
     def _check(self, content: Mapping[str, Any], path: Path) -> None:
         _check_format(content.get("format"), path)
-        expected = {"spec_sha256": self.identity.spec, "data_sha256": self.identity.pack}
+        expected = {"trajectory_sha256": self.identity.trajectory, "data_sha256": self.identity.pack}
         for key, value in expected.items():
             if content.get(key) != value:
                 raise CheckpointError(

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,9 +14,8 @@ from torch import Tensor
 from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
-from ganformer.errors import CheckpointError
 from ganformer.learning import record
-from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, write_weights
+from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, Stretch, write_weights
 from ganformer.learning.journal import Journal
 from ganformer.learning.learner import Learner
 from ganformer.learning.samples import batches, draw_labels
@@ -30,8 +28,8 @@ GRID_IMAGES = 32
 class Keeper:
     """Is told of every finished step of `learner`, and logs, samples and saves what is due then.
 
-    `history`: how far the training is; `label_counts`: images of each class; `seconds`: time between checkpoints.
-    Raises CheckpointError where a snapshot made before is gone, DataError where `out` cannot be written.
+    `history`: how far the training is; `label_counts`: images of each class; `seconds`: time between checkpoints;
+    `hardware`: what this process trains on, for the record. Raises DataError where `out` cannot be written.
     """
 
     def __init__(
@@ -43,12 +41,14 @@ class Keeper:
         history: History,
         label_counts: Sequence[int],
         seconds: float,
+        hardware: Mapping[str, Any],
     ) -> None:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
-        self._check_snapshots()
+        self._before, self._origin = history, record.origin(hardware)
         self._remove_halves()
-        self._seconds_before, self._started = history.wall_seconds, time.monotonic()
+        self._keep_end_of_shorter_run()
+        self._started = time.monotonic()
         self._saved, self._meter, self._open = self._started, Meter(), ExitStack()
 
     def watch(self, label: str) -> Self:
@@ -80,15 +80,17 @@ class Keeper:
         if is_due or is_stopping or step == self.spec.steps:
             self._save(step)
 
-    def finish(self, names: Mapping[str, str | int], data: Manifest, hardware: Mapping[str, Any]) -> None:
-        """Writes the outputs of a training on `data` whose steps are all done, `run.json` last."""
-        write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.spec, self.spec.steps)
+    def finish(self, names: Mapping[str, str | int], data: Manifest) -> None:
+        """Writes the outputs of a training on `data` whose steps are all done, `run.json` last.
+
+        What they say of the training is what was recorded when it took place, so they have the same bytes each time.
+        """
+        write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
         content = record.describe(
             self.spec,
             self.identity,
             names=names,
             data=data,
-            hardware=hardware,
             parameters=self.learner.parameters(),
             history=self.history,
             snapshots=[self._described(step) for step in self.spec.snapshot_steps],
@@ -96,12 +98,12 @@ class Keeper:
         artifacts.write_json(self.out / record.NAME, content)
 
     def _seconds(self) -> float:
-        return self._seconds_before + time.monotonic() - self._started
+        return self._before.wall_seconds + time.monotonic() - self._started
 
     def _snapshot(self, step: int) -> None:
         """Weights, unless they are the final ones, which `finish` writes; samples of the same latents each time."""
         if step < self.spec.steps:
-            write_weights(self._path(step), self.learner.sampler, self.identity.spec, step)
+            write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
         size = self.spec.training.microbatch or self.spec.training.batch
         portions = batches(range(GRID_IMAGES), size)
         images = torch.cat([self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in portions])
@@ -110,12 +112,18 @@ class Keeper:
     def _save(self, step: int) -> None:
         """A checkpoint; of a finished training only the last one stays."""
         device = next(self.learner.network.parameters()).device
-        peaks, before = record.peak_memory(device), self.history.peak_memory_mb
-        self.history = replace(
-            self.history,
+        peaks, before = record.peak_memory(device), self._before
+        stretch = Stretch(
+            first=before.step,
+            last=step,
+            ended=record.now(),
+            wall_seconds=time.monotonic() - self._started,
+            **self._origin,
+        )
+        self.history = History(
             step=step,
-            wall_seconds=self._seconds(),
-            peak_memory_mb={name: max(value, before.get(name, 0.0)) for name, value in peaks.items()},
+            peak_memory_mb={name: max(value, before.peak_memory_mb.get(name, 0.0)) for name, value in peaks.items()},
+            stretches=(*before.stretches, stretch),
         )
         self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else KEPT)
         self._saved = time.monotonic()
@@ -123,7 +131,7 @@ class Keeper:
     def _path(self, step: int) -> Path:
         if step == self.spec.steps:
             return self.out / record.WEIGHTS
-        return self.checkpoints.folder / f"step-{step:08d}.safetensors"
+        return self.checkpoints.weights(step)
 
     def _described(self, step: int) -> dict[str, Any]:
         path = self._path(step)
@@ -140,13 +148,14 @@ class Keeper:
             for path in place.glob(".*.tmp"):
                 path.unlink()
 
-    def _check_snapshots(self) -> None:
-        for step in self.spec.snapshot_steps[:-1]:
-            if step <= self.history.step and not self._path(step).exists():
-                raise CheckpointError(
-                    f"{self._path(step)}: the snapshot of step {step} is missing, but training is at step "
-                    f"{self.history.step}; put it back, or delete {self.checkpoints.folder} to train from the start"
-                )
+    def _keep_end_of_shorter_run(self) -> None:
+        """Keeps the weights of the present step where this run, but not the shorter one before it, has them on the way.
+
+        The end of a run is `weights.safetensors`, which the longer one replaces.
+        """
+        step = self.history.step
+        if step in self.spec.snapshot_steps[:-1] and not self._path(step).exists():
+            write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
 
 
 class Meter:
@@ -176,5 +185,5 @@ class Meter:
 
 
 def folder(out: Path, identity: Identity) -> Path:
-    """Where the state of a training is kept: one folder for each spec and pack."""
-    return out / "state" / identity.digest[:12]
+    """Place of the state of a training: one folder for each trajectory and pack."""
+    return out / record.STATE / identity.digest[:12]

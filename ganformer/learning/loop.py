@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from ganformer.data.locking import acquired
 from ganformer.data.order import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
-from ganformer.learning.checkpoint import Checkpoints, History, Identity, build
+from ganformer.learning.checkpoint import Checkpoints, Identity, build
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
 from ganformer.learning.samples import normalise
@@ -40,6 +40,7 @@ def train(
     gpus: int,
     checkpoint_minutes: float = 5.0,
     check_data: bool = False,
+    restart: bool = False,
 ) -> None:
     """Trains one run on a pack, from its last checkpoint where there is one, and writes the folder `out`.
 
@@ -49,33 +50,78 @@ def train(
     and an equal share of every batch. With `check_data` every shard is compared with its checksum when first read.
 
     On the same machine, with the same `threads` and `gpus`, a run that was stopped or killed any number of times ends
-    with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training.
+    with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training,
+    and a longer run of the same trajectory (`Spec.trajectory`) goes on from it and ends with the same bytes as one that
+    was this long from the beginning. `restart` removes all checkpoints of this trajectory first.
 
     Where the spec leaves the channels of images to the data, they are those of the pack.
 
     Raises DataError where the pack does not fit the spec or `out` cannot be written, CheckpointError where a checkpoint
-    is of another run, TrainingError where a loss is not finite or a signal stopped the run.
+    is of another run or `out` holds one that was not trained there, TrainingError where a loss is not finite or a
+    signal stopped the run.
     """
+    record.refuse_foreign(out)
     images = Images(pack)
     spec = spec.with_channels(images.image.channels)
     _check_images(images, spec, pack)
-    job = Job(
-        spec.model_dump(mode="json"),
-        pack,
-        out,
-        Identity(spec.digest, images.digest),
-        names,
-        threads,
-        checkpoint_minutes * 60,
-        check_data,
-    )
-    with alone(out, job.label):
-        if record.is_complete(out, job.identity):
-            print(f"{job.label}: {out} holds this run already, complete; nothing to do", flush=True)
+    identity = Identity(spec.trajectory, images.digest)
+    checkpoints = Checkpoints(keeper.folder(out, identity), identity)
+    label = f"train {names['dataset']}/{names['model']} seed {spec.seed}"
+    with alone(out, label):
+        if restart:
+            _forget(checkpoints)
+        elif record.is_complete(out, spec, images.digest):
+            print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
         chosen = devices.acquire_all(gpus)
         _check_share(spec, len(chosen))
+        until = _continued(spec, checkpoints, label)
+        job = Job(
+            spec.model_dump(mode="json"),
+            pack,
+            out,
+            identity,
+            names,
+            label,
+            threads,
+            checkpoint_minutes * 60,
+            check_data,
+            until,
+        )
         distribution.launch(train_rank, (job,), chosen)
+
+
+def _nothing_trained(checkpoints: Checkpoints) -> str:
+    """What is said where all steps were done already, and how they are done anew."""
+    return (
+        "nothing is trained; to train it anew, give --restart to `ganformer train`, or delete "
+        f"{checkpoints.folder} and its run.json"
+    )
+
+
+def _forget(checkpoints: Checkpoints) -> None:
+    """Removes the checkpoints and weights of a trajectory."""
+    with artifacts.may_write(checkpoints.folder):
+        for path in (*checkpoints.paths(), *checkpoints.folder.glob("step-*.safetensors")):
+            path.unlink()
+
+
+def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:
+    """Number of steps that a checkpoint may have at most for this run to go on from it.
+
+    Behind it is the first snapshot that this run has and an earlier one of the same trajectory did not keep; a printed
+    line says so where training must go back for it.
+    """
+    missing = checkpoints.first_without_weights(spec.snapshot_steps[:-1])
+    until = spec.steps if missing is None else missing
+    if checkpoints.paths() and not checkpoints.paths(until):
+        at = checkpoints.paths()[0].stem.rpartition("-")[2].lstrip("0")
+        print(
+            f"{label}: the weights of step {until} were not kept when this run was trained to step {at}; training "
+            "again from the start, to the same weights",
+            flush=True,
+        )
+    return until
 
 
 @contextmanager
@@ -86,7 +132,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
     """
     waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
-        lock = acquired(out / "state" / "lock", waiting, sys.stdout)
+        lock = acquired(out / record.STATE / "lock", waiting, sys.stdout)
     with lock:
         yield
 
@@ -100,14 +146,13 @@ class Job:
     out: Path
     identity: Identity
     names: Mapping[str, str | int]
+    label: str
+    """Names what is being done, for lines that are printed."""
     threads: int
     checkpoint_seconds: float
     check_data: bool
-
-    @property
-    def label(self) -> str:
-        """What is being done, for lines that are printed."""
-        return f"train {self.names['dataset']}/{self.names['model']} seed {self.spec['seed']}"
+    until: int
+    """Number of steps that a checkpoint may have at most to be continued."""
 
 
 def train_rank(job: Job, device: torch.device) -> None:
@@ -115,18 +160,28 @@ def train_rank(job: Job, device: torch.device) -> None:
     spec = parse(Spec, job.spec, "spec")
     checkpoints = Checkpoints(keeper.folder(job.out, job.identity), job.identity)
     with Stop() as stop, devices.reproducible(max(1, job.threads // distribution.ranks())):
-        steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, device)
+        steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
         if distribution.rank() > 0:
             _advance(steps, stop, None)
             return
-        label_counts = steps.images.manifest.label_counts
-        kept = Keeper(spec, job.out, checkpoints, steps.learner, steps.history, label_counts, job.checkpoint_seconds)
+        gpus = distribution.ranks() if device.type == "cuda" else 0
+        kept = Keeper(
+            spec,
+            job.out,
+            checkpoints,
+            steps.learner,
+            steps.history,
+            steps.images.manifest.label_counts,
+            job.checkpoint_seconds,
+            {**devices.describe(device, job.threads), "gpus": gpus},
+        )
+        if steps.history.step == spec.steps:
+            print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
         with kept.watch(job.label):
             if steps.history.step == 0:
                 kept.journal.show("reals", "reals", 0, steps.first_reals())
             _advance(steps, stop, kept)
-        gpus = distribution.ranks() if device.type == "cuda" else 0
-        kept.finish(job.names, steps.images.manifest, {**devices.describe(device, job.threads), "gpus": gpus})
+        kept.finish(job.names, steps.images.manifest)
 
 
 def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
@@ -143,12 +198,12 @@ def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
 class Steps:
     """Iterating trains: yields the number of finished steps, and what the last of them returned."""
 
-    def __init__(self, spec: Spec, images: Images, checkpoints: Checkpoints, device: torch.device) -> None:
+    def __init__(self, spec: Spec, images: Images, checkpoints: Checkpoints, until: int, device: torch.device) -> None:
         self.spec, self.images, self.checkpoints, self.device = spec, images, checkpoints, device
         self.order = Order(len(images), mix(spec.seed, "data"))
         self.learner = build(spec)
         self.learner.network.to(device)
-        self.history = self._restored()
+        self.history = checkpoints.load(self.learner, until)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
         for step, portions in ahead(self._portions, range(self.history.step, self.spec.steps)):
@@ -169,13 +224,6 @@ class Steps:
         """Some images to look at, in the order of training."""
         count = min(GRID_IMAGES, len(self.images))
         return normalise(batch(self.images, self.order, 0, count, self.spec.image, mirror=False)[0])
-
-    def _restored(self) -> History:
-        """Continues the learner where there is a checkpoint; how far it is."""
-        earlier = self.checkpoints.load(self.learner)
-        if earlier is None:
-            return History(step=0, wall_seconds=0.0, sessions=1, peak_memory_mb={}, started=record.now())
-        return replace(earlier, sessions=earlier.sessions + 1)
 
     def _moved(self, portion: Reals) -> Reals:
         """On the device, and in [-1, 1]; the way there is that of bytes, a quarter as long as that of floats."""

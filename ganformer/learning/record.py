@@ -3,6 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,65 @@ import torch
 from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
+from ganformer.errors import CheckpointError
 from ganformer.learning.checkpoint import FORMAT, History, Identity
 
 NAME = "run.json"
 WEIGHTS = "weights.safetensors"
+STATE = "state"  # folder of checkpoints and snapshots
 
 
-def is_complete(out: Path, identity: Identity) -> bool:
-    """Whether the folder holds a finished run of exactly this spec and pack, and every file it names, unchanged."""
+def is_complete(out: Path, spec: Spec, pack: str) -> bool:
+    """Whether the folder holds a finished run of exactly this spec and pack, and every file it names, unchanged.
+
+    `pack`: sha256 of the data.
+    """
     path = out / NAME
     if not path.exists():
         return False
     record = artifacts.read_json(path)
-    if record.get("format") != FORMAT or record["spec_sha256"] != identity.spec:
+    if record.get("format") != FORMAT or record["spec_sha256"] != spec.digest:
         return False
-    if record["data"]["data_sha256"] != identity.pack:
+    if record["data"]["data_sha256"] != pack:
         return False
     files = [(out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"]]
     return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in files)
+
+
+def refuse_foreign(out: Path) -> None:
+    """CheckpointError where a folder holds a run that was not trained there, which training would replace."""
+    path = out / NAME
+    if not path.exists():
+        _refuse_weights_without_record(out)
+        return
+    record = artifacts.read_json(path)
+    if isinstance(record, Mapping) and "imported" in record:
+        raise CheckpointError(
+            f"{path}: is the record of an imported run, which training would replace; choose another folder"
+        )
+    if not isinstance(record, Mapping) or not {"format", "spec_sha256", "data", "snapshots"} <= set(record):
+        raise CheckpointError(
+            f"{path}: is no record of a run of this program, and training would replace it; choose another folder"
+        )
+
+
+def _refuse_weights_without_record(out: Path) -> None:
+    """CheckpointError where weights lie in a folder that no training of ours has state in."""
+    if (out / WEIGHTS).exists() and not (out / STATE).exists():
+        raise CheckpointError(
+            f"{out / WEIGHTS}: was written by something else than a training here, which would replace it; choose "
+            "another folder, or move the file away"
+        )
+
+
+def origin(hardware: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a stretch of training says of its process; to be called when that begins."""
+    return {
+        "started": now(),
+        "code": dict(artifacts.code_version()),
+        "libraries": {"torch": str(torch.__version__), "numpy": np.__version__},
+        "hardware": dict(hardware),
+    }
 
 
 def describe(
@@ -39,36 +81,40 @@ def describe(
     *,
     names: Mapping[str, str | int],
     data: Manifest,
-    hardware: Mapping[str, Any],
     parameters: Mapping[str, int],
     history: History,
     snapshots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The record of a finished run on `data`; `snapshots` end with the final weights."""
+    """The record of a finished run on `data`; `snapshots` end with the final weights.
+
+    `code`, `hardware` and `libraries` are those of the last stretch; `stretches` has those of all.
+    """
     kimg = spec.kimg_at(spec.steps)
+    begin, end = history.stretches[0], history.stretches[-1]
     return {
         "format": FORMAT,
         "run": {"dataset": names["dataset"], "model": names["model"], "seed": spec.seed},
         "spec": spec.model_dump(mode="json"),
-        "spec_sha256": identity.spec,
+        "spec_sha256": spec.digest,
         "data": {
             "data_sha256": identity.pack,
             "count": data.count,
             "label_counts": list(data.label_counts),
             "class_names": list(data.class_names),
         },
-        "code": artifacts.code_version(),
-        "hardware": dict(hardware),
-        "libraries": {"torch": torch.__version__, "numpy": np.__version__},
+        "code": dict(end.code),
+        "hardware": dict(end.hardware),
+        "libraries": dict(end.libraries),
         "parameters": dict(parameters),
         "steps": spec.steps,
         "kimg": kimg,
         "wall_seconds": history.wall_seconds,
         "seconds_per_kimg": history.wall_seconds / kimg,
         **history.peak_memory_mb,
-        "started": history.started,
-        "finished": now(),
-        "sessions": history.sessions,
+        "started": begin.started,
+        "finished": end.ended,
+        "sessions": len(history.stretches),
+        "stretches": [asdict(stretch) for stretch in history.stretches],
         "weights_sha256": snapshots[-1]["sha256"],
         "snapshots": list(snapshots),
     }

@@ -41,7 +41,8 @@ class TwoStageModel(Model):
     """A model that learns an autoencoder of images to codes, and then a transformer over the codes."""
 
     autoencoder_kimg: PositiveFloat | None = None
-    """Length of the first stage in thousands of images; what is left belongs to the second. None: half the training."""
+    """Length of the first stage in thousands of images; what is left belongs to the second. None: half the training,
+    so that a run which is made longer trains both again; one with a number goes on."""
     autoencoder_learning_rate: PositiveFloat = 4.5e-6
     """Of Adam, for the autoencoder and its discriminator; for each image of a batch, by whose size it is multiplied."""
     autoencoder_beta1: Decay = 0.5

@@ -147,8 +147,10 @@ def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def _version(code: Mapping[str, str]) -> str:
-    return f"{code['ganformer']} ({code['commit']})" if "commit" in code else code["ganformer"]
+def _version(code: Mapping[str, Any]) -> str:
+    if "commit" not in code:
+        return str(code["ganformer"])
+    return f"{code['ganformer']} ({code['commit']}{', with changes' if code.get('dirty') else ''})"
 
 
 def _nav(inputs: Inputs) -> str:

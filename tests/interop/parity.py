@@ -2,6 +2,7 @@
 
 import torch
 
+from ganformer.config import Spec, parse
 from ganformer.learning.checkpoint import read_weights
 
 
@@ -16,5 +17,5 @@ def relative_error(found, expected):
 
 def discriminator_of(learner, out, record):
     """The imported discriminator."""
-    read_weights(out / "discriminator.safetensors", learner.network.discriminator, record["spec_sha256"])
+    read_weights(out / "discriminator.safetensors", learner.network.discriminator, parse(Spec, record["spec"], "spec"))
     return learner.network.discriminator

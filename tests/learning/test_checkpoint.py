@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from tiny_runs import NAMES, final_state, tiny_spec
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
 from ganformer.learning import checkpoint, loop
-from ganformer.learning.checkpoint import Checkpoints, History, Identity, restore
+from ganformer.learning.checkpoint import Checkpoints, History, Identity, Stretch, restore
 
-HISTORY = History(step=3, wall_seconds=1.5, sessions=2, peak_memory_mb={"peak_memory_mb": 7.0}, started="then")
+STRETCH = Stretch(
+    0, 2, "then", "later", 1.5, {"ganformer": "1", "commit": "abc", "dirty": True}, {"torch": "2"}, {"device": "cpu"}
+)
+HISTORY = History(
+    step=3, peak_memory_mb={"peak_memory_mb": 7.0}, stretches=(STRETCH, replace(STRETCH, first=2, last=3))
+)
 
 
 @pytest.fixture
@@ -34,10 +40,10 @@ def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def rewrite_weights(run: Path, change: Callable[[dict[str, torch.Tensor]], object], **metadata: object) -> None:
     """Changes the weights and makes run.json agree with the new file."""
-    path, record = run.parent / "weights.safetensors", json.loads(run.read_text())
+    path = run.parent / "weights.safetensors"
     state = load_file(path)
     change(state)
-    about = {"format": 1, "spec_sha256": record["spec_sha256"], "step": 12} | metadata
+    about = {"format": 1, "trajectory_sha256": tiny_spec().trajectory, "step": 12} | metadata
     save_file(state, path, {"ganformer": json.dumps(about)})
     edit(run, lambda record: record["snapshots"][-1].update(sha256=artifacts.file_digest(path)))
 
@@ -123,8 +129,9 @@ def test_missing_weights_are_refused(run: Path) -> None:
 
 
 def test_weights_of_another_spec_are_refused(run: Path) -> None:
-    rewrite_weights(run, lambda state: None, spec_sha256="0" * 64)
-    with pytest.raises(CheckpointError, match="they are of format 1, spec 000000000000… but format 1, spec"):
+    rewrite_weights(run, lambda state: None, trajectory_sha256="0" * 64)
+    expected = "they are of format 1, trajectory 000000000000… but format 1, trajectory"
+    with pytest.raises(CheckpointError, match=expected):
         restore(run)
 
 
@@ -151,7 +158,8 @@ def test_a_file_that_is_not_safetensors_is_refused(run: Path) -> None:
 def test_the_same_weights_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
     learner, record = restore(run)
     path = tmp_path / "again.safetensors"
-    assert checkpoint.write_weights(path, learner.sampler, record["spec_sha256"], 12) == record["weights_sha256"]
+    trajectory = tiny_spec().trajectory
+    assert checkpoint.write_weights(path, learner.sampler, trajectory, 12) == record["weights_sha256"]
     assert path.read_bytes() == (run.parent / "weights.safetensors").read_bytes()
 
 
@@ -169,13 +177,13 @@ def test_a_checkpoint_gives_back_its_history(tmp_path: Path) -> None:
 
 
 def test_without_checkpoints_there_is_no_history(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path / "none", Identity("a", "b")).load(checkpoint.build(tiny_spec())) is None
+    assert Checkpoints(tmp_path / "none", Identity("a", "b")).load(checkpoint.build(tiny_spec())) == History()
 
 
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (Identity("x", "b"), "spec_sha256 is x but this one's is a"),
+        (Identity("x", "b"), "trajectory_sha256 is x but this one's is a"),
         (Identity("a", "y"), "data_sha256 is y but this one's is b"),
     ],
 )

@@ -23,6 +23,7 @@ from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
 from ganformer.learning import checkpoint, loop
+from ganformer.learning import record as records
 from ganformer.learning.adversarial import Adversarial
 
 Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
@@ -85,18 +86,156 @@ def test_a_finished_run_is_left_alone(pack: Path, tmp_path: Path, capsys: pytest
     before = (tmp_path / "run.json").read_bytes()
     train(tiny_spec(), pack, tmp_path)
     assert (tmp_path / "run.json").read_bytes() == before
-    assert "holds this run already, complete; nothing to do" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "holds this run already, complete; nothing is trained; to train it anew, give --restart" in said
 
 
-def test_lost_outputs_are_written_again_without_training(pack: Path, tmp_path: Path) -> None:
+def test_lost_outputs_are_written_again_as_they_were(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under another commit, on another day: what was trained before keeps the provenance it has."""
     train(tiny_spec(), pack, tmp_path)
-    weights, lines = (tmp_path / "weights.safetensors").read_bytes(), log_of(tmp_path)
-    (tmp_path / "weights.safetensors").unlink()
-    (tmp_path / "run.json").unlink()
+    files = [tmp_path / "weights.safetensors", tmp_path / "run.json"]
+    before, lines = [file.read_bytes() for file in files], log_of(tmp_path)
+    for file in files:
+        file.unlink()
+    another_origin(monkeypatch)
     train(tiny_spec(), pack, tmp_path)
-    assert (tmp_path / "weights.safetensors").read_bytes() == weights
-    assert artifacts.read_json(tmp_path / "run.json")["sessions"] == 2
+    assert [file.read_bytes() for file in files] == before
     assert log_of(tmp_path) == lines
+    assert "all 12 steps are done; nothing is trained; to train it anew, give --restart" in capsys.readouterr().out
+
+
+def another_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, processes are of a commit and a time of their own."""
+    monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9", "commit": "f" * 12, "dirty": False})
+    monkeypatch.setattr(records, "now", lambda: "2040-01-01T00:00:00+00:00")
+
+
+def test_a_restart_trains_the_same_weights_anew(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    before = artifacts.read_json(tmp_path / "run.json")
+    another_origin(monkeypatch)
+    loop.train(tiny_spec(), pack, tmp_path, names=NAMES, threads=1, gpus=0, restart=True)
+    after = artifacts.read_json(tmp_path / "run.json")
+    assert after["weights_sha256"] == before["weights_sha256"]
+    assert (after["code"]["commit"], after["started"]) == ("f" * 12, "2040-01-01T00:00:00+00:00")
+    assert len(after["stretches"]) == 1
+
+
+def test_each_stretch_of_training_says_what_it_was_made_with(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        partly_trained(tiny_spec(), pack, tmp_path, patch, 7)
+    first = artifacts.code_version()
+    another_origin(monkeypatch)
+    loop.train(tiny_spec(), pack, tmp_path, names=NAMES, threads=2, gpus=0)
+    run = artifacts.read_json(tmp_path / "run.json")
+    stretches = run["stretches"]
+    assert [(each["first"], each["last"]) for each in stretches] == [(0, 7), (7, 12)]
+    assert [each["code"] for each in stretches] == [first, {"ganformer": "9", "commit": "f" * 12, "dirty": False}]
+    assert [each["hardware"]["threads"] for each in stretches] == [1, 2]
+    assert all(each["libraries"]["torch"] == torch.__version__ for each in stretches)
+    assert run["wall_seconds"] == pytest.approx(sum(each["wall_seconds"] for each in stretches))
+    assert (run["sessions"], run["code"], run["hardware"]) == (2, stretches[1]["code"], stretches[1]["hardware"])
+    assert (run["started"], run["finished"]) == (stretches[0]["started"], stretches[1]["ended"])
+
+
+# --------------------------------------------------------------------------------- of another length
+
+
+def lengths(steps: int, snapshots: int) -> Spec:
+    spec = tiny_spec(steps)
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"snapshots": snapshots})})
+
+
+def of_snapshots(out: Path) -> dict[int, str]:
+    """sha256 of the weights of every snapshot by its step."""
+    found = {each["step"]: each["sha256"] for each in artifacts.read_json(out / "run.json")["snapshots"]}
+    assert {step: artifacts.file_digest(path_of(out, step)) for step in found} == found
+    return found
+
+
+def path_of(out: Path, step: int) -> Path:
+    kept = {each["step"]: each["file"] for each in artifacts.read_json(out / "run.json")["snapshots"]}
+    return out / kept[step]
+
+
+@pytest.mark.parametrize(
+    ("shorter", "longer", "trained"),
+    [
+        ((12, 3), (24, 6), [(0, 12), (12, 24)]),  # the end of the shorter run is one on the way
+        ((12, 3), (24, 2), [(0, 12), (12, 24)]),
+        ((12, 3), (18, 1), [(0, 12), (12, 18)]),
+        ((12, 4), (12, 2), [(0, 12)]),  # fewer snapshots
+        ((12, 1), (12, 2), [(0, 12)]),  # more of them: the ones that were not kept are trained again
+        ((12, 3), (24, 8), [(0, 24)]),
+    ],
+)
+def test_a_finished_run_can_be_lengthened(
+    shorter: tuple[int, int],
+    longer: tuple[int, int],
+    trained: list[tuple[int, int]],
+    pack: Path,
+    tmp_path: Path,
+) -> None:
+    """From so many steps and snapshots to others, with the same bytes as if it had been that long at once."""
+    train(lengths(*longer), pack, tmp_path / "at once")
+    train(lengths(*shorter), pack, tmp_path / "later")
+    train(lengths(*longer), pack, tmp_path / "later")
+    assert of_snapshots(tmp_path / "later") == of_snapshots(tmp_path / "at once")
+    assert same(final_state(tmp_path / "later"), final_state(tmp_path / "at once"))
+    record = artifacts.read_json(tmp_path / "later" / "run.json")
+    assert [(each["first"], each["last"]) for each in record["stretches"]] == trained
+    assert record["spec_sha256"] == lengths(*longer).digest
+    learner, _ = checkpoint.restore(tmp_path / "later" / "run.json")
+    assert learner is not None
+
+
+def test_going_back_for_a_snapshot_is_said(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(lengths(12, 1), pack, tmp_path)
+    capsys.readouterr()
+    train(lengths(12, 2), pack, tmp_path)
+    told = "the weights of step 6 were not kept when this run was trained to step 12; training again from the start"
+    assert told in capsys.readouterr().out
+
+
+def test_a_shorter_run_leaves_the_longer_one_to_go_on_from(pack: Path, tmp_path: Path) -> None:
+    train(lengths(12, 1), pack, tmp_path)
+    end = of_snapshots(tmp_path)
+    train(lengths(6, 1), pack, tmp_path)
+    assert list(of_snapshots(tmp_path)) == [6]
+    train(lengths(12, 1), pack, tmp_path)
+    assert of_snapshots(tmp_path) == end
+    assert len(artifacts.read_json(tmp_path / "run.json")["stretches"]) == 1
+
+
+# ----------------------------------------------------------------------------------- of somebody else
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"format": 1, "imported": {"file": "network.pkl"}}, "is the record of an imported run, which training would"),
+        ({"my": "notes"}, "is no record of a run of this program, and training would replace it"),
+        ([1], "is no record of a run of this program, and training would replace it"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused(content: Any, message: str, pack: Path, tmp_path: Path) -> None:
+    artifacts.write_json(tmp_path / "run.json", content)
+    (tmp_path / "weights.safetensors").write_bytes(b"theirs")
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(tmp_path / 'run.json'))}: {message}"):
+        train(tiny_spec(), pack, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "weights.safetensors"]
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"theirs"
+
+
+def test_weights_without_a_record_are_not_replaced(pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"theirs")
+    with pytest.raises(CheckpointError, match="was written by something else than a training here"):
+        train(tiny_spec(), pack, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
 def test_another_spec_in_the_same_folder_starts_from_the_beginning(pack: Path, tmp_path: Path) -> None:
@@ -231,12 +370,17 @@ def test_only_damaged_checkpoints_are_an_error(pack: Path, tmp_path: Path, monke
         train(tiny_spec(), pack, tmp_path)
 
 
-def test_a_missing_snapshot_is_an_error(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_snapshot_is_made_again(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     partly_trained(tiny_spec(), pack, tmp_path, monkeypatch, 7)
     (snapshot,) = tmp_path.glob("state/*/step-*.safetensors")
+    before = snapshot.read_bytes()
     snapshot.unlink()
-    with pytest.raises(CheckpointError, match="the snapshot of step 4 is missing, but training is at step 7"):
-        train(tiny_spec(), pack, tmp_path)
+    monkeypatch.undo()
+    train(tiny_spec(), pack, tmp_path)
+    assert snapshot.read_bytes() == before
+    assert "the weights of step 4 were not kept" in capsys.readouterr().out
 
 
 def test_the_log_has_every_step_once_after_a_resume(
@@ -312,15 +456,14 @@ def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, m
 
 
 def test_checkpoints_of_another_run_are_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine, other = tiny_spec(12), tiny_spec(9)
+    mine, other = tiny_spec(12), tiny_spec(12, seed=1)
     newest, _ = partly_trained(mine, pack, tmp_path, monkeypatch, 7)
-    identity = checkpoint.Identity(other.digest, Images(pack).digest)
-    strange = tmp_path / "state" / identity.digest[:12] / newest.name
-    strange.parent.mkdir()
-    newest.rename(strange)
+    identity = checkpoint.Identity(other.trajectory, Images(pack).digest)
+    newest.parent.rename(tmp_path / "state" / identity.digest[:12])
     with pytest.raises(CheckpointError) as error:
         train(other, pack, tmp_path)
-    assert f"spec_sha256 is {mine.digest} but this one's is {other.digest}; move the file away" in str(error.value)
+    told = f"trajectory_sha256 is {mine.trajectory} but this one's is {other.trajectory}; move the file away"
+    assert told in str(error.value)
 
 
 def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

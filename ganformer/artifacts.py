@@ -15,6 +15,7 @@ from ganformer import __version__
 from ganformer.errors import DataError
 
 CHUNK = 1 << 20
+RESULTS = "GANFORMER_RESULTS"  # variable of the environment, which processes of several GPUs inherit
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -47,6 +48,15 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def placed(path: Path) -> Path:
+    """Place of a file that settings name: `results/…` begins in the folder of the option --results, if one was given.
+
+    So settings, and what is told apart by them, stay the same wherever a workflow keeps its results.
+    """
+    results = os.environ.get(RESULTS)
+    return Path(results, *path.parts[1:]) if results and path.parts[:1] == ("results",) else path
 
 
 def write_text(path: Path, text: str) -> None:

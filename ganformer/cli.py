@@ -71,8 +71,13 @@ def main() -> NoReturn:
 
 
 @app.callback()
-def options(log: Annotated[Path | None, typer.Option(help="File that gets a copy of all messages.")] = None) -> None:
+def options(
+    log: Annotated[Path | None, typer.Option(help="File that gets a copy of all messages.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder that `results` in settings stands for.")] = None,
+) -> None:
     """Generative Adversarial Transformers: data, training, evaluation, tables and figures."""
+    if results is not None:
+        os.environ[artifacts.RESULTS] = str(results)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("w", encoding="utf-8", buffering=1)
@@ -525,11 +530,14 @@ def page(
     config: Annotated[str, typer.Option(help="The whole configuration as JSON, or a JSON or YAML file that holds it.")],
     out: Out,
     files: Files,
+    command: Annotated[
+        str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")
+    ] = "snakemake --cores all {}",
 ) -> None:
     """Put tables, figures and what was run on one page."""
     from ganformer.report.page import page as write
 
-    write(_read(config, "config"), files, out)
+    write(_read(config, "config"), files, out, command)
 
 
 @app.command("import")

@@ -558,7 +558,7 @@ class Parsers(Strict):
 
 
 class Published(Strict):
-    """Which published numbers stand beside the measured ones: rows of `results/published.csv`."""
+    """Which published numbers stand beside the measured ones: rows of `workflow/published.csv`."""
 
     table: str
     """Value of the column `table`."""
@@ -854,13 +854,14 @@ class Config(Strict):
 def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     """Checks merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files.
 
-    An entry of a section that is null is left out: so an overlay takes away what another file has.
+    An entry of a section that is null is left out: so an overlay takes away what another file has. The word null is
+    null: what stands in braces behind Snakemake's option --config arrives as words.
     """
     raw = {
         section: {name: entry for name, entry in entries.items() if entry is not None}
         if isinstance(entries, Mapping) and section in SECTIONS
         else entries
-        for section, entries in raw.items()
+        for section, entries in _with_nulls(raw).items()
     }
     problems = list(_unknown_names(raw))
     try:
@@ -891,6 +892,12 @@ def schema_text() -> str:
 
 
 # ------------------------------------------------------------------------------------------------ details
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(inside) for key, inside in value.items()}
+    return None if value == "null" else value
 
 
 def _known(name: str, package: str) -> str:

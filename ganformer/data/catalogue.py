@@ -25,7 +25,7 @@ from ganformer.data.sources import archive, folder
 from ganformer.errors import ConfigError, DataError
 from ganformer.progress import Progress
 
-DOWNLOADS = Path("results/downloads")
+DOWNLOADS = Path("results/downloads")  # as settings name it
 RECEIPT, UNPACKED = "download.json", "unpacked"
 SOURCES = "ganformer.data.sources"
 SHOWN = 20  # missing files that a message names
@@ -89,7 +89,7 @@ class Catalogued(Source):
     @property
     def place(self) -> Path:
         """File or folder where the images are."""
-        place = self.path or DOWNLOADS / self.name
+        place = self.path or artifacts.placed(DOWNLOADS) / self.name
         return place / UNPACKED if (place / UNPACKED).is_dir() else place
 
     @property
@@ -199,7 +199,7 @@ def open_images(config: Catalogued, image: ImageSpec) -> Published:
 
 def check_downloaded(config: Catalogued) -> None:
     """Raises DataError where the data set is to be where downloads are, but is not."""
-    receipt = DOWNLOADS / config.name / RECEIPT
+    receipt = artifacts.placed(DOWNLOADS) / config.name / RECEIPT
     if config.path is None and not receipt.is_file():
         if not config.facts.files:
             raise _by_hand(config)
@@ -228,7 +228,7 @@ def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
         *([f"  … and {len(missing) - SHOWN:,} more"] if len(missing) > SHOWN else []),
     ]
     if config.path is None:
-        here = DOWNLOADS / config.name
+        here = artifacts.placed(DOWNLOADS) / config.name
         lines.append(f"remove {here} and download it again, or set the source's path to it to take it as it is")
         raise DataError("\n".join(lines))
     _say("\n".join(lines))

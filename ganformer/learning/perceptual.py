@@ -190,6 +190,7 @@ def _judgements() -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _read(path: Path, sha256: str, expected: Shapes, setting: str) -> Mapping[str, Tensor]:
     """The tensors of these names; nothing in the file is executed."""
+    path = artifacts.placed(path)
     try:
         found = artifacts.file_digest(path)
     except OSError as error:

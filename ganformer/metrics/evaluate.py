@@ -250,7 +250,7 @@ def _weights(evaluation: Evaluation) -> dict[str, str]:
     files = {path for part in evaluation.parts().values() for path in part.extractor.inputs}
     if isinstance(evaluation.path_length, PathLength):
         files |= set(evaluation.path_length.inputs)
-    return {str(path): artifacts.file_digest(path) for path in sorted(files)}
+    return {str(path): artifacts.file_digest(artifacts.placed(path)) for path in sorted(files)}
 
 
 class Reconstructed(ImageSet):

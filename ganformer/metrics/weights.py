@@ -50,6 +50,7 @@ class Published:
 
 def fetch(network: Published, path: Path) -> None:
     """Fetches the weights where there is no file at `path`; DataError where they cannot be had."""
+    path = artifacts.placed(path)
     if path.exists():
         return
     file = next((file for file in network.files if file.name == path.name), network.files[0])
@@ -69,6 +70,7 @@ def load(network: Published, path: Path) -> dict[str, Tensor]:
     none of those known.
     """
     fetch(network, path)
+    path = artifacts.placed(path)
     try:
         digest = artifacts.file_digest(path)
     except OSError as error:

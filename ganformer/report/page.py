@@ -17,6 +17,7 @@ from ganformer.report import drawing, html, pictures, records, words
 HERO, SHOWN = 14, 12  # real images in the head of the page, and beside each data set
 DIGITS = 12  # of a digest in tables
 SHORT_KIMG = 1000  # below this a training is called short
+COMMAND = "snakemake --cores all {}"
 INTRO = (
     "The GANformer of Hudson and Zitnick (ICML 2021) and the models it is compared with, trained and measured from "
     "scratch. Every table and figure on this page was made by one graph of plain commands, from the images to this "
@@ -39,17 +40,19 @@ class Inputs:
     """Manifests by their sha256."""
     reals: Mapping[str, Mapping[str, Any]]
     """Real images by the sha256 of their manifest."""
+    command: str = COMMAND
+    """Call that makes a table or figure again; `{}` stands for its name."""
 
 
-def page(config: Mapping[str, Any], files: Sequence[Path], out: Path) -> None:
+def page(config: Mapping[str, Any], files: Sequence[Path], out: Path, command: str = COMMAND) -> None:
     """Writes the report as one HTML file without outside references.
 
-    `config`: the whole configuration. `files`, told apart by their names: `run.json` of all runs, `manifest.json` of
-    all packs, `reals-*.npz` with a few real images, and the `.json` of each table and figure in the order to be shown;
-    a figure's `.png` lies beside it. Raises DataError where one cannot be read, or an experiment, a run's pack or its
-    images are not among them.
+    `config`: the whole configuration; `command`: as in `Inputs`. `files`, told apart by their names: `run.json` of all
+    runs, `manifest.json` of all packs, `reals-*.npz` with a few real images, and the `.json` of each table and figure
+    in the order to be shown; a figure's `.png` lies beside it. Raises DataError where one cannot be read, or an
+    experiment, a run's pack or its images are not among them.
     """
-    inputs = _gathered(config, files)
+    inputs = _gathered(config, files, command)
     body = "\n".join([_header(inputs), _nav(inputs), _main(inputs), _footer(inputs)])
     css = resources.files("ganformer.report").joinpath("page.css").read_text(encoding="utf-8")
     artifacts.write_text(
@@ -64,7 +67,7 @@ def page(config: Mapping[str, Any], files: Sequence[Path], out: Path) -> None:
 # ------------------------------------------------------------------------------------------------- inputs
 
 
-def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
+def _gathered(config: Mapping[str, Any], files: Sequence[Path], command: str) -> Inputs:
     runs = records.runs(path for path in files if path.name == "run.json")
     manifests = [artifacts.read_json(path) for path in files if path.name == "manifest.json"]
     packs = {found["content"]: found for found in manifests}
@@ -72,7 +75,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     exhibits = _exhibits(
         config, [p for p in files if p.suffix == ".json" and p.name not in ("run.json", "manifest.json")]
     )
-    inputs = Inputs(config, exhibits, runs, packs, reals)
+    inputs = Inputs(config, exhibits, runs, packs, reals, command)
     for _, run in runs.iterrows():
         digest = run["record"]["data"]["data_sha256"]
         if digest not in packs or digest not in reals:
@@ -177,7 +180,7 @@ def _main(inputs: Inputs) -> str:
 <section id="results">
 <h2>Results</h2>
 <p class="lead">The command below each table or figure makes it again, with all that it needs and only that.</p>
-{"".join(_exhibit(exhibit) for exhibit in inputs.exhibits)}
+{"".join(_exhibit(exhibit, inputs.command) for exhibit in inputs.exhibits)}
 </section>
 {_provenance(inputs)}
 </main>"""
@@ -269,7 +272,7 @@ def _settings(model: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]])
     return f'<details class="settings"><summary>{escape(short)}</summary><p>{escape(full)}</p></details>'
 
 
-def _exhibit(exhibit: Mapping[str, Any]) -> str:
+def _exhibit(exhibit: Mapping[str, Any], command: str) -> str:
     is_table = exhibit["exhibit"] == "table"
     content = _table(exhibit) if is_table else _figure(exhibit)
     figure = "csv, png and pdf" if exhibit.get("has_numbers") else "png and pdf"
@@ -277,7 +280,7 @@ def _exhibit(exhibit: Mapping[str, Any]) -> str:
     return f"""<article class="exhibit" id="{escape(exhibit["target"])}">
 <h3>{escape(exhibit["title"])}</h3>
 {content}
-<p class="command"><code>snakemake --cores all {escape(exhibit["target"])}</code><span>{forms}</span></p>
+<p class="command"><code>{escape(command.replace("{}", exhibit["target"]))}</code><span>{forms}</span></p>
 </article>
 """
 

@@ -38,7 +38,7 @@ rule sample:
 
 rule attend:
     input:
-        weights=f"{RUN}/weights.safetensors",
+        weights=with_attention,
         run=f"{RUN}/run.json",
     output:
         f"{RUN}/attention-{{number}}.npz",
@@ -61,7 +61,7 @@ rule attend:
 # What reads objects in images; for the built-in scenes a small network is trained.
 rule parser:
     input:
-        lambda w: paths(cfg.parser(w.dataset).inputs),
+        parser_inputs,
     output:
         "results/parsers/{dataset}/parser.json",
     log:
@@ -76,10 +76,11 @@ rule parser:
         mem_mb=4000,
         runtime=60,
     params:
+        results=RESULTS,
         parsing=lambda w: cfg.parser(w.dataset).json(),
         dataset=lambda w: cfg.datasets[w.dataset].json(),
     shell:
-        "exec ganformer --log {log} parser --parsing {params.parsing:q} --dataset {params.dataset:q}"
+        "exec ganformer --results {params.results:q} --log {log} parser --parsing {params.parsing:q} --dataset {params.dataset:q}"
         " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
@@ -102,14 +103,16 @@ rule scene_statistics:
         gpu=gpus(),
         mem_mb=4000,
         runtime=60,
+    params:
+        results=RESULTS,
     shell:
-        "exec ganformer --log {log} scene-statistics --images {wildcards.number} --run {input.run} --data {input.data}"
+        "exec ganformer --results {params.results:q} --log {log} scene-statistics --images {wildcards.number} --run {input.run} --data {input.data}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
 rule disentanglement:
     input:
-        weights=f"{RUN}/weights.safetensors",
+        weights=with_latents,
         run=f"{RUN}/run.json",
         parser="results/parsers/{dataset}/parser.json",
     output:
@@ -125,14 +128,16 @@ rule disentanglement:
         gpu=gpus(),
         mem_mb=4000,
         runtime=60,
+    params:
+        results=RESULTS,
     shell:
-        "exec ganformer --log {log} disentanglement --images {wildcards.number} --run {input.run}"
+        "exec ganformer --results {params.results:q} --log {log} disentanglement --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
 rule attention_segments:
     input:
-        weights=f"{RUN}/weights.safetensors",
+        weights=with_attention,
         run=f"{RUN}/run.json",
         parser="results/parsers/{dataset}/parser.json",
     output:
@@ -148,8 +153,10 @@ rule attention_segments:
         gpu=gpus(),
         mem_mb=4000,
         runtime=30,
+    params:
+        results=RESULTS,
     shell:
-        "exec ganformer --log {log} attention-segments --images {wildcards.number} --run {input.run}"
+        "exec ganformer --results {params.results:q} --log {log} attention-segments --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
@@ -176,11 +183,12 @@ rule find_copies:
         mem_mb=4000,
         runtime=120,
     params:
+        results=RESULTS,
         evaluation=copies_evaluation,
         pairs=lambda w: cfg.experiments[w.experiment].count,
         held_out=lambda w, input: (
             f" --held-out {input.held_out}" if input.held_out else ""
         ),
     shell:
-        "exec ganformer --log {log} find-copies --evaluation {params.evaluation:q} --run {input.run} --data {input.data}"
+        "exec ganformer --results {params.results:q} --log {log} find-copies --evaluation {params.evaluation:q} --run {input.run} --data {input.data}"
         "{params.held_out} --count {params.pairs} --out {output} --threads {threads} --gpus {resources.gpu}"

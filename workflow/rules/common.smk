@@ -5,10 +5,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from ganformer import config as settings
+from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
-from ganformer.workflow import find_commands, gpus
+from ganformer.workflow import command, find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
+# Folder that stands for `results` in settings: another one where this workflow is a module with a prefix.
+RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
+PUBLISHED = workflow.source_path("../published.csv")
 TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
 # Figures of numbers, which have a csv beside them.
 CURVE_KINDS = {
@@ -33,6 +37,12 @@ KINDS = [
     "cost",
 ]
 
+if workflow.storage_settings.default_storage_provider:
+    raise WorkflowError(
+        "--default-storage-provider: training keeps its checkpoints beside its outputs, where a storage provider does "
+        "not see them; use a folder that all jobs share, e.g. with --directory"
+    )
+
 try:
     cfg = settings.load(
         config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
@@ -41,6 +51,11 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 find_commands()
+
+# How any of the results is made again, which captions and the report page say.
+config["command"] = command(
+    workflow.config_settings.configfiles, workflow.config_settings.config
+)
 
 
 wildcard_constraints:
@@ -102,14 +117,85 @@ def used_datasets(page):
     return sorted({dataset for dataset, _, _ in shown(page).runs()})
 
 
+def refuse(target, problem):
+    """Ends planning, since nothing can make `target`."""
+    raise WorkflowError(f"{target}: {problem}")
+
+
+def at_snapshot(wildcards):
+    """Weights of a run, of whose snapshots the wanted step is one."""
+    w = wildcards
+    steps = cfg.spec(w.dataset, w.model, int(w.seed)).snapshot_steps
+    if int(w.step) not in steps:
+        refuse(
+            f"{run_folder(w.dataset, w.model, w.seed)}/metrics/step-{w.step}.json",
+            f"the run has no snapshot of step {w.step}; there are those of {', '.join(map(str, steps))}",
+        )
+    return f"{run_folder(w.dataset, w.model, w.seed)}/weights.safetensors"
+
+
+def with_attention(wildcards):
+    """Weights of a run of a model that has attention maps."""
+    w = wildcards
+    if not cfg.models[w.model].has_attention_maps:
+        able = [name for name, model in cfg.models.items() if model.has_attention_maps]
+        refuse(
+            run_folder(w.dataset, w.model, w.seed),
+            f"model {w.model} has no attention maps; models that have them: {', '.join(able)}",
+        )
+    return f"{run_folder(w.dataset, w.model, w.seed)}/weights.safetensors"
+
+
+def with_latents(wildcards):
+    """Weights of a run of a model whose images come from latents that are mapped."""
+    w = wildcards
+    able = [
+        name
+        for name, model in cfg.models.items()
+        if isinstance(model, settings.AdversarialModel)
+    ]
+    if w.model not in able:
+        refuse(
+            run_folder(w.dataset, w.model, w.seed),
+            f"model {w.model} has no latents that are mapped; models that have them: {', '.join(able)}",
+        )
+    return f"{run_folder(w.dataset, w.model, w.seed)}/weights.safetensors"
+
+
+def parser_inputs(wildcards):
+    """Files that the parser of a data set is made from."""
+    try:
+        parsing = cfg.parser(wildcards.dataset)
+    except ConfigError as error:
+        refuse(f"results/parsers/{wildcards.dataset}/parser.json", error)
+    return paths(parsing.inputs)
+
+
 def run_folder(dataset, model, seed):
     """Where one run lies."""
     return RUN.format(dataset=dataset, model=model, seed=seed)
 
 
 def paths(files):
-    """Paths as text, as Snakemake takes them."""
-    return [str(file) for file in files]
+    """Paths as Snakemake takes them; the user's own lie where they are, also for a module with a prefix."""
+    return [
+        str(file) if Path(file).parts[:1] == ("results",) else local(str(file))
+        for file in files
+    ]
+
+
+def outermost(files):
+    """Of files and folders, those that lie in none of the others."""
+    inside = set(files)
+    return [file for file in files if not inside.intersection(Path(file).parents)]
+
+
+def newest(files):
+    """What tells whether something changed in the folders among these: a digest of all that lie in another of them."""
+    inner = sorted(set(files).difference(outermost(files)))
+    return digest(
+        [[str(file), file.stat().st_mtime_ns] for file in inner if file.exists()]
+    )
 
 
 def extractor_inputs():

@@ -7,13 +7,15 @@ rule download:
     localrule: True
     conda:
         "../../envs/torch.yaml"
+    params:
+        downloads=lambda w, output: Path(output[0]).parents[1],
     shell:
-        "exec ganformer --log {log} download {wildcards.name} --out results/downloads"
+        "exec ganformer --log {log} download {wildcards.name} --out {params.downloads}"
 
 
 rule pack:
     input:
-        lambda w: map(str, cfg.datasets[w.dataset].source.inputs),
+        lambda w: paths(outermost(cfg.datasets[w.dataset].source.inputs)),
     output:
         "results/data/{dataset}/manifest.json",
     log:
@@ -27,9 +29,12 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
+        results=RESULTS,
         dataset=lambda w: cfg.datasets[w.dataset].packing.json(),
+        # Stands for what lies inside the folders among the inputs, which may be thousands.
+        inside=lambda w: newest(cfg.datasets[w.dataset].source.inputs),
     shell:
-        "exec ganformer --log {log} pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
+        "exec ganformer --results {params.results:q} --log {log} pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
 
 
 # Every data set of the configuration, whether an experiment needs it or not.

@@ -8,10 +8,11 @@ rule weights:
     conda:
         "../../envs/torch.yaml"
     params:
+        results=RESULTS,
         # Nothing but the extractor, lest a change of something else fetches them again.
         evaluation=lambda w: extractor_alone(f"results/weights/{w.file}"),
     shell:
-        "exec ganformer --log {log} weights --evaluation {params.evaluation:q}"
+        "exec ganformer --results {params.results:q} --log {log} weights --evaluation {params.evaluation:q}"
 
 
 rule reference:
@@ -32,15 +33,16 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
+        results=RESULTS,
         evaluation=lambda w: cfg.evaluation.parts()[w.extractor].json(),
     shell:
-        "exec ganformer --log {log} reference --evaluation {params.evaluation:q} --data {input.data}"
+        "exec ganformer --results {params.results:q} --log {log} reference --evaluation {params.evaluation:q} --data {input.data}"
         " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
 rule evaluate:
     input:
-        weights=f"{RUN}/weights.safetensors",
+        weights=at_snapshot,
         run=f"{RUN}/run.json",
         data=lambda w: f"results/data/{cfg.reals(w.dataset)}/manifest.json",
         reference=references,
@@ -59,11 +61,12 @@ rule evaluate:
         mem_mb=4000,
         runtime=120,
     params:
+        results=RESULTS,
         evaluation=cfg.evaluation.json(),
-        reference=lambda w: f"results/reference/{cfg.reals(w.dataset)}",
+        reference=lambda w, input: Path(input.reference[0]).parent,
         other=lambda w: " --other-data" if cfg.reals(w.dataset) != w.dataset else "",
     shell:
-        "exec ganformer --log {log} measure --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
+        "exec ganformer --results {params.results:q} --log {log} measure --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
         " --data {input.data}{params.other} --reference {params.reference} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"
 
@@ -84,7 +87,7 @@ rule best:
         "../../envs/report.yaml"
     params:
         by=cfg.best_by,
-        run=lambda w: f"{run_folder(w.dataset, w.model, w.seed)}/run.json",
+        run=lambda w, output: Path(output[0]).with_name("run.json"),
     shell:
         "exec ganformer --log {log} best --by {params.by} --run {params.run} --out {output} {input}"
 

@@ -1,7 +1,7 @@
 rule comparison_table:
     input:
         metrics=metrics(every_snapshot=False),
-        published="results/published.csv",
+        published=PUBLISHED,
     output:
         report(
             multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
@@ -19,7 +19,7 @@ rule comparison_table:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} comparison --experiment {params.experiment:q} --published {input.published}"
         " --out {params.stem} {input.metrics}"
@@ -45,7 +45,7 @@ rule cost_table:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} cost --experiment {params.experiment:q}"
         " --out {params.stem} {input.runs}"
@@ -71,7 +71,7 @@ rule learning_curves_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
         " --out {params.stem} {input.metrics}"
@@ -98,7 +98,7 @@ rule data_efficiency_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} data-efficiency --experiment {params.experiment:q}"
         " --out {params.stem} {input.runs} {input.metrics}"
@@ -124,7 +124,7 @@ rule ablation_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} ablation --experiment {params.experiment:q}"
         " --out {params.stem} {input.metrics}"
@@ -155,7 +155,7 @@ rule samples_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} samples --experiment {params.experiment:q}"
         " --out {params.stem} {input.reals} {input.samples}"
@@ -181,7 +181,7 @@ rule attention_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} attention --experiment {params.experiment:q}"
         " --out {params.stem} {input.maps}"
@@ -207,7 +207,7 @@ rule attention_segmentation_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} attention-segmentation --experiment {params.experiment:q}"
         " --out {params.stem} {input.files}"
@@ -233,7 +233,7 @@ rule memorisation_figure:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} memorisation --experiment {params.experiment:q}"
         " --out {params.stem} {input.files}"
@@ -242,7 +242,7 @@ rule memorisation_figure:
 rule parsed_table:
     input:
         files=per_run("{e.kind}-{e.images}.json"),
-        published="results/published.csv",
+        published=PUBLISHED,
     output:
         report(
             multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
@@ -260,7 +260,7 @@ rule parsed_table:
         "../../envs/report.yaml"
     params:
         experiment=experiment_json,
-        stem=lambda w: stem(w.experiment),
+        stem=lambda w, output: output.json.removesuffix(".json"),
     shell:
         "exec ganformer --log {log} parsed --experiment {params.experiment:q} --published {input.published}"
         " --out {params.stem} {input.files}"
@@ -289,6 +289,8 @@ rule page:
         "../../envs/report.yaml"
     params:
         config=lambda w: shown(w.page).json(),
+        command=config["command"],
     shell:
-        "exec ganformer --log {log} page --config {params.config:q} --out {output}"
+        "exec ganformer --log {log} page --config {params.config:q}"
+        " --command {params.command:q} --out {output}"
         " {input.exhibits} {input.runs} {input.packs} {input.reals}"

@@ -5,8 +5,9 @@ rule train:
         data="results/data/{dataset}/manifest.json",
         weights=lambda w: paths(cfg.models[w.model].inputs),
     output:
-        weights=f"{RUN}/weights.safetensors",
-        run=f"{RUN}/run.json",
+        # Not removed before the job, which leaves them as they are where nothing is trained.
+        weights=update(f"{RUN}/weights.safetensors"),
+        run=update(f"{RUN}/run.json"),
     log:
         "results/logs/train/{dataset}.{model}.seed{seed}.log",
     benchmark:
@@ -20,8 +21,9 @@ rule train:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=1440,
     params:
+        results=RESULTS,
         spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),
     shell:
-        "exec ganformer --log {log} train --dataset {wildcards.dataset} --model {wildcards.model}"
+        "exec ganformer --results {params.results:q} --log {log} train --dataset {wildcards.dataset} --model {wildcards.model}"
         " --spec {params.spec:q} --data {input.data} --out $(dirname {output.run})"
         " --threads {threads} --gpus {resources.gpu}"

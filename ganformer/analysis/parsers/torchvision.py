@@ -52,6 +52,11 @@ class Config(Parsing):
         """The file of weights."""
         return (self.weights,)
 
+    @property
+    def file(self) -> Path:
+        """Place of the file of weights."""
+        return artifacts.placed(self.weights)
+
 
 def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
     """Writes down what reads the images of a data set, once it has been found to be there and to fit.
@@ -67,7 +72,7 @@ def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: 
         "kind": config.kind,
         "settings": config.model_dump(mode="json"),
         "picture": [rows, columns],
-        "weights_sha256": artifacts.file_digest(config.weights),
+        "weights_sha256": artifacts.file_digest(config.file),
         "torchvision": _torchvision().__version__,
         "code": artifacts.code_version(),
     }
@@ -81,7 +86,7 @@ def load(path: Path) -> "Reader":
         raise CheckpointError(f"{path}: is no parser of format {FORMAT}; make it again with this version")
     settings = parse(Config, content["settings"], f"{path}: settings")
     network = _network(settings)
-    digest = artifacts.file_digest(settings.weights)
+    digest = artifacts.file_digest(settings.file)
     if digest != content["weights_sha256"]:
         raise CheckpointError(
             f"{settings.weights}: sha256 is {digest[:12]}… but {path} says {content['weights_sha256'][:12]}…; put the "

@@ -84,6 +84,32 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not valid JSON ({error}); delete it and run again") from error
 
 
+def agrees(found: Any, expected: Any) -> bool:
+    """Whether JSON content has everything that is expected; of mappings, it may hold more."""
+    if isinstance(expected, Mapping):
+        return isinstance(found, Mapping) and all(agrees(found.get(key), value) for key, value in expected.items())
+    return bool(found == json.loads(json.dumps(expected)))
+
+
+def is_kept(out: Path, found: Any, origin: Mapping[str, Any]) -> bool:
+    """Whether the file `out`, whose record is `found`, was made of the same as is to be made now, which `origin` names.
+
+    Then it stays, with its date and provenance, and a printed line says so.
+    """
+    if found is None or not agrees(found, origin):
+        return False
+    print(f"{out}: is of these weights, images and settings already and stays; delete it to make it again", flush=True)
+    return True
+
+
+def read_existing(path: Path) -> Any:
+    """Content of a JSON file; None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def canonical(value: Any) -> str:
     """One JSON text per value, whatever the order its keys were written in."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -66,13 +66,17 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
         kind = record["spec"]["model"]["kind"]
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
-    reader, device = parsers.load(parser), devices.acquire(gpus)
+    reader = parsers.load(parser)
+    origin = parsers.origin(reader, record, {"images": images})
+    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+        return
+    device = devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)
         codes = _codes(learner, record["data"]["label_counts"], made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
-    artifacts.write_json(out, parsers.described(reader, record, values, {"images": images}, started, hardware))
+    artifacts.write_json(out, parsers.described(origin, values, started, hardware))
 
 
 def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:

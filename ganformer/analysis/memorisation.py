@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from ganformer import devices
+from ganformer import artifacts, devices
 from ganformer.analysis import samples as stored
 from ganformer.config import Evaluation
 from ganformer.data.dataset import Images
@@ -111,6 +111,9 @@ def find_copies(
     training = Images(pack)
     _check_pack(training, record, run, generated)
     others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
+    origin = _origin(evaluation, record, training, others, count)
+    if artifacts.is_kept(out, stored.read_existing(out), origin):
+        return
     title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
     with computing(threads):
         viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
@@ -122,7 +125,7 @@ def find_copies(
             arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
     arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}
     arrays |= {"samples_to_training": found.nearest.distances, **found.compared}
-    stored.write(out, _provenance(evaluation, record, training, others, found), arrays)
+    stored.write(out, _provenance(evaluation, origin, found), arrays)
 
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
@@ -135,25 +138,34 @@ def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixel
     return np.stack(images)
 
 
-def _provenance(
-    evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, found: "Found"
-) -> dict[str, Any]:
-    extractor, end = evaluation.extractor.model_dump(mode="json"), record["snapshots"][-1]
+def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> dict[str, Any]:
+    """All that the file says of itself: `origin`, and what was found."""
+    extractor = evaluation.extractor.model_dump(mode="json")
     return {
-        **stored.provenance(record),
-        "step": end["step"],
+        **origin,
         "values": {
             key: {"name": label(key, extractor, evaluation.images), "value": value}
             for key, value in found.values.items()
         },
         "expected": found.expected,
+        "recipe": {**origin["recipe"], "compared": len(found.compared.get("held_out_to_training", ()))},
+    }
+
+
+def _origin(
+    evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
+) -> dict[str, Any]:
+    """What the file says before anything is looked for."""
+    return {
+        **stored.provenance(record),
+        "step": record["snapshots"][-1]["step"],
         "recipe": {
-            "extractor": extractor,
+            "extractor": evaluation.extractor.model_dump(mode="json"),
+            "pairs": count,
             "images": evaluation.images,
             "seed": evaluation.seed,
             "training_images": len(training),
             "held_out_images": 0 if others is None else len(others),
-            "compared": len(found.compared.get("held_out_to_training", ())),
             "mirrored": record["spec"]["mirror"],
             "image": record["spec"]["image"],
             "picture": list(training.image.picture),

@@ -1,5 +1,7 @@
 """Images for figures, real and generated, together with where they came from."""
 
+import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,15 @@ def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a file of images says about the run that made them."""
     kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
     return {**kept, "data_sha256": record["data"]["data_sha256"]}
+
+
+def read_existing(out: Path) -> Any:
+    """What such a file says of where its images came from; None where there is none that can be read."""
+    try:
+        with np.load(out, allow_pickle=False) as file:
+            return json.loads(str(file["provenance"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def write(out: Path, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

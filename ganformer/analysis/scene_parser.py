@@ -240,8 +240,7 @@ class Parser:
             save_file(state, temporary)
             weights = artifacts.file_digest(temporary)
         content = {
-            "format": FORMAT,
-            "settings": self.settings.model_dump(mode="json"),
+            **origin(self.settings),
             "accuracy": self.accuracy,
             "weights_sha256": weights,
             "code": artifacts.code_version(),
@@ -259,6 +258,11 @@ class Parser:
         weights = path.with_name(WEIGHTS)
         load_module(network, _read_weights(weights, content["weights_sha256"], path), f"{weights}: the file")
         return cls(settings, network, content["accuracy"])
+
+
+def origin(settings: Settings) -> dict[str, Any]:
+    """What the record of a parser says before it is trained."""
+    return {"format": FORMAT, "settings": settings.model_dump(mode="json")}
 
 
 def _read_weights(weights: Path, sha256: str, path: Path) -> dict[str, Tensor]:

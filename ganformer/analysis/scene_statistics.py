@@ -69,8 +69,13 @@ def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, 
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    reals, reader, device = Images(pack), parsers.load(parser), devices.acquire(gpus)
+    reals, reader = Images(pack), parsers.load(parser)
     count = min(images, len(reals))
+    origin = parsers.origin(reader, record, {"images": images, "real_images": count})
+    origin["reference"] = {"data_sha256": reals.digest}
+    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+        return
+    device = devices.acquire(gpus)
     with computing(threads):
         generated = reader.read(Generated(learner, record, run, None, range(images)), device)
         real = reader.parse(in_colours(central(reals.spread(count), *reals.image.picture), axis=1))
@@ -78,9 +83,8 @@ def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, 
         {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}
         for sides in ((generated, real), (real[::2], real[1::2]))
     )
-    recipe = {"images": images, "real_images": count}
-    content = parsers.described(reader, record, values, recipe, started, devices.describe(device, threads))
-    artifacts.write_json(out, {**content, "real": floor, "reference": {"data_sha256": reals.digest}})
+    content = parsers.described(origin, values, started, devices.describe(device, threads))
+    artifacts.write_json(out, {**content, "real": floor})
 
 
 def compare(

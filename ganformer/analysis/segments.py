@@ -72,11 +72,15 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     learner, record = checkpoint.restore(run)
     require_maps(record, run)
     made = Generated(learner, record, run, None, range(images))
-    reader, device = _reader(parser, made), devices.acquire(gpus)
+    reader = _reader(parser, made)
+    origin = parsers.origin(reader, record, {"images": images})
+    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+        return
+    device = devices.acquire(gpus)
     with computing(threads):
         found = compare(classes(reader), *_segmented(made, reader, device))
     hardware = devices.describe(device, threads)
-    content = parsers.described(reader, record, found.values, {"images": images}, started, hardware)
+    content = parsers.described(origin, found.values, started, hardware)
     artifacts.write_json(out, {**content, "chance": found.chance, "best": found.best, "shown": found.shown})
 
 

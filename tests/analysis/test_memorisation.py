@@ -258,6 +258,12 @@ def test_a_trained_run(runs: dict[str, Path], pack: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(arrays["nearest_samples"], images[arrays["nearest_numbers"]])
     assert provenance["step"] == 2
 
+    before = (tmp_path / "a.npz").stat().st_mtime_ns
+    find_copies(settings(40), run, pack, others, 2, tmp_path / "a.npz", threads=1, gpus=0)
+    assert (tmp_path / "a.npz").stat().st_mtime_ns == before
+    find_copies(settings(40), run, pack, others, 3, tmp_path / "a.npz", threads=1, gpus=0)
+    assert len(read(tmp_path / "a.npz")[1]["first_samples"]) == 3
+
 
 # ---------------------------------------------------------------------------------------------- by hand
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import stand_in
 
-from ganformer import cli
+from ganformer import artifacts, cli
 from ganformer.config import Dataset, Spec
 from ganformer.data.pack import pack
 from ganformer.errors import ConfigError
@@ -60,11 +60,28 @@ def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) 
     return found
 
 
-def test_scenes_are_read(monkeypatch, trained, tmp_path):
+def test_scenes_are_read(monkeypatch, trained, tmp_path, capsys):
     parsing = {"kind": "scenes", "scenes": 400, "held_out": 32, "epochs": 10, "channels": 8, "learning_rate": 0.02}
     commands = {"scene-statistics": ["--data", trained / "pack/manifest.json"]}
     found = measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
     assert {"chi2_object_number", "chi2_colour", "chi2_shape"} <= found.keys()
+
+    stays = [tmp_path / name for name in ("parser.json", "parser.safetensors", "scene-statistics.json")]
+    before = [path.read_bytes() for path in stays]
+    monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9", "commit": "f" * 12, "dirty": True})
+    again = measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
+    assert ([path.read_bytes() for path in stays], again) == (before, found)
+    assert (
+        "scene-statistics.json: is of these weights, images and settings already and stays" in capsys.readouterr().out
+    )
+
+    (tmp_path / "parser.safetensors").unlink()  # what is damaged is made again
+    measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
+    assert json.loads(stays[0].read_text())["code"]["ganformer"] == "9"
+    assert stays[1].read_bytes() == before[1]
+    measured(monkeypatch, trained, tmp_path, SCENES, {**parsing, "epochs": 11}, commands)
+    assert stays[1].read_bytes() != before[1]
+    assert json.loads(stays[2].read_text())["code"]["ganformer"] == "9"  # of another parser, so measured again
 
 
 def test_other_images_are_read_by_a_segmentor(monkeypatch, trained, tmp_path):

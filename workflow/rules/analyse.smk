@@ -76,7 +76,7 @@ rule parser:
         mem_mb=4000,
         runtime=60,
     params:
-        results=RESULTS,
+        results=results,
         parsing=lambda w: cfg.parser(w.dataset).json(),
         dataset=lambda w: cfg.datasets[w.dataset].json(),
     shell:
@@ -104,7 +104,7 @@ rule scene_statistics:
         mem_mb=4000,
         runtime=60,
     params:
-        results=RESULTS,
+        results=results,
     shell:
         "exec ganformer --results {params.results:q} --log {log} scene-statistics --images {wildcards.number} --run {input.run} --data {input.data}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
@@ -129,7 +129,7 @@ rule disentanglement:
         mem_mb=4000,
         runtime=60,
     params:
-        results=RESULTS,
+        results=results,
     shell:
         "exec ganformer --results {params.results:q} --log {log} disentanglement --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
@@ -154,7 +154,7 @@ rule attention_segments:
         mem_mb=4000,
         runtime=30,
     params:
-        results=RESULTS,
+        results=results,
     shell:
         "exec ganformer --results {params.results:q} --log {log} attention-segments --images {wildcards.number} --run {input.run}"
         " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
@@ -183,7 +183,7 @@ rule find_copies:
         mem_mb=4000,
         runtime=120,
     params:
-        results=RESULTS,
+        results=results,
         evaluation=copies_evaluation,
         pairs=lambda w: cfg.experiments[w.experiment].count,
         held_out=lambda w, input: (

@@ -10,7 +10,6 @@ from ganformer.errors import ConfigError
 from ganformer.workflow import command, find_commands, gpus
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
-# Folder that stands for `results` in settings: another one where this workflow is a module with a prefix.
 RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
 PUBLISHED = workflow.source_path("../published.csv")
 TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
@@ -115,6 +114,11 @@ def shown(page):
 def used_datasets(page):
     """Names of the data sets that some table or figure of a page needs."""
     return sorted({dataset for dataset, _, _ in shown(page).runs()})
+
+
+def results(wildcards):
+    """Folder that stands for `results` in settings: another one where this workflow is a module with a prefix."""
+    return RESULTS
 
 
 def refuse(target, problem):

@@ -29,7 +29,7 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
-        results=RESULTS,
+        results=results,
         dataset=lambda w: cfg.datasets[w.dataset].packing.json(),
         # Stands for what lies inside the folders among the inputs, which may be thousands.
         inside=lambda w: newest(cfg.datasets[w.dataset].source.inputs),

@@ -8,7 +8,7 @@ rule weights:
     conda:
         "../../envs/torch.yaml"
     params:
-        results=RESULTS,
+        results=results,
         # Nothing but the extractor, lest a change of something else fetches them again.
         evaluation=lambda w: extractor_alone(f"results/weights/{w.file}"),
     shell:
@@ -33,7 +33,7 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
-        results=RESULTS,
+        results=results,
         evaluation=lambda w: cfg.evaluation.parts()[w.extractor].json(),
     shell:
         "exec ganformer --results {params.results:q} --log {log} reference --evaluation {params.evaluation:q} --data {input.data}"
@@ -61,7 +61,7 @@ rule evaluate:
         mem_mb=4000,
         runtime=120,
     params:
-        results=RESULTS,
+        results=results,
         evaluation=cfg.evaluation.json(),
         reference=lambda w, input: Path(input.reference[0]).parent,
         other=lambda w: " --other-data" if cfg.reals(w.dataset) != w.dataset else "",

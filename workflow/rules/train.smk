@@ -21,7 +21,7 @@ rule train:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=1440,
     params:
-        results=RESULTS,
+        results=results,
         spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),
     shell:
         "exec ganformer --results {params.results:q} --log {log} train --dataset {wildcards.dataset} --model {wildcards.model}"

@@ -79,17 +79,10 @@ def load(path: Path) -> Reader:
     return reader
 
 
-def described(
-    reader: Reader,
-    record: Mapping[str, Any],
-    values: Mapping[str, float],
-    recipe: Mapping[str, Any],
-    started: float,
-    hardware: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What a file like `metrics.json` says of values that came of reading a run's images.
+def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file like `metrics.json` says, before anything is measured, of values that come of a run's images.
 
-    `record`: that of the run, at its end; `started`: reading of the monotonic clock, in seconds.
+    `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
     """
     end = record["snapshots"][-1]
     return {
@@ -98,13 +91,22 @@ def described(
         "step": end["step"],
         "kimg": end["kimg"],
         "weights_sha256": end["sha256"],
-        "values": {name: {"name": name, "value": value} for name, value in values.items()},
         "recipe": {
             **recipe,
             "image": record["spec"]["image"],
             "extractor": reader.about,
             "accuracy": reader.accuracy,
         },
+    }
+
+
+def described(
+    origin: Mapping[str, Any], values: Mapping[str, float], started: float, hardware: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A file like `metrics.json`: what `origin` gave, and these values. `started`: the monotonic clock, in seconds."""
+    return {
+        **origin,
+        "values": {name: {"name": name, "value": value} for name, value in values.items()},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
         "hardware": hardware,

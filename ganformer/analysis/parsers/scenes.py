@@ -10,7 +10,7 @@ from ganformer import artifacts
 from ganformer.analysis import scene_parser
 from ganformer.analysis.scene_parser import Parser, Settings
 from ganformer.config import Dataset, Parsing
-from ganformer.errors import ConfigError
+from ganformer.errors import ConfigError, UserError
 
 FROM_DATASET = {"image", "min_objects", "max_objects"}
 
@@ -51,9 +51,20 @@ class Reader(Parser):
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
     """Trains the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
     settings = Settings.of(dataset, **config.model_dump(exclude={"kind"}))
-    scene_parser.train(settings, threads=threads, gpus=gpus).save(out)
     path = out / scene_parser.NAME
+    origin = {"kind": config.kind, **scene_parser.origin(settings)}
+    if artifacts.is_kept(path, artifacts.read_existing(path) if _is_whole(path) else None, origin):
+        return
+    scene_parser.train(settings, threads=threads, gpus=gpus).save(out)
     artifacts.write_json(path, {"kind": config.kind, **artifacts.read_json(path)})
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        load(path)
+    except UserError:
+        return False
+    return True
 
 
 def load(path: Path) -> Reader:

@@ -74,9 +74,9 @@ def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: 
         "picture": [rows, columns],
         "weights_sha256": artifacts.file_digest(config.file),
         "torchvision": _torchvision().__version__,
-        "code": artifacts.code_version(),
     }
-    artifacts.write_json(out / NAME, content)
+    if not artifacts.is_kept(out / NAME, artifacts.read_existing(out / NAME), content):
+        artifacts.write_json(out / NAME, {**content, "code": artifacts.code_version()})
 
 
 def load(path: Path) -> "Reader":

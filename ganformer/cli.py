@@ -439,7 +439,9 @@ def comparison(
     """Write the table that compares models."""
     from ganformer.report import tables
 
-    tables.comparison(_parse(config.Comparison, experiment, "experiment"), metrics, published, out)
+    settings = _parse(config.Comparison, experiment, "experiment")
+    tables.comparison(settings, metrics, published, out)
+    _sign(out, settings, [*metrics, published])
 
 
 @app.command()
@@ -452,7 +454,9 @@ def parsed(
     """Write the table of what parsers read in images: scene statistics, disentanglement."""
     from ganformer.report.parsed import parsed as write
 
-    write(_parse(config.Parsed, experiment, "experiment"), files, published, out)
+    settings = _parse(config.Parsed, experiment, "experiment")
+    write(settings, files, published, out)
+    _sign(out, settings, [*files, published])
 
 
 @app.command()
@@ -460,7 +464,9 @@ def cost(experiment: Settings, out: Out, runs: Files) -> None:
     """Write the table of what training costs."""
     from ganformer.report import tables
 
-    tables.cost(_parse(config.Cost, experiment, "experiment"), runs, out)
+    settings = _parse(config.Cost, experiment, "experiment")
+    tables.cost(settings, runs, out)
+    _sign(out, settings, runs)
 
 
 @app.command()
@@ -468,7 +474,9 @@ def learning_curves(experiment: Settings, out: Out, metrics: Files) -> None:
     """Draw a metric against the images seen."""
     from ganformer.report import curves
 
-    curves.learning_curves(_parse(config.LearningCurves, experiment, "experiment"), metrics, out)
+    settings = _parse(config.LearningCurves, experiment, "experiment")
+    curves.learning_curves(settings, metrics, out)
+    _sign(out, settings, metrics)
 
 
 @app.command()
@@ -482,7 +490,9 @@ def data_efficiency(
 
     runs = [path for path in files if path.name == "run.json"]
     metrics = [path for path in files if path.name != "run.json"]
-    curves.data_efficiency(_parse(config.DataEfficiency, experiment, "experiment"), runs, metrics, out)
+    settings = _parse(config.DataEfficiency, experiment, "experiment")
+    curves.data_efficiency(settings, runs, metrics, out)
+    _sign(out, settings, [*runs, *metrics])
 
 
 @app.command()
@@ -490,7 +500,9 @@ def ablation(experiment: Settings, out: Out, metrics: Files) -> None:
     """Draw a metric of models that differ in one thing each."""
     from ganformer.report import ablations
 
-    ablations.ablation(_parse(config.Ablation, experiment, "experiment"), metrics, out)
+    settings = _parse(config.Ablation, experiment, "experiment")
+    ablations.ablation(settings, metrics, out)
+    _sign(out, settings, metrics)
 
 
 @app.command()
@@ -498,7 +510,9 @@ def samples(experiment: Settings, out: Out, images: Files) -> None:
     """Draw real and generated images."""
     from ganformer.report import figures
 
-    figures.samples(_parse(config.Samples, experiment, "experiment"), images, out)
+    settings = _parse(config.Samples, experiment, "experiment")
+    figures.samples(settings, images, out)
+    _sign(out, settings, images)
 
 
 @app.command()
@@ -506,7 +520,9 @@ def attention(experiment: Settings, out: Out, maps: Files) -> None:
     """Draw attention maps over samples."""
     from ganformer.report import figures
 
-    figures.attention(_parse(config.Attention, experiment, "experiment"), maps, out)
+    settings = _parse(config.Attention, experiment, "experiment")
+    figures.attention(settings, maps, out)
+    _sign(out, settings, maps)
 
 
 @app.command()
@@ -514,7 +530,9 @@ def attention_segmentation(experiment: Settings, out: Out, files: Files) -> None
     """Draw how far what components attend to are things in images."""
     from ganformer.report.segments import attention_segments as draw
 
-    draw(_parse(config.AttentionSegmentation, experiment, "experiment"), files, out)
+    settings = _parse(config.AttentionSegmentation, experiment, "experiment")
+    draw(settings, files, out)
+    _sign(out, settings, files)
 
 
 @app.command()
@@ -522,12 +540,44 @@ def memorisation(experiment: Settings, out: Out, files: Files) -> None:
     """Draw samples beside their nearest training images."""
     from ganformer.report.memorisation import memorisation as draw
 
-    draw(_parse(config.Memorisation, experiment, "experiment"), files, out)
+    settings = _parse(config.Memorisation, experiment, "experiment")
+    draw(settings, files, out)
+    _sign(out, settings, files)
+
+
+def _sign(out: Path, experiment: config.Experiment, files: list[Path]) -> None:
+    from ganformer.report.check import sign
+
+    sign(out, experiment.json(), files)
+
+
+@app.command()
+def check(
+    configfiles: Annotated[list[Path] | None, typer.Argument(help="YAML files. Default: config.yaml.")] = None,
+    extended: Annotated[bool, typer.Option("--extended", help="Also what `snakemake extended` makes.")] = False,
+) -> None:
+    """Compare every run, measurement, table and figure with the configuration, and say which are stale or missing.
+
+    By the checksums that they carry, so also after copies and moves. Later files win over earlier ones. Exit status 1
+    where something is not as it should be.
+    """
+    from ganformer.report.check import check as compare
+
+    files = configfiles or [Path("config.yaml")]
+    settings = config.load(config.merged(files), " + ".join(map(str, files)))
+    findings = compare(settings if extended else settings.usual())
+    for finding in findings:
+        print(finding)
+    wrong = [finding for finding in findings if finding.is_missing or finding.problems]
+    print(f"{len(findings) - len(wrong)} of {len(findings)} are as the configuration has them")
+    raise typer.Exit(int(bool(wrong)))
 
 
 @app.command()
 def page(
-    config: Annotated[str, typer.Option(help="The whole configuration as JSON, or a JSON or YAML file that holds it.")],
+    configuration: Annotated[
+        str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
+    ],
     out: Out,
     files: Files,
     command: Annotated[
@@ -535,9 +585,11 @@ def page(
     ] = "snakemake --cores all {}",
 ) -> None:
     """Put tables, figures and what was run on one page."""
+    from ganformer.report.check import check as compare
     from ganformer.report.page import page as write
 
-    write(_read(config, "config"), files, out, command)
+    content = _read(configuration, "config")
+    write(content, files, out, command, compare(config.load(content, "--config")))
 
 
 @app.command("import")

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -558,7 +559,7 @@ class Parsers(Strict):
 
 
 class Published(Strict):
-    """Which published numbers stand beside the measured ones: rows of `workflow/published.csv`."""
+    """Which published numbers stand beside the measured ones: rows of `ganformer/report/published.csv`."""
 
     table: str
     """Value of the column `table`."""
@@ -845,6 +846,10 @@ class Config(Strict):
         """This configuration with no other tables and figures than these."""
         return self.model_copy(update={"experiments": {name: self.experiments[name] for name in experiments}})
 
+    def usual(self) -> Self:
+        """This configuration without the tables and figures that only the target `extended` makes."""
+        return self.only(name for name, experiment in self.experiments.items() if not experiment.extended)
+
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Every (data set, model, seed) that some experiment needs, once."""
         needed = (experiment.runs() for experiment in self.experiments.values())
@@ -873,6 +878,31 @@ def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     if problems:
         raise ConfigError(_report(where, problems))
     return config
+
+
+def merged(files: Iterable[Path]) -> dict[str, Any]:
+    """Content of YAML files, later ones over earlier ones, mappings key by key, as Snakemake merges configurations.
+
+    Raises ConfigError where a file cannot be read or is no mapping.
+    """
+    content: dict[str, Any] = {}
+    for file in files:
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
+        except (ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"{file}: is not valid YAML ({error})") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f"{file}: is no configuration, which is a mapping of sections")
+        content = _updated(content, found)
+    return content
+
+
+def _updated(base: Any, other: Any) -> Any:
+    if not (isinstance(base, Mapping) and isinstance(other, Mapping)):
+        return other
+    return {**base, **{key: _updated(base.get(key), value) for key, value in other.items()}}
 
 
 def parse(kind: type[S], raw: Any, where: str) -> S:

@@ -30,6 +30,11 @@ def command(configfiles: Iterable[Path], values: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def published_numbers() -> str:
+    """Path of the table of published numbers, which comes with the package."""
+    return _from_here(Path(__file__).with_name("report") / "published.csv")
+
+
 def _from_here(file: Path) -> str:
     """A path relative to the working folder, where it lies below that."""
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)

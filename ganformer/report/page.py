@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 from ganformer import artifacts
 from ganformer.errors import DataError
 from ganformer.report import drawing, html, pictures, records, words
+from ganformer.report.check import Finding
 
 HERO, SHOWN = 14, 12  # real images in the head of the page, and beside each data set
 DIGITS = 12  # of a digest in tables
@@ -42,17 +43,25 @@ class Inputs:
     """Real images by the sha256 of their manifest."""
     command: str = COMMAND
     """Call that makes a table or figure again; `{}` stands for its name."""
+    findings: Sequence[Finding] = ()
+    """State of every result beside the configuration."""
 
 
-def page(config: Mapping[str, Any], files: Sequence[Path], out: Path, command: str = COMMAND) -> None:
+def page(
+    config: Mapping[str, Any],
+    files: Sequence[Path],
+    out: Path,
+    command: str = COMMAND,
+    findings: Sequence[Finding] = (),
+) -> None:
     """Writes the report as one HTML file without outside references.
 
-    `config`: the whole configuration; `command`: as in `Inputs`. `files`, told apart by their names: `run.json` of all
-    runs, `manifest.json` of all packs, `reals-*.npz` with a few real images, and the `.json` of each table and figure
-    in the order to be shown; a figure's `.png` lies beside it. Raises DataError where one cannot be read, or an
-    experiment, a run's pack or its images are not among them.
+    `config`: the whole configuration; `command`, `findings`: as in `Inputs`. `files`, told apart by their names:
+    `run.json` of all runs, `manifest.json` of all packs, `reals-*.npz` with a few real images, and the `.json` of each
+    table and figure in the order to be shown; a figure's `.png` lies beside it. Raises DataError where one cannot be
+    read, or an experiment, a run's pack or its images are not among them.
     """
-    inputs = _gathered(config, files, command)
+    inputs = replace(_gathered(config, files), command=command, findings=findings)
     body = "\n".join([_header(inputs), _nav(inputs), _main(inputs), _footer(inputs)])
     css = resources.files("ganformer.report").joinpath("page.css").read_text(encoding="utf-8")
     artifacts.write_text(
@@ -67,7 +76,7 @@ def page(config: Mapping[str, Any], files: Sequence[Path], out: Path, command: s
 # ------------------------------------------------------------------------------------------------- inputs
 
 
-def _gathered(config: Mapping[str, Any], files: Sequence[Path], command: str) -> Inputs:
+def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == "run.json")
     manifests = [artifacts.read_json(path) for path in files if path.name == "manifest.json"]
     packs = {found["content"]: found for found in manifests}
@@ -75,7 +84,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path], command: str) ->
     exhibits = _exhibits(
         config, [p for p in files if p.suffix == ".json" and p.name not in ("run.json", "manifest.json")]
     )
-    inputs = Inputs(config, exhibits, runs, packs, reals, command)
+    inputs = Inputs(config, exhibits, runs, packs, reals)
     for _, run in runs.iterrows():
         digest = run["record"]["data"]["data_sha256"]
         if digest not in packs or digest not in reals:
@@ -172,6 +181,7 @@ def _nav(inputs: Inputs) -> str:
 def _main(inputs: Inputs) -> str:
     return f"""<main class="wide">
 {_note(inputs)}
+{_stale(inputs)}
 <section id="run">
 <h2>What was run</h2>
 {_data_sets(inputs)}
@@ -189,6 +199,15 @@ def _main(inputs: Inputs) -> str:
 def _note(inputs: Inputs) -> str:
     paragraphs = "".join(f"<p>{escape(sentence)}</p>" for sentence in _cautions(inputs))
     return f'<aside class="note"><h2>How to read the numbers</h2>{paragraphs}</aside>'
+
+
+def _stale(inputs: Inputs) -> str:
+    """A warning that names every result that is not as the configuration has it."""
+    wrong = [finding for finding in inputs.findings if finding.is_missing or finding.problems]
+    if not wrong:
+        return ""
+    items = "".join(f"<li>{escape(str(finding))}</li>" for finding in wrong)
+    return f'<aside class="note"><h2>Not as the configuration has it</h2><ul>{items}</ul></aside>'
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
@@ -303,9 +322,20 @@ def _provenance(inputs: Inputs) -> str:
     return f"""<section id="provenance">
 <h2>Provenance</h2>
 <p class="lead">Every number above comes from one of these runs. A run is fixed by its settings, its seed and its pack;
-the digests tell them apart, and its run.json says all that is known about it.</p>
+the digests tell them apart, and its run.json says all that is known about it.{_checked(inputs)}</p>
 {runs}
 </section>"""
+
+
+def _checked(inputs: Inputs) -> str:
+    """Says how many results were found to be as the configuration has them, by their checksums."""
+    if not inputs.findings:
+        return ""
+    good = sum(not (finding.is_missing or finding.problems) for finding in inputs.findings)
+    return (
+        f" When this page was made, {good} of {words.plural(len(inputs.findings), 'result')} were as the configuration "
+        "has them, by their checksums; <code>ganformer check</code> compares them again."
+    )
 
 
 def _run(run: pd.Series) -> str:

@@ -41,7 +41,7 @@ MATRICES = {
 
 
 def published():
-    table = pd.read_csv(Path(__file__).parents[2] / "workflow" / "published.csv")
+    table = pd.read_csv(Path(__file__).parents[2] / "ganformer/report/published.csv")
     rows = table[table["table"].str.startswith("DCI analytic unit tests")]
     return [(row.model, row.metric, row.value) for row in rows.itertuples()]
 

@@ -12,7 +12,7 @@ from ganformer.errors import DataError
 from ganformer.report.parsed import parsed
 
 MakeFile = Callable[..., Path]
-PUBLISHED = Path(__file__).parents[2] / "workflow" / "published.csv"
+PUBLISHED = Path(__file__).parents[2] / "ganformer/report/published.csv"
 RECIPE = {
     "images": 40,
     "real_images": 30,

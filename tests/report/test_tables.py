@@ -260,7 +260,7 @@ def test_absent_published_table(tmp_path: Path, fd: MakeFile) -> None:
 
 
 def test_table_1_of_the_paper_is_found(tmp_path: Path, fd: MakeFile) -> None:
-    real = Path(__file__).parents[2] / "workflow" / "published.csv"
+    real = Path(__file__).parents[2] / "ganformer/report/published.csv"
     models = {
         "stylegan2": "StyleGAN2",
         "sagan": "SAGAN",

@@ -18,7 +18,7 @@ from ganformer.report import published
 
 PRESETS = ["paper", "replication"]
 PAPER, STUDY = "Generative Adversarial Transformers (2103.01209)", "Investigating GANsformer"
-CSV = ROOT / "workflow/published.csv"
+CSV = ROOT / "ganformer/report/published.csv"
 NUMBERS = list(csv.DictReader(CSV.read_text().splitlines()))
 NAMES = {"clevr": "CLEVR", "bedrooms": "LSUN-Bedroom", "ffhq": "FFHQ", "cityscapes": "Cityscapes"}
 PRESET = "official code --ganformer-default"

@@ -7,11 +7,11 @@ from snakemake.exceptions import WorkflowError
 from ganformer import config as settings
 from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
-from ganformer.workflow import command, find_commands, gpus
+from ganformer.workflow import command, find_commands, gpus, published_numbers
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
 RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
-PUBLISHED = workflow.source_path("../published.csv")
+PUBLISHED = local(published_numbers())
 TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
 # Figures of numbers, which have a csv beside them.
 CURVE_KINDS = {

@@ -1,0 +1,160 @@
+"""Comparison of all results with the configuration, by the checksums that they carry, not by times of files."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganformer import artifacts
+from ganformer.config import Config, Evaluation
+from ganformer.data import manifest
+
+SHOWN = 3  # settings that differ, or inputs, that a line names
+
+
+@dataclass(frozen=True)
+class Finding:
+    """State of one result: `problems` are sentences, none where it is as the configuration has it."""
+
+    path: Path
+    is_missing: bool = False
+    problems: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        state = "missing" if self.is_missing else "stale" if self.problems else "current"
+        return f"{state:8} {self.path}" + (f": {'; '.join(self.problems)}" if self.problems else "")
+
+
+def check(config: Config) -> list[Finding]:
+    """The state of every run, of all that was measured of it, and of every table and figure of a configuration.
+
+    Looks into the folder `results`, or the one that stands for it (`artifacts.placed`).
+    """
+    place = artifacts.placed(Path("results"))
+    findings = list(itertools.chain.from_iterable(_run(config, place, *run) for run in config.runs()))
+    stale = {finding.path.resolve() for finding in findings if finding.problems}
+    return [*findings, *(_exhibit(config, place, name, stale) for name in config.experiments)]
+
+
+def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
+    """Adds to the record of a table or figure what it was made of: settings, and the sha256 of every file.
+
+    `experiment`: its settings as canonical JSON; `out`: its path without suffix.
+    """
+    path = out.with_name(f"{out.name}.json")
+    origin = {"experiment_sha256": artifacts.digest(experiment), "inputs": {}}
+    origin["inputs"] = {str(file): artifacts.file_digest(file) for file in files}
+    artifacts.write_json(path, {**artifacts.read_json(path), **origin})
+
+
+def _run(config: Config, place: Path, dataset: str, model: str, seed: int) -> Iterator[Finding]:
+    folder = place / "runs" / dataset / model / f"seed{seed}"
+    path = folder / "run.json"
+    if not path.exists():
+        yield Finding(path, is_missing=True)
+        return
+    record = artifacts.read_existing(path)
+    if not isinstance(record, Mapping) or "spec" not in record:
+        yield Finding(path, problems=["is no record of a run"])
+        return
+    yield Finding(path, problems=list(_run_problems(config, place, dataset, model, seed, record, folder)))
+    measured = config.evaluation.model_dump(mode="json")
+    for file in sorted(folder.glob("metrics/step-*.json")):
+        yield Finding(file, problems=list(_metrics_problems(config, place, dataset, record, file, measured)))
+    for file in sorted(folder.glob("*-[0-9]*.json")):
+        end = record["snapshots"][-1]["sha256"]
+        found = artifacts.read_existing(file)
+        is_current = artifacts.agrees(found, {"weights_sha256": end})
+        yield Finding(file, problems=() if is_current else ["is of other weights than the run has now"])
+
+
+def _run_problems(
+    config: Config, place: Path, dataset: str, model: str, seed: int, record: Mapping[str, Any], folder: Path
+) -> Iterator[str]:
+    spec = config.spec(dataset, model, seed)
+    if spec.finds_channels:
+        channels = record["spec"]["image"]["channels"]
+        spec = spec.with_channels(channels)
+    if spec.digest != record["spec_sha256"]:
+        yield f"was trained with other settings: {_differences(record['spec'], spec.model_dump(mode='json'))}"
+    if problem := _data_problem(place, dataset, record["data"]["data_sha256"], "was trained on"):
+        yield problem
+    for kept in record["snapshots"]:
+        file = folder / kept["file"]
+        if not file.exists():
+            yield f"{file} is missing"
+        elif artifacts.file_digest(file) != kept["sha256"]:
+            yield f"{file} was changed after training"
+
+
+def _metrics_problems(
+    config: Config,
+    place: Path,
+    dataset: str,
+    record: Mapping[str, Any],
+    file: Path,
+    measured: Mapping[str, Any],
+) -> Iterator[str]:
+    found = artifacts.read_existing(file)
+    if not isinstance(found, Mapping) or "recipe" not in found:
+        yield "is no record of measured values"
+        return
+    snapshots = {kept["step"]: kept["sha256"] for kept in record["snapshots"]}
+    if snapshots.get(found["step"]) != found["weights_sha256"]:
+        yield "is of other weights than the run has now"
+    if not artifacts.agrees(found["recipe"], measured):
+        recipe = {key: found["recipe"].get(key) for key in Evaluation.model_fields}
+        yield f"was measured with other settings: {_differences(recipe, measured)}"
+    reals = config.reals(dataset)
+    if problem := _data_problem(place, reals, found["reference"]["data_sha256"], "was measured against"):
+        yield problem
+
+
+def _data_problem(place: Path, dataset: str, digest: str | None, how: str) -> str | None:
+    pack = place / "data" / dataset / manifest.NAME
+    content = artifacts.read_existing(pack)
+    if content is None:
+        return None  # packs may be deleted to make room
+    return None if content.get("content") == digest else f"{how} other images than {pack} holds"
+
+
+def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Finding:
+    paths = [place / kind / f"{name}.json" for kind in ("tables", "figures")]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return Finding(place / f"{{tables,figures}}/{name}.json", is_missing=True)
+    record = artifacts.read_existing(path)
+    if not isinstance(record, Mapping) or "inputs" not in record:
+        return Finding(path, problems=["does not say what it was made from"])
+    problems = []
+    if record["experiment_sha256"] != artifacts.digest(config.experiments[name].json()):
+        problems.append("was made with other settings")
+    changed = [file for file, digest in record["inputs"].items() if _has_changed(Path(file), digest, stale)]
+    if changed:
+        problems.append(f"is of files that changed, are stale or missing: {_listed(changed)}")
+    return Finding(path, problems=problems)
+
+
+def _has_changed(file: Path, digest: str, stale: set[Path]) -> bool:
+    return not file.exists() or file.resolve() in stale or artifacts.file_digest(file) != digest
+
+
+def _differences(was: Any, now: Any) -> str:
+    """The settings in which two values differ, with both."""
+    there, here = dict(_flat(was)), dict(_flat(now))
+    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    return _listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys])
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inside in value.items():
+            yield from _flat(inside, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more

@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and where they came from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ganformer import __version__
-from ganformer.errors import DataError
+from ganformer.errors import DataError, UserError
 
 CHUNK = 1 << 20
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # a disk, a quota or a limit that takes no more
 RESULTS = "GANFORMER_RESULTS"  # variable of the environment, which processes of several GPUs inherit
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.tmp", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -34,20 +37,52 @@ def may_write(path: Path) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
 
-    The old file stays whole until then, and nothing is left behind after an error. Missing parent folders are made.
-    Raises DataError where the folder cannot be written.
+    The old file stays whole until then, and nothing is left behind after an error. Missing parent folders are made. The
+    file has the mode that the process's umask gives, whatever a library makes of the temporary one. Raises DataError
+    where the folder cannot be written, or where a disk has no room or refuses the file, in whatever way a library says
+    so.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with may_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
+    mode = temporary.stat().st_mode
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
+        temporary.chmod(mode)
         temporary.replace(path)
+    except UserError:
+        raise
+    except Exception as error:
+        if reason := _refusal(error, temporary):
+            raise DataError(
+                f"{path}: cannot be written ({reason}); make room there, or choose another output folder, and run again"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refusal(error: BaseException) -> str | None:
+    """What a disk said that took no more; None where the error is another one."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if isinstance(error, OSError) and number in FULL else None
+
+
+def _refusal(error: Exception, temporary: Path) -> str | None:
+    """The same where libraries (torch, safetensors, HDF5, LMDB) raise errors of their own: found out by writing on."""
+    if reason := refusal(error):
+        return reason
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(CHUNK))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as found:
+        return refusal(found)
+    return None
 
 
 def placed(path: Path) -> Path:
@@ -57,6 +92,12 @@ def placed(path: Path) -> Path:
     """
     results = os.environ.get(RESULTS)
     return Path(results, *path.parts[1:]) if results and path.parts[:1] == ("results",) else path
+
+
+def of_temporary(name: str) -> str | None:
+    """Name of the file that a temporary one of `atomic` called so was to become; None for other files."""
+    found = _TEMPORARY.fullmatch(name)
+    return found[1] if found else None
 
 
 def write_text(path: Path, text: str) -> None:

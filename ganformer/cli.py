@@ -36,10 +36,29 @@ CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards wi
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
 
 
-class Tee:
-    """Writes to two streams; a terminal keeps its progress lines while the log gets everything too."""
+class Log:
+    """A file that gets a copy of all messages; unbuffered, so that nothing is left to be written at the end."""
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._file = path, path.open("wb", buffering=0)
+        self._is_full = False
+
+    def write(self, text: str) -> None:
+        """Writes it all. Raises the first OSError that there is, after which nothing is written any more."""
+        rest = text.encode(errors="backslashreplace")
+        try:
+            while rest and not self._is_full:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._is_full, error.filename = True, str(self.path)
+            raise
+
+
+class Tee:
+    """Writes to a stream and the log; a terminal keeps its progress lines while the log gets everything too."""
+
+    def __init__(self, stream: TextIO, log: Log) -> None:
         self.stream, self.log = stream, log
 
     def write(self, text: str) -> int:
@@ -47,7 +66,6 @@ class Tee:
         return self.stream.write(text)
 
     def flush(self) -> None:
-        self.log.flush()
         self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -62,12 +80,25 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except UserError as error:
-        print(f"ganformer: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        _say(f"ganformer: {type(error).__name__}: {error}\n")
         sys.exit(1)
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, OSError) and (reason := artifacts.refusal(error)):
+            file = f"{error.filename}: " if error.filename else ""
+            _say(f"ganformer: {file}cannot be written ({reason}); make room there and run again\n")
+            sys.exit(1)
+        _say(traceback.format_exc())
         sys.exit(3)
     sys.exit(0)
+
+
+def _say(text: str) -> None:
+    """Prints on standard error; where the log takes no more, all the same."""
+    try:
+        sys.stderr.write(text)
+    except OSError:
+        sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 @app.callback()
@@ -79,8 +110,8 @@ def options(
     if results is not None:
         os.environ[artifacts.RESULTS] = str(results)
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = log.open("w", encoding="utf-8", buffering=1)
+        with artifacts.may_write(log):
+            file = Log(log)
         sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)
 
 
@@ -169,7 +200,7 @@ def info(
     """Say what is in a pack, and draw a contact sheet and the mean image."""
     from ganformer.data.info import info as look
 
-    print(look(pack, out))
+    look(pack, out)
 
 
 @app.command()

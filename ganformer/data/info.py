@@ -9,23 +9,27 @@ from numpy.typing import NDArray
 from ganformer.data.dataset import Images
 from ganformer.data.manifest import MEAN, SHEET, other_files
 from ganformer.data.pictures import grid, save_picture
+from ganformer.ledger import Ledger
 from ganformer.progress import Progress
 
 SHOWN = 64  # images on the contact sheet
 PORTION = 256
 
 
-def info(pack: Path, out: Path | None = None) -> str:
-    """Writes a contact sheet and the mean image of a pack into a folder, by default its own; returns a description.
+def info(pack: Path, out: Path | None = None) -> None:
+    """Prints what is in a pack, then draws a contact sheet and its mean image into a folder, by default its own.
 
-    The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged.
+    The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged, or where
+    the pictures would replace files of somebody else or cannot be written.
     """
     images = Images(pack)
     folder = images.folder if out is None else out
+    print("\n".join(f"{name:12}{value}" for name, value in _facts(images).items()), flush=True)
+    Ledger(folder).claim([SHEET, MEAN])
     shown = images.spread(min(SHOWN, len(images)))
     save_picture(folder / SHEET, grid(shown.transpose(0, 2, 3, 1)))
     save_picture(folder / MEAN, mean(images))
-    return "\n".join(f"{name:12}{value}" for name, value in _facts(images, folder).items())
+    print(f"{'pictures':12}{folder / SHEET}, {folder / MEAN}", flush=True)
 
 
 def mean(images: Images) -> NDArray[np.uint8]:
@@ -39,7 +43,7 @@ def mean(images: Images) -> NDArray[np.uint8]:
     return np.rint(sums / len(images)).astype(np.uint8).transpose(1, 2, 0)
 
 
-def _facts(images: Images, folder: Path) -> dict[str, str]:
+def _facts(images: Images) -> dict[str, str]:
     known, image = images.manifest, images.image
     rows, columns = image.picture
     size = sum((images.folder / shard.file).stat().st_size for shard in known.shards)
@@ -56,5 +60,4 @@ def _facts(images: Images, folder: Path) -> dict[str, str]:
         "left out": other_files(known.left_out) if known.left_out else "nothing",
         "unusable": f"{len(known.rejected):,}" + "".join(f", most often: {reason} ({n:,})" for reason, n in reasons),
         "sha256": f"{images.digest} (of shape, pixels and labels)",
-        "pictures": f"{folder / SHEET}, {folder / MEAN}",
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ganformer import artifacts, plugins
+from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data import manifest
 from ganformer.data.arrays import ArrayFile
@@ -23,20 +23,21 @@ from ganformer.errors import DataError
 SCENES, MASKS = "scenes.jsonl", "masks.npy"
 SHOWN = 20  # unreadable images that a message names
 
-_FILE = r"(images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json)"
-_OURS = re.compile(rf"{_FILE}|\.({_FILE}|manifest\.json)\.\d+\.tmp")
+_FILE = re.compile(r"images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json|manifest\.json")
 
 
 def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
-    """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first.
+    """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first, no others.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
     killed. Where the number of channels is not stated, the first images tell it; where others show later that it is
     another one, packing begins anew. Raises DataError where the source is missing, lies in `out` or `out` in it, has
-    not as many classes as the settings say or fewer images than shards, `out` cannot be written, no image is usable, or
-    `on_error` is `fail` and some are not usable: then all of these are in a manifest that counts no images.
+    not as many classes as the settings say or fewer images than shards, `out` cannot be written or has files called
+    like those of a pack that no pack of ours left, no image is usable, or `on_error` is `fail` and some are not usable:
+    then all of these are in a manifest that counts no images.
     """
     _check_apart(dataset.source, out)
+    _refuse_others(out)
     image = dataset.image
     source = open_source(dataset.source, image)
     _check_classes(source, dataset)
@@ -66,6 +67,17 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
             source = open_source(dataset.source, image)
 
 
+def _ledger(out: Path) -> ledger.Ledger:
+    """The files that earlier packs left in a folder."""
+    return ledger.Ledger(out, (manifest.files_of_pack(out) or frozenset()) - {manifest.SHEET, manifest.MEAN})
+
+
+def _refuse_others(out: Path) -> None:
+    """DataError where files of somebody else are called like those that are to be written."""
+    if out.is_dir():
+        _ledger(out).refuse(sorted(path.name for path in out.iterdir() if _FILE.fullmatch(path.name)))
+
+
 def _check_apart(source: Source, out: Path) -> None:
     """DataError where what is written would be among what is read, or the other way round."""
     target = out.resolve()
@@ -89,9 +101,13 @@ def _check_apart(source: Source, out: Path) -> None:
 def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
     """Writes the pack of what `intake` gives; raises as `pack` does, and OtherChannelsError."""
     source = intake.source
-    _clear(out)
-    shards = _write(dataset, out, intake)
+    ours = _ledger(out)
+    ours.clear(manifest.NAME)
+    ours.claim([manifest.NAME, manifest.REJECTED, manifest.LABELS, SCENES, MASKS])
+    shards = _write(dataset, out, intake, ours)
     if intake.rejected and (dataset.on_error == "fail" or not shards):
+        ours.clear(manifest.NAME)
+        ours.claim([manifest.NAME, manifest.REJECTED])
         raise _unusable(dataset, out, intake)
     if dataset.classes:
         _write_labels(out, intake)
@@ -150,10 +166,10 @@ def _write_labels(out: Path, intake: Intake) -> None:
         np.save(file, intake.labels)
 
 
-def _write(dataset: Dataset, out: Path, intake: Intake) -> list[Shard]:
+def _write(dataset: Dataset, out: Path, intake: Intake, ours: ledger.Ledger) -> list[Shard]:
     recorder = _scene_files(out, intake.image) if intake.source.has_scenes else nullcontext(lambda image: None)
     with _explained(out), recorder as record:
-        return list(_write_shards(dataset, out, intake, record))
+        return list(_write_shards(dataset, intake, ours, record))
 
 
 @contextmanager
@@ -183,7 +199,9 @@ def _scene_files(out: Path, image: ImageSpec) -> Iterator[Callable[[Prepared], N
         yield record
 
 
-def _write_shards(dataset: Dataset, out: Path, intake: Intake, record: Callable[[Prepared], None]) -> Iterator[Shard]:
+def _write_shards(
+    dataset: Dataset, intake: Intake, ours: ledger.Ledger, record: Callable[[Prepared], None]
+) -> Iterator[Shard]:
     layout = plugins.find("ganformer.data.formats", dataset.format)
 
     def shard(image: Prepared) -> int:
@@ -192,7 +210,8 @@ def _write_shards(dataset: Dataset, out: Path, intake: Intake, record: Callable[
         return image.number // dataset.shard_images
 
     for number, (_, images) in enumerate(itertools.groupby(intake, shard)):
-        path = out / f"images-{number:05d}{layout.SUFFIX}"
+        path = ours.folder / f"images-{number:05d}{layout.SUFFIX}"
+        ours.claim([path.name])
         with artifacts.atomic(path) as temporary, layout.Writer(temporary, intake.image) as writer:
             labels = _fill(writer, images, record)
             if dataset.classes and hasattr(writer, "write_labels"):  # the format has a place of its own for them
@@ -214,18 +233,7 @@ def _fill(writer: Any, images: Iterator[Prepared], record: Callable[[Prepared], 
     return labels
 
 
-def _clear(out: Path) -> None:
-    """Makes the folder, and removes what earlier runs left in it, the manifest first."""
-    with artifacts.may_write(out):
-        out.mkdir(parents=True, exist_ok=True)
-        (out / manifest.NAME).unlink(missing_ok=True)
-        for path in out.iterdir():
-            if _OURS.fullmatch(path.name):
-                path.unlink()
-
-
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
-    _clear(out)
     failed = _manifest(dataset, intake, (), ())
     failed.write(out)
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.

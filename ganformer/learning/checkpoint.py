@@ -1,10 +1,8 @@
 """What training leaves on disk: checkpoints to go on from, and weights to sample from. Loading never executes code."""
 
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from torch import nn
 
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
-from ganformer.errors import CheckpointError, TrainingError
+from ganformer.errors import CheckpointError
 from ganformer.learning.learner import Learner
 from ganformer.learning.state import load_module
 from ganformer.seeds import mix
@@ -163,7 +161,7 @@ def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) ->
     """
     state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
     metadata = {METADATA: artifacts.canonical({"format": FORMAT, "trajectory_sha256": trajectory, "step": step})}
-    with _writing(path) as temporary:
+    with artifacts.atomic(path) as temporary:
         save_file(state, temporary, metadata)
         return artifacts.file_digest(temporary)
 
@@ -210,7 +208,7 @@ class Checkpoints:
         return next((step for step in steps if not self.weights(step).exists()), None)
 
     def save(self, learner: Learner, history: History, keep: int = KEPT) -> None:
-        """Writes one and removes all but the newest `keep` up to it; TrainingError where there is no room for it.
+        """Writes one and removes all but the newest `keep` up to it; DataError where there is no room for it.
 
         Those of more steps stay: they are of a longer run.
         """
@@ -221,7 +219,7 @@ class Checkpoints:
             "history": history.content(),
             "learner": learner.save(),
         }
-        with _writing(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
+        with artifacts.atomic(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
             torch.save(content, temporary)
         for path in self.paths(history.step)[keep:]:
             path.unlink()
@@ -264,16 +262,3 @@ def _read(path: Path) -> dict[str, Any] | None:
         print(f"{path}: checkpoint is damaged ({reason}); looking for the one before", file=sys.stderr, flush=True)
         return None
     return content
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """`artifacts.atomic` for large files, which may find no room."""
-    try:
-        with artifacts.atomic(path) as temporary:
-            yield temporary
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = (
-            os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).partition("\n")[0]
-        )
-        raise TrainingError(f"{path}: cannot be written ({reason}); make room there and run again to go on") from error

@@ -21,8 +21,9 @@ def packed(pictures, tmp_path):
     return tmp_path / "pack"
 
 
-def test_says_what_is_in_a_pack(packed):
-    said = dict(line.split(maxsplit=1) for line in info(packed).splitlines())
+def test_says_what_is_in_a_pack(packed, capsys):
+    info(packed)
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["images"] == "8, 1 of them equal to an earlier one"
     assert said["shape"] == "16×11 pixels (width × height), 3 channels"
     assert said["format"] == "npy, 1 shards, 0.0 MB"
@@ -32,13 +33,14 @@ def test_says_what_is_in_a_pack(packed):
     assert Images(packed).digest in said["sha256"]
 
 
-def test_margins_and_classes_are_said(tmp_path):
+def test_margins_and_classes_are_said(tmp_path, capsys):
     settings = {"source": {"kind": "scenes", "images": 9}, "resolution": 16, "crop_margin": 0.25, "classes": 6}
     written = pack(Dataset.model_validate(settings), tmp_path / "pack")
-    said = info(tmp_path / "pack", tmp_path / "elsewhere")
+    info(tmp_path / "pack", tmp_path / "elsewhere")
+    said = capsys.readouterr().out
     assert "20×20 pixels (width × height), 3 channels, the picture 16×16 in its middle" in said
     assert ", ".join(f"{label}: {count}" for label, count in enumerate(written.label_counts)) in said
-    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"contact-sheet.png", "mean.png"}
+    assert {path.name for path in (tmp_path / "elsewhere").glob("[!.]*")} == {"contact-sheet.png", "mean.png"}
     assert not (tmp_path / "pack" / "mean.png").exists()
 
 
@@ -61,6 +63,15 @@ def test_mean_is_exact(packed, monkeypatch):
     info(packed)
     with Image.open(packed / "mean.png") as picture:
         assert (np.asarray(picture) == expected).all()
+
+
+def test_pictures_of_somebody_else_stay_and_the_pack_is_told_all_the_same(packed, capsys):
+    (packed / "mean.png").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"has mean\.png, which no earlier call wrote and this one would replace"):
+        info(packed)
+    assert (packed / "mean.png").read_bytes() == b"mine"
+    assert not (packed / "contact-sheet.png").exists()
+    assert "images      8, 1 of them equal" in capsys.readouterr().out
 
 
 def test_missing_pack(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganformer import artifacts, plugins
+from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, Source
 from ganformer.data.dataset import Images, verify
 from ganformer.data.images import read_image
@@ -55,7 +55,8 @@ def tree(folder):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Files of a pack and others in its folder, without the list of those that are ours."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ledger.NAME}
 
 
 @pytest.mark.parametrize("layout", FORMATS)
@@ -217,6 +218,25 @@ def test_nothing_of_an_older_pack_is_left(pictures, tmp_path):
     verify(out)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "images-00000.npy", "images-00007.zip", "labels.npy"])
+def test_files_of_somebody_else_are_not_replaced(tmp_path, name):
+    out = tmp_path / "pack"
+    out.mkdir()
+    (out / name).write_text('{"my": "own"}')
+    with pytest.raises(DataError, match=f"pack: has {name}, which no earlier call wrote and this one would replace"):
+        pack(scenes(), out)
+    assert contents(out) == {name: b'{"my": "own"}'}
+
+
+def test_a_pack_whose_manifest_was_removed_is_replaced(tmp_path):
+    """As the graph does before it packs again; what is ours is known all the same."""
+    out = tmp_path / "pack"
+    pack(scenes(shard_images=2), out)
+    (out / "manifest.json").unlink()
+    written = pack(scenes(), out)
+    assert contents(out).keys() == {"manifest.json", *(file.file for file in (*written.shards, *written.files))}
+
+
 def test_equal_images_are_counted(pictures, tmp_path):
     for name in ("a/copy.png", "copy.png"):
         (pictures / name).write_bytes((pictures / "a.png").read_bytes())
@@ -289,7 +309,7 @@ def test_full_disk(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(plugins.find("ganformer.data.formats", "npy").Writer, "append", full)
-    with pytest.raises(DataError, match=r"pack: writing failed \(No space left on device\)"):
+    with pytest.raises(DataError, match=r"images-00000.npy: cannot be written \(No space left on device\)"):
         pack(scenes(), tmp_path / "pack")
     assert contents(tmp_path / "pack") == {}
 

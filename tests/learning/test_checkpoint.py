@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import NAMES, final_state, tiny_spec
 
 from ganformer import artifacts
-from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.learning import checkpoint, loop
 from ganformer.learning.checkpoint import Checkpoints, History, Identity, Stretch, restore
 
@@ -225,6 +225,6 @@ def test_a_full_disk_is_said_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(TrainingError, match=r"cannot be written \(No space left on device\); make room there and run"):
+    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\); make room there, or"):
         saved(tmp_path, Identity("a", "b"))
     assert not list(tmp_path.iterdir())

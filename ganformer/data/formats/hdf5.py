@@ -1,9 +1,10 @@
 """Shards that are HDF5 files with one data set, `images`: nearly as fast as plain arrays, and read in any language."""
 
+import io
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -15,6 +16,26 @@ SUFFIX = ".h5"
 NAME = "images"
 
 
+class Disk(io.FileIO):
+    """A file that HDF5 writes to and never hears that there is no more room; `error` then has what the system said.
+
+    A failed write leaves the library (1.14) in a state in which closing fails too, and the process at its end.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of `data`, or keeps the error."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest and self.error is None:
+            try:
+                rest = rest[super().write(rest) or 0 :]
+            except OSError as error:
+                self.error = error
+        return size
+
+
 class Writer:
     """Writes a shard: `append(images)` with uint8 [n, C, H, W], as a context.
 
@@ -24,7 +45,8 @@ class Writer:
 
     def __init__(self, path: Path, image: ImageSpec) -> None:
         shape = (image.channels, image.height, image.width)
-        self._file = h5py.File(path, "w")
+        self._disk = Disk(path, "w+")
+        self._file = h5py.File(self._disk, "w")
         self._images = self._file.create_dataset(
             NAME, (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(1, *shape), track_times=False
         )
@@ -36,14 +58,22 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        self._disk.close()
+        if kind is None:
+            self._check()
+
+    def _check(self) -> None:
+        if self._disk.error is not None:
+            raise self._disk.error
 
     def append(self, images: NDArray[np.uint8]) -> None:
-        """Adds images."""
+        """Adds images. OSError where there is no room for them."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._images.shape[1:]
         for image in images:  # one by one, so that the bytes do not depend on the portions they come in
             count = len(self._images)
             self._images.resize(count + 1, axis=0)
             self._images[count] = image
+            self._check()
 
 
 class Reader:

@@ -1,0 +1,59 @@
+"""Record of the files that commands wrote into a folder, so that none of anybody else is removed or replaced."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ganformer import artifacts
+from ganformer.errors import DataError
+
+NAME = ".ganformer-files.json"
+SHOWN = 5  # files that a message names
+
+
+class Ledger:
+    """The names of our files in `folder`: those of the record there, and `known` ones that another record names."""
+
+    def __init__(self, folder: Path, known: Iterable[str] = ()) -> None:
+        self.folder = folder
+        content = artifacts.read_existing(folder / NAME)
+        recorded = content.get("files", ()) if isinstance(content, dict) else ()
+        self.names = {*known, *(name for name in recorded if isinstance(name, str) and Path(name).name == name)}
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Records these files before they are written; DataError, and none is recorded, where one is another's."""
+        new = [name for name in names if name not in self.names]
+        self.refuse(new)
+        if new:
+            self.names.update(new)
+            self._write()
+
+    def refuse(self, names: Iterable[str]) -> None:
+        """DataError where one of these files is there and none of ours."""
+        theirs = [name for name in names if name not in self.names and _exists(self.folder / name)]
+        if theirs:
+            more = f" and {len(theirs) - SHOWN} more" if len(theirs) > SHOWN else ""
+            raise DataError(
+                f"{self.folder}: has {', '.join(theirs[:SHOWN])}{more}, which no earlier call wrote and this one would "
+                "replace; choose another output folder, or move what is there away"
+            )
+
+    def clear(self, first: str) -> None:
+        """Makes the folder, and removes our files from it, those too that a killed process left half-written.
+
+        `first`: the one without which the others count as unfinished.
+        """
+        with artifacts.may_write(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write()
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.name != first):
+                if path.name in self.names or artifacts.of_temporary(path.name) in {*self.names, NAME}:
+                    path.unlink()
+        self.names = set()
+        (self.folder / NAME).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        artifacts.write_json(self.folder / NAME, {"format": 1, "files": sorted(self.names)})
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()

@@ -19,6 +19,7 @@ from ganformer.learning.learner import Learner
 from ganformer.learning.state import load_module
 
 DISCRIMINATOR = "discriminator.safetensors"
+NO_DISCRIMINATOR = "without a discriminator, which it does not hold"
 
 
 @dataclass(frozen=True)

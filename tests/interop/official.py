@@ -120,6 +120,15 @@ class EasyDict(dict):
     """What holds arguments in snapshots."""
 
 
+PROTOCOLS = (2, 3, 4, 5)
+OLD = 3  # the newest protocol that Python 3.7 writes where none is asked for, with numpy of that time
+
+
+def aged(content, protocol):
+    """A pickle of today as it was written at the time of the protocol: numpy has renamed a module since."""
+    return content.replace(b"cnumpy._core.", b"cnumpy.core.") if protocol <= OLD else content
+
+
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 EasyDict.__module__ = "dnnlib.util"
 
@@ -156,7 +165,7 @@ def dumped(value, protocol=4):
         "dnnlib.util": {"EasyDict": EasyDict},
     }
     with official_modules(**modules):
-        return pickle.dumps(_persistent(value), protocol=protocol)
+        return aged(pickle.dumps(_persistent(value), protocol=protocol), protocol)
 
 
 def persistent(name, state):

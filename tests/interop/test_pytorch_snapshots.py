@@ -4,7 +4,7 @@ import official_pytorch as twin
 import pytest
 import torch
 from official import dumped
-from parity import discriminator_of, one_hot, relative_error
+from parity import assert_protocols_agree, discriminator_of, one_hot, relative_error
 
 from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
@@ -69,10 +69,10 @@ def built(mapping=(), synthesis=(), discriminator=(), **arguments):
     return twin.Generator(**generator), twin.Discriminator(**other), twin.Generator(**generator)
 
 
-def write(folder, networks):
+def write(folder, networks, protocol=4):
     path = folder / "network-snapshot-000024.pkl"
-    names = dict(zip(("G", "D", "Gs"), networks, strict=True))
-    path.write_bytes(dumped({"dataset_args": {"resolution": WIDTH, "ratio": 1.0}, **names}))
+    names = {name: network for name, network in zip(("G", "D", "Gs"), networks, strict=True) if network is not None}
+    path.write_bytes(dumped({"dataset_args": {"resolution": WIDTH, "ratio": 1.0}, **names}, protocol))
     return path
 
 
@@ -147,6 +147,7 @@ def ours(z, latent_shape):
 def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
     networks = built(**VARIANTS[name])
     _, discriminator, average = networks
+    assert_protocols_agree(lambda protocol: write(tmp_path, networks, protocol))
     learner, record, out = imported(tmp_path, networks)
     classes = VARIANTS[name].get("c_dim", 0)
     z, labels = torch.randn(3, average._init_kwargs["k"], SIZE), one_hot(classes, 3)

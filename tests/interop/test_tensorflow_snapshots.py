@@ -3,7 +3,7 @@
 import official_tensorflow as twin
 import pytest
 import torch
-from parity import discriminator_of, relative_error
+from parity import assert_protocols_agree, discriminator_of, relative_error
 
 from ganformer.errors import CheckpointError
 from ganformer.interop import snapshot
@@ -72,9 +72,9 @@ def built(names=NEW, discriminator=(), st_spread=0.0, layers=4, **options):
     )
 
 
-def write(folder, networks):
+def write(folder, networks, protocol=4):
     path = folder / "clevr-snapshot.pkl"
-    path.write_bytes(twin.dumped(networks))
+    path.write_bytes(twin.dumped(networks, protocol))
     return path
 
 
@@ -120,6 +120,7 @@ VARIANTS = {
 def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
     networks = built(**VARIANTS[name])
     _, discriminator, average = networks
+    assert_protocols_agree(lambda protocol: write(tmp_path, networks, protocol))
     snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
     learner, record = restore(tmp_path / "out" / "run.json")
     sampler, labels = learner.sampler, torch.zeros(3, 0)

@@ -98,6 +98,25 @@ def test_a_trained_run_is_not_overwritten(whole, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "discriminator.safetensors"])
+def test_files_that_no_import_wrote_stay(whole, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=rf"{name}: is there already, and no import wrote it by what run\.json"):
+        import_snapshot(whole, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"mine"}
+
+
+def test_a_discriminator_beside_an_import_without_one_stays(networks, tmp_path):
+    path = pytorch_snapshots.write(tmp_path, (None, None, networks[2]))
+    out = tmp_path / "run"
+    import_snapshot(path, out)
+    import_snapshot(path, out)
+    (out / "discriminator.safetensors").write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=r"discriminator\.safetensors: is there already"):
+        import_snapshot(path, out)
+    assert (out / "discriminator.safetensors").read_bytes() == b"mine"
+
+
 def test_a_folder_that_cannot_be_written_is_named(whole, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):

@@ -32,4 +32,4 @@ def saved_by(content: Mapping[Any, Any]) -> str | None:
     if not isinstance(state, Mapping) or "version" not in content:
         return None
     is_style_based = any(isinstance(name, str) and name.startswith("S.net.") for name in state)
-    return "lucidrains' stylegan2-pytorch" if is_style_based else "lucidrains' lightweight-gan or a relative of it"
+    return "lucidrains' stylegan2-pytorch" if is_style_based else "lucidrains' lightweight-gan or a relative"

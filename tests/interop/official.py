@@ -168,9 +168,9 @@ def dumped(value, protocol=4):
         return aged(pickle.dumps(_persistent(value), protocol=protocol), protocol)
 
 
-def persistent(name, state):
-    """What a network of class `name` is pickled as."""
-    return _Persistent({"type": "class", "version": VERSION, "module_src": NEVER, "class_name": name, "state": state})
+def persistent(name, state, source=NEVER):
+    """What a network of class `name`, whose module is this source code, is pickled as."""
+    return _Persistent({"type": "class", "version": VERSION, "module_src": source, "class_name": name, "state": state})
 
 
 def _persistent(value):

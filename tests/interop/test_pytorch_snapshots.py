@@ -167,3 +167,19 @@ def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
     images, labels = torch.randn(8, average._init_kwargs["img_channels"], WIDTH, WIDTH), one_hot(classes, 8)
     with torch.no_grad():
         assert relative_error(logits([images], labels), discriminator(images, labels).squeeze(1)) < 1e-4
+
+
+@pytest.mark.parametrize(("group", "compared"), [(None, "all"), (8, "8")])
+def test_a_discriminator_that_compares_other_groups_is_left_out(tmp_path, group, compared):
+    networks = built(discriminator={"epilogue_kwargs": {"mbstd_group_size": group}})
+    found = snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
+    assert found.notes == (
+        f"the discriminator is left out: it compares {compared} images of a batch (mbstd_group_size); here it is 4",
+    )
+    assert found.discriminator is None
+
+
+def test_the_moving_average_suffices(tmp_path):
+    learner, record, _ = imported(tmp_path, (None, None, built()[2]))
+    assert record["imported"]["notes"] == ["without a discriminator, which it does not hold"]
+    assert learner.sample(torch.zeros(2, 0), [1, 2]).shape == (2, 3, WIDTH, WIDTH)

@@ -327,31 +327,30 @@ def of_r3gan(protocol):
     return strange({"R3GAN": {}, "training": {}, **inner, **outer}, {"G": generator, "G_ema": generator}, protocol)
 
 
-def of_stylegan3(protocol):
-    parts = {name: official.persistent(name, dict(EMPTY)) for name in ("SynthesisInput", "SynthesisLayer")}
-    synthesis = official.persistent("SynthesisNetwork", {**EMPTY, "_modules": {"input": parts["SynthesisInput"]}})
+def of_stylegan3(protocol, source=official.NEVER):
+    waves = official.persistent("SynthesisInput", EMPTY)
+    synthesis = official.persistent("SynthesisNetwork", {**EMPTY, "_modules": {"input": waves}})
     state = {**EMPTY, "_init_kwargs": {"z_dim": 8, "w_dim": 8}, "_modules": {"synthesis": synthesis}}
-    return official.dumped({"G_ema": official.persistent("Generator", state)}, protocol)
+    return official.dumped({"G_ema": official.persistent("Generator", state, source)}, protocol)
 
 
 EMPTY = {"_parameters": {}, "_buffers": {}, "_modules": {}}
-STRANGERS = {
-    "StyleGAN3": of_stylegan3,
-    "R3GAN": of_r3gan,
-    "Projected GAN": of_projected_gan,
-    "StyleGAN-XL": lambda protocol: of_projected_gan(protocol, ["deit_base_distilled_patch16_224"]),
-    "lucidrains' stylegan2-pytorch": lambda _: saved({"GAN": {"S.net.0.weight": torch.zeros(2)}, "version": "1.8.9"}),
-    "lucidrains' lightweight-gan or a relative of it": lambda _: saved(
-        {"GAN": {"G.a": torch.zeros(2)}, "version": "1"}
-    ),
-}
+STRANGERS = (
+    ("StyleGAN3", of_stylegan3),
+    ("R3GAN", of_r3gan),
+    ("Projected GAN", of_projected_gan),
+    ("StyleGAN-XL", lambda protocol: of_projected_gan(protocol, ["deit_base_distilled_patch16_224"])),
+    ("StyleGAN-XL", lambda protocol: of_stylegan3(protocol, "class SuperresGenerator(torch.nn.Module): ...")),
+    ("lucidrains' stylegan2-pytorch", lambda _: saved({"GAN": {"S.net.0.weight": torch.ones(2)}, "version": "1.8.9"})),
+    ("lucidrains' lightweight-gan or a relative", lambda _: saved({"GAN": {"G.a": torch.ones(2)}, "version": "1"})),
+)
 
 
 @pytest.mark.parametrize("protocol", official.PROTOCOLS)
-@pytest.mark.parametrize("program", STRANGERS)
-def test_other_programs_are_refused_by_their_names(tmp_path, program, protocol):
+@pytest.mark.parametrize(("program", "write"), STRANGERS)
+def test_other_programs_are_refused_by_their_names(tmp_path, program, write, protocol):
     path = tmp_path / "network-snapshot.pkl"
-    path.write_bytes(STRANGERS[program](protocol))
+    path.write_bytes(write(protocol))
     with pytest.raises(CheckpointError) as caught:
         import_snapshot(path, tmp_path / "out")
     assert str(caught.value).startswith(

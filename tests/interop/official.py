@@ -124,6 +124,13 @@ PROTOCOLS = (2, 3, 4, 5)
 OLD = 3  # the newest protocol that Python 3.7 writes where none is asked for, with numpy of that time
 
 
+def in_protocols(variants):
+    """Pairs of a variant and the protocol it is pickled in: the first one in all of them, the others in turn."""
+    first, *others = variants
+    turns = [(name, PROTOCOLS[index % len(PROTOCOLS)]) for index, name in enumerate(others)]
+    return [*((first, protocol) for protocol in PROTOCOLS), *turns]
+
+
 def aged(content, protocol):
     """A pickle of today as it was written at the time of the protocol: numpy has renamed a module since."""
     return content.replace(b"cnumpy._core.", b"cnumpy.core.") if protocol <= OLD else content

@@ -4,8 +4,8 @@ import numpy as np
 import official_stylegan2_ada as twin
 import pytest
 import torch
-from official import dumped
-from parity import assert_protocols_agree, discriminator_of, one_hot, relative_error
+from official import dumped, in_protocols
+from parity import discriminator_of, one_hot, relative_error
 from PIL import Image
 
 from ganformer.analysis.generate import Request, generate
@@ -91,26 +91,25 @@ LATER = {
 FLOATS = "the official code computes the 2 finest resolutions in float16; here all are float32"
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
-    record = compared(tmp_path, built(**VARIANTS[name]), VARIANTS[name].get("c_dim", 0))
+@pytest.mark.parametrize(("name", "protocol"), in_protocols(VARIANTS))
+def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protocol):
+    record = compared(tmp_path, built(**VARIANTS[name]), VARIANTS[name].get("c_dim", 0), protocol)
     assert record["imported"]["origin"] == "StyleGAN2-ADA (PyTorch)"
     assert record["imported"]["notes"] == []
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_images_and_logits_are_those_of_stylegan3s_code(tmp_path, name):
-    record = compared(tmp_path, built_later(**LATER[name]), LATER[name].get("c_dim", 0))
+@pytest.mark.parametrize(("name", "protocol"), in_protocols(LATER))
+def test_images_and_logits_are_those_of_stylegan3s_code(tmp_path, name, protocol):
+    record = compared(tmp_path, built_later(**LATER[name]), LATER[name].get("c_dim", 0), protocol)
     assert record["imported"]["origin"] == "StyleGAN2 (of StyleGAN3's code)"
     assert record["imported"]["notes"] == ([] if name == "no clamp" else [FLOATS])
     assert record["spec"]["model"]["activation_clamp"] == LATER[name].get("conv_clamp", 256)
 
 
-def compared(tmp_path, networks, classes):
+def compared(tmp_path, networks, classes, protocol):
     """The record of a snapshot that was imported, after its images and logits were compared with the official ones."""
     _, discriminator, average = networks
-    assert_protocols_agree(lambda protocol: write(tmp_path, networks, protocol))
-    snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
+    snapshot.import_snapshot(write(tmp_path, networks, protocol), tmp_path / "out")
     learner, record = restore(tmp_path / "out" / "run.json")
     sampler = learner.sampler
     z, labels = torch.randn(3, SIZE), one_hot(classes, 3)

@@ -625,7 +625,10 @@ def page(
 
 @app.command("import")
 def import_(
-    snapshot: Annotated[str, typer.Argument(help="File, or name of a published one as in gdrive:clevr-snapshot.pkl.")],
+    snapshot: Annotated[
+        str,
+        typer.Argument(help="File (.pkl, .pt, .pth, .ckpt), or name of a published one: gdrive:clevr-snapshot.pkl."),
+    ],
     out: Out,
     sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
     cache: Annotated[Path, typer.Option(help="Where published ones are kept.")] = Path("results/weights"),

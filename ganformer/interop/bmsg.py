@@ -4,12 +4,18 @@ Its trainer writes GAN_GEN_<epoch>.pth, GAN_GEN_SHADOW_<epoch>.pth (their moving
 networks compute the same as ours with `combine: lin_cat` and `deviation: last`. Two things are elsewhere: latents are
 put on the hypersphere by the trainer, here by the generator; and the gain √2 of a rectified layer, there a part of its
 weight's scale, is behind the rectifier here, so that our biases are smaller by it.
+
+A network may have been trained without an equalised learning rate (`use_eql=False`): its weights, then, are what is
+computed with and begin at 1/√(3·inputs) or less, where equalised ones begin at 1 and are scaled at run time. So the
+weights tell which it is; that of a discriminator may be another than its generator's, as on a CPU the trainer
+equalises it always.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,17 +30,25 @@ from ganformer.nn.settings import STEM_WIDTH
 ORIGIN = "BMSG-GAN"
 FULL_WIDTH = 32  # the widest images with all features; those twice as wide have half of them, and so on
 GENERATOR = "rgb_converters.0.weight"  # what only a generator has
-EQUALISED = "read as trained with an equalised learning rate, the code's default; the file does not say"
+STEM = "layers.0.conv_1.weight"  # of a generator; its inputs come first
+NAMES = r"(?:^|\.)(rgb_converters\.\d+|rgb_to_features\.\d+|final_block\.conv_\d)\.(module\.)?weight$"
+LEAST, MOST = 0.5, 0.25  # root mean square of weights: at least that of equalised ones, at most that of others
+PLAIN = "the {} was trained without an equalised learning rate, as its weights tell"
 
 Weights = dict[str, Tensor]
 
 
-def read(path: Path) -> Imported:
-    """The generator in `path`, and the discriminator GAN_DIS_<epoch>.pth where it lies beside it.
+def is_one(state: Mapping[Any, Any]) -> bool:
+    """Whether these are weights of a generator or discriminator."""
+    return any(isinstance(name, str) and re.search(NAMES, name) for name in state)
+
+
+def read(content: Any, path: Path) -> Imported:
+    """The generator whose weights `path` holds, and the discriminator GAN_DIS_<epoch>.pth where it lies beside it.
 
     Raises CheckpointError where one of them is damaged, holds anything but weights, or is of another network.
     """
-    official = load(path)
+    official = _state(content, path)
     first = official.get(GENERATOR, torch.empty(0))
     if first.ndim != 4 or not first.numel():
         raise CheckpointError(
@@ -44,7 +58,8 @@ def read(path: Path) -> Imported:
     colours, size, *_ = first.shape
     depth = sum(re.fullmatch(r"rgb_converters\.\d+\.weight", name) is not None for name in official)
     width = STEM_WIDTH << (depth - 1)
-    discriminator, missing = _beside(path, depth, size, colours)
+    generator, plain = equalised(official, "generator", path)
+    discriminator, notes = _beside(path, depth, size, colours)
     return Imported(
         model={
             "kind": "msggan",
@@ -56,31 +71,46 @@ def read(path: Path) -> Imported:
         },
         image=square(width, colours, path),
         sampler={
-            **_translated(official, generator_layers(depth, size, colours), f"{path}: the {ORIGIN} generator"),
+            **_translated(generator, generator_layers(depth, size, colours), f"{path}: the {ORIGIN} generator"),
             "w_average": torch.zeros(size),  # that of all of the hypersphere
         },
         discriminator=discriminator,
         origin=ORIGIN,
-        notes=(EQUALISED, *missing),
+        notes=(*plain, *notes),
     )
 
 
-def load(path: Path) -> Weights:
-    """The state dict in a file that torch.save wrote, without the prefixes of DataParallel.
-
-    Raises CheckpointError where it is damaged or holds anything but weights; nothing in it is executed.
-    """
-    content = torch_file.load(path)
+def _state(content: Any, path: Path) -> Weights:
+    """A state dict without the prefixes of DataParallel; CheckpointError where it is none."""
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise CheckpointError(f"{path}: is no state dict of a network: it holds more than tensors by their names")
-    return {_plain(name): value for name, value in content.items()}
+    return torch_file.without_parallel(content)
 
 
-def _plain(name: str) -> str:
-    """A name without what DataParallel puts before the names of what it holds."""
-    return re.sub(r"(?:^|(?<=\.))module\.", "", name)
+def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[str]]:
+    """Weights as they would be with an equalised learning rate, and a note where they were trained without.
+
+    Raises CheckpointError where they are neither as large as those of the one nor as small as those of the other.
+    """
+    kernels = {name: value for name, value in state.items() if name.endswith(".weight") and value.ndim == 4}
+    large = [value.flatten().float() for value in kernels.values() if value.shape[2:].numel() > 1]
+    spread = torch.cat(large).square().mean().sqrt().item() if large else 1.0
+    if spread >= LEAST:
+        return state, []
+    if not spread <= MOST:
+        raise CheckpointError(
+            f"{path}: cannot be imported: the weights of its {player} are {spread:.3g} on average (root mean square), "
+            f"which tells neither an equalised learning rate ({LEAST} or more) nor none ({MOST} or less)"
+        )
+    scaled = {name: value / (SQRT_2 / _inputs(name, value) ** 0.5) for name, value in kernels.items()}
+    return {**state, **scaled}, [PLAIN.format(player)]
+
+
+def _inputs(name: str, kernel: Tensor) -> int:
+    """Values that one output sums, by which the official code scales weights; one pixel makes the first 4×4."""
+    return kernel.shape[0] if name == STEM and kernel.shape[2] == 4 else kernel[0].numel()
 
 
 def _beside(path: Path, depth: int, size: int, colours: int) -> tuple[Weights | None, list[str]]:
@@ -89,7 +119,8 @@ def _beside(path: Path, depth: int, size: int, colours: int) -> tuple[Weights | 
     if other == path or not other.exists():
         return None, ["without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it"]
     where = f"{other}: the {ORIGIN} discriminator"
-    return _translated(load(other), discriminator_layers(depth, size, colours), where), []
+    state, notes = equalised(_state(torch_file.load(other), other), "discriminator", other)
+    return _translated(state, discriminator_layers(depth, size, colours), where), notes
 
 
 # ------------------------------------------------------------------------------------------------ layers

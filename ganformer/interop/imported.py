@@ -19,6 +19,7 @@ from ganformer.learning.learner import Learner
 from ganformer.learning.state import load_module
 
 DISCRIMINATOR = "discriminator.safetensors"
+NO_DISCRIMINATOR = "without a discriminator, which it does not hold"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def write(imported: Imported, source: Path, out: Path) -> None:
     """Writes the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
 
     `source` is the file that `imported` was read from. Raises CheckpointError where it does not fit its model, or where
-    `out` holds a run that was trained.
+    `out` holds a run that was trained or a file in the way.
     """
     _check_free(out)
     resolved = spec(imported, source)
@@ -98,9 +99,18 @@ def write(imported: Imported, source: Path, out: Path) -> None:
 
 
 def _check_free(out: Path) -> None:
+    """CheckpointError where a file is in the way that no earlier import wrote."""
     path = out / record.NAME
-    if path.exists() and "imported" not in artifacts.read_json(path):
+    known = artifacts.read_json(path) if path.exists() else {"imported": {}}
+    if "imported" not in known:
         raise CheckpointError(f"{path}: is the record of a run that was trained; choose another folder to import into")
+    players = known.get("parameters", {})
+    for name, player in ((record.WEIGHTS, "generator"), (DISCRIMINATOR, "discriminator")):
+        if player not in players and (out / name).exists():
+            raise CheckpointError(
+                f"{out / name}: is there already, and no import wrote it by what {record.NAME} says; choose another "
+                "folder to import into, or move it away"
+            )
 
 
 def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: Path, folder: Path) -> None:

@@ -42,6 +42,14 @@ class Options:
             return value
         raise CheckpointError(f"{self._where}: cannot be imported: its option {name} is {_shown(value)}")
 
+    def given(self, name: str) -> list[Any]:
+        """What the argument is, unchecked and None included; nothing where it is not given."""
+        return [self._values[name]] if name in self._values else []
+
+    def flat(self, name: str) -> "Options":
+        """Those of a part of the network together with its own, as code has them that hands its own on to the part."""
+        return Options({**self._values, **self.part(name)._values}, self._where)
+
     def only(self, allowed: Any, *names: str) -> None:
         """CheckpointError where one of the names is given with another value than `allowed`, or than None."""
         for name in names:

@@ -1,5 +1,6 @@
 """The published snapshots of GANformer, by the names that its code gives them; they lie in Google Drive."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def located(snapshot: str, folder: Path) -> Path:
     Raises ConfigError where nothing is published by that name, DataError where it cannot be fetched, CheckpointError
     where something else than a snapshot came.
     """
+    if re.match(r"[a-z0-9+]+://", snapshot):
+        raise ConfigError(
+            f"'{snapshot}' is an address; fetch the file, e.g. with a browser, and name it, or name a published one, "
+            f"e.g. {PREFIX}{next(iter(FILES))}"
+        )
     if not snapshot.startswith(PREFIX):
         return Path(snapshot)
     name = snapshot.removeprefix(PREFIX)

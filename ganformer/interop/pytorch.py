@@ -1,4 +1,4 @@
-"""Snapshots of GANformer's PyTorch code: a pickled dict of `G`, `D`, `Gs` and `dataset_args`."""
+"""Snapshots of GANformer's PyTorch code: a pickled dict of `G`, `D`, `Gs` and `dataset_args`; `Gs` suffices."""
 
 import math
 import re
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.interop import persistence
-from ganformer.interop.imported import Imported, square
+from ganformer.interop.imported import NO_DISCRIMINATOR, Imported, square
 from ganformer.interop.options import Options
 from ganformer.interop.translate import (
     are_close,
-    group_misfit,
+    given_group_misfit,
     refuse,
     translated,
     width_misfits,
@@ -32,13 +32,15 @@ DEAD_BIASES = (r".*\.to_keys\.bias$", r".*\.to_pos_map\.bias$")  # change all sc
 
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     """The moving average `Gs` and the discriminator `D`; CheckpointError where no model here is equal to them."""
-    options, values = persistence.network(snapshot["Gs"], "Generator", where)
-    model, image = settings(options, named(values), where)
-    generator = adapted(named(values), options, where)
-    options, values = persistence.network(snapshot["D"], "Discriminator", where)
-    model |= {"discriminator_architecture": options.get("resnet", "architecture")}
-    misfits = list(discriminator_misfits(options, model))
-    discriminator = None if misfits else without_filters(named(values), where)
+    average = persistence.network(snapshot["Gs"], "Generator", where)
+    model, image = settings(average.options, named(average.values), where)
+    generator = adapted(named(average.values), average.options, where)
+    if snapshot.get("D") is None:
+        return translated(Imported(model, image, generator, None, ORIGIN, (NO_DISCRIMINATOR,)), where)
+    other = persistence.network(snapshot["D"], "Discriminator", where)
+    model |= {"discriminator_architecture": other.options.get("resnet", "architecture")}
+    misfits = list(discriminator_misfits(other.options, model))
+    discriminator = None if misfits else without_filters(named(other.values), where)
     notes = tuple(f"the discriminator is left out: {misfit}" for misfit in misfits)
     return translated(Imported(model, image, generator, discriminator, ORIGIN, notes), where)
 
@@ -170,7 +172,7 @@ def discriminator_misfits(options: Options, model: Mapping[str, Any]) -> Iterato
         part.only("lrelu", "act")
         part.only([1, 3, 3, 1], "resample_kernel")
     options.only(1.0, "crop_ratio")
-    yield from group_misfit(epilogue)
+    yield from given_group_misfit(epilogue)
     yield from width_misfits(options, model)
 
 

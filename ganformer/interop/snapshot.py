@@ -2,20 +2,35 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.interop import bmsg, imported, pytorch, stylegan2_ada, taming, tensorflow, unpickler
+from ganformer.interop import (
+    bmsg,
+    imported,
+    kinds,
+    pytorch,
+    rosinality,
+    strangers,
+    stylegan2_ada,
+    taming,
+    tensorflow,
+    torch_file,
+    unpickler,
+)
 from ganformer.interop.imported import Imported
 
 ZIP = b"PK\x03\x04"
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save wrote before it wrote zip archives
-STATE = b"state_dict"  # where checkpoints of PyTorch Lightning keep weights
-LARGEST = 1 << 26  # bytes of the pickle in a zip archive that are looked at
-READ = "GANformer (PyTorch or TensorFlow), StyleGAN2-ADA (PyTorch), BMSG-GAN, Taming Transformers"
+PACKAGES = ("pytorch_lightning", "argparse")  # whose objects lie beside weights and do not matter
+SHOWN, LETTERS = 3, 40  # names of what a file holds, in a message, and letters of each
+READ = (
+    "GANformer (PyTorch or TensorFlow), StyleGAN2 (StyleGAN2-ADA for PyTorch, StyleGAN3's code, rosinality's "
+    "stylegan2-pytorch), BMSG-GAN, Taming Transformers"
+)
 
 
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
@@ -35,7 +50,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
     try:
         found = artifacts.file_digest(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise kinds.refusal(path, f"cannot be read ({error.strerror})") from error
     if sha256 is not None and found != sha256.lower():
         raise CheckpointError(
             f"{path}: is not the file that was asked for: its sha256 is {found}, expected {sha256}; fetch it again, or "
@@ -59,36 +74,79 @@ def read(path: Path) -> Imported:
 
 def _read(path: Path) -> Imported:
     with path.open("rb") as file:
-        beginning = file.read(64)
-    if beginning.lstrip()[:1] == b"<":
-        raise CheckpointError(
-            f"{path}: is a web page, not a snapshot; servers answer with one where a file is not to be had: fetch it "
-            "again, with a browser if need be"
-        )
-    if beginning.startswith(TORCH):
-        return taming.read(path) if path.suffix == ".ckpt" else bmsg.read(path)
+        beginning = file.read(len(TORCH))
     if beginning.startswith(ZIP):
-        return taming.read(path) if STATE in _zipped(path) else bmsg.read(path)
-    content = unpickler.load(path)
-    return _reader(content, path)(content, path)
+        _check_zip(path)
+    if beginning.startswith((ZIP, TORCH)):
+        content = torch_file.load(path, PACKAGES)
+        return _reader_of_weights(content, path)(content, path)
+    try:
+        content = unpickler.load(path)
+        return _reader(content, path)(content, path)
+    except CheckpointError as error:
+        if (program := strangers.pickled_by(path)) is not None:
+            raise _strange(path, program) from error
+        raise
 
 
-def _zipped(path: Path) -> bytes:
-    """The pickle in a zip archive that torch.save wrote, as it is; CheckpointError where it is any other archive."""
+def _strange(path: Path, program: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: is of {program}, and no model here is equal to its networks; what can be imported is of {READ}. "
+        "Nothing in it was executed"
+    )
+
+
+def _check_zip(path: Path) -> None:
+    """CheckpointError where a zip archive is none that torch.save wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith("/data.pkl"):
-                    return archive.open(name).read(LARGEST)
+            names = archive.namelist()
     except (zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: is a damaged zip archive ({error}); fetch it again") from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise CheckpointError(f"{path}: is a program of TorchScript, not a snapshot of {READ}")
+    if any(name.endswith("/data.pkl") for name in names):
+        return
+    if names and all(name.endswith(".npy") for name in names):
+        raise CheckpointError(f"{path}: holds arrays of numpy (npz), and no snapshot")
     raise CheckpointError(f"{path}: is a zip archive without a snapshot; unpack it and import what is in it")
 
 
+def _reader_of_weights(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
+    """The reader of what torch.save saved."""
+    if isinstance(content, Mapping):
+        if (program := strangers.saved_by(content)) is not None:
+            raise _strange(path, program)
+        readers: Sequence[tuple[Callable[[Mapping[Any, Any]], bool], Callable[[Any, Path], Imported]]] = (
+            (taming.is_one, taming.read),
+            (rosinality.is_one, rosinality.read),
+            (bmsg.is_one, bmsg.read),
+        )
+        for is_one, read_it in readers:
+            if is_one(content):
+                return read_it
+    raise CheckpointError(f"{path}: holds {_held(content)}, and no snapshot of {READ}")
+
+
+def _held(content: Any) -> str:
+    """What a file holds, in a few words."""
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    if isinstance(state := content.get("state_dict"), Mapping):
+        return f"a state_dict with {_listed(state)}"
+    return _listed(content)
+
+
+def _listed(content: Mapping[Any, Any]) -> str:
+    shown = ", ".join(str(name)[:LETTERS] for name in list(content)[:SHOWN])
+    return f"{shown} and {len(content) - SHOWN} more" if len(content) > SHOWN else shown or "nothing"
+
+
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
-    if isinstance(content, Mapping) and {"G", "D", "Gs"} <= content.keys():
+    """The reader of a pickle."""
+    if isinstance(content, Mapping) and "Gs" in content:
         return pytorch.read
-    if isinstance(content, Mapping) and {"G", "D", "G_ema"} <= content.keys():
+    if isinstance(content, Mapping) and "G_ema" in content:
         return stylegan2_ada.read
     if isinstance(content, tuple) and len(content) == 3:
         return tensorflow.read

@@ -1,4 +1,9 @@
-"""Snapshots of NVIDIA's StyleGAN2-ADA for PyTorch: a pickled dict of `G`, `D`, `G_ema` and what trained them."""
+"""Snapshots of NVIDIA's StyleGAN2 networks: a pickled dict of `G`, `D`, `G_ema` and what trained them.
+
+StyleGAN2-ADA for PyTorch wrote them, and later StyleGAN3's code did (`--cfg=stylegan2`). The two have other defaults
+(activations are limited to nothing or 256) and hand the arguments of the synthesis network on in other ways, so that
+no default is assumed: a setting is what the arguments say and the layers hold. `G_ema` suffices.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,26 +14,43 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.interop import persistence
-from ganformer.interop.imported import Imported, square
+from ganformer.interop.imported import NO_DISCRIMINATOR, Imported, square
 from ganformer.interop.options import Options
-from ganformer.interop.translate import group_misfit, translated, width_misfits, without_filters
+from ganformer.interop.persistence import Pickled
+from ganformer.interop.translate import group_misfit, translated, width_misfits, widths, without_filters
 
-ORIGIN = "StyleGAN2-ADA (PyTorch)"
+ADA, LATER = "StyleGAN2-ADA (PyTorch)", "StyleGAN2 (of StyleGAN3's code)"
 EMBEDDING_LAYERS = 8  # of the discriminator's mapping network
+EMBEDDING_RATE = 0.01  # and the multiplier of its learning rate
+
+# Names of parts: layers of the synthesis network, its blocks, and layers of a mapping network.
+LAYERS, BLOCKS, DENSE = r"synthesis\.b\d+\.(conv\d|torgb)", r"synthesis\.b\d+", r"mapping\.fc\d+"
+CONVOLUTIONS = r"synthesis\.b\d+\.conv\d"
+JUDGES = r"b(?!4\.fromrgb)\d+\.(fromrgb|conv\d?)"  # those of a discriminator that limit activations
+
+NUMBER, LIMIT = (int, float), (int, float, type(None))
 
 
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     """The moving average `G_ema` and the discriminator `D`; CheckpointError where no model here is equal to them."""
-    options, values = persistence.network(snapshot["G_ema"], "Generator", where)
-    model, image = settings(options, values, where)
-    generator = without_filters(named(values), where)
-    others, values = persistence.network(snapshot["D"], "Discriminator", where)
-    model |= {"discriminator_architecture": others.get("resnet", "architecture"), "discriminator_labels": "projection"}
-    misfits = [f"the discriminator is left out: {misfit}" for misfit in discriminator_misfits(others, model)]
-    discriminator = {re.sub(r"^mapping\.fc(?=\d)", "mapping.l", name): value for name, value in values.items()}
+    average = persistence.network(snapshot["G_ema"], "Generator", where)
+    model, image = settings(average, where)
+    model |= {"discriminator_labels": "projection"}
+    generator = without_filters(named(average.values), where)
+    origin = ADA if average.options.given("synthesis_kwargs") else LATER
+    notes = tuple(_precision(average))
+    if snapshot.get("D") is None:
+        return translated(Imported(model, image, generator, None, origin, (NO_DISCRIMINATOR, *notes)), where)
+    other = persistence.network(snapshot["D"], "Discriminator", where)
+    model |= {
+        "discriminator_architecture": other.settled(
+            "architecture", other.options.given("architecture"), r"b\d+", "architecture", str
+        )
+    }
+    misfits = [f"the discriminator is left out: {misfit}" for misfit in discriminator_misfits(other, model)]
+    discriminator = {re.sub(r"^mapping\.fc(?=\d)", "mapping.l", name): value for name, value in other.values.items()}
     kept = None if misfits else without_filters(discriminator, where)
-    notes = (*misfits, *_precision(options))
-    return translated(Imported(model, image, generator, kept, ORIGIN, notes), where)
+    return translated(Imported(model, image, generator, kept, origin, (*misfits, *notes)), where)
 
 
 def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -45,56 +67,88 @@ def _named(name: str, labelled: bool) -> str:
     return f"mapping.global_mlp.{layer}.{name[found.end() :]}"
 
 
-def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tuple[dict[str, Any], ImageSpec]:
+def settings(network: Pickled, where: Path) -> tuple[dict[str, Any], ImageSpec]:
     """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
-    mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
-    size, width = options.get(512, "w_dim"), options.get(0, "img_resolution")
-    classes = options.get(0, "c_dim")
+    options, values = network.options, network.values
+    mapping, synthesis = options.part("mapping_kwargs"), options.flat("synthesis_kwargs")
+    size, width, channels, classes = (
+        network.settled(name, options.given(name), "", name, int)
+        for name in ("w_dim", "img_resolution", "img_channels", "c_dim")
+    )
     options.only(size, "z_dim")
     mapping.only(size, "embed_features", "layer_features")
     for part in (mapping, synthesis):
         part.only("lrelu", "activation")
     synthesis.only([1, 3, 3, 1], "resample_filter")
-    layers = len([name for name in values if re.match(r"mapping\.fc\d+\.weight$", name)])
+    _check_activation(network, rf"{DENSE}|{CONVOLUTIONS}")
+    layers = len([name for name in values if re.match(rf"{DENSE}\.weight$", name)])
+    network.settled("num_layers", [layers, *mapping.given("num_layers")], "mapping", "num_layers", int)
     model = {
         "kind": "stylegan2",
         "latent_size": size,
         "mapping_layers": layers - (classes > 0),
-        "mapping_learning_rate_multiplier": mapping.get(0.01, "lr_multiplier"),
-        "generator_architecture": synthesis.get("skip", "architecture"),
-        "channel_base": synthesis.get(32768, "channel_base"),
-        "channel_max": synthesis.get(512, "channel_max"),
-        "noise": synthesis.get(True, "use_noise"),
-        "activation_clamp": _clamp(synthesis),
+        "mapping_learning_rate_multiplier": network.settled(
+            "lr_multiplier", mapping.given("lr_multiplier"), DENSE, "bias_gain", NUMBER
+        ),
+        "generator_architecture": network.settled(
+            "architecture", synthesis.given("architecture"), BLOCKS, "architecture", str
+        ),
+        **_widths(synthesis, values, r"synthesis\.b(\d+)\.conv1\.weight"),
+        "noise": network.settled("use_noise", synthesis.given("use_noise"), CONVOLUTIONS, "use_noise", bool),
+        "activation_clamp": _clamp(network, synthesis, LAYERS),
     }
-    image = square(width, options.get(3, "img_channels"), where, classes)
-    return model, image
+    return model, square(width, channels, where, classes)
 
 
-def discriminator_misfits(options: Options, model: Mapping[str, Any]) -> Iterator[str]:
+def _widths(options: Options, values: Mapping[str, Tensor], layers: str) -> dict[str, int]:
+    """channel_base and channel_max as arguments say them; where these do not, as layers have them."""
+    found = {int(match[1]): len(value) for name, value in values.items() if (match := re.fullmatch(layers, name))}
+    held = widths(found) if found else {}
+    return {name: options.get(value, name) for name, value in held.items()}
+
+
+def _check_activation(network: Pickled, parts: str) -> None:
+    activation = network.settled("activation", [], parts, "activation", str)
+    Options({"activation": activation}, network.where).only("lrelu", "activation")
+
+
+def discriminator_misfits(network: Pickled, model: Mapping[str, Any]) -> Iterator[str]:
     """Why no model here with this generator has such a discriminator, if so."""
+    options = network.options
     mapping, block, epilogue = (options.part(f"{part}_kwargs") for part in ("mapping", "block", "epilogue"))
     for part in (mapping, block, epilogue):
         part.only("lrelu", "activation")
     block.only([1, 3, 3, 1], "resample_filter")
-    yield from group_misfit(epilogue)
-    yield from width_misfits(options, model)
-    if (layers := mapping.get(EMBEDDING_LAYERS, "num_layers")) != EMBEDDING_LAYERS:
-        yield f"its mapping network has {layers} layers; here it has {EMBEDDING_LAYERS}"
-    if (clamp := _clamp(options)) != model["activation_clamp"]:
+    _check_activation(network, rf"{JUDGES}|b4\.fc|{DENSE}")
+    group, channels = (
+        network.settled(f"mbstd_{name}", epilogue.given(f"mbstd_{name}"), r"b4\.mbstd", name, kinds)
+        for name, kinds in (("group_size", (int, type(None))), ("num_channels", int))
+    )
+    yield from group_misfit(group, channels)
+    held = _widths(options, network.values, r"b(\d+)\.conv0?\.weight")
+    yield from width_misfits(Options(held, network.where), model)
+    if layers := len([name for name in network.values if re.match(rf"{DENSE}\.weight$", name)]):
+        if layers != EMBEDDING_LAYERS:
+            yield f"its mapping network has {layers} layers; here it has {EMBEDDING_LAYERS}"
+        rate = network.settled("lr_multiplier", mapping.given("lr_multiplier"), DENSE, "bias_gain", NUMBER)
+        if rate != EMBEDDING_RATE:
+            yield f"its mapping network's lr_multiplier is {rate}; here it is {EMBEDDING_RATE}"
+    clamp = _clamp(network, options, JUDGES)
+    if clamp != model["activation_clamp"]:
         yield f"its activations are limited to {clamp} and those of the generator to {model['activation_clamp']}"
-    if clamp is not None and options.get("resnet", "architecture") == "skip":
+    if clamp is not None and model["discriminator_architecture"] == "skip":
         yield "of its layers that look at colours all but one limit their activations"
-    features = min(model["channel_base"] // 4, model["channel_max"])
+    features = min(held["channel_base"] // 4, held["channel_max"])
     if (size := options.get(features, "cmap_dim")) != features:
         yield f"its labels are embedded in {size} values (cmap_dim); here it is {features}"
 
 
-def _clamp(options: Options) -> float | None:
+def _clamp(network: Pickled, options: Options, layers: str) -> float | None:
     """conv_clamp, 0 standing for none."""
-    return options.get(0.0, "conv_clamp") or None
+    return network.settled("conv_clamp", options.given("conv_clamp"), layers, "conv_clamp", LIMIT) or None
 
 
-def _precision(options: Options) -> Iterator[str]:
-    if rungs := options.part("synthesis_kwargs").get(0, "num_fp16_res"):
-        yield f"the official code computes the {rungs} finest resolutions in float16; here all are float32"
+def _precision(network: Pickled) -> Iterator[str]:
+    halves = [place for place, part in network.parts.items() if part.get("use_fp16") is True]
+    if halves:
+        yield f"the official code computes the {len(halves)} finest resolutions in float16; here all are float32"

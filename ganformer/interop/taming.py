@@ -17,16 +17,15 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
-from ganformer.interop import torch_file
-from ganformer.interop.imported import Imported, square
+from ganformer.interop.imported import NO_DISCRIMINATOR, Imported, square
 from ganformer.models import vqgan
 
 ORIGIN = "Taming Transformers"
-LIGHTNING = "pytorch_lightning"
 PROJECTS = "*-project.yaml"
 RESOLUTION = 256  # of everything that was published
 GROUPS = 32
 TOKENS = "transformer.tok_emb.weight"
+NAMES = r"(first_stage_model\.)?(encoder\.conv_in|quantize\.embed|post_quant_conv)|transformer\.tok_emb"
 FIRST_STAGE = "first_stage_model."
 DISCRIMINATOR = "loss.discriminator."
 UNTRAINED = {"layers": 1, "heads": 1, "width": 32}
@@ -73,13 +72,19 @@ LAYER_NAMES = {
 }
 
 
-def read(path: Path, project: Path | None = None) -> Imported:
-    """The checkpoint in `path`; `project` names the file of its settings where that does not lie where it should.
+def is_one(content: Mapping[Any, Any]) -> bool:
+    """Whether it is a checkpoint of a first stage or of both stages."""
+    state = content.get("state_dict")
+    return isinstance(state, Mapping) and any(isinstance(name, str) and re.match(NAMES, name) for name in state)
+
+
+def read(content: Any, path: Path, project: Path | None = None) -> Imported:
+    """The checkpoint that `path` holds; `project` names the file of its settings where it does not lie where it should.
 
     Raises CheckpointError where one of them is damaged, asks for code to be executed, or is of a model that none here
     is equal to.
     """
-    state = _state(path)
+    state = _state(content, path)
     project = project or _beside(path)
     settings = None if project is None else _parameters(project)
     if TOKENS not in state:
@@ -124,16 +129,15 @@ def _both_stages(state: Weights, settings: Mapping[str, Any], path: Path) -> Imp
         },
         discriminator=None,
         origin=ORIGIN,
-        notes=("without a discriminator, which it does not hold",),
+        notes=(NO_DISCRIMINATOR,),
     )
 
 
 # ------------------------------------------------------------------------------------------------ the files
 
 
-def _state(path: Path) -> Weights:
+def _state(content: Any, path: Path) -> Weights:
     """All weights by their official names."""
-    content = torch_file.load(path, ignored=LIGHTNING)
     state = content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: is no checkpoint of {ORIGIN}: it has no weights under 'state_dict'")
@@ -221,8 +225,13 @@ def _discriminator(state: Weights) -> tuple[dict[str, Tensor] | None, list[str]]
     """Its weights, whose names are ours; where there is none that ours is equal to, a note about it."""
     found = _below(DISCRIMINATOR, state)
     if not found:
-        return None, ["without a discriminator, which it does not hold"]
-    return (None, [ACTNORM_NOTE]) if any(name.endswith(".loc") for name in found) else (found, [])
+        return None, [NO_DISCRIMINATOR]
+    if any(name.endswith(".loc") for name in found):
+        return None, [ACTNORM_NOTE]
+    looked_at, colours = (state[name].shape[1] for name in (f"{DISCRIMINATOR}main.0.weight", "encoder.conv_in.weight"))
+    if looked_at != colours:
+        return None, [f"without its discriminator, which looks at {looked_at} colours of images of {colours}"]
+    return found, []
 
 
 # ---------------------------------------------------------------------------------------------- second stage

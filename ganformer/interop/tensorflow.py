@@ -17,7 +17,7 @@ from torch import Tensor
 from ganformer.interop import pytorch
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
-from ganformer.interop.translate import group_misfit, refuse, translated, without
+from ganformer.interop.translate import given_group_misfit, refuse, translated, without
 from ganformer.interop.unpickler import Held, TensorFlowNetwork
 
 ORIGIN = "GANformer (TensorFlow)"
@@ -136,7 +136,7 @@ def _discriminator_misfits(given: Options, model: Mapping[str, Any]) -> Iterator
         yield "it attends (transformer)"
     if given.get(0, "local_attention"):
         yield "it attends locally (local_attention)"
-    yield from group_misfit(given)
+    yield from given_group_misfit(given)
     found = {"channel_base": _channel_base(given), "channel_max": given.get(512, "fmap_max", "channel_max")}
     for name, value in found.items():
         if value != model[name]:

@@ -1,15 +1,19 @@
 """Reading what torch.save wrote without executing anything in it."""
 
 import pickle
+import pickletools
 import re
 import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import serialization
+from torch import Tensor, serialization
 
-from ganformer.errors import CheckpointError
+from ganformer.interop import kinds
+
+LEGACY_PICKLES = 4  # that torch before 1.6 wrote one behind the other; the last is of the content
 
 
 class Inert:
@@ -22,25 +26,34 @@ class Inert:
         """What it was told does not matter."""
 
 
-def load(path: Path, ignored: str | None = None) -> Any:
-    """What a file of weights holds; classes of the package `ignored`, if any, become `Inert`.
+def load(path: Path, ignored: Collection[str] = ()) -> Any:
+    """What a file of weights holds; classes of the packages `ignored` become `Inert`.
 
     Raises CheckpointError where it is damaged or asks for anything but weights; nothing in it is executed.
     """
     try:
-        with serialization.safe_globals([(Inert, name) for name in _asked(path, ignored)]):
+        unneeded = [name for name in _asked(path) if name.partition(".")[0] in ignored] if ignored else []
+        with serialization.safe_globals([(Inert, name) for name in unneeded]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # whatever reading a damaged or hostile file comes to
-        raise CheckpointError(f"{path}: {_reason(error)}") from error
+        raise kinds.refusal(path, _reason(error)) from error
 
 
-def _asked(path: Path, package: str | None) -> list[str]:
-    """Names of what the file asks for of a package; files that torch before 1.6 wrote are not looked into."""
-    if package is None or not zipfile.is_zipfile(path):
-        return []
-    return [name for name in serialization.get_unsafe_globals_in_checkpoint(path) if name.partition(".")[0] == package]
+def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without what DataParallel puts before the names of what it holds."""
+    return {re.sub(r"(?:^|(?<=\.))module\.", "", name): value for name, value in state.items()}
+
+
+def _asked(path: Path) -> Iterator[str]:
+    """Names of all that the file asks for beside weights."""
+    if zipfile.is_zipfile(path):
+        yield from serialization.get_unsafe_globals_in_checkpoint(path)
+        return
+    with path.open("rb") as file:
+        for _ in range(LEGACY_PICKLES):
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    yield str(argument).replace(" ", ".")
 
 
 def _reason(error: Exception) -> str:

@@ -94,12 +94,28 @@ def width_misfits(discriminator: Options, model: Mapping[str, Any]) -> Iterator[
             yield f"its {name} is {found} and that of the generator {model[name]}"
 
 
-def group_misfit(epilogue: Options) -> Iterator[str]:
-    """Why the statistics of a batch that end a discriminator are others than here, if so."""
-    if (group := epilogue.get(GROUP, "mbstd_group_size")) != GROUP:
-        yield f"it compares {group} images of a batch (mbstd_group_size); here it is {GROUP}"
-    if (channels := epilogue.get(1, "mbstd_num_channels", "mbstd_num_features")) != 1:
+def given_group_misfit(epilogue: Options) -> Iterator[str]:
+    """`group_misfit` of what arguments say; those that say nothing are of a network with the code's 4."""
+    whole = epilogue.given("mbstd_group_size") == [None]
+    group = None if whole else epilogue.get(GROUP, "mbstd_group_size")
+    yield from group_misfit(group, epilogue.get(1, "mbstd_num_channels", "mbstd_num_features"))
+
+
+def group_misfit(group: int | None, channels: int) -> Iterator[str]:
+    """Why the statistics of a batch that end a discriminator are others than here, if so; None: of the whole batch."""
+    if group != GROUP:
+        compared = "all" if group is None else group
+        yield f"it compares {compared} images of a batch (mbstd_group_size); here it is {GROUP}"
+    if channels != 1:
         yield f"it appends {channels} channels of statistics (mbstd_num_channels); here it is 1"
+
+
+def widths(channels: Mapping[int, int]) -> dict[str, int]:
+    """channel_base and channel_max of a ladder whose layers have so many features at these resolutions."""
+    return {
+        "channel_base": max(resolution * count for resolution, count in channels.items()),
+        "channel_max": max(channels.values()),
+    }
 
 
 def refuse(where: Path, what: str) -> CheckpointError:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganformer.errors import CheckpointError
+from ganformer.interop import kinds
 
 SCALARS = {"b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}  # kinds of numbers that arrays may hold
 TUPLES = 50_000  # in one pickle; a snapshot has some thousand
@@ -36,12 +36,11 @@ def load(path: Path) -> Any:
         _check_depth(stream)
         return Unpickler(stream).load()
     except _RefusedError as error:
-        raise CheckpointError(f"{path}: refused, {error}; nothing in it was executed") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        # bytes of another format may ask for anything
+        raise kinds.refusal(path, f"refused, {error}; nothing in it was executed") from None
     except Exception as error:  # whatever reading a damaged pickle comes to
         reason = str(error).partition("\n")[0][:SHOWN] or type(error).__name__
-        raise CheckpointError(f"{path}: is damaged or no pickle ({reason}); fetch it again") from error
+        raise kinds.refusal(path, f"is damaged or no pickle ({reason}); fetch it again") from error
 
 
 def _check_depth(stream: io.BytesIO, pickles: int = 1) -> None:
@@ -228,6 +227,36 @@ def _rebuild_parameter(data: Any, *options: Any) -> Held:
     return data
 
 
+def _set(content: Any) -> set[Any]:
+    """A set as protocols below 4 write it."""
+    if not isinstance(content, list):
+        _refuse("set")
+    return set(content)
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Bytes as protocol 2 writes them: each is the letter of its number."""
+    if not isinstance(text, str) or encoding != "latin1":
+        _refuse("_codecs.encode")
+    return text.encode("latin1")
+
+
+def _bytes(*content: Any) -> bytes:
+    """No bytes, as protocol 2 writes them."""
+    if content:
+        _refuse("bytes")
+    return b""
+
+
+def _bytearray(content: Any = b"", encoding: Any = "latin-1") -> bytearray:
+    """An array of bytes as protocols below 5 write it; a number would ask for as much memory."""
+    if isinstance(content, str) and encoding == "latin-1":
+        content = content.encode("latin-1")
+    if not isinstance(content, bytes):
+        _refuse("bytearray")
+    return bytearray(content)
+
+
 def _are_sizes(sizes: Any) -> bool:
     return isinstance(sizes, tuple) and all(type(size) is int and 0 <= size < 2**48 for size in sizes)
 
@@ -244,6 +273,12 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): _Function(_rebuild_parameter),
     ("torch.storage", "_load_from_bytes"): _Function(_load_from_bytes),
+    **{
+        (module, name): _Function(call)
+        for module in ("builtins", "__builtin__")  # in Python 3 and, as protocol 2 has it, in Python 2
+        for name, call in (("set", _set), ("bytes", _bytes), ("bytearray", _bytearray))
+    },
+    ("_codecs", "encode"): _Function(_encode),
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Dtype,
     **{

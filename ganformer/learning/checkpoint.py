@@ -145,6 +145,10 @@ def _check_digest(path: Path, expected: str, run_json: Path) -> None:
             f"{path}: weights cannot be read ({error.strerror}); {run_json} names them, train the run again"
         ) from error
     if found != expected:
+        from ganformer.interop import kinds  # which knows this module's files
+
+        if what := kinds.disguised(path):
+            raise CheckpointError(f"{path}: {what}; {run_json} names it as weights")
         raise CheckpointError(
             f"{path}: weights do not fit their run.json: sha256 is {found[:12]}… but {run_json} says {expected[:12]}…; "
             "the file was damaged or replaced, train the run again"

@@ -15,6 +15,7 @@ from torch import Tensor
 from ganformer import artifacts
 from ganformer.config import Strict
 from ganformer.errors import CheckpointError
+from ganformer.interop import kinds, torch_file
 from ganformer.learning import distribution
 from ganformer.learning.state import Shapes, refuse_misfit, shapes
 from ganformer.nn import vgg16
@@ -199,11 +200,10 @@ def _read(path: Path, sha256: str, expected: Shapes, setting: str) -> Mapping[st
             "choose its kind random-vgg16, which needs no file"
         ) from error
     if found != sha256:
-        raise CheckpointError(
-            f"{path}: sha256 is {found[:12]}… but {setting} says {sha256[:12]}…; put the right file there"
-        )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    chosen = {name: state[name] for name in expected if name in state}
+        what = kinds.described(path) or f"sha256 is {found[:12]}… but {setting} says {sha256[:12]}…"
+        raise CheckpointError(f"{path}: {what}; put the right file there")
+    state = torch_file.load(path)
+    chosen = {name: state[name] for name in expected if name in state} if isinstance(state, Mapping) else {}
     refuse_misfit(expected, shapes(chosen), f"{path}: the file")
     return chosen
 

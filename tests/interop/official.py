@@ -120,6 +120,22 @@ class EasyDict(dict):
     """What holds arguments in snapshots."""
 
 
+PROTOCOLS = (2, 3, 4, 5)
+OLD = 3  # the newest protocol that Python 3.7 writes where none is asked for, with numpy of that time
+
+
+def in_protocols(variants):
+    """Pairs of a variant and the protocol it is pickled in: the first one in all of them, the others in turn."""
+    first, *others = variants
+    turns = [(name, PROTOCOLS[index % len(PROTOCOLS)]) for index, name in enumerate(others)]
+    return [*((first, protocol) for protocol in PROTOCOLS), *turns]
+
+
+def aged(content, protocol):
+    """A pickle of today as it was written at the time of the protocol: numpy has renamed a module since."""
+    return content.replace(b"cnumpy._core.", b"cnumpy.core.") if protocol <= OLD else content
+
+
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 EasyDict.__module__ = "dnnlib.util"
 
@@ -156,12 +172,12 @@ def dumped(value, protocol=4):
         "dnnlib.util": {"EasyDict": EasyDict},
     }
     with official_modules(**modules):
-        return pickle.dumps(_persistent(value), protocol=protocol)
+        return aged(pickle.dumps(_persistent(value), protocol=protocol), protocol)
 
 
-def persistent(name, state):
-    """What a network of class `name` is pickled as."""
-    return _Persistent({"type": "class", "version": VERSION, "module_src": NEVER, "class_name": name, "state": state})
+def persistent(name, state, source=NEVER):
+    """What a network of class `name`, whose module is this source code, is pickled as."""
+    return _Persistent({"type": "class", "version": VERSION, "module_src": source, "class_name": name, "state": state})
 
 
 def _persistent(value):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from official import FILTER, Network, convolved, downsampled, lrelu, modulated, normalised, upsampled, with_deviation
 from torch import nn
@@ -12,10 +13,11 @@ class FullyConnectedLayer(Network):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
         self.bias = nn.Parameter(bias_init + torch.randn(outputs) * 0.3 / lr_multiplier)
-        self.activation, self.rate = activation, lr_multiplier
+        self.activation, self.bias_gain = activation, lr_multiplier
+        self.weight_gain = lr_multiplier / np.sqrt(inputs)
 
     def forward(self, x):
-        x = x @ self.weight.T * (self.rate / math.sqrt(x.shape[1])) + self.bias * self.rate
+        x = x @ self.weight.T * self.weight_gain + self.bias * self.bias_gain
         return lrelu(x) if self.activation == "lrelu" else x
 
 
@@ -25,12 +27,12 @@ class Conv2dLayer(Network):
         self.register_buffer("resample_filter", FILTER.clone())
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.randn(outputs) * 0.3) if bias else None
-        self.activation, self.up, self.down, self.clamp = activation, up, down, clamp
+        self.activation, self.up, self.down, self.conv_clamp = activation, up, down, clamp
 
     def forward(self, x, gain=1.0):
         x = convolved(x, self.weight / math.sqrt(self.weight[0].numel()), up=self.up, down=self.down)
         x = x if self.bias is None else x + self.bias[:, None, None]
-        return lrelu(x, gain, self.clamp) if self.activation == "lrelu" else x * gain
+        return lrelu(x, gain, self.conv_clamp) if self.activation == "lrelu" else x * gain
 
 
 class MappingNetwork(Network):
@@ -63,12 +65,12 @@ class SynthesisLayer(Network):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.randn([]) * 0.3)
         self.bias = nn.Parameter(torch.randn(outputs) * 0.3)
-        self.up, self.clamp, self.use_noise = up, clamp, use_noise
+        self.up, self.conv_clamp, self.use_noise, self.activation = up, clamp, use_noise, "lrelu"
 
     def forward(self, x, w, gain=1.0):
         x = modulated(x, self.weight, self.affine(w), demodulate=True, up=self.up)
         x = x + self.noise_const * self.noise_strength if self.use_noise else x
-        return lrelu(x + self.bias[:, None, None], gain, self.clamp)
+        return lrelu(x + self.bias[:, None, None], gain, self.conv_clamp)
 
 
 class ToRGBLayer(Network):
@@ -77,19 +79,19 @@ class ToRGBLayer(Network):
         self.affine = FullyConnectedLayer(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.randn(channels) * 0.3)
-        self.clamp = clamp
+        self.conv_clamp = clamp
 
     def forward(self, x, w):
         x = modulated(x, self.weight, self.affine(w) / math.sqrt(x.shape[1]), demodulate=False)
         x = x + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
 class SynthesisBlock(Network):
-    def __init__(self, inputs, outputs, w_dim, resolution, channels, is_last, architecture, clamp, use_noise):
+    def __init__(self, inputs, outputs, w_dim, resolution, channels, is_last, architecture, clamp, use_noise, use_fp16):
         super().__init__()
         self.register_buffer("resample_filter", FILTER.clone())
-        self.architecture, self.is_stem = architecture, not inputs
+        self.architecture, self.is_stem, self.use_fp16 = architecture, not inputs, use_fp16
         shared = {"w_dim": w_dim, "resolution": resolution, "clamp": clamp, "use_noise": use_noise}
         if inputs:
             self.conv0 = SynthesisLayer(inputs, outputs, up=True, **shared)
@@ -119,7 +121,7 @@ class SynthesisBlock(Network):
 
 
 class SynthesisNetwork(Network):
-    def __init__(self, w_dim, resolution, channels, **options):
+    def __init__(self, w_dim, resolution, channels, default_clamp, **options):
         super().__init__()
         base, most = options.get("channel_base", 32768), options.get("channel_max", 512)
         self.resolutions = [4 << index for index in range(int(math.log2(resolution)) - 1)]
@@ -132,8 +134,9 @@ class SynthesisNetwork(Network):
                 channels,
                 size == resolution,
                 options.get("architecture", "skip"),
-                options.get("conv_clamp"),
+                options.get("conv_clamp", default_clamp),
                 options.get("use_noise", True),
+                size >= max(2 * resolution >> options.get("num_fp16_res", 0), 8),
             )
             setattr(self, f"b{size}", block)
         self.num_ws = 2 * len(self.resolutions)
@@ -147,19 +150,39 @@ class SynthesisNetwork(Network):
         return image
 
 
+SHAPE = ("c_dim", "img_resolution", "img_channels")
+
+
 class Generator(Network):
     def __init__(self, **arguments):
         super().__init__(**arguments)
         size = arguments["w_dim"]
+        vars(self).update({name: arguments[name] for name in ("z_dim", "w_dim", *SHAPE)})
+        default_clamp, options = self.options(arguments)
         self.synthesis = SynthesisNetwork(
-            size, arguments["img_resolution"], arguments["img_channels"], **arguments["synthesis_kwargs"]
+            size, arguments["img_resolution"], arguments["img_channels"], default_clamp, **options
         )
         self.mapping = MappingNetwork(arguments["z_dim"], arguments["c_dim"], size, **arguments["mapping_kwargs"])
+
+    def options(self, arguments):
+        """The clamp where none is said, and the arguments of the synthesis network."""
+        return None, arguments["synthesis_kwargs"]
 
     def forward(self, z, labels, psi=1.0):
         w = self.mapping(z, labels)
         w = self.mapping.w_avg + psi * (w - self.mapping.w_avg)
         return self.synthesis([w] * self.synthesis.num_ws)
+
+
+class LaterGenerator(Generator):
+    """That of StyleGAN3's code: arguments of the synthesis network are the generator's own, and it limits to 256."""
+
+    def options(self, arguments):
+        own = {"z_dim", "w_dim", "mapping_kwargs", *SHAPE}
+        return 256, {"num_fp16_res": 4, **{name: value for name, value in arguments.items() if name not in own}}
+
+
+LaterGenerator.__name__ = "Generator"
 
 
 class DiscriminatorBlock(Network):
@@ -183,27 +206,39 @@ class DiscriminatorBlock(Network):
         return self.conv1(self.conv0(x)), image
 
 
+class MinibatchStdLayer(Network):
+    def __init__(self, group_size, num_channels):
+        super().__init__()
+        self.group_size, self.num_channels = group_size, num_channels
+
+    def forward(self, x):
+        return with_deviation(x, len(x) if self.group_size is None else self.group_size)
+
+
 class DiscriminatorEpilogue(Network):
     def __init__(self, size, embedding, channels, architecture, clamp, mbstd_group_size=4):
         super().__init__()
         if architecture == "skip":
             self.fromrgb = Conv2dLayer(channels, size, 1, activation="lrelu")
+        self.mbstd = MinibatchStdLayer(mbstd_group_size, 1)
         self.conv = Conv2dLayer(size + 1, size, 3, activation="lrelu", clamp=clamp)
         self.fc = FullyConnectedLayer(size * 16, size, "lrelu")
         self.out = FullyConnectedLayer(size, embedding or 1)
-        self.group, self.architecture = mbstd_group_size, architecture
+        self.architecture = architecture
 
     def forward(self, x, image, embedded):
         x = x + self.fromrgb(image) if self.architecture == "skip" else x
-        x = self.out(self.fc(self.conv(with_deviation(x, self.group)).flatten(1)))
+        x = self.out(self.fc(self.conv(self.mbstd(x)).flatten(1)))
         return x if embedded is None else (x * embedded).sum(dim=1, keepdim=True) / math.sqrt(x.shape[1])
 
 
 class Discriminator(Network):
+    default_clamp = None
+
     def __init__(self, **arguments):
         super().__init__(**arguments)
         base, most = arguments.get("channel_base", 32768), arguments.get("channel_max", 512)
-        architecture, clamp = arguments.get("architecture", "resnet"), arguments.get("conv_clamp")
+        architecture, clamp = arguments.get("architecture", "resnet"), arguments.get("conv_clamp", self.default_clamp)
         width, channels, labels = (arguments[name] for name in ("img_resolution", "img_channels", "c_dim"))
         self.resolutions = [width >> index for index in range(int(math.log2(width)) - 2)]
         for size in self.resolutions:
@@ -222,3 +257,12 @@ class Discriminator(Network):
         for size in self.resolutions:
             x, image = getattr(self, f"b{size}")(x, image)
         return self.b4(x, image, self.mapping(None, labels) if self.is_labelled else None)
+
+
+class LaterDiscriminator(Discriminator):
+    """That of StyleGAN3's code, which limits to 256 where nothing is said."""
+
+    default_clamp = 256
+
+
+LaterDiscriminator.__name__ = "Discriminator"

@@ -44,10 +44,12 @@ def middle(state: State, name: str, channels: int) -> None:
     residual(state, f"{name}.mid.block_2", channels, channels)
 
 
-def first_stage(widths: list[int], blocks: int, attends: set[int], latent: int, codes: int, size: int) -> State:
+def first_stage(
+    widths: list[int], blocks: int, attends: set[int], latent: int, codes: int, size: int, colours: int = 3
+) -> State:
     """A first stage whose level i has widths[i] features and attention where i is in `attends`."""
     state: State = {}
-    conv(state, "encoder.conv_in", 3, widths[0])
+    conv(state, "encoder.conv_in", colours, widths[0])
     conv(state, "decoder.conv_in", latent, widths[-1])
     for half, order in (("encoder", range(len(widths))), ("decoder", range(len(widths) - 1, -1, -1))):
         level, more = ("down", 0) if half == "encoder" else ("up", 1)
@@ -63,7 +65,7 @@ def first_stage(widths: list[int], blocks: int, attends: set[int], latent: int, 
         middle(state, half, widths[-1])
         norm(state, f"{half}.norm_out", widths[-1] if half == "encoder" else widths[0])
     conv(state, "encoder.conv_out", widths[-1], latent)
-    conv(state, "decoder.conv_out", widths[0], 3)
+    conv(state, "decoder.conv_out", widths[0], colours)
     conv(state, "quant_conv", latent, size, 1)
     conv(state, "post_quant_conv", size, latent, 1)
     state["quantize.embedding.weight"] = torch.randn(codes, size)
@@ -78,10 +80,10 @@ def gumbel(state: State) -> State:
     return {**state, "quantize.embed.weight": codebook}
 
 
-def discriminator(channels: int, layers: int) -> State:
+def discriminator(channels: int, layers: int, colours: int = 3) -> State:
     """A discriminator of patches, under the names within it."""
     state: State = {}
-    conv(state, "main.0", 3, channels, 4)
+    conv(state, "main.0", colours, channels, 4)
     inputs, place = channels, 2
     for i in range(1, layers + 1):
         outputs = channels * min(2**i, 8)

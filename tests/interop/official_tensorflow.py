@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from official import (
     NEVER,
     EasyDict,
+    aged,
     downsampled,
     filtered,
     lrelu,
@@ -381,4 +382,4 @@ def dumped(networks, protocol=4):
         "dnnlib.tflib.network": {"Network": Network},
     }
     with official_modules(**modules):
-        return pickle.dumps(tuple(as_network(network) for network in networks), protocol=protocol)
+        return aged(pickle.dumps(tuple(as_network(network) for network in networks), protocol=protocol), protocol)

@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import bmsg, imported
+from ganformer.interop import bmsg, imported, torch_file
+from ganformer.interop.imported import Imported
 from ganformer.learning.checkpoint import restore
 from ganformer.models import msggan
 
 EPOCH = "GAN_GEN_SHADOW_3.pth"
 NONE = torch.zeros(5, 0)
+IS_PLAIN = "trained without an equalised learning rate"  # in states of these tests, and in no file
 
 State = dict[str, Tensor]
 
@@ -64,10 +66,23 @@ def discriminator_state(depth: int, size: int) -> State:
     return state
 
 
+def plain(state: State) -> State:
+    """As it would begin without an equalised learning rate, which `IS_PLAIN` says in it: as torch does."""
+    small = {
+        name: value / math.sqrt(3 * value[0].numel()) if name.endswith("weight") else value / 10
+        for name, value in state.items()
+    }
+    return {**small, IS_PLAIN: torch.ones(1)}
+
+
+def scale(state: State, inputs: int) -> float:
+    """What weights are multiplied by at run time."""
+    return 1.0 if IS_PLAIN in state else math.sqrt(2) / math.sqrt(inputs)
+
+
 def conv(state: State, name: str, x: Tensor, pad: int = 0) -> Tensor:
     weight = state[f"{name}.weight"]
-    scale = math.sqrt(2) / math.sqrt(math.prod(weight.shape[1:]))
-    return F.conv2d(x, weight * scale, state[f"{name}.bias"], padding=pad)
+    return F.conv2d(x, weight * scale(state, weight[0].numel()), state[f"{name}.bias"], padding=pad)
 
 
 def lrelu(x: Tensor) -> Tensor:
@@ -82,7 +97,7 @@ def official_images(state: State, points: Tensor, depth: int) -> list[Tensor]:
     """Images of latents that the trainer has put on the hypersphere, coarse to fine."""
     size = points.shape[1]
     x = points / points.norm(dim=1, keepdim=True) * size**0.5
-    weight = state["layers.0.conv_1.weight"] * (math.sqrt(2) / math.sqrt(size))
+    weight = state["layers.0.conv_1.weight"] * scale(state, size)
     x = lrelu(F.conv_transpose2d(x[:, :, None, None], weight, state["layers.0.conv_1.bias"]))
     x = pixel_norm(lrelu(conv(state, "layers.0.conv_2", x, pad=1)))
     images = [conv(state, "rgb_converters.0", x)]
@@ -113,8 +128,13 @@ def official_logits(state: State, images: list[Tensor], depth: int) -> Tensor:
 
 
 def saved(state: Any, path: Path, *, is_zip: bool = True) -> Path:
+    state = {name: value for name, value in state.items() if name != IS_PLAIN} if isinstance(state, dict) else state
     torch.save(state, path, _use_new_zipfile_serialization=is_zip)
     return path
+
+
+def read(path: Path) -> Imported:
+    return bmsg.read(torch_file.load(path), path)
 
 
 def both(folder: Path, depth: int = 4, size: int = 4, *, is_zip: bool = True) -> tuple[Path, State, State]:
@@ -125,6 +145,16 @@ def both(folder: Path, depth: int = 4, size: int = 4, *, is_zip: bool = True) ->
     return path, *made
 
 
+def made(found: Imported) -> tuple[Any, Any]:
+    """Our generator and discriminator."""
+    config = msggan.Config.model_validate(found.model)
+    ours, critic = msggan.generator(config, found.image), msggan.discriminator(config, found.image)
+    ours.load_state_dict(dict(found.sampler))
+    assert found.discriminator is not None
+    critic.load_state_dict(dict(found.discriminator))
+    return ours, critic
+
+
 def assert_close(ours: Tensor, official: Tensor) -> None:
     assert (ours - official).abs().max() <= 1e-4 * official.abs().max()
 
@@ -133,13 +163,9 @@ def assert_close(ours: Tensor, official: Tensor) -> None:
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 def test_same_images_and_logits(depth: int, size: int, is_zip: bool, tmp_path: Path) -> None:
     path, generator, discriminator = both(tmp_path, depth, size, is_zip=is_zip)
-    found = bmsg.read(path)
+    found = read(path)
     assert (found.image.height, found.image.width, found.image.channels) == (2 << depth, 2 << depth, 3)
-    config = msggan.Config.model_validate(found.model)
-    ours, critic = msggan.generator(config, found.image), msggan.discriminator(config, found.image)
-    ours.load_state_dict(dict(found.sampler))
-    assert found.discriminator is not None
-    critic.load_state_dict(dict(found.discriminator))
+    ours, critic = made(found)
     points, real = torch.randn(5, size), torch.randn(5, 3, 2 << depth, 2 << depth)
     with torch.no_grad():
         images = ours.scales(ours.map(points, NONE))
@@ -151,9 +177,41 @@ def test_same_images_and_logits(depth: int, size: int, is_zip: bool, tmp_path: P
         assert_close(critic(critic.scales(real), NONE), official_logits(discriminator, pyramid, depth))
 
 
+@pytest.mark.parametrize("plain_ones", [{"generator", "discriminator"}, {"generator"}], ids=["both", "generator"])
+def test_weights_without_an_equalised_learning_rate_are_told_by_their_size(
+    plain_ones: set[str], tmp_path: Path
+) -> None:
+    path, generator, discriminator = both(tmp_path, 5, 16)
+    generator = plain(generator)
+    discriminator = plain(discriminator) if "discriminator" in plain_ones else discriminator
+    saved(generator, path)
+    saved(discriminator, tmp_path / "GAN_DIS_3.pth")
+    found = read(path)
+    assert found.notes == tuple(
+        f"the {player} was trained without an equalised learning rate, as its weights tell"
+        for player in sorted(plain_ones, reverse=True)
+    )
+    ours, critic = made(found)
+    points = torch.randn(5, 16)
+    with torch.no_grad():
+        images = ours.scales(ours.map(points, NONE))
+        expected = official_images(generator, points, 5)
+        for image, other in zip(images, expected, strict=True):
+            assert_close(image, other)
+        assert_close(critic(images, NONE), official_logits(discriminator, expected, 5))
+
+
+def test_weights_that_tell_neither_are_refused(tmp_path: Path) -> None:
+    path, generator, _ = both(tmp_path)
+    saved({name: value * 0.35 for name, value in generator.items()}, path)
+    words = r"the weights of its generator are 0\.3\d* on average .*, which tells neither an equalised .*0\.5 or more"
+    with pytest.raises(CheckpointError, match=words):
+        read(path)
+
+
 def test_a_run_of_it_samples_the_same(tmp_path: Path) -> None:
     path, generator, _ = both(tmp_path)
-    imported.write(bmsg.read(path), path, tmp_path / "run")
+    imported.write(read(path), path, tmp_path / "run")
     learner, record = restore(tmp_path / "run" / "run.json")
     assert record["imported"]["origin"] == "BMSG-GAN"
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
@@ -170,12 +228,12 @@ def test_a_run_of_it_samples_the_same(tmp_path: Path) -> None:
 
 def test_prefixes_of_data_parallel_are_dropped(tmp_path: Path) -> None:
     path, generator, discriminator = both(tmp_path)
-    plain = bmsg.read(path)
+    plain = read(path)
     saved({f"module.{name}": value for name, value in generator.items()}, path)
     parallel = {re.sub(r"^((?:layers|rgb_to_features)\.\d+)", r"\1.module", n): v for n, v in discriminator.items()}
     assert parallel.keys() != discriminator.keys()
     saved(parallel, tmp_path / "GAN_DIS_3.pth")
-    found = bmsg.read(path)
+    found = read(path)
     assert same(found.sampler, plain.sampler)
     assert found.discriminator is not None
     assert plain.discriminator is not None
@@ -190,21 +248,19 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def test_finds_the_discriminator_of_its_epoch(name: str, tmp_path: Path) -> None:
     path, _, discriminator = both(tmp_path)
     path.rename(tmp_path / name)
-    found = bmsg.read(tmp_path / name)
+    found = read(tmp_path / name)
     assert found.discriminator is None
-    assert found.notes[1:] == ("without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it",)
+    assert found.notes == ("without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it",)
     saved(discriminator, tmp_path / "GAN_DIS_12.pth")
-    found = bmsg.read(tmp_path / name)
+    found = read(tmp_path / name)
     assert found.discriminator is not None
-    assert found.notes == (
-        "read as trained with an equalised learning rate, the code's default; the file does not say",
-    )
+    assert found.notes == ()
 
 
 def test_a_generator_of_any_name_is_read_alone(tmp_path: Path) -> None:
     path = saved(generator_state(3, 4), tmp_path / "celeba.pth")
-    assert bmsg.read(path).discriminator is None
-    assert bmsg.read(path).image.width == 16
+    assert read(path).discriminator is None
+    assert read(path).image.width == 16
 
 
 # ------------------------------------------------------------------------------------------------- bad files
@@ -227,7 +283,7 @@ def test_refuses_a_payload(name: str, is_zip: bool, tmp_path: Path) -> None:
     trap = tmp_path / "written"
     saved({**generator, "extra": Payload(trap)}, tmp_path / name, is_zip=is_zip)
     with pytest.raises(CheckpointError) as caught:
-        bmsg.read(path)
+        read(path)
     words = "refused, it asks for 'posix.system', which no state dict needs; nothing in it was executed"
     assert str(caught.value) == f"{tmp_path / name}: {words}"
     assert not trap.exists()
@@ -239,12 +295,12 @@ def test_refuses_a_damaged_file(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"SHADOW_3\.pth: is damaged or was not written by torch\.save \(.*\); fetch"
     ):
-        bmsg.read(path)
+        read(path)
 
 
 def test_says_that_there_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"GAN_GEN_1\.pth: cannot be read \(No such file or directory\)"):
-        bmsg.read(tmp_path / "GAN_GEN_1.pth")
+        read(tmp_path / "GAN_GEN_1.pth")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state": {}, "param_groups": [1]}, {1: torch.zeros(1)}])
@@ -253,13 +309,13 @@ def test_refuses_what_is_no_state_dict(content: Any, tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match="is no state dict of a network: it holds more than tensors by their names"
     ):
-        bmsg.read(path)
+        read(path)
 
 
 def test_refuses_a_discriminator_alone(tmp_path: Path) -> None:
     path = saved(discriminator_state(4, 4), tmp_path / "GAN_DIS_3.pth")
     with pytest.raises(CheckpointError, match=r"is no generator of BMSG-GAN; import GAN_GEN_SHADOW_<epoch>\.pth, or"):
-        bmsg.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize("name", ["layers.0.conv_1.weight", "layers.3.conv_2.bias", "rgb_converters.2.bias"])
@@ -275,7 +331,7 @@ def test_names_what_is_missing_left_over_or_mis_shaped(name: str, tmp_path: Path
     ):
         saved(changed, path)
         with pytest.raises(CheckpointError) as caught:
-            bmsg.read(path)
+            read(path)
         assert str(caught.value) == said + words
 
 
@@ -283,7 +339,7 @@ def test_names_what_is_missing_left_over_or_mis_shaped(name: str, tmp_path: Path
 def test_colours_of_no_known_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
     state = {**generator_state(4, 4), "rgb_converters.0.weight": torch.zeros(shape)}
     with pytest.raises(CheckpointError, match=r"is no generator of BMSG-GAN"):
-        bmsg.read(saved(state, tmp_path / "GAN_GEN_3.pth"))
+        read(saved(state, tmp_path / "GAN_GEN_3.pth"))
 
 
 def test_names_what_does_not_fit_in_the_discriminator(tmp_path: Path) -> None:
@@ -291,4 +347,4 @@ def test_names_what_does_not_fit_in_the_discriminator(tmp_path: Path) -> None:
     saved(discriminator_state(4, 8), tmp_path / "GAN_DIS_3.pth")
     words = r"GAN_DIS_3\.pth: the BMSG-GAN discriminator does not fit the model; mis-shaped: rgb_to_features\.2\.weight"
     with pytest.raises(CheckpointError, match=words):
-        bmsg.read(path)
+        read(path)

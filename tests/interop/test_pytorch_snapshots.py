@@ -3,7 +3,7 @@
 import official_pytorch as twin
 import pytest
 import torch
-from official import dumped
+from official import dumped, in_protocols
 from parity import discriminator_of, one_hot, relative_error
 
 from ganformer.interop import snapshot
@@ -69,16 +69,16 @@ def built(mapping=(), synthesis=(), discriminator=(), **arguments):
     return twin.Generator(**generator), twin.Discriminator(**other), twin.Generator(**generator)
 
 
-def write(folder, networks):
+def write(folder, networks, protocol=4):
     path = folder / "network-snapshot-000024.pkl"
-    names = dict(zip(("G", "D", "Gs"), networks, strict=True))
-    path.write_bytes(dumped({"dataset_args": {"resolution": WIDTH, "ratio": 1.0}, **names}))
+    names = {name: network for name, network in zip(("G", "D", "Gs"), networks, strict=True) if network is not None}
+    path.write_bytes(dumped({"dataset_args": {"resolution": WIDTH, "ratio": 1.0}, **names}, protocol))
     return path
 
 
-def imported(folder, networks):
+def imported(folder, networks, protocol=4):
     out = folder / "out"
-    snapshot.import_snapshot(write(folder, networks), out)
+    snapshot.import_snapshot(write(folder, networks, protocol), out)
     learner, record = restore(out / "run.json")
     return learner, record, out
 
@@ -143,11 +143,11 @@ def ours(z, latent_shape):
     return z[:, 0] if len(latent_shape) == 1 else z[:, : latent_shape[0]]
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
+@pytest.mark.parametrize(("name", "protocol"), in_protocols(VARIANTS))
+def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protocol):
     networks = built(**VARIANTS[name])
     _, discriminator, average = networks
-    learner, record, out = imported(tmp_path, networks)
+    learner, record, out = imported(tmp_path, networks, protocol)
     classes = VARIANTS[name].get("c_dim", 0)
     z, labels = torch.randn(3, average._init_kwargs["k"], SIZE), one_hot(classes, 3)
     with torch.no_grad(), constant_noise(learner.sampler):
@@ -166,3 +166,19 @@ def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
     images, labels = torch.randn(8, average._init_kwargs["img_channels"], WIDTH, WIDTH), one_hot(classes, 8)
     with torch.no_grad():
         assert relative_error(logits([images], labels), discriminator(images, labels).squeeze(1)) < 1e-4
+
+
+@pytest.mark.parametrize(("group", "compared"), [(None, "all"), (8, "8")])
+def test_a_discriminator_that_compares_other_groups_is_left_out(tmp_path, group, compared):
+    networks = built(discriminator={"epilogue_kwargs": {"mbstd_group_size": group}})
+    found = snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
+    assert found.notes == (
+        f"the discriminator is left out: it compares {compared} images of a batch (mbstd_group_size); here it is 4",
+    )
+    assert found.discriminator is None
+
+
+def test_the_moving_average_suffices(tmp_path):
+    learner, record, _ = imported(tmp_path, (None, None, built()[2]))
+    assert record["imported"]["notes"] == ["without a discriminator, which it does not hold"]
+    assert learner.sample(torch.zeros(2, 0), [1, 2]).shape == (2, 3, WIDTH, WIDTH)

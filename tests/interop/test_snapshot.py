@@ -1,17 +1,23 @@
 """Importing is all or nothing: what is no snapshot is refused by one message, what is one becomes a run."""
 
+import bz2
 import copy
+import gzip
 import io
+import lzma
 import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 
+import numpy as np
 import official
 import official_pytorch
 import official_tensorflow
 import pytest
+import safetensors.torch
 import test_pytorch_snapshots as pytorch_snapshots
 import test_stylegan2_ada_snapshots as ada_snapshots
 import test_tensorflow_snapshots as tensorflow_snapshots
@@ -92,6 +98,25 @@ def test_a_trained_run_is_not_overwritten(whole, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "discriminator.safetensors"])
+def test_files_that_no_import_wrote_stay(whole, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=rf"{name}: is there already, and no import wrote it by what run\.json"):
+        import_snapshot(whole, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"mine"}
+
+
+def test_a_discriminator_beside_an_import_without_one_stays(networks, tmp_path):
+    path = pytorch_snapshots.write(tmp_path, (None, None, networks[2]))
+    out = tmp_path / "run"
+    import_snapshot(path, out)
+    import_snapshot(path, out)
+    (out / "discriminator.safetensors").write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=r"discriminator\.safetensors: is there already"):
+        import_snapshot(path, out)
+    assert (out / "discriminator.safetensors").read_bytes() == b"mine"
+
+
 def test_a_folder_that_cannot_be_written_is_named(whole, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
@@ -114,6 +139,25 @@ def saved(value, is_zip=True):
     return buffer.getvalue()
 
 
+def arrays():
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros(2))
+    return buffer.getvalue()
+
+
+def npy():
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(2))
+    return buffer.getvalue()
+
+
+def tarred():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("snapshot.pkl"))
+    return buffer.getvalue()
+
+
 class Evil:
     def __init__(self, target):
         self.target = target
@@ -128,15 +172,45 @@ def with_payload(path, target):
 
 
 BAD = {
-    "nothing": (b"", "is damaged or no pickle"),
-    "a page": (b"\n<!DOCTYPE html><html><title>Quota exceeded</title>", "is a web page, not a snapshot"),
+    "nothing": (b"", "is empty; fetch it again"),
+    "a page": (
+        b"\n<!DOCTYPE html><html><title>Quota exceeded</title>",
+        "is a web page, as servers send where a file is not to be had",
+    ),
     "a zip": (zipped("readme.txt"), "is a zip archive without a snapshot; unpack it"),
     "half a zip": (zipped("readme.txt")[:40], "is a damaged zip archive"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is damaged or no pickle|refused, it asks for something outside"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), r"is a picture \(PNG\), and no file of weights"),
+    "another picture": (b"\xff\xd8\xff\xe0" + bytes(100), r"is a picture \(JPEG\), and no file of weights"),
     "another pickle": (pickle.dumps({"state_dict": 1}), "is a pickle, but no snapshot of GANformer"),
-    "weights of another network": (saved({"weight": torch.zeros(2)}), "is no generator of BMSG-GAN"),
-    "an older file of weights": (saved({"weight": torch.zeros(2)}, is_zip=False), "is no generator of BMSG-GAN"),
-    "a checkpoint of another network": (saved({"state_dict": {"weight": torch.zeros(2)}}), "Taming Transformers"),
+    "weights of another network": (saved({"weight": torch.zeros(2)}), "holds weight, and no snapshot of GANformer"),
+    "an older file of weights": (saved({"weight": torch.zeros(2)}, is_zip=False), "holds weight, and no snapshot of"),
+    "a checkpoint of another network": (
+        saved({"state_dict": {f"layer{i}.weight": torch.zeros(2) for i in range(5)}}),
+        "holds a state_dict with layer0.weight, layer1.weight, layer2.weight and 2 more, and no snapshot of GANformer",
+    ),
+    "a list of weights": (saved([torch.zeros(2)]), "holds a list, and no snapshot of"),
+    "no weights": (saved({}), "holds nothing, and no snapshot of"),
+    "arrays": (arrays(), r"holds arrays of numpy \(npz\), and no snapshot"),
+    "a program": (zipped("archive/constants.pkl"), "is a program of TorchScript, not a snapshot of"),
+    "gzip": (gzip.compress(pickle.dumps({"G": 1})), "is compressed by gzip; unpack it first, e.g. with gunzip"),
+    "xz": (lzma.compress(pickle.dumps({"G": 1})), "is compressed by xz; unpack it first, e.g. with unxz"),
+    "bzip2": (bz2.compress(pickle.dumps({"G": 1})), "is compressed by bzip2; unpack it first, e.g. with bunzip2"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(20), "is compressed by zstd; unpack it first"),
+    "a tar": (tarred(), "is a tar archive; unpack it and name what is in it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file, as Keras writes weights"),
+    "an array": (npy(), r"is an array of numpy \(npy\), and no file of weights"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "is a pointer of Git LFS in place of the file itself; get that, e.g. with git lfs pull",
+    ),
+    "safetensors": (
+        safetensors.torch.save({"weight": torch.zeros(2)}),
+        "is a safetensors file; no network that can be imported is published in one, so no such file is read",
+    ),
+    "half a safetensors file": (
+        safetensors.torch.save({"weight": torch.zeros(200)})[:-9],
+        "is a safetensors file that ends too early; copy or fetch it again",
+    ),
     "numbers": (pickle.dumps((1, 2, 3)), "where a dnnlib.tflib Network should be, there is something else"),
     "no networks": (pickle.dumps({"G": 1, "D": 2, "Gs": 3}), "where a Generator should be, there is something else"),
     "no networks of ADA": (pickle.dumps({"G": 1, "D": 2, "G_ema": 3}), "where a Generator should be"),
@@ -197,7 +271,93 @@ def test_a_missing_file_is_named(tmp_path):
         import_snapshot(tmp_path / "absent.pkl", tmp_path / "out")
 
 
+def test_an_address_is_refused(tmp_path):
+    message = (
+        r"^'https://host/a\.pkl' is an address; fetch the file, e\.g\. with a browser, and name it, or name a "
+        r"published one, e\.g\. gdrive:clevr-snapshot\.pkl$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        published.located("https://host/a.pkl", tmp_path)
+
+
+def test_a_run_is_told_from_a_snapshot(whole, tmp_path):
+    import_snapshot(whole, tmp_path / "run")
+    for name, words in {
+        "": "is the folder of a run, which needs no import; name it where weights are asked for, e.g. --weights",
+        "weights.safetensors": "holds weights of a run, which needs no import; name its folder as --weights: ",
+        "discriminator.safetensors": "holds weights of a run, which needs no import; name its folder",
+    }.items():
+        path = tmp_path / "run" / name
+        with pytest.raises(CheckpointError) as caught:
+            import_snapshot(path, tmp_path / "out")
+        assert str(caught.value).startswith(f"{path}: {words}")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(CheckpointError, match=r"which needs no import but its run\.json; put that beside it and name"):
+        import_snapshot(tmp_path / "run" / "weights.safetensors", tmp_path / "out")
+    with pytest.raises(CheckpointError, match="run: is a folder; name a file in it"):
+        import_snapshot(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # ------------------------------------------------------------------------------------- snapshots of other kinds
+
+
+def stand_in(module, name, state=None):
+    """An object of a class that only the other program has, as it pickles it by its name."""
+    kind = type(name, (), {"__module__": module})
+    made = kind()
+    vars(made).update(state or {})
+    return {module: {name: kind}}, made
+
+
+def strange(modules, content, protocol):
+    with official.official_modules(**modules):
+        return pickle.dumps(content, protocol=protocol)
+
+
+def of_projected_gan(protocol, backbones=()):
+    state = {"backbones": list(backbones)} if backbones else {"feature_network": 1}
+    modules, judge = stand_in("pg_modules.discriminator", "ProjectedDiscriminator", state)
+    return strange({"pg_modules": {}, **modules}, {"G": 1, "D": judge, "G_ema": 1}, protocol)
+
+
+def of_r3gan(protocol):
+    inner, network = stand_in("R3GAN.Networks", "Generator")
+    outer, generator = stand_in("training.networks", "Generator", {"Model": network})
+    return strange({"R3GAN": {}, "training": {}, **inner, **outer}, {"G": generator, "G_ema": generator}, protocol)
+
+
+def of_stylegan3(protocol, source=official.NEVER):
+    waves = official.persistent("SynthesisInput", EMPTY)
+    synthesis = official.persistent("SynthesisNetwork", {**EMPTY, "_modules": {"input": waves}})
+    state = {**EMPTY, "_init_kwargs": {"z_dim": 8, "w_dim": 8}, "_modules": {"synthesis": synthesis}}
+    return official.dumped({"G_ema": official.persistent("Generator", state, source)}, protocol)
+
+
+EMPTY = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+STRANGERS = (
+    ("StyleGAN3", of_stylegan3),
+    ("R3GAN", of_r3gan),
+    ("Projected GAN", of_projected_gan),
+    ("StyleGAN-XL", lambda protocol: of_projected_gan(protocol, ["deit_base_distilled_patch16_224"])),
+    ("StyleGAN-XL", lambda protocol: of_stylegan3(protocol, "class SuperresGenerator(torch.nn.Module): ...")),
+    ("lucidrains' stylegan2-pytorch", lambda _: saved({"GAN": {"S.net.0.weight": torch.ones(2)}, "version": "1.8.9"})),
+    ("lucidrains' lightweight-gan or a relative", lambda _: saved({"GAN": {"G.a": torch.ones(2)}, "version": "1"})),
+)
+
+
+@pytest.mark.parametrize("protocol", official.PROTOCOLS)
+@pytest.mark.parametrize(("program", "write"), STRANGERS)
+def test_other_programs_are_refused_by_their_names(tmp_path, program, write, protocol):
+    path = tmp_path / "network-snapshot.pkl"
+    path.write_bytes(write(protocol))
+    with pytest.raises(CheckpointError) as caught:
+        import_snapshot(path, tmp_path / "out")
+    assert str(caught.value).startswith(
+        f"{path}: is of {program}, and no model here is equal to its networks; what can "
+    )
+    assert str(caught.value).endswith("Taming Transformers. Nothing in it was executed")
+    assert not (tmp_path / "out").exists()
 
 
 def changed(networks, generator=(), mapping=(), synthesis=(), discriminator=()):
@@ -272,7 +432,6 @@ def test_a_value_too_many_is_refused(networks, tmp_path):
     ("snapshots", "option", "message"),
     [
         (ada_snapshots, {"z_dim": 8}, "its option z_dim is 8"),
-        (ada_snapshots, {"img_resolution": 24}, "width 24 of the images is not a power of two"),
         (ada_snapshots, {"mapping_kwargs": {"layer_features": 32}}, "its option layer_features is 32"),
         (ada_snapshots, {"synthesis_kwargs": {"activation": "relu"}}, "its option activation is 'relu'"),
         (ada_snapshots, {"synthesis_kwargs": {"resample_filter": [1, 2, 1]}}, "its option resample_filter is"),
@@ -307,7 +466,7 @@ def test_another_version_of_tensorflow_networks_is_named(tmp_path, monkeypatch):
     ("state", "message"),
     [
         ({}, "its networks were built"),
-        ({"_init_kwargs": {}}, "KeyError: '_parameters'"),
+        ({"_init_kwargs": {}}, "KeyError: '_modules'"),
         ({"_init_kwargs": {}, "_parameters": 3, "_buffers": {}, "_modules": {}}, "AttributeError"),
         (
             {"_init_kwargs": {"img_channels": 0}, "_parameters": {}, "_buffers": {}, "_modules": {}},

@@ -14,7 +14,9 @@ from parity import discriminator_of, one_hot, relative_error
 from torch import Tensor
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import imported, taming
+from ganformer.interop import imported, taming, torch_file
+from ganformer.interop.imported import Imported
+from ganformer.interop.snapshot import PACKAGES
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.two_stage import TwoStage
 from ganformer.nn.code_transformer import Sampling
@@ -37,14 +39,19 @@ def saved(folder: Path, state: State, parameters: Any = None, **more: Any) -> Pa
     return path
 
 
-def first_stage() -> State:
+def read(path: Path, *more: Path) -> Imported:
+    return taming.read(torch_file.load(path, PACKAGES), path, *more)
+
+
+def first_stage(colours: int = 3) -> State:
     torch.manual_seed(0)
-    return official.first_stage([32, 32, 64], blocks=1, attends={2}, latent=6, codes=CODES, size=6)
+    return official.first_stage([32, 32, 64], blocks=1, attends={2}, latent=6, codes=CODES, size=6, colours=colours)
 
 
-def discriminated(state: State) -> State:
+def discriminated(state: State, colours: int = 3) -> State:
     """With what else a checkpoint of a first stage holds."""
-    discriminator = {f"loss.discriminator.{name}": value for name, value in official.discriminator(4, 2).items()}
+    made = official.discriminator(4, 2, colours)
+    discriminator = {f"loss.discriminator.{name}": value for name, value in made.items()}
     return {**state, **discriminator, "loss.perceptual_loss.lin0.model.1.weight": torch.ones(1, 64, 1, 1)}
 
 
@@ -68,26 +75,28 @@ def labelled(classes: int) -> dict[str, Any]:
 
 
 def written(path: Path, out: Path) -> tuple[TwoStage, dict[str, Any]]:
-    imported.write(taming.read(path), path, out)
+    imported.write(read(path), path, out)
     learner, record = restore(out / "run.json")
     assert isinstance(learner, TwoStage)
     return learner, record
 
 
-def noise(count: int = 2) -> Tensor:
-    return torch.rand(count, 3, WIDTH, WIDTH) * 2 - 1
+def noise(count: int = 2, colours: int = 3) -> Tensor:
+    return torch.rand(count, colours, WIDTH, WIDTH) * 2 - 1
 
 
 # ---------------------------------------------------------------------------------------------------- the same
 
 
+@pytest.mark.parametrize("colours", [3, 1])
 @pytest.mark.parametrize("is_gumbel", [False, True], ids=["nearest", "gumbel"])
-def test_the_first_stage_reconstructs_the_same(is_gumbel: bool, tmp_path: Path) -> None:
-    state = official.gumbel(first_stage()) if is_gumbel else first_stage()
-    path = saved(tmp_path, discriminated(state), {"ddconfig": {"resolution": WIDTH}})
+def test_the_first_stage_reconstructs_the_same(is_gumbel: bool, colours: int, tmp_path: Path) -> None:
+    state = official.gumbel(first_stage(colours)) if is_gumbel else first_stage(colours)
+    path = saved(tmp_path, discriminated(state, colours), {"ddconfig": {"resolution": WIDTH}})
     learner, record = written(path, tmp_path / "run")
     assert record["imported"]["notes"] == [taming.UNTRAINED_NOTE]
-    images = noise()
+    assert record["spec"]["image"]["channels"] == colours
+    images = noise(colours=colours)
     latents = official.encode(state, images, 3)
     with torch.no_grad():
         ours = learner.sampler.autoencoder
@@ -139,7 +148,7 @@ def test_the_transformer_predicts_and_paints_the_same(
 
 
 def test_settings_follow_from_shapes(tmp_path: Path) -> None:
-    found = taming.read(saved(tmp_path, discriminated(first_stage())))
+    found = read(saved(tmp_path, discriminated(first_stage())))
     assert found.model == {
         "kind": "vqgan",
         "channels": 32,
@@ -162,9 +171,9 @@ def test_settings_can_lie_elsewhere(tmp_path: Path) -> None:
     path = saved(tmp_path, both_stages(first_stage()), parameters())
     elsewhere = tmp_path / "model.yaml"
     next((tmp_path / "configs").iterdir()).rename(elsewhere)
-    assert taming.read(path, elsewhere).image.width == WIDTH
+    assert read(path, elsewhere).image.width == WIDTH
     with pytest.raises(CheckpointError) as caught:
-        taming.read(path)
+        read(path)
     assert str(caught.value) == (
         f"{path}: does not say how many heads its transformer has; put the *-project.yaml that it was published with "
         f"into {tmp_path / 'configs'}"
@@ -173,12 +182,19 @@ def test_settings_can_lie_elsewhere(tmp_path: Path) -> None:
 
 def test_a_discriminator_that_has_no_equal_is_left_out(tmp_path: Path) -> None:
     state = discriminated(first_stage()) | {"loss.discriminator.main.3.loc": torch.zeros(1, 8, 1, 1)}
-    found = taming.read(saved(tmp_path, state))
+    found = read(saved(tmp_path, state))
     assert found.discriminator is None
     assert taming.ACTNORM_NOTE in found.notes
-    found = taming.read(saved(tmp_path, first_stage()))
+    found = read(saved(tmp_path, first_stage()))
     assert found.discriminator is None
     assert "without a discriminator, which it does not hold" in found.notes
+
+
+def test_a_discriminator_of_other_colours_is_left_out(tmp_path: Path) -> None:
+    found = read(saved(tmp_path, discriminated(first_stage(colours=1), colours=3)))
+    assert found.discriminator is None
+    assert "without its discriminator, which looks at 3 colours of images of 1" in found.notes
+    imported.write(found, tmp_path / "checkpoints" / "last.ckpt", tmp_path / "run")
 
 
 # ----------------------------------------------------------------------------------------------- other contents
@@ -194,13 +210,13 @@ def test_what_lightning_left_in_it_is_passed_over(tmp_path: Path, monkeypatch: p
         patch.setattr(sys.modules[module], "ModelCheckpoint", callback, raising=False)
         path = saved(tmp_path, first_stage(), callbacks={callback: {"best_model_path": "a"}, "other": callback()})
     assert package not in sys.modules
-    assert taming.read(path).model["codes"] == CODES
+    assert read(path).model["codes"] == CODES
 
 
 def test_files_from_before_torch_wrote_zip_archives_are_read(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"state_dict": first_stage()}, path, _use_new_zipfile_serialization=False)
-    assert taming.read(path).model["codes"] == CODES
+    assert read(path).model["codes"] == CODES
 
 
 class Payload:
@@ -217,7 +233,7 @@ def test_refuses_a_payload(tmp_path: Path) -> None:
     trap = tmp_path / "written"
     path = saved(tmp_path, first_stage(), callbacks=Payload(trap))
     with pytest.raises(CheckpointError, match=r"last\.ckpt: refused, it asks for 'posix\.system', which no state dict"):
-        taming.read(path)
+        read(path)
     assert not trap.exists()
 
 
@@ -225,7 +241,7 @@ def test_refuses_a_damaged_file(tmp_path: Path) -> None:
     path = saved(tmp_path, first_stage())
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"last\.ckpt: is damaged or was not written by torch\.save"):
-        taming.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +256,7 @@ def test_refuses_what_is_no_checkpoint(content: Any, words: str, tmp_path: Path)
     path = tmp_path / "last.ckpt"
     torch.save(content, path)
     with pytest.raises(CheckpointError) as caught:
-        taming.read(path)
+        read(path)
     assert str(caught.value) == f"{path}: {words}"
 
 
@@ -254,7 +270,7 @@ def test_refuses_what_is_no_checkpoint(content: Any, words: str, tmp_path: Path)
 def test_refuses_models_of_other_things(name: str, words: str, tmp_path: Path) -> None:
     path = saved(tmp_path, {**first_stage(), name: torch.zeros(1)})
     with pytest.raises(CheckpointError, match=words):
-        taming.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +290,7 @@ def test_refuses_models_of_other_things(name: str, words: str, tmp_path: Path) -
 def test_refuses_transformers_of_other_kinds(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
     path = saved(tmp_path, both_stages(first_stage()), parameters(**settings))
     with pytest.raises(CheckpointError) as caught:
-        taming.read(path)
+        read(path)
     assert words in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -282,10 +298,10 @@ def test_refuses_transformers_of_other_kinds(settings: dict[str, Any], words: st
 def test_refuses_transformers_of_other_codes_or_images(tmp_path: Path) -> None:
     state = both_stages(first_stage(), places=32)
     with pytest.raises(CheckpointError, match="its transformer sees 32 codes at a time but an image has 64"):
-        taming.read(saved(tmp_path, state, parameters()))
+        read(saved(tmp_path, state, parameters()))
     state["transformer.tok_emb.weight"] = torch.zeros(CODES + 1, 8)
     with pytest.raises(CheckpointError, match=f"its transformer knows {CODES + 1} codes but its codebook has {CODES}"):
-        taming.read(saved(tmp_path, state, parameters()))
+        read(saved(tmp_path, state, parameters()))
 
 
 @pytest.mark.parametrize("text", ["model: [", "model: {target: a}", "3"])
@@ -294,7 +310,7 @@ def test_refuses_settings_that_are_none(text: str, tmp_path: Path) -> None:
     settings = next((tmp_path / "configs").iterdir())
     settings.write_text(text)
     with pytest.raises(CheckpointError, match=r"-project\.yaml: .*settings of Taming Transformers"):
-        taming.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize(

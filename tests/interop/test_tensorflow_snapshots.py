@@ -3,6 +3,7 @@
 import official_tensorflow as twin
 import pytest
 import torch
+from official import in_protocols
 from parity import discriminator_of, relative_error
 
 from ganformer.errors import CheckpointError
@@ -72,9 +73,9 @@ def built(names=NEW, discriminator=(), st_spread=0.0, layers=4, **options):
     )
 
 
-def write(folder, networks):
+def write(folder, networks, protocol=4):
     path = folder / "clevr-snapshot.pkl"
-    path.write_bytes(twin.dumped(networks))
+    path.write_bytes(twin.dumped(networks, protocol))
     return path
 
 
@@ -116,11 +117,11 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_images_and_logits_are_those_of_the_official_code(tmp_path, name):
+@pytest.mark.parametrize(("name", "protocol"), in_protocols(VARIANTS))
+def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protocol):
     networks = built(**VARIANTS[name])
     _, discriminator, average = networks
-    snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
+    snapshot.import_snapshot(write(tmp_path, networks, protocol), tmp_path / "out")
     learner, record = restore(tmp_path / "out" / "run.json")
     sampler, labels = learner.sampler, torch.zeros(3, 0)
     z = torch.randn(3, average.k, SIZE)

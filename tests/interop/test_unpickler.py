@@ -1,5 +1,6 @@
 """A pickle with a payload is refused with the name of what it asked for, and nothing in it is executed."""
 
+import codecs
 import collections
 import importlib
 import io
@@ -8,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from official import PROTOCOLS, aged
 
 from ganformer.errors import CheckpointError
 from ganformer.interop.unpickler import Held, load
@@ -42,6 +44,10 @@ def named(module, name, arguments):
         ("nt", "system"),
         ("subprocess", "check_output"),
         ("builtins", "eval"),
+        ("builtins", "frozenset"),
+        ("builtins", "object"),
+        ("copy_reg", "_reconstructor"),
+        ("_codecs", "decode"),
         ("builtins", "exec"),
         ("builtins", "open"),
         ("builtins", "getattr"),
@@ -186,6 +192,9 @@ def test_a_state_that_does_not_belong_there_is_refused(tmp_path, value):
         ("torch.nn.modules.dropout", "Dropout"),
         ("dnnlib.tflib.network", "Network"),
         ("torch_utils.persistence", "_reconstruct_persistent_obj"),
+        ("builtins", "set"),
+        ("__builtin__", "bytearray"),
+        ("_codecs", "encode"),
     ],
 )
 def test_the_parts_themselves_cannot_be_changed(tmp_path, module, name):
@@ -197,7 +206,9 @@ def test_the_parts_themselves_cannot_be_changed(tmp_path, module, name):
 
 def test_a_truncated_pickle_is_damaged(tmp_path):
     whole = pickle.dumps({"a": np.zeros(100, np.float32)})
-    for length in (0, 1, 10, len(whole) // 2, len(whole) - 1):
+    with pytest.raises(CheckpointError, match=r"snapshot\.pkl: is empty; fetch it again"):
+        load(written(tmp_path, b""))
+    for length in (1, 10, len(whole) // 2, len(whole) - 1):
         with pytest.raises(CheckpointError, match=r"is damaged or no pickle .*fetch it again"):
             load(written(tmp_path, whole[:length]))
 
@@ -226,7 +237,7 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "absent.pkl")
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
     "array",
     [
@@ -240,26 +251,48 @@ def test_a_missing_file_is_named(tmp_path):
 )
 def test_arrays_of_numbers_come_out_as_they_were(tmp_path, array, protocol):
     path = tmp_path / "snapshot.pkl"
-    path.write_bytes(pickle.dumps(array, protocol=protocol))
+    path.write_bytes(aged(pickle.dumps(array, protocol=protocol), protocol))
     held = load(path)
     assert isinstance(held, Held)
     assert held.tensor.dtype == torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).dtype
     assert np.array_equal(held.tensor.numpy(), array)
 
 
-def test_scalars_and_containers_come_out_as_plain_values(tmp_path):
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_scalars_and_containers_come_out_as_plain_values(tmp_path, protocol):
     value = collections.OrderedDict(a=np.float32(0.1), b=[np.int64(3), (None, True)], c="text")
-    assert load(written(tmp_path, value)) == {"a": float(np.float32(0.1)), "b": [3, (None, True)], "c": "text"}
+    value |= {"set": {1, "é"}, "empty": set(), "bytes": [b"", b"a\xff\0"], "more": [bytearray(), bytearray(b"\xfe")]}
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(aged(pickle.dumps(value, protocol=protocol), protocol))
+    assert load(path) == {**value, "a": float(np.float32(0.1)), "b": [3, (None, True)]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("set", Call(set, "text")),
+        ("set", Call(set, ([1],))),
+        ("bytes", Call(bytes, 1 << 60)),
+        ("bytearray", Call(bytearray, 1 << 60)),
+        ("bytearray", Call(bytearray, "text", "utf-16")),
+        ("_codecs.encode", Call(codecs.encode, "text", "rot13")),
+        ("_codecs.encode", Call(codecs.encode, b"text", "latin1")),
+    ],
+)
+def test_what_makes_containers_makes_nothing_else(tmp_path, name, value):
+    with pytest.raises(CheckpointError, match=rf"refused, it misuses {name}; nothing in it was executed|is damaged"):
+        load(written(tmp_path, value))
 
 
 @pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
-def test_tensors_and_parameters_come_out_as_they_were(tmp_path, dtype):
+def test_tensors_and_parameters_come_out_as_they_were(tmp_path, dtype, protocol):
     base = torch.arange(24).to(dtype).reshape(4, 6)
     values = {"whole": base, "part": base[1:3, ::2], "turned": base.T, "scalar": torch.tensor(7).to(dtype)}
     if dtype.is_floating_point:
         values["parameter"] = torch.nn.Parameter(base)
-    found = load(written(tmp_path, values))
+    found = load(written(tmp_path, pickle.dumps(values, protocol=protocol)))
     for name, value in values.items():
         assert found[name].tensor.dtype == dtype
         assert torch.equal(found[name].tensor, value)

@@ -122,6 +122,26 @@ def test_weights_with_another_digest_are_refused(run: Path) -> None:
         restore(run)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is a pointer of Git LFS in place of the",
+        ),
+        (b"", "is empty; fetch it again"),
+        (b"\x1f\x8b\x08" + bytes(20), "is compressed by gzip; unpack it first"),
+    ],
+)
+def test_weights_that_are_something_else_are_named(run: Path, content: bytes, words: str) -> None:
+    path = run.parent / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        restore(run)
+    assert str(caught.value).startswith(f"{path}: {words}")
+    assert str(caught.value).endswith(f"; {run} names it as weights")
+
+
 def test_missing_weights_are_refused(run: Path) -> None:
     (run.parent / "weights.safetensors").unlink()
     with pytest.raises(CheckpointError, match="weights cannot be read"):

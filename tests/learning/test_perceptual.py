@@ -168,6 +168,26 @@ def test_another_file_is_refused(files: Any) -> None:
         distance(settings, CPU)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS in place of the file itself"),
+        (b"\x1f\x8b\x08" + bytes(20), "is compressed by gzip; unpack it first"),
+        (b"<!DOCTYPE html>", "is a web page, as servers send where a file is not to be had"),
+    ],
+)
+@pytest.mark.parametrize("is_expected", [True, False], ids=["its checksum", "another checksum"])
+def test_what_is_no_file_of_weights_is_named(
+    files: Any, content: bytes, words: str, is_expected: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "judgement.pth"
+    path.write_bytes(content)
+    changes = {"judgement": path, "judgement_sha256": hashlib.sha256(content).hexdigest() if is_expected else "0" * 64}
+    with pytest.raises(CheckpointError) as caught:
+        distance(TrainedPerceptual(**{**files[0], **changes}), torch.device("cpu"))
+    assert str(caught.value).startswith(f"{path}: {words}")
+
+
 def test_a_file_of_another_network_is_refused(files: Any) -> None:
     settings = TrainedPerceptual(
         **{**files[0], "network": files[0]["judgement"], "network_sha256": files[0]["judgement_sha256"]}

@@ -201,9 +201,17 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
     path = tmp_path / "tiny.pth"
     path.write_bytes(b"<html>not found</html>")
     said = refusal(path)
-    assert said.startswith(f"{path}: is not the tiny network: is damaged or was not written by torch.save (")
+    assert said.startswith(
+        f"{path}: is not the tiny network: is a web page, as servers send where a file is not to be had (sha256 "
+    )
     assert said.count(str(path)) == 1
     assert said.endswith("; delete it to have it fetched again, or correct evaluation.extractor.weights")
+
+
+def test_what_is_damaged_is_refused(tmp_path):
+    path = tmp_path / "tiny.pth"
+    path.write_bytes(b"\x80\x02 and no more")
+    assert refusal(path).startswith(f"{path}: is not the tiny network: is damaged or was not written by torch.save (")
 
 
 def test_a_folder_is_refused(tmp_path):

@@ -19,7 +19,7 @@ def few(checkout, **changes):
     content = {
         "experiments": {name: None for name in experiments if name != "table1"}
         | {"table1": {"models": list(MODELS), "published": None}},
-        "evaluation": {"metrics": ["frechet"], "extractors": None, "path_length": None},
+        "evaluation": {"metrics": ["frechet"], "path_length": None},
         **changes,
     }
     (checkout.folder / "few.json").write_text(json.dumps(content))

@@ -395,7 +395,9 @@ def generate(
     images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
     truncation_psi: Annotated[float, typer.Option(min=0, help="Less than 1: less variety, better images.")] = 0.7,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; they do not depend on it.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images at a time, in whole eights up to 256×256; no bit of them depends on it.")
+    ] = 8,
     label: Annotated[
         str | None, typer.Option(help="Class of all images, by name or number; as in the data if not given.")
     ] = None,

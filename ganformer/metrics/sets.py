@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,7 +25,7 @@ from ganformer.data.sources import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution, record
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, quantise
+from ganformer.learning.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
@@ -270,8 +271,9 @@ class Generated(ImageSet):
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """DataError where an image is not finite."""
         self.learner.network.to(device)
-        for seeds in share.of(batches(self.seeds)):
-            images = self.learner.sample(draw_labels(self.record["data"]["label_counts"], seeds), seeds)
+        labels = partial(draw_labels, self.record["data"]["label_counts"])
+        for seeds in share.of(aligned(self.seeds, BATCH)):
+            images = make(self.learner, self.made, labels, seeds)
             if not images.isfinite().all():
                 raise DataError(
                     f"{self.title}: generated images hold NaN or infinity, so the training diverged; "

@@ -411,7 +411,7 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     wanted = settings(metrics=["frechet"], images=REALS)
     metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)
-    learner.sample = lambda labels, seeds: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
+    learner.sample = lambda labels, seeds, psi: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
     monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
     out = tmp_path / "metrics.json"
     job = metrics.Job(wanted, tmp_path / "run.json", None, tmp_path / "pack", tmp_path / "known")

@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and where they came from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,13 +30,38 @@ def may_write(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_file(path: Path) -> None:
+    """Checks that a file can be written at `path`, before the work that it is for; makes nothing.
+
+    DataError where something else than a file is there, or where the folder, or the nearest one above it that there is,
+    does not let files be made in it.
+    """
+    _refuse_other_than_file(path)
+    with may_write(path):
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            reason = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(reason, os.strerror(reason))
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    with may_write(path):
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, but what is written is a file; name one, in this folder for example")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is a device or a pipe, which no file may replace; name a file")
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
 
     The old file stays whole until then, and nothing is left behind after an error. Missing parent folders are made.
-    Raises DataError where the folder cannot be written.
+    Raises DataError where the folder cannot be written, or where something else than a file is there.
     """
+    _refuse_other_than_file(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with may_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)

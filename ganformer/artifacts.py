@@ -1,12 +1,12 @@
 """Files that are either whole or absent, and where they came from."""
 
-import errno
 import hashlib
 import json
 import os
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +31,7 @@ def may_write(path: Path) -> Iterator[None]:
 
 
 def check_file(path: Path) -> None:
-    """Checks that a file can be written at `path`, before the work that it is for; makes nothing.
+    """Checks that a file can be written at `path`, before the work that it is for; leaves nothing behind.
 
     DataError where something else than a file is there, or where the folder, or the nearest one above it that there is,
     does not let files be made in it.
@@ -39,11 +39,8 @@ def check_file(path: Path) -> None:
     _refuse_other_than_file(path)
     with may_write(path):
         folder = next(folder for folder in path.absolute().parents if folder.exists())
-        if not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            reason = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
-            raise OSError(reason, os.strerror(reason))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def _refuse_other_than_file(path: Path) -> None:

@@ -277,9 +277,12 @@ def evaluate(
     """Measure any two sets of images against each other, as they are."""
     from ganformer.metrics import compare as sets
 
+    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    if names == []:
+        raise ConfigError("--metrics: names no metric; leave it out to have the usual ones, or say fid,is,pr,kid")
     given = {
         "extractor": _of_kind("ganformer.metrics.extractors", extractor, "extractor"),
-        "metrics": None if metrics is None else [name.strip() for name in metrics.split(",")],
+        "metrics": names,
         "images": images,
         "seed": seed,
     }

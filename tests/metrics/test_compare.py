@@ -352,7 +352,7 @@ def test_names_that_people_type_are_those_of_the_field(monkeypatch, folder, othe
         "evaluate",
         *sides,
         "--metrics",
-        "fid, is,pr,kid,dc,fid-infinity,frechet",
+        "fid, is,pr,kid,dc,fid-infinity,frechet,",
         "--extractor",
         "inception-2015",
     ]
@@ -385,6 +385,7 @@ def test_command_prints_and_writes(folder, others, tmp_path):
         (["--extractor", '{"kind": "vgg"}'], ConfigError, "evaluate: 1 problem\n  extractor"),
         (["--fake", "absent"], ConfigError, "--fake: 'absent': there is no such file or folder"),
         (["--step", "2"], ConfigError, "step 2: chooses images of a run, but neither .* nor .* is one; leave it out"),
+        (["--metrics", " ,"], ConfigError, "--metrics: names no metric; leave it out to have the usual ones"),
         (["--images", "10"], ConfigError, "images 10: chooses images of a run, but neither"),
         (["--extractor", "inception"], ConfigError, "--extractor: 'inception' is unknown; did you mean 'inception-"),
         (["--extractor", "no/file.json"], ConfigError, "--extractor: 'no/file.json' is neither JSON nor a readable"),

@@ -62,12 +62,15 @@ def reference(
 def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_data: bool, device: torch.device) -> None:
     """What one of the processes that work together does of `reference`."""
     images, parts = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored), evaluation.parts()
+    files = {name: out / f"{name}.npz" for name in parts}
+    for file in files.values():
+        artifacts.check_file(file)
     with computing(threads):
         looks = _looks(parts, "real", device)
         observed = observe_with(looks, images, images.picture, device, f"reference {images.title}")
     for name, real in observed.items():
         extractor = parts[name].extractor.model_dump(mode="json")
-        Reference(real, extractor, evaluation.mirrored, images.images.digest).write(out / f"{name}.npz")
+        Reference(real, extractor, evaluation.mirrored, images.images.digest).write(files[name])
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ class Tile(NamedTuple):
     columns: slice
     distances: Tensor
     """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that those of equal images are not quite 0."""
-    rounding: Tensor
-    """How far off they may be [n, m]."""
+    rounding: float
+    """How far off they may be."""
     real: Array
     fake: Array
 
@@ -69,8 +69,9 @@ class Tile(NamedTuple):
         Where rounding might decide, the distance is taken from the differences, as `radii` are.
         """
         radii = radii.expand_as(self.distances)
-        near = self.distances < radii
-        doubtful = (self.distances - radii).abs_() <= self.rounding
+        beyond = self.distances - radii
+        near = beyond < 0
+        doubtful = beyond.abs_() <= self.rounding
         if doubtful.any():
             i, j = doubtful.nonzero(as_tuple=True)
             exact = exact_distances(self.real, self.fake, i + self.rows.start, j + self.columns.start)
@@ -121,7 +122,8 @@ def _parts(count: int) -> list[slice]:
 
 def _tile(real: Array, fake: Array, rows: slice, columns: slice) -> Tile:
     x, y = (torch.from_numpy(array.astype(np.float64)) for array in (real[rows], fake[columns]))
-    squares = x.square().sum(dim=1, keepdim=True) + y.square().sum(dim=1)
-    distances = torch.addmm(squares, x, y.T, alpha=-2).clamp_(min=0)
-    # Each of the three sums of D products is off by at most D roundings of its terms, which are no more than `squares`.
-    return Tile(rows, columns, distances, squares.mul_(4 * x.shape[1] * EPSILON), real, fake)
+    of_rows, of_columns = x.square().sum(dim=1, keepdim=True), y.square().sum(dim=1)
+    distances = torch.addmm(of_columns, x, y.T, alpha=-2).add_(of_rows).clamp_(min=0)
+    # Each of the three sums of D products is off by at most D roundings of what its terms sum up to.
+    rounding = 4 * x.shape[1] * EPSILON * (of_rows.max() + of_columns.max()).item()
+    return Tile(rows, columns, distances, rounding, real, fake)

@@ -154,6 +154,19 @@ def test_flipped_byte_is_noticed_where_that_is_asked_for(data, tmp_path):
     assert not (tmp_path / "checked").exists()
 
 
+def test_places_are_checked_before_images_are_seen(monkeypatch, measure, reals, data, tmp_path):
+    def refuse(*arguments):
+        raise AssertionError("no image is seen")
+
+    monkeypatch.setattr(metrics, "observe_with", refuse)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"random-vgg16-\w+\.npz: cannot be written \(Not a directory\)"):
+        refer(settings(), data, tmp_path / "file")
+    (tmp_path / "metrics.json").mkdir()
+    with pytest.raises(DataError, match=r"metrics\.json: is a folder, but what is written is a file"):
+        measure(reals)
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
 def test_something_else_than_a_reference_is_refused(tmp_path, content):
     path = tmp_path / "scenes.npz"

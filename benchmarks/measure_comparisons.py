@@ -12,7 +12,7 @@ import torch
 from comparisons import print_table
 from measure import Result, Side, in_turn
 
-from ganformer.metrics import neighbours
+from ganformer.metrics import neighbours, order
 from ganformer.metrics.measures import frechet, kid, precision_recall
 from ganformer.metrics.statistics import Array, Observed, Statistics
 
@@ -160,10 +160,12 @@ def by_whole_matrices(real: Observed, fake: Observed) -> Values:
 def by_powers(real: Observed, fake: Observed) -> Values:
     """KID with kernels as their formula reads, of the same subsets."""
     size, random = min(kid.SIZE, real.count // 2, fake.count // 2), np.random.RandomState(kid.SEED)
+    sets = [observed.arrays["features"] for observed in (fake, real)]
+    generated, reals = (features[order.by_value(features)] for features in sets)
     distances = []
     for _ in range(kid.SUBSETS):
-        x = fake.arrays["features"][random.choice(fake.count, size, replace=False)].astype(np.float64)
-        y = real.arrays["features"][random.choice(real.count, size, replace=False)].astype(np.float64)
+        x = generated[random.choice(fake.count, size, replace=False)].astype(np.float64)
+        y = reals[random.choice(real.count, size, replace=False)].astype(np.float64)
         xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
         within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
         distances.append(within / (size * (size - 1)) - 2 * xy.mean())

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,15 +34,37 @@ def may_write(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_file(path: Path) -> None:
+    """Checks that a file can be written at `path`, before the work that it is for; leaves nothing behind.
+
+    DataError where something else than a file is there, or where the folder, or the nearest one above it that there is,
+    does not let files be made in it.
+    """
+    _refuse_other_than_file(path)
+    with may_write(path):
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    with may_write(path):
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, but what is written is a file; name one, in this folder for example")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is a device or a pipe, which no file may replace; name a file")
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
 
     The old file stays whole until then, and nothing is left behind after an error. Missing parent folders are made. The
     file has the mode that the process's umask gives, whatever a library makes of the temporary one. Raises DataError
-    where the folder cannot be written, or where a disk has no room or refuses the file, in whatever way a library says
-    so.
+    where the folder cannot be written, something else than a file is there, or a disk has no room or refuses the file,
+    in whatever way a library says so.
     """
+    _refuse_other_than_file(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with may_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -299,13 +299,16 @@ def evaluate(
     ],
     fake: Annotated[str, typer.Option(help="Images that are measured; any of these too.")],
     extractor: Annotated[
-        str, typer.Option(help="Network that turns images into features, as JSON or a file that holds it.")
-    ] = '{"kind": "random-vgg16"}',
+        str, typer.Option(help="Network that turns images into features: its name, JSON, or a file that holds it.")
+    ] = "random-vgg16",
     metrics: Annotated[
-        str | None, typer.Option(help="Comma-separated; if not given, all usual ones that can be measured.")
+        str | None,
+        typer.Option(help="Comma-separated, as in fid,is,pr,kid; if not given, all usual ones that can be measured."),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="How many images of a run.")] = 50_000,
-    seed: Annotated[int, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="How many images of a run; 50,000 if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")
+    ] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the numbers and how they were measured.")] = None,
     threads: Threads = 1,
@@ -314,19 +317,28 @@ def evaluate(
     """Measure any two sets of images against each other, as they are."""
     from ganformer.metrics import compare as sets
 
-    settings = {"extractor": _read(extractor, "extractor"), "images": images, "seed": seed}
-    if metrics is not None:
-        settings["metrics"] = [name.strip() for name in metrics.split(",")]
+    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    if names == []:
+        raise ConfigError("--metrics: names no metric; leave it out to have the usual ones, or say fid,is,pr,kid")
+    given = {
+        "extractor": _of_kind("ganformer.metrics.extractors", extractor, "extractor"),
+        "metrics": names,
+        "images": images,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
     evaluation = config.parse(config.Evaluation, settings, "evaluate")
+    if out is not None:
+        artifacts.check_file(out)
     measured = sets.compare(evaluation, real, fake, step=step, threads=threads, gpus=gpus)
+    print(sets.summary(measured), flush=True)
     if out is not None:
         artifacts.write_json(out, measured)
-    print(sets.summary(measured))
 
 
 @app.command()
 def parser(
-    parsing: Annotated[str, typer.Option(help="What reads objects in images, as JSON or a file that holds it.")],
+    parsing: Annotated[str, typer.Option(help="What reads objects in images: its name, JSON, or a file with it.")],
     dataset: Settings,
     out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
     threads: Threads = 1,
@@ -335,7 +347,8 @@ def parser(
     """Make what reads objects in images of a data set, and measure how well it does where that can be known."""
     from ganformer.analysis import parsers
 
-    chosen = config.parse(config.Parsers, {"parser": _read(parsing, "parsing")}, "parsing").parser
+    settings = _of_kind("ganformer.analysis.parsers", parsing, "parsing")
+    chosen = config.parse(config.Parsers, {"parser": settings}, "parsing").parser
     parsers.prepare(chosen, _parse(config.Dataset, dataset, "dataset"), out, threads=threads, gpus=gpus)
 
 
@@ -435,7 +448,9 @@ def generate(
     images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
     truncation_psi: Annotated[float, typer.Option(min=0, help="Less than 1: less variety, better images.")] = 0.7,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; they do not depend on it.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images at a time, in whole eights up to 256×256; no bit of them depends on it.")
+    ] = 8,
     label: Annotated[
         str | None, typer.Option(help="Class of all images, by name or number; as in the data if not given.")
     ] = None,
@@ -659,6 +674,19 @@ def _cores() -> int:
 
 def _parse(kind: type[config.S], settings: str, where: str) -> config.S:
     return config.parse(kind, _read(settings, where), where)
+
+
+def _of_kind(package: str, settings: str, where: str) -> Any:
+    """Settings of a part of `package`: its name alone, JSON text, or the content of a file."""
+    names = plugins.names(package)
+    if settings in names:
+        return {"kind": settings}
+    try:
+        return _read(settings, where)
+    except ConfigError as error:
+        if Path(settings).suffix or "/" in settings or settings.lstrip().startswith("{"):
+            raise
+        raise ConfigError(f"--{where}: '{settings}' is unknown; {plugins.choices(settings, names)}") from error
 
 
 def _read(settings: str, where: str) -> Any:

@@ -468,6 +468,16 @@ class Extractor(Strict):
         return None
 
 
+SHORT = {
+    "fid": "frechet",
+    "fd": "frechet",
+    "fid-infinity": "frechet-infinity",
+    "is": "inception-score",
+    "pr": "precision-recall",
+    "dc": "density-coverage",
+    "sfid": "spatial-frechet",
+}
+"""Metrics by the names that the field has for their values."""
 SomePathLength = SerializeAsAny[Annotated[Strict, _In("ganformer.metrics.path_length", "PathLength")]]
 AnyExtractor = SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
 
@@ -483,7 +493,7 @@ class Evaluation(Strict):
     mirrored: bool = False
     """Real statistics are over all images and their mirror images."""
     metrics: tuple[Name, ...] = ("frechet", "frechet-error", "inception-score", "precision-recall")
-    """File names in `ganformer/metrics/measures`."""
+    """File names in `ganformer/metrics/measures`, or `fid`, `is`, `pr`, `dc`, `sfid`, `fid-infinity` for them."""
     seed: Annotated[int, Field(ge=0, le=1000)] = 0
     """Which images are generated: those of the seeds from seed × images on."""
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
@@ -494,7 +504,12 @@ class Evaluation(Strict):
     @field_validator("metrics")
     @classmethod
     def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known(name, "ganformer.metrics.measures") for name in value)
+        return tuple(dict.fromkeys(_known(SHORT.get(name, name), "ganformer.metrics.measures") for name in value))
+
+    @field_validator("extractors")
+    @classmethod
+    def _are_by_metrics(cls, value: Mapping[str, AnyExtractor]) -> Mapping[str, AnyExtractor]:
+        return {SHORT.get(name, name): extractor for name, extractor in value.items()}
 
     @model_validator(mode="after")
     def _extractors_are_of_metrics(self) -> Self:

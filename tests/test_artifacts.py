@@ -1,6 +1,10 @@
 """Files are whole or absent; equal settings have equal digests."""
 
+import errno
 import json
+import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +37,36 @@ def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/out\.json: cannot be written .*choose an output folder"):
         artifacts.write_text(tmp_path / "file" / "out.json", "")
+
+
+def test_a_place_for_a_file_is_checked_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "new.json", tmp_path / "file", tmp_path / "deep" / "below" / "new.json"):
+        artifacts.check_file(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(DataError, match=r"new\.json: cannot be written \(Not a directory\); choose an output folder"):
+        artifacts.check_file(tmp_path / "file" / "below" / "new.json")
+    if Path("/proc/self").exists():
+        with pytest.raises(DataError, match=r"new\.json: cannot be written \(.*\); choose an output folder"):
+            artifacts.check_file(Path("/proc/new.json"))
+
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(DataError, match=r"new\.json: cannot be written \(Read-only file system\); choose an output"):
+        artifacts.check_file(tmp_path / "new.json")
+
+
+@pytest.mark.parametrize("call", [artifacts.check_file, lambda path: artifacts.write_text(path, "")])
+def test_what_is_no_file_is_never_replaced(tmp_path, call):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"folder: is a folder, but what is written is a file; name one"):
+        call(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe: is a device or a pipe, which no file may replace; name a file"):
+        call(tmp_path / "pipe")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "pipe"}
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not valid JSON")])

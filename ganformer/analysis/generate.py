@@ -1,5 +1,6 @@
 """Images of any run, trained or imported, as pictures, as one picture, or as an array for evaluation elsewhere."""
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -22,7 +23,7 @@ from ganformer.errors import ConfigError
 from ganformer.learning import record
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import batches, draw_labels, pixels
+from ganformer.learning.samples import aligned, block_size, draw_labels, make, pixels
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 
@@ -32,10 +33,11 @@ LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made: `count` images of the seeds from `seed` on, at most `batch` of them at a time.
+    """What is to be made: `count` images of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
-    of layers is fresh for every image, else the same for all, so that an image is a function of its seed alone.
+    of layers is that of the image's seed, else the same for all images. Portions hold whole blocks of seeds
+    (`samples.make`), so an image is a function of its seed, whatever `batch`, `seed` and `count` are.
     """
 
     count: int
@@ -58,8 +60,7 @@ def generate(
     """
     run = find_run(weights)
     learner, known = restore(run)
-    label_counts = known["data"]["label_counts"]
-    picture = ImageSpec.model_validate(known["spec"]["image"]).picture
+    image = ImageSpec.model_validate(known["spec"]["image"])
     label = _class(request.label, known["data"], run)
     _check(request)
     learner.sampler.to(devices.acquire(gpus))
@@ -68,7 +69,7 @@ def generate(
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
-        for seeds, labels, images in _images(learner, request, label, label_counts, picture):
+        for seeds, labels, images in _images(learner, image, request, label, known["data"]["label_counts"]):
             for take in takes:
                 take(seeds, labels, images)
             progress.update(len(seeds))
@@ -115,15 +116,21 @@ def _check(request: Request) -> None:
 
 
 def _images(
-    learner: Learner, request: Request, label: int | None, label_counts: Sequence[int], picture: tuple[int, int]
+    learner: Learner, image: ImageSpec, request: Request, label: int | None, label_counts: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
     """Seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, portion by portion."""
+
+    def labels(seeds: Sequence[int]) -> Tensor:
+        if label is None:
+            return draw_labels(label_counts, seeds)
+        return F.one_hot(torch.full((len(seeds),), label), len(label_counts)).float()
+
+    block = block_size(image)
+    size = math.ceil(request.batch / block) * block
     with nullcontext() if request.is_noisy else constant_noise(learner.sampler):
-        for seeds in batches(range(request.seed, request.seed + request.count), request.batch):
-            labels = draw_labels(label_counts, seeds)
-            if label is not None:
-                labels = F.one_hot(torch.full((len(seeds),), label), len(label_counts)).float()
-            yield seeds, labels, pixels(central(learner.sample(labels, seeds, request.truncation), *picture))
+        for seeds in aligned(range(request.seed, request.seed + request.count), size):
+            images = make(learner, image, labels, seeds, request.truncation)
+            yield seeds, labels(seeds), pixels(central(images, *image.picture))
 
 
 # --------------------------------------------------------------------------------------------------- forms

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels, pixels
+from ganformer.learning.samples import BATCH, aligned, draw_labels, make, pixels
 
 FORMAT = 1  # of the npz files
 
@@ -42,12 +43,12 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     """
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
-    known = record["data"]
-    picture = ImageSpec.model_validate(record["spec"]["image"]).picture
+    labels = partial(draw_labels, record["data"]["label_counts"])
+    image = ImageSpec.model_validate(record["spec"]["image"])
     with devices.reproducible(threads), torch.no_grad():
         portions = [
-            pixels(central(learner.sample(draw_labels(known["label_counts"], seeds), seeds), *picture))
-            for seeds in batches(range(count))
+            pixels(central(make(learner, image, labels, seeds), *image.picture))
+            for seeds in aligned(range(count), BATCH)
         ]
     write(out, {**provenance(record), "classes": classes_of(record, count)}, {"images": np.concatenate(portions)})
 

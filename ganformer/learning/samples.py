@@ -1,20 +1,62 @@
 """What a learner samples: from which seeds, of which classes, in which portions, and as pixels of 8 bits."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganformer.config import ImageSpec
 from ganformer.data.images import Pixels
+from ganformer.learning.learner import Learner
 
-BATCH = 32  # images at a time; the noise that layers add depends on it, the latents do not
+BATCH = 32  # images at a time
+
+# Seeds that are computed together, and the pixels that these images may have together: 8 images up to 256×256, 2 of
+# 512×512, 1 of 1024×1024. Of the last bits of an image, and of the noise of its layers, this decides.
+BLOCK = 8
+BLOCK_PIXELS = 2**19
 
 
 def batches(seeds: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
     """Seeds in portions of at most `size`."""
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
+
+
+def block_size(image: ImageSpec) -> int:
+    """Number of seeds whose images are computed together, for images of this shape: 1, 2, 4 or 8."""
+    return max(1, min(BLOCK, BLOCK_PIXELS // (image.height * image.width)))
+
+
+def aligned(seeds: range, size: int) -> Iterator[range]:
+    """Consecutive seeds, cut at the multiples of `size`."""
+    cuts = [seeds.start, *range(seeds.start - seeds.start % size + size, seeds.stop, size), seeds.stop]
+    return (range(start, stop) for start, stop in itertools.pairwise(cuts))
+
+
+def make(
+    learner: Learner,
+    image: ImageSpec,
+    labels: Callable[[Sequence[int]], Tensor],
+    seeds: range,
+    truncation: float = 1.0,
+) -> Tensor:
+    """An image for each of these consecutive seeds [n, C, H, W], as `Learner.sample` makes them of the shape `image`.
+
+    Sums of floats depend on how many images are computed together, and noise of layers on the first of them. Hence
+    whole blocks are computed, those that begin at the multiples of `block_size`, and what was not asked for is left
+    out: with its label, an image is a function of its seed alone, bit for bit on one machine. `labels` gives the labels
+    [m, classes] of seeds.
+    """
+    size = block_size(image)
+    parts = []
+    for part in aligned(seeds, size):
+        first = part.start - part.start % size
+        block = range(first, first + size)
+        parts.append(learner.sample(labels(block), block, truncation)[part.start - first : part.stop - first])
+    return torch.cat(parts)
 
 
 def latents(shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:

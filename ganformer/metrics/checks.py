@@ -1,25 +1,49 @@
 """What a measure asks of the images it is given."""
 
+from dataclasses import dataclass
+from typing import Protocol
+
 from ganformer.errors import DataError
 from ganformer.metrics.statistics import Observed
 
 
-def require_images(observed: Observed, least: int, what: str) -> None:
-    """DataError for fewer than `least` images; `what` names the measure and says why it needs them."""
-    if observed.count < least:
-        raise DataError(f"{observed.title}: {observed.count} images are too few for {what}; take at least {least}")
+class Sized(Protocol):
+    """A set of which the number of images is known, and of features an image; `title` names it in messages."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def features(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Size:
+    """A set that has not been looked at yet."""
+
+    title: str
+    count: int
+    features: int
+
+
+def too_few(images: Sized, least: int, what: str) -> str:
+    """A problem where there are fewer than `least` images; `what` names the measure and says why it needs them."""
+    if images.count >= least:
+        return ""
+    return f"{images.title}: {images.count} images are too few for {what}; take at least {least}"
+
+
+def refuse(problem: str) -> None:
+    """DataError where there is a problem."""
+    if problem:
+        raise DataError(problem)
 
 
 def require_same_features(real: Observed, fake: Observed) -> None:
     """DataError where one set was seen with more features an image than the other."""
-    reals, fakes = _features(real), _features(fake)
-    if reals != fakes:
+    if real.features != fake.features:
         raise DataError(
-            f"{fake.title}: {fakes} features an image, but {real.title} has {reals}; "
+            f"{fake.title}: {fake.features} features an image, but {real.title} has {real.features}; "
             "measure both with the same extractor and the same settings"
         )
-
-
-def _features(observed: Observed) -> int:
-    arrays = observed.arrays
-    return int((arrays["mean"] if "mean" in arrays else arrays["features"]).shape[-1])

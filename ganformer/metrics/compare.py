@@ -1,7 +1,7 @@
 """Any two sets of images compared, each as it is at hand: images → features → statistics → numbers."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,11 +11,13 @@ from ganformer import artifacts, devices
 from ganformer.config import Evaluation
 from ganformer.data.manifest import other_files
 from ganformer.errors import ConfigError, DataError
-from ganformer.metrics.evaluate import Side, computing, load_network, measure, measures, needs
+from ganformer.metrics import foreign
+from ganformer.metrics.checks import Size
+from ganformer.metrics.evaluate import Side, computing, lacking, load_network, measure, measures, needs, recipes
 from ganformer.metrics.names import label
 from ganformer.metrics.sets import Generated, ImageSet, Known, Network, Picture, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
-from ganformer.metrics.summary import lines, values
+from ganformer.metrics.summary import lines, settings, values
 
 FORMAT = 1
 SIDES: tuple[Side, ...] = ("real", "fake")
@@ -32,31 +34,40 @@ def compare(
 
     Returns the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
     come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
-    measures that need more are left out, or are a ConfigError where `evaluation.metrics` was set. Raises DataError
-    where the sets cannot be compared.
+    or has too few images, measures that need more are left out, or are a ConfigError where `evaluation.metrics` was
+    set. Raises ConfigError where `images`, `seed` or `step` were set and neither is a run, DataError where the sets
+    cannot be compared.
     """
     started = time.monotonic()
     sets: Sets = {
         "real": open_set(real, evaluation, step, "--real"),
         "fake": open_set(fake, evaluation, step, "--fake"),
     }
-    if step is not None and not any(isinstance(images, Generated) for images in sets.values()):
-        raise ConfigError(f"step {step} was asked for, but neither {real} nor {fake} is a run; leave it out")
+    _refuse_idle_options(evaluation, step, sets)
     picture = common_picture(sets["real"], sets["fake"])
-    chosen, left_out = _choose(evaluation, sets)
+    chosen, left_out = _choose(evaluation, _every(evaluation), lambda module: _lacking(module, sets))
     device = devices.acquire(0 if picture is None else gpus)
     with computing(threads):
-        measured = measure(chosen.values(), *_observe(evaluation, sets, list(chosen.values()), picture, device))
+        network = None if picture is None else load_network(evaluation.extractor, device)
+        sizes = _sizes(evaluation.extractor.kind, sets, network, picture, device)
+        chosen, too_few = _choose(evaluation, chosen, lambda module: lacking(module, *sizes))
+        observed = _observe(sets, list(chosen.values()), network, picture, device)
+        measured = {name: measure([module], *observed) for name, module in chosen.items()}
     extractor = _extractor(evaluation, sets)
     return {
         "format": FORMAT,
-        "values": {key: {"name": _name(key, extractor, sets), "value": value} for key, value in measured.items()},
+        "values": {
+            key: {"name": _name(key, chosen[name], extractor, sets), "value": value}
+            for name, values in measured.items()
+            for key, value in values.items()
+        },
         "recipe": {
             "extractor": extractor,
             "metrics": list(chosen),
-            "left_out": left_out,
+            "measures": recipes(chosen, *sizes),
+            "left_out": left_out | too_few,
             "picture": None if picture is None else list(picture),
-            **{side: images.about for side, images in sets.items()},
+            **{side: {**images.about, "extractor": _seen_by(images, evaluation)} for side, images in sets.items()},
         },
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
@@ -64,21 +75,40 @@ def compare(
     }
 
 
+def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -> None:
+    """ConfigError where something was chosen that matters to the images of a run only, and there is none."""
+    if any(isinstance(images, Generated) for images in sets.values()):
+        return
+    asked = [
+        f"{name} {getattr(evaluation, name)}" for name in ("images", "seed") if name in evaluation.model_fields_set
+    ]
+    asked += [] if step is None else [f"step {step}"]
+    if asked:
+        raise ConfigError(
+            f"{' and '.join(asked)}: chooses images of a run, but neither {sets['real'].title} nor "
+            f"{sets['fake'].title} is one; leave it out (of all else every image is measured)"
+        )
+
+
 # --------------------------------------------------------------------------------------- what can be measured
 
 
-def _choose(evaluation: Evaluation, sets: Sets) -> tuple[dict[str, ModuleType], dict[str, str]]:
-    """The measures for which enough is known of both sets, and why the others are left out."""
-    every = dict(zip(evaluation.metrics, measures(evaluation), strict=True))
-    left_out = {name: reason for name, module in every.items() if (reason := _lacking(module, sets))}
-    chosen = {name: module for name, module in every.items() if name not in left_out}
-    if left_out and ("metrics" in evaluation.model_fields_set or not chosen):
-        problems = "".join(f"\n  {name}: {reason}" for name, reason in left_out.items())
+def _every(evaluation: Evaluation) -> dict[str, ModuleType]:
+    return dict(zip(evaluation.metrics, measures(evaluation), strict=True))
+
+
+def _choose(
+    evaluation: Evaluation, every: Mapping[str, ModuleType], problem: Callable[[ModuleType], str]
+) -> tuple[dict[str, ModuleType], dict[str, str]]:
+    """The measures without a problem, and why the others are left out; ConfigError where these were asked for."""
+    left_out = {name: found for name, module in every.items() if (found := problem(module))}
+    if left_out and ("metrics" in evaluation.model_fields_set or len(left_out) == len(every)):
+        listed = "".join(f"\n  {name}: {found}" for name, found in left_out.items())
         raise ConfigError(
-            f"metrics: {len(left_out)} of {len(every)} cannot be measured; name the images themselves instead of "
-            f"statistics, or choose other metrics{problems}"
+            f"metrics: {len(left_out)} of {len(every)} cannot be measured; name images instead of their statistics, or "
+            f"more images, or choose other metrics{listed}"
         )
-    return chosen, left_out
+    return {name: module for name, module in every.items() if name not in left_out}, left_out
 
 
 def _lacking(module: ModuleType, sets: Sets) -> str:
@@ -91,15 +121,13 @@ def _lacking(module: ModuleType, sets: Sets) -> str:
 
 
 def _observe(
-    evaluation: Evaluation,
     sets: Sets,
     chosen: Sequence[ModuleType],
+    network: Network | None,
     picture: Picture | None,
     device: torch.device,
 ) -> tuple[Observed, Observed]:
     """What is known of the real and of the fake images, once those at hand were looked at."""
-    network = None if picture is None else load_network(evaluation.extractor, device)
-    _check_features(evaluation.extractor.kind, sets, network, picture, device)
 
     def look(side: Side) -> Observed:
         images = sets[side]
@@ -114,20 +142,31 @@ def _observe(
     return look("real"), look("fake")
 
 
-def _check_features(
+def _sizes(
     extractor: str, sets: Sets, network: Network | None, picture: Picture | None, device: torch.device
-) -> None:
-    """DataError where statistics are not of as many features as those that they are compared with."""
-    known = {images.title: images.features for images in sets.values() if isinstance(images, Known) and images.features}
-    if network is not None and picture is not None and known:
-        known[extractor] = network(torch.zeros(1, 3, *picture, dtype=torch.uint8, device=device))[0].shape[1]
+) -> tuple[Size, Size]:
+    """How many images there are, and features of each; DataError where statistics are not of as many as the rest."""
+    features = {images.title: images.features for images in sets.values() if isinstance(images, Known)}
+    seen = 0
+    if network is not None and picture is not None:
+        seen = network(torch.zeros(1, 3, *picture, dtype=torch.uint8, device=device))[0].shape[1]
+        features[extractor] = seen
+    known = {title: count for title, count in features.items() if count}
     if len(set(known.values())) > 1:
-        (one, features), (other, different) = known.items()
-        usual = "".join(f"; {count} are usual for {USUAL[count]}" for count in known.values() if count in USUAL)
+        (one, count), (other, different) = known.items()
+        usual = "".join(f"; {number} are usual for {USUAL[number]}" for number in known.values() if number in USUAL)
         raise DataError(
-            f"{one}: is of {features} features, but {other} of {different}: they are of different extractors{usual}; "
+            f"{one}: is of {count} features, but {other} of {different}: they are of different extractors{usual}; "
             "choose the --extractor that the statistics were made with, or make them again"
         )
+    real, fake = (_size(images, seen) for images in (sets["real"], sets["fake"]))
+    return real, fake
+
+
+def _size(images: ImageSet | Known, seen: int) -> Size:
+    if isinstance(images, Known):
+        return Size(images.title, images.observed.count, images.observed.features)
+    return Size(images.title, len(images), seen)
 
 
 def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
@@ -139,12 +178,23 @@ def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
 # ------------------------------------------------------------------------------------------------ in words
 
 
-def _name(key: str, extractor: Mapping[str, Any] | None, sets: Sets) -> str:
-    """The name of a value; of statistics of an unknown extractor it is the key alone."""
-    if extractor is None:
+def _name(key: str, module: ModuleType, extractor: Mapping[str, Any] | None, sets: Sets) -> str:
+    """The name of a value; where it is of statistics that may be of another extractor, it is the key alone."""
+    compared = [sets[side].about for side in SIDES if needs([module], side)]
+    if extractor is None or not all(_is_seen_alike(about, extractor) for about in compared):
         return key
     mirrored = sets["real"].about.get("mirrored", False)
     return label(key, extractor, sets["fake"].about["images"], mirrored=mirrored)
+
+
+def _is_seen_alike(about: Mapping[str, Any], extractor: Mapping[str, Any]) -> bool:
+    """Whether the extractor sees what the statistics of a set are of, as far as their layout tells."""
+    return "layout" not in about or foreign.sees_alike(about["layout"], extractor)
+
+
+def _seen_by(images: ImageSet | Known, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    """Settings of the extractor that sees or saw a set; None where its file does not tell."""
+    return images.extractor if isinstance(images, Known) else evaluation.extractor.model_dump(mode="json")
 
 
 def summary(content: Mapping[str, Any]) -> str:
@@ -152,16 +202,31 @@ def summary(content: Mapping[str, Any]) -> str:
     recipe = content["recipe"]
     rows = [*values(content["values"]), *((side, _images(recipe[side])) for side in SIDES)]
     rows.append(("extractor", artifacts.canonical(recipe["extractor"]) if recipe["extractor"] else "not known"))
+    rows += settings(recipe["measures"])
     if recipe["picture"] is not None:
         rows.append(("images", "{1}×{0} pixels, neither cropped nor resized before".format(*recipe["picture"])))
-    rows += [("left out", f"{metric} {reason}") for metric, reason in recipe["left_out"].items()]
+    rows += [("left out", f"{metric}: {reason}") for metric, reason in recipe["left_out"].items()]
+    rows += [("note", note) for side in SIDES if (note := _note(recipe[side], recipe["extractor"]))]
     return lines(rows)
+
+
+def _note(about: Mapping[str, Any], extractor: Mapping[str, Any] | None) -> str:
+    """What is not known of the statistics of one side of a comparison."""
+    if extractor is None or _is_seen_alike(about, extractor):
+        return ""
+    layout = about["layout"]
+    usual = artifacts.canonical(foreign.EXTRACTORS[layout][0])
+    return (
+        f"{about['path']} does not tell its extractor, so what it is part of is no {extractor['kind']} distance that "
+        f"compares; statistics made by {layout} compare with --extractor '{usual}'"
+    )
 
 
 def _images(about: Mapping[str, Any]) -> str:
     """One side of a comparison in words."""
     count = "an unknown number of" if about["images"] is None else f"{about['images']:,}"
-    words = f"{about['path']}: {about['kind']}, {count} images"
+    kind = f"statistics as {about['layout']} writes them" if "layout" in about else about["kind"]
+    words = f"{about['path']}: {kind}, {count} images"
     if about.get("left_out"):
         words += f"; left out: {other_files(about['left_out'])}"
     if about["kind"] != "run":

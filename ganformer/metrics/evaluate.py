@@ -22,6 +22,7 @@ from ganformer.learning import checkpoint, distribution
 from ganformer.learning.learner import Learner, Reconstructor
 from ganformer.learning.samples import batches, in_colours, normalise, quantise
 from ganformer.metrics import path_length, summary
+from ganformer.metrics.checks import Size, Sized, refuse
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label, path_label
 from ganformer.metrics.path_length import PathLength
@@ -61,12 +62,15 @@ def reference(
 def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_data: bool, device: torch.device) -> None:
     """What one of the processes that work together does of `reference`."""
     images, parts = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored), evaluation.parts()
+    files = {name: out / f"{name}.npz" for name in parts}
+    for file in files.values():
+        artifacts.check_file(file)
     with computing(threads):
         looks = _looks(parts, "real", device)
         observed = observe_with(looks, images, images.picture, device, f"reference {images.title}")
     for name, real in observed.items():
         extractor = parts[name].extractor.model_dump(mode="json")
-        Reference(real, extractor, evaluation.mirrored, images.images.digest).write(out / f"{name}.npz")
+        Reference(real, extractor, evaluation.mirrored, images.images.digest).write(files[name])
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,12 @@ def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
 
 def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
     started = time.monotonic()
+    artifacts.check_file(out)
     learner, record = checkpoint.restore(job.run, job.step)
     images, evaluation = Images(job.pack), job.evaluation
     _check_pack(images, record, job)
     reals = _reals(job, images)
+    recipes_of = _recipes(job, reals)
     with computing(threads):
         looks = _looks(evaluation.parts(), "fake", device)
         rounds = [
@@ -126,14 +132,15 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
             "picture": list(images.image.picture),
             "truncation": None,
             "weights_sha256": _weights(evaluation),
+            "measures": recipes_of,
         },
         "reference": {"data_sha256": images.digest},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
         "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
     }
-    artifacts.write_json(out, content)
     print(summary.of_run(content), flush=True)
+    artifacts.write_json(out, content)
 
 
 Values = dict[str, dict[str, float]]  # by the name of the part of the evaluation
@@ -245,6 +252,19 @@ def _reals(job: Job, images: Images) -> dict[str, Reference]:
     return reals
 
 
+def _recipes(job: Job, reals: Mapping[str, Reference]) -> dict[str, Mapping[str, Any]]:
+    """By metric, what its values depend on besides the images; DataError where there are too few images for one."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, part in job.evaluation.parts().items():
+        real = reals[name].observed
+        fake = Size(f"{job.run}: evaluation.images", job.evaluation.images, real.features)
+        chosen = dict(zip(part.metrics, measures(part), strict=True))
+        for module in chosen.values():
+            refuse(lacking(module, real, fake))
+        found |= recipes(chosen, real, fake)
+    return found
+
+
 def _weights(evaluation: Evaluation) -> dict[str, str]:
     """sha256 of every file of weights that some network was read from."""
     files = {path for part in evaluation.parts().values() for path in part.extractor.inputs}
@@ -310,6 +330,17 @@ def measures(evaluation: Evaluation) -> list[ModuleType]:
 def needs(chosen: Iterable[ModuleType], side: Side) -> frozenset[str]:
     """Arrays that these measures need of the real or of the fake images."""
     return frozenset[str]().union(*(getattr(module, side.upper()) for module in chosen))
+
+
+def lacking(module: ModuleType, real: Sized, fake: Sized) -> str:
+    """Why a measure cannot be taken of so many images; empty where it can."""
+    problem: str = module.lacking(real, fake) if hasattr(module, "lacking") else ""
+    return problem
+
+
+def recipes(chosen: Mapping[str, ModuleType], real: Sized, fake: Sized) -> dict[str, Mapping[str, Any]]:
+    """By the name of each measure, what its values depend on besides the images."""
+    return {name: module.recipe(real, fake) for name, module in chosen.items() if hasattr(module, "recipe")}
 
 
 def measure(chosen: Iterable[ModuleType], real: Observed, fake: Observed) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,13 @@ from ganformer.errors import CheckpointError, DataError
 from ganformer.interop import unpickler
 from ganformer.metrics.statistics import Array, Observed, Observer
 
+PYTORCH_FID = "pytorch-fid"
+STYLEGAN2_ADA = "StyleGAN2-ADA"
+EXTRACTORS: Mapping[str, Sequence[Mapping[str, str]]] = {
+    PYTORCH_FID: [{"kind": "inception-2015", "resize": "pytorch-fid", "features": "pool"}],
+    STYLEGAN2_ADA: [{"kind": "inception-2015", "resize": "tensorflow", "features": "pool"}, {"kind": "vgg16"}],
+}
+"""Settings with which our extractors see what each program sees, if it made the statistics that have its layout."""
 ROUNDING = 1e-5  # of a covariance, as a part of its largest value: what float32 may leave
 SUMS = ("num_items", "raw_mean", "raw_cov")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
@@ -60,6 +67,11 @@ def read_pickle(path: Path) -> Observed:
     if state.get("capture_mean_cov") is False:
         raise DataError(f"{path}: holds neither features nor their mean and covariance; make it again with either")
     return Observed(str(path), count, _of_sums(path, count, state))
+
+
+def sees_alike(layout: str, extractor: Mapping[str, Any]) -> bool:
+    """Whether an extractor of these settings sees what the program sees whose statistics have this layout."""
+    return any(settings.items() <= extractor.items() for settings in EXTRACTORS[layout])
 
 
 def gaussian(path: Path, mean: Array, covariance: Array, names: tuple[str, str]) -> Mapping[str, Array]:

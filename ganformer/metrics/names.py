@@ -23,21 +23,22 @@ def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrore
     With the Inception network of 2015 that is the field's name with the number of images: `fid50k`, `kid50k`; with the
     uncertainty's ending behind it: `kid50k_std`. What is extrapolated to infinitely many has no number: `fid_infinity`.
     Its spatial features make other numbers of the same kind: `sfid50k`; those that nobody else measures with them say
-    so, `kid50k_spatial`. Images resized as Parmar et al. do it give other numbers: `clean_fid50k`. Any other features
-    do, too, so their names tell the extractor: `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called
-    FID. Nor is a distance of statistics that do not tell the number of images (None). Against real images and their
-    mirror images, `mirrored`, numbers differ, too: `mirrored_fid50k`.
+    so, `kid50k_spatial`. Images resized as Parmar et al. do it give other numbers: `clean_fid50k`, and so do those that
+    are resized as in pytorch-fid: `fid50k_pytorch`. Any other features do, too, so their names tell the extractor:
+    `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called FID. Nor is a distance of statistics that do
+    not tell the number of images (None). Against real images and their mirror images, `mirrored`, numbers differ, too:
+    `mirrored_fid50k`.
     """
     kind, is_spatial = extractor["kind"], extractor.get("features") == "spatial"
     before = ("mirrored_" if mirrored else "") + ("clean_" if extractor.get("resize") == "clean" else "")
-    behind = "_spatial" if is_spatial else ""
+    behind = "_pytorch" * (extractor.get("resize") == "pytorch-fid")
     if kind != "inception-2015" or images is None:
-        return f"{before}{key}_{kind.replace('-', '_')}{behind}"
+        return f"{before}{key}_{kind.replace('-', '_')}{'_spatial' * is_spatial}{behind}"
     value = key.removesuffix("_std")
-    name = FIELD.get(value, f"{value}{{count}}") + behind
+    name = FIELD.get(value, f"{value}{{count}}")
     if is_spatial:
-        name = SPATIAL.get(value, name)
-    return before + name.format(count=_count(images)) + key[len(value) :]
+        name = SPATIAL.get(value, f"{name}_spatial")
+    return before + name.format(count=_count(images)) + behind + key[len(value) :]
 
 
 def path_label(key: str, settings: Mapping[str, Any]) -> str:

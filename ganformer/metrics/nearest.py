@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer.metrics import neighbours
-from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics.checks import refuse, require_same_features, too_few
 from ganformer.metrics.statistics import Array, Observed
 
 # M samples, N real images, D features
@@ -36,12 +36,12 @@ def nearest(real: Observed, samples: Observed) -> Nearest:
     Distances tell memorisation by comparison: those of samples to training images against those of real images that
     were held out. DataError where there are no real images, or where both are not seen by the same extractor.
     """
-    require_images(real, 1, "the nearest real image")
+    refuse(too_few(real, 1, "the nearest real image"))
     require_same_features(real, samples)
     reals, features = real.arrays["features"], samples.arrays["features"]
     least = torch.full((len(features),), torch.inf, dtype=torch.float64)
     indices = torch.zeros(len(features), dtype=torch.int64)
-    for rows, columns, distances in neighbours.tiles(features, reals):
+    for rows, columns, distances, *_ in neighbours.tiles(features, reals):
         places = distances.argmin(dim=1)
         found = distances.gather(1, places[:, None])[:, 0]
         is_nearer = found < least[rows]

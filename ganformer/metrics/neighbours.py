@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations_with_replacement, product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from ganformer.metrics.statistics import Array
 
 # N real images, M generated ones, D features
 TILE = 2048  # rows and columns of distances held at a time
+PAIRS = 1024  # pairs whose differences are held at a time
+EPSILON = torch.finfo(torch.float64).eps
 
 
 class Near:
@@ -23,12 +26,12 @@ class Near:
         """How many real images are near each generated one [M]."""
         self._one = torch.zeros(reals, dtype=torch.int64)
 
-    def update(self, rows: slice, columns: slice, near: Tensor) -> None:
-        """Adds a tile: whether the real images `rows` and the generated ones `columns` are near, bool."""
+    def update(self, tile: "Tile", near: Tensor) -> None:
+        """Adds whether the real images of the tile's rows and the generated ones of its columns are near, bool."""
         counts, one = near.sum(dim=1), near.byte().argmax(dim=1)
-        self.of_real[rows] += counts
-        self.of_fake[columns] += near.sum(dim=0)
-        self._one[rows] = torch.where(counts > 0, columns.start + one, self._one[rows])
+        self.of_real[tile.rows] += counts
+        self.of_fake[tile.columns] += near.sum(dim=0)
+        self._one[tile.rows] = torch.where(counts > 0, tile.columns.start + one, self._one[tile.rows])
 
     def covered(self) -> tuple[float, float]:
         """The part of real images that are near a generated one, and its standard error.
@@ -48,36 +51,79 @@ def mean(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), (values.var() / len(values)).sqrt().item()
 
 
+class Tile(NamedTuple):
+    """Squared distances between some of the real and some of the generated images."""
+
+    rows: slice
+    columns: slice
+    distances: Tensor
+    """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that those of equal images are not quite 0."""
+    rounding: float
+    """How far off they may be."""
+    real: Array
+    fake: Array
+
+    def within(self, radii: Tensor, *, strictly: bool = False) -> Tensor:
+        """Whether distances are at most squared `radii` [n, 1] or [m], or less where `strictly`: [n, m] bool.
+
+        Where rounding might decide, the distance is taken from the differences, as `radii` are.
+        """
+        radii = radii.expand_as(self.distances)
+        beyond = self.distances - radii
+        near = beyond < 0
+        doubtful = beyond.abs_() <= self.rounding
+        if doubtful.any():
+            i, j = doubtful.nonzero(as_tuple=True)
+            exact = exact_distances(self.real, self.fake, i + self.rows.start, j + self.columns.start)
+            near[i, j] = exact < radii[i, j] if strictly else exact <= radii[i, j]
+        return near
+
+
 def radii(points: Array, neighbours: int) -> Tensor:
-    """Squared distance of each of the points [N, D] to its neighbour of this rank [N], float64."""
+    """Squared distance of each of the points [N, D] to its neighbour of this rank [N], float64, by differences."""
     kept = neighbours + 1  # the nearest of all is the point itself
-    nearest = torch.full((len(points), kept), torch.inf, dtype=torch.float64)
-    for rows, columns in combinations_with_replacement(_parts(len(points)), 2):
-        distances = _squared_distances(points[rows], points[columns])
-        nearest[rows] = _least(nearest[rows], distances, kept)
+    count = len(points)
+    nearest = torch.full((count, kept), torch.inf, dtype=torch.float64)
+    numbers = torch.zeros((count, kept), dtype=torch.int64)
+
+    def keep(rows: slice, columns: slice, distances: Tensor) -> None:
+        new = distances.topk(min(kept, distances.shape[1]), dim=1, largest=False)
+        known = torch.cat([nearest[rows], new.values], dim=1).topk(kept, dim=1, largest=False)
+        both = torch.cat([numbers[rows], new.indices + columns.start], dim=1)
+        nearest[rows], numbers[rows] = known.values, both.gather(1, known.indices)
+
+    for rows, columns in combinations_with_replacement(_parts(count), 2):
+        distances = _tile(points, points, rows, columns).distances
+        keep(rows, columns, distances)
         if rows != columns:
-            nearest[columns] = _least(nearest[columns], distances.T, kept)
-    return nearest[:, -1]
+            keep(columns, rows, distances.T)
+    places = torch.arange(count).repeat_interleave(kept)
+    return exact_distances(points, points, places, numbers.flatten()).view(count, kept).amax(dim=1)
 
 
-def tiles(real: Array, fake: Array) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The matrix of squared distances [N, M] float64 between features [N, D] and [M, D], with where each tile is."""
-    for rows, columns in product(_parts(len(real)), _parts(len(fake))):
-        yield rows, columns, _squared_distances(real[rows], fake[columns])
+def tiles(real: Array, fake: Array) -> Iterator[Tile]:
+    """The matrix of squared distances between features [N, D] and [M, D]."""
+    return (_tile(real, fake, *place) for place in product(_parts(len(real)), _parts(len(fake))))
+
+
+def exact_distances(a: Array, b: Array, i: Tensor, j: Tensor) -> Tensor:
+    """Squared distances of the pairs a[i], b[j], of features [N, D] and [M, D]: the same bits for the same two rows."""
+    distances = torch.empty(len(i), dtype=torch.float64)
+    for start in range(0, len(i), PAIRS):
+        some = slice(start, start + PAIRS)
+        difference = a[i[some].numpy()].astype(np.float64) - b[j[some].numpy()]
+        distances[some] = torch.from_numpy(np.einsum("nd,nd->n", difference, difference))
+    return distances
 
 
 def _parts(count: int) -> list[slice]:
     return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
 
 
-def _squared_distances(a: Array, b: Array) -> Tensor:
-    # |x|² + |y|² − 2xy cancels where x and y are close; float64 has the digits to spare.
-    x, y = (torch.from_numpy(array.astype(np.float64)) for array in (a, b))
-    distances = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2)
-    return distances.add_(x.square().sum(dim=1, keepdim=True)).clamp_(min=0)
-
-
-def _least(known: Tensor, distances: Tensor, kept: int) -> Tensor:
-    """The smallest of each row of both, ascending."""
-    new = distances.topk(min(kept, distances.shape[1]), dim=1, largest=False).values
-    return torch.cat([known, new], dim=1).topk(kept, dim=1, largest=False).values
+def _tile(real: Array, fake: Array, rows: slice, columns: slice) -> Tile:
+    x, y = (torch.from_numpy(array.astype(np.float64)) for array in (real[rows], fake[columns]))
+    of_rows, of_columns = x.square().sum(dim=1, keepdim=True), y.square().sum(dim=1)
+    distances = torch.addmm(of_columns, x, y.T, alpha=-2).add_(of_rows).clamp_(min=0)
+    # Each of the three sums of D products is off by at most D roundings of what its terms sum up to.
+    rounding = 4 * x.shape[1] * EPSILON * (of_rows.max() + of_columns.max()).item()
+    return Tile(rows, columns, distances, rounding, real, fake)

@@ -14,6 +14,8 @@ from ganformer.errors import DataError
 from ganformer.metrics.statistics import Observed
 
 FORMAT = 2
+# What arrays are called in the file, where that is not their name: pytorch-fid reads these two.
+NAMES = {"mean": "mu", "covariance": "sigma"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Reference:
     data_sha256: str
 
     def write(self, path: Path) -> None:
-        """Writes an npz of the arrays and of `about`, a JSON text with all the rest."""
+        """Writes an npz of the arrays and of `about`, a JSON text with all the rest.
+
+        Mean and covariance are its `mu` and `sigma`, so that whatever reads pytorch-fid's statistics reads them.
+        """
         about = {
             "format": FORMAT,
             "title": self.observed.title,
@@ -39,7 +44,8 @@ class Reference:
             "data_sha256": self.data_sha256,
             "code": artifacts.code_version(),
         }
-        content: dict[str, Any] = {"about": np.array(json.dumps(about)), **self.observed.arrays}
+        arrays = {NAMES.get(name, name): array for name, array in self.observed.arrays.items()}
+        content: dict[str, Any] = {"about": np.array(json.dumps(about)), **arrays}
         with artifacts.atomic(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **content)
 
@@ -49,7 +55,8 @@ class Reference:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
-                arrays = {name: file[name] for name in file.files if name != "about"}
+                names = {theirs: name for name, theirs in NAMES.items()}
+                arrays = {names.get(name, name): file[name] for name in file.files if name != "about"}
         except FileNotFoundError as error:
             raise DataError(f"{path}: there are no reference statistics here; make them first") from error
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:

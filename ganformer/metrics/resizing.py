@@ -26,6 +26,14 @@ def clean(images: Tensor, size: int) -> Tensor:
     return resized.clamp_(0, 255).float()
 
 
+def pytorch_fid(images: Tensor, size: int) -> Tensor:
+    """PyTorch's bilinear resize, as pytorch-fid has it: centres of pixels in place, without antialiasing.
+
+    [n, C, H, W] uint8 -> [n, C, size, size] float32 in [0, 1], the range in which it resizes them.
+    """
+    return F.interpolate(images.float() / 255, size=(size, size), mode="bilinear", align_corners=False)
+
+
 def _interpolate(x: Tensor, size: int, dim: int) -> Tensor:
     length = x.shape[dim]
     position = torch.arange(size, device=x.device) * torch.tensor(length / size, device=x.device)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,7 +25,7 @@ from ganformer.data.sources import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution, record
 from ganformer.learning.learner import Learner
-from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, quantise
+from ganformer.learning.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
@@ -38,7 +39,6 @@ Picture = tuple[int, int]  # rows and columns
 
 SHOWN = 3  # shapes named in a message
 ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be found out
-MOST = 2 * BATCH  # images of a portion
 
 STATISTICS = frozenset({"mu", "sigma", "about"})
 """Names of arrays by which a file of statistics is known: those of others, and of ours."""
@@ -70,6 +70,8 @@ class ImageSet(ABC):
     picture: Picture
     about: Mapping[str, Any]
     arrays: frozenset[str] = ARRAYS
+    portion: int = BATCH
+    """The most images of a portion."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -79,7 +81,7 @@ class ImageSet(ABC):
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """The middle of all images of a share, of a shape that they can show: uint8 [n, 3, *picture] on the device.
 
-        The i-th portion of all is made of the same n images, at most `MOST`, whatever the share it is in.
+        The i-th portion of all is made of the same n images, whatever the share it is in.
         """
 
     def can_show(self, picture: Picture) -> bool:
@@ -104,10 +106,7 @@ class Known:
     @property
     def features(self) -> int | None:
         """Number D of features of an image; None where nothing is known of features."""
-        for name in ("mean", "features"):
-            if name in self.observed.arrays:
-                return int(self.observed.arrays[name].shape[-1])
-        return None
+        return self.observed.features or None
 
 
 class Look(NamedTuple):
@@ -136,8 +135,11 @@ def observe_with(
     observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
     with Progress(label, len(images), is_silent=share.rank > 0) as progress:
         for portion in images.portions(picture, device, share):
+            # Sums of floats depend on how many images are seen together: of few, they would be others.
+            missing = images.portion - len(portion) if len(images) > images.portion else 0
+            whole = torch.cat([portion, portion[-1:].expand(missing, -1, -1, -1)]) if missing else portion
             for name, look in looks.items():
-                features, logits = look.network(portion)
+                features, logits = (seen[: len(portion)] for seen in look.network(whole))
                 observers[name].update(features.cpu().numpy(), logits.cpu().numpy())
             progress.update(min(len(portion) * share.ranks, len(images) - progress.done))
     gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
@@ -159,7 +161,7 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
         run = path / record.NAME if path.is_dir() else path
         return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
     if path.suffix == ".pkl" and path.is_file():
-        return _computed_elsewhere(path, foreign.read_pickle(path))
+        return _computed_elsewhere(path, foreign.read_pickle(path), foreign.STYLEGAN2_ADA)
     # Where statistics are beside images, these may be a few of them.
     if path.suffix == ".npz" and path.is_file() and (not (names := _names(path)) or names & STATISTICS):
         return _statistics(path, evaluation)
@@ -189,7 +191,7 @@ def _names_a_setting(message: str, source: Source) -> bool:
 
 def _statistics(path: Path, evaluation: Evaluation) -> Known:
     if "about" not in _names(path):  # which is in ours
-        return _computed_elsewhere(path, foreign.read_npz(path))
+        return _computed_elsewhere(path, foreign.read_npz(path), foreign.PYTORCH_FID)
     known = Reference.read(path)
     known.check(path, evaluation.extractor.model_dump(mode="json"), known.mirrored, known.data_sha256, frozenset())
     arrays = known.observed.arrays
@@ -208,8 +210,8 @@ def _names(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _computed_elsewhere(path: Path, observed: Observed) -> Known:
-    return Known(str(path), _about("statistics", path, observed.count or None), observed)
+def _computed_elsewhere(path: Path, observed: Observed, layout: str) -> Known:
+    return Known(str(path), _about("statistics", path, observed.count or None, layout=layout), observed)
 
 
 def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> Mapping[str, Any]:
@@ -223,7 +225,7 @@ class Packed(ImageSet):
     """The images of a pack, without bars and margins; `mirrored`: and the mirror image of each."""
 
     def __init__(self, images: Images, *, mirrored: bool = False) -> None:
-        self.images, self.mirrored = images, mirrored
+        self.images, self.mirrored, self.portion = images, mirrored, BATCH * (1 + mirrored)
         self.title, self.picture = str(images.folder), images.image.picture
         self.about = _about("pack", images.folder, len(self), data_sha256=images.digest)
 
@@ -270,8 +272,9 @@ class Generated(ImageSet):
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """DataError where an image is not finite."""
         self.learner.network.to(device)
-        for seeds in share.of(batches(self.seeds)):
-            images = self.learner.sample(draw_labels(self.record["data"]["label_counts"], seeds), seeds)
+        labels = partial(draw_labels, self.record["data"]["label_counts"])
+        for seeds in share.of(aligned(self.seeds, BATCH)):
+            images = make(self.learner, self.made, labels, seeds)
             if not images.isfinite().all():
                 raise DataError(
                     f"{self.title}: generated images hold NaN or infinity, so the training diverged; "

@@ -91,6 +91,12 @@ class Observed:
     count: int
     arrays: Mapping[str, Array]
 
+    @property
+    def features(self) -> int:
+        """Number D of features an image; 0 where nothing is known of them."""
+        known = next((self.arrays[name] for name in ("mean", "features") if name in self.arrays), np.empty(0))
+        return int(known.shape[-1])
+
 
 class Rows:
     """Rows [N, D] that arrive in portions, in one array that grows where it lies.

@@ -29,10 +29,16 @@ def of_run(content: Mapping[str, Any]) -> str:
             ),
             ("extractor", artifacts.canonical(recipe["extractor"])),
             *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe["extractors"].items()),
+            *settings(recipe["measures"]),
             *([("paths", artifacts.canonical(recipe["path_length"]))] if recipe["path_length"] else []),
             ("images", "{1}×{0} pixels".format(*recipe["picture"])),
         ]
     )
+
+
+def settings(measures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """What values depend on besides the images: "kid", "subsets 100, size 1000"."""
+    return [(metric, ", ".join(f"{key} {value}" for key, value in held.items())) for metric, held in measures.items()]
 
 
 def values(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:

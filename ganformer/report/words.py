@@ -108,7 +108,8 @@ def metric(key: str, name: str) -> Metric:
     """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
     known = METRICS.get(key, Metric(key))
     title = known.title.replace("FD", "FID") if "fid" in name else known.title
-    return replace(known, title=f"{title} (clean)" if name.startswith("clean_") else title)
+    resize = " (clean)" * name.startswith("clean_") + " (pytorch-fid)" * ("_pytorch" in name)
+    return replace(known, title=title + resize)
 
 
 def conditions(dataset: str, recipe: Mapping[str, Any], by: str) -> str:

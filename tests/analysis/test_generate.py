@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganformer import cli
 from ganformer.analysis import generate as module
+from ganformer.analysis import samples
 from ganformer.analysis.generate import Request, find_run, generate
 from ganformer.config import Dataset, Spec
 from ganformer.data.pack import pack
@@ -19,7 +20,8 @@ from ganformer.errors import ConfigError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.loop import train
 from ganformer.learning.samples import pixels
-from ganformer.nn.layers import constant_noise
+from ganformer.metrics.sets import Generated
+from ganformer.nn.layers import Noise, constant_noise
 
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2}
 
@@ -62,7 +64,7 @@ def test_every_seed_is_a_picture(run: Path, tmp_path: Path) -> None:
     labels = torch.eye(2)[read_labels(run, tmp_path, seed=3, count=5)]
     with constant_noise(learner.sampler):
         expected = pixels(learner.sample(labels, range(3, 8), truncation=0.7))
-    assert np.abs(read(tmp_path / "a").astype(int) - expected).max() <= 1  # sums are rounded as portions are
+    assert np.abs(read(tmp_path / "a").astype(int) - expected).max() <= 1  # sums are rounded as whole blocks are
 
 
 def read_labels(run: Path, tmp_path: Path, **changes: Any) -> np.ndarray:
@@ -70,13 +72,45 @@ def read_labels(run: Path, tmp_path: Path, **changes: Any) -> np.ndarray:
         return arrays["arr_1"]
 
 
-def test_images_do_not_depend_on_those_beside_them(run: Path, tmp_path: Path) -> None:
-    one = read(made(run, tmp_path / "one", batch=1)).astype(int)
-    other = read(made(run, tmp_path / "other", batch=5))
-    later = read(made(run, tmp_path / "later", seed=5, count=2))
-    assert np.abs(one - other).max() <= 1
-    assert np.abs(one[2:4] - later).max() <= 1
-    assert len(np.unique(one.reshape(5, -1), axis=0)) == 5
+@pytest.fixture
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are read with layers whose noise is to be seen."""
+
+    def read_loud(path: Path, step: int | None = None) -> Any:
+        learner, known = restore(path, step)
+        for part in learner.sampler.modules():
+            if isinstance(part, Noise):
+                part.strength.fill_(0.5)
+        return learner, known
+
+    monkeypatch.setattr(module, "restore", read_loud)
+    monkeypatch.setattr(samples, "restore", read_loud)
+
+
+@pytest.mark.usefixtures("loud")
+@pytest.mark.parametrize("is_noisy", [False, True])
+def test_images_are_the_same_bits_alone_and_among_any_others(run: Path, tmp_path: Path, is_noisy: bool) -> None:
+    def bits(name: str, **changes: Any) -> dict[str, bytes]:
+        folder = made(run, tmp_path / name, is_noisy=is_noisy, **changes)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    whole = bits("whole", seed=0, count=21, batch=32)
+    assert len(set(whole.values())) == 21
+    for batch in (1, 8, 9):
+        assert bits(f"by {batch}", seed=0, count=21, batch=batch) == whole
+    assert bits("later", seed=5, count=14, batch=3).items() <= whole.items()
+    assert bits("alone", seed=17, count=1).items() <= whole.items()
+
+
+@pytest.mark.usefixtures("loud")
+def test_samples_and_evaluations_see_the_images_that_are_generated(run: Path, tmp_path: Path) -> None:
+    expected = read(made(run, tmp_path, seed=0, count=37, truncation=1.0, is_noisy=True))
+    samples.sample(run / "run.json", 37, tmp_path / "samples.npz", threads=1, gpus=0)
+    with np.load(tmp_path / "samples.npz") as arrays:
+        assert (arrays["images"] == expected).all()
+    measured = Generated(*samples.restore(run / "run.json"), run / "run.json", None, range(5, 37))
+    portions = list(measured.portions(measured.picture, torch.device("cpu")))
+    assert (torch.cat(portions).permute(0, 2, 3, 1).numpy() == expected[5:]).all()
 
 
 def test_black_bars_are_left_out(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class Learner:
         self.images = images
 
     def sample(self, labels: torch.Tensor, seeds: range, truncation: float = 1.0) -> torch.Tensor:
-        return torch.from_numpy(self.images[list(seeds)]).float() / 127.5 - 1
+        return torch.from_numpy(self.images[np.array(seeds) % len(self.images)]).float() / 127.5 - 1
 
 
 def draw(count: int, seed: int) -> Array:

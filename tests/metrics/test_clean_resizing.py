@@ -102,6 +102,41 @@ def test_clean_clips_what_the_filter_overshoots():
     assert wide.max() > 256
 
 
+# ---------------------------------------------------------------------------------------------------- pytorch-fid's
+
+
+def half_pixels(images, size=299):
+    """Images [n, C, H, W] of values in [0, 1] resized by lines between the centres of pixels, first rows, then columns.
+
+    Pixel i of the result lies at (i + 1/2) × in/out − 1/2; beyond the centres of the outermost pixels are their values.
+    """
+    x = images / 255.0
+    for axis in (2, 3):
+        length = x.shape[axis]
+        place = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
+        low = np.floor(place).astype(int)
+        high = (low + 1).clip(max=length - 1)
+        part = (place - low).reshape((-1, 1) if axis == 2 else (-1,))
+        x = x.take(low, axis) * (1 - part) + x.take(high, axis) * part
+    return x
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pytorch_fids_keeps_centres_of_pixels_in_place(size):
+    images = noise(2, 3, *size)
+    found = resizing.pytorch_fid(torch.from_numpy(images), 299)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, half_pixels(images), rtol=0, atol=1e-4)
+
+
+def test_pytorch_fids_is_neither_of_the_others_on_real_images(picture):
+    image = torch.from_numpy(picture)
+    found = resizing.pytorch_fid(image, 299)
+    np.testing.assert_allclose(found, half_pixels(picture), rtol=0, atol=1e-4)
+    for other in (resizing.tensorflow, resizing.clean):
+        assert (255 * found - other(image, 299)).abs().max() > 3
+
+
 # ---------------------------------------------------------------------------------------------------- TensorFlow 1's
 
 

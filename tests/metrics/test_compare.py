@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ganformer import cli
+from ganformer import artifacts, cli
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.pack import pack
@@ -90,7 +90,8 @@ def run(data, place):
 @pytest.fixture
 def compare():
     def run(real, fake, step=None, **changes):
-        return sets.compare(settings(**changes), real, fake, step=step, threads=1, gpus=0)
+        chosen = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, **changes})
+        return sets.compare(chosen, real, fake, step=step, threads=1, gpus=0)
 
     return run
 
@@ -123,10 +124,10 @@ def test_a_run_gets_the_numbers_that_evaluate_gives_it(compare, run, data, tmp_p
     job = metrics.Job(wanted, run / "run.json", None, data / "manifest.json", tmp_path / "known")
     metrics.evaluate(job, tmp_path / "metrics.json", threads=1, gpus=0)
     expected = json.loads((tmp_path / "metrics.json").read_text())["values"]
-    assert compare(data, run, seed=1)["values"] == expected
-    assert compare(reference, run / "run.json", seed=1)["values"] == expected
-    assert compare(data, run, seed=1, step=2)["values"] == expected
-    assert compare(data, run, seed=0)["values"] != expected
+    assert compare(data, run, images=FAKES, seed=1)["values"] == expected
+    assert compare(reference, run / "run.json", images=FAKES, seed=1)["values"] == expected
+    assert compare(data, run, images=FAKES, seed=1, step=2)["values"] == expected
+    assert compare(data, run, images=FAKES, seed=0)["values"] != expected
 
 
 def test_statistics_give_the_distance_that_the_images_give(compare, folder, others, reals, seen, tmp_path):
@@ -153,12 +154,14 @@ def test_features_of_stylegan2_ada_serve_every_measure(compare, folder, others, 
 
 
 def test_recipe_says_all_that_the_numbers_depend_on(compare, run, data):
-    found = compare(data, run, seed=2, metrics=["frechet"])
+    found = compare(data, run, images=FAKES, seed=2, metrics=["frechet", "kid"])
+    extractor = {"kind": "random-vgg16", "seed": 0}
     assert found["recipe"]["real"] == {
         "kind": "pack",
         "path": str(data),
         "images": REALS,
         "data_sha256": Images(data).digest,
+        "extractor": extractor,
     }
     fake = found["recipe"]["fake"]
     assert (fake["kind"], fake["images"], fake["step"], fake["seeds"], fake["truncation"]) == (
@@ -168,8 +171,9 @@ def test_recipe_says_all_that_the_numbers_depend_on(compare, run, data):
         [72, 107],
         None,
     )
-    assert found["recipe"]["extractor"] == {"kind": "random-vgg16", "seed": 0}
-    assert found["recipe"]["metrics"] == ["frechet"]
+    assert fake["extractor"] == found["recipe"]["extractor"] == extractor
+    assert found["recipe"]["metrics"] == ["frechet", "kid"]
+    assert found["recipe"]["measures"] == {"kid": {"subsets": 100, "size": FAKES // 2}}
     assert found["recipe"]["picture"] == [16, 16]
     assert found["values"]["fd"]["name"] == "fd_random_vgg16"
     assert found["hardware"]["threads"] == 1
@@ -179,12 +183,38 @@ def test_recipe_says_all_that_the_numbers_depend_on(compare, run, data):
 def test_names_tell_no_more_than_is_known(compare, others, seen, reals, folder, tmp_path):
     real = statistics(seen(reals), tmp_path / "real.npz")
     inception = {"extractor": {"kind": "inception-2015"}, "metrics": ["frechet"]}
-    assert compare(real, others, **inception)["values"]["fd"]["name"] == "fid36"
-    assert compare(others, real, **inception)["values"]["fd"]["name"] == "fd_inception_2015"
+    assert compare(folder, others, **inception)["values"]["fd"]["name"] == "fid36"
     found = compare(real, real, **inception)
     assert found["values"]["fd"]["name"] == "fd"
     assert found["recipe"]["extractor"] is None
     assert found["recipe"]["picture"] is None
+
+
+def test_statistics_of_others_pass_for_ours_only_where_they_are(compare, folder, others, seen, reals, tmp_path):
+    """pytorch-fid brings images to 299×299 otherwise than FID's own code does, StyleGAN2-ADA as this does."""
+    npz = statistics(seen(reals), tmp_path / "pytorch-fid.npz")
+    features = seen(reals).arrays["features"]
+    state = {"capture_all": True, "num_items": REALS, "all_features": [features], "raw_mean": None, "raw_cov": None}
+    (tmp_path / "ada.pkl").write_bytes(pickle.dumps(state))
+
+    def named(real, fake, kind="inception-2015", **extractor):
+        found = compare(real, fake, extractor={"kind": kind, **extractor}, metrics=["frechet"])
+        return found["values"]["fd"]["name"], "compares; statistics made by" in sets.summary(found)
+
+    as_there = {"resize": "pytorch-fid"}
+    assert named(npz, others) == named(others, npz) == named(npz, others, "random-vgg16") == ("fd", True)
+    assert named(npz, others, resize="clean") == ("fd", True)
+    assert named(npz, others, **as_there) == ("fid36_pytorch", False)
+    assert named(others, npz, **as_there) == ("fd_inception_2015_pytorch", False)
+    assert named(tmp_path / "ada.pkl", others) == ("fid36", False)
+    assert named(tmp_path / "ada.pkl", others, **as_there) == ("fd", True)
+    assert named(tmp_path / "ada.pkl", npz, **as_there) == ("fd", False)
+    # What does not look at them keeps its name, and the recipe tells what each side was seen with.
+    found = compare(npz, others, extractor={"kind": "inception-2015"}, metrics=["is", "fid"])
+    assert found["values"]["is"]["name"] == "is36"
+    assert found["recipe"]["real"]["extractor"] is None
+    assert found["recipe"]["real"]["layout"] == "pytorch-fid"
+    assert found["recipe"]["fake"]["extractor"]["resize"] == "tensorflow"
 
 
 def test_two_statistics_need_no_extractor(monkeypatch, compare, seen, reals, draw_shapes, tmp_path):
@@ -200,16 +230,21 @@ def test_two_statistics_need_no_extractor(monkeypatch, compare, seen, reals, dra
 
 def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, reals, tmp_path):
     real = statistics(seen(reals), tmp_path / "real.npz")
-    found = compare(real, run)
+    found = compare(real, run, images=FAKES)
     fd, error, score, spread = (found["values"][key]["value"] for key in ("fd", "fd_std", "is", "is_std"))
     assert sets.summary(found).splitlines() == [
-        f"fd_random_vgg16  {fd:.6g} ± {error:.2g}",
+        f"fd               {fd:.6g} ± {error:.2g}",
         f"is_random_vgg16  {score:.6g} ± {spread:.2g}",
-        f"real             {real}: statistics, an unknown number of images",
+        f"real             {real}: statistics as pytorch-fid writes them, an unknown number of images",
         f"fake             {run}/run.json: run, 36 images of step 2, seeds 0 to 35, truncation none",
         'extractor        {"kind":"random-vgg16","seed":0}',
+        "frechet-error    groups 10",
+        "inception-score  parts 10",
         "images           16×16 pixels, neither cropped nor resized before",
-        f"left out         precision-recall needs features of {real}",
+        f"left out         precision-recall: needs features of {real}",
+        f"note             {real} does not tell its extractor, so what it is part of is no random-vgg16 distance that "
+        "compares; statistics made by pytorch-fid compare with --extractor "
+        '\'{"features":"pool","kind":"inception-2015","resize":"pytorch-fid"}\'',
     ]
     assert "extractor  not known" in sets.summary(compare(real, real))
 
@@ -220,7 +255,8 @@ def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, r
 def test_measures_that_were_asked_for_are_not_left_out(compare, seen, reals, others, tmp_path):
     real = statistics(seen(reals), tmp_path / "real.npz")
     message = (
-        "metrics: 2 of 3 cannot be measured; name the images themselves instead of statistics, or choose other metrics"
+        "metrics: 2 of 3 cannot be measured; name images instead of their statistics, or more images, or choose other "
+        "metrics"
         f"\n  inception-score: needs logits of {real}\n"
         f"  precision-recall: needs features of {others}.npz; needs features of {real}"
     )
@@ -253,14 +289,82 @@ def test_statistics_of_two_extractors_are_refused(compare, tmp_path):
         compare(tmp_path / "one.npz", tmp_path / "other.npz")
 
 
-@pytest.mark.parametrize(("metric", "count"), [("frechet", 1), ("inception-score", 9), ("precision-recall", 3)])
-def test_too_few_images_give_no_number(compare, folder, draw_shapes, tmp_path, metric, count):
+@pytest.mark.parametrize(
+    ("metric", "count"), [("frechet", 1), ("inception-score", 9), ("precision-recall", 3), ("frechet-infinity", 20)]
+)
+def test_too_few_images_give_no_number(monkeypatch, compare, folder, draw_shapes, tmp_path, metric, count):
+    def refuse(*arguments):
+        raise AssertionError("this is told before images are looked at")
+
     few = write(draw_shapes(count, seed=3, size=16), tmp_path / "few")
-    with pytest.raises(DataError, match=rf"^{few}: .*{count}"):
+    monkeypatch.setattr(sets, "observe", refuse)
+    message = rf"^metrics: 1 of 1 cannot be measured.*\n  {metric}: {few}: {count} images are too few"
+    with pytest.raises(ConfigError, match=message):
         compare(folder, few, metrics=[metric])
 
 
+@pytest.mark.parametrize(("count", "left_out"), [(12, ["frechet-error"]), (5, ["frechet-error", "inception-score"])])
+def test_usual_measures_leave_out_what_few_images_do_not_give(compare, folder, draw_shapes, tmp_path, count, left_out):
+    few = write(draw_shapes(count, seed=3, size=16), tmp_path / "few")
+    found = compare(folder, few)
+    assert list(found["recipe"]["left_out"]) == left_out
+    reason = (
+        f"{few}: {count} images are too few for the error of the Fréchet distance, from 10 groups of them; take at "
+        "least 20"
+    )
+    assert found["recipe"]["left_out"]["frechet-error"] == reason
+    assert found["values"].keys() >= {"fd", "precision", "recall"}
+    assert f"  frechet-error: {reason}\n" in f"{sets.summary(found)}\n"
+
+
+def test_where_nothing_can_be_measured_that_is_an_error(compare, folder, draw_shapes, tmp_path):
+    one = write(draw_shapes(1, seed=3, size=16), tmp_path / "one")
+    with pytest.raises(ConfigError, match=r"^metrics: 4 of 4 cannot be measured.*\n  frechet: .*take at least 2\n"):
+        compare(folder, one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({"images": 10}, "images 10"),
+        ({"seed": 1}, "seed 1"),
+        ({"images": 9, "seed": 0, "step": 2}, "images 9 and seed 0 and step 2"),
+    ],
+)
+def test_options_of_runs_are_refused_where_there_is_none(compare, folder, others, changes, asked):
+    message = (
+        f"^{asked}: chooses images of a run, but neither {folder} nor {others} is one; leave it out "
+        r"\(of all else every image is measured\)$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        compare(folder, others, **changes)
+
+
 # -------------------------------------------------------------------------------------------------- the command
+
+
+def test_names_that_people_type_are_those_of_the_field(monkeypatch, folder, others):
+    asked = []
+    monkeypatch.setattr(sets, "compare", lambda evaluation, *_, **more: asked.append(evaluation) or {})
+    monkeypatch.setattr(sets, "summary", lambda measured: "")
+    sides = ["--real", str(folder), "--fake", str(others)]
+    command = [
+        "evaluate",
+        *sides,
+        "--metrics",
+        "fid, is,pr,kid,dc,fid-infinity,frechet,",
+        "--extractor",
+        "inception-2015",
+    ]
+    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+    names = ("frechet", "inception-score", "precision-recall", "kid", "density-coverage", "frechet-infinity")
+    assert asked[0].metrics == names
+    assert asked[0].extractor.model_dump()["kind"] == "inception-2015"
+    spatial = {"kind": "inception-2015", "features": "spatial"}
+    chosen = Evaluation.model_validate(
+        {"extractor": {"kind": "inception-2015"}, "metrics": ["fid", "sfid"], "extractors": {"sfid": spatial}}
+    )
+    assert list(chosen.extractors) == ["spatial-frechet"]
 
 
 def test_command_prints_and_writes(folder, others, tmp_path):
@@ -280,7 +384,11 @@ def test_command_prints_and_writes(folder, others, tmp_path):
         (["--metrics", "frechte"], ConfigError, "evaluate: 1 problem\n  metrics: 'frechte' is unknown; did you mean"),
         (["--extractor", '{"kind": "vgg"}'], ConfigError, "evaluate: 1 problem\n  extractor"),
         (["--fake", "absent"], ConfigError, "--fake: 'absent': there is no such file or folder"),
-        (["--step", "2"], ConfigError, "step 2 was asked for, but neither .* nor .* is a run; leave it out"),
+        (["--step", "2"], ConfigError, "step 2: chooses images of a run, but neither .* nor .* is one; leave it out"),
+        (["--metrics", " ,"], ConfigError, "--metrics: names no metric; leave it out to have the usual ones"),
+        (["--images", "10"], ConfigError, "images 10: chooses images of a run, but neither"),
+        (["--extractor", "inception"], ConfigError, "--extractor: 'inception' is unknown; did you mean 'inception-"),
+        (["--extractor", "no/file.json"], ConfigError, "--extractor: 'no/file.json' is neither JSON nor a readable"),
     ],
 )
 def test_wrong_calls_write_nothing(folder, tmp_path, words, error, message):
@@ -289,3 +397,35 @@ def test_wrong_calls_write_nothing(folder, tmp_path, words, error, message):
     with pytest.raises(error, match=message):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert not out.exists()
+
+
+def test_the_place_for_the_numbers_is_checked_before_they_are_measured(monkeypatch, folder, tmp_path):
+    def refuse(*arguments, **more):
+        raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr(sets, "compare", refuse)
+    command = ["evaluate", "--real", str(folder), "--fake", str(folder), "--out", str(tmp_path)]
+    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but what is written is a file; name one"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_are_printed_even_where_they_cannot_be_written(monkeypatch, folder, others, tmp_path):
+    def fail(path, value):
+        raise DataError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(artifacts, "write_json", fail)
+    command = [
+        "evaluate",
+        "--real",
+        str(folder),
+        "--fake",
+        str(others),
+        "--metrics",
+        "fid",
+        "--out",
+        str(tmp_path / "m"),
+    ]
+    said = CliRunner().invoke(cli.app, command)
+    assert isinstance(said.exception, DataError)
+    assert "fd_random_vgg16" in said.stdout

@@ -45,6 +45,21 @@ def test_equal_sets_have_a_density_of_one(observe):
     assert found["coverage"] == 1
 
 
+def test_copies_in_another_order_have_the_density_and_coverage_of_equal_sets(observe):
+    """Each ball ends at a copy of the fifth neighbour, which is exactly as far and so not in it."""
+    random = np.random.default_rng(0)
+    points = random.normal(30, 1, (400, 64)).astype(np.float32)
+    found = density_coverage.compute(observe(points), observe(random.permutation(points)))
+    assert (found["density"], found["coverage"]) == (1, 1)
+
+
+def test_density_is_computed_in_double_precision(observe):
+    # Two of three images are in one ball each: 2 / (3 · 5), which float32 has only to 7 digits.
+    line = observe(np.arange(6.0)[:, None])
+    found = density_coverage.compute(line, observe(np.array([[-4.9], [9.9], [99.0]])))
+    assert found["density"] == pytest.approx(2 / 15, rel=1e-15)
+
+
 @pytest.mark.parametrize("tile", [1, 7, 2048])
 def test_follow_their_definition_in_tiles_of_any_size(monkeypatch, tile, observe):
     monkeypatch.setattr(neighbours, "TILE", tile)

@@ -89,8 +89,8 @@ def record(data):
 def measure(monkeypatch, record, data, reference, tmp_path):
     """Evaluates a learner of these images; returns what was written."""
 
-    def run(images, step=None, reference=reference.parent, data=data, other_data=False, **changes):
-        learner = Learner(images)
+    def run(learnt, step=None, reference=reference.parent, data=data, other_data=False, **changes):
+        learner = Learner(learnt)
         monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
         out = tmp_path / "metrics.json"
         job = metrics.Job(settings(**changes), tmp_path / "run.json", step, data, reference, other_data)
@@ -124,6 +124,19 @@ def test_reference_keeps_no_features_that_no_metric_needs(data, tmp_path):
     assert found.observed.arrays.keys() == {"mean", "covariance"}
 
 
+def test_reference_is_read_as_statistics_of_pytorch_fid(reference, reals, seen, tmp_path):
+    """As it reads them: the arrays `mu` and `sigma` of an npz, without pickles."""
+    expected = seen(reals).arrays
+    with np.load(reference) as file:
+        assert set(file.files) == {"about", "mu", "sigma", "features"}
+        np.testing.assert_allclose(file["mu"], expected["mean"], rtol=1e-4)
+        np.testing.assert_allclose(file["sigma"], expected["covariance"], rtol=1e-4, atol=1e-5)
+    with reference.open("rb") as opened, np.load(opened) as file:
+        older = {{"mu": "mean", "sigma": "covariance"}.get(name, name): file[name] for name in file.files}
+    np.savez(tmp_path / "older.npz", **older)
+    assert Reference.read(tmp_path / "older.npz").observed.arrays.keys() == {"mean", "covariance", "features"}
+
+
 def test_reference_is_the_same_bytes_each_time(data, reference, tmp_path):
     again = refer(settings(), data, tmp_path)
     assert again.name == reference.name
@@ -139,6 +152,19 @@ def test_flipped_byte_is_noticed_where_that_is_asked_for(data, tmp_path):
     with pytest.raises(DataError, match=r"images-00000\.npy: not the bytes that were packed"):
         refer(settings(), tmp_path, tmp_path / "checked", check_data=True)
     assert not (tmp_path / "checked").exists()
+
+
+def test_places_are_checked_before_images_are_seen(monkeypatch, measure, reals, data, tmp_path):
+    def refuse(*arguments):
+        raise AssertionError("no image is seen")
+
+    monkeypatch.setattr(metrics, "observe_with", refuse)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"random-vgg16-\w+\.npz: cannot be written \(Not a directory\)"):
+        refer(settings(), data, tmp_path / "file")
+    (tmp_path / "metrics.json").mkdir()
+    with pytest.raises(DataError, match=r"metrics\.json: is a folder, but what is written is a file"):
+        measure(reals)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
@@ -197,6 +223,11 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "picture": [16, 16],
         "truncation": None,
         "weights_sha256": {},
+        "measures": {
+            "frechet-error": {"groups": 10},
+            "inception-score": {"parts": 10},
+            "precision-recall": {"neighbours": 3},
+        },
     }
     assert found["reference"] == {"data_sha256": Images(data).digest}
     assert found["hardware"]["device"] == "cpu"
@@ -373,6 +404,27 @@ def test_mirror_images_of_real_ones_are_asked_for_by_name(measure, reals, data, 
         measure(reals, reference=tmp_path / "known")
 
 
+def test_the_recipe_tells_the_size_of_subsets(measure, reals, data, tmp_path):
+    few = {"metrics": ["kid"], "images": 8}
+    refer(settings(**few), data, tmp_path / "known")
+    found = measure(reals, reference=tmp_path / "known", **few)
+    assert found["recipe"]["measures"] == {"kid": {"subsets": 100, "size": 4}}
+
+
+def test_too_few_images_are_told_before_any_is_made(monkeypatch, measure, reals, written):
+    def refuse(*arguments):
+        raise AssertionError("no image is made")
+
+    monkeypatch.setattr(Learner, "sample", refuse)
+    message = (
+        r"run\.json: evaluation\.images: 12 images are too few for the error of the Fréchet distance, from 10 groups "
+        r"of them; take at least 20$"
+    )
+    with pytest.raises(DataError, match=message):
+        measure(reals, images=12)
+    assert not written.exists()
+
+
 def test_numbers_are_printed_with_how_they_were_measured(measure, reals, capsys):
     values = measure(reals, metrics=["frechet", "frechet-error"])["values"]
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
@@ -411,7 +463,7 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     wanted = settings(metrics=["frechet"], images=REALS)
     metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)
-    learner.sample = lambda labels, seeds: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
+    learner.sample = lambda labels, seeds, psi: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
     monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
     out = tmp_path / "metrics.json"
     job = metrics.Job(wanted, tmp_path / "run.json", None, tmp_path / "pack", tmp_path / "known")

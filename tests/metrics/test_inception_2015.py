@@ -8,6 +8,7 @@ import pytest
 import torch
 from other_implementations import rival
 from PIL import Image
+from test_clean_resizing import half_pixels
 from test_weights import script
 
 from ganformer.data import download
@@ -120,6 +121,26 @@ def test_equals_torch_fidelity_on_real_images(oracle, network, shared, pattern):
     with Image.open(min((shared / "data").glob(pattern))) as opened:
         images = torch.from_numpy(np.asarray(opened.convert("RGB")).transpose(2, 0, 1)[None].copy())
     assert_agree(network(images), oracle(images))
+
+
+def test_sees_what_pytorch_fid_sees_where_it_resizes_so(network, state, images):
+    """It is the same network, but its images are resized otherwise and are from −1 to 1, not from −1 to 127/128."""
+    resized = 2 * half_pixels(images.numpy()) - 1
+    usual = torch.from_numpy((resized + 1) * 128).float()  # of which the usual x / 128 − 1 makes it again
+    found = inception_2015.network(state, CPU, resize="pytorch-fid")(images)
+    assert_agree(found, network(usual))
+    assert (found[0] - network(images)[0]).abs().max() > 0.01 * found[0].abs().max()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (299, 299), (400, 310)])
+def test_equals_pytorch_fid_where_it_resizes_so(monkeypatch, state, size):
+    module = rival("pytorch_fid.inception", "pytorch-fid")
+    monkeypatch.setattr(module, "load_state_dict_from_url", lambda *_, **__: state)
+    images = torch.from_numpy(np.random.RandomState(2).randint(0, 256, (2, 3, *size), np.uint8))
+    with torch.inference_mode():
+        (expected,) = module.InceptionV3().eval()(images / 255)
+    found, _ = inception_2015.network(state, CPU, resize="pytorch-fid")(images)
+    assert_agree([found], [expected[:, :, 0, 0]])
 
 
 def test_gives_the_numbers_that_agreed_with_torch_fidelity(network, images):

@@ -9,7 +9,7 @@ from scipy import linalg
 
 from ganformer import plugins
 from ganformer.errors import DataError
-from ganformer.metrics import neighbours
+from ganformer.metrics import neighbours, order
 from ganformer.metrics.measures import frechet, inception_score, precision_recall
 
 MEASURES = plugins.names("ganformer.metrics.measures")
@@ -142,7 +142,9 @@ def scored(observe):
 
 
 def test_inception_score_of_sure_and_varied_images_is_the_number_of_classes(scored):
-    assert scored(np.tile(1000.0 * np.eye(5), (20, 1))) == pytest.approx({"is": 5, "is_std": 0})
+    logits = np.tile(1000.0 * np.eye(5), (2000, 1))
+    assert inception_score.inception_score(logits) == pytest.approx(5)
+    assert scored(logits) == pytest.approx({"is": 5, "is_std": 0}, abs=0.02)  # classes are not as often in each part
 
 
 @pytest.mark.parametrize("logits", [np.zeros((20, 5)), np.tile([0.0, 800, 0, 0, 0], (20, 1))])
@@ -158,8 +160,20 @@ def test_inception_score_of_two_unsure_images():
 
 
 def test_inception_score_is_mean_and_deviation_of_ten_parts(scored):
-    varied, same = np.tile(1000.0 * np.eye(2), (5, 1)), np.zeros((10, 2))
-    assert scored(np.concatenate([varied] * 5 + [same] * 5)) == pytest.approx({"is": 1.5, "is_std": 0.5})
+    logits = np.random.default_rng(0).normal(0, 3, (43, 4))
+    each = [inception_score.inception_score(logits[part]) for part in order.parts(logits, 10)]
+    assert scored(logits) == pytest.approx({"is": np.mean(each), "is_std": np.std(each)}, rel=1e-12)
+
+
+def test_inception_score_of_sorted_classes_is_that_of_shuffled_ones(scored):
+    """5,000 images of ten classes, as often and as sure, class after class as folders of classes have them."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(5000, 10)) + 8 * np.eye(10)[np.repeat(np.arange(10), 500)]
+    consecutive = np.mean([inception_score.inception_score(part) for part in np.split(logits, 10)])
+    assert consecutive == pytest.approx(1.008, abs=1e-3)
+    found = scored(logits)
+    assert found["is"] == pytest.approx(9.37, abs=0.02)
+    assert scored(random.permutation(logits)) == pytest.approx(found, rel=1e-12)
 
 
 def test_inception_score_refuses_fewer_images_than_parts(scored):
@@ -191,6 +205,20 @@ def test_precision_and_recall_of_equal_sets_are_one(observe):
     points = np.random.default_rng(0).normal(500, 1e-3, (30, 8)).astype(np.float32)
     found = precision_recall.compute(observe(points), observe(points))
     assert (found["precision"], found["recall"], found["precision_std"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("tile", [7, 2048])
+def test_copies_of_repeated_images_are_precise_and_recalled(monkeypatch, tile, observe):
+    """Where every image is there more often than a ball has neighbours, balls are points, and copies are in them."""
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    random = np.random.default_rng(0)
+    points = np.repeat(random.normal(40, 1, (12, 64)).astype(np.float32), 5, axis=0)
+    found = precision_recall.compute(observe(points), observe(random.permutation(points)))
+    assert (found["precision"], found["recall"], found["precision_std"]) == (1, 1, 0)
+    found = precision_recall.compute(observe(points), observe(random.permutation(points)[:31]))
+    assert found["precision"] == 1
+    other = precision_recall.compute(observe(points), observe(points * np.float32(1 + 1e-6)))
+    assert (other["precision"], other["recall"]) == (0, 0)
 
 
 @pytest.mark.parametrize("tile", [1, 2, 7, 50, 2048])

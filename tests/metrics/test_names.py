@@ -48,6 +48,10 @@ def test_other_resizing_is_told():
     assert label("fd", clean, 50_000) == "clean_fid50k"
     assert label("kid_std", clean, 1000) == "clean_kid1k_std"
     assert label("fd", {"kind": "inception-2015", "resize": "tensorflow"}, 50_000) == "fid50k"
+    as_pytorch_fid = {"kind": "inception-2015", "resize": "pytorch-fid"}
+    assert label("fd", as_pytorch_fid, 50_000) == "fid50k_pytorch"
+    assert label("fd_std", as_pytorch_fid, 1000, mirrored=True) == "mirrored_fid1k_pytorch_std"
+    assert label("fd", {**as_pytorch_fid, "features": "spatial"}, 50_000) == "sfid50k_pytorch"
 
 
 def test_distance_of_an_unknown_number_of_images_is_no_fid():

@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from ganformer.config import Dataset, Evaluation
+from ganformer.data.dataset import Images
 from ganformer.data.pack import pack
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, open_set
+from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
 
 CPU = torch.device("cpu")
@@ -179,7 +180,8 @@ def test_statistics_say_what_they_are(tmp_path):
     np.savez(tmp_path / "stats.npz", mu=np.zeros(5), sigma=np.eye(5))
     known = open_set(tmp_path / "stats.npz", SETTINGS)
     assert isinstance(known, Known)
-    assert known.about == {"kind": "statistics", "path": f"{tmp_path}/stats.npz", "images": None}
+    path = f"{tmp_path}/stats.npz"
+    assert known.about == {"kind": "statistics", "path": path, "images": None, "layout": "pytorch-fid"}
     assert (known.arrays, known.features, known.extractor) == ({"mean", "covariance"}, 5, None)
 
 
@@ -435,3 +437,21 @@ def test_images_that_have_no_shape_of_their_own_are_refused():
 def test_what_is_no_picture_is_told(own):
     (own / "notes.txt").write_text("no picture")
     assert open_set(own, SETTINGS).about["left_out"] == {".txt": 1}
+
+
+@pytest.mark.parametrize(("count", "mirrored", "sizes"), [(40, False, {32}), (20, False, {20}), (40, True, {64})])
+def test_the_last_images_are_seen_among_as_many_as_the_others(draw_shapes, tmp_path, count, mirrored, sizes):
+    """Sums of floats depend on how many images a network sees together, so that copies would not quite be equal."""
+    images = draw_shapes(count, seed=3, size=16)
+    packed(write(images, tmp_path / "folder"), tmp_path / "pack", ratio=1)
+    seen = []
+
+    def network(portion):
+        seen.append(len(portion))
+        return portion.float().flatten(1), torch.zeros(len(portion), 1)
+
+    known = Packed(Images(tmp_path / "pack"), mirrored=mirrored)
+    found = observe(known, network, {"features"}, (16, 16), torch.device("cpu"), "look")
+    assert set(seen) == sizes
+    assert found.count == len(found.arrays["features"]) == len(known)
+    assert (found.arrays["features"][:20] == images[:20].reshape(20, -1)).all()

@@ -70,4 +70,5 @@ def test_every_value_of_a_measure_has_words():
 
 def test_other_resizing_is_told() -> None:
     assert words.metric("fd", "clean_fid50k").title == "FID (clean)"
+    assert words.metric("fd", "fid50k_pytorch").title == "FID (pytorch-fid)"
     assert words.metric("fd", "fid50k").title == "FID"

@@ -41,7 +41,19 @@ Features = Literal["pool", "spatial"]
 
 # Names of a convolution's tensors here and in NVIDIA's file.
 TENSORS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
-RESIZES = {"tensorflow": resizing.tensorflow, "clean": resizing.clean}
+
+
+def _in_the_graph(resize: Callable[[Tensor, int], Tensor], images: Tensor) -> Tensor:
+    """What TensorFlow's graph does to images resized: x / 128 − 1."""
+    return resize(images, SIZE).sub_(128).div_(128)
+
+
+# Images uint8 [n, 3, H, W] -> what the first convolution sees [n, 3, 299, 299].
+INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "tensorflow": partial(_in_the_graph, resizing.tensorflow),
+    "clean": partial(_in_the_graph, resizing.clean),
+    "pytorch-fid": lambda images: resizing.pytorch_fid(images, SIZE).mul_(2).sub_(1),  # x / 127.5 − 1
+}
 
 
 class Config(Extractor):
@@ -50,8 +62,9 @@ class Config(Extractor):
     weights: Path = Path("results/weights") / PYTORCH_FID
     """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
     missing (96 MB)."""
-    resize: Literal["tensorflow", "clean"] = "tensorflow"
-    """How images come to 299×299: as in the original FID, or antialiased as in clean-fid (Parmar et al. 2022)."""
+    resize: Literal["tensorflow", "clean", "pytorch-fid"] = "tensorflow"
+    """How images come to 299×299: as in the original FID, antialiased as in clean-fid (Parmar et al. 2022), or as in
+    pytorch-fid, with whose statistics nothing else compares."""
     features: Features = "pool"
     """Averages over the image, as in FID, or what is seen in places of it, as in sFID (Nash et al. 2021); of these only
     Fréchet distances are known, and there are no class logits."""
@@ -301,7 +314,7 @@ class Network(nn.Module):
 
     def __init__(self, resize: str = "tensorflow", features: Features = "pool") -> None:
         super().__init__()
-        self.resize = RESIZES[resize]
+        self.prepare = INPUTS[resize]
         self.features = features
         self.Conv2d_1a_3x3 = Convolution(3, Conv(32, 3, 3, stride=2), padding=(0, 0))
         self.Conv2d_2a_3x3 = Convolution(32, Conv(32, 3, 3), padding=(0, 0))
@@ -332,7 +345,7 @@ class Network(nn.Module):
 
     def _begin(self, images: Tensor) -> Tensor:
         """Up to the blocks. A ReLU and a maximum change places: there is a quarter of the pixels behind the maximum."""
-        x = self.resize(images, SIZE).sub_(128).div_(128).contiguous(memory_format=torch.channels_last)
+        x = self.prepare(images).contiguous(memory_format=torch.channels_last)
         for convolution in (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3):
             x = F.relu(convolution(x), inplace=True)
         x = F.relu(halve(self.Conv2d_2b_3x3(x)), inplace=True)

@@ -1,13 +1,24 @@
 """Density and coverage (Naeem et al. 2020): how many real images are near a generated one, and how many have one."""
 
 from ganformer.metrics import neighbours
-from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
 from ganformer.metrics.statistics import Observed
 
 REAL = frozenset({"features"})
 FAKE = frozenset({"features"})
 
 NEIGHBOURS = 5  # k: near a real image is what is nearer than its k-th neighbour among the real ones
+
+
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can."""
+    what = f"density and coverage, which look at {NEIGHBOURS} neighbours of each"
+    return too_few(real, NEIGHBOURS + 1, what) or too_few(fake, 2, "density and coverage and their errors")
+
+
+def recipe(real: Sized, fake: Sized) -> dict[str, int]:
+    """What the values depend on besides the images."""
+    return {"neighbours": NEIGHBOURS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
@@ -18,15 +29,13 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     mean, that of coverage a jackknife (`Near.covered`), on Gaussians of 2 to 256 dimensions 1.1 to 1.6 times the true
     one. DataError for fewer than k + 1 real images or 2 generated ones.
     """
-    what = f"density and coverage, which look at {NEIGHBOURS} neighbours of each"
-    require_images(real, NEIGHBOURS + 1, what)
-    require_images(fake, 2, "density and coverage and their errors")
+    refuse(lacking(real, fake))
     require_same_features(real, fake)
     reals, fakes = real.arrays["features"], fake.arrays["features"]
     radii = neighbours.radii(reals, NEIGHBOURS)
     near = neighbours.Near(len(reals), len(fakes))
-    for rows, columns, distances in neighbours.tiles(reals, fakes):
-        near.update(rows, columns, distances < radii[rows, None])
-    density, density_std = neighbours.mean(near.of_fake / NEIGHBOURS)
+    for tile in neighbours.tiles(reals, fakes):
+        near.update(tile, tile.within(radii[tile.rows, None], strictly=True))
+    density, density_std = neighbours.mean(near.of_fake.double() / NEIGHBOURS)
     coverage, coverage_std = near.covered()
     return {"density": density, "density_std": density_std, "coverage": coverage, "coverage_std": coverage_std}

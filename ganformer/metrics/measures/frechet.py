@@ -3,11 +3,16 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from ganformer.metrics.checks import require_same_features
+from ganformer.metrics.checks import Sized, require_same_features, too_few
 from ganformer.metrics.statistics import Array, Observed
 
 REAL = frozenset({"mean", "covariance"})
 FAKE = REAL
+
+
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can, and where their number is not known (0)."""
+    return next((too_few(images, 2, "a covariance") for images in (real, fake) if images.count == 1), "")
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics import order
+from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
 from ganformer.metrics.measures.frechet import frechet
 from ganformer.metrics.statistics import Array, Observed, Statistics
 
@@ -12,21 +13,31 @@ FAKE = frozenset({"mean", "covariance", "features"})
 GROUPS = 10
 
 
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can."""
+    return too_few(fake, 2 * GROUPS, f"the error of the Fréchet distance, from {GROUPS} groups of them")
+
+
+def recipe(real: Sized, fake: Sized) -> dict[str, int]:
+    """What the values depend on besides the images."""
+    return {"groups": GROUPS}
+
+
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """`fd_std`, the standard deviation of `fd` over sets of generated images of this size, the reals as they are.
 
-    Generated images, in their order, are parted into ten groups, and the distance is measured without each of them
-    (Shao & Wu 1989); that the distance is too large for few images moves all ten alike. On Gaussians of 2 to 512
-    dimensions it was 1.0 to 1.6 times the true deviation, and one of its values differs from the next by about a
-    quarter. DataError for fewer than 20 images.
+    Generated images are parted into ten groups, whatever their order (`order.parts`), and the distance is measured
+    without each of them (Shao & Wu 1989); that the distance is too large for few images moves all ten alike. On
+    Gaussians of 2 to 512 dimensions it was 1.0 to 1.6 times the true deviation, and one of its values differs from the
+    next by about a quarter. DataError for fewer than 20 images.
     """
     require_same_features(real, fake)
-    require_images(fake, 2 * GROUPS, f"the error of the Fréchet distance, from {GROUPS} groups of them")
+    refuse(lacking(real, fake))
     whole = Statistics.of(fake.title, fake.count, fake.arrays["mean"], fake.arrays["covariance"])
     distances = [
         frechet(real.arrays["mean"], real.arrays["covariance"], rest.mean, rest.covariance)
-        for group in np.array_split(fake.arrays["features"], GROUPS)
-        for rest in [_without(whole, group)]
+        for group in order.parts(fake.arrays["features"], GROUPS)
+        for rest in [_without(whole, fake.arrays["features"][group])]
     ]
     return {"fd_std": float(np.std(distances) * np.sqrt(GROUPS - 1))}
 

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from ganformer.metrics.checks import require_images
+from ganformer.metrics import order
+from ganformer.metrics.checks import Sized, refuse, too_few
 from ganformer.metrics.statistics import Array, Observed
 
 REAL: frozenset[str] = frozenset()
@@ -12,10 +13,24 @@ FAKE = frozenset({"logits"})
 SPLITS = 10  # as in the paper: the mean and standard deviation over ten parts of the images
 
 
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can."""
+    return too_few(fake, SPLITS, f"the inception score, the mean over {SPLITS} parts of them")
+
+
+def recipe(real: Sized, fake: Sized) -> dict[str, int]:
+    """What the values depend on besides the images."""
+    return {"parts": SPLITS}
+
+
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`is` and `is_std`, from 1 to the number of classes. DataError for fewer images than splits."""
-    require_images(fake, SPLITS, f"the inception score, the mean over {SPLITS} parts of them")
-    scores = [inception_score(part) for part in np.array_split(fake.arrays["logits"], SPLITS)]
+    """`is` and `is_std`, from 1 to the number of classes, over parts that do not depend on the order of the images.
+
+    DataError for fewer images than parts.
+    """
+    refuse(lacking(real, fake))
+    logits = fake.arrays["logits"]
+    scores = [inception_score(logits[part]) for part in order.parts(logits, SPLITS)]
     return {"is": float(np.mean(scores)), "is_std": float(np.std(scores))}
 
 

@@ -6,7 +6,8 @@ from few images compare with those from many.
 
 import numpy as np
 
-from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics import order
+from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
 from ganformer.metrics.statistics import Array, Observed
 
 REAL = frozenset({"features"})
@@ -14,7 +15,18 @@ FAKE = frozenset({"features"})
 
 SUBSETS = 100
 SIZE = 1000
-SEED = 2020  # with numpy's RandomState, generated images first: the subsets of torch-fidelity
+SEED = 2020  # with numpy's RandomState, generated images first: the subsets of torch-fidelity of sorted images
+
+
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can."""
+    what = "KID, whose subsets of half the images hold at least 2"
+    return too_few(real, 4, what) or too_few(fake, 4, what)
+
+
+def recipe(real: Sized, fake: Sized) -> dict[str, int]:
+    """What the values depend on besides the images: how many subsets, of how many images of either set."""
+    return {"subsets": SUBSETS, "size": min(SIZE, real.count // 2, fake.count // 2)}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
@@ -22,19 +34,18 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
 
     `kid_std` is the standard deviation over the subsets, as in the paper: it tells how far values from 1000 images lie
     apart, not how far off their mean is. With fewer than 2000 images subsets hold half of the smaller set: of larger
-    ones, two would hardly differ. Which images are in them depends on nothing but their numbers. DataError for fewer
+    ones, two would hardly differ. Which images are in them does not depend on their order. DataError for fewer
     than 4 images.
     """
-    for observed in (real, fake):
-        require_images(observed, 4, "KID, whose subsets of half the images hold at least 2")
+    refuse(lacking(real, fake))
     require_same_features(real, fake)
-    size = min(SIZE, real.count // 2, fake.count // 2)
+    size = recipe(real, fake)["size"]
     random = np.random.RandomState(SEED)
+    sets = [(features, order.by_value(features)) for features in (fake.arrays["features"], real.arrays["features"])]
     distances = []
     for _ in range(SUBSETS):
-        chosen = [(observed, random.choice(observed.count, size, replace=False)) for observed in (fake, real)]
-        x, y = (observed.arrays["features"][images].astype(np.float64) for observed, images in chosen)
-        distances.append(kernel_distance(x, y))
+        x, y = (features[images[random.choice(len(images), size, replace=False)]] for features, images in sets)
+        distances.append(kernel_distance(x.astype(np.float64), y.astype(np.float64)))
     return {"kid": float(np.mean(distances)), "kid_std": float(np.std(distances))}
 
 

@@ -1,13 +1,24 @@
 """Improved precision and recall (Kynkäänniemi et al. 2019): the part of either set within the other's manifold."""
 
 from ganformer.metrics import neighbours
-from ganformer.metrics.checks import require_images, require_same_features
+from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
 from ganformer.metrics.statistics import Observed
 
 REAL = frozenset({"features"})
 FAKE = frozenset({"features"})
 
 NEIGHBOURS = 3  # k: the manifold is a ball around each image that reaches to its k-th neighbour
+
+
+def lacking(real: Sized, fake: Sized) -> str:
+    """Why these images cannot be measured; empty where they can."""
+    what = f"precision and recall, which look at {NEIGHBOURS} neighbours of each"
+    return too_few(real, NEIGHBOURS + 1, what) or too_few(fake, NEIGHBOURS + 1, what)
+
+
+def recipe(real: Sized, fake: Sized) -> dict[str, int]:
+    """What the values depend on besides the images."""
+    return {"neighbours": NEIGHBOURS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
@@ -18,16 +29,14 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     √(p (1 − p) / M) but for M − 1; that of recall is a jackknife (`Near.covered`) whose balls keep their sizes, on
     Gaussians of 2 to 256 dimensions 0.8 to 1.3 times the true one. DataError for fewer than k + 1 images.
     """
-    for observed in (real, fake):
-        what = f"precision and recall, which look at {NEIGHBOURS} neighbours of each"
-        require_images(observed, NEIGHBOURS + 1, what)
+    refuse(lacking(real, fake))
     require_same_features(real, fake)
     reals, fakes = real.arrays["features"], fake.arrays["features"]
     real_radii, fake_radii = neighbours.radii(reals, NEIGHBOURS), neighbours.radii(fakes, NEIGHBOURS)
     precise, recalled = (neighbours.Near(len(reals), len(fakes)) for _ in range(2))
-    for rows, columns, distances in neighbours.tiles(reals, fakes):
-        precise.update(rows, columns, distances <= real_radii[rows, None])
-        recalled.update(rows, columns, distances <= fake_radii[columns])
+    for tile in neighbours.tiles(reals, fakes):
+        precise.update(tile, tile.within(real_radii[tile.rows, None]))
+        recalled.update(tile, tile.within(fake_radii[tile.columns]))
     precision, precision_std = neighbours.mean(precise.of_fake > 0)
     recall, recall_std = recalled.covered()
     return {"precision": precision, "precision_std": precision_std, "recall": recall, "recall_std": recall_std}

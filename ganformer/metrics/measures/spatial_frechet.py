@@ -4,6 +4,7 @@ from ganformer.metrics.measures import frechet
 from ganformer.metrics.statistics import Observed
 
 REAL, FAKE = frechet.REAL, frechet.FAKE
+lacking = frechet.lacking
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:

@@ -155,14 +155,16 @@ def agrees(found: Any, expected: Any) -> bool:
     return bool(found == json.loads(json.dumps(expected)))
 
 
-def is_kept(out: Path, found: Any, origin: Mapping[str, Any]) -> bool:
+def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool = False) -> bool:
     """Whether the file `out`, whose record is `found`, was made of the same as is to be made now, which `origin` names.
 
-    Then it stays, with its date and provenance, and a printed line says so.
+    Then it stays, with its date and provenance, and a printed line says so, unless `is_silent`.
     """
     if found is None or not agrees(found, origin):
         return False
-    print(f"{out}: is of these weights, images and settings already and stays; delete it to make it again", flush=True)
+    if not is_silent:
+        told = "is of these weights, images and settings already and stays; delete it to make it again"
+        print(f"{out}: {told}", flush=True)
     return True
 
 

@@ -611,7 +611,7 @@ def check(
 
     files = configfiles or [Path("config.yaml")]
     settings = config.load(config.merged(files), " + ".join(map(str, files)))
-    findings = compare(settings if extended else settings.usual())
+    findings = compare(settings if extended else settings.usual(), artifacts.placed(Path("results")))
     for finding in findings:
         print(finding)
     wrong = [finding for finding in findings if finding.is_missing or finding.problems]
@@ -635,7 +635,8 @@ def page(
     from ganformer.report.page import page as write
 
     content = _read(configuration, "config")
-    write(content, files, out, command, compare(config.load(content, "--config")))
+    findings = compare(config.load(content, "--config"), artifacts.placed(Path("results")))
+    write(content, files, out, command, findings)
 
 
 @app.command("import")

@@ -177,10 +177,11 @@ def train_rank(job: Job, device: torch.device) -> None:
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
-        with kept.watch(job.label):
-            if steps.history.step == 0:
-                kept.journal.show("reals", "reals", 0, steps.first_reals())
-            _advance(steps, stop, kept)
+        else:
+            with kept.watch(job.label):
+                if steps.history.step == 0:
+                    kept.journal.show("reals", "reals", 0, steps.first_reals())
+                _advance(steps, stop, kept)
         kept.finish(job.names, steps.images.manifest)
 
 

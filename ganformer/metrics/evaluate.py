@@ -52,8 +52,8 @@ def reference(
 ) -> None:
     """Measures all images of a pack, and writes what metrics need of them (`Reference`) into the folder `out`.
 
-    There is a file for each network that looks at images, called as in `Evaluation.parts`. With `check_data` every
-    shard is compared with its checksum when it is first read.
+    There is a file for each network that looks at images, called as in `Evaluation.parts`; one that is of these images
+    and settings already stays. With `check_data` every shard is compared with its checksum when it is first read.
     """
     job = (evaluation, pack, out, threads, check_data)
     distribution.launch(refer, job, devices.acquire_all(gpus))
@@ -61,16 +61,33 @@ def reference(
 
 def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_data: bool, device: torch.device) -> None:
     """What one of the processes that work together does of `reference`."""
-    images, parts = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored), evaluation.parts()
-    files = {name: out / f"{name}.npz" for name in parts}
+    images = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored)
+    files = {name: out / f"{name}.npz" for name in evaluation.parts()}
     for file in files.values():
         artifacts.check_file(file)
+    parts = {
+        name: part
+        for name, part in evaluation.parts().items()
+        if not _has_reference(files[name], part, images.images.digest)
+    }
+    if not parts:
+        return
     with computing(threads):
         looks = _looks(parts, "real", device)
         observed = observe_with(looks, images, images.picture, device, f"reference {images.title}")
     for name, real in observed.items():
         extractor = parts[name].extractor.model_dump(mode="json")
         Reference(real, extractor, evaluation.mirrored, images.images.digest).write(files[name])
+
+
+def _has_reference(path: Path, part: Evaluation, data_sha256: str) -> bool:
+    """Whether the file is what `refer` would write, as a printed line says then."""
+    extractor, needed = part.extractor.model_dump(mode="json"), needs(measures(part), "real")
+    try:
+        Reference.read(path).check(path, extractor, part.mirrored, data_sha256, needed)
+    except DataError:
+        return False
+    return artifacts.is_kept(path, {}, {}, is_silent=distribution.rank() > 0)
 
 
 @dataclass(frozen=True)
@@ -92,6 +109,8 @@ class Job:
 def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
     """Measures generated images of a run, writes `metrics.json` to `out` and prints the numbers.
 
+    A file that is of these weights, images and settings already stays, and nothing is measured.
+
     Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError where
     run, pack and reference do not belong together, or where images or features are not finite.
     """
@@ -105,7 +124,9 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
     images, evaluation = Images(job.pack), job.evaluation
     _check_pack(images, record, job)
     reals = _reals(job, images)
-    recipes_of = _recipes(job, reals)
+    origin = _origin(job, record, images, reals)
+    if artifacts.is_kept(out, artifacts.read_existing(out), origin, is_silent=distribution.rank() > 0):
+        return
     with computing(threads):
         looks = _looks(evaluation.parts(), "fake", device)
         rounds = [
@@ -117,30 +138,37 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
                 values[part]["rfd"] = distance
     if distribution.rank() > 0:
         return
-    snapshot = checkpoint.snapshot(record, job.step, job.run)
     content = {
-        "format": FORMAT,
-        "run": record["run"],
-        "step": snapshot["step"],
-        "kimg": snapshot["kimg"],
-        "weights_sha256": snapshot["sha256"],
+        **origin,
         "values": _named(evaluation, _over_rounds(rounds)),
-        "recipe": {
-            **evaluation.model_dump(mode="json"),
-            "real_images": next(iter(reals.values())).observed.count,
-            "image": record["spec"]["image"],
-            "picture": list(images.image.picture),
-            "truncation": None,
-            "weights_sha256": _weights(evaluation),
-            "measures": recipes_of,
-        },
-        "reference": {"data_sha256": images.digest},
         "seconds": time.monotonic() - started,
         "code": artifacts.code_version(),
         "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
     }
     print(summary.of_run(content), flush=True)
     artifacts.write_json(out, content)
+
+
+def _origin(job: Job, record: Mapping[str, Any], images: Images, reals: Mapping[str, Reference]) -> dict[str, Any]:
+    """What `metrics.json` says before anything is measured; DataError where there are too few images to measure."""
+    snapshot = checkpoint.snapshot(record, job.step, job.run)
+    return {
+        "format": FORMAT,
+        "run": record["run"],
+        "step": snapshot["step"],
+        "kimg": snapshot["kimg"],
+        "weights_sha256": snapshot["sha256"],
+        "recipe": {
+            **job.evaluation.model_dump(mode="json"),
+            "real_images": next(iter(reals.values())).observed.count,
+            "image": record["spec"]["image"],
+            "picture": list(images.image.picture),
+            "truncation": None,
+            "weights_sha256": _weights(job.evaluation),
+            "measures": _recipes(job, reals),
+        },
+        "reference": {"data_sha256": images.digest},
+    }
 
 
 Values = dict[str, dict[str, float]]  # by the name of the part of the evaluation

@@ -1,7 +1,9 @@
 """Comparison of all results with the configuration, by the checksums that they carry, not by times of files."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from ganformer import artifacts
 from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
 
+OTHER_WEIGHTS = "is of other weights than the run has now"
 SHOWN = 3  # settings that differ, or inputs, that a line names
 
 
@@ -26,15 +29,26 @@ class Finding:
         return f"{state:8} {self.path}" + (f": {'; '.join(self.problems)}" if self.problems else "")
 
 
-def check(config: Config) -> list[Finding]:
+def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Finding]:
     """The state of every run, of all that was measured of it, and of every table and figure of a configuration.
 
-    Looks into the folder `results`, or the one that stands for it (`artifacts.placed`).
+    `place`: the folder `results`, or the one that stands for it. With `is_quick` the records are compared with each
+    other and the configuration, but not with the bytes of weights.
     """
-    place = artifacts.placed(Path("results"))
-    findings = list(itertools.chain.from_iterable(_run(config, place, *run) for run in config.runs()))
+    findings = list(itertools.chain.from_iterable(_run(config, place, *run, is_quick) for run in config.runs()))
     stale = {finding.path.resolve() for finding in findings if finding.problems}
     return [*findings, *(_exhibit(config, place, name, stale) for name in config.experiments)]
+
+
+def date_back(config: Config, place: Path) -> None:
+    """Dates what is stale to 1970, before all that it is made from, so that Snakemake makes it again.
+
+    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack.
+    """
+    for finding in check(config, place, is_quick=True):
+        if finding.problems:
+            with suppress(OSError):  # where results may only be read, nothing is made either
+                os.utime(finding.path, (1, 1))
 
 
 def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
@@ -48,7 +62,7 @@ def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
     artifacts.write_json(path, {**artifacts.read_json(path), **origin})
 
 
-def _run(config: Config, place: Path, dataset: str, model: str, seed: int) -> Iterator[Finding]:
+def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_quick: bool) -> Iterator[Finding]:
     folder = place / "runs" / dataset / model / f"seed{seed}"
     path = folder / "run.json"
     if not path.exists():
@@ -58,19 +72,20 @@ def _run(config: Config, place: Path, dataset: str, model: str, seed: int) -> It
     if not isinstance(record, Mapping) or "spec" not in record:
         yield Finding(path, problems=["is no record of a run"])
         return
-    yield Finding(path, problems=list(_run_problems(config, place, dataset, model, seed, record, folder)))
+    problems = list(_run_problems(config, place, dataset, model, seed, record))
+    yield Finding(path, problems=[*problems, *([] if is_quick else _damaged(record, folder))])
+    inherited = ["is of a run that is stale"] if problems else []
     measured = config.evaluation.model_dump(mode="json")
     for file in sorted(folder.glob("metrics/step-*.json")):
-        yield Finding(file, problems=list(_metrics_problems(config, place, dataset, record, file, measured)))
+        yield Finding(file, problems=[*inherited, *_metrics_problems(config, place, dataset, record, file, measured)])
     for file in sorted(folder.glob("*-[0-9]*.json")):
         end = record["snapshots"][-1]["sha256"]
-        found = artifacts.read_existing(file)
-        is_current = artifacts.agrees(found, {"weights_sha256": end})
-        yield Finding(file, problems=() if is_current else ["is of other weights than the run has now"])
+        is_current = artifacts.agrees(artifacts.read_existing(file), {"weights_sha256": end})
+        yield Finding(file, problems=[*inherited, *([] if is_current else [OTHER_WEIGHTS])])
 
 
 def _run_problems(
-    config: Config, place: Path, dataset: str, model: str, seed: int, record: Mapping[str, Any], folder: Path
+    config: Config, place: Path, dataset: str, model: str, seed: int, record: Mapping[str, Any]
 ) -> Iterator[str]:
     spec = config.spec(dataset, model, seed)
     if spec.finds_channels:
@@ -80,6 +95,9 @@ def _run_problems(
         yield f"was trained with other settings: {_differences(record['spec'], spec.model_dump(mode='json'))}"
     if problem := _data_problem(place, dataset, record["data"]["data_sha256"], "was trained on"):
         yield problem
+
+
+def _damaged(record: Mapping[str, Any], folder: Path) -> Iterator[str]:
     for kept in record["snapshots"]:
         file = folder / kept["file"]
         if not file.exists():
@@ -102,7 +120,7 @@ def _metrics_problems(
         return
     snapshots = {kept["step"]: kept["sha256"] for kept in record["snapshots"]}
     if snapshots.get(found["step"]) != found["weights_sha256"]:
-        yield "is of other weights than the run has now"
+        yield OTHER_WEIGHTS
     if not artifacts.agrees(found["recipe"], measured):
         recipe = {key: found["recipe"].get(key) for key in Evaluation.model_fields}
         yield f"was measured with other settings: {_differences(recipe, measured)}"

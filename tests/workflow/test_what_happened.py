@@ -106,6 +106,7 @@ def test_a_longer_training_goes_on(copied):
     record = json.loads((copied.folder / "results/runs/scenes/gan/seed0/run.json").read_text())
     assert [(each["first"], each["last"]) for each in record["stretches"]] == [(0, 8), (8, 16)]
     assert [each["step"] for each in record["snapshots"]] == [4, 8, 12, 16]
+    assert "Nothing to be done" in run(copied, "-n").stdout
 
 
 @pytest.mark.parametrize(

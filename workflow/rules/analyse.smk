@@ -63,7 +63,7 @@ rule parser:
     input:
         parser_inputs,
     output:
-        "results/parsers/{dataset}/parser.json",
+        update("results/parsers/{dataset}/parser.json"),
     log:
         "results/logs/parser/{dataset}.log",
     benchmark:
@@ -91,7 +91,7 @@ rule scene_statistics:
         data=lambda w: f"results/data/{cfg.reals(w.dataset)}/manifest.json",
         parser="results/parsers/{dataset}/parser.json",
     output:
-        f"{RUN}/scene-statistics-{{number}}.json",
+        update(f"{RUN}/scene-statistics-{{number}}.json"),
     log:
         "results/logs/scene_statistics/{dataset}.{model}.seed{seed}-{number}.log",
     wildcard_constraints:
@@ -116,7 +116,7 @@ rule disentanglement:
         run=f"{RUN}/run.json",
         parser="results/parsers/{dataset}/parser.json",
     output:
-        f"{RUN}/disentanglement-{{number}}.json",
+        update(f"{RUN}/disentanglement-{{number}}.json"),
     log:
         "results/logs/disentanglement/{dataset}.{model}.seed{seed}-{number}.log",
     wildcard_constraints:
@@ -141,7 +141,7 @@ rule attention_segments:
         run=f"{RUN}/run.json",
         parser="results/parsers/{dataset}/parser.json",
     output:
-        f"{RUN}/attention-segmentation-{{number}}.json",
+        update(f"{RUN}/attention-segmentation-{{number}}.json"),
     log:
         "results/logs/attention_segments/{dataset}.{model}.seed{seed}-{number}.log",
     wildcard_constraints:
@@ -168,7 +168,7 @@ rule find_copies:
         held_out=held_out,
         extractor=paths(cfg.evaluation.extractor.inputs),
     output:
-        f"{RUN}/copies-{{experiment}}.npz",
+        update(f"{RUN}/copies-{{experiment}}.npz"),
     log:
         "results/logs/find_copies/{dataset}.{model}.seed{seed}-{experiment}.log",
     benchmark:

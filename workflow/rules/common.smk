@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from ganformer import config as settings
 from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
+from ganformer.report.check import date_back
 from ganformer.workflow import command, find_commands, gpus, published_numbers
 
 RUN = "results/runs/{dataset}/{model}/seed{seed}"
-RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
 PUBLISHED = local(published_numbers())
 TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
 # Figures of numbers, which have a csv beside them.
@@ -42,6 +43,8 @@ if workflow.storage_settings.default_storage_provider:
         "not see them; use a folder that all jobs share, e.g. with --directory"
     )
 
+RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
+
 try:
     cfg = settings.load(
         config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
@@ -50,6 +53,9 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 find_commands()
+
+if workflow.exec_mode == ExecMode.DEFAULT:
+    date_back(cfg, Path(RESULTS))
 
 # How any of the results is made again, which captions and the report page say.
 config["command"] = command(

@@ -20,7 +20,7 @@ rule reference:
         data="results/data/{dataset}/manifest.json",
         weights=lambda w: paths(cfg.evaluation.parts()[w.extractor].extractor.inputs),
     output:
-        "results/reference/{dataset}/{extractor}.npz",
+        update("results/reference/{dataset}/{extractor}.npz"),
     log:
         "results/logs/reference/{dataset}.{extractor}.log",
     benchmark:
@@ -48,7 +48,7 @@ rule evaluate:
         reference=references,
         extractors=extractor_inputs(),
     output:
-        f"{RUN}/metrics/step-{{step}}.json",
+        update(f"{RUN}/metrics/step-{{step}}.json"),
     log:
         "results/logs/evaluate/{dataset}.{model}.seed{seed}.step-{step}.log",
     benchmark:

@@ -302,7 +302,7 @@ def _weights(evaluation: Evaluation) -> dict[str, str]:
 
 
 class Reconstructed(ImageSet):
-    """The first `count` images of a pack, or all, after the autoencoder."""
+    """Images of a pack after the autoencoder: `count` that are evenly spread over it, or all."""
 
     def __init__(self, learner: Reconstructor, images: Images, count: int, title: str) -> None:
         self.learner, self.images, self.title = learner, images, title
@@ -314,7 +314,7 @@ class Reconstructed(ImageSet):
         return self.count
 
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
-        for numbers in share.of(batches(range(self.count))):
+        for numbers in share.of(batches(self.images.places(self.count).tolist())):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)
             yield in_colours(central(quantise(self.learner.reconstruct(normalise(pixels))), *picture))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganformer import artifacts, devices
 from ganformer.config import ImageSpec
+from ganformer.data.generated import Record
 from ganformer.data.images import Pixels, central
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError
@@ -53,19 +54,21 @@ def generate(
 ) -> None:
     """Writes images of a run into the folder `out`: `seed000000.png`, …, or, where asked for, in other forms instead.
 
-    `as_grid`: all in one picture, `grid.png`. `as_npz`: `images.npz` with `arr_0` uint8 [count, H, W, C] and, where
-    there are classes, `arr_1` int64 [count], as evaluation suites read it. `weights`: a run's folder, its run.json or
-    its weights.safetensors. Raises ConfigError where something else is asked for than the run can give,
-    CheckpointError where it cannot be read.
+    Where there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
+    says what they are of, and whether they are all there. `as_grid`: all in one picture, `grid.png`. `as_npz`:
+    `images.npz` with `arr_0` uint8 [count, H, W, C] and, where there are classes, `arr_1` int64 [count], as evaluation
+    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError where
+    something else is asked for than the run can give or the folder holds anything but what the same call wrote before,
+    CheckpointError where the run cannot be read.
     """
     run = find_run(weights)
     learner, known = restore(run)
     image = ImageSpec.model_validate(known["spec"]["image"])
     label = _class(request.label, known["data"], run)
     _check(request)
+    kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
+    kept.begin()
     learner.sampler.to(devices.acquire(gpus))
-    with artifacts.may_write(out):
-        out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
@@ -73,6 +76,25 @@ def generate(
             for take in takes:
                 take(seeds, labels, images)
             progress.update(len(seeds))
+    kept.finish()
+
+
+def _call(
+    request: Request, known: Mapping[str, Any], label: int | None, *, as_grid: bool, as_npz: bool
+) -> dict[str, Any]:
+    """What tells images of one call from those of others. The size of portions does not, since it changes no image."""
+    names = known["data"]["class_names"]
+    return {
+        "run": known["run"],
+        "weights_sha256": known["weights_sha256"],
+        "first_seed": request.seed,
+        "count": request.count,
+        "truncation": request.truncation,
+        "label": label,
+        "class_name": names[label] if label is not None and names else None,
+        "noise": "fresh" if request.is_noisy else "constant",
+        "form": [form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
+    }
 
 
 def find_run(weights: Path) -> Path:
@@ -151,8 +173,11 @@ def _forms(out: Path, request: Request, as_grid: bool, as_npz: bool) -> list[Abs
 @contextmanager
 def _pictures(out: Path) -> Iterator[Take]:
     def take(seeds: Sequence[int], labels: Tensor, images: Pixels) -> None:
-        for seed, image in zip(seeds, images, strict=True):
-            save_picture(out / f"seed{seed:06d}.png", image)
+        suffixes = (
+            [f"-class{number}" for number in labels.argmax(dim=1).tolist()] if labels.shape[1] else [""] * len(seeds)
+        )
+        for seed, suffix, image in zip(seeds, suffixes, images, strict=True):
+            save_picture(out / f"seed{seed:06d}{suffix}.png", image)
 
     yield take
 

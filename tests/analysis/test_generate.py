@@ -9,20 +9,22 @@ import pytest
 import torch
 from PIL import Image
 
-from ganformer import cli
+from ganformer import artifacts, cli
 from ganformer.analysis import generate as module
 from ganformer.analysis import samples
 from ganformer.analysis.generate import Request, find_run, generate
-from ganformer.config import Dataset, Spec
+from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.pack import pack
-from ganformer.data.pictures import grid
-from ganformer.errors import ConfigError
+from ganformer.data.pictures import grid, save_picture
+from ganformer.errors import ConfigError, DataError
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.loop import train
 from ganformer.learning.samples import pixels
+from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
 
+EVALUATION = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "metrics": ["frechet"]})
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2}
 
 
@@ -59,7 +61,8 @@ def read(folder: Path) -> np.ndarray:
 
 def test_every_seed_is_a_picture(run: Path, tmp_path: Path) -> None:
     made(run, tmp_path / "a")
-    assert [path.name for path in sorted((tmp_path / "a").iterdir())] == [f"seed00000{i}.png" for i in range(3, 8)]
+    names = [path.name.partition("-")[0] for path in sorted((tmp_path / "a").glob("seed*.png"))]
+    assert names == [f"seed00000{i}" for i in range(3, 8)]
     learner, _ = restore(run / "run.json")
     labels = torch.eye(2)[read_labels(run, tmp_path, seed=3, count=5)]
     with constant_noise(learner.sampler):
@@ -92,7 +95,7 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_are_the_same_bits_alone_and_among_any_others(run: Path, tmp_path: Path, is_noisy: bool) -> None:
     def bits(name: str, **changes: Any) -> dict[str, bytes]:
         folder = made(run, tmp_path / name, is_noisy=is_noisy, **changes)
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
+        return {path.name: path.read_bytes() for path in folder.glob("*.png")}
 
     whole = bits("whole", seed=0, count=21, batch=32)
     assert len(set(whole.values())) == 21
@@ -129,14 +132,14 @@ def test_again_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
 
 def test_a_grid_is_one_picture(run: Path, tmp_path: Path) -> None:
     folder = made(run, tmp_path, as_grid=True)
-    assert [path.name for path in folder.iterdir()] == ["grid.png"]
+    assert {path.name for path in folder.iterdir()} == {"grid.png", "generated.json"}
     images = read(made(run, tmp_path / "each"))
     assert (np.asarray(Image.open(folder / "grid.png")) == grid(images)).all()
 
 
 def test_an_array_holds_all_images_and_labels(run: Path, tmp_path: Path) -> None:
     made(run, tmp_path, as_npz=True, as_grid=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "images.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "images.npz", "generated.json"}
     with np.load(tmp_path / "images.npz", allow_pickle=False) as arrays:
         images, labels = arrays["arr_0"], arrays["arr_1"]
     assert (images.dtype, images.shape) == (np.uint8, (5, 8, 16, 3))
@@ -204,7 +207,68 @@ def test_stopped_half_way_leaves_no_array(run: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "pixels", stop)
     with pytest.raises(KeyboardInterrupt):
         made(run, tmp_path / "out", as_npz=True, as_grid=True)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["generated.json"]
+
+
+# ----------------------------------------------------------------------------------------- into one folder
+
+
+def test_the_record_says_what_the_images_are_of(run: Path, tmp_path: Path) -> None:
+    record = artifacts.read_json(made(run, tmp_path, label="1") / "generated.json")
+    assert record["weights_sha256"] == artifacts.read_json(run / "run.json")["weights_sha256"]
+    assert (record["first_seed"], record["count"], record["truncation"], record["label"]) == (3, 5, 0.7, 1)
+    assert (record["noise"], record["form"], record["is_complete"]) == ("constant", ["pictures"], True)
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"seed00000{seed}-class1.png" for seed in range(3, 8)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"truncation": 1.0}, "truncation 0.7, now 1.0"),
+        ({"label": "0"}, "label None, now 0"),
+        ({"count": 4}, "count 5, now 4"),
+        ({"seed": 0, "is_noisy": True}, "first_seed 3, now 0, noise constant, now fresh"),
+        ({"as_grid": True}, r"form \['pictures'\], now \['grid'\]"),
+    ],
+)
+def test_images_of_another_call_are_not_mixed_in(
+    run: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    before = read(made(run, tmp_path))
+    with pytest.raises(
+        ConfigError, match=rf"holds images of another call \({message}\), among which .* choose another"
+    ):
+        made(run, tmp_path, **changes)
+    assert (read(tmp_path) == before).all()
+    assert (read(made(run, tmp_path, batch=1)) == before).all()  # the same call
+
+
+def test_a_folder_of_somebody_else_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "seed000003-class0.png").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"has seed000003-class0\.png, which no earlier call of generate recorded"):
+        made(run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["seed000003-class0.png"]
+    assert (tmp_path / "seed000003-class0.png").read_bytes() == b"mine"
+
+
+def test_an_interrupted_folder_is_unfinished_until_it_is_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(path: Path, image: np.ndarray) -> None:
+        if "6" in path.name:
+            raise KeyboardInterrupt
+        save_picture(path, image)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "save_picture", stop)
+        made(run, tmp_path / "out")
+    with pytest.raises(DataError, match=r"out: generating was interrupted \(3 of 5 images are there\); run the same"):
+        compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
+    made(run, tmp_path / "out")
+    assert compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
+    next((tmp_path / "out").glob("seed*.png")).unlink()
+    with pytest.raises(DataError, match=r"has 4 pictures called seed….png, but 5 were generated"):
+        compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
 
 
 def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -217,7 +281,7 @@ def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     out = tmp_path / "images"
     assert call("--weights", str(run), "--out", str(out), "--images-num", "3", "--truncation-psi", "1") == 0
-    assert len(list(out.iterdir())) == 3
+    assert len(list(out.glob("seed*.png"))) == 3
     assert call("--weights", str(run), "--out", str(tmp_path / "other"), "--label", "9") == 1
     assert "ganformer: ConfigError: --label 9:" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -264,12 +264,12 @@ def test_a_snapshot_of_other_channels_measures_what_its_pictures_measure(tmp_pat
     )
     with Image.open(tmp_path / "made/seed000000.png") as picture:
         assert picture.mode == mode
-    evaluation = {"extractor": {"kind": kind}, "images": 24, "metrics": ["frechet", "kid"]}
-    settings = Evaluation.model_validate(evaluation)
+    evaluation = {"extractor": {"kind": kind}, "metrics": ["frechet", "kid"]}
     real = tmp_path / "real.npy"
     np.save(real, np.random.default_rng(0).integers(0, 256, (30, WIDTH, WIDTH, 3), np.uint8))
     of_run, of_pictures = (
-        compare(settings, str(real), str(fake), threads=1, gpus=0)["values"] for fake in (imported, tmp_path / "made")
+        compare(Evaluation.model_validate({**evaluation, **changes}), str(real), str(fake), threads=1, gpus=0)["values"]
+        for fake, changes in ((imported, {"images": 24}), (tmp_path / "made", {}))
     )
     assert of_run == of_pictures
     assert np.isfinite(of_run["fd"]["value"])

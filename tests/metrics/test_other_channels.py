@@ -77,11 +77,11 @@ def test_a_run_has_the_channels_and_classes_of_its_data(home: Path, channels: in
 
 def test_samples_are_pictures_of_that_mode(home: Path, channels: int, tmp_path: Path) -> None:
     generate(home / "run", request_of(count=2), tmp_path, as_grid=False, as_npz=False, threads=1, gpus=0)
-    generate(home / "run", request_of(count=2), tmp_path, as_grid=True, as_npz=True, threads=1, gpus=0)
-    for name in ("seed000000.png", "grid.png"):
-        with Image.open(tmp_path / name) as image:
+    generate(home / "run", request_of(count=2), tmp_path / "all", as_grid=True, as_npz=True, threads=1, gpus=0)
+    for path in (*tmp_path.glob("seed000000*.png"), tmp_path / "all/grid.png"):
+        with Image.open(path) as image:
             assert image.mode == CHANNELS[channels]
-    with np.load(tmp_path / "images.npz") as arrays:
+    with np.load(tmp_path / "all/images.npz") as arrays:
         assert arrays["arr_0"].shape == (2, 16, 16, channels)
     with Image.open(home / "run/samples/reals.png") as image:
         assert image.mode == CHANNELS[channels]
@@ -102,9 +102,9 @@ def test_a_class_is_chosen_by_its_name(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_measures_what_its_pictures_measure(home: Path, tmp_path: Path) -> None:
-    for as_npz in (False, True):
-        generate(home / "run", request_of(), tmp_path / "fake", as_grid=False, as_npz=as_npz, threads=1, gpus=0)
-    (tmp_path / "fake/images.npz").rename(tmp_path / "images.npz")
+    for name, as_npz in (("fake", False), ("array", True)):
+        generate(home / "run", request_of(), tmp_path / name, as_grid=False, as_npz=as_npz, threads=1, gpus=0)
+    (tmp_path / "array/images.npz").rename(tmp_path / "images.npz")
     values = []
     for real in ("pack", "pictures"):
         for fake in (home / "run", tmp_path / "fake", tmp_path / "images.npz"):
@@ -160,4 +160,4 @@ def test_the_same_data_in_another_pack_goes_on_with_the_run(
     record = json.loads((home / "run/run.json").read_text())
     spec = Spec.model_validate(record["spec"])
     train(spec, tmp_path / "pack", home / "run", names={"dataset": "d", "model": "duplex"}, threads=1, gpus=0)
-    assert "holds this run already, complete; nothing to do" in capsys.readouterr().out
+    assert "holds this run already, complete; nothing is trained" in capsys.readouterr().out

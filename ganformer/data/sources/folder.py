@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, labels, manifest
+from ganformer.data import decoding, generated, labels, manifest
 from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.limits import Limits
@@ -99,6 +99,9 @@ class Folder(Labelled, ImageFiles[Key]):
         found = Contents()
         for path in _walk(self.config.path, ordered=False, left_out=found.left_out):
             if path == labels.DATASET_JSON and self.config.table is not None:
+                continue
+            if path.rpartition("/")[2] == generated.NAME:
+                generated.check((self.config.path / path).parent)
                 continue
             pictures = self._count(path)
             if not pictures:

@@ -1,0 +1,78 @@
+"""Record of one call that generated images into a folder: what they are of, and whether they are all there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganformer import artifacts
+from ganformer.errors import ConfigError, DataError
+
+NAME = "generated.json"
+FORMAT = 1
+SHOWN = 3  # differences and files that a message names
+
+
+class Record:
+    """The record in `folder` of a call, which `call` tells apart from others: settings, weights and form of the images.
+
+    `begin` and `finish` write it; what is interrupted between them stays unfinished.
+    """
+
+    def __init__(self, folder: Path, call: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.content = {"format": FORMAT, **call}
+
+    def begin(self) -> None:
+        """Makes the folder. ConfigError where images of another call or files of somebody else are in it."""
+        with artifacts.may_write(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        found = artifacts.read_existing(self.folder / NAME)
+        if found is None:
+            self._refuse_others()
+        elif not artifacts.agrees(found, self.content):
+            raise ConfigError(
+                f"{self.folder}: holds images of another call ({self._differences(found)}), among which these would be "
+                "lost; choose another folder"
+            )
+        self._write(is_complete=False)
+
+    def finish(self) -> None:
+        """Tells that all images are there."""
+        self._write(is_complete=True)
+
+    def _write(self, *, is_complete: bool) -> None:
+        code = artifacts.code_version()
+        artifacts.write_json(self.folder / NAME, {**self.content, "is_complete": is_complete, "code": code})
+
+    def _refuse_others(self) -> None:
+        others = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
+        if others:
+            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+            raise ConfigError(
+                f"{self.folder}: has {', '.join(others[:SHOWN])}{more}, which no earlier call of generate recorded; "
+                "choose a new or an empty folder"
+            )
+
+    def _differences(self, found: Any) -> str:
+        if not isinstance(found, Mapping):
+            return f"{NAME} is none of ours"
+        keys = [key for key, value in self.content.items() if not artifacts.agrees(found.get(key), value)]
+        return ", ".join(f"{key} {found.get(key)}, now {self.content[key]}" for key in keys[:SHOWN])
+
+
+def check(folder: Path) -> None:
+    """DataError where images were generated into a folder, and not all of them are there or others too."""
+    found = artifacts.read_existing(folder / NAME)
+    if not isinstance(found, Mapping) or not {"form", "count", "is_complete"} <= found.keys():
+        return
+    pictures = sum(1 for _ in folder.glob("seed*.png"))
+    if not found["is_complete"]:
+        raise DataError(
+            f"{folder}: generating was interrupted ({pictures:,} of {found['count']:,} images are there); run the same "
+            "`ganformer generate` again, or delete the folder"
+        )
+    if "pictures" in found["form"] and pictures != found["count"]:
+        raise DataError(
+            f"{folder}: has {pictures:,} pictures called seed….png, but {found['count']:,} were generated; generate "
+            f"them again, or delete {NAME} if these are the ones that are meant"
+        )

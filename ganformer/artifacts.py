@@ -145,7 +145,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); delete it and run again") from error
+        raise DataError(
+            f"{path}: is not valid JSON ({error}); name the file that is meant, or make it again"
+        ) from error
 
 
 def agrees(found: Any, expected: Any) -> bool:

@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option(help="What is written.")]
+OutFile = Annotated[Path, typer.Option(help="File that is written.", callback=lambda path: _writable(path))]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs to use; 0 computes on the processor.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
@@ -34,6 +35,12 @@ Parser = Annotated[Path, typer.Option(help="parser.json of what `parser` made.")
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
 CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
+
+
+def _writable(path: Path) -> Path:
+    """The path of a file, once it is known that it can be written: before the work whose result it is to hold."""
+    artifacts.check_file(path)
+    return path
 
 
 class Log:
@@ -178,7 +185,16 @@ def pack(
     if (source is None) == (dataset is None) or (dataset is not None and (settings or labels)):
         raise ConfigError("give the images as --source, with the options that follow it, or everything as --dataset")
     if source is not None:
-        settings["source"] = {**recognise(source), **({} if labels is None else {"labels": labels})}
+        found = recognise(source)
+        if (
+            labels is not None
+            and "labels" not in plugins.find("ganformer.data.sources", found["kind"]).Config.model_fields
+        ):
+            raise ConfigError(
+                f"--labels {labels}: {source} is of kind '{found['kind']}', which has its labels in itself if it has "
+                "any; leave --labels out"
+            )
+        settings["source"] = {**found, **({} if labels is None else {"labels": labels})}
     chosen = (
         config.parse(config.Dataset, settings, "pack")
         if dataset is None
@@ -275,7 +291,7 @@ def measure(
     run: Run,
     data: Data,
     reference: Annotated[Path, typer.Option(help="Folder that `reference` wrote.")],
-    out: Out,
+    out: OutFile,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="The run was trained on another pack, and this is meant so.")
@@ -358,7 +374,7 @@ def scene_statistics(
     run: Run,
     data: Data,
     parser: Parser,
-    out: Out,
+    out: OutFile,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
@@ -369,7 +385,9 @@ def scene_statistics(
 
 
 @app.command()
-def disentanglement(images: Count, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+def disentanglement(
+    images: Count, run: Run, parser: Parser, out: OutFile, threads: Threads = 1, gpus: Gpus = 0
+) -> None:
     """Measure whether single latents of a run stand for single properties of its images."""
     from ganformer.analysis.disentanglement import measure_run
 
@@ -377,7 +395,9 @@ def disentanglement(images: Count, run: Run, parser: Parser, out: Out, threads: 
 
 
 @app.command()
-def attention_segments(images: Count, run: Run, parser: Parser, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+def attention_segments(
+    images: Count, run: Run, parser: Parser, out: OutFile, threads: Threads = 1, gpus: Gpus = 0
+) -> None:
     """Measure how far what components of a run attend to are things in its images."""
     from ganformer.analysis.segments import measure_run
 
@@ -390,7 +410,7 @@ def find_copies(
     run: Run,
     data: Data,
     count: Annotated[int, typer.Option(min=1, help="Pairs of a sample and its nearest training image.")],
-    out: Out,
+    out: OutFile,
     held_out: Annotated[
         Path | None, typer.Option(help="manifest.json of a pack of images that the run was not trained on.")
     ] = None,
@@ -408,7 +428,7 @@ def find_copies(
 def best(
     by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
     run: Run,
-    out: Out,
+    out: OutFile,
     metrics: Files,
 ) -> None:
     """Say which snapshot of a run is the best one."""
@@ -418,7 +438,7 @@ def best(
 
 
 @app.command()
-def reals(data: Data, count: Count, out: Out) -> None:
+def reals(data: Data, count: Count, out: OutFile) -> None:
     """Take real images for a figure."""
     from ganformer.analysis.samples import reals as take
 
@@ -426,7 +446,7 @@ def reals(data: Data, count: Count, out: Out) -> None:
 
 
 @app.command()
-def sample(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+def sample(run: Run, count: Count, out: OutFile, threads: Threads = 1, gpus: Gpus = 0) -> None:
     """Generate images for a figure."""
     from ganformer.analysis.samples import sample as draw
 
@@ -468,7 +488,7 @@ def generate(
 
 
 @app.command()
-def attend(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
+def attend(run: Run, count: Count, out: OutFile, threads: Threads = 1, gpus: Gpus = 0) -> None:
     """Generate images together with their attention maps."""
     from ganformer.analysis.attention import attend as draw
 
@@ -624,7 +644,7 @@ def page(
     configuration: Annotated[
         str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
     ],
-    out: Out,
+    out: OutFile,
     files: Files,
     command: Annotated[
         str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")

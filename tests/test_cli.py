@@ -88,6 +88,50 @@ def test_wrong_options_of_pack_are_explained(tmp_path, words, message):
     assert not (tmp_path / "pack").exists()
 
 
+def test_labels_are_not_taken_for_a_pack(tmp_path):
+    dataset = '{"source": {"kind": "scenes", "images": 2}, "resolution": 16}'
+    assert ganformer("pack", "--dataset", dataset, "--out", tmp_path / "made").returncode == 0
+    said = ganformer("pack", "--source", tmp_path / "made", "--labels", "x.csv", "--out", tmp_path / "pack")
+    assert said.returncode == 1
+    assert "is of kind 'pack', which has its labels in itself if it has any; leave --labels out" in said.stderr
+    assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sample", "--run", "r", "--count", "1"],
+        ["reals", "--data", "d", "--count", "1"],
+        ["attend", "--run", "r", "--count", "1"],
+        ["measure", "--evaluation", "e", "--run", "r", "--data", "d", "--reference", "x"],
+        ["scene-statistics", "--images", "2", "--run", "r", "--data", "d", "--parser", "p"],
+        ["disentanglement", "--images", "2", "--run", "r", "--parser", "p"],
+        ["attention-segments", "--images", "2", "--run", "r", "--parser", "p"],
+        ["find-copies", "--evaluation", "e", "--run", "r", "--data", "d", "--count", "1"],
+        ["best", "--by", "fd", "--run", "r", "metrics.json"],
+        ["page", "--config", "c", "run.json"],
+        ["evaluate", "--real", "a", "--fake", "b"],
+        ["schema"],
+    ],
+)
+def test_a_folder_is_no_file_to_write_and_that_is_said_before_the_work(tmp_path, words):
+    """Before anything is read, so nothing that the words name need be there."""
+    said = ganformer(*words, "--out", tmp_path, cwd=tmp_path)
+    assert said.returncode == 1
+    assert f"{tmp_path}: is a folder, but what is written is a file; name one" in said.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_is_never_to_be_deleted(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    (tmp_path / "run.json").write_text("{}")
+    words = ["best", "--by", "fd", "--run", "run.json", "--out", "best.json", "log.jsonl"]
+    said = ganformer(*words, cwd=tmp_path)
+    assert said.returncode == 1
+    assert "log.jsonl: is not valid JSON (Extra data" in said.stderr
+    assert "name the file that is meant, or make it again" in said.stderr
+
+
 def test_data_sets_are_listed():
     said = ganformer("download")
     assert said.returncode == 0, said.stderr

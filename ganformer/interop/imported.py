@@ -92,10 +92,26 @@ def write(imported: Imported, source: Path, out: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
             temporary = Path(place)
             _write_files(imported, resolved, learner, source, temporary)
+            if _is_there(out, temporary):
+                print(f"{out}: holds this import already and stays; delete it to import again", flush=True)
+                return
             out.mkdir(exist_ok=True)
             (out / DISCRIMINATOR).unlink(missing_ok=True)
             for path in sorted(temporary.iterdir(), key=lambda path: path.name == record.NAME):
                 path.replace(out / path.name)
+
+
+def _is_there(out: Path, made: Path) -> bool:
+    """Whether `out` holds the same import as `made`, whenever and with whatever version it was written."""
+    new = artifacts.read_json(made / record.NAME)
+    origin = {key: value for key, value in new.items() if key not in ("code", "libraries")}
+    if not artifacts.agrees(artifacts.read_existing(out / record.NAME), origin):
+        return False
+    files = [path.name for path in made.iterdir() if path.name != record.NAME]
+    return all(
+        (out / name).is_file() and artifacts.file_digest(out / name) == artifacts.file_digest(made / name)
+        for name in files
+    )
 
 
 def _check_free(out: Path) -> None:

@@ -23,6 +23,7 @@ import test_stylegan2_ada_snapshots as ada_snapshots
 import test_tensorflow_snapshots as tensorflow_snapshots
 import torch
 
+from ganformer import artifacts
 from ganformer.artifacts import file_digest
 from ganformer.data import download
 from ganformer.data.download import Remote
@@ -75,12 +76,19 @@ def test_an_imported_snapshot_is_a_run_that_samples(whole, tmp_path):
     assert torch.equal(first, again)
 
 
-def test_importing_again_writes_the_same_bytes(whole, tmp_path):
+def test_importing_again_leaves_what_is_there(whole, tmp_path, monkeypatch, capsys):
+    """Under another commit too; where a file was lost, all are written anew."""
     out = tmp_path / "run"
     import_snapshot(whole, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9"})
     import_snapshot(whole, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert f"{out}: holds this import already and stays" in capsys.readouterr().out
+    (out / "weights.safetensors").unlink()
+    import_snapshot(whole, out)
+    assert (out / "weights.safetensors").read_bytes() == before["weights.safetensors"]
+    assert artifacts.read_json(out / "run.json")["code"] == {"ganformer": "9"}
 
 
 def test_a_discriminator_of_an_earlier_import_does_not_stay(whole, tmp_path, networks):

@@ -130,6 +130,16 @@ def test_a_storage_provider_is_refused_in_a_sentence(clone):
     assert "use a folder that all jobs share, e.g. with --directory" in said.stdout
 
 
+def test_folders_inside_a_source_are_one_input(clone):
+    for number in range(30):
+        (clone.folder / f"pictures/class{number}").mkdir(parents=True)
+    said = clone.snakemake(
+        "-n", "results/data/pictures/manifest.json", "--configfile", "workflow/presets/own_images.yaml"
+    )
+    assert said.returncode == 0, said.stdout
+    assert "    input: pictures\n" in said.stdout
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

@@ -38,8 +38,8 @@ def check(checkout):
 def small(tmp_path_factory):
     made = Checkout(tmp_path_factory.mktemp("small"))
     few(made)
-    said = run(made)
-    assert said.returncode == 0, said.stdout
+    made.said = run(made)
+    assert made.said.returncode == 0, made.said.stdout
     return made
 
 
@@ -56,6 +56,10 @@ def files(checkout):
     """Content of every result that takes time to make."""
     found = checkout.folder.glob("results/runs/*/*/*/**/*.*")
     return {path.relative_to(checkout.folder): path.read_bytes() for path in found if path.suffix != ".pt"}
+
+
+def test_a_page_that_this_call_neither_made_nor_looked_at_is_not_announced(small):
+    assert "The report is" not in small.said.stdout
 
 
 def test_a_copy_is_current_and_nothing_is_trained_or_measured_again(copied):

@@ -654,9 +654,9 @@ def page(
     from ganformer.report.check import check as compare
     from ganformer.report.page import page as write
 
-    content = _read(configuration, "config")
-    findings = compare(config.load(content, "--config"), artifacts.placed(Path("results")))
-    write(content, files, out, command, findings)
+    settings = config.load(_read(configuration, "config"), "--config")
+    findings = compare(settings, artifacts.placed(Path("results")))
+    write(settings.model_dump(mode="json"), files, out, command, findings)
 
 
 @app.command("import")

@@ -825,6 +825,13 @@ class Config(Strict):
     """The value, as it is called in metrics.json, that tells which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}
 
+    def text(self) -> str:
+        """Canonical text that `load` turns into this configuration again: what was set, and nothing that was not.
+
+        A default that is written down would win over what a section says.
+        """
+        return artifacts.canonical(self.model_dump(mode="json", exclude_unset=True))
+
     def spec(self, dataset: str, model: str, seed: int) -> Spec:
         """The resolved run: type defaults < section < data set's own < its `per_dataset` < the model's own entry."""
         entry = self.models[model]

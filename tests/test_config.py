@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
 
 from ganformer import config
 from ganformer.errors import ConfigError
@@ -208,3 +210,46 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
     assert weights() == [40, 0]
     raw["adversarial"]["per_dataset"] = {"scenes": {"r1_gamma": 7}}
     assert weights() == [7, 0]
+
+
+@pytest.mark.parametrize("overlay", [None, "paper.yaml", "replication.yaml", "own_images.yaml"])
+def test_a_configuration_is_the_same_after_it_was_text(overlay):
+    """Runs too, in which what a model sets wins over sections, and defaults do not."""
+    files = [ROOT / "config.yaml", *([ROOT / "workflow/presets" / overlay] if overlay else [])]
+    settings = config.load(config.merged(files))
+    again = config.load(json.loads(settings.text()))
+    assert again.text() == settings.text()
+    assert again.json() == settings.json()
+    runs = sorted(settings.runs())
+    assert sorted(again.runs()) == runs
+    assert [again.spec(*run).digest for run in runs] == [settings.spec(*run).digest for run in runs]
+
+
+def test_configurations_are_merged_as_snakemake_merges_them(tmp_path):
+    for name, text in (("a.yaml", "x: {y: 1, z: 2}\nw: [1]"), ("b.yaml", "x: {y: null, v: {u: 3}}\nw: 4")):
+        (tmp_path / name).write_text(text)
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    expected = {}
+    for file in files:
+        update_config(expected, load_configfile(file))
+    assert config.merged(files) == expected == {"x": {"y": None, "z": 2, "v": {"u": 3}}, "w": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, r"cannot be read \(No such file"), ("[1", "is not valid YAML"), ("[1]", "is no configuration, which is a")],
+)
+def test_what_is_no_configuration_is_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"c.yaml: {message}"):
+        config.merged([tmp_path / "c.yaml"])
+
+
+def test_the_word_null_is_null():
+    """As it arrives from Snakemake's --config."""
+    raw = config.merged([ROOT / "config.yaml"])
+    changed = {**raw, "experiments": {**raw["experiments"], "table1": "null"}}
+    assert "table1" not in config.load(changed).experiments
+    trained = config.load({**raw, "training": {**raw["training"], "microbatch": "null"}})
+    assert trained.training.microbatch is None

@@ -288,7 +288,7 @@ rule page:
     conda:
         "../../envs/report.yaml"
     params:
-        config=lambda w: shown(w.page).json(),
+        config=lambda w: shown(w.page).text(),
         command=config["command"],
     shell:
         "exec ganformer --log {log} page --config {params.config:q}"

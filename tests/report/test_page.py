@@ -15,6 +15,7 @@ from ganformer import artifacts, plugins
 from ganformer.config import Comparison, LearningCurves
 from ganformer.errors import DataError
 from ganformer.report import curves, tables
+from ganformer.report.check import Finding
 from ganformer.report.page import page
 
 MakeFile = Callable[..., Path]
@@ -152,6 +153,27 @@ def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], 
     page({**CONFIG, "evaluation": vgg16}, files, tmp_path / "report.html")
     assert "compare with those that clean-fid gives" in said((tmp_path / "report.html").read_text())
     assert "are not FID" not in said((tmp_path / "report.html").read_text())
+
+
+def test_what_is_not_as_the_configuration_has_it_is_named(tmp_path: Path, files: list[Path]) -> None:
+    stale = Finding(Path("results/runs/a/run.json"), problems=["was trained with other settings: model.<x> 1, now 2"])
+    findings = [Finding(Path("results/tables/table1.json")), stale, Finding(Path("results/gone.json"), is_missing=True)]
+    page(CONFIG, files, tmp_path / "report.html", findings=findings)
+    told = said((tmp_path / "report.html").read_text())
+    assert "stale results/runs/a/run.json: was trained with other settings: model.<x> 1, now 2" in told
+    assert "missing results/gone.json" in told
+    assert "1 of 3 results were as the configuration has them, by their checksums" in told
+    page(CONFIG, files, tmp_path / "report.html", findings=findings[:1])
+    told = said((tmp_path / "report.html").read_text())
+    assert "Not as the configuration has it" not in told
+    assert "1 of 1 result" in told
+
+
+def test_commands_are_those_that_were_given(tmp_path: Path, files: list[Path]) -> None:
+    page(CONFIG, files, tmp_path / "report.html", "snakemake --cores all {} --configfile mine.yaml")
+    told = said((tmp_path / "report.html").read_text())
+    assert "snakemake --cores all table1 --configfile mine.yaml" in told
+    assert "snakemake --cores all curves --configfile mine.yaml" in told
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, files: list[Path]) -> None:

@@ -73,6 +73,12 @@ def train(
         elif record.is_complete(out, spec, images.digest):
             print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
+        if record.is_another(out, identity):
+            print(
+                f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
+                f"checkpoints of that one stay in {out / record.STATE}, so training it again there writes it again",
+                flush=True,
+            )
         chosen = devices.acquire_all(gpus)
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)

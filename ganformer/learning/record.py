@@ -39,6 +39,14 @@ def is_complete(out: Path, spec: Spec, pack: str) -> bool:
     return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in files)
 
 
+def is_another(out: Path, identity: Identity) -> bool:
+    """Whether the folder holds the record of a run of another trajectory or of other images."""
+    record = artifacts.read_existing(out / NAME)
+    return record is not None and not artifacts.agrees(
+        record, {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
+    )
+
+
 def refuse_foreign(out: Path) -> None:
     """CheckpointError where a folder holds a run that was not trained there, which training would replace."""
     path = out / NAME
@@ -96,6 +104,7 @@ def describe(
         "run": {"dataset": names["dataset"], "model": names["model"], "seed": spec.seed},
         "spec": spec.model_dump(mode="json"),
         "spec_sha256": spec.digest,
+        "trajectory_sha256": identity.trajectory,
         "data": {
             "data_sha256": identity.pack,
             "count": data.count,

@@ -251,6 +251,23 @@ def test_another_spec_in_the_same_folder_starts_from_the_beginning(pack: Path, t
     }
 
 
+def test_another_run_in_the_same_folder_is_said_and_can_come_back(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    files = [tmp_path / "weights.safetensors", tmp_path / "run.json"]
+    first = [file.read_bytes() for file in files]
+    told = "holds a run of other settings or images, which this one replaces when it is done; the checkpoints of that"
+    assert told not in capsys.readouterr().out
+    train(tiny_spec(seed=1), pack, tmp_path)
+    assert told in capsys.readouterr().out
+    train(tiny_spec(24, seed=1), pack, tmp_path)
+    assert told not in capsys.readouterr().out
+    train(tiny_spec(), pack, tmp_path)
+    assert told in capsys.readouterr().out
+    assert [file.read_bytes() for file in files] == first
+
+
 def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         train(tiny_spec(seed=seed), pack, tmp_path / str(seed))

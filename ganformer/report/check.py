@@ -13,6 +13,8 @@ from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
+BACK = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
+BEFORE = 10**9 * 10**9  # the year 2001; what is older was dated back
 SHOWN = 3  # settings that differ, or inputs, that a line names
 
 
@@ -41,14 +43,20 @@ def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Findin
 
 
 def date_back(config: Config, place: Path) -> None:
-    """Dates what is stale to 1970, before all that it is made from, so that Snakemake makes it again.
+    """Dates what is stale back by 50 years, before all that it is made from, so that Snakemake makes it again.
 
-    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack.
+    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. What
+    was dated back for another configuration, and is right for this one, gets its date again.
     """
     for finding in check(config, place, is_quick=True):
-        if finding.problems:
-            with suppress(OSError):  # where results may only be read, nothing is made either
-                os.utime(finding.path, (1, 1))
+        if finding.is_missing:
+            continue
+        with suppress(OSError):  # where results may only be read, nothing is made either
+            modified = finding.path.stat().st_mtime_ns
+            is_back = modified < BEFORE
+            if is_back != bool(finding.problems):
+                changed = modified + (BACK if is_back else -BACK)
+                os.utime(finding.path, ns=(changed, changed))
 
 
 def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:

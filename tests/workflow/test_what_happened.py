@@ -73,6 +73,20 @@ def test_a_copy_is_current_and_nothing_is_trained_or_measured_again(copied):
     assert said.stdout.count("holds this run already, complete; nothing is trained; to train it anew") == 2
     assert said.stdout.count("is of these weights, images and settings already and stays") == 3  # with the reference
     assert check(copied).returncode == 0
+    planned = run(copied, "-n")
+    assert "Nothing to be done" in planned.stdout, planned.stdout
+
+
+def test_a_plan_with_other_settings_changes_nothing_for_the_old_ones(small):
+    """Not even dates, though it dates back what is stale for it."""
+    times = {path: path.stat().st_mtime_ns for path in small.folder.glob("results/**/*.json")}
+    few(small, models={"gan": {"latent_size": 8}})
+    planned = run(small, "-n")
+    assert "rule train:" in planned.stdout
+    assert "rule evaluate:" in planned.stdout
+    few(small)
+    assert "Nothing to be done" in run(small, "-n").stdout
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_lost_results_come_back_as_they_were(copied):

@@ -65,7 +65,7 @@ class Adversarial(Learner):
             generator.parameters(),
             settings.generator_learning_rate,
             (settings.beta1, settings.beta2),
-            settings.path_length_interval if settings.path_length_weight else None,
+            settings.path_length_interval if settings.path_length_weight or settings.generator_correction else None,
         )
         self.discriminator_adam = lazy_adam(
             discriminator.parameters(),
@@ -242,7 +242,7 @@ def lazy_adam(
 ) -> Adam:
     """Adam that takes interval + 1 updates where it should take interval (StyleGAN2, appendix B).
 
-    `interval`: steps from one regularising update to the next; None where there are none and nothing is corrected.
+    `interval`: steps from one regularising update to the next; None where nothing is corrected.
     """
     share = interval / (interval + 1) if interval else 1.0
     return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)

@@ -54,6 +54,14 @@ def test_adam_is_corrected_where_a_regulariser_shares_it() -> None:
     assert group["betas"] == (0.0, pytest.approx(0.9905854573, abs=1e-10))
 
 
+def test_the_generator_can_be_corrected_for_a_regulariser_that_is_left_out() -> None:
+    group = learner(generator_correction=True, r1_gamma=0.0).generator_adam.param_groups[0]
+    assert group["lr"] == pytest.approx(0.0016)
+    assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
+    group = learner(generator_correction=True, r1_gamma=0.0).discriminator_adam.param_groups[0]
+    assert (group["lr"], group["betas"]) == (0.002, (0.0, 0.99))
+
+
 def test_adam_is_not_corrected_where_nothing_is_regularised() -> None:
     player = learner(path_length_weight=0.0, r1_gamma=0.0)
     for adam in (player.generator_adam, player.discriminator_adam):

@@ -278,6 +278,27 @@ def test_truncation_by_zero_leaves_the_noise_only() -> None:
     assert player.sample(NO_LABELS[:4], range(4)).std(dim=0).mean() > 0.01
 
 
+def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the portions, and by nothing that is drawn for mixing, regularisers or the discriminator."""
+    player = learner(style_mixing=1.0, path_length_weight=2.0)
+    generator = player.network.generator
+    mapped, tracked = [], []
+    make, track = generator.map, generator.track
+
+    def watched(z: Tensor, labels: Tensor) -> Tensor:
+        mapped.append(make(z, labels))
+        return mapped[-1]
+
+    monkeypatch.setattr(generator, "map", watched)
+    monkeypatch.setattr(generator, "track", lambda w, step: (tracked.append((w, step)), track(w, step)))
+    player.step(reals(portions=2), 0)
+    ((w, step),) = tracked
+    assert step == 0
+    assert torch.equal(w, torch.cat([mapped[0], mapped[2]]))  # mapped[1] and [3] are of mixing
+    assert len(mapped) > 4
+    torch.testing.assert_close(generator.w_average, w.detach().flatten(end_dim=-2).mean(dim=0))
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_average_of_w_is_a_mean_of_w_after_short_runs(steps: int) -> None:
     player = stepped(learner(), range(steps))

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, Literal, NoReturn, TextIO
 
 import typer
 import yaml
@@ -466,7 +466,12 @@ def generate(
     weights: Annotated[Path, typer.Option(help="A trained or imported run: its folder, run.json or weights.")],
     out: Annotated[Path, typer.Option(help="Folder that the images are written to.")],
     images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
-    truncation_psi: Annotated[float, typer.Option(min=0, help="Less than 1: less variety, better images.")] = 0.7,
+    truncation_psi: Annotated[
+        float, typer.Option(min=0, help="ψ. Less than 1: less variety, better images, nearer to the mean; 0: the mean.")
+    ] = 0.7,
+    truncation_mean: Annotated[
+        Literal["class", "global"], typer.Option(help="Whether that is the mean of an image's own class or of all.")
+    ] = "class",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images at a time, in whole eights up to 256×256; no bit of them depends on it.")
@@ -483,7 +488,7 @@ def generate(
     """Generate images with a trained or imported run."""
     from ganformer.analysis import generate as images
 
-    request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise)
+    request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise, truncation_mean)
     images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
 
 

@@ -325,6 +325,9 @@ class AdversarialSettings(Strict):
     """Weight of path-length regularisation of the generator; 0 leaves it out."""
     path_length_interval: PositiveInt = 4
     """Path-length regularisation is computed every this many steps."""
+    generator_correction: bool = False
+    """Whether rate and betas of the generator's Adam allow for updates of path-length regularisation where it is left
+    out, too, as in the codes of StyleGAN2-ADA and GANformer: with 4 as interval 0.002 is 0.0016, and 0.99 is 0.992."""
     style_mixing: Probability = 0.9
     """Probability that the layers behind a random point get the latents of a second draw."""
     component_mixing: Probability = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class Request:
     truncation: float
     label: str | None
     is_noisy: bool
+    mean: Literal["class", "global"] = "class"
+    """What ψ moves latents towards: the mean of the image's own class, or that of all of them."""
 
 
 def generate(
@@ -66,6 +68,7 @@ def generate(
     image = ImageSpec.model_validate(known["spec"]["image"])
     label = _class(request.label, known["data"], run)
     _check(request)
+    _aim(learner, request, run)
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
     kept.begin()
     learner.sampler.to(devices.acquire(gpus))
@@ -90,6 +93,7 @@ def _call(
         "first_seed": request.seed,
         "count": request.count,
         "truncation": request.truncation,
+        "truncation_mean": request.mean,
         "label": label,
         "class_name": names[label] if label is not None and names else None,
         "noise": "fresh" if request.is_noisy else "constant",
@@ -134,6 +138,17 @@ def _check(request: Request) -> None:
     if request.seed + request.count - 1 > LARGEST_SEED:
         raise ConfigError(
             f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"
+        )
+
+
+def _aim(learner: Learner, request: Request, run: Path) -> None:
+    """Lets the learner truncate towards the mean that was asked for; ConfigError where it truncates towards none."""
+    if learner.truncation_mean is not None:
+        learner.truncation_mean = request.mean
+    elif request.mean == "global":
+        raise ConfigError(
+            f"--truncation-mean global: {run} is of a model whose truncation moves nothing towards a mean "
+            "(ψ multiplies the temperature at which codes are drawn); leave --truncation-mean out"
         )
 
 

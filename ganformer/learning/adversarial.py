@@ -24,6 +24,8 @@ from ganformer.seeds import mix
 
 PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
+CLASS_LATENTS = 4096  # that the mean of w of a class is taken over, the same for all classes
+CLASS_PORTION = 512  # of them at a time
 
 
 class Game(nn.Module):
@@ -63,7 +65,7 @@ class Adversarial(Learner):
             generator.parameters(),
             settings.generator_learning_rate,
             (settings.beta1, settings.beta2),
-            settings.path_length_interval if settings.path_length_weight else None,
+            settings.path_length_interval if settings.path_length_weight or settings.generator_correction else None,
         )
         self.discriminator_adam = lazy_adam(
             discriminator.parameters(),
@@ -73,10 +75,13 @@ class Adversarial(Learner):
         )
         self.generator_update = Update("generator", generator.parameters(), self.generator_adam)
         self.discriminator_update = Update("discriminator", discriminator.parameters(), self.discriminator_adam)
+        self.truncation_mean = "class"
+        self._class_means: dict[int, Tensor] = {}
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """Both players move once, in each portion against fresh latents; then the moving average follows."""
-        scalars = {"generator": self._play_generator(reals)}
+        self._class_means.clear()
+        scalars = {"generator": self._play_generator(reals, step)}
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
             scalars["path_length"] = self._regularise_generator(reals)
         scalars |= self._play_discriminator(reals, step)
@@ -87,12 +92,17 @@ class Adversarial(Learner):
         return scalars
 
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B)."""
+        """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B).
+
+        That is the mean of the image's class where there are classes, unless `truncation_mean` is "global".
+        """
         sampler = self.sampler
         device = sampler.w_average.device
         z = latents(sampler.latent_shape, seeds).to(device)
         with torch.no_grad(), evaluating(sampler), noise_from(seeds[0], device):
-            w = sampler.truncate(sampler.map(z, labels.to(device)), truncation)
+            w = sampler.map(z, labels.to(device))
+            if truncation != 1:
+                w = sampler.truncate(w, truncation, self._means(labels))
             images: Tensor = sampler.synthesise(w)
         return images
 
@@ -107,11 +117,22 @@ class Adversarial(Learner):
     def load(self, state: Mapping[str, Any]) -> None:
         """Continues from what `save` returned; CheckpointError names what does not fit."""
         refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
+        self._class_means.clear()
         load_module(self.network, state["network"], "the network's state")
         load_adam(self.generator_adam, state["generator_adam"], "the generator's optimiser")
         load_adam(self.discriminator_adam, state["discriminator_adam"], "the discriminator's optimiser")
 
-    def _play_generator(self, reals: Sequence[Reals]) -> Tensor:
+    def _means(self, labels: Tensor) -> Tensor | None:
+        """The mean of w [n, w_size] of the class of every image; None where one mean is that of all."""
+        if self.truncation_mean == "global" or not labels.shape[1]:
+            return None
+        numbers = labels.argmax(dim=1).tolist()
+        for number, label in zip(numbers, labels, strict=True):
+            if number not in self._class_means:
+                self._class_means[number] = class_mean(self.sampler, label)
+        return torch.stack([self._class_means[number] for number in numbers])
+
+    def _play_generator(self, reals: Sequence[Reals], step: int) -> Tensor:
         game, mapped = self.network, []
 
         def loss(portion: Reals) -> Tensor:
@@ -121,7 +142,7 @@ class Adversarial(Learner):
             return self.loss.generator(fakes, partial(self._score_reals, portion))
 
         total = self.generator_update.minimise(loss, reals)
-        game.generator.track(torch.cat(mapped))
+        game.generator.track(torch.cat(mapped), step)
         return total
 
     def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:
@@ -221,10 +242,25 @@ def lazy_adam(
 ) -> Adam:
     """Adam that takes interval + 1 updates where it should take interval (StyleGAN2, appendix B).
 
-    `interval`: steps from one regularising update to the next; None where there are none and nothing is corrected.
+    `interval`: steps from one regularising update to the next; None where nothing is corrected.
     """
     share = interval / (interval + 1) if interval else 1.0
     return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)
+
+
+def class_mean(sampler: players.Generator, label: Tensor) -> Tensor:
+    """The mean of w [w_size] of one class, over layers, components and 4,096 latents, always the same.
+
+    It is computed, not tracked in training, so that all weights have it, imported ones as well. `label` [classes];
+    `sampler` is in evaluation mode.
+    """
+    device = sampler.w_average.device
+    everything = torch.randn(CLASS_LATENTS, *sampler.latent_shape, generator=torch.Generator().manual_seed(0))
+    means = []
+    for z in everything.split(CLASS_PORTION):
+        w = sampler.map(z.to(device), label.to(device).expand(len(z), -1))
+        means.append(w.flatten(end_dim=-2).mean(dim=0))
+    return torch.stack(means).mean(dim=0)
 
 
 def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -26,6 +26,8 @@ class Learner(ABC):
 
     network: nn.Module
     sampler: nn.Module
+    truncation_mean: Literal["class", "global"] | None = None
+    """Which mean truncation moves latents towards, that of the image's class or that of all; None: towards none."""
 
     @abstractmethod
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:

@@ -1,6 +1,7 @@
-"""StyleGAN2 (Karras et al. 2020), configuration F: skip generator, residual discriminator.
+"""StyleGAN2 (Karras et al. 2020), the networks of its configuration F: skip generator, residual discriminator.
 
-With 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
+Its regularisation of path lengths is a setting of the game, `path_length_weight`, and off as in GANformer's code. With
+9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
 """
 
 from typing import Literal

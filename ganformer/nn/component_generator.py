@@ -103,5 +103,5 @@ class DroppingGenerator(ComponentGenerator):
     def map(self, z: Tensor, labels: Tensor) -> Tensor:
         return super().map(z, labels) * present(z)[:, None, :, None]
 
-    def track(self, w: Tensor) -> None:
-        super().track(w / present(w).to(w.dtype).mean())  # the mean over what is present
+    def track(self, w: Tensor, step: int) -> None:
+        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over what is present

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-AVERAGE_BETA = 0.995  # of the running average of w, per call of `track` (StyleGAN2)
+AVERAGE_BETA = 0.995  # of the running average of w, per step of training (StyleGAN2)
 
 
 class Generator(nn.Module, ABC):
     """A generator in two halves, so that a learner can mix and regularise what lies between them.
 
     `latent_shape` is the shape of the latent z of one image. `map` gives one w to each of L layers; its last dimension
-    has size `w_size`, and one running average over everything else serves all layers (and all components). Labels are
-    [B, classes], one-hot; without classes they have no columns.
+    has size `w_size`, and one running average over everything else serves all layers, components and classes. Labels
+    are [B, classes], one-hot; without classes they have no columns.
     """
 
     latent_shape: tuple[int, ...]
@@ -46,14 +46,25 @@ class Generator(nn.Module, ABC):
         images: Tensor = self.synthesise(self.map(z, labels))
         return images
 
-    def track(self, w: Tensor) -> None:
-        """Moves the running average towards the mean of this batch of w; in training, once a step."""
-        mean = w.detach().flatten(end_dim=-2).mean(dim=0)
-        self.w_average.lerp_(mean, 1 - AVERAGE_BETA)
+    def track(self, w: Tensor, step: int) -> None:
+        """Moves the running average towards the mean of this batch of w; in training, once a step.
 
-    def truncate(self, w: Tensor, psi: float) -> Tensor:
-        """w moved towards its running average; psi 1 leaves it as it is, 0 gives the average (StyleGAN, section B)."""
-        return self.w_average.lerp(w, psi)
+        `step`: number of finished steps. The average is corrected for having begun at zero (as Adam's moments are,
+        Kingma & Ba 2015, section 3), so that it is a mean of w from the first step on, and needs no counter of its own.
+        """
+        mean = w.detach().flatten(end_dim=-2).mean(dim=0)
+        self.w_average.lerp_(mean, (1 - AVERAGE_BETA) / (1 - AVERAGE_BETA ** (step + 1)))
+
+    def truncate(self, w: Tensor, psi: float, mean: Tensor | None = None) -> Tensor:
+        """w moved towards `mean` [w_size] or [B, w_size], None: its running average (StyleGAN, section B).
+
+        psi 1 leaves w as it is, 0 gives the mean.
+        """
+        if mean is None:
+            mean = self.w_average
+        if mean.ndim > 1:
+            mean = mean.unflatten(0, (len(w), *[1] * (w.ndim - 2)))
+        return mean.lerp(w, psi)
 
 
 class Discriminator(nn.Module, ABC):

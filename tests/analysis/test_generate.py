@@ -160,6 +160,35 @@ def test_truncation_and_fresh_noise_change_images(run: Path, tmp_path: Path) -> 
     assert np.abs(average - average[:1]).max() <= 1
 
 
+def test_zero_truncation_shows_different_classes_unless_the_global_mean_is_asked_for(run: Path, tmp_path: Path) -> None:
+    def mean(label: str, **changes: Any) -> np.ndarray:
+        folder = tmp_path / f"{label}{len(changes)}"
+        return read(made(run, folder, count=2, truncation=0.0, label=label, **changes)).astype(int)
+
+    own = [mean(label) for label in "01"]
+    common = [mean(label, mean="global") for label in "01"]
+    assert np.abs(own[0] - own[1]).max() > 1
+    assert np.abs(common[0] - common[1]).max() <= 1
+    assert np.abs(own[0][0] - own[0][1]).max() <= 1
+
+
+def test_the_global_mean_is_refused_where_truncation_moves_nothing_towards_a_mean(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore = module.restore
+
+    def without_mean(path: Path) -> Any:
+        learner, known = restore(path)
+        learner.truncation_mean = None
+        return learner, known
+
+    monkeypatch.setattr(module, "restore", without_mean)
+    with pytest.raises(ConfigError, match=r"--truncation-mean global: .*run\.json is of a model .*temperature.* leave"):
+        made(run, tmp_path / "out", mean="global")
+    assert not (tmp_path / "out").exists()
+    made(run, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", [".", "run.json", "weights.safetensors"])
 def test_a_run_has_three_names(run: Path, name: str) -> None:
     assert find_run(run / name).samefile(run / "run.json")
@@ -282,6 +311,10 @@ def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     out = tmp_path / "images"
     assert call("--weights", str(run), "--out", str(out), "--images-num", "3", "--truncation-psi", "1") == 0
     assert len(list(out.glob("seed*.png"))) == 3
+    zero, mean = ("--truncation-psi", "0", "--images-num", "1"), ("--truncation-mean", "global")
+    assert call("--weights", str(run), "--out", str(tmp_path / "own"), "--label", "0", *zero) == 0
+    assert call("--weights", str(run), "--out", str(tmp_path / "mean"), "--label", "0", *zero, *mean) == 0
+    assert (read(tmp_path / "own") != read(tmp_path / "mean")).any()
     assert call("--weights", str(run), "--out", str(tmp_path / "other"), "--label", "9") == 1
     assert "ganformer: ConfigError: --label 9:" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

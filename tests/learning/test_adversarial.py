@@ -9,7 +9,7 @@ import torch
 from tiny_runs import same, tiny_spec
 from torch import Tensor
 
-from ganformer.config import AdversarialSettings
+from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
 from ganformer.learning import adversarial, losses
 from ganformer.learning.adversarial import Adversarial
@@ -52,6 +52,14 @@ def test_adam_is_corrected_where_a_regulariser_shares_it() -> None:
     group = learner(path_length_weight=2.0, r1_gamma=10.0).discriminator_adam.param_groups[0]
     assert group["lr"] == pytest.approx(0.0018823529, abs=1e-10)
     assert group["betas"] == (0.0, pytest.approx(0.9905854573, abs=1e-10))
+
+
+def test_the_generator_can_be_corrected_for_a_regulariser_that_is_left_out() -> None:
+    group = learner(generator_correction=True, r1_gamma=0.0).generator_adam.param_groups[0]
+    assert group["lr"] == pytest.approx(0.0016)
+    assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
+    group = learner(generator_correction=True, r1_gamma=0.0).discriminator_adam.param_groups[0]
+    assert (group["lr"], group["betas"]) == (0.002, (0.0, 0.99))
 
 
 def test_adam_is_not_corrected_where_nothing_is_regularised() -> None:
@@ -142,7 +150,7 @@ def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pyt
 def test_each_player_moves_only_itself() -> None:
     player = learner()
     before = copy.deepcopy(player.network.state_dict())
-    player._play_generator(reals())
+    player._play_generator(reals(), 0)
     after = player.network.state_dict()
     moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"generator"}
@@ -268,6 +276,67 @@ def test_truncation_by_zero_leaves_the_noise_only() -> None:
     images = player.sample(NO_LABELS[:4], range(4), truncation=0.0)
     torch.testing.assert_close(images[1:], images[:1].expand(3, -1, -1, -1))
     assert player.sample(NO_LABELS[:4], range(4)).std(dim=0).mean() > 0.01
+
+
+def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the portions, and by nothing that is drawn for mixing, regularisers or the discriminator."""
+    player = learner(style_mixing=1.0, path_length_weight=2.0)
+    generator = player.network.generator
+    mapped, tracked = [], []
+    make, track = generator.map, generator.track
+
+    def watched(z: Tensor, labels: Tensor) -> Tensor:
+        mapped.append(make(z, labels))
+        return mapped[-1]
+
+    monkeypatch.setattr(generator, "map", watched)
+    monkeypatch.setattr(generator, "track", lambda w, step: (tracked.append((w, step)), track(w, step)))
+    player.step(reals(portions=2), 0)
+    ((w, step),) = tracked
+    assert step == 0
+    assert torch.equal(w, torch.cat([mapped[0], mapped[2]]))  # mapped[1] and [3] are of mixing
+    assert len(mapped) > 4
+    torch.testing.assert_close(generator.w_average, w.detach().flatten(end_dim=-2).mean(dim=0))
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_average_of_w_is_a_mean_of_w_after_short_runs(steps: int) -> None:
+    player = stepped(learner(), range(steps))
+    w = player.network.generator.map(player.network.generator.latents(4096), torch.zeros(4096, 0))
+    spread = w.flatten(end_dim=-2).std(dim=0)
+    assert ((player.sampler.w_average - w.flatten(end_dim=-2).mean(dim=0)).abs() < spread).all()
+    assert player.sampler.w_average.abs().max() > 0.1 * spread.min()
+
+
+def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights() -> None:
+    spec = Spec.model_validate(
+        {
+            "image": {"height": 8, "width": 8, "classes": 2},
+            "mirror": False,
+            "model": {"kind": "stylegan2", "channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2},
+            "training": {"kimg": 0.04, "batch": 4, "snapshots": 1},
+            "seed": 0,
+        }
+    )
+    player = build(spec)
+    assert isinstance(player, Adversarial)
+    label = torch.eye(2)
+    before = player.sample(label, [0, 1], truncation=0.0)
+    torch.manual_seed(3)
+    expected = torch.stack([player.sampler.map(torch.randn(40_000, 8), one.expand(40_000, 2))[:, 0] for one in label])
+    found = torch.stack([adversarial.class_mean(player.sampler, one) for one in label])
+    error = 1.1 * expected.std(dim=1) / adversarial.CLASS_LATENTS**0.5
+    assert ((found - expected.mean(dim=1)).abs() < 4.5 * error).all()
+    assert player.sample(label, [5, 6], truncation=0.0).equal(before)
+
+    torch.manual_seed(0)
+    player.step([Reals(reals(batch=4)[0].images, label[[0, 1, 1, 0]])], 0)
+    stepped_once = player.sample(label, [0, 1], truncation=0.0)
+    assert not stepped_once.equal(before)
+    other = build(spec)
+    other.sample(label, [0, 1], truncation=0.0)
+    other.load(player.save())
+    assert other.sample(label, [0, 1], truncation=0.0).equal(stepped_once)
 
 
 # -------------------------------------------------------------------------------------------- continuing

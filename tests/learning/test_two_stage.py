@@ -158,6 +158,27 @@ def test_the_discriminator_steps_down_the_hinge_and_r1() -> None:
         torch.testing.assert_close(ours.grad, expected.grad)
 
 
+def test_half_the_discriminators_loss_makes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VQGAN's code has a factor ½ there: Adam divides it out but for its ε."""
+    whole, half = learner(), learner()
+    before = copy.deepcopy(whole.network.discriminator.state_dict())
+    loss = half.loss
+
+    class Half(type(loss)):  # type: ignore[misc]
+        def discriminator(self, reals: torch.Tensor, fakes: torch.Tensor) -> torch.Tensor:
+            return super().discriminator(reals, fakes) / 2
+
+    half.loss = Half()
+    logged = [player.step(reals(), 2)["discriminator"] for player in (whole, half)]
+    assert logged[1] == logged[0] / 2
+    pairs = zip(whole.network.discriminator.parameters(), half.network.discriminator.parameters(), strict=True)
+    rate = whole.discriminator_adam.param_groups[0]["lr"]
+    for (name, _), (ours, other) in zip(whole.network.discriminator.named_parameters(), pairs, strict=True):
+        large = ours.grad.abs() > 1e-5  # of others ε is not small
+        torch.testing.assert_close(other[large], ours[large], atol=1e-2 * rate, rtol=0)
+        assert not large.any() or not torch.equal(ours, before[name])
+
+
 def test_the_transformer_learns_codes_of_the_sampled_autoencoder() -> None:
     player = learner()
     with torch.no_grad():

@@ -125,3 +125,21 @@ def test_images_depend_on_their_own_latents_only(model: dict[str, Any]) -> None:
         together, alone = generator(z, labels(SHAPES[0], 3)), generator(z[1:2], labels(SHAPES[0], 1))
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-4)
     assert not together[0].allclose(together[1])
+
+
+def test_truncation_by_zero_gives_each_class_its_own_mean(model: dict[str, Any]) -> None:
+    image = ImageSpec(height=8, width=8, classes=CLASSES)
+    player = learner(model, image)
+    given = labels(image, 2 * CLASSES)
+    with constant_noise(player.sampler):
+        own, whole = (
+            player.sample(given, range(first, first + len(given)), psi) for first, psi in ((0, 0.0), (0, 1.0))
+        )
+        again = player.sample(given, range(50, 50 + len(given)), 0.0)
+        player.truncation_mean = "global"
+        common = player.sample(given, range(len(given)), 0.0)
+    torch.testing.assert_close(own, again)
+    torch.testing.assert_close(own[:CLASSES], own[CLASSES:])
+    assert (own[:CLASSES] - own[:CLASSES].roll(1, 0)).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+    torch.testing.assert_close(common, common[:1].expand_as(common))
+    assert not torch.equal(whole, own)

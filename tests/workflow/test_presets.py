@@ -13,6 +13,7 @@ from test_graph import CONFIG, ROOT, planned
 
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
+from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.perceptual import PUBLISHED as LPIPS
 from ganformer.report import published
 
@@ -46,13 +47,19 @@ def specs(name):
 @cache
 def built(name):
     """Networks by model, height and width of images, without values."""
-    networks = {}
+    return {key: learner.network for key, learner in learners(name).items()}
+
+
+@cache
+def learners(name):
+    """Learners by model, height and width of images, without values."""
+    found = {}
     for (_, model), spec in specs(name).items():
         key = model, spec.image.height, spec.image.width
-        if key not in networks:
+        if key not in found:
             with torch.device("meta"):
-                networks[key] = plugins.find("ganformer.models", spec.model.kind).build(spec.model, spec.image).network
-    return networks
+                found[key] = plugins.find("ganformer.models", spec.model.kind).build(spec.model, spec.image)
+    return found
 
 
 def official(metric, dataset="all", table="official code defaults"):
@@ -111,6 +118,22 @@ def test_files_to_be_put_there_are_named_on_top(name):
     assert not [path for path in by_hand if path not in told]
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_players_move_as_those_of_the_official_code(name):
+    """Rates and betas of both Adams, all models', but for MSG-GAN's, which are its own paper's."""
+    found = {}
+    for (model, _, _), learner in learners(name).items():
+        if isinstance(learner, Adversarial):
+            groups = learner.generator_adam.param_groups[0], learner.discriminator_adam.param_groups[0]
+            found[model] = [(group["lr"], *group["betas"]) for group in groups]
+    if name == "paper":
+        assert found.pop("msggan") == [(0.003, 0.0, 0.99)] * 2
+    assert {"stylegan2", "simplex-clevr" if name == "paper" else "simplex"} < set(found)
+    for groups in found.values():
+        assert groups[0] == pytest.approx((0.0016, 0.0, 0.9919919679), abs=1e-10)
+        assert groups[1] == pytest.approx((0.0018823529, 0.0, 0.9905854573), abs=1e-10)
+
+
 # ------------------------------------------------------------------------------------------------------ the paper
 
 
@@ -138,8 +161,8 @@ def test_paper_has_the_settings_of_the_official_code(dataset):
     assert game.r1_interval == official("d_reg_interval")
     assert (game.beta1, game.beta2) == (official("adam_beta1"), official("adam_beta2"))
     assert game.discriminator_learning_rate == official("d_lr")
-    interval = official("g_reg_interval")
-    assert math.isclose(game.generator_learning_rate, official("g_lr") * interval / (interval + 1))
+    assert game.generator_learning_rate == official("g_lr")
+    assert game.path_length_interval == official("g_reg_interval")
     assert game.style_mixing == official("style_mixing_prob")
     assert (spec.training.batch, spec.training.microbatch) == (official("batch_size"), official("batch_gpu"))
     kimg = [official(f"train_kimg_{end}", table="official README note") for end in ("low", "high")]

@@ -6,11 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from pydantic import BaseModel
 
 from ganformer import plugins
 from ganformer.config import AdversarialSettings, Dataset
+from ganformer.metrics.evaluate import computing
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/recipe.md").read_text(encoding="utf-8")
@@ -86,6 +88,15 @@ def test_every_line_is_held_by_tests_or_defaults(row):
 )
 def test_what_readers_ask_for_is_there(said):
     assert said in " ".join(" ".join(row) for row in ROWS)
+
+
+def test_measuring_is_in_whole_float32():
+    before = torch.backends.cudnn.allow_tf32
+    with computing(1):
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert (torch.ones(1).sum().dtype, torch.is_grad_enabled()) == (torch.float32, False)
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_the_readme_leads_to_it():

@@ -143,6 +143,7 @@ class Adversarial(Learner):
 
         total = self.generator_update.minimise(loss, reals)
         game.generator.track(torch.cat(mapped), step)
+        distribution.average([game.generator.w_average])
         return total
 
     def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import IMAGE
 from torch import nn
 
 from ganformer import artifacts
 from ganformer.errors import DataError, TrainingError
 from ganformer.learning import distribution
+from ganformer.learning.learner import Reals
 from ganformer.learning.stop import Stop
 from ganformer.learning.update import Update
+from ganformer.models import stylegan2
 
 TWO = [torch.device("cpu")] * 2
 
@@ -41,6 +44,18 @@ def write_what_ranks_know(folder: Path, device: torch.device) -> None:
         "any": [distribution.any_rank(rank == 1, device), distribution.any_rank(False, device)],
     }
     artifacts.write_json(folder / f"{rank}.json", known)
+
+
+def write_means_of_w(folder: Path, device: torch.device) -> None:
+    torch.manual_seed(0)
+    learner = stylegan2.build(stylegan2.Config(kind="stylegan2", channel_base=64, channel_max=8, latent_size=4), IMAGE)
+    torch.manual_seed(distribution.rank())
+    generator, means = learner.network.generator, []
+    track = generator.track
+    generator.track = lambda w, step: (means.append(w.detach().flatten(end_dim=-2).mean(dim=0)), track(w, step))
+    learner.step([Reals(torch.zeros(4, 3, 8, 8), torch.zeros(4, 0))], 0)
+    known = {"own": means[0].tolist(), "average": generator.w_average.tolist()}
+    artifacts.write_json(folder / f"{distribution.rank()}.json", known)
 
 
 def fail_on_rank_one(device: torch.device) -> None:
@@ -77,6 +92,15 @@ def test_ranks_agree(tmp_path: Path) -> None:
             "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
             "any": [True, False],
         }
+
+
+def test_the_mean_of_w_is_that_of_all_ranks(tmp_path: Path) -> None:
+    distribution.launch(write_means_of_w, (tmp_path,), TWO)
+    one, other = (artifacts.read_json(tmp_path / f"{rank}.json") for rank in range(2))
+    assert one["own"] != other["own"]
+    assert one["average"] == other["average"]
+    expected = (torch.tensor(one["own"]) + torch.tensor(other["own"])) / 2
+    torch.testing.assert_close(torch.tensor(one["average"]), expected)
 
 
 def test_alone_there_is_one_rank_and_nothing_is_exchanged(tmp_path: Path) -> None:

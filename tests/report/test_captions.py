@@ -24,7 +24,8 @@ def test_every_caption_is_there() -> None:
 
 @pytest.mark.parametrize("path", CAPTIONS, ids=lambda path: path.stem)
 def test_caption_can_be_shown(path: Path) -> None:
-    snakemake = SimpleNamespace(config=CONFIG, wildcards=SimpleNamespace(experiment="table1"))
+    config = {**CONFIG, "command": "snakemake --cores all {} --configfile mine.yaml"}  # as the workflow adds it
+    snakemake = SimpleNamespace(config=config, wildcards=SimpleNamespace(experiment="table1"))
     text = (
         Environment(undefined=StrictUndefined).from_string(path.read_text(encoding="utf-8")).render(snakemake=snakemake)
     )
@@ -34,4 +35,4 @@ def test_caption_can_be_shown(path: Path) -> None:
     assert "{" not in html
     if "wildcards" in path.read_text(encoding="utf-8"):
         assert "<strong>Table 1: the models compared.</strong>" in html
-        assert "snakemake --cores all table1" in re.sub(r"<[^>]*>", "", html)
+        assert "snakemake --cores all table1 --configfile mine.yaml" in re.sub(r"<[^>]*>", "", html)

@@ -27,7 +27,23 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option(help="What is written.")]
 OutFile = Annotated[Path, typer.Option(help="File that is written.", callback=lambda path: _writable(path))]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads.")]
-Gpus = Annotated[int, typer.Option(min=0, help="GPUs to use; 0 computes on the processor.")]
+
+
+def _gpus(value: str | int) -> int:
+    """The number of GPUs that was asked for; of `auto`, 1 where there is one, else 0."""
+    if value == "auto":
+        from ganformer import devices
+
+        return devices.present()
+    if not str(value).isdecimal():
+        raise typer.BadParameter(f"'{value}' is neither a number from 0 nor auto")
+    return int(value)
+
+
+Gpus = Annotated[
+    int,
+    typer.Option(parser=_gpus, metavar="N|auto", help="GPUs to use; 0: the processor, auto: a GPU where there is one."),
+]
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]

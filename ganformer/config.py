@@ -5,12 +5,15 @@ what `run.json` records and what makes a run stale when it changes. Settings of 
 stand in its own file and are found by `kind`.
 """
 
+import ast
 import importlib
+import inspect
 import itertools
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
 
@@ -20,18 +23,20 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SerializeAsAny,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     create_model,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from ganformer import artifacts, plugins
 from ganformer.errors import ConfigError
@@ -45,9 +50,17 @@ class Strict(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
     # Building late keeps plug-ins out of the import of this module, which they import themselves.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # pydantic's use_attribute_docstrings does it for every class at once, which takes as long as all planning.
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in docstrings(cls).items():
+            if name in properties:
+                properties[name].setdefault("description", text)
+        return schema
 
     def json(self) -> str:  # type: ignore[override]
         """The canonical text: the same for the same settings, however they were written."""
@@ -65,16 +78,26 @@ S = TypeVar("S", bound=Strict)
 class _Plugged:
     """Marks a field that takes the `Config` of any file in `package`, chosen by its `kind`.
 
-    The files are imported when the first value is checked, not when this module is.
+    A file is imported when the first value of its kind is checked, not when this module is.
     """
 
     def __init__(self, package: str) -> None:
         self.package = package
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        kinds: dict[Any, CoreSchema] = {
+            name: core_schema.no_info_plain_validator_function(partial(self._checked, name))
+            for name in plugins.names(self.package)
+        }
+        return core_schema.tagged_union_schema(kinds, discriminator="kind")
+
+    def _checked(self, name: str, value: Any) -> Strict:
+        return _tagged(self.package, name).model_validate(value)
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         members = tuple(_tagged(self.package, name) for name in plugins.names(self.package))
         union: Any = members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - built at run time
-        return handler.generate_schema(Annotated[union, Field(discriminator="kind")])
+        return handler(TypeAdapter(Annotated[union, Field(discriminator="kind")]).core_schema)
 
 
 class _In:
@@ -89,7 +112,7 @@ class _In:
 
 @cache
 def _tagged(package: str, name: str) -> type[Strict]:
-    config: type[Strict] = plugins.find(package, name).Config
+    config: type[Strict] = plugins.settings(package, name).Config
     kind: Any = (Literal[name], Field(description="Which file describes it."))
     title = f"{package.rpartition('.')[2]}:{name}"
     tagged: type[Strict] = create_model(title, __base__=config, __doc__=config.__doc__, kind=kind)
@@ -100,6 +123,36 @@ def _tagged(package: str, name: str) -> type[Strict]:
 
     tagged.__reduce__ = reduce  # type: ignore[assignment]
     return tagged
+
+
+@cache
+def docstrings(settings: type[Strict]) -> Mapping[str, str]:
+    """The text below each field of a class and of those that it builds on, as written."""
+    texts: dict[str, str] = {}
+    for kind in reversed(settings.__mro__):
+        for name in vars(kind).get("__annotations__", {}):
+            texts.pop(name, None)  # written anew, perhaps without a text
+        texts |= _texts(kind.__module__).get(kind.__qualname__, {})
+    return texts
+
+
+@cache
+def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Of each class at the top of a module the text below each of its fields."""
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None:
+        return {}
+    nodes = ast.parse(Path(file).read_text(encoding="utf-8")).body
+    return {
+        node.name: {
+            field.target.id: inspect.cleandoc(text.value.value)
+            for field, text in itertools.pairwise(node.body)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+        }
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def _settings(package: str, name: str, values: Mapping[str, Any]) -> Strict:
@@ -481,7 +534,7 @@ SHORT = {
     "sfid": "spatial-frechet",
 }
 """Metrics by the names that the field has for their values."""
-SomePathLength = SerializeAsAny[Annotated[Strict, _In("ganformer.metrics.path_length", "PathLength")]]
+SomePathLength = SerializeAsAny[Annotated[Strict, _In("ganformer.settings.path_length", "PathLength")]]
 AnyExtractor = SerializeAsAny[Annotated[Extractor, _Plugged("ganformer.metrics.extractors")]]
 
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,67 +13,139 @@ from filelock import FileLock, Timeout
 from torch.utils import deterministic
 
 from ganformer import artifacts
+from ganformer.errors import DeviceError
 
 POLL = 2.0  # seconds between looks for a free GPU
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# What a scheduler sets in its jobs, and what it sets besides, one of these at least, in those that it gave GPUs. Slurm
+# names them itself; what gives out GPUs elsewhere (LSF, hooks of PBS, prologues of Grid Engine) does so by CUDA's own
+# variable.
+SCHEDULERS = {
+    "SLURM_JOB_ID": ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS"),
+    "LSB_JOBID": (VISIBLE,),
+    "PBS_JOBID": (VISIBLE, "PBS_GPUFILE"),
+    "SGE_TASK_ID": (VISIBLE,),
+}
+REMEDY = (
+    "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU where there is one "
+    "(of the workflow: snakemake --resources gpu=0)"
+)
 
-_leases: list[FileLock] = []  # held until the process ends, however it ends
+_leases: dict[str, FileLock] = {}  # of GPUs by their names, held until the process ends, however it ends
 
 
-def acquire(gpus: int, available: int | None = None, folder: Path | None = None) -> torch.device:
+def acquire(gpus: int, folder: Path | None = None) -> torch.device:
     """The CPU for `gpus` 0, else one GPU; what else there is to say, `acquire_all` says."""
-    return acquire_all(min(gpus, 1), available, folder)[0]
+    return acquire_all(min(gpus, 1), folder)[0]
 
 
-def acquire_all(gpus: int, available: int | None = None, folder: Path | None = None) -> list[torch.device]:
+def acquire_all(gpus: int, folder: Path | None = None) -> list[torch.device]:
     """`gpus` GPUs that are this process's own until it ends; the CPU for 0.
 
-    GPUs that a scheduler assigned through CUDA_VISIBLE_DEVICES are taken as they are. Otherwise the lowest free ones
-    are leased with file locks in `folder` (default: one of this user's in the system's temporary folder), and the
-    process waits where all are leased. Where there are fewer, all there are, and without CUDA the CPU, are used, and a
-    printed line says so. `available` is the number of GPUs there are; None: as torch counts.
+    GPUs that a scheduler gave this job are taken as they are, where it asks for all of them. Otherwise the first free
+    ones of those that CUDA_VISIBLE_DEVICES shows are leased with file locks in `folder` (default: one of this user's in
+    the system's temporary folder), and the process waits while too few are free. What it holds already counts. Raises
+    DeviceError where there are fewer, or where they cannot be used.
     """
     if gpus == 0:
         return [torch.device("cpu")]
-    available = torch.cuda.device_count() if available is None else available
-    if available == 0:
-        print(
-            "a GPU was asked for, but torch finds none (no driver, or a torch built for CPUs): using the CPU",
-            flush=True,
+    names = _names(gpus)
+    if is_assigned() and gpus == len(names):
+        chosen = list(range(gpus))
+    else:
+        chosen = _lease(gpus, names, folder or _lock_folder())
+    devices = [torch.device("cuda", index) for index in chosen]
+    if gpus == 1:  # several are used by a process each, which may be the only one that each of them allows
+        _try(devices[0])
+    return devices
+
+
+def present() -> int:
+    """1 where torch finds a GPU that it can use, else 0: how many `--gpus auto` takes."""
+    return int(torch.cuda.is_available())
+
+
+def is_assigned() -> bool:
+    """Whether a scheduler gave GPUs to the job that this process belongs to."""
+    return any(job in os.environ and any(map(os.environ.get, gpus)) for job, gpus in SCHEDULERS.items())
+
+
+def _names(gpus: int) -> list[str]:
+    """Names of the visible GPUs in torch's order, the same in every process of this machine, whatever it sees.
+
+    DeviceError where these are fewer than `gpus`.
+    """
+    asked = f"--gpus {gpus}"
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise DeviceError(
+            f"{asked}: torch {torch.__version__} is built for processors only; install one for CUDA "
+            f"(https://pytorch.org/get-started/locally), {REMEDY}"
         )
-        return [torch.device("cpu")]
-    if gpus > available:
-        print(f"{gpus} GPUs were asked for, but there are {available}: using these", flush=True)
-        gpus = available
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [torch.device("cuda", index) for index in range(gpus)]
-    return [torch.device("cuda", index) for index in _lease(gpus, available, folder or _lock_folder())]
+    count = torch.cuda.device_count()
+    shown = f"{VISIBLE} is '{os.environ[VISIBLE]}'" if VISIBLE in os.environ else f"{VISIBLE} is not set"
+    if count == 0:
+        raise DeviceError(
+            f"{asked}: torch {torch.__version__} finds no GPU ({shown}); where `nvidia-smi` lists one, correct "
+            f"{VISIBLE} or have the scheduler give this job one, else install a driver, {REMEDY}"
+        )
+    if gpus > count:
+        raise DeviceError(
+            f"{asked}: there {'is' if count == 1 else 'are'} only {count} ({shown}); ask for at most {count}, or make "
+            f"more visible"
+        )
+    parts = os.environ.get(VISIBLE, "").split(",")
+    try:
+        uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
+    except RuntimeError as error:
+        raise _unusable(gpus, error) from error
+    # Parts of one GPU (MIG) may have its UUID in common; they are visible by their own names only.
+    pairs = zip(parts + [""] * count, uuids, strict=False)
+    return [part.strip() if part.strip().startswith("MIG-") else uuid for part, uuid in pairs]
 
 
-def _lease(gpus: int, available: int, folder: Path) -> list[int]:
+def _try(device: torch.device) -> None:
+    """DeviceError where a GPU does not compute, as one of a kind that this torch is not built for."""
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except RuntimeError as error:
+        raise _unusable(1, error) from error
+
+
+def _unusable(gpus: int, error: RuntimeError) -> DeviceError:
+    reason = str(error).strip().partition("\n")[0].rstrip(".")
+    return DeviceError(
+        f"--gpus {gpus}: torch {torch.__version__} finds a GPU but cannot use it ({reason}); see whether its driver "
+        f"and kind fit this torch and whether it is free (`nvidia-smi`), {REMEDY}"
+    )
+
+
+def _lease(gpus: int, names: Sequence[str], folder: Path) -> list[int]:
     """Takes all or none at a time, so that two processes cannot wait for each other's GPUs."""
     folder.mkdir(parents=True, exist_ok=True)
     is_told = False
-    while len(locks := _lock(gpus, available, folder)) < gpus:
-        for lock in locks.values():
-            lock.release()
+    while len(locks := _lock(gpus, names, folder)) < gpus:
+        for name, lock in locks.items():
+            if name not in _leases:
+                lock.release()
         if not is_told:
-            print(f"fewer than {gpus} of {available} GPUs are free (locks in {folder}); waiting", flush=True)
+            print(f"fewer than {gpus} of {len(names)} GPUs are free (locks in {folder}); waiting", flush=True)
             is_told = True
         time.sleep(POLL)
-    _leases.extend(locks.values())
-    return list(locks)
+    _leases.update(locks)
+    return [index for index, name in enumerate(names) if name in locks]
 
 
-def _lock(gpus: int, available: int, folder: Path) -> dict[int, FileLock]:
-    """The lowest free indices with their locks, at most `gpus`."""
-    locks: dict[int, FileLock] = {}
-    for index in range(available):
-        lock = FileLock(folder / f"gpu-{index}.lock")
+def _lock(gpus: int, names: Iterable[str], folder: Path) -> dict[str, FileLock]:
+    """Locks of the first GPUs that are free or this process's own, at most `gpus`."""
+    locks: dict[str, FileLock] = {}
+    for name in sorted(names, key=lambda name: name not in _leases):
+        lock = _leases.get(name) or FileLock(folder / f"gpu-{name.replace('/', '-')}.lock")
         try:
-            lock.acquire(blocking=False)
+            if not lock.is_locked:
+                lock.acquire(blocking=False)
         except Timeout:
             continue
-        locks[index] = lock
+        locks[name] = lock
         if len(locks) == gpus:
             break
     return locks

@@ -22,3 +22,7 @@ class CheckpointError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on, e.g. a loss is no longer finite."""
+
+
+class DeviceError(UserError):
+    """A GPU that was asked for is not there or cannot be used."""

@@ -5,7 +5,9 @@ The file name, with underscores written as hyphens, is the name used in the conf
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
+import sys
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
@@ -15,8 +17,10 @@ from ganformer.errors import ConfigError
 
 @cache
 def names(package: str) -> tuple[str, ...]:
-    """Names of the parts in `package`, sorted; nothing but the package itself is imported."""
-    path = importlib.import_module(package).__path__
+    """Names of the parts in `package`, sorted; nothing is imported."""
+    # A package is not imported for that, since it may hold more than its files.
+    loaded = sys.modules.get(package) or importlib.util.find_spec(package)
+    path = getattr(loaded, "__path__", None) or getattr(loaded, "submodule_search_locations", None)
     return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(path)))
 
 
@@ -25,6 +29,17 @@ def find(package: str, name: str) -> ModuleType:
     if name not in names(package):
         raise ConfigError(f"'{name}' is not in {package}; {choices(name, names(package))}")
     return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def settings(package: str, name: str) -> ModuleType:
+    """The module that holds the `Config` of part `name`: its own in `ganformer/settings`, else that of the part.
+
+    Those in `ganformer/settings` are of parts that need torch, which takes longer to import than all planning.
+    """
+    place = f"ganformer.settings.{package.rpartition('.')[2]}"
+    if importlib.util.find_spec(place) is not None and name in names(package) and name in names(place):
+        return find(place, name)
+    return find(package, name)
 
 
 def choices(wrong: str, allowed: Sequence[str]) -> str:

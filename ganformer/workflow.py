@@ -1,19 +1,52 @@
 """What the Snakefile asks of the machine it runs on."""
 
+import ctypes
+import importlib.util
 import json
 import os
+import runpy
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 
-
+@cache
 def gpus() -> int:
-    """What a job asks for here: 1 where there is a GPU, else 0. Profiles of clusters set the resource themselves."""
-    return int(torch.cuda.device_count() > 0)
+    """What a job asks for on this machine: 1 where torch can use a GPU that is visible, else 0.
+
+    Found without torch, whose import takes longer than all planning: by the CUDA version that it is built for and the
+    driver, which must be as new. Of a torch for AMD's GPUs by torch itself.
+    """
+    cuda, hip = _platforms()
+    if hip is not None:
+        import torch
+
+        return int(torch.cuda.is_available())
+    if cuda is None:
+        return 0
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    version, count = ctypes.c_int(), ctypes.c_int()
+    is_usable = (
+        driver.cuInit(0) == 0
+        and driver.cuDriverGetVersion(ctypes.byref(version)) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    )
+    return int(is_usable and version.value >= 1000 * int(cuda.partition(".")[0]) and count.value > 0)
+
+
+def _platforms() -> tuple[str | None, str | None]:
+    """Versions of CUDA and of HIP that torch is built for; of none where it is not installed."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return None, None
+    facts = runpy.run_path(str(Path(torch.origin).with_name("version.py")))
+    return facts.get("cuda"), facts.get("hip")
 
 
 def command(configfiles: Iterable[Path], values: Mapping[str, Any]) -> str:

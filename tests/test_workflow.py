@@ -4,7 +4,9 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from snakemake.cli import parse_config
 
@@ -31,7 +33,50 @@ def test_the_call_that_makes_something_again_is_taken_as_it_is_meant(tmp_path, m
     assert workflow.command([], {}) == "snakemake --cores all {}"
 
 
-def test_a_gpu_is_asked_for_where_there_is_one(monkeypatch):
-    for present, asked in ((0, 0), (1, 1), (8, 1)):
-        monkeypatch.setattr(torch.cuda, "device_count", lambda present=present: present)
-        assert workflow.gpus() == asked
+class Driver:
+    """NVIDIA's library, as far as it is asked how many GPUs there are."""
+
+    def __init__(self, gpus: int, version: int = 13000, fault: int = 0) -> None:
+        self.gpus, self.version, self.fault = gpus, version, fault
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self.fault
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = self.version
+        return 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self.gpus
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "asked"),
+    [
+        ("13.0", Driver(0), 0),
+        ("13.0", Driver(1), 1),
+        ("13.0", Driver(8), 1),
+        ("13.0", Driver(1, version=13020), 1),
+        ("13.2", Driver(1), 1),
+        ("13.0", Driver(1, version=12080), 0),
+        ("13.0", Driver(1, fault=100), 0),
+        ("13.0", None, 0),
+        (None, Driver(1), 0),
+    ],
+)
+def test_a_gpu_is_asked_for_where_torch_can_use_one(monkeypatch, cuda, driver, asked):
+    def load(name):
+        assert name == "libcuda.so.1"
+        if driver is None:
+            raise OSError
+        return driver
+
+    monkeypatch.setattr(workflow, "_platforms", lambda: (cuda, None))
+    monkeypatch.setattr(workflow.ctypes, "CDLL", load)
+    assert workflow.gpus.__wrapped__() == asked
+
+
+def test_what_torch_is_built_for_is_read_without_it():
+    assert workflow._platforms() == (torch.version.cuda, torch.version.hip)
+    assert workflow.gpus.__wrapped__() == int(torch.cuda.is_available())

@@ -19,22 +19,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from ganformer import artifacts, config, devices
-from ganformer.config import Dataset, ImageSpec, Strict
+from ganformer.config import ImageSpec
 from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim
 from ganformer.data.sources import scenes
-from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.errors import CheckpointError, DataError
 from ganformer.learning.samples import normalise
 from ganformer.learning.state import load_module
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.seeds import mix
+from ganformer.settings.scene_parser import Settings
 
 FORMAT = 2  # 1: without masks
 NAME, WEIGHTS = "parser.json", "parser.safetensors"
@@ -64,42 +64,6 @@ HORIZON = -0.05  # least slope of a ray towards the ground
 REACH = 1 / 16  # an object is found where one is seen at most this part of the width away
 BATCH = 64  # images parsed at a time
 MOST = 255  # objects of an image that can have a mask
-
-
-class Settings(Strict):
-    """Which images are read, and what the network learns from."""
-
-    image: ImageSpec
-    """Shape of the images."""
-    min_objects: PositiveInt = 3
-    """Fewest objects of a scene."""
-    max_objects: int = Field(8, ge=1, le=10)
-    """Most objects of a scene."""
-    scenes: PositiveInt = 5000
-    """Scenes that it learns from."""
-    held_out: PositiveInt = 500
-    """Other scenes that it is measured on."""
-    epochs: PositiveInt = 2
-    """How often it sees each scene, flipped left to right at random."""
-    batch: PositiveInt = 16
-    """Scenes in one step."""
-    channels: PositiveInt = 32
-    """Width of the network."""
-    learning_rate: PositiveFloat = 0.01
-    seed: NonNegativeInt = 0
-
-    @classmethod
-    def of(cls, dataset: Dataset, **changes: Any) -> Self:
-        """Settings for the pictures of a data set of built-in scenes; ConfigError where it is of something else."""
-        source = dataset.source
-        if not isinstance(source, scenes.Config):
-            raise ConfigError(
-                f"scene parser: reads built-in scenes, but the source of this data set is '{source.kind}'; name a data "
-                "set of the source 'scenes'"
-            )
-        height, width = dataset.image.picture
-        image = ImageSpec(height=height, width=width)
-        return cls(image=image, min_objects=source.min_objects, max_objects=source.max_objects, **changes)
 
 
 class Network(nn.Module):

@@ -21,8 +21,6 @@ from pathlib import Path
 
 import requests
 import urllib3
-from gdown.download import get_url_from_gdrive_confirmation
-from gdown.exceptions import FileURLRetrievalError
 from requests import Response, Session
 from requests.exceptions import ChunkedEncodingError, RequestException, Timeout
 
@@ -252,6 +250,10 @@ class _Transfer:
             if not self.url.startswith(DRIVE_PREFIX) or is_file or not response.ok:
                 return response
             with response:  # a page that asks whether a file too large to be scanned for viruses is wanted all the same
+                # Here, since planning reads what there is to fetch, and this brings parsers of HTML.
+                from gdown.download import get_url_from_gdrive_confirmation
+                from gdown.exceptions import FileURLRetrievalError
+
                 try:
                     return get(get_url_from_gdrive_confirmation(response.text))
                 except FileURLRetrievalError as error:

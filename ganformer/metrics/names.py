@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganformer.learning.perceptual import PUBLISHED
-from ganformer.metrics.path_length import EPSILON, OUTLIERS, PAIRS
+from ganformer.settings.path_length import EPSILON, OUTLIERS, PAIRS
 
 # Where the field's name is not the key with the number of images.
 FIELD = {

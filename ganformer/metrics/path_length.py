@@ -16,63 +16,34 @@ Latents to sample with lack no components, so that there are all of them at both
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ganformer import plugins
-from ganformer.config import AdversarialModel, Strict
+from ganformer.config import AdversarialModel
 from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import distribution, perceptual
 from ganformer.learning.adversarial import Adversarial, evaluating, noise_from
 from ganformer.learning.learner import Learner
-from ganformer.learning.perceptual import AnyNetwork
 from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, latents
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
 from ganformer.nn.multiscale import MultiScaleGenerator
 from ganformer.nn.players import Generator
 from ganformer.progress import Progress
+from ganformer.settings.path_length import PathLength, Sampling, Space
 
 SETTING = "evaluation.path_length"
-PAIRS, EPSILON, OUTLIERS = 50_000, 1e-4, 1.0  # of published path lengths
 SIDE = 256  # larger images are averaged down to it, since VGG16 was made for 224 (StyleGAN2)
 PIXELS = 8 * SIDE**2  # of images compared at a time, which bounds the memory that VGG16's activations take
 
-Space = Literal["z", "w"]
-Sampling = Literal["full", "end"]
 Choice = tuple[Space, Sampling]
 Compare = Callable[[Tensor, Tensor], Tensor]  # images [B, 3, H, W] in [-1, 1] and as many others -> distances [B]
-
-
-class PathLength(Strict):
-    """Which path lengths are measured, and how; the defaults are StyleGAN2's, without the crop of faces."""
-
-    network: AnyNetwork
-    """What says how different two images look; published numbers are of LPIPS, `vgg16`."""
-    images: PositiveInt = PAIRS
-    """Number of pairs of images."""
-    epsilon: PositiveFloat = EPSILON
-    """How far two images of a pair are apart, as a part of the path."""
-    crop: bool = False
-    """Compare only where the face is in FFHQ's images, as numbers called `ppl` do; those of whole images are `ppl2`."""
-    outliers: Annotated[float, Field(ge=0, lt=50)] = OUTLIERS
-    """Percent of the pairs left out on either side, those that differ least and most."""
-    spaces: Annotated[tuple[Space, ...], Field(min_length=1)] = ("z", "w")
-    """Where paths lie: among the latents z, or behind the mapping network."""
-    sampling: Annotated[tuple[Sampling, ...], Field(min_length=1)] = ("full", "end")
-    """Where on its path a pair of images is: anywhere, or at the beginning."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """Files of weights that the network is read from."""
-        return self.network.inputs
 
 
 def spaces(learner: Learner) -> tuple[Space, ...]:

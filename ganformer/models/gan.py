@@ -1,7 +1,5 @@
 """The paper's plain GAN: StyleGAN2's networks, but the latent enters at the stem and modulates nothing."""
 
-from typing import Literal
-
 from torch import nn
 
 from ganformer.config import ImageSpec
@@ -9,18 +7,10 @@ from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import StyleBasedModel, ladder_discriminator, play
+from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.stem import LatentGenerator, LatentStem
 from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, SynthesisLayer
-
-
-class Config(StyleBasedModel):
-    """Settings of the plain GAN."""
-
-    generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
-    refine_colours: bool = False
-    """Whether one more convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
+from ganformer.settings.models.gan import Config
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

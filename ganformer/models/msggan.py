@@ -3,29 +3,12 @@
 Progressive GAN's networks without the growing. The paper's losses and rates are settings of the game, `adversarial`.
 """
 
-from typing import Annotated, Literal
-
-from pydantic import Field, PositiveInt
-
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.discriminator import make_head
 from ganformer.nn.mapping import NormaliseEach, entrance
 from ganformer.nn.multiscale import COMBINATIONS, DEVIATIONS, MultiScaleDiscriminator, MultiScaleGenerator
-from ganformer.nn.settings import LadderModel
-
-
-class Config(LadderModel):
-    """Settings of MSG-GAN."""
-
-    channel_base: PositiveInt = 16384
-    """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
-    channel_max: Annotated[int, Field(ge=2)] = 512
-    """The most features anywhere."""
-    combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
-    """How images of a scale join features (section 2.1): as they are, projected before, or projected together after."""
-    deviation: Literal["every", "last"] = "every"
-    """Which blocks of the discriminator see the batch's standard deviation: all (the paper), or the last (its code)."""
+from ganformer.settings.models.msggan import Config
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

@@ -4,8 +4,6 @@ Its regularisation of path lengths is a setting of the game, `path_length_weight
 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
@@ -14,7 +12,7 @@ from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
 from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import StyleBasedModel, ladder_discriminator, play
+from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.synthesis import (
     LADDERS,
     Colours,
@@ -26,17 +24,7 @@ from ganformer.nn.synthesis import (
     Stem,
     SynthesisLayer,
 )
-
-
-class Config(StyleBasedModel):
-    """Settings of StyleGAN2."""
-
-    generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
-    mapping_architecture: Literal["plain", "resnet"] = "plain"
-    """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
-    refine_colours: bool = False
-    """Whether one more modulated convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
+from ganformer.settings.models.stylegan2 import Config
 
 
 class StyleGenerator(Generator):

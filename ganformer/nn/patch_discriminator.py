@@ -32,13 +32,6 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
-def patches(pixels: int, layers: int) -> int:
-    """Logits along a side of so many pixels; 0 or less where the side is too short."""
-    for _ in range(layers):
-        pixels //= 2
-    return pixels - 2
-
-
 def _initialise(part: nn.Module) -> None:
     if isinstance(part, nn.Conv2d):
         nn.init.normal_(part.weight, 0.0, 0.02)

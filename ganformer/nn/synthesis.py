@@ -14,16 +14,8 @@ from torch import Tensor, nn
 
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
+from ganformer.settings.ladders import Size
 from ops.bias_act import bias_act
-
-
-@dataclass(frozen=True)
-class Size:
-    """One rung: `height` × `width` pixels with `channels` features."""
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)

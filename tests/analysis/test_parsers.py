@@ -11,11 +11,11 @@ import torch
 
 from ganformer import artifacts, config
 from ganformer.analysis import parsers, scene_parser
-from ganformer.analysis.parsers import scenes
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics.sets import Packed
+from ganformer.settings.parsers import scenes
 
 CPU = torch.device("cpu")
 SCENES = Dataset.model_validate({"source": {"kind": "scenes", "min_objects": 1, "max_objects": 2}, "resolution": 16})

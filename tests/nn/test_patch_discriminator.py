@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganformer.nn.patch_discriminator import PatchDiscriminator, patches
+from ganformer.nn.patch_discriminator import PatchDiscriminator
+from ganformer.settings.models.vqgan import patches
 
 
 @pytest.mark.parametrize(("height", "width", "layers"), [(32, 32, 3), (16, 48, 2), (8, 8, 1), (256, 256, 3)])

@@ -28,7 +28,7 @@ rule sample:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=30,
     shell:
@@ -50,7 +50,7 @@ rule attend:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=30,
     shell:
@@ -72,7 +72,7 @@ rule parser:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=60,
     params:
@@ -100,7 +100,7 @@ rule scene_statistics:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=60,
     params:
@@ -125,7 +125,7 @@ rule disentanglement:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=60,
     params:
@@ -150,7 +150,7 @@ rule attention_segments:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=30,
     params:
@@ -179,7 +179,7 @@ rule find_copies:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=120,
     params:

@@ -71,6 +71,26 @@ wildcard_constraints:
     step=r"\d+",
 
 
+def is_elsewhere():
+    """Whether jobs run on other machines than planning, as is seen from here and from within such a job."""
+    # A dry run replaces the executor; that jobs are started by threads is all it leaves of another one than the local.
+    return (
+        workflow.non_local_exec
+        or workflow.remote_exec
+        or (workflow.dryrun and workflow.execution_settings.use_threads)
+    )
+
+
+def gpu(wildcards):
+    """GPUs of a job that computes: one; on this machine none where it has none."""
+    return 1 if is_elsewhere() else gpus()
+
+
+def early_signal(wildcards):
+    """Options for Slurm: time to save before the time limit ends a job."""
+    return "--signal=TERM@120" if is_elsewhere() else None
+
+
 def named(*kinds):
     """Constraint of the wildcard `experiment`: the entries of these kinds."""
     names = [

@@ -29,7 +29,7 @@ rule reference:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=120,
     params:
@@ -57,7 +57,7 @@ rule evaluate:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=4000,
         runtime=120,
     params:

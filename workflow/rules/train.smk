@@ -12,14 +12,14 @@ rule train:
         "results/logs/train/{dataset}.{model}.seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{dataset}.{model}.seed{seed}.tsv"
-    retries: 2
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus(),
+        gpu=gpu,
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=1440,
+        slurm_extra=early_signal,
     params:
         results=results,
         spec=lambda w: cfg.spec(w.dataset, w.model, int(w.seed)).json(),

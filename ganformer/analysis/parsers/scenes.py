@@ -1,39 +1,14 @@
 """Built-in scenes, read by a small network that learns from scenes of the same kind (`scene_parser`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic import create_model
 
 from ganformer import artifacts
 from ganformer.analysis import scene_parser
 from ganformer.analysis.scene_parser import Parser, Settings
 from ganformer.config import Dataset, Parsing
-from ganformer.errors import ConfigError, UserError
-
-FROM_DATASET = {"image", "min_objects", "max_objects"}
-
-
-class _OfScenes(Parsing):
-    def problems(self, dataset: Dataset) -> Iterable[str]:
-        """One where the data set is of something else."""
-        try:
-            Settings.of(dataset)
-        except ConfigError as error:
-            yield str(error)
-
-
-_learning: dict[str, Any] = {
-    name: (field.annotation, field) for name, field in Settings.model_fields.items() if name not in FROM_DATASET
-}
-# Made of those of the network, so that no default and no check is written twice.
-Config = create_model(
-    "Config",
-    __base__=_OfScenes,
-    __doc__="A small network reads built-in scenes. It learns from scenes of its own, rendered in the images' shape.",
-    **_learning,
-)
+from ganformer.errors import UserError
 
 
 class Reader(Parser):

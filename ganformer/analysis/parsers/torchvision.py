@@ -9,53 +9,26 @@ import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from ganformer import artifacts, plugins
 from ganformer.analysis.parsers import NAME, Record
-from ganformer.config import Dataset, Parsing, parse
+from ganformer.config import Dataset, parse
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.learning.state import refuse_misfit
 from ganformer.metrics import weights
 from ganformer.metrics.sets import ImageSet, Picture
+from ganformer.settings.parsers.torchvision import Config
 
 FORMAT = 1
 NO_CLASS = {"__background__", "N/A"}  # what some numbers of torchvision's classes stand for
 BATCH = 4  # images read at a time; each is enlarged to 800 pixels
-
-Model = Literal["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"]
-
-
-class Config(Parsing):
-    """An instance segmentor of torchvision with COCO's classes; it needs the package torchvision."""
-
-    model: Model = "maskrcnn_resnet50_fpn"
-    """Which network: Mask R-CNN (He et al. 2017), or its better trained second version."""
-    weights: Path
-    """File of its weights, a state dict."""
-    threshold: Annotated[float, Field(ge=0.05, le=1)] = 0.5
-    """Least score of an object; the networks give none below 0.05."""
-    mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Least probability of a pixel of an object."""
-    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Which classes to look at; None: all 80."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The file of weights."""
-        return (self.weights,)
-
-    @property
-    def file(self) -> Path:
-        """Place of the file of weights."""
-        return artifacts.placed(self.weights)
 
 
 def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:

@@ -13,19 +13,17 @@ and the ReLU. Hence it is also the beginning of what the block concatenates.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from ganformer.config import Extractor
 from ganformer.learning.state import Shapes, shapes
 from ganformer.metrics import portions, resizing, weights
+from ganformer.settings.extractors.inception_2015 import PYTORCH_FID, Config, Features
 
-PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 # Images at a time on processors. The first layers make so much of an image that caches hold few; of what the blocks
@@ -33,11 +31,8 @@ SIZE = 299
 FIRST = 4
 PORTION = 16
 CLASSES = 1008
-# What measures spatial features: Fréchet distances are known of them, and nothing else.
-SPATIAL = frozenset({"frechet", "frechet-error", "frechet-infinity", "spatial-frechet"})
 CHANNELS = 7  # of the spatial features, which are 7 · 17 · 17 = 2023 then, about as many as the others
 
-Features = Literal["pool", "spatial"]
 
 # Names of a convolution's tensors here and in NVIDIA's file.
 TENSORS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
@@ -54,30 +49,6 @@ INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "clean": partial(_in_the_graph, resizing.clean),
     "pytorch-fid": lambda images: resizing.pytorch_fid(images, SIZE).mul_(2).sub_(1),  # x / 127.5 − 1
 }
-
-
-class Config(Extractor):
-    """The Inception network of 2015; distances of its features are called FID and compare with published ones."""
-
-    weights: Path = Path("results/weights") / PYTORCH_FID
-    """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
-    missing (96 MB)."""
-    resize: Literal["tensorflow", "clean", "pytorch-fid"] = "tensorflow"
-    """How images come to 299×299: as in the original FID, antialiased as in clean-fid (Parmar et al. 2022), or as in
-    pytorch-fid, with whose statistics nothing else compares."""
-    features: Features = "pool"
-    """Averages over the image, as in FID, or what is seen in places of it, as in sFID (Nash et al. 2021); of these only
-    Fréchet distances are known, and there are no class logits."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The file of weights."""
-        return (self.weights,)
-
-    @property
-    def metrics(self) -> frozenset[str] | None:
-        """Of spatial features, the Fréchet distances."""
-        return SPATIAL if self.features == "spatial" else None
 
 
 def load(config: Config, device: torch.device) -> "Network":

@@ -12,28 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeInt
 from torch import Tensor
 
-from ganformer.config import Extractor
 from ganformer.metrics.extractors import inception_2015
 from ganformer.nn.vgg16 import uniform
+from ganformer.settings.extractors.inception_random import Config
 
 NOISE = (8, 3, 32, 32)
-
-
-class Config(Extractor):
-    """The Inception network of 2015 with random weights."""
-
-    seed: NonNegativeInt = 0
-    """Which random weights."""
-    features: inception_2015.Features = "pool"
-    """Averages over the image, or what is seen in places of it, as of the network with the weights of 2015."""
-
-    @property
-    def metrics(self) -> frozenset[str] | None:
-        """Of spatial features, the Fréchet distances."""
-        return inception_2015.SPATIAL if self.features == "spatial" else None
 
 
 def load(config: Config, device: torch.device) -> inception_2015.Network:

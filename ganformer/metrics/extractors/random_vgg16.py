@@ -13,23 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeInt
 from torch import Tensor
 
-from ganformer.config import Extractor
 from ganformer.metrics import portions
 from ganformer.nn import vgg16
+from ganformer.settings.extractors.random_vgg16 import Config
 
 BLOCKS = vgg16.BLOCKS[:4]  # up to conv4_3
 CLASSES = 1000
 NOISE = (16, 3, 32, 32)
-
-
-class Config(Extractor):
-    """VGG16 with random weights, at the images' own resolution."""
-
-    seed: NonNegativeInt = 0
-    """Which random weights."""
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,16 @@ tests find features of both files within 1e-4 of each other.
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.config import Extractor
 from ganformer.learning.perceptual import CONVOLUTIONS
 from ganformer.metrics import portions, resizing, weights
 from ganformer.nn import vgg16
+from ganformer.settings.extractors.vgg16 import TORCHVISION, Config
 
-TORCHVISION = "vgg16-397923af.pth"
 NVIDIA = "vgg16.pt"
 SIZE = 224
 PORTION = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
@@ -27,18 +25,6 @@ BLOCKS = vgg16.BLOCKS
 CONNECTED = (0, 3, 6)  # numbers of the fully connected layers in torchvision's `classifier`
 FEATURES = 4096
 CLASSES = 1000
-
-
-class Config(Extractor):
-    """VGG16 trained on ImageNet, whose features published precision and recall are measured with."""
-
-    weights: Path = Path("results/weights") / TORCHVISION
-    """File of the weights, torchvision's or NVIDIA's `vgg16.pt`; fetched from the web where it is missing (553 MB)."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The file of weights."""
-        return (self.weights,)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Settings of the networks in `ganformer/metrics/extractors`."""

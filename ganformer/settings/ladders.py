@@ -1,0 +1,83 @@
+"""What all models whose networks climb by doublings can be told, and the rungs that follow from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+
+from ganformer.config import AdversarialModel, ImageSpec, TrainingSettings
+
+STEM_WIDTH = 4
+
+
+def _is_of_a_rung(width: int) -> int:
+    if width < STEM_WIDTH or width & (width - 1):
+        raise ValueError(f"{width} is not a power of two from {STEM_WIDTH}")
+    return width
+
+
+Width = Annotated[int, AfterValidator(_is_of_a_rung)]
+"""Width of the features of a rung."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """One rung: `height` × `width` pixels with `channels` features."""
+
+    height: int
+    width: int
+    channels: int
+
+
+class LadderModel(AdversarialModel):
+    """A generator that climbs from 4 columns to the image, and a discriminator that mirrors it."""
+
+    channel_base: PositiveInt = 32768
+    """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
+    channel_max: PositiveInt = 512
+    """The most features anywhere."""
+    latent_size: PositiveInt = 512
+    """Number of values in the latent z, over all local components where there are any."""
+    discriminator_labels: Literal["logits", "projection"] = "logits"
+    """How the discriminator uses labels: one logit for every class, or the product with an embedding of the label."""
+
+    def channels(self, width: int) -> int:
+        """Features where the image is `width` pixels wide."""
+        return min(self.channel_base // width, self.channel_max)
+
+    def sizes(self, image: ImageSpec) -> list[Size]:
+        """The rungs from the stem, 4 pixels wide, to the image."""
+        doublings = range((image.width // STEM_WIDTH).bit_length())
+        return [
+            Size(image.height * width // image.width, width, self.channels(width))
+            for width in (STEM_WIDTH << doubling for doubling in doublings)
+        ]
+
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
+        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        if image.width < 2 * STEM_WIDTH or image.width & (image.width - 1):
+            yield f"width {image.width} of the images is not a power of two from {2 * STEM_WIDTH}"
+        elif image.height * STEM_WIDTH % image.width:
+            step = image.width // STEM_WIDTH
+            yield f"height {image.height} of the images is not a multiple of {step}, a quarter of their width"
+        if not self.channels(image.width):
+            yield (
+                f"channel_base {self.channel_base} leaves no features at width {image.width}; "
+                f"set it to at least {image.width}"
+            )
+
+
+class StyleBasedModel(LadderModel):
+    """A generator with StyleGAN2's mapping network, and one of its discriminators."""
+
+    mapping_layers: PositiveInt = 8
+    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
+    mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The mapping network learns at this part of the generator's learning rate."""
+    discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
+    """How the discriminator is connected (StyleGAN2, figure 7)."""
+    noise: bool = True
+    """Whether each layer of the generator adds noise to its features."""
+    activation_clamp: PositiveFloat | None = None
+    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""

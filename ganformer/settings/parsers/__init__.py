@@ -1,0 +1,1 @@
+"""Settings of what is in `ganformer/analysis/parsers`."""

@@ -1,0 +1,45 @@
+"""Settings of the network that reads built-in scenes."""
+
+from typing import Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from ganformer.config import Dataset, ImageSpec, Strict
+from ganformer.data.sources import scenes
+from ganformer.errors import ConfigError
+
+
+class Settings(Strict):
+    """Which images are read, and what the network learns from."""
+
+    image: ImageSpec
+    """Shape of the images."""
+    min_objects: PositiveInt = 3
+    """Fewest objects of a scene."""
+    max_objects: int = Field(8, ge=1, le=10)
+    """Most objects of a scene."""
+    scenes: PositiveInt = 5000
+    """Scenes that it learns from."""
+    held_out: PositiveInt = 500
+    """Other scenes that it is measured on."""
+    epochs: PositiveInt = 2
+    """How often it sees each scene, flipped left to right at random."""
+    batch: PositiveInt = 16
+    """Scenes in one step."""
+    channels: PositiveInt = 32
+    """Width of the network."""
+    learning_rate: PositiveFloat = 0.01
+    seed: NonNegativeInt = 0
+
+    @classmethod
+    def of(cls, dataset: Dataset, **changes: Any) -> Self:
+        """Settings for the pictures of a data set of built-in scenes; ConfigError where it is of something else."""
+        source = dataset.source
+        if not isinstance(source, scenes.Config):
+            raise ConfigError(
+                f"scene parser: reads built-in scenes, but the source of this data set is '{source.kind}'; name a data "
+                "set of the source 'scenes'"
+            )
+        height, width = dataset.image.picture
+        image = ImageSpec(height=height, width=width)
+        return cls(image=image, min_objects=source.min_objects, max_objects=source.max_objects, **changes)

@@ -1,0 +1,63 @@
+"""Planning and the report's commands import no library before they need it; each job of a cluster plans three times."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MEASURE = {"PYTHONPROFILEIMPORTTIME": "1"}
+# pandas, numpy and requests are Snakemake's own.
+NOT_PLANNED = {"torch", "scipy", "h5py", "matplotlib", "gdown", "safetensors", "tensorboard"}
+NOT_REPORTED = NOT_PLANNED - {"matplotlib"} | {"requests", "lmdb", "snakemake"}
+TABLES = {"comparison", "parsed", "cost", "best"}
+FIGURES = {"learning-curves", "samples", "attention", "attention-segmentation", "page"}
+
+
+def imported(said):
+    """Names of all modules that a run with Python's option `importtime` lists."""
+    found = set(re.findall(r"^import time:.*\| +([\w.]+)$", said, re.MULTILINE))
+    assert "ganformer.config" in found, said
+    return found
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "replication"])
+def test_planning_imports_no_torch(checkout, preset):
+    words = [] if preset is None else ["--configfile", f"workflow/presets/{preset}.yaml"]
+    said = checkout.snakemake("-n", *words, environment=MEASURE)
+    assert said.returncode == 0, said.stdout
+    assert imported(said.stdout) & NOT_PLANNED == set()
+
+
+@pytest.fixture(scope="module")
+def commands(finished):
+    """The graph's commands that make tables, figures and the page, the first of each kind, by their names."""
+    said = finished.smoke("-n", "--forceall", "--printshellcmds", "all", "best_checkpoint")
+    found = {}
+    for line in re.findall(r"exec ganformer (.*)", said.stdout):
+        words = shlex.split(line)
+        for kind in (TABLES | FIGURES).intersection(words[:5]):
+            found.setdefault(kind, words)
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(TABLES | FIGURES))
+def test_reporting_imports_no_torch(finished, commands, tmp_path, kind):
+    words = list(commands[kind])
+    place = words.index("--out") + 1
+    words[place] = str(tmp_path / Path(words[place]).name)
+    words[words.index("--log") + 1] = str(tmp_path / "log")
+    call = [sys.executable, "-X", "importtime", "-m", "ganformer", *words]
+    done = subprocess.run(call, cwd=finished.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert imported(done.stderr) & (NOT_REPORTED | ({"matplotlib"} if kind in TABLES else set())) == set()
+    assert len(list(tmp_path.iterdir())) > 1
+
+
+@pytest.mark.parametrize("module", ["ablations", "curves", "memorisation"])
+def test_figures_that_take_longer_import_no_torch(module):
+    call = [sys.executable, "-X", "importtime", "-c", f"import ganformer.config, ganformer.report.{module}"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert imported(done.stderr) & NOT_REPORTED == set()

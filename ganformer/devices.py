@@ -28,7 +28,7 @@ SCHEDULERS = {
 }
 REMEDY = (
     "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU where there is one "
-    "(of the workflow: snakemake --resources gpu=0)"
+    "(of the workflow: snakemake --resources gpu=0, on a cluster --set-resources RULE:gpu=0)"
 )
 
 _leases: dict[str, FileLock] = {}  # of GPUs by their names, held until the process ends, however it ends

@@ -47,31 +47,16 @@ def wipe_orphan(script):
         CONFIGURATION.unlink(missing_ok=True)  # left where its folder is gone already
 
 
-# Stands for the library that pretended GPUs lack: whoever is given GPUs computes on the processor, and notes what it
-# was given. Python imports it in every process that starts with its folder in PYTHONPATH.
-STAND_IN = """
-import importlib.machinery, json, os, sys
-
-class Finder(importlib.machinery.PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "ganformer.devices":
-            return None
-        spec = super().find_spec(name, path, target)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            def acquire_all(gpus, folder=None):
-                import torch
-                given = {"assigned": module.is_assigned(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
-                with open(os.environ["GIVEN"], "a") as file:
-                    file.write(json.dumps({"command": sys.argv[1:], "gpus": gpus, **given}) + chr(10))
-                return [torch.device("cpu")]
-            module.acquire_all = acquire_all
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Finder)
+# Whoever is given GPUs computes on the processor, and notes what it was given.
+NOTE = """
+def replace(module):
+    import json, os, torch
+    def acquire_all(gpus, folder=None):
+        given = {"gpus": gpus, "assigned": module.is_assigned(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        with open(os.environ["GIVEN"], "a") as file:
+            file.write(json.dumps(given) + chr(10))
+        return [torch.device("cpu")]
+    module.acquire_all = acquire_all
 """
 COMPUTE = ["parser", "reference", "train", "evaluate", "sample", "attend"]
 COMPUTE += ["attention_segments", "disentanglement", "scene_statistics"]
@@ -100,14 +85,8 @@ def cluster_run(slurm, tmp_path_factory):
     few = {"experiments": {name: {"models": ["duplex"]} for name in experiments}}
     (made.folder / "few.yaml").write_text(yaml.safe_dump(few))
     made.options = [*OPTIONS, "--configfile", "tests/smoke.yaml", "few.yaml"]
-    stand_in = made.folder / "stand-in"
-    stand_in.mkdir()
-    (stand_in / "sitecustomize.py").write_text(STAND_IN)
-    made.environment = {
-        "GIVEN": str(made.folder / "given.jsonl"),
-        "PYTHONPATH": os.pathsep.join([str(stand_in), os.environ.get("PYTHONPATH", "")]),
-    }
-    made.said = made.snakemake(*made.options, *DOUBLED, environment=made.environment)
+    environment = {"GIVEN": str(made.folder / "given.jsonl"), **made.with_stand_in(NOTE)}
+    made.said = made.snakemake(*made.options, *DOUBLED, environment=environment)
     assert made.said.returncode == 0, made.said.stdout
     made.jobs = jobs()
     return made
@@ -133,19 +112,25 @@ def test_every_job_that_computes_has_its_gpu(cluster_run):
 
 
 def test_training_ends_at_once_where_its_gpu_cannot_be_used(cluster_run):
-    words = [*cluster_run.options, "--force", f"{RUN}/run.json", "--retries", "0"]
-    weights = (cluster_run.folder / RUN / "weights.safetensors").read_bytes()
-    said = cluster_run.snakemake(*words)
+    before, run = len(jobs()), "results/runs/scenes/duplex/seed1"
+    said = cluster_run.snakemake(f"{run}/run.json", "--retries", "0", *cluster_run.options)
     assert said.returncode == 1
-    assert jobs()[len(cluster_run.jobs) :] == [("train", "1-00:00:00", 1)]
-    log = (cluster_run.folder / "results/logs/train/scenes.duplex.seed0.log").read_text()
+    assert jobs()[before:] == [("train", "1-00:00:00", 1)]
+    log = (cluster_run.folder / "results/logs/train/scenes.duplex.seed1.log").read_text()
     assert log.startswith("ganformer: DeviceError: --gpus 1: torch "), log
-    assert (cluster_run.folder / RUN / "weights.safetensors").read_bytes() == weights
+    assert not (cluster_run.folder / run / "weights.safetensors").exists()
 
 
-def test_no_gpu_is_asked_for_where_there_are_to_be_none(cluster_run):
-    before = len(jobs())
-    words = [*cluster_run.options, "--force", f"{RUN}/samples-4.npz", "--resources", "gpu=0"]
-    said = cluster_run.snakemake(*words)
+def test_no_gpu_is_asked_for_where_a_rule_is_to_have_none(cluster_run):
+    before, words = len(jobs()), ["--force", "--set-resources", "sample:gpu=0"]
+    said = cluster_run.snakemake(f"{RUN}/samples-4.npz", *words, *cluster_run.options)
     assert said.returncode == 0, said.stdout
     assert jobs()[before:] == [("sample", "00:30:00", 0)]
+
+
+def test_a_limit_of_no_gpus_is_refused(cluster_run):
+    before = len(jobs())
+    said = cluster_run.snakemake(f"{RUN}/samples-4.npz", "--force", "--resources", "gpu=0", *cluster_run.options)
+    assert said.returncode == 1
+    assert "say it of each rule, as in --set-resources train:gpu=0" in said.stdout
+    assert len(jobs()) == before

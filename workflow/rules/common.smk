@@ -83,7 +83,17 @@ def is_elsewhere():
 
 def gpu(wildcards):
     """GPUs of a job that computes: one; on this machine none where it has none."""
-    return 1 if is_elsewhere() else gpus()
+    if not is_elsewhere():
+        return gpus()
+    if (
+        "gpu" in workflow.global_resources
+        and not workflow.global_resources["gpu"].value
+    ):
+        raise WorkflowError(
+            "--resources gpu=0: jobs on other machines do not see this limit and would want a GPU that they were not "
+            "given; say it of each rule, as in --set-resources train:gpu=0 evaluate:gpu=0"
+        )
+    return 1
 
 
 def early_signal(wildcards):

@@ -3,6 +3,15 @@
 Every message says what is wrong, where, what was allowed and what to do.
 """
 
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first names as a message has them: `a, b and 7 more`."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
 
 class UserError(Exception):
     """Base of all errors that end a command with one clear message instead of a traceback."""

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ganformer import artifacts
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
 
 NAME = ".ganformer-files.json"
-SHOWN = 5  # files that a message names
 
 
 class Ledger:
@@ -31,9 +30,8 @@ class Ledger:
         """DataError where one of these files is there and none of ours."""
         theirs = [name for name in names if name not in self.names and _exists(self.folder / name)]
         if theirs:
-            more = f" and {len(theirs) - SHOWN} more" if len(theirs) > SHOWN else ""
             raise DataError(
-                f"{self.folder}: has {', '.join(theirs[:SHOWN])}{more}, which no earlier call wrote and this one would "
+                f"{self.folder}: has {listed(theirs)}, which no earlier call wrote and this one would "
                 "replace; choose another output folder, or move what is there away"
             )
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
-from ganformer.errors import ConfigError, DataError
+from ganformer.errors import ConfigError, DataError, listed
 
 NAME = "generated.json"
 FORMAT = 1
-SHOWN = 3  # differences and files that a message names
 
 
 class Record:
@@ -47,9 +46,8 @@ class Record:
     def _refuse_others(self) -> None:
         others = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
         if others:
-            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
             raise ConfigError(
-                f"{self.folder}: has {', '.join(others[:SHOWN])}{more}, which no earlier call of generate recorded; "
+                f"{self.folder}: has {listed(others)}, which no earlier call of generate recorded; "
                 "choose a new or an empty folder"
             )
 
@@ -57,7 +55,7 @@ class Record:
         if not isinstance(found, Mapping):
             return f"{NAME} is none of ours"
         keys = [key for key, value in self.content.items() if not artifacts.agrees(found.get(key), value)]
-        return ", ".join(f"{key} {found.get(key)}, now {self.content[key]}" for key in keys[:SHOWN])
+        return listed(f"{key} {found.get(key)}, now {self.content[key]}" for key in keys)
 
 
 def check(folder: Path) -> None:

@@ -1,14 +1,12 @@
 """Loading saved state only where it fits, and saying exactly where it does not."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ganformer.errors import CheckpointError
-
-SHOWN = 5  # names of each kind in a message
+from ganformer.errors import CheckpointError, listed
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -47,12 +45,6 @@ def refuse_misfit(expected: Shapes, found: Shapes, where: str) -> None:
         if name in found and found[name] != shape
     ]
     problems = {"missing": missing, "not known": extra, "mis-shaped": misshaped}
-    found_problems = [f"{kind}: {_listed(names)}" for kind, names in problems.items() if names]
+    found_problems = [f"{kind}: {listed(names)}" for kind, names in problems.items() if names]
     if found_problems:
         raise CheckpointError(f"{where} does not fit the model; {'; '.join(found_problems)}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -11,6 +11,7 @@ from typing import Any
 from ganformer import artifacts
 from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
+from ganformer.errors import listed
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
 BACK = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
@@ -158,7 +159,7 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
         problems.append("was made with other settings")
     changed = [file for file, digest in record["inputs"].items() if _has_changed(Path(file), digest, stale)]
     if changed:
-        problems.append(f"is of files that changed, are stale or missing: {_listed(changed)}")
+        problems.append(f"is of files that changed, are stale or missing: {listed(changed, SHOWN)}")
     return Finding(path, problems=problems)
 
 
@@ -170,7 +171,7 @@ def _differences(was: Any, now: Any) -> str:
     """The settings in which two values differ, with both."""
     there, here = dict(_flat(was)), dict(_flat(now))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return _listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys])
+    return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], SHOWN)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -179,8 +180,3 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inside, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more

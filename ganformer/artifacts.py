@@ -165,9 +165,13 @@ def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool
     if found is None or not agrees(found, origin):
         return False
     if not is_silent:
-        told = "is of these weights, images and settings already and stays; delete it to make it again"
-        print(f"{out}: {told}", flush=True)
+        say_kept(out)
     return True
+
+
+def say_kept(out: Path) -> None:
+    """Says that a file stays, since it was made of the same as is to be made now."""
+    print(f"{out}: is of these weights, images and settings already and stays; delete it to make it again", flush=True)
 
 
 def read_existing(path: Path) -> Any:

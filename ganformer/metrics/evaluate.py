@@ -87,7 +87,9 @@ def _has_reference(path: Path, part: Evaluation, data_sha256: str) -> bool:
         Reference.read(path).check(path, extractor, part.mirrored, data_sha256, needed)
     except DataError:
         return False
-    return artifacts.is_kept(path, {}, {}, is_silent=distribution.rank() > 0)
+    if distribution.rank() == 0:
+        artifacts.say_kept(path)
+    return True
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """GPUs of this machine in the graph: who gets which, and what happens where there are none."""
 
 import json
+import re
+
+import pytest
 
 # GPUs that torch believes in are leased; what computes then does so on the processor, once both jobs have theirs.
 LEASE = """
@@ -28,6 +31,9 @@ def replace(module):
         return [torch.device("cpu")]
     module.acquire_all = acquire_all
 """
+COMPUTING = {"parser", "reference", "train", "evaluate", "sample", "attend"}
+COMPUTING |= {"attention_segments", "disentanglement", "scene_statistics"}
+RESOURCE = re.compile(r"(\w+)=([^,]+)")
 RUNS = [f"results/runs/scenes/gan/seed{seed}/run.json" for seed in (0, 1)]
 
 
@@ -59,3 +65,21 @@ def test_a_gpu_that_is_not_there_ends_training_and_retries_are_those_asked_for(c
     assert "ganformer: DeviceError: --gpus 1: torch " in said.stdout
     assert "snakemake --resources gpu=0" in said.stdout
     assert not (checkout.folder / RUNS[0]).exists()
+
+
+@pytest.mark.parametrize("changes", [[], ["--set-resources", "train:runtime=2880"]])
+def test_on_a_cluster_every_rule_asks_for_what_it_needs(checkout, changes):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -e '.[slurm]'")
+    said = checkout.snakemake("-n", "--printshellcmds", "--workflow-profile", "profiles/slurm", *changes)
+    jobs = [job for job in said.stdout.split("\nrule ")[1:] if " --gpus " in job]
+    computing = [
+        (job.partition(":")[0], dict(RESOURCE.findall(re.search(r"^ +resources: (.*)", job, re.MULTILINE)[1])))
+        for job in jobs
+    ]
+    assert {rule for rule, _ in computing} == COMPUTING, said.stdout
+    for rule, asked in computing:
+        assert asked["gpu"] == "1"
+        assert {"mem_mb", "runtime"} <= asked.keys()
+        assert asked.get("slurm_extra") == ("--signal=TERM@120" if rule == "train" else None)
+        if rule == "train":
+            assert asked["runtime"] == ("2880" if changes else "1440")

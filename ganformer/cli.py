@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from ganformer import artifacts, config, plugins
-from ganformer.errors import ConfigError, UserError
+from ganformer.errors import ConfigError, DataError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +53,18 @@ CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards wi
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
 
 
+def _own_record(path: Path | None) -> Path | None:
+    """The path of what `evaluate` found; a file that is something else is not replaced."""
+    if path is not None and path.exists():
+        artifacts.check_file(path)
+        if not artifacts.agrees(artifacts.read_existing(path), {"values": {}, "recipe": {}}):
+            raise DataError(
+                f"{path}: is there already and holds no numbers of an evaluation, which would replace it; name another "
+                "file, or move it away"
+            )
+    return path
+
+
 def _writable(path: Path) -> Path:
     """The path of a file, once it is known that it can be written: before the work whose result it is to hold."""
     artifacts.check_file(path)
@@ -64,6 +76,8 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".log" and path.is_file() and path.stat().st_size:
+            raise DataError(f"--log {path}: is there already and not called .log; name another file, which is replaced")
         self.path, self._file = path, path.open("wb", buffering=0)
         self._is_full = False
 
@@ -342,7 +356,10 @@ def evaluate(
         int | None, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")
     ] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the numbers and how they were measured.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for the numbers and how they were measured.", callback=_own_record),
+    ] = None,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:

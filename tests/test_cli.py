@@ -122,6 +122,28 @@ def test_a_folder_is_no_file_to_write_and_that_is_said_before_the_work(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+def test_files_that_are_no_records_of_ours_are_not_replaced(tmp_path):
+    """By the log of a command and by what evaluate found."""
+    for name in ("thesis.txt", "run.json"):
+        (tmp_path / name).write_text('{"mine": 1}')
+    said = ganformer("--log", "thesis.txt", "schema", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "--log thesis.txt: is there already and not called .log; name another file" in said.stderr
+    said = ganformer("evaluate", "--real", "a", "--fake", "b", "--out", "run.json", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "run.json: is there already and holds no numbers of an evaluation, which would replace it" in said.stderr
+    assert {path.read_text() for path in tmp_path.iterdir()} == {'{"mine": 1}'}
+    (tmp_path / "x.log").write_text("of an earlier call")
+    assert ganformer("--log", "x.log", "schema", cwd=tmp_path).returncode == 0
+    assert "of an earlier call" not in (tmp_path / "x.log").read_text()
+
+
+def test_nothing_is_no_name_of_images(tmp_path):
+    said = ganformer("evaluate", "--real", "", "--fake", "b", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "--real: is empty; name a file, a folder or a data set" in said.stderr
+
+
 def test_a_log_is_never_to_be_deleted(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
     (tmp_path / "run.json").write_text("{}")

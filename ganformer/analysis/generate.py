@@ -29,6 +29,7 @@ from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 
 SHOWN = 20  # names of classes in a message
+LARGEST_TRUNCATION = 1000.0
 LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 
@@ -135,6 +136,11 @@ def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
 
 
 def _check(request: Request) -> None:
+    if not 0 <= request.truncation <= LARGEST_TRUNCATION:
+        raise ConfigError(
+            f"--truncation-psi {request.truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are "
+            "usual from 0.5 to 1"
+        )
     if request.seed + request.count - 1 > LARGEST_SEED:
         raise ConfigError(
             f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"

@@ -38,6 +38,8 @@ def recognise(source: str, option: str = "--source") -> Mapping[str, Any]:
         except ValueError as error:
             raise ConfigError(f"{option}: is not valid JSON ({error})") from error
         return settings
+    if not source.strip():
+        raise ConfigError(f"{option}: is empty; name a file, a folder or a data set")
     path = Path(source)
     if path.is_dir():
         return {"kind": _kind_of_folder(path, option), "path": source}

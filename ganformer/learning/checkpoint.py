@@ -113,6 +113,10 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
 
 def _check_record(record: Any, run_json: Path) -> None:
     _check_format(record.get("format") if isinstance(record, dict) else None, run_json)
+    if lacking := [key for key in ("spec", "spec_sha256", "data", "steps", "snapshots") if key not in record]:
+        raise CheckpointError(
+            f"{run_json}: has no {', '.join(lacking)}, so it is no record of a finished run; train the run again"
+        )
     if artifacts.digest(record["spec"]) != record["spec_sha256"]:
         raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
 

@@ -1,7 +1,7 @@
 """What can be watched while a run trains: log.jsonl, TensorBoard events, grids of samples. None is read back."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
 from ganformer.data.pictures import grid, save_picture
+from ganformer.learning.record import STATE
 from ganformer.learning.samples import pixels
 
 
@@ -23,11 +24,10 @@ class Journal:
 
     def __init__(self, out: Path, run: str, step: int) -> None:
         self.out, self.run = out, run
-        log = out / "log.jsonl"
         if step == 0:
-            for picture in (out / "samples").glob("*.png"):
-                picture.unlink()
-        artifacts.write_text(log, "".join(_kept(log, run, step)))
+            for picture in (*(out / "samples").glob("kimg*.png"), out / "samples/reals.png"):
+                picture.unlink(missing_ok=True)
+        log = bring_back(out, run, step)
         self._log = log.open("a", encoding="utf-8", buffering=1)
         self._board = SummaryWriter(str(out / "tensorboard" / run), purge_step=step + 1)
 
@@ -53,14 +53,35 @@ class Journal:
         self._board.add_image(tag, picture, step, dataformats="HWC")
 
 
-def _kept(log: Path, run: str, step: int) -> Iterator[str]:
-    """Lines of this run up to `step`; a line that a killed process left half-written goes too."""
+def bring_back(out: Path, run: str, step: int) -> Path:
+    """Makes `log.jsonl` in `out` that of this run up to `step`, and returns its path.
+
+    Lines of another run that used the folder before go to that one's state, where they are found when it comes back. A
+    line that a killed process left half-written goes.
+    """
+    log, lines = out / "log.jsonl", dict[str, list[str]]()
+    for name, _, line in _read(log):
+        lines.setdefault(name, []).append(line)
+    for name in lines.keys() - {run}:
+        artifacts.write_text(_aside(out, name), "".join(lines[name]))
+    found = _read(log if run in lines else _aside(out, run))
+    artifacts.write_text(log, "".join(line for name, at, line in found if name == run and at <= step))
+    return log
+
+
+def _aside(out: Path, run: str) -> Path:
+    return out / STATE / run / "log.jsonl"
+
+
+def _read(log: Path) -> list[tuple[str, int, str]]:
+    """Run, step and text of every whole line of a log; none where there is no file."""
     if not log.exists():
-        return
+        return []
+    found = []
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
             record: Any = json.loads(line)
-        except ValueError:
+            found.append((str(record["run"]), int(record["step"]), line))
+        except (ValueError, TypeError, KeyError):
             continue
-        if record.get("run") == run and record["step"] <= step:
-            yield line
+    return found

@@ -146,7 +146,8 @@ class Keeper:
         """Removes what a killed process left half-written; `artifacts.atomic` names it so."""
         for place in (self.out, self.out / "samples", self.checkpoints.folder):
             for path in place.glob(".*.tmp"):
-                path.unlink()
+                if artifacts.of_temporary(path.name):
+                    path.unlink()
 
     def _keep_end_of_shorter_run(self) -> None:
         """Keeps the weights of the present step where this run, but not the shorter one before it, has them on the way.

@@ -21,6 +21,7 @@ from ganformer.data.order import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
 from ganformer.learning.checkpoint import Checkpoints, Identity, build
+from ganformer.learning.journal import bring_back
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
 from ganformer.learning.samples import normalise
@@ -183,6 +184,7 @@ def train_rank(job: Job, device: torch.device) -> None:
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
+            bring_back(job.out, job.identity.digest[:12], spec.steps)
         else:
             with kept.watch(job.label):
                 if steps.history.step == 0:

@@ -51,7 +51,7 @@ def refuse_foreign(out: Path) -> None:
     """CheckpointError where a folder holds a run that was not trained there, which training would replace."""
     path = out / NAME
     if not path.exists():
-        _refuse_weights_without_record(out)
+        _refuse_files_without_record(out)
         return
     record = artifacts.read_json(path)
     if isinstance(record, Mapping) and "imported" in record:
@@ -64,13 +64,16 @@ def refuse_foreign(out: Path) -> None:
         )
 
 
-def _refuse_weights_without_record(out: Path) -> None:
-    """CheckpointError where weights lie in a folder that no training of ours has state in."""
-    if (out / WEIGHTS).exists() and not (out / STATE).exists():
-        raise CheckpointError(
-            f"{out / WEIGHTS}: was written by something else than a training here, which would replace it; choose "
-            "another folder, or move the file away"
-        )
+def _refuse_files_without_record(out: Path) -> None:
+    """CheckpointError where a folder that no training of ours has state in has files called as training calls its."""
+    if (out / STATE).exists():
+        return
+    for path in (out / WEIGHTS, out / "log.jsonl", out / "samples", out / "tensorboard"):
+        if path.exists():
+            raise CheckpointError(
+                f"{path}: was written by something else than a training here, which would replace it; choose another "
+                "folder, or move it away"
+            )
 
 
 def origin(hardware: Mapping[str, Any]) -> dict[str, Any]:

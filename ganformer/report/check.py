@@ -82,7 +82,8 @@ def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_qu
         yield Finding(path, problems=["is no record of a run"])
         return
     problems = list(_run_problems(config, place, dataset, model, seed, record))
-    yield Finding(path, problems=[*problems, *([] if is_quick else _damaged(record, folder))])
+    problems += [] if is_quick else _damaged(record, folder)
+    yield Finding(path, problems=problems)
     inherited = ["is of a run that is stale"] if problems else []
     measured = config.evaluation.model_dump(mode="json")
     for file in sorted(folder.glob("metrics/step-*.json")):

@@ -211,6 +211,9 @@ def test_what_is_no_run_is_refused(weights: str, message: str) -> None:
     ("changes", "message"),
     [
         ({"label": "2"}, r"--label 2: .*run\.json has no such class; its classes are 0 to 1"),
+        ({"truncation": float("inf")}, r"--truncation-psi inf: is not from 0 \(the mean\) to 1000"),
+        ({"truncation": 1e39}, r"--truncation-psi 1e\+39: is not from 0"),
+        ({"truncation": float("nan")}, r"--truncation-psi nan: is not from 0"),
         ({"seed": 2**32 - 2}, r"--seed 4294967294: with 5 images the last seed is beyond 4294967295; lower it"),
     ],
 )

@@ -97,6 +97,13 @@ def test_a_record_of_another_format_is_refused(run: Path) -> None:
         restore(run)
 
 
+@pytest.mark.parametrize("content", [{"format": 1}, {"format": 1, "spec": {}, "data": {}, "steps": 1}])
+def test_an_incomplete_record_is_refused(run: Path, content: dict[str, Any]) -> None:
+    run.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"run\.json: has no .*, so it is no record of a finished run; train"):
+        restore(run)
+
+
 def test_an_edited_spec_is_refused(run: Path) -> None:
     edit(run, lambda record: record["spec"].update(seed=1))
     with pytest.raises(CheckpointError, match="the spec was changed after training"):

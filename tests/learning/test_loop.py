@@ -231,11 +231,23 @@ def test_a_folder_of_another_run_is_refused(content: Any, message: str, pack: Pa
     assert (tmp_path / "weights.safetensors").read_bytes() == b"theirs"
 
 
-def test_weights_without_a_record_are_not_replaced(pack: Path, tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_bytes(b"theirs")
+@pytest.mark.parametrize("name", ["weights.safetensors", "log.jsonl", "samples/mine.png", "tensorboard/mine"])
+def test_files_without_a_record_are_not_replaced(name: str, pack: Path, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"theirs")
     with pytest.raises(CheckpointError, match="was written by something else than a training here"):
         train(tiny_spec(), pack, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+
+
+def test_files_beside_those_of_a_run_stay(pack: Path, tmp_path: Path) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    mine = [tmp_path / name for name in ("samples/mine.png", ".notes.tmp", "samples/.mine.tmp", "notes.txt")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    train(tiny_spec(seed=1), pack, tmp_path)
+    loop.train(tiny_spec(seed=1), pack, tmp_path, names=NAMES, threads=1, gpus=0, restart=True)
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 4
 
 
 def test_another_spec_in_the_same_folder_starts_from_the_beginning(pack: Path, tmp_path: Path) -> None:
@@ -256,7 +268,7 @@ def test_another_run_in_the_same_folder_is_said_and_can_come_back(
 ) -> None:
     train(tiny_spec(), pack, tmp_path)
     files = [tmp_path / "weights.safetensors", tmp_path / "run.json"]
-    first = [file.read_bytes() for file in files]
+    first, lines = [file.read_bytes() for file in files], log_of(tmp_path)
     told = "holds a run of other settings or images, which this one replaces when it is done; the checkpoints of that"
     assert told not in capsys.readouterr().out
     train(tiny_spec(seed=1), pack, tmp_path)
@@ -266,6 +278,9 @@ def test_another_run_in_the_same_folder_is_said_and_can_come_back(
     train(tiny_spec(), pack, tmp_path)
     assert told in capsys.readouterr().out
     assert [file.read_bytes() for file in files] == first
+    assert log_of(tmp_path) == lines
+    train(tiny_spec(24), pack, tmp_path)
+    assert [line["step"] for line in log_of(tmp_path)] == [*(line["step"] for line in lines), 16, 20, 24]
 
 
 def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:

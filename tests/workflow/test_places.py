@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Checkout
+from checkouts import Checkout
 
 # One model and one small table of it, which are made in half a minute.
 FEW = {
@@ -45,7 +45,7 @@ def test_another_folder_gets_everything_and_the_clone_nothing(clone, tmp_path):
         elsewhere,
         "table1",
         *("--snakefile", str(clone.folder / "Snakefile"), "--directory", str(elsewhere)),
-        *("--configfile", *(str(clone.folder / name) for name in ("config.yaml", "tests/smoke.yaml", "few.json"))),
+        *("--configfile", *(str(clone.folder / name) for name in ("tests/smoke.yaml", "few.json"))),
     )
     assert said.returncode == 0, said.stdout
     assert files(clone.folder) == before
@@ -83,6 +83,32 @@ rule mine:
     made = files(tmp_path / "mine")
     assert "gan/results/tables/table1.csv" in made
     assert not [name for name in made if name.startswith("results/")]
+
+
+def test_two_modules_take_one_configuration(clone, tmp_path):
+    (tmp_path / "mine").mkdir()
+    modules = "".join(
+        f'''
+module {name}:
+    snakefile:
+        "{clone.folder / "Snakefile"}"
+    config:
+        config
+    prefix:
+        "{name}"
+
+
+use rule * from {name} as {name}_*
+'''
+        for name in ("one", "two")
+    )
+    inputs = "".join(f"        rules.{name}_cost.input,\n" for name in ("one", "two"))
+    targets = f"\n\nrule mine:\n    default_target: True\n    input:\n{inputs}"
+    (tmp_path / "mine" / "Snakefile").write_text(f'configfile: "{clone.folder / "config.yaml"}"\n{modules}{targets}')
+    said = run(tmp_path / "mine", "-n")
+    assert said.returncode == 0, said.stdout
+    assert "output: one/results/tables/cost.csv" in said.stdout
+    assert "output: two/results/tables/cost.csv" in said.stdout
 
 
 def test_published_weights_and_data_of_a_module_lie_below_its_prefix(clone, tmp_path):

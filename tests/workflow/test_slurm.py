@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkout
+from checkouts import Checkout
 from filelock import FileLock
 
 pytestmark = pytest.mark.slurm

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import Checkout
+from checkouts import Checkout
 
 MODELS = ("gan", "stylegan2")
 CONFIGS = ("tests/smoke.yaml", "few.json")

@@ -47,7 +47,9 @@ RESULTS = str(workflow.modifier.path_modifier.modify("results/")).rstrip("/")
 
 try:
     cfg = settings.load(
-        config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
+        # Another module may have been given the same mapping, to which what follows adds.
+        {key: value for key, value in config.items() if key != "command"},
+        " + ".join(map(str, workflow.configfiles)) or "config.yaml",
     )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -67,7 +69,7 @@ wildcard_constraints:
     dataset="|".join(cfg.datasets),
     extractor="|".join(cfg.evaluation.parts()),
     model="|".join(cfg.models),
-    seed=r"\d+",
+    seed=r"0|[1-9]\d*",
     step=r"\d+",
 
 

@@ -1,0 +1,70 @@
+"""A copy of the workflow in an empty folder, and the commands users type in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "tests/smoke.yaml")
+
+
+# Python imports `sitecustomize` in every process that starts with its folder in PYTHONPATH.
+STAND_IN = """
+import importlib.machinery
+
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "ganformer.devices":
+            return None
+        spec = super().find_spec(name, path, target)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            replace(module)
+        spec.loader.exec_module = exec_module
+        return spec
+
+import sys
+sys.meta_path.insert(0, Finder)
+"""
+
+
+class Checkout:
+    """A folder that holds the workflow and nothing it made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source, copy = ROOT / part, folder / part
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+
+    def snakemake(
+        self, *words: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs Snakemake here; output and errors come together. `environment` is added to that of this process."""
+        command = [sys.executable, "-m", "snakemake", *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **environment}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def with_stand_in(self, replace: str) -> dict[str, str]:
+        """Environment of processes in which the function `replace(module)` changes `ganformer.devices` when imported.
+
+        So GPUs that are pretended can be computed with; `replace`: its source.
+        """
+        folder = self.folder / "stand-in"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(replace + STAND_IN)
+        places = [folder, ROOT / "tests", os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(map(str, places))}
+
+    def smoke(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs Snakemake here on the smallest configuration."""
+        return self.snakemake("--cores", "2", *words, "--configfile", "tests/smoke.yaml")

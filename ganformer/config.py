@@ -495,14 +495,17 @@ class Spec(Strict):
         Runs of one trajectory are parts of each other, so a longer one goes on where a shorter one ended. What a model
         derives from `kimg` (`Model.resolved`) belongs to the trajectory.
         """
-        content = self.model_dump(mode="json")
-        for key in ("kimg", "snapshots"):
-            del content["training"][key]
-        return artifacts.digest(content)
+        return trajectory(self.model_dump(mode="json"))
 
     def kimg_at(self, step: int) -> float:
         """Thousands of real images shown after `step` steps."""
         return step * self.training.batch / 1000
+
+
+def trajectory(spec: Mapping[str, Any]) -> str:
+    """The trajectory of a spec as a record has it, whatever settings there have been since it was written."""
+    training = {key: value for key, value in spec["training"].items() if key not in ("kimg", "snapshots")}
+    return artifacts.digest({**spec, "training": training})
 
 
 # -------------------------------------------------------------------------------------------- evaluation

@@ -102,12 +102,11 @@ def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str,
     data = record["data"]  # runs of version 0.1.0 name the manifest of their pack, and no classes
     data.setdefault("data_sha256", data.get("manifest_sha256"))
     data.setdefault("class_names", [])
-    spec = config.parse(Spec, record["spec"], f"{run_json}: spec")
-    learner = build(spec)
+    learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
     kept = snapshot(record, step, run_json)
     path = run_json.parent / kept["file"]
     _check_digest(path, kept["sha256"], run_json)
-    read_weights(path, learner.sampler, spec)
+    read_weights(path, learner.sampler, record["spec"])
     return learner, record
 
 
@@ -174,20 +173,24 @@ def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) ->
         return artifacts.file_digest(temporary)
 
 
-def read_weights(path: Path, sampler: nn.Module, spec: Spec) -> None:
-    """Fills `sampler`; CheckpointError where the file is damaged, of another spec or of another network."""
+def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> None:
+    """Fills `sampler`; CheckpointError where the file is damaged, of another spec or of another network.
+
+    `spec`: as the record of the run has it, perhaps without settings that came later.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: is not a whole safetensors file ({error}); train the run again") from error
+    expected = config.trajectory(spec)
     # Files of version 0.1.0 name the whole spec instead.
     found = metadata.get("trajectory_sha256", metadata.get("spec_sha256"))
-    if metadata.get("format") != FORMAT or found not in (spec.trajectory, spec.digest):
+    if metadata.get("format") != FORMAT or found not in (expected, artifacts.digest(spec)):
         raise CheckpointError(
             f"{path}: weights do not fit their run.json: they are of format {metadata.get('format')}, trajectory "
-            f"{str(found)[:12]}… but format {FORMAT}, trajectory {spec.trajectory[:12]}… was expected"
+            f"{str(found)[:12]}… but format {FORMAT}, trajectory {expected[:12]}… was expected"
         )
     load_module(sampler, state, f"{path}: weights do not fit their run.json: the file")
 

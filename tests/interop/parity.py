@@ -2,7 +2,6 @@
 
 import torch
 
-from ganformer.config import Spec, parse
 from ganformer.learning.checkpoint import read_weights
 
 
@@ -17,5 +16,5 @@ def relative_error(found, expected):
 
 def discriminator_of(learner, out, record):
     """The imported discriminator."""
-    read_weights(out / "discriminator.safetensors", learner.network.discriminator, parse(Spec, record["spec"], "spec"))
+    read_weights(out / "discriminator.safetensors", learner.network.discriminator, record["spec"])
     return learner.network.discriminator

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_runs import NAMES, final_state, tiny_spec
+from tiny_runs import NAMES, final_state, same, tiny_spec
 
-from ganformer import artifacts
+from ganformer import artifacts, config
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.learning import checkpoint, loop
 from ganformer.learning.checkpoint import Checkpoints, History, Identity, Stretch, restore
@@ -160,6 +160,18 @@ def test_weights_of_another_spec_are_refused(run: Path) -> None:
     expected = "they are of format 1, trajectory 000000000000… but format 1, trajectory"
     with pytest.raises(CheckpointError, match=expected):
         restore(run)
+
+
+def test_runs_of_before_a_setting_are_read(run: Path) -> None:
+    """A default that came later is neither in the record nor in what the weights name."""
+    record = json.loads(run.read_text())
+    del record["spec"]["finds_channels"]
+    trajectory = config.trajectory(record["spec"])
+    assert trajectory != tiny_spec().trajectory
+    run.write_text(json.dumps({**record, "spec_sha256": artifacts.digest(record["spec"])}))
+    rewrite_weights(run, lambda state: None, trajectory_sha256=trajectory)
+    learner, _ = restore(run)
+    assert same(learner.sampler.state_dict(), load_file(run.parent / "weights.safetensors"))
 
 
 def test_weights_with_other_tensors_are_refused(run: Path) -> None:

@@ -89,7 +89,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def refusal(error: BaseException) -> str | None:
-    """What a disk said that took no more; None where the error is another one."""
+    """Reason that a disk gave for taking no more; None where the error is another one."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if isinstance(error, OSError) and number in FULL else None
 
@@ -151,14 +151,14 @@ def read_json(path: Path) -> Any:
 
 
 def agrees(found: Any, expected: Any) -> bool:
-    """Whether JSON content has everything that is expected; of mappings, it may hold more."""
+    """Tells whether JSON content has everything that is expected; of mappings, it may hold more."""
     if isinstance(expected, Mapping):
         return isinstance(found, Mapping) and all(agrees(found.get(key), value) for key, value in expected.items())
     return bool(found == json.loads(json.dumps(expected)))
 
 
 def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool = False) -> bool:
-    """Whether the file `out`, whose record is `found`, was made of the same as is to be made now, which `origin` names.
+    """Tells whether the file `out`, whose record is `found`, was made of the same as what `origin` names.
 
     Then it stays, with its date and provenance, and a printed line says so, unless `is_silent`.
     """

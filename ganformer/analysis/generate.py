@@ -49,7 +49,7 @@ class Request:
     label: str | None
     is_noisy: bool
     mean: Literal["class", "global"] = "class"
-    """What ψ moves latents towards: the mean of the image's own class, or that of all of them."""
+    """Target that ψ moves latents towards: the mean of the image's own class, or that of all of them."""
 
 
 def generate(
@@ -86,7 +86,7 @@ def generate(
 def _call(
     request: Request, known: Mapping[str, Any], label: int | None, *, as_grid: bool, as_npz: bool
 ) -> dict[str, Any]:
-    """What tells images of one call from those of others. The size of portions does not, since it changes no image."""
+    """Settings that tell images of one call from those of others; the size of portions changes no image."""
     names = known["data"]["class_names"]
     return {
         "run": known["run"],

@@ -155,7 +155,7 @@ def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found
 def _origin(
     evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
 ) -> dict[str, Any]:
-    """What the file says before anything is looked for."""
+    """Part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
         "step": record["snapshots"][-1]["step"],

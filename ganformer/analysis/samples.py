@@ -71,7 +71,7 @@ def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_existing(out: Path) -> Any:
-    """What such a file says of where its images came from; None where there is none that can be read."""
+    """Provenance of the images in such a file; None where there is none that can be read."""
     try:
         with np.load(out, allow_pickle=False) as file:
             return json.loads(str(file["provenance"]))

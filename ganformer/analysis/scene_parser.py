@@ -225,7 +225,7 @@ class Parser:
 
 
 def origin(settings: Settings) -> dict[str, Any]:
-    """What the record of a parser says before it is trained."""
+    """Part of a parser's record that is known before it is trained."""
     return {"format": FORMAT, "settings": settings.model_dump(mode="json")}
 
 

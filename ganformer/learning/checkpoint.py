@@ -198,6 +198,11 @@ def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> Non
 # ------------------------------------------------------------------------------------------- checkpoints
 
 
+def step_of(path: Path) -> int:
+    """Number of steps that a checkpoint is of, by the name of its file."""
+    return int(path.stem.rpartition("-")[2])
+
+
 class Checkpoints:
     """The last checkpoints of one training, and weights at single steps of it, in a folder of its own."""
 
@@ -208,7 +213,7 @@ class Checkpoints:
     def paths(self, until: int | None = None) -> list[Path]:
         """All there are, or those of at most `until` steps, the newest first."""
         found = sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
-        return [path for path in found if until is None or int(path.stem.rpartition("-")[2]) <= until]
+        return [path for path in found if until is None or step_of(path) <= until]
 
     def weights(self, step: int) -> Path:
         """Place of the sampler's weights after `step` steps."""

@@ -20,7 +20,7 @@ from ganformer.data.locking import acquired
 from ganformer.data.order import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
-from ganformer.learning.checkpoint import Checkpoints, Identity, build
+from ganformer.learning.checkpoint import Checkpoints, Identity, build, step_of
 from ganformer.learning.journal import bring_back
 from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
@@ -122,7 +122,7 @@ def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:
     missing = checkpoints.first_without_weights(spec.snapshot_steps[:-1])
     until = spec.steps if missing is None else missing
     if checkpoints.paths() and not checkpoints.paths(until):
-        at = checkpoints.paths()[0].stem.rpartition("-")[2].lstrip("0")
+        at = step_of(checkpoints.paths()[0])
         print(
             f"{label}: the weights of step {until} were not kept when this run was trained to step {at}; training "
             "again from the start, to the same weights",

@@ -81,7 +81,7 @@ def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_dat
 
 
 def _has_reference(path: Path, part: Evaluation, data_sha256: str) -> bool:
-    """Whether the file is what `refer` would write, as a printed line says then."""
+    """Tells whether the file is the one that `refer` would write, and prints that it stays."""
     extractor, needed = part.extractor.model_dump(mode="json"), needs(measures(part), "real")
     try:
         Reference.read(path).check(path, extractor, part.mirrored, data_sha256, needed)
@@ -152,7 +152,7 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
 
 
 def _origin(job: Job, record: Mapping[str, Any], images: Images, reals: Mapping[str, Reference]) -> dict[str, Any]:
-    """What `metrics.json` says before anything is measured; DataError where there are too few images to measure."""
+    """Part of `metrics.json` that is known before measuring; DataError where there are too few images to measure."""
     snapshot = checkpoint.snapshot(record, job.step, job.run)
     return {
         "format": FORMAT,

@@ -27,6 +27,11 @@ class Finding:
     is_missing: bool = False
     problems: Sequence[str] = ()
 
+    @property
+    def is_current(self) -> bool:
+        """Tells whether the result is there and as the configuration has it."""
+        return not (self.is_missing or self.problems)
+
     def __str__(self) -> str:
         state = "missing" if self.is_missing else "stale" if self.problems else "current"
         return f"{state:8} {self.path}" + (f": {'; '.join(self.problems)}" if self.problems else "")

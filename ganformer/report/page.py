@@ -203,7 +203,7 @@ def _note(inputs: Inputs) -> str:
 
 def _stale(inputs: Inputs) -> str:
     """A warning that names every result that is not as the configuration has it."""
-    wrong = [finding for finding in inputs.findings if finding.is_missing or finding.problems]
+    wrong = [finding for finding in inputs.findings if not finding.is_current]
     if not wrong:
         return ""
     items = "".join(f"<li>{escape(str(finding))}</li>" for finding in wrong)
@@ -331,7 +331,7 @@ def _checked(inputs: Inputs) -> str:
     """Says how many results were found to be as the configuration has them, by their checksums."""
     if not inputs.findings:
         return ""
-    good = sum(not (finding.is_missing or finding.problems) for finding in inputs.findings)
+    good = sum(finding.is_current for finding in inputs.findings)
     return (
         f" When this page was made, {good} of {words.plural(len(inputs.findings), 'result')} were as the configuration "
         "has them, by their checksums; <code>ganformer check</code> compares them again."

@@ -80,7 +80,7 @@ def load(path: Path) -> Reader:
 
 
 def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file like `metrics.json` says, before anything is measured, of values that come of a run's images.
+    """Part of a record like `metrics.json` that is known before anything is measured in a run's images.
 
     `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
     """

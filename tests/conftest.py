@@ -1,4 +1,4 @@
-"""What tests of every part may use."""
+"""Fixtures for tests of every part."""
 
 from pathlib import Path
 

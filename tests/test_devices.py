@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from pretended_gpus import pretend
 from torch.utils import deterministic
 from typer import BadParameter
 
 from ganformer import cli, devices
 from ganformer.errors import DeviceError
+from tests.pretended_gpus import pretend
 
 HOLD = """
 import sys
 from pathlib import Path
-from pretended_gpus import pretend
+from tests.pretended_gpus import pretend
 from ganformer import devices
 pretend(setattr, 4)
 print(*devices.acquire_all(int(sys.argv[2]), Path(sys.argv[1])), flush=True)
@@ -266,13 +266,14 @@ def test_the_command_ends_at_once_without_its_gpu(tmp_path: Path) -> None:
 
 
 def test_settings_of_torch_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that the variable is put back after the test
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     before = torch.get_num_threads()
-    with devices.reproducible(1):
-        assert torch.get_num_threads() == 1
+    with devices.reproducible(before + 1):
+        assert torch.get_num_threads() == before + 1
         assert torch.are_deterministic_algorithms_enabled()
         assert not deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     assert torch.get_num_threads() == before
     assert not torch.are_deterministic_algorithms_enabled()
     assert deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    assert "CUBLAS_WORKSPACE_CONFIG" in os.environ
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import stand_in
 import torch
 
 from ganformer import artifacts, config
@@ -16,6 +15,7 @@ from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics.sets import Packed
 from ganformer.settings.parsers import scenes
+from tests.analysis import stand_in
 
 CPU = torch.device("cpu")
 SCENES = Dataset.model_validate({"source": {"kind": "scenes", "min_objects": 1, "max_objects": 2}, "resolution": 16})

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import stand_in
 
 from ganformer import artifacts, cli
 from ganformer.config import Dataset, Spec
 from ganformer.data.pack import pack
 from ganformer.errors import ConfigError
 from ganformer.learning.loop import train
+from tests.analysis import stand_in
 
 SCENES = {"source": {"kind": "scenes", "images": 60, "max_objects": 4, "min_objects": 1}, "resolution": 16}
 IMAGES = 40

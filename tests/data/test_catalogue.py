@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import get_args
 
 import pytest
-from faulty_server import FaultyServer, file, status
 from PIL import Image
 
 from ganformer import plugins
@@ -19,6 +18,7 @@ from ganformer.data.catalogue import download, listing, named, names
 from ganformer.data.download import Remote, fetch
 from ganformer.data.source import Sample, open_source
 from ganformer.errors import ConfigError, DataError
+from tests.data.faulty_server import FaultyServer, file, status
 
 IMAGE = ImageSpec(height=6, width=8)
 KINDS = [kind for kind in plugins.names(catalogue.SOURCES) if kind in names()] + ["lsun"]

@@ -14,11 +14,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, file, reset, stall, status
 
 from ganformer.data import download
 from ganformer.data.download import CHUNK, Remote, fetch
 from ganformer.errors import DataError
+from tests.data.faulty_server import FaultyServer, file, reset, stall, status
 
 CONTENT = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)

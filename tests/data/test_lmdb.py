@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy import encoded
-from records import field, varint
 
 from ganformer.config import ImageSpec
 from ganformer.data.images import read_array, read_image
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.lmdb import Config, open_source
 from ganformer.errors import DataError
+from tests.data.noisy import encoded
+from tests.data.records import field, varint
 
 IMAGE = ImageSpec(height=8, width=8)
 

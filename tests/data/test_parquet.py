@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy import IMAGE, NOISE, encoded, loaded, shown, which
 
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.pack import pack
@@ -20,6 +19,7 @@ from ganformer.data.source import Rejection
 from ganformer.data.sources import parquet
 from ganformer.data.sources.parquet import Config, open_source
 from ganformer.errors import DataError
+from tests.data.noisy import IMAGE, NOISE, encoded, loaded, shown, which
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
-from test_tfrecords import noise, write_set
 
 from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
@@ -19,6 +18,7 @@ from ganformer.data import catalogue
 from ganformer.data.pack import pack
 from ganformer.data.source import Rejection, open_source
 from ganformer.errors import DataError
+from tests.data.test_tfrecords import noise, write_set
 
 IMAGE = ImageSpec(height=8, width=8)
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from records import entry, field, varint, write_records
-from records import write as write_file
 
 from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import read_array
 from ganformer.data.pack import pack
+from tests.data.records import entry, field, varint, write_records
+from tests.data.records import write as write_file
 
 FORMATS = plugins.names("ganformer.data.formats")
 COUNT = 7

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from records import crc32c, entry, example, field, framed, varint, write
 
 from ganformer.config import ImageSpec
 from ganformer.data.images import read_array
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.tfrecords import Config, is_name, open_source
 from ganformer.errors import DataError
+from tests.data.records import crc32c, entry, example, field, framed, varint, write
 
 IMAGE = ImageSpec(height=8, width=8)
 LABELLED = ImageSpec(height=8, width=8, classes=3)

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy import IMAGE, encoded, loaded, shown, which
 
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.pack import pack
@@ -20,6 +19,7 @@ from ganformer.data.recognise import recognise
 from ganformer.data.source import Rejection
 from ganformer.data.sources.webdataset import Config, expand, looks_like, open_source
 from ganformer.errors import DataError
+from tests.data.noisy import IMAGE, encoded, loaded, shown, which
 
 LABELLED = ImageSpec(height=8, width=8, classes=5)
 

@@ -1,12 +1,11 @@
 """The table of what is read (docs/what-is-read.md) is written from the examples below, each of which is packed here.
 
-python tests/data/test_what_is_read.py > docs/what-is-read.md
+python -m tests.data.test_what_is_read > docs/what-is-read.md
 """
 
 import io
 import json
 import struct
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -21,14 +20,12 @@ import pytest
 import tifffile
 from PIL import Image, features
 
-sys.path.insert(0, str(Path(__file__).parent))  # where this is run as a program
-
-import records
+from tests.data import records
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/what-is-read.md"
 HEAD = """# What is read, and what is refused
 
-Written by `python tests/data/test_what_is_read.py`, whose tests pack an example of every line. A picture is converted
+Written by `python -m tests.data.test_what_is_read`, whose tests pack an example of every line. A picture is converted
 to 8-bit sRGB by the tags of its own file. A file, member, key, row or page that cannot be read is named with its reason
 (in `rejected` of the manifest; `on_error: fail`, the default, stops there). What is no picture at all is counted by
 kind in the output, in `left_out` of the manifest, and by `ganformer info`. `ganformer evaluate` reads its sides in the
@@ -467,7 +464,7 @@ def page() -> str:
 
 def test_the_page_is_what_is_tested_here() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), (
-        "run: python tests/data/test_what_is_read.py > docs/what-is-read.md"
+        "run: python -m tests.data.test_what_is_read > docs/what-is-read.md"
     )
 
 

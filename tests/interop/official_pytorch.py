@@ -3,7 +3,9 @@
 import math
 
 import torch
-from official import (
+from torch import nn
+
+from tests.interop.official import (
     FILTER,
     FullyConnectedLayer,
     Network,
@@ -15,7 +17,6 @@ from official import (
     upsampled,
     with_deviation,
 )
-from torch import nn
 
 # B batch, F image positions, T components, C channels, D size of a component
 

@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from official import FILTER, downsampled, filtered, lrelu, normalised, upsampled, with_deviation
 from torch import Tensor
+
+from tests.interop.official import FILTER, downsampled, filtered, lrelu, normalised, upsampled, with_deviation
 
 State = dict[str, Tensor]
 RATE = 0.01  # lr_mlp

@@ -4,8 +4,19 @@ import math
 
 import numpy as np
 import torch
-from official import FILTER, Network, convolved, downsampled, lrelu, modulated, normalised, upsampled, with_deviation
 from torch import nn
+
+from tests.interop.official import (
+    FILTER,
+    Network,
+    convolved,
+    downsampled,
+    lrelu,
+    modulated,
+    normalised,
+    upsampled,
+    with_deviation,
+)
 
 
 class FullyConnectedLayer(Network):

@@ -9,7 +9,8 @@ import pickle
 import numpy as np
 import torch
 import torch.nn.functional as F
-from official import (
+
+from tests.interop.official import (
     NEVER,
     EasyDict,
     aged,
@@ -21,8 +22,8 @@ from official import (
     upsampled,
     with_deviation,
 )
-from official import with_zeros as spread
-from official_pytorch import positions_of
+from tests.interop.official import with_zeros as spread
+from tests.interop.official_pytorch import positions_of
 
 # B batch, F image positions, T components, C channels, D size of a component
 

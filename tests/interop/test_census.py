@@ -6,16 +6,15 @@ Nothing here has values: networks are built on the device "meta".
 import re
 from pathlib import Path
 
-import official_pytorch
-import official_tensorflow
 import pytest
-import test_pytorch_snapshots as pytorch_snapshots
-import test_tensorflow_snapshots as tensorflow_snapshots
 import torch
 
 from ganformer import plugins
 from ganformer.interop import pytorch
 from ganformer.interop.options import Options
+from tests.interop import official_pytorch, official_tensorflow
+from tests.interop import test_pytorch_snapshots as pytorch_snapshots
+from tests.interop import test_tensorflow_snapshots as tensorflow_snapshots
 
 FULL = {"channel_base": 32768, "channel_max": 512, "end_res": 8}
 CLEVR = {"size": 16, "components": 8, "synthesis": {"style": False}, "mapping": {"ltnt2ltnt": False}}

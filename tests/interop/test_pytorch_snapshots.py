@@ -1,14 +1,14 @@
 """Snapshots of GANformer's PyTorch code give the same images and logits here, whatever they were built with."""
 
-import official_pytorch as twin
 import pytest
 import torch
-from official import dumped, in_protocols
-from parity import discriminator_of, one_hot, relative_error
 
 from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from tests.interop import official_pytorch as twin
+from tests.interop.official import dumped, in_protocols
+from tests.interop.parity import discriminator_of, one_hot, relative_error
 
 WIDTH, COMPONENTS, SIZE = 16, 4, 8
 LIMITS = {"channel_base": 128, "channel_max": 16}

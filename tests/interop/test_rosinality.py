@@ -5,10 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import official_rosinality as official
 import pytest
 import torch
-from parity import discriminator_of, relative_error
 from torch import Tensor
 
 from ganformer.errors import CheckpointError
@@ -16,6 +14,8 @@ from ganformer.interop import rosinality
 from ganformer.interop.snapshot import import_snapshot
 from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from tests.interop import official_rosinality as official
+from tests.interop.parity import discriminator_of, relative_error
 
 SIZE = 12
 FEATURES = [16, 16, 8]  # at 4×4, 8×8, 16×16: channel_base 128, channel_max 16

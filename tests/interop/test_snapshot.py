@@ -13,14 +13,8 @@ import tarfile
 import zipfile
 
 import numpy as np
-import official
-import official_pytorch
-import official_tensorflow
 import pytest
 import safetensors.torch
-import test_pytorch_snapshots as pytorch_snapshots
-import test_stylegan2_ada_snapshots as ada_snapshots
-import test_tensorflow_snapshots as tensorflow_snapshots
 import torch
 
 from ganformer import artifacts
@@ -31,6 +25,10 @@ from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.interop import published
 from ganformer.interop.snapshot import import_snapshot
 from ganformer.learning.checkpoint import restore
+from tests.interop import official, official_pytorch, official_tensorflow
+from tests.interop import test_pytorch_snapshots as pytorch_snapshots
+from tests.interop import test_stylegan2_ada_snapshots as ada_snapshots
+from tests.interop import test_tensorflow_snapshots as tensorflow_snapshots
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
 """Snapshots of StyleGAN2-ADA give the same images and logits here."""
 
 import numpy as np
-import official_stylegan2_ada as twin
 import pytest
 import torch
-from official import dumped, in_protocols
-from parity import discriminator_of, one_hot, relative_error
 from PIL import Image
 
 from ganformer.analysis.generate import Request, generate
@@ -15,6 +12,9 @@ from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
 from ganformer.metrics.compare import compare
 from ganformer.nn.layers import constant_noise
+from tests.interop import official_stylegan2_ada as twin
+from tests.interop.official import dumped, in_protocols
+from tests.interop.parity import discriminator_of, one_hot, relative_error
 
 WIDTH, SIZE = 16, 12
 LIMITS = {"channel_base": 128, "channel_max": 16}

@@ -6,11 +6,9 @@ import types
 from pathlib import Path
 from typing import Any
 
-import official_taming as official
 import pytest
 import torch
 import yaml
-from parity import discriminator_of, one_hot, relative_error
 from torch import Tensor
 
 from ganformer.errors import CheckpointError
@@ -20,6 +18,8 @@ from ganformer.interop.snapshot import PACKAGES
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.two_stage import TwoStage
 from ganformer.nn.code_transformer import Sampling
+from tests.interop import official_taming as official
+from tests.interop.parity import discriminator_of, one_hot, relative_error
 
 WIDTH, HEADS, CODES = 32, 2, 24
 CLOSE = 1e-4

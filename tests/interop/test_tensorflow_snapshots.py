@@ -1,15 +1,15 @@
 """Snapshots of GANformer's TensorFlow code, as published, give the same images and logits here."""
 
-import official_tensorflow as twin
 import pytest
 import torch
-from official import in_protocols
-from parity import discriminator_of, relative_error
 
 from ganformer.errors import CheckpointError
 from ganformer.interop import snapshot
 from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from tests.interop import official_tensorflow as twin
+from tests.interop.official import in_protocols
+from tests.interop.parity import discriminator_of, relative_error
 
 WIDTH, COMPONENTS, SIZE = 16, 4, 8
 OLD = {"size": "latent_size", "base": "fmap_base", "most": "fmap_max", "layers": "mapping_layersnum"}

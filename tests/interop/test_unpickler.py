@@ -9,10 +9,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from official import PROTOCOLS, aged
 
 from ganformer.errors import CheckpointError
 from ganformer.interop.unpickler import Held, load
+from tests.interop.official import PROTOCOLS, aged
 
 
 class Call:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny_runs import KINDS, PROGRAM, write_pack
 
 import ganformer.models
 from ganformer import plugins
 from ganformer.config import Spec
+from tests.learning.tiny_runs import KINDS, PROGRAM, write_pack
 
 
 @pytest.fixture(autouse=True)

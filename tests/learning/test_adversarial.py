@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import same, tiny_spec
 from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
@@ -15,6 +14,7 @@ from ganformer.learning import adversarial, losses
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.checkpoint import build
 from ganformer.learning.learner import Reals
+from tests.learning.tiny_runs import same, tiny_spec
 
 
 def learner(**settings: Any) -> Adversarial:

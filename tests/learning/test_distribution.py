@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import IMAGE
 from torch import nn
 
 from ganformer import artifacts
@@ -20,6 +19,7 @@ from ganformer.learning.learner import Reals
 from ganformer.learning.stop import Stop
 from ganformer.learning.update import Update
 from ganformer.models import stylegan2
+from tests.learning.tiny_runs import IMAGE
 
 TWO = [torch.device("cpu")] * 2
 

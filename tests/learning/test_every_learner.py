@@ -4,14 +4,14 @@ import copy
 
 import pytest
 import torch
-from tiny_runs import same
 from torch import Tensor
-from variants import PACKAGE, label, variants
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, Spec
 from ganformer.learning.checkpoint import build
 from ganformer.learning.learner import Learner, Reals
+from tests.learning.tiny_runs import same
+from tests.variants import PACKAGE, label, variants
 
 IMAGES = {
     "square": ImageSpec(height=16, width=16),

@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
 from torch import Tensor
 
 from ganformer import artifacts
@@ -25,6 +24,7 @@ from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingEr
 from ganformer.learning import checkpoint, loop
 from ganformer.learning import record as records
 from ganformer.learning.adversarial import Adversarial
+from tests.learning.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
 
 Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
 

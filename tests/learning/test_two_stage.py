@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import same
 from torch import Tensor
 
 from ganformer.config import ImageSpec
@@ -13,6 +12,7 @@ from ganformer.errors import CheckpointError
 from ganformer.learning.learner import Reals
 from ganformer.learning.two_stage import TwoStage, adaptive_weight, decayed
 from ganformer.models import vqgan
+from tests.learning.tiny_runs import same
 
 IMAGE = ImageSpec(height=8, width=8)
 SMALL: dict[str, Any] = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from other_implementations import rival
 
 from ganformer.metrics import order
 from ganformer.metrics.measures import frechet, inception_score, kid, precision_recall
+from tests.metrics.other_implementations import rival
 
 
 @pytest.fixture(scope="module")

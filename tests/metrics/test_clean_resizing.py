@@ -5,10 +5,10 @@ import importlib
 import numpy as np
 import pytest
 import torch
-from other_implementations import rival
 from PIL import Image
 
 from ganformer.metrics import resizing
+from tests.metrics.other_implementations import rival
 
 SIZES = [(8, 8), (32, 32), (40, 24), (128, 96), (299, 299), (400, 310), (640, 200)]
 PICTURES = [

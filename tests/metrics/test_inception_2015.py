@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from other_implementations import rival
 from PIL import Image
-from test_clean_resizing import half_pixels
-from test_weights import script
 
 from ganformer.data import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.extractors import inception_2015
 from ganformer.metrics.extractors.inception_2015 import Config
+from tests.metrics.other_implementations import rival
+from tests.metrics.test_clean_resizing import half_pixels
+from tests.metrics.test_weights import script
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

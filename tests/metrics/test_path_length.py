@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.spatial import geometric_slerp
 from torch import Tensor, nn
-from variants import variants
 
 from ganformer import plugins
 from ganformer.config import AdversarialSettings, ImageSpec, parse
@@ -22,6 +21,7 @@ from ganformer.metrics.path_length import PathLength, face, measure, points, shr
 from ganformer.nn.attention_parts import present
 from ganformer.nn.layers import Noise
 from ganformer.nn.players import Discriminator, Generator
+from tests.variants import variants
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,9 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from other_implementations import rival
 from PIL import Image
-from test_weights import script
 from torch import nn
 
 from ganformer.data import download
@@ -16,6 +14,8 @@ from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics import resizing
 from ganformer.metrics.extractors import vgg16
 from ganformer.metrics.extractors.vgg16 import Config
+from tests.metrics.other_implementations import rival
+from tests.metrics.test_weights import script
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

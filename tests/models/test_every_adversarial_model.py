@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from variants import PACKAGE, label, variants
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.layers import constant_noise
 from ganformer.nn.players import Generator
+from tests.variants import PACKAGE, label, variants
 
 CLASSES = 3
 SHAPES = [

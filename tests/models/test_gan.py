@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import gan, stylegan2
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution
 from ganformer.nn.stem import LatentStem
+from tests.variants import fingerprint
 
 SMALL = {"channel_base": 128, "channel_max": 8, "latent_size": 4, "mapping_layers": 3}
 

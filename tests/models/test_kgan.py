@@ -4,13 +4,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.learner import Reals
 from ganformer.models import kgan, stylegan2
 from ganformer.models.kgan import ComposingGenerator
 from ganformer.nn.layers import constant_noise
+from tests.variants import fingerprint
 
 SMALL = {
     "channel_base": 128,

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from variants import PACKAGE, label, variants
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
+from tests.variants import PACKAGE, label, variants
 
 CHOSEN = ("kind", "attention")  # all other settings are the defaults
 SIZES = [(32, 32), (256, 256), (512, 1024), (768, 1024), (1024, 512), (1024, 1024)]

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from variants import fingerprint
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models import stylegan2
 from ganformer.nn.settings import ladder_discriminator
 from ganformer.nn.synthesis import Size
+from tests.variants import fingerprint
 
 
 def config(**settings: object) -> stylegan2.Config:

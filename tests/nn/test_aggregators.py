@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from dense import dense, merged, split
 from torch import Tensor, nn
 
 from ganformer.nn import position
@@ -13,6 +12,7 @@ from ganformer.nn.aggregators import AggregatingDiscriminator, Aggregation, NoAg
 from ganformer.nn.components import ComponentAttention
 from ganformer.nn.discriminator import DISCRIMINATORS, make_head
 from ganformer.nn.synthesis import Size
+from tests.nn.dense import dense, merged, split
 
 SIZES = [Size(3 << doubling, 4 << doubling, 4 + 2 * doubling) for doubling in range(3)]  # 3×4, 6×8, 12×16
 COUNT, D = 3, 4

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from dense import dense, merged, normal, split
 from torch import Tensor, nn
 
 from ganformer.nn import position
@@ -39,6 +38,7 @@ from ganformer.nn.attention_parts import (
     shares,
 )
 from ganformer.nn.components import AttendedLatents, Carried
+from tests.nn.dense import dense, merged, normal, split
 
 B, HEIGHT, WIDTH, C, D, M = 2, 3, 4, 8, 4, 3
 KINDS = ["simplex", "duplex", "centroid", "carried"]

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from dense import dense, merged, normal, split
 from torch import Tensor, nn
 
 from ganformer.nn.attention_parts import ComponentSoftmax, Pixels, PresentSoftmax, pooled
@@ -19,6 +18,7 @@ from ganformer.nn.components import (
     FromImage,
     SelfAttention,
 )
+from tests.nn.dense import dense, merged, normal, split
 
 B, N, C, D, M = 2, 12, 8, 4, 3
 

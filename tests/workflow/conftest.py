@@ -1,7 +1,8 @@
 """Checkouts of the workflow, empty and finished."""
 
 import pytest
-from checkouts import Checkout
+
+from tests.workflow.checkouts import Checkout
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ LEASE = """
 def replace(module):
     import os, time, torch
     from pathlib import Path
-    from pretended_gpus import pretend
+    from tests.pretended_gpus import pretend
     lease = module.acquire_all
     def acquire_all(gpus, folder=None):
         before = []

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkouts import Checkout
+
+from tests.workflow.checkouts import Checkout
 
 # One model and one small table of it, which are made in half a minute.
 FEW = {

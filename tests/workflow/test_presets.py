@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 from snakemake.utils import update_config
-from test_graph import CONFIG, ROOT, planned
 
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.perceptual import PUBLISHED as LPIPS
 from ganformer.report import published
+from tests.workflow.test_graph import CONFIG, ROOT, planned
 
 PRESETS = ["paper", "replication"]
 PAPER, STUDY = "Generative Adversarial Transformers (2103.01209)", "Investigating GANsformer"

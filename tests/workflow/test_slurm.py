@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkouts import Checkout
 from filelock import FileLock
+
+from tests.workflow.checkouts import Checkout
 
 pytestmark = pytest.mark.slurm
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")

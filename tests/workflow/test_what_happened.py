@@ -7,7 +7,8 @@ import sys
 
 import pytest
 import yaml
-from checkouts import Checkout
+
+from tests.workflow.checkouts import Checkout
 
 MODELS = ("gan", "stylegan2")
 CONFIGS = ("tests/smoke.yaml", "few.json")

@@ -6,11 +6,11 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from picture_writers import decoded, left_out, numbers, packed, page_of, png, profile, reason, tiff
 from PIL import Image, features
 
 from ganformer.data import decoding
 from ganformer.data.decoding import pillow
+from tests.data.decoding.picture_writers import decoded, left_out, numbers, packed, page_of, png, profile, reason, tiff
 
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="needs a Pillow with AVIF")
 

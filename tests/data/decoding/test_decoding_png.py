@@ -7,7 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from picture_writers import (
+from PIL import Image, PngImagePlugin
+
+from ganformer.data import decoding
+from tests.data.decoding.picture_writers import (
     SRGB_CURVE,
     chunk,
     decoded,
@@ -20,9 +23,6 @@ from picture_writers import (
     reason,
     shown,
 )
-from PIL import Image, PngImagePlugin
-
-from ganformer.data import decoding
 
 GREY, RGB, PALETTE, GREY_OPACITY, RGB_OPACITY = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_OPACITY: 2, RGB_OPACITY: 4}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_writers import SRGB_CURVE, parametric, profile, shown
 from PIL import Image, ImageCms
 
 from ganformer.data.decoding import decode, profiles
+from tests.data.decoding.picture_writers import SRGB_CURVE, parametric, profile, shown
 
 NAMES = ["linear light", "sRGB-elle-V2-g10.icc", "sRGB IEC61966-2.1"]
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from picture_writers import numbers, page_of, png, reason, tiff
 from PIL import Image
 
 from ganformer.data import decoding
 from ganformer.data.decoding import EXTENSIONS, UnreadableImageError, recognise
+from tests.data.decoding.picture_writers import numbers, page_of, png, reason, tiff
 
 
 def box(brand, *others):

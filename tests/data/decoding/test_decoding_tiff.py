@@ -9,7 +9,10 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from picture_writers import (
+from PIL import Image
+
+from ganformer.data import decoding
+from tests.data.decoding.picture_writers import (
     decoded,
     left_out,
     levels_of,
@@ -20,9 +23,6 @@ from picture_writers import (
     shown,
     tiff,
 )
-from PIL import Image
-
-from ganformer.data import decoding
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 

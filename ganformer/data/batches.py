@@ -8,7 +8,7 @@ from torch import Tensor
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.order import Order
+from ganformer.data.shuffle import Order
 
 
 def batch(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganformer import plugins
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, ConfigError
 
 PREFIX = "gdrive:"

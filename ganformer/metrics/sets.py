@@ -19,7 +19,7 @@ from ganformer.config import Dataset, Evaluation, ImageSpec, Source, parse
 from ganformer.data import decoding
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.recognise import recognise
+from ganformer.data.packing.detect import recognise
 from ganformer.data.source import ImageFiles, ImageSource, Rejection, Sample, open_source
 from ganformer.data.sources import pack
 from ganformer.errors import DataError

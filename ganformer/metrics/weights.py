@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.interop import torch_file, unpickler
 from ganformer.learning.state import Shapes, refuse_misfit, shapes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganformer.data import intake
+from ganformer.data.packing import prepare
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from ganformer.data import intake
     ],
 )
 def test_portions_are_limited_in_number_and_in_what_their_keys_carry(monkeypatch, keys, sizes):
-    monkeypatch.setattr(intake, "PORTION_BYTES", 12)
-    portions = list(intake._portions(iter(keys), 3))
+    monkeypatch.setattr(prepare, "PORTION_BYTES", 12)
+    portions = list(prepare._portions(iter(keys), 3))
     assert [len(portion) for portion in portions] == sizes
     assert [key for portion in portions for key in portion] == keys

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ganformer.data.order import Order
+from ganformer.data.shuffle import Order
 
 COUNTS = [1, 2, 3, 4, 5, 16, 17, 63, 64, 65, 1000]
 

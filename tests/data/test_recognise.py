@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganformer.data.recognise import recognise
+from ganformer.data.packing.detect import recognise
 from ganformer.errors import ConfigError
 
 

@@ -7,14 +7,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ganformer.data.decoding import other_tags, profiles
 from ganformer.data.decoding.encodings import Encoding
-from ganformer.data.decoding.picture import (
-    ANIMATION,
-    Decoded,
-    UnreadableImageError,
-    check_size,
-    upright,
-    upright_size,
-)
+from ganformer.data.decoding.picture import ANIMATION, Decoded, UnreadableImageError, check_size, upright, upright_size
 
 Conversion = Callable[[Image.Image], Image.Image]
 """From colours L, RGB or CMYK to L or RGB in sRGB."""

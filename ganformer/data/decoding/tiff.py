@@ -14,14 +14,7 @@ from tifffile import TiffPage
 from tifffile.tifffile import imagej_description_metadata
 
 from ganformer.data.decoding import tiff_colours, tiff_directories, tiff_samples
-from ganformer.data.decoding.picture import (
-    Decoded,
-    Limits,
-    UnreadableImageError,
-    check_size,
-    upright,
-    upright_size,
-)
+from ganformer.data.decoding.picture import Decoded, Limits, UnreadableImageError, check_size, upright, upright_size
 from ganformer.data.decoding.tiff_directories import Directory
 
 EXTRA = "samples of no stated meaning"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data.environments import environment
+from ganformer.data.containers.lmdb_env import environment
 from ganformer.errors import DataError
 
 SUFFIX = ".mdb"

@@ -9,7 +9,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data.arrays import ArrayFile
+from ganformer.data.packing.arrays import ArrayFile
 
 SUFFIX = ".npy"
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import png_rows
-from ganformer.data.png_rows import encode
+from ganformer.data.packing import png_rows
+from ganformer.data.packing.png_rows import encode
 from ganformer.errors import DataError
 
 __all__ = ["SUFFIX", "Reader", "Writer", "encode"]

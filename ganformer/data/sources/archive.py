@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, labels, tars, zips
+from ganformer.data import decoding
+from ganformer.data.containers import labels, tars, zips
+from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.data.decoding import UnreadableImageError
-from ganformer.data.extraction import unsafe
+from ganformer.data.fetching.extraction import unsafe
 from ganformer.data.images import read_image
-from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
-from ganformer.data.limits import Limits
 from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, has_suffix_of_text, kind_of_name, shown
-from ganformer.data.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.errors import DataError
 
 LIMIT_STREAMED = 1 << 26  # bytes of one member of a compressed tar, which passes through memory

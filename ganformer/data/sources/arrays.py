@@ -20,8 +20,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import layouts
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, Stack
+from ganformer.data.containers import layouts
+from ganformer.data.containers.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, Stack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.folder import kind_of_name
 from ganformer.errors import DataError

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Published, open_images
+from ganformer.data.fetching.catalogue import Catalogued, Published, open_images
 from ganformer.data.sources import lmdb
 from ganformer.data.sources.lsun import CATEGORIES, LICENCE
 

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 
 ARCHIVE = "CelebAMask-HQ.zip"
 EDITIONS = {

@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import (
-    Catalogued,
-    Edition,
-    Published,
-    check_count,
-    check_downloaded,
-    open_images,
-)
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, check_count, check_downloaded, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.data.sources import archive, folder, tfrecords
 from ganformer.errors import DataError

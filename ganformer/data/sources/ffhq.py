@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, find_below, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, find_below, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource
 from ganformer.data.sources import folder, tfrecords
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

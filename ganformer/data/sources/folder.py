@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, generated, labels, manifest
+from ganformer.data import decoding, generated, manifest
+from ganformer.data.containers import labels
+from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
+from ganformer.data.containers.limits import Limits
 from ganformer.data.images import UnreadableImageError, read_image
-from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
 

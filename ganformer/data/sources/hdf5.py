@@ -18,10 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import decoding, layouts
+from ganformer.data import decoding
+from ganformer.data.containers import layouts
+from ganformer.data.containers.layouts import (
+    ArrayImages,
+    ArrayKey,
+    ArraySettings,
+    Candidate,
+    Labels,
+    NumberedImages,
+    Stack,
+)
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, NumberedImages, Stack
 from ganformer.errors import DataError
 
 PORTION = 1 << 16  # labels read in one go

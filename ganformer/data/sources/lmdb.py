@@ -12,10 +12,11 @@ from pathlib import Path
 import lmdb
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import datums, decoding, environments
-from ganformer.data.datums import Colours, Datum
+from ganformer.data import decoding
+from ganformer.data.containers import datums, lmdb_env
+from ganformer.data.containers.datums import Colours, Datum
+from ganformer.data.containers.limits import Limits
 from ganformer.data.images import Picture, UnreadableImageError, read_image
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
@@ -83,7 +84,7 @@ class LmdbImages(ImageSource[bytes]):
     def names(self) -> list[bytes]:
         """Names of the databases that have one."""
         with _explained(self.path):
-            return environments.names(self.path)
+            return lmdb_env.names(self.path)
 
     @cached_property
     def contents(self) -> Contents:
@@ -138,7 +139,7 @@ class LmdbImages(ImageSource[bytes]):
 
     def load(self, keys: Sequence[bytes]) -> Iterator[Sample | Rejection]:
         # Opened for these only: what was touched of a map counts as memory until it is closed.
-        with _explained(self.path), environments.reading(self.path, self.config.name) as transaction:
+        with _explained(self.path), lmdb_env.reading(self.path, self.config.name) as transaction:
             for key in keys:
                 try:
                     picture, label = self._read(bytes(transaction.get(key, b"")))
@@ -160,7 +161,7 @@ class LmdbImages(ImageSource[bytes]):
         """All keys, each with what it is left out as, None: not."""
         named = set() if self.config.name else {*self.names}
         with _explained(self.path):
-            for key, _ in environments.sizes(self.path, self.config.name):
+            for key, _ in lmdb_env.sizes(self.path, self.config.name):
                 if key in named:
                     yield key, OTHER_NAMES
                 elif _BOOKKEEPING.fullmatch(key) and not self._is_picture(key):
@@ -173,7 +174,7 @@ class LmdbImages(ImageSource[bytes]):
         return decoding.recognise(value[: decoding.START]) is not None or datums.parse(value) is not None
 
     def _value(self, key: bytes) -> bytes | None:
-        with _explained(self.path), environments.reading(self.path, self.config.name) as transaction:
+        with _explained(self.path), lmdb_env.reading(self.path, self.config.name) as transaction:
             value = transaction.get(key)
             return None if value is None else bytes(value)
 
@@ -193,7 +194,7 @@ class LmdbImages(ImageSource[bytes]):
         if not self.config.name:
             return {}
         with _explained(self.path):
-            entries = environments.environment(self.path).stat()["entries"]
+            entries = lmdb_env.environment(self.path).stat()["entries"]
         counts = {OTHER_NAMES: len(self.names) - 1, BESIDE_NAMES: entries - len(self.names)}
         return {kind: count for kind, count in counts.items() if count}
 
@@ -203,15 +204,15 @@ def open_source(config: Config, image: ImageSpec) -> LmdbImages:
     several values for a key."""
     source = LmdbImages(config, image)
     with _explained(config.path):
-        environments.check(config.path)
+        lmdb_env.check(config.path)
         _check_database(config, source.names)
-        if environments.has_several_values(config.path, config.name):
+        if lmdb_env.has_several_values(config.path, config.name):
             raise DataError(
                 f"{config.path}: may have several values for one key (dupsort), which are not read; make it again "
                 "without"
             )
         if config.name:
-            environments.check(config.path, config.name)
+            lmdb_env.check(config.path, config.name)
     if not len(source):
         others = ", ".join(f"{count:,} {kind}" for kind, count in source.left_out.items())
         raise DataError(

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.sources import lmdb
 
 ROOT = "http://dl.yf.io/lsun"

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import shards
+from ganformer.data.containers import shards
+from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

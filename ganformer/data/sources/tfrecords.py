@@ -23,11 +23,12 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, shards
+from ganformer.data import decoding
+from ganformer.data.containers import shards
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.shards import Shard
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_array, read_image
-from ganformer.data.limits import Limits
-from ganformer.data.shards import Shard
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

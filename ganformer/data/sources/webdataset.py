@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import StringConstraints
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.labels import HIGHEST, LabelTable
-from ganformer.data.limits import Limits
-from ganformer.data.shards import beside, check_complete
+from ganformer.data.containers.labels import HIGHEST, LabelTable
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.shards import beside, check_complete
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources import archive
 from ganformer.data.sources.archive import PICTURE, REPLACED, Archive, Key

@@ -14,9 +14,9 @@ import numpy as np
 from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data import manifest
-from ganformer.data.arrays import ArrayFile
-from ganformer.data.intake import Intake, OtherChannelsError, Prepared
 from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
+from ganformer.data.packing.arrays import ArrayFile
+from ganformer.data.packing.prepare import Intake, OtherChannelsError, Prepared
 from ganformer.data.source import ImageSource, open_source, printable
 from ganformer.errors import DataError
 

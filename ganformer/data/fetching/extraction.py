@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from ganformer import artifacts
-from ganformer.data.locking import one_at_a_time
 from ganformer.errors import DataError
+from ganformer.locking import one_at_a_time
 from ganformer.progress import Progress
 
 _DRIVE = re.compile(r"[A-Za-z]:")

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Source, Strict
 from ganformer.data import source
-from ganformer.data.download import Remote, address, fetch
-from ganformer.data.extraction import extract
+from ganformer.data.fetching.download import Remote, address, fetch
+from ganformer.data.fetching.extraction import extract
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.data.sources import archive, folder
 from ganformer.errors import ConfigError, DataError

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ganformer.data.labels import is_split
+from ganformer.data.containers.labels import is_split
 from ganformer.data.sources.folder import HIDDEN, kind_of_name
 from ganformer.errors import DataError
 

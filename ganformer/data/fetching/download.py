@@ -25,8 +25,8 @@ from requests import Response, Session
 from requests.exceptions import ChunkedEncodingError, RequestException, Timeout
 
 from ganformer import artifacts
-from ganformer.data.locking import one_at_a_time
 from ganformer.errors import DataError
+from ganformer.locking import one_at_a_time
 from ganformer.progress import Progress
 
 CHUNK = 1 << 14  # bytes read at once; of a piece that is not whole nothing is kept

@@ -18,8 +18,8 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 
 from ganformer.data import decoding
+from ganformer.data.containers.zips import too_large
 from ganformer.data.sources.folder import shown
-from ganformer.data.zips import too_large
 
 CHUNK = 1 << 20
 

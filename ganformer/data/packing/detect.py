@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganformer.data import catalogue, decoding, manifest
+from ganformer.data import decoding, manifest
+from ganformer.data.fetching import catalogue
 from ganformer.data.sources import hdf5, tfrecords, webdataset
 from ganformer.data.sources.archive import is_archive
 from ganformer.data.sources.folder import has_suffix_of_picture, is_folder

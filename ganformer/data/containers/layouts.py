@@ -17,9 +17,9 @@ from pydantic import AfterValidator
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data import decoding
+from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import CHANNELS, Picture, read_array
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

@@ -13,10 +13,10 @@ from ganformer import artifacts
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Inside, no other process makes `path`; waits for one that does, and says so.
+    """Exclude other processes from making `path`; wait for one that does, and say so.
 
     Makes missing parent folders, and leaves an empty file `.NAME.lock` beside `path`: removing it would let two in.
-    The lock ends with the process, however that ends. Raises DataError where the folder cannot be written.
+    The lock ends with the process, however that ends. Raises DataError if the folder cannot be written.
     """
     waiting = f"{path}: another process is making it; waiting for that to end"
     with artifacts.may_write(path):
@@ -26,9 +26,9 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def acquired(path: Path, waiting: str, stream: TextIO) -> AbstractContextManager[object]:
-    """The lock at `path`, held until the context is left; says `waiting` to the stream while another process has it.
+    """Hold the lock at `path` until the context is left; print `waiting` while another process has it.
 
-    Makes missing parent folders. Raises OSError where the file cannot be written.
+    Makes missing parent folders. Raises OSError if the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)

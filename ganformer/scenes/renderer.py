@@ -37,24 +37,24 @@ class Vector(NamedTuple):
     z: Floats
 
     def at(self, index: NDArray[Any]) -> "Vector":
-        """The vectors at some indices."""
+        """Return the vectors at some indices."""
         return Vector(self.x[index], self.y[index], self.z[index])
 
     def dot(self, other: "Vector") -> Floats:
-        """Scalar products."""
+        """Return scalar products."""
         return self.x * other.x + self.y * other.y + self.z * other.z
 
     def plus(self, other: "Vector", scale: Floats | float = 1.0) -> "Vector":
-        """self + scale · other."""
+        """Return self + scale · other."""
         return Vector(self.x + scale * other.x, self.y + scale * other.y, self.z + scale * other.z)
 
     def unit(self) -> "Vector":
-        """The same directions with length 1."""
+        """Return the same directions with length 1."""
         scale = 1 / np.sqrt(self.dot(self))
         return Vector(self.x * scale, self.y * scale, self.z * scale)
 
     def turned(self, cosine: Floats, sine: Floats) -> "Vector":
-        """Turned about the vertical axis."""
+        """Return turned about the vertical axis."""
         return Vector(cosine * self.x - sine * self.y, sine * self.x + cosine * self.y, self.z)
 
 
@@ -80,7 +80,7 @@ class Objects:
     """1: metal, 0: rubber."""
 
     def at(self, index: Integers) -> Self:
-        """Some of the objects."""
+        """Return some of the objects."""
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @property
@@ -90,7 +90,7 @@ class Objects:
 
     @property
     def centre(self) -> Vector:
-        """Where the objects are."""
+        """Centres of the objects."""
         return Vector(self.x, self.y, self.half_height)
 
 
@@ -106,7 +106,7 @@ class Views:
     """Direction to the key light, length 1."""
 
     def at(self, index: NDArray[Any]) -> "Views":
-        """Views of some scenes."""
+        """Return views of some scenes."""
         return Views(*(getattr(self, field.name).at(index) for field in fields(self)))
 
 
@@ -120,7 +120,7 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, image: ImageSpec) -> "Frame":
-        """The frame of an image; its area does not depend on its ratio."""
+        """Return the frame of an image; its area does not depend on its ratio."""
         ratio = (image.height / image.width) ** 0.5
         return cls(image.height, image.width, SPREAD * ratio, SPREAD / ratio)
 
@@ -134,7 +134,7 @@ class Rendered(NamedTuple):
 
 
 def render(objects: Objects, views: Views, frame: Frame) -> Rendered:
-    """Renders the scenes of `views`; a pixel's mask is the number of the object that is seen at its centre."""
+    """Render the scenes of `views`; a pixel's mask is the number of the object that is seen at its centre."""
     canvas = _Canvas(len(views.eye.x), frame)
     alone = np.zeros(len(objects.scene), np.int64)
     for group in _groups(objects):
@@ -145,14 +145,14 @@ def render(objects: Objects, views: Views, frame: Frame) -> Rendered:
 
 
 def aim(eye: Vector, target: Vector, light: Vector) -> Views:
-    """Views from `eye` to `target`, upright."""
+    """Return views from `eye` to `target`, upright."""
     forward = target.plus(eye, -1.0).unit()
     right = Vector(forward.y, -forward.x, np.zeros_like(forward.z)).unit()
     return Views(eye, forward, right, _cross(right, forward), light.unit())
 
 
 def project(points: Vector, views: Views) -> tuple[Floats, Floats, Floats]:
-    """Where points are seen: right, up (both at distance 1 from the eye) and depth."""
+    """Project points to the image: right, up (both at distance 1 from the eye) and depth."""
     seen = points.plus(views.eye, -1.0)
     depth = seen.dot(views.forward)
     return seen.dot(views.right) / depth, seen.dot(views.up) / depth, depth
@@ -174,16 +174,16 @@ class _Canvas:
         self.sky = np.ones(count, np.float32)
 
     def pixel(self, scene: Integers, row: Integers, column: Integers) -> Integers:
-        """Numbers of pixels."""
+        """Return numbers of pixels."""
         return (scene * self.frame.height + row) * self.frame.width + column
 
     def masks(self) -> NDArray[np.uint8]:
-        """Numbers of the objects at the pixels' centres, uint8 [B, H, W]."""
+        """Return numbers of the objects at the pixels' centres, uint8 [B, H, W]."""
         middle = self.number.reshape(SAMPLES, -1)[SAMPLES // 2]
         return middle.reshape(self.images, self.frame.height, self.frame.width)
 
     def pixels(self, ground: Floats) -> NDArray[np.uint8]:
-        """Means of the samples over the ground, linear [3, P], as displayed: uint8 [B, H, W, 3]."""
+        """Return means of the samples over the ground, linear [3, P], as displayed: uint8 [B, H, W, 3]."""
         free = (self.number.reshape(SAMPLES, -1) == 0).sum(axis=0, dtype=np.float32)
         total = self.colour.reshape(3, SAMPLES, -1).sum(axis=1) + ground * free
         levels = _DISPLAY[np.minimum(total * ((len(_DISPLAY) - 1) / SAMPLES), len(_DISPLAY) - 1).astype(np.int32)]
@@ -191,7 +191,7 @@ class _Canvas:
 
 
 def _display_table(size: int) -> NDArray[np.uint8]:
-    """sRGB values of `size` steps of linear light."""
+    """Return sRGB values of `size` steps of linear light."""
     light = np.linspace(0, 1, size)
     return np.rint(255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)).astype(
         np.uint8
@@ -202,7 +202,7 @@ _DISPLAY = _display_table(8192)
 
 
 def _groups(objects: Objects) -> list[Integers]:
-    """Indices of objects of one shape, at most one of a scene in each group, so that no pixel is written twice."""
+    """Return indices of objects of one shape, at most one a scene in each group, so that no pixel is written twice."""
     groups = []
     for shape in (SPHERE, CUBE, CYLINDER):
         same = np.flatnonzero(objects.shape == shape)
@@ -215,7 +215,7 @@ def _groups(objects: Objects) -> list[Integers]:
 def _cover(
     frame: Frame, left: Floats, right: Floats, bottom: Floats, top: Floats
 ) -> tuple[Integers, Integers, Integers]:
-    """All pixels of the rectangles, one after another: owner, row and column."""
+    """Return all pixels of the rectangles, one after another: owner, row and column."""
 
     def limits(low: Floats, high: Floats, count: int) -> tuple[Integers, Integers]:
         first = np.clip(np.floor((low + 1) * (count / 2)), 0, count).astype(np.int64)
@@ -232,7 +232,7 @@ def _cover(
 
 
 def _plane(frame: Frame, row: NDArray[Any], column: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Right and up of points of the image plane given in pixels; the first pixel's centre is (0, 0)."""
+    """Return right and up of points of the image plane given in pixels; the first pixel's centre is (0, 0)."""
     right = ((column + 0.5) * (2 / frame.width) - 1) * frame.half_width
     up = (1 - (row + 0.5) * (2 / frame.height)) * frame.half_height
     return right.astype(np.float32), up.astype(np.float32)
@@ -242,7 +242,7 @@ def _plane(frame: Frame, row: NDArray[Any], column: NDArray[Any]) -> tuple[Float
 
 
 def _draw(canvas: _Canvas, objects: Objects, views: Views) -> Integers:
-    """Draws a group of one shape; returns how many pixels of each object would be seen alone."""
+    """Draw a group of one shape; returns how many pixels of each object would be seen alone."""
     owner, row, column = _cover(canvas.frame, *_silhouette(objects, views))
     grid = (np.arange(GRID) - GRID // 2) / GRID
     right, up = _plane(canvas.frame, row + np.repeat(grid, GRID)[:, None], column + np.tile(grid, GRID)[:, None])
@@ -270,7 +270,7 @@ def _draw(canvas: _Canvas, objects: Objects, views: Views) -> Integers:
 
 
 def _silhouette(objects: Objects, views: Views) -> tuple[Floats, Floats, Floats, Floats]:
-    """Rectangles on the image plane around the objects: left, right, bottom, top."""
+    """Return rectangles on the image plane around the objects: left, right, bottom, top."""
     if objects.shape[0] == SPHERE:
         return _sphere_silhouette(objects.centre, objects.radius, views)
     half = objects.radius * np.where(objects.shape == CUBE, np.float32(HALF_CUBE), np.float32(1))
@@ -345,7 +345,7 @@ _SHAPES = {
 
 
 def _shade(objects: Objects, normal: Vector, ray: Vector, height: Floats, light: Vector) -> Floats:
-    """Linear light [3, N]: Lambert and a faint sheen for rubber; tinted mirror of a studio and a highlight for metal.
+    """Return linear light [3, N]: Lambert and a faint sheen for rubber; studio reflection and highlight for metal.
 
     `height` is measured from the object's centre.
     """
@@ -388,7 +388,7 @@ def _cross(a: Vector, b: Vector) -> Vector:
 
 
 def _ground(canvas: _Canvas, views: Views) -> Floats:
-    """Linear light [3, P] of the ground, which fades into a backdrop far away."""
+    """Return linear light [3, P] of the ground, which fades into a backdrop far away."""
     frame = canvas.frame
     right, _ = _plane(frame, np.zeros(1), np.arange(frame.width))
     _, up = _plane(frame, np.arange(frame.height), np.zeros(1))
@@ -408,7 +408,7 @@ def _ground(canvas: _Canvas, views: Views) -> Floats:
 
 
 def _cast_shadow(canvas: _Canvas, objects: Objects, views: Views) -> None:
-    """Takes light from the ground: the key's, the softer the higher its caster, and the sky's near the object."""
+    """Take light from the ground: the key's, the softer the higher its caster, and the sky's near the object."""
     height = 2 * objects.half_height
     slide_x = -views.light.x / views.light.z * height  # where the shadow of the top lies
     slide_y = -views.light.y / views.light.z * height
@@ -433,7 +433,7 @@ def _cast_shadow(canvas: _Canvas, objects: Objects, views: Views) -> None:
 def _shadow_bounds(
     objects: Objects, views: Views, slide_x: Floats, slide_y: Floats
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Rectangles on the image plane around everything that an object darkens."""
+    """Return rectangles on the image plane around everything that an object darkens."""
     reach = 2.1 * objects.radius
     flat = np.zeros_like(reach)
     points = []

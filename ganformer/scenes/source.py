@@ -94,7 +94,7 @@ class Scenes(ImageSource[int]):
             yield from self._render(keys[start : start + size])
 
     def _render(self, keys: Sequence[int]) -> Iterator[Sample]:
-        """Renders all scenes, then those again whose objects hide each other, until none is left."""
+        """Render all scenes, then those again whose objects hide each other, until none is left."""
         done: dict[int, Sample] = {}
         for attempt in range(ATTEMPTS):
             open_keys = [key for key in keys if key not in done]
@@ -112,7 +112,7 @@ class Scenes(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Scenes:
-    """The scenes of a seed. Raises DataError where there are to be black bars: scenes are rendered in their shape."""
+    """Return the scenes of a seed. Raises DataError if black bars are asked for: scenes are rendered in their shape."""
     if image.rows is not None and image.columns is None:
         raise DataError("scenes: are rendered in any ratio, without bars; leave letterbox out")
     return Scenes(config, image)
@@ -159,7 +159,7 @@ def _draft(config: Config, key: int, attempt: int) -> Draft:
 
 
 def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Sample]]:
-    """Renders the drafts that can be placed; gives those in which every object is visible enough."""
+    """Render the drafts that can be placed; gives those in which every object is visible enough."""
     views = aim(_vectors([draft.eye for draft in drafts]), _vectors([TARGET]), _vectors([d.light for d in drafts]))
     where = _place(drafts, views, frame)
     placed = [i for i, draft in enumerate(drafts) if np.isfinite(where[i, : len(draft.shape)]).all()]
@@ -178,7 +178,7 @@ def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Samp
 
 
 def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.float32]:
-    """Where the objects stand, [N, K, 2]: the first place tried that is in the frame and keeps the gap, or NaN."""
+    """Choose positions of the objects, [N, K, 2]: the first that are in the frame and keep the gap, or NaN."""
     most = max(len(draft.shape) for draft in drafts)
     where = np.full((len(drafts), most, 2), np.nan, np.float32)
     radius = np.zeros((len(drafts), most), np.float32)
@@ -200,7 +200,7 @@ def _place(drafts: Sequence[Draft], views: Views, frame: Frame) -> NDArray[np.fl
 
 
 def _extent(frame: Frame) -> NDArray[np.float32]:
-    """Half the width and depth of the part of the plane where objects are put."""
+    """Return half the width and depth of the part of the plane where objects are put."""
     return np.array([min(9.6 * frame.half_width, 8.0), min(9.6 * frame.half_height, 5.0)], np.float32)
 
 
@@ -230,7 +230,7 @@ def _objects(drafts: Sequence[Draft], where: NDArray[np.float32]) -> Objects:
 
 
 def _visible_pixels(masks: NDArray[np.uint8], objects: Objects) -> NDArray[np.int64]:
-    """How many pixels of each object are seen."""
+    """Return the number of visible pixels of each object."""
     scenes = np.arange(len(masks))[:, None, None] * 256
     return np.bincount((masks + scenes).ravel(), minlength=256 * len(masks))[objects.scene * 256 + objects.number]
 
@@ -238,7 +238,7 @@ def _visible_pixels(masks: NDArray[np.uint8], objects: Objects) -> NDArray[np.in
 def _records(
     drafts: Sequence[Draft], objects: Objects, views: Views, frame: Frame, seen: NDArray[np.int64]
 ) -> list[list[dict[str, Any]]]:
-    """What is true of each object, as plain JSON, by scene."""
+    """Return a record of each object, as plain JSON, by scene."""
     centre, colour, size = objects.centre, _joined(drafts, "colour"), _joined(drafts, "size")
     right, up, _ = project(centre, views.at(objects.scene))
     column = (right / frame.half_width + 1) * (frame.width / 2)
@@ -260,7 +260,7 @@ def _records(
 
 
 def _view(draft: Draft, frame: Frame) -> dict[str, Any]:
-    """Camera and key light as plain JSON; `half_view` is what is seen to the right and up at distance 1."""
+    """Return camera and key light as plain JSON; `half_view` is what is seen to the right and up at distance 1."""
     camera = {
         "eye": [_rounded(value) for value in draft.eye],
         "target": [_rounded(value) for value in TARGET],
@@ -270,7 +270,7 @@ def _view(draft: Draft, frame: Frame) -> dict[str, Any]:
 
 
 def _joined(drafts: Sequence[Draft], attribute: str) -> NDArray[Any]:
-    """One attribute of all objects of all scenes."""
+    """Return one attribute of all objects of all scenes."""
     return np.concatenate([getattr(draft, attribute) for draft in drafts])
 
 

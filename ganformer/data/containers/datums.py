@@ -37,7 +37,7 @@ class Datum(NamedTuple):
     label: int | None
 
     def picture(self, image: ImageSpec, limits: decoding.Limits | None, colours: Colours | None) -> Picture:
-        """The picture, prepared; `colours`: the order of three channels of numbers, which the record does not tell.
+        """Return the picture, prepared; `colours`: order of three channels of numbers, which the record does not state.
 
         Raises UnreadableImageError where it cannot be read, or where `colours` is missing.
         """
@@ -54,7 +54,7 @@ class Datum(NamedTuple):
 
 
 def parse(value: bytes) -> Datum | None:
-    """Reads a record; None where it is none."""
+    """Read a record; None where it is none."""
     try:
         message = _datum().FromString(value)
     except DecodeError:
@@ -71,6 +71,6 @@ def parse(value: bytes) -> Datum | None:
 
 @cache
 def _datum() -> Any:
-    """The message `Datum`."""
+    """Return the message `Datum`."""
     file = text_format.Parse(_SCHEMA, descriptor_pb2.FileDescriptorProto())
     return message_factory.GetMessages([file])["ganformer.Datum"]

@@ -41,7 +41,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Labels(Protocol):
-    """Which image has which label."""
+    """Mapping of images to labels."""
 
     @property
     def classes(self) -> int:
@@ -52,7 +52,7 @@ class Labels(Protocol):
         """Names of the classes in the order of their numbers; empty where they have only numbers."""
 
     def find(self, name: str) -> int | None:
-        """Number of the class of an image, or None where it has none."""
+        """Return number of the class of an image, or None where it has none."""
 
 
 class Labelled(ABC):
@@ -110,18 +110,18 @@ class FolderLabels:
         return f"if the classes are the folders in '{self.names[0]}', {self._choose.format(self.names[0])}"
 
     def find(self, name: str) -> int | None:
-        """Number of the folder; images that lie in none have no label."""
+        """Return number of the folder; images that lie in none have no label."""
         folder, slash, _ = name.partition("/")
         return self._numbers.get(folder) if slash else None
 
 
 def is_split(name: str) -> bool:
-    """Tells whether a file or folder is called like a part of a data set, such as train or val2017."""
+    """Return whether a file or folder is called like a part of a data set, such as train or val2017."""
     return _SPLIT.fullmatch(name) is not None
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Names of classes in their order: whole numbers first, by their size, then all others as text."""
+    """Return names of classes in their order: whole numbers first, by their size, then all others as text."""
 
     def rank(name: str) -> tuple[bool, int, str]:
         is_number = _WHOLE.fullmatch(name) is not None
@@ -167,13 +167,13 @@ class LabelTable:
         return len(self._hashes)
 
     def find(self, name: str) -> int | None:
-        """Label of an image, or None where the table does not name it."""
+        """Return label of an image, or None where the table does not name it."""
         wanted = _hash(name)
         place = bisect_left(self._hashes, wanted)
         return self._labels[place] if place < len(self) and self._hashes[place] == wanted else None
 
     def must_name_one_of(self, images: Iterable[str]) -> None:
-        """Raises DataError where there are labels, but none of them is one of these images'."""
+        """Raise DataError where there are labels, but none of them is one of these images'."""
         image = None
         for image in images:
             if self.find(image) is not None:
@@ -186,10 +186,9 @@ class LabelTable:
 
 
 def read(path: Path) -> LabelTable:
-    """Labels of a csv with the columns `path` and `label`, or of a json in the form of StyleGAN2-ADA's `dataset.json`.
-
-    Labels of a csv that are all numbers are those; otherwise the distinct labels count in the order of their names.
-    Raises DataError where the file is missing or its contents are something else.
+    """Read the labels of a csv with columns `path` and `label`, or of a json like StyleGAN2-ADA's `dataset.json`.
+     If all labels of a csv are numbers, these are the classes; otherwise the distinct labels are numbered
+    alphabetically. Raises DataError if the file is missing or its contents are something else.
     """
     match path.suffix.lower():
         case ".csv":
@@ -203,7 +202,7 @@ def read(path: Path) -> LabelTable:
 
 
 def parse_json(contents: bytes, where: str) -> LabelTable:
-    """Labels of a `dataset.json`; `where` names it. Raises DataError as `read` does."""
+    """Return labels of a `dataset.json`; `where` names it. Raises DataError as `read` does."""
     try:
         text = contents.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -218,7 +217,7 @@ def _hash(name: str) -> int:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Inside, an operating system's refusal to read becomes a DataError that names `path`."""
+    """Turn an operating system's refusal to read into a DataError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -235,7 +234,7 @@ def _read_csv(path: Path) -> LabelTable:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Path and label of each row, without spaces around them. Bytes that are not UTF-8 are kept as they are."""
+    """Yield path and label of each row, without spaces around them. Bytes that are not UTF-8 are kept as they are."""
     with _readable(path), path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file, strict=True, skipinitialspace=True)
         try:
@@ -254,7 +253,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(labels: set[str], path: Path) -> dict[str, int]:
-    """Number of each label of a csv."""
+    """Return number of each label of a csv."""
     if not all(map(_NUMBER.fullmatch, labels)):
         return {label: number for number, label in enumerate(ordered(labels))}
     for label in sorted(labels):
@@ -271,7 +270,7 @@ class _JsonKind(NamedTuple):
 
 
 def _json_kind(text: str, where: str) -> _JsonKind:
-    """The one form of all labels, by the first one; every name of a class is collected."""
+    """Return the one form of all labels, by the first one; every name of a class is collected."""
     names: set[str] = set()
     columns = None
     for _, label in _json_labels(text, where):
@@ -284,7 +283,7 @@ def _json_kind(text: str, where: str) -> _JsonKind:
 
 
 def _json_pairs(text: str, where: str, kind: _JsonKind) -> Iterator[tuple[str, int]]:
-    """Names and numbers of the classes of a `dataset.json`, one after another."""
+    """Yield names and numbers of the classes of a `dataset.json`, one after another."""
     numbers = {name: number for number, name in enumerate(kind.names)}
     for name, label in _json_labels(text, where):
         if kind.names:
@@ -310,7 +309,7 @@ def _json_pairs(text: str, where: str, kind: _JsonKind) -> Iterator[tuple[str, i
 
 
 def _is_one_hot(label: Any, columns: int) -> bool:
-    """Tells whether it is a list with a single 1 among zeros."""
+    """Return whether it is a list with a single 1 among zeros."""
     return (
         isinstance(label, list)
         and len(label) == columns
@@ -320,7 +319,7 @@ def _is_one_hot(label: Any, columns: int) -> bool:
 
 
 def _json_labels(text: str, where: str) -> Iterator[tuple[str, Any]]:
-    """Names and labels of a `dataset.json` as they stand there."""
+    """Yield names and labels of a `dataset.json` as they stand there."""
     try:
         for entry in _json_entries(_Cursor(text), where):
             match entry:
@@ -333,7 +332,7 @@ def _json_labels(text: str, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _json_entries(cursor: "_Cursor", where: str) -> Iterator[Any]:
-    """What the lists, or the items of the mappings, called `labels` hold."""
+    """Yield the entries of the lists or mappings called `labels`."""
     found = False
     if cursor.next == "{":
         for _ in cursor.members("}"):
@@ -371,19 +370,19 @@ class _Cursor:
         return self.text[self.at : self.at + 1]
 
     def value(self) -> Any:
-        """Reads a value, whole."""
+        """Read a value, whole."""
         value, self.at = _DECODER.raw_decode(self.text, self.at)
         self._skip()
         return value
 
     def key(self) -> Any:
-        """Reads the key of an item of a mapping, and its colon."""
+        """Read the key of an item of a mapping, and its colon."""
         key = self.value()
         self._take(":")
         return key
 
     def members(self, closing: str) -> Iterator[None]:
-        """Stops at each member of a list or mapping, which the caller has to read."""
+        """Stop at each member of a list or mapping, which the caller has to read."""
         self.at += 1
         self._skip()
         if self.next != closing:
@@ -394,7 +393,7 @@ class _Cursor:
         self._take(closing)
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise ValueError if anything follows."""
         if self.next:
             raise json.JSONDecodeError("Extra data", self.text, self.at)
 

@@ -94,7 +94,7 @@ class Stack:
 
     @property
     def is_single(self) -> bool:
-        """Whether the array is one image."""
+        """True if the array is one image."""
         return "N" not in self.axes
 
     @property
@@ -107,18 +107,18 @@ class Stack:
         return 1 if self.is_single else self.shape[self.axes.index("N")]
 
     def at(self, number: int) -> tuple[int | slice, ...]:
-        """Index of an image in the array."""
+        """Return index of an image in the array."""
         return tuple(number if axis == "N" else slice(None) for axis in self.axes)
 
     def upright(self, item: NDArray[Any]) -> NDArray[Any]:
-        """One image as it lies in the array, as [H, W] or [H, W, C] with values of this machine's byte order."""
+        """Return one image as it lies in the array, as [H, W] or [H, W, C] with values of this machine's byte order."""
         native = item.astype(item.dtype.newbyteorder("="), copy=False)
         axes = self.axes.replace("N", "")
         return native.transpose([axes.index(axis) for axis in "HWC" if axis in axes])
 
 
 def stack(array: Candidate, name: str, settings: ArraySettings, where: str) -> Stack:
-    """Says how the images lie in an array, `where` names it. Raises DataError with what would do where they do not.
+    """Say how the images lie in an array, `where` names it. Raises DataError with what would do where they do not.
 
     The one rule of shapes. An axis can hold channels if its length is 1, 3 or 4. Four axes are NHWC or NCHW, three are
     one image, HWC or CHW: whichever has a possible axis of channels. Three axes neither of which can hold channels are
@@ -145,7 +145,7 @@ def stack(array: Candidate, name: str, settings: ArraySettings, where: str) -> S
 
 
 def _choice(axes: Sequence[str]) -> str:
-    """Advice which layout to set."""
+    """Return advice which layout to set."""
     if {*axes} in ({"NHWC", "NCHW"}, {"HWC", "CHW"}):
         return (
             "set layout: NHWC where the channels are the last axis, or layout: NCHW where they come before rows and "
@@ -159,7 +159,7 @@ def _choice(axes: Sequence[str]) -> str:
 def choose(
     arrays: Mapping[str, Candidate], settings: ArraySettings, wanted: str | None, setting: str, where: str
 ) -> str:
-    """Name of an array: the one wanted, else the only one there is or that can be images; labels never are.
+    """Return name of an array: the one wanted, else the only one there is or that can be images; labels never are.
 
     Raises DataError with what there is otherwise; `setting` is where to name one.
     """
@@ -181,7 +181,7 @@ def choose(
 
 
 def _possible(arrays: Mapping[str, Candidate], settings: ArraySettings) -> list[str]:
-    """Names of the arrays that can be images. Numbers of types that are rare count where there is nothing better."""
+    """Return names of the arrays that can be images. Rare types count only if there is nothing better."""
     labels = {LABELS, settings.labels}
     shaped = [
         name
@@ -201,19 +201,19 @@ def _can_be_images(array: Candidate, settings: ArraySettings) -> bool:
 
 
 def _is_usual(array: Candidate) -> bool:
-    """Tells whether images of this type are common: up to 16 bits without a sign, and floats, which need limits."""
+    """Return whether images of this type are common: up to 16 bits without a sign, and floats, which need limits."""
     dtype = array.dtype
     return array.is_encoded or dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
 
 
 def describe(array: Candidate) -> str:
-    """Type and shape, for messages."""
+    """Return type and shape, for messages."""
     kind = "encoded pictures" if array.is_encoded else str(array.dtype)
     return f"{kind} {list(array.shape)}" + (f" ({array.remark})" if array.remark else "")
 
 
 def _axes(shape: Sequence[int], layout: str | None, in_columns: bool) -> list[str]:
-    """What an array of this shape can be."""
+    """Return the ways to read an array of this shape as images."""
     if layout is not None:
         stated = layout if len(layout) == len(shape) else _OF_ONE.get(layout, "")
         return [stated] if len(stated) == len(shape) and _has_channels(shape, stated) else []
@@ -233,7 +233,7 @@ def _has_channels(shape: Sequence[int], axes: str) -> bool:
 
 
 def _check_values(array: Candidate, settings: ArraySettings, where: str) -> None:
-    """Refuses values that no image has, as `read_array` would refuse every single one."""
+    """Refuse values that no image has, as `read_array` would refuse every single one."""
     dtype = array.dtype
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which are never loaded; save a plain array of numbers")
@@ -262,7 +262,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
-    """Labels of `count` images from an array, `where` names it, that comes in portions of its rows.
+    """Return labels of `count` images from an array, `where` names it, that comes in portions of its rows.
 
     Raises DataError where it is anything but whole numbers from 0, [N] or [N, 1], or one-hot rows [N, classes].
     """
@@ -322,11 +322,11 @@ class NumberedImages(ImageSource[ArrayKey]):
 
     @abstractmethod
     def picture(self, key: ArrayKey) -> Picture:
-        """One image, prepared. Raises UnreadableImageError where that cannot be."""
+        """Return one image, prepared. Raises UnreadableImageError where that cannot be."""
 
     @property
     def classes(self) -> int:
-        """As many as the labels name: columns of one-hot rows, or one more than the highest number."""
+        """Number of classes: columns of one-hot rows, or one more than the highest label."""
         return self.labels.classes if self.labels is not None else 0
 
     def keys(self) -> Iterator[ArrayKey]:
@@ -352,7 +352,7 @@ class ArrayImages(NumberedImages):
 
     @abstractmethod
     def item(self, key: ArrayKey) -> NDArray[Any]:
-        """One image as it lies in the array. Raises UnreadableImageError where its bytes are damaged."""
+        """Return one image as it lies in the array. Raises UnreadableImageError where its bytes are damaged."""
 
     @property
     def channels(self) -> Literal[1, 3, 4] | None:

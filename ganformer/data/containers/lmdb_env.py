@@ -27,7 +27,7 @@ _LOCK = threading.Lock()
 
 
 def environment(path: Path) -> lmdb.Environment:
-    """The environment at `path`: a folder with a `data.mdb`, or the file itself. Threads may share it.
+    """Return the environment at `path`: a folder with a `data.mdb`, or the file itself. Threads may share it.
 
     Nothing is written, no lock file either. It is closed when the last one who holds it lets go, so keep it as long as
     it is read (transactions keep it too). A forked process goes on with what was open: without locks nothing in it
@@ -48,7 +48,7 @@ def environment(path: Path) -> lmdb.Environment:
 
 @contextmanager
 def reading(path: Path, name: bytes | None = None) -> Iterator[Any]:
-    """A transaction of the database `name`, None: the one without a name; it keeps the environment open.
+    """Yield a transaction of the database `name`, None: the one without a name; it keeps the environment open.
 
     Keys and values are parts of the map, and last as long as the transaction.
 
@@ -61,12 +61,12 @@ def reading(path: Path, name: bytes | None = None) -> Iterator[Any]:
 
 
 def keys(path: Path, name: bytes | None = None) -> Iterator[bytes]:
-    """All keys of a database in their order. Raises like `reading`."""
+    """Return all keys of a database in their order. Raises like `reading`."""
     return (key for key, _ in sizes(path, name))
 
 
 def sizes(path: Path, name: bytes | None = None) -> Iterator[tuple[bytes, int]]:
-    """All keys of a database in their order, each with the number of bytes of its value, which are not read.
+    """Yield all keys of a database in their order, each with the number of bytes of its value, which are not read.
 
     Touched pages of a map count as memory of the process until it is closed, in the end the whole file; so it is opened
     again and again. Raises like `reading`.
@@ -85,7 +85,7 @@ def _behind(path: Path, name: bytes | None, last: bytes | None) -> list[tuple[by
 
 
 def names(path: Path) -> list[bytes]:
-    """Names of the databases that have one, at most `NAMES`. Raises like `environment`."""
+    """Return names of the databases that have one, at most `NAMES`. Raises like `environment`."""
     found: list[bytes] = []
     for key, size in sizes(path):
         # Not opened for all of them: touched pages count as memory until it is closed.
@@ -95,14 +95,14 @@ def names(path: Path) -> list[bytes]:
 
 
 def has_several_values(path: Path, name: bytes | None = None) -> bool:
-    """Tells whether a database may have several values for one key. Raises like `reading`."""
+    """Return whether a database may have several values for one key. Raises like `reading`."""
     opened = environment(path)
     with opened.begin() as transaction:
         return bool(_database(opened, name).flags(transaction).get("dupsort"))
 
 
 def check(path: Path, name: bytes | None = None) -> None:
-    """Raises OSError or ValueError like `environment`, also where the tree of keys is damaged; values are not read.
+    """Raise OSError or ValueError like `environment`, also where the tree of keys is damaged; values are not read.
 
     All keys are walked in another process, as LMDB ends the process that comes upon a damaged page.
     """
@@ -119,7 +119,7 @@ def check(path: Path, name: bytes | None = None) -> None:
 
 
 def walk(path: str, name: str | None = None) -> None:
-    """Visits all keys of a database, its name in hexadecimal; raises ValueError where they are not as many as noted."""
+    """Visit all keys of a database, its name in hexadecimal; ValueError if their number is not the one noted."""
     database = None if name is None else bytes.fromhex(name)
     found = sum(1 for _ in keys(Path(path), database))
     with reading(Path(path), database) as transaction:
@@ -152,7 +152,7 @@ def _opened(file: Path, size: int) -> lmdb.Environment:
 
 
 def _open_once_closed(file: Path) -> lmdb.Environment:
-    """Waits where another thread that has let it go is not done with closing it."""
+    """Wait where another thread that has let it go is not done with closing it."""
     patience = time.monotonic() + PATIENCE
     while True:
         try:

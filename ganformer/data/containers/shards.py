@@ -25,19 +25,19 @@ class Shard(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> "Shard | None":
-        """Reads a name; None where it tells nothing of this kind."""
+        """Read a name; None where it tells nothing of this kind."""
         match = _NUMBERED.fullmatch(name)
         return cls(match["stem"], int(match["number"]), int(match["count"]), match["suffix"] or "") if match else None
 
     def sibling(self, number: int) -> str:
-        """Name of another file of the same set."""
+        """Return name of another file of the same set."""
         return f"{self.stem}-{number:05d}-of-{self.total:05d}{self.suffix}"
 
 
 def in_order(files: Sequence[Path], setting: str) -> list[Path]:
-    """The files of one data set in the order of their numbers; those without a number in the order of their names.
+    """Return the files of one data set in the order of their numbers, or of their names if they have no numbers.
 
-    Raises DataError where some are missing, and where they are of several sets: `setting` is what chooses one.
+    Raises DataError if some are missing, or if they belong to several sets: `setting` is the setting that chooses one.
     """
     named = {file: Shard.of(file.name) for file in files}
     numbered = {file: shard for file, shard in named.items() if shard}
@@ -59,7 +59,7 @@ def in_order(files: Sequence[Path], setting: str) -> list[Path]:
 
 
 def check_complete(folder: Path, missing: Iterable[str], count: int) -> None:
-    """Raises DataError with the names of missing files where some of `count` are missing."""
+    """Raise DataError with the names of missing files where some of `count` are missing."""
     names = list(missing)
     if names:
         lines = [f"  {name}" for name in names[:SHOWN]]
@@ -69,6 +69,6 @@ def check_complete(folder: Path, missing: Iterable[str], count: int) -> None:
 
 
 def beside(folders: Iterable[Path], used: Container[Path]) -> Counter[str]:
-    """Number of files right in these folders that are not used, by suffix."""
+    """Return number of files right in these folders that are not used, by suffix."""
     others = (file.name for folder in folders for file in folder.iterdir() if file not in used and file.is_file())
     return Counter(HIDDEN if name[0] == "." else kind_of_name(name) for name in others)

@@ -46,7 +46,7 @@ class Header(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        """Reads the next header."""
+        """Read the next header."""
         assert isinstance(archive, Tar)
         place = archive.offset
         try:
@@ -65,7 +65,7 @@ class Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Understands a header. A long name or attributes of the next member, which go to memory, must be short."""
+        """Parse a header. A long name or attributes of the next member, which are read into memory, must be short."""
         if len(buf) < tarfile.BLOCKSIZE and not any(buf):
             raise tarfile.EmptyHeaderError("empty header")  # type: ignore[attr-defined]
         header = super().frombuf(buf, encoding, errors)
@@ -75,14 +75,14 @@ class Header(tarfile.TarInfo):
 
 
 def opened(file: IO[bytes], mode: Literal["r:", "r|"]) -> Tar:
-    """The tars in a file, which is read where it stands (`r:`) or as a stream (`r|`). Errors are those of tarfile."""
+    """Open the tars in a file, with random access (`r:`) or as a stream (`r|`). Errors are those of tarfile."""
     return Tar.open(
         fileobj=file, mode=mode, tarinfo=Header, encoding="utf-8", errors="surrogateescape", ignore_zeros=True
     )
 
 
 def files(archive: Tar) -> Iterator[tarfile.TarInfo]:
-    """All members that are no folders, none of which is kept."""
+    """Yield all members that are no folders, none of which is kept."""
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # where tarfile would keep all of them
         if not member.isdir():
@@ -90,7 +90,7 @@ def files(archive: Tar) -> Iterator[tarfile.TarInfo]:
 
 
 def begins(start: bytes) -> bool:
-    """Tells whether a file with these first 512 bytes begins as a tar does."""
+    """Return whether a file with these first 512 bytes begins as a tar does."""
     try:
         Header.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.TarError:
@@ -99,7 +99,7 @@ def begins(start: bytes) -> bool:
 
 
 def problem(member: tarfile.TarInfo) -> str | None:
-    """Why a member has no bytes of its own to be read; None where it has, or is a hard link."""
+    """Return why a member has no bytes of its own to read; None if it has, or is a hard link."""
     if member.issparse():
         return "is stored as a sparse file"
     if member.isreg() or member.islnk():
@@ -110,12 +110,12 @@ def problem(member: tarfile.TarInfo) -> str | None:
 
 
 def hashed(name: str) -> int:
-    """64 bits that stand for the name of a member, however its path is written, in this process."""
+    """Return 64 bits that stand for the name of a member, however its path is written, in this process."""
     return hash("/".join(parts_of(name)))
 
 
 def parts_of(name: str) -> list[str]:
-    """The folders and the file of a path, however it is written."""
+    """Return the folders and the file of a path, however it is written."""
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
@@ -139,7 +139,7 @@ class Content:
         return start
 
     def place(self, limit: int) -> Any:
-        """Key to read it by later; None where there is a problem, as with more than `limit` bytes in memory."""
+        """Return key to read it by later; None where there is a problem, as with more than `limit` bytes in memory."""
         return None if self.problem else (self._member.offset_data, self._member.size)
 
     @cached_property
@@ -156,7 +156,7 @@ class Streamed(Content):
         return self._member.size
 
     def place(self, limit: int) -> Any:
-        """Reads it."""
+        """Read it."""
         self.problem = self.problem or too_large(self._member.size, limit)
         return None if self.problem else self._bytes
 
@@ -175,7 +175,7 @@ class Targets:
         self._limit = self._room = limit
 
     def keep(self, name: int, content: Content) -> None:
-        """Remembers a member, by the hash of its name; not where that takes more memory than links may take."""
+        """Remember a member, by the hash of its name; not where that takes more memory than links may take."""
         self._contents[name] = None
         if content.kept <= self._room:
             self._room -= content.kept
@@ -183,7 +183,7 @@ class Targets:
             self._contents[name] = content
 
     def resolve(self, link: Content, target: str) -> Content:
-        """Finds the content that a hard link stands for; the link itself, with a problem, where that is not known."""
+        """Find the content that a hard link stands for; the link itself, with a problem, where that is not known."""
         name = hashed(target)
         content = self._contents.get(name)
         if content is not None:
@@ -215,13 +215,13 @@ class Survey:
     targets: set[int] = field(default_factory=set)
 
     def note(self, name: int, member: tarfile.TarInfo) -> None:
-        """Adds a member, and the hash of its name."""
+        """Add a member, and the hash of its name."""
         self.names.append(name)
         if member.islnk():
             self.targets.add(hashed(member.linkname))
 
     def plan(self) -> Plan:
-        """Finds the names that occur again; sorts the hashes where they are, lest millions of them be copied."""
+        """Find the names that occur again; sorts the hashes where they are, lest millions of them be copied."""
         hashes = np.frombuffer(self.names, np.int64) if self.names else np.zeros(0, np.int64)
         hashes.sort()
         names, counts = np.unique(hashes[1:][hashes[1:] == hashes[:-1]], return_counts=True)
@@ -242,11 +242,11 @@ class _Streams(io.RawIOBase):
         self._current, self._waiting = new(), b""
 
     def readable(self) -> bool:
-        """Says that it can be read."""
+        """Say that it can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads what there is room for; 0 bytes at the end. Raises OSError, LZMAError or EOFError on damage."""
+        """Read what there is room for; 0 bytes at the end. Raises OSError, LZMAError or EOFError on damage."""
         while not self._current.eof or self._has_more():
             if self._current.needs_input and not self._waiting:
                 self._waiting = self._file.read(CHUNK)
@@ -260,7 +260,7 @@ class _Streams(io.RawIOBase):
         return 0
 
     def _has_more(self) -> bool:
-        """Tells whether another stream follows; it is begun then."""
+        """Return whether another stream follows; it is begun then."""
         rest = self._current.unused_data.lstrip(b"\0")
         while not rest:
             chunk = self._file.read(CHUNK)
@@ -284,7 +284,7 @@ COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """Opens the content of a compressed file."""
+    """Open the content of a compressed file."""
     start = file.read(max(map(len, COMPRESSED)))
     file.seek(0)
     return next(opener(file) for magic, opener in COMPRESSED.items() if start.startswith(magic))

@@ -26,7 +26,7 @@ _UNIX = 3
 
 
 class Place(NamedTuple):
-    """Where the bytes of a member are, and what they must be."""
+    """Location of a member's bytes, with their size and checksum."""
 
     header: int
     packed: int
@@ -51,7 +51,7 @@ class Directory(NamedTuple):
     end: int
 
     def members(self, file: IO[bytes]) -> Iterator[tuple[int, Member]]:
-        """Every member and the position of its entry, in the directory's order; ValueError where it is damaged."""
+        """Yield every member and the offset of its entry, in the directory's order; ValueError if that is damaged."""
         at = self.start
         file.seek(at)
         while at < self.end:
@@ -63,7 +63,7 @@ class Directory(NamedTuple):
 
 
 def find_directory(file: IO[bytes]) -> Directory:
-    """Looks at the end of a zip file; ValueError with the reason where it has none that can be read."""
+    """Look at the end of a zip file; ValueError with the reason where it has none that can be read."""
     size = file.seek(0, os.SEEK_END)
     tail_start = max(0, size - _END.size - _COMMENT)
     file.seek(tail_start)
@@ -77,7 +77,7 @@ def find_directory(file: IO[bytes]) -> Directory:
 
 
 def read_entry(file: IO[bytes]) -> Member:
-    """Reads the entry of the directory that the file stands at; ValueError where there is none."""
+    """Read the entry of the directory that the file stands at; ValueError where there is none."""
     fixed = file.read(_ENTRY.size)
     if len(fixed) < _ENTRY.size or not fixed.startswith(b"PK\1\2"):
         raise ValueError("its directory is damaged")
@@ -94,7 +94,7 @@ def read_entry(file: IO[bytes]) -> Member:
 
 
 def read_member(file: IO[bytes], place: Place) -> bytes:
-    """The bytes of a member, never more than it is said to have; ValueError where they are others."""
+    """Return the bytes of a member, never more than it is said to have; ValueError where they are others."""
     _seek(file, place)
     contents = file.read(place.packed)
     if place.method == DEFLATED:
@@ -108,7 +108,7 @@ def read_member(file: IO[bytes], place: Place) -> bytes:
 
 
 def read_start(file: IO[bytes], place: Place, count: int) -> bytes:
-    """The first `count` bytes of a member, or all; ValueError where they cannot be read."""
+    """Return the first `count` bytes of a member, or all; ValueError where they cannot be read."""
     _seek(file, place)
     # What deflate makes of bytes is never longer than this.
     packed = file.read(min(place.packed, count + 512))
@@ -121,7 +121,7 @@ def read_start(file: IO[bytes], place: Place, count: int) -> bytes:
 
 
 def _seek(file: IO[bytes], place: Place) -> None:
-    """Goes to the bytes of a member; ValueError where there is none."""
+    """Go to the bytes of a member; ValueError where there is none."""
     file.seek(place.header)
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size or not header.startswith(b"PK\3\4"):
@@ -135,7 +135,7 @@ def _comment(tail: bytes, place: int) -> int:
 
 
 def _directory(file: IO[bytes], end: int) -> Directory:
-    """What the record at `end` says of the directory, or the larger one before it that some files need."""
+    """Return the location of the directory from the record at `end`, or from the larger zip64 record before it."""
     _, disk, first_disk, _, _, size, start, _ = _record(file, end, _END, b"PK\5\6")
     locator = _record(file, end - _LOCATOR64.size, _LOCATOR64, b"PK\6\7") if end >= _LOCATOR64.size else ()
     if locator:
@@ -152,14 +152,14 @@ def _directory(file: IO[bytes], end: int) -> Directory:
 
 
 def _record(file: IO[bytes], place: int, layout: struct.Struct, signature: bytes) -> tuple[Any, ...]:
-    """Fields of the record at a place; none where there is no such record."""
+    """Return fields of the record at a place; none where there is no such record."""
     file.seek(place)
     contents = file.read(layout.size)
     return layout.unpack(contents) if len(contents) == layout.size and contents.startswith(signature) else ()
 
 
 def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and contents of the extra fields of a member."""
+    """Yield number and contents of the extra fields of a member."""
     while len(extra) >= 4:
         number, length = struct.unpack_from("<2H", extra)
         yield number, extra[4 : 4 + length]
@@ -167,13 +167,13 @@ def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _in_64_bits(values: Sequence[int], field: bytes) -> list[int]:
-    """The values, those that do not fit into 32 bits from the extra field that holds them in turn."""
+    """Return the values, those that do not fit into 32 bits from the extra field that holds them in turn."""
     larger = iter(struct.unpack_from(f"<{len(field) // 8}Q", field))
     return [next(larger, value) if value == _FULL32 else value for value in values]
 
 
 def _text(name: bytes, flags: int) -> str:
-    """A member's name. Files that do not say it is UTF-8 have it all the same, or the IBM PC's characters."""
+    """Return a member's name. Files that do not say it is UTF-8 have it all the same, or the IBM PC's characters."""
     if flags & _UTF8:
         return name.decode("utf-8", "surrogateescape")
     try:
@@ -195,5 +195,5 @@ def _problem(place: Place, flags: int, mode: int) -> str | None:
 
 
 def too_large(size: int, limit: int = LIMIT) -> str | None:
-    """Why a member of this size is not read, or None where it is."""
+    """Return why a member of this size is not read; None if it is."""
     return f"is said to have {size} bytes, more than the {limit} that an image may have" if size > limit else None

@@ -68,22 +68,22 @@ class Catalogued(Source):
 
     @property
     def name(self) -> str:
-        """What it is called on the command line, and its folder among the downloads."""
+        """Name on the command line, and of the folder among the downloads."""
         return f"{self.kind}-{self.edition}"
 
     @property
     def facts(self) -> Edition:
-        """What is known of this edition."""
+        """Facts about this edition."""
         return self.editions[self.edition]
 
     @property
     def notice(self) -> str:
-        """What a user must know."""
+        """Notice that a user must read before downloading."""
         return "\n".join(filter(None, [f"{self.title} ({self.name}): {self.home}", self.licence, self.facts.remark]))
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """What the images are read from, or the receipt of the download, which stands for all of it."""
+        """Files that images are read from, or the receipt of the download, which stands for all of them."""
         return (DOWNLOADS / self.name / RECEIPT,) if self.path is None else self.container.inputs
 
     @property
@@ -98,11 +98,11 @@ class Catalogued(Source):
         """The source that the images are read with."""
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
-        """What is known to be missing where there are too few images."""
+        """Return the parts known to be missing if there are too few images."""
         return ()
 
     def archive_or_folder(self, name: str = "", inner: str = "") -> Source:
-        """The images below the folder `inner` of the archive `name`, or of that unpacked.
+        """Return the images below the folder `inner` of the archive `name`, or of that unpacked.
 
         The place may be the archive, the folder it lies in, the folder it was unpacked to, one above that, or any
         folder on the way to the images. All that lies there is taken only where nothing of this is found.
@@ -115,9 +115,9 @@ class Catalogued(Source):
 
 
 def find_below(place: Path, inner: str) -> Path | None:
-    """The folder `inner`, or what of it is still to go where `place` is on the way already, in `place` or one below.
+    """Return the folder `inner` in or below `place`, or the rest of its path if `place` already lies on it.
 
-    None where there is none. Raises DataError where there are several.
+    Returns None if there is none. Raises DataError if there are several.
     """
     parts = inner.split("/") if inner else []
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
@@ -145,7 +145,7 @@ class Fetched(Strict):
 
 
 class Receipt(Strict):
-    """What `download.json` says: what was fetched, and under which conditions."""
+    """Contents of `download.json`: the edition that was fetched, and its terms."""
 
     name: str
     title: str
@@ -186,7 +186,7 @@ class Published(ImageSource[Any]):
 
 
 def open_images(config: Catalogued, image: ImageSpec) -> Published:
-    """The images of a published data set.
+    """Return the images of a published data set.
 
     Raises DataError where they are not there, not all of what was downloaded, or more than were published; where a
     place of the user's own has less it is only said how many there are.
@@ -198,7 +198,7 @@ def open_images(config: Catalogued, image: ImageSpec) -> Published:
 
 
 def check_downloaded(config: Catalogued) -> None:
-    """Raises DataError where the data set is to be where downloads are, but is not."""
+    """Raise DataError where the data set is to be where downloads are, but is not."""
     receipt = artifacts.placed(DOWNLOADS) / config.name / RECEIPT
     if config.path is None and not receipt.is_file():
         if not config.facts.files:
@@ -210,7 +210,7 @@ def check_downloaded(config: Catalogued) -> None:
 
 
 def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
-    """Compares the number of images with that which was published. Raises DataError as `open_images` does."""
+    """Compare the number of images with that which was published. Raises DataError as `open_images` does."""
     found, published = len(images), config.facts.counts
     if found in published:
         return
@@ -238,7 +238,7 @@ def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
 
 
 def named(name: str) -> Catalogued:
-    """Settings of the data set of that name: KIND for its first edition, or KIND-EDITION. Else raises ConfigError."""
+    """Return settings of the data set KIND (its first edition) or KIND-EDITION. Raises ConfigError for another name."""
     if name not in names():
         raise ConfigError(f"'{name}' is not in the catalogue of data sets; {plugins.choices(name, names())}")
     kind, edition = _catalogue()[name]
@@ -247,12 +247,12 @@ def named(name: str) -> Catalogued:
 
 
 def names() -> tuple[str, ...]:
-    """All names that `named` knows, sorted."""
+    """Return all names that `named` knows, sorted."""
     return tuple(sorted(_catalogue()))
 
 
 def listing() -> str:
-    """The catalogue as a table for people: name, number of images, bytes to fetch, title."""
+    """Return the catalogue as a table for people: name, number of images, bytes to fetch, title."""
     rows = []
     for name in names():
         config = named(name)
@@ -265,7 +265,7 @@ def listing() -> str:
 
 
 def _size(facts: Edition) -> str:
-    """What is to be fetched, for people."""
+    """Return the size of the download as text."""
     sizes = [remote.size or remote.about or 0 for remote in facts.files]
     if not sizes:
         return "by hand"
@@ -275,7 +275,7 @@ def _size(facts: Edition) -> str:
 
 @cache
 def _catalogue() -> Mapping[str, tuple[str, str]]:
-    """Kind and edition by name."""
+    """Return kind and edition by name."""
     found = {}
     for kind in plugins.names(SOURCES):
         config = plugins.find(SOURCES, kind).Config
@@ -291,7 +291,7 @@ def _catalogue() -> Mapping[str, tuple[str, str]]:
 
 
 def download(config: Catalogued, root: Path = DOWNLOADS) -> Path:
-    """Fetches a data set into a folder of `root`, which is returned; what is there already is not fetched again.
+    """Fetch a data set into a folder of `root`, which is returned; what is there already is not fetched again.
 
     Says first what a user must know, the licence above all. Raises DataError where it cannot be fetched.
     """
@@ -311,7 +311,7 @@ def download(config: Catalogued, root: Path = DOWNLOADS) -> Path:
 
 
 def _is_complete(config: Catalogued, out: Path) -> bool:
-    """Whether the receipt tells of what would be fetched, and the files have the sizes that it tells of."""
+    """Return whether the receipt tells of what would be fetched, and the files have the sizes that it tells of."""
     if not (out / RECEIPT).is_file():
         return False
     try:

@@ -84,7 +84,7 @@ class _BrokenError(Exception):
 
 
 def fetch(remote: Remote, folder: Path, *, sleep: Callable[[float], None] = time.sleep) -> Path:
-    """The file `remote.name` in `folder`, fetched from the first mirror that has it where it is not there yet.
+    """Return the file `remote.name` in `folder`, fetched from the first mirror that has it where it is not there yet.
 
     A file that is there with the size and the checksum that are known is left alone, any other one is replaced once
     the right one is complete. `sleep` waits between attempts. Raises DataError where no mirror has the file, the disk
@@ -125,7 +125,7 @@ def _from_some_mirror(remote: Remote, part: "_Part", sleep: Callable[[float], No
 
 
 def _from_mirror(transfer: "_Transfer", sleep: Callable[[float], None]) -> None:
-    """Tries until the file is complete and verified, or nothing new came in several attempts (_RefusedError)."""
+    """Try until the file is complete and verified, or nothing new came in several attempts (_RefusedError)."""
     longest = failures = 0
     while True:
         try:
@@ -142,7 +142,7 @@ def _from_mirror(transfer: "_Transfer", sleep: Callable[[float], None]) -> None:
 
 
 def address(url: str) -> str:
-    """What a browser can open in place of a mirror's url."""
+    """Return the page that a browser can open instead of a mirror's url."""
     return DRIVE.format(url.removeprefix(DRIVE_PREFIX)) if url.startswith(DRIVE_PREFIX) else url
 
 
@@ -151,7 +151,7 @@ def address(url: str) -> str:
 
 @dataclass(frozen=True)
 class _Version:
-    """What tells one version of a file on a server from another."""
+    """Validators that distinguish one version of a file on a server from another."""
 
     url: str
     validator: str | None
@@ -174,22 +174,22 @@ class _Part:
 
     @property
     def version(self) -> _Version:
-        """What the bytes belong to."""
+        """Version of the file that the partial bytes belong to."""
         return _Version(**artifacts.read_json(self.notes))
 
     def begin(self, version: _Version) -> None:
-        """Starts anew with the bytes of this version."""
+        """Start anew with the bytes of this version."""
         self.path.unlink(missing_ok=True)
         artifacts.write_json(self.notes, vars(version))
         self.path.touch()
 
     def discard(self) -> None:
-        """Removes what came."""
+        """Remove what came."""
         self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """The bytes are those of the whole file: moves them to its place."""
+        """Move the complete file to its final path."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self.goal)
@@ -206,7 +206,7 @@ class _Transfer:
     part: _Part
 
     def run(self) -> None:
-        """One attempt: goes on where the last one ended if that is safe. Raises _BrokenError or _RefusedError."""
+        """Make one attempt, resuming the last one if that is safe. Raises _BrokenError or _RefusedError."""
         offset = self._offset()
         if not (offset and offset == self.part.version.size):
             self._ask(offset)
@@ -216,7 +216,7 @@ class _Transfer:
             raise (_BrokenError if offset else _RefusedError)(wrong)
 
     def _offset(self) -> int:
-        """Bytes that need not be asked for again."""
+        """Return bytes that need not be asked for again."""
         size = self.part.size
         if not size:
             return 0
@@ -272,7 +272,7 @@ class _Transfer:
         raise _RefusedError(said)
 
     def _size(self, response: Response, is_rest: bool) -> int | None:
-        """Bytes of the whole file."""
+        """Return bytes of the whole file."""
         if is_rest:
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             return int(found[2]) if found else None
@@ -280,7 +280,7 @@ class _Transfer:
         return int(length) if length.isdecimal() else self.remote.size
 
     def _check_answer(self, response: Response, size: int | None) -> None:
-        """Whether what begins to arrive can be the file that is wanted."""
+        """Return whether what begins to arrive can be the file that is wanted."""
         if _is_page(response) and not self._is_page_wanted:
             raise _RefusedError(PAGE)
         encoding = response.headers.get("Content-Encoding", "identity")
@@ -338,7 +338,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
-    """The body as it came: decoded it would not be what sizes, ranges and checksums speak of."""
+    """Yield the body as it came: decoded it would not be what sizes, ranges and checksums speak of."""
     while True:
         with _network():
             chunk = response.raw.read(CHUNK, decode_content=False)
@@ -349,7 +349,7 @@ def _chunks(response: Response) -> Iterator[bytes]:
 
 @contextmanager
 def _network() -> Iterator[None]:
-    """Inside, what goes wrong on the way becomes a _BrokenError, a url that cannot be asked a _RefusedError."""
+    """Turn network errors into _BrokenError, and unusable urls into _RefusedError."""
     try:
         yield
     except (requests.ConnectionError, Timeout, ChunkedEncodingError, urllib3.exceptions.HTTPError) as error:
@@ -359,7 +359,7 @@ def _network() -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: libraries wrap it in their own words several times."""
+    """Return the innermost reason: libraries wrap it in their own words several times."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     if isinstance(error, IncompleteRead):
@@ -382,7 +382,7 @@ def _progress(name: str, total: int | None, offset: int) -> Iterator[Callable[[i
 
 
 def _difference(remote: Remote, path: Path) -> str | None:
-    """How the file differs from what is known of it; None where it does not."""
+    """Return the difference between the file and its known size and checksum; None if there is none."""
     size = path.stat().st_size
     if remote.size not in (None, size):
         return f"has {size:,} bytes, expected {remote.size:,}"

@@ -39,10 +39,10 @@ _BROKEN = (
 
 
 def unsafe(name: str) -> str | None:
-    """Why a member of this name is not unpacked or read, or None where there is nothing against it.
+    """Return why a member of this name is not unpacked or read; None if it is safe.
 
-    Names have forward slashes; one at the end marks a folder. What the rules of Windows would make of a name counts on
-    every system, so an archive is either good everywhere or nowhere.
+    Names have forward slashes; a trailing one marks a folder. Windows' rules for names apply on every system, so an
+    archive is safe either everywhere or nowhere.
     """
     reasons = {
         "has no name": not name,
@@ -56,7 +56,7 @@ def unsafe(name: str) -> str | None:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpacks a zip or tar (also .gz, .bz2, .xz) into `folder`, which appears once all of it is there.
+    """Unpack a zip or tar (also .gz, .bz2, .xz) into `folder`, which appears once all of it is there.
 
     All members are looked at before the first is written. Links, devices and other special files are refused, and so
     are members of a zip that are encrypted or compressed by another method than deflate. Permissions and times are not
@@ -96,7 +96,7 @@ class _Member:
 
 
 def _checked(archive: Path, folder: Path) -> int:
-    """Bytes of all members. Raises DataError where one of them is refused, or they do not fit on the disk."""
+    """Return bytes of all members. Raises DataError where one of them is refused, or they do not fit on the disk."""
     total, files = 0, set()
     for member in _members(archive):
         refusal = unsafe(member.name) or member.refusal
@@ -164,7 +164,7 @@ def _damaged(archive: Path, reason: object) -> DataError:
 
 
 def _members(archive: Path) -> Iterator[_Member]:
-    """All members in the order of the archive; each can be opened until the next one is asked for."""
+    """Return all members in the order of the archive; each can be opened until the next one is asked for."""
     with archive.open("rb") as file:
         is_zip = file.read(4) in (b"PK\3\4", b"PK\5\6")
     return _zip_members(archive) if is_zip else _tar_members(archive)
@@ -181,7 +181,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 
 
 def _check_count(file: zipfile.ZipFile, archive: Path) -> None:
-    """zipfile overlooks that members are missing from the directory; its end tells their number modulo 2^16."""
+    """Zipfile overlooks that members are missing from the directory; its end tells their number modulo 2^16."""
     with archive.open("rb") as end:
         end.seek(-min(archive.stat().st_size, _DIRECTORY_END), os.SEEK_END)
         last = end.read()
@@ -231,7 +231,7 @@ def _kind(info: tarfile.TarInfo) -> str | None:
 
 
 def _check_end(file: tarfile.TarFile, archive: Path) -> None:
-    """tarfile takes a damaged header, and an early end, for the end; a checksum of the whole comes last of all.
+    """Tarfile takes a damaged header, and an early end, for the end; a checksum of the whole comes last of all.
 
     It also leaves out what stands behind an end, as in tars that were joined.
     """

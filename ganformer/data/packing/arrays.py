@@ -29,7 +29,7 @@ class ArrayFile:
             self._write_header()  # of the same length: numpy leaves room for a longer first axis
 
     def append(self, items: NDArray[np.uint8]) -> None:
-        """Adds `items`, uint8 [n, *item]."""
+        """Add `items`, uint8 [n, *item]."""
         assert items.dtype == np.uint8 and items.shape[1:] == self._item
         self._file.write(np.ascontiguousarray(items).data)
         self._count += len(items)

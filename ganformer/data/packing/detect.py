@@ -1,4 +1,4 @@
-"""Which kind of source a path or a name is."""
+"""Detection of the kind of source that a path or a name stands for."""
 
 import difflib
 import json
@@ -28,7 +28,7 @@ MATLAB_5 = b"MATLAB 5.0 MAT-file"
 
 
 def recognise(source: str, option: str = "--source") -> Mapping[str, Any]:
-    """Settings of the source that is meant: a path, a name of the catalogue (as "clevr"), "tfds:NAME", or JSON.
+    """Return settings of the source that is meant: a path, a name of the catalogue (as "clevr"), "tfds:NAME", or JSON.
 
     A path that exists wins over a name. Files are told by their content where it tells, else by their names. Raises
     ConfigError, with what is possible, where nothing fits; `option` is where the source was named.
@@ -57,7 +57,7 @@ def recognise(source: str, option: str = "--source") -> Mapping[str, Any]:
 
 
 def _nowhere(source: str, option: str) -> str:
-    """Why nothing of that name is a source."""
+    """Return why nothing of that name is a source."""
     if source.startswith(URLS):
         return f"{option}: '{source}' is an address, and only data sets of the catalogue are fetched; download it first"
     if "/" in source or Path(source).suffix:
@@ -86,7 +86,7 @@ def _kind_of_folder(path: Path, option: str) -> str:
 
 
 def _container_in(path: Path) -> str | None:
-    """Kind of the files in a folder, or right below it, that hold many pictures each."""
+    """Return kind of the files in a folder, or right below it, that hold many pictures each."""
     if (path / "data.mdb").is_file():
         return "lmdb"
     if _has(path, tfrecords.is_name):
@@ -97,7 +97,7 @@ def _container_in(path: Path) -> str | None:
 
 
 def _pictures(folder: Path) -> Iterator[str]:
-    """Paths of files below a folder that are called pictures."""
+    """Yield paths of files below a folder that are called pictures."""
     for top, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
         yield from (f"{top}/{name}" for name in files if name[0] != "." and has_suffix_of_picture(name))
@@ -111,7 +111,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _has(folder: Path, is_meant: Any, is_top: bool = True) -> bool:
-    """Tells whether a file in a folder or right below it is meant; pathlib would keep all that is there in memory."""
+    """Return whether a folder holds such a file, directly or one level down, without listing all of it in memory."""
     try:
         with os.scandir(folder) as entries:
             return any(
@@ -159,7 +159,7 @@ def _start(path: Path) -> bytes:
 
 
 def _kind_by_content(path: Path, start: bytes) -> str | None:
-    """Kind of a file that its content tells, whatever its name."""
+    """Return kind of a file that its content tells, whatever its name."""
     if start.startswith(b"\x93NUMPY") or path.name.lower().endswith(".npz"):
         return "arrays"
     if start.startswith(b"PAR1"):

@@ -27,7 +27,7 @@ _FILE = re.compile(r"images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rej
 
 
 def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
-    """Packs the images of a data set into the folder `out`; files of an older pack in it are removed first, no others.
+    """Pack the images of a data set into the folder `out`; files of an older pack in it are removed first, no others.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
     killed. Where the number of channels is not stated, the first images tell it; where others show later that it is
@@ -68,7 +68,7 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
 
 
 def _ledger(out: Path) -> ledger.Ledger:
-    """The files that earlier packs left in a folder."""
+    """Return the files that earlier packs left in a folder."""
     return ledger.Ledger(out, (manifest.files_of_pack(out) or frozenset()) - {manifest.SHEET, manifest.MEAN})
 
 
@@ -99,7 +99,7 @@ def _check_apart(source: Source, out: Path) -> None:
 
 
 def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
-    """Writes the pack of what `intake` gives; raises as `pack` does, and OtherChannelsError."""
+    """Write the pack of what `intake` gives; raises as `pack` does, and OtherChannelsError."""
     source = intake.source
     ours = _ledger(out)
     ours.clear(manifest.NAME)
@@ -119,7 +119,7 @@ def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
 
 
 def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: Sequence[File]) -> Manifest:
-    """What was packed; without shards only what was rejected."""
+    """Return the manifest of a pack; without shards only of the rejected images."""
     has_labels = dataset.classes and shards
     return Manifest(
         count=sum(shard.count for shard in shards),
@@ -156,7 +156,7 @@ def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
 
 
 def _class_names(intake: Intake) -> list[str]:
-    """Names of all classes; none where the source names only some of those that its labels number."""
+    """Return names of all classes; none where the source names only some of those that its labels number."""
     names = [printable(name) for name in intake.source.class_names]
     return names if len(names) == intake.image.classes else []
 
@@ -182,7 +182,7 @@ def _explained(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _scene_files(out: Path, image: ImageSpec) -> Iterator[Callable[[Prepared], None]]:
-    """Yields what records the scene of each image: a line of `scenes.jsonl`, a mask in `masks.npy` [count, H, W]."""
+    """Yield what records the scene of each image: a line of `scenes.jsonl`, a mask in `masks.npy` [count, H, W]."""
     with (
         artifacts.atomic(out / SCENES) as scenes,
         artifacts.atomic(out / MASKS) as array,
@@ -220,7 +220,7 @@ def _write_shards(
 
 
 def _fill(writer: Any, images: Iterator[Prepared], record: Callable[[Prepared], None]) -> list[int]:
-    """Writes images; returns their labels."""
+    """Write images; returns their labels."""
     labels = []
     for image in images:
         # Where the format has an encoding of its own, the processes that load have done it.

@@ -24,7 +24,7 @@ _PIECE = 33  # where the compressed piece begins: after the signature and the he
 
 
 def encode(pixels: Pixels) -> bytes:
-    """A PNG file of one image uint8 [C, H, W], C being 1, 3 or 4."""
+    """Return a PNG file of one image uint8 [C, H, W], C being 1, 3 or 4."""
     channels, height, width = pixels.shape
     rows = pixels.transpose(1, 2, 0).reshape(height, channels * width)
     filtered = np.empty((height, 1 + channels * width), np.uint8)
@@ -36,10 +36,10 @@ def encode(pixels: Pixels) -> bytes:
 
 
 def decode(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
-    """The image of a shape [C, H, W] in a PNG file: uint8 [H, W, C]. Raises ValueError with the reason where there is
-    none of this shape.
+    """Decode the image of a shape [C, H, W] in a PNG file: uint8 [H, W, C].
 
-    The checksum of the pixels is compared, those of the pieces around them are not.
+    Raises ValueError with the reason if there is none of this shape. The checksum of the pixels is compared, those of
+    the chunks around them are not.
     """
     channels, height, width = shape
     rows = _inflated(png, shape) if _is_simple(png, shape) else None
@@ -49,7 +49,7 @@ def decode(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
 
 
 def _is_simple(png: memoryview, shape: tuple[int, int, int]) -> bool:
-    """Tells whether it has this shape, 8 bits a sample, no interlacing, and nothing but one compressed piece behind."""
+    """Return whether it has this shape, 8 bits a sample, no interlacing, and exactly one compressed chunk."""
     length, kind = struct.unpack_from(">L4s", png, _PIECE) if len(png) > _PIECE + 8 else (0, b"")
     return (
         png[:_PIECE] == _start(*shape)
@@ -60,7 +60,7 @@ def _is_simple(png: memoryview, shape: tuple[int, int, int]) -> bool:
 
 
 def _inflated(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
-    """Rows as they are filtered, each behind the number of its filter: uint8 [H, 1 + C W]."""
+    """Return rows as they are filtered, each behind the number of its filter: uint8 [H, 1 + C W]."""
     channels, height, width = shape
     size = height * (1 + channels * width)
     try:
@@ -73,7 +73,7 @@ def _inflated(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
 
 
 def _summed(rows: Pixels) -> Pixels:
-    """Running sums down the columns, modulo 256, by doubling the distance: cumsum takes five times as long."""
+    """Return running sums down the columns, modulo 256, by doubling the distance: cumsum takes five times as long."""
     rows = rows.copy()
     step = 1
     while step < len(rows):

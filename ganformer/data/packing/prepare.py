@@ -159,7 +159,7 @@ class Seen:
     some_are_transparent: bool = False
 
     def add(self, traits: Traits) -> None:
-        """Takes one more picture into account."""
+        """Take one more picture into account."""
         self.count += 1
         self.are_grey &= Traits.GREY in traits
         self.have_opacity &= Traits.OPACITY in traits
@@ -173,12 +173,12 @@ class Seen:
         return 1 if self.are_grey else 3
 
     def may_become(self, channels: int) -> bool:
-        """Tells whether pictures that are still to come can make it a data set of so many channels."""
+        """Return whether pictures that are still to come can make it a data set of so many channels."""
         return {1: self.are_grey, 3: True, 4: self.have_opacity}[channels]
 
 
 class Loader:
-    """Called with keys, gives what there is for each, ready to be written. Other processes get a copy."""
+    """Callable that loads the images of some keys and encodes them for the pack. Worker processes get a copy."""
 
     def __init__(self, source: ImageSource[Any], layout: str) -> None:
         self.source, self.layout = source, layout
@@ -195,7 +195,7 @@ def _prepared(image: Sample, encode: Callable[[Pixels], Pixels | bytes]) -> Prep
 
 
 def _portions(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:
-    """At most `count` keys at a time; fewer where those of a stream carry many bytes."""
+    """Yield at most `count` keys at a time; fewer if the keys of a stream carry many bytes."""
     portion: list[Any] = []
     carried = 0
     for key in keys:
@@ -209,7 +209,7 @@ def _portions(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:
 
 
 def _in_order(loader: Loader, portions: Iterator[list[Any]], workers: int) -> Iterator[list[Prepared | Rejection]]:
-    """What the loader gives for each portion of keys, in their order; `workers` processes, none beside this for 1."""
+    """Yield the loader's result for each portion of keys, in order; `workers` processes, or this one alone for 1."""
     if workers == 1:
         yield from map(loader, portions)
         return
@@ -233,7 +233,7 @@ _loader: Loader
 
 
 def _start(loader: Loader) -> None:
-    """Prepares a worker: Ctrl-C is for the first process to handle; when that is gone, so is this one."""
+    """Prepare a worker: Ctrl-C is for the first process to handle; when that is gone, so is this one."""
     global _loader
     _loader = loader
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -100,7 +100,7 @@ class Batches(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where batches are missing or cut off."""
+    """Raise DataError where batches are missing or cut off."""
     check_downloaded(config)
     place = config.container.path
     missing = [name for name in BATCHES if not (place / name).is_file()]

@@ -107,13 +107,13 @@ class Flowers(ImageSource[Any]):
 
 
 def open_source(config: Config, image: ImageSpec) -> ImageSource[Any]:
-    """Raises DataError where images or labels are not there, or not all of what was downloaded."""
+    """Raise DataError where images or labels are not there, or not all of what was downloaded."""
     images: Published = open_images(config, image)
     return Flowers(images, _labels(config.labels)) if image.classes else images
 
 
 def _labels(path: Path) -> NDArray[np.int64]:
-    """Number of the class of each image, from 0."""
+    """Return number of the class of each image, from 0."""
     if not path.is_file():
         raise DataError(f"{path}: the labels of the flowers are missing; download {ROOT}/{LABELS} and put it there")
     try:

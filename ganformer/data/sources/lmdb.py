@@ -158,7 +158,7 @@ class LmdbImages(ImageSource[bytes]):
         return datum.picture(self.image, self.config.limits, self.config.colours), datum.label
 
     def _kinds(self) -> Iterator[tuple[bytes, str | None]]:
-        """All keys, each with what it is left out as, None: not."""
+        """Yield all keys, each with what it is left out as, None: not."""
         named = set() if self.config.name else {*self.names}
         with _explained(self.path):
             for key, _ in lmdb_env.sizes(self.path, self.config.name):
@@ -179,7 +179,7 @@ class LmdbImages(ImageSource[bytes]):
             return None if value is None else bytes(value)
 
     def _check_sizes(self, sizes: Mapping[int, int]) -> None:
-        """Raises DataError where there are not as many pictures of each size as `length` says."""
+        """Raise DataError where there are not as many pictures of each size as `length` says."""
         text = self._value(LENGTH) or b""
         expected = int(text) if text.isdigit() else max(sizes.values())
         wrong = [f"{count:,} of {side} pixels" for side, count in sorted(sizes.items()) if count != expected]
@@ -190,7 +190,7 @@ class LmdbImages(ImageSource[bytes]):
             )
 
     def _beside(self) -> Mapping[str, int]:
-        """Counts what the environment has beside the database that was chosen by its name."""
+        """Count what the environment has beside the database that was chosen by its name."""
         if not self.config.name:
             return {}
         with _explained(self.path):
@@ -200,8 +200,10 @@ class LmdbImages(ImageSource[bytes]):
 
 
 def open_source(config: Config, image: ImageSpec) -> LmdbImages:
-    """Raises DataError where the environment is missing, damaged or empty, has named ones of which none is chosen, or
-    several values for a key."""
+    """Open an environment.
+     Raises DataError if it is missing, damaged or empty, has named databases of which none is chosen, or several values
+    for a key.
+    """
     source = LmdbImages(config, image)
     with _explained(config.path):
         lmdb_env.check(config.path)
@@ -223,7 +225,7 @@ def open_source(config: Config, image: ImageSpec) -> LmdbImages:
 
 
 def _check_database(config: Config, names: Sequence[bytes]) -> None:
-    """Raises DataError where there are named databases and none is chosen, or one that is not there."""
+    """Raise DataError where there are named databases and none is chosen, or one that is not there."""
     listed = ", ".join(f"'{_shown(name)}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
     if config.database is None and names:
         raise DataError(
@@ -241,7 +243,7 @@ def _shown(key: bytes) -> str:
 
 
 def _what(value: bytes) -> str:
-    """Names the kind of a value that is no picture."""
+    """Name the kind of a value that is no picture."""
     if not value:
         return "nothing at all"
     if value[:1] == b"\x80" and 2 <= value[1] <= 5:

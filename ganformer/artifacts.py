@@ -151,14 +151,14 @@ def read_json(path: Path) -> Any:
 
 
 def agrees(found: Any, expected: Any) -> bool:
-    """Tell whether JSON content has everything that is expected; of mappings, it may hold more."""
+    """Return whether JSON content has everything that is expected; of mappings, it may hold more."""
     if isinstance(expected, Mapping):
         return isinstance(found, Mapping) and all(agrees(found.get(key), value) for key, value in expected.items())
     return bool(found == json.loads(json.dumps(expected)))
 
 
 def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool = False) -> bool:
-    """Tell whether the file `out`, whose record is `found`, was made of the same as what `origin` names.
+    """Return whether the file `out`, whose record is `found`, was made of the same as what `origin` names.
 
     Then it stays, with its date and provenance, and a printed line says so, unless `is_silent`.
     """

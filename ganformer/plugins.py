@@ -1,6 +1,8 @@
-"""Parts that are found by their file name: a model, an image source, a pack format, a metric, an extractor.
+"""Plug-ins, found by their file name: models, image sources, pack formats, metrics, extractors, parsers.
 
-The file name, with underscores written as hyphens, is the name used in the configuration.
+The file name, with underscores written as hyphens, is the name used in the configuration. A plug-in is one file, or,
+where its code needs torch, a folder with two: `settings.py` holds its `Config` and imports no torch, which takes longer
+to import than all planning; `model.py` holds the rest. The `__init__.py` of such a folder is empty.
 """
 
 import difflib
@@ -25,21 +27,22 @@ def names(package: str) -> tuple[str, ...]:
 
 
 def find(package: str, name: str) -> ModuleType:
-    """The module that holds part `name`; ConfigError with the names there are where there is none."""
-    if name not in names(package):
-        raise ConfigError(f"'{name}' is not in {package}; {choices(name, names(package))}")
-    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+    """Return the module that holds plug-in `name`; ConfigError with the known names if there is none."""
+    return _module(package, name, "model")
 
 
 def settings(package: str, name: str) -> ModuleType:
-    """The module that holds the `Config` of part `name`: its own in `ganformer/settings`, else that of the part.
+    """Return the module that holds the `Config` of plug-in `name`; ConfigError as `find` raises it."""
+    return _module(package, name, "settings")
 
-    Those in `ganformer/settings` are of parts that need torch, which takes longer to import than all planning.
-    """
-    place = f"ganformer.settings.{package.rpartition('.')[2]}"
-    if importlib.util.find_spec(place) is not None and name in names(package) and name in names(place):
-        return find(place, name)
-    return find(package, name)
+
+def _module(package: str, name: str, part: str) -> ModuleType:
+    if name not in names(package):
+        raise ConfigError(f"'{name}' is not in {package}; {choices(name, names(package))}")
+    place = f"{package}.{name.replace('-', '_')}"
+    module = importlib.import_module(place)
+    is_folder = hasattr(module, "__path__")
+    return importlib.import_module(f"{place}.{part}") if is_folder else module
 
 
 def choices(wrong: str, allowed: Sequence[str]) -> str:

@@ -19,8 +19,8 @@ def test_part_is_the_module_of_that_name():
 @pytest.mark.parametrize(
     ("package", "name", "place"),
     [
-        ("ganformer.models", "gan", "ganformer.settings.models.gan"),
-        ("ganformer.metrics.extractors", "random-vgg16", "ganformer.settings.extractors.random_vgg16"),
+        ("ganformer.models", "gan", "ganformer.models.gan.settings"),
+        ("ganformer.metrics.extractors", "random-vgg16", "ganformer.metrics.extractors.random_vgg16.settings"),
         ("ganformer.data.sources", "scenes", "ganformer.data.sources.scenes"),
     ],
 )

@@ -18,7 +18,7 @@ from ganformer.learning import distribution
 from ganformer.learning.learner import Reals
 from ganformer.learning.stop import Stop
 from ganformer.learning.update import Update
-from ganformer.models import stylegan2
+from ganformer.models.stylegan2 import model as stylegan2
 from tests.learning.tiny_runs import IMAGE
 
 TWO = [torch.device("cpu")] * 2

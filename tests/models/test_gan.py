@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.models import gan, stylegan2
+from ganformer.models.gan import model as gan
+from ganformer.models.stylegan2 import model as stylegan2
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution
 from ganformer.nn.stem import LatentStem
 from tests.variants import fingerprint

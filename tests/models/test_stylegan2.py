@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.models import stylegan2
+from ganformer.models.stylegan2 import model as stylegan2
 from ganformer.nn.settings import ladder_discriminator
 from ganformer.nn.synthesis import Size
 from tests.variants import fingerprint

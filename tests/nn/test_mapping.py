@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganformer.nn.attention_parts import ComponentSoftmax
-from ganformer.nn.components import NoAttention, SelfAttention
+from ganformer.models.ganformer.components import NoAttention, SelfAttention
+from ganformer.models.ganformer.parts import ComponentSoftmax
 from ganformer.nn.mapping import (
     AttendedMapping,
     LabelledEntrance,

@@ -1,0 +1,71 @@
+"""StyleGAN2 (Karras et al. 2020), the networks of its configuration F: skip generator, residual discriminator.
+
+Its regularisation of path lengths is a setting of the game, `path_length_weight`, and off as in GANformer's code. With
+9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
+"""
+
+from torch import Tensor, nn
+
+from ganformer.config import ImageSpec
+from ganformer.learning.adversarial import Adversarial
+from ganformer.models.stylegan2.settings import Config
+from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
+from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
+from ganformer.nn.players import Generator
+from ganformer.nn.resampling import Convolve
+from ganformer.nn.settings import ladder_discriminator, play
+from ganformer.nn.synthesis import (
+    LADDERS,
+    Colours,
+    Ladder,
+    LayerLatents,
+    Place,
+    RefinedColours,
+    Size,
+    Stem,
+    SynthesisLayer,
+)
+
+
+class StyleGenerator(Generator):
+    """One latent steers every layer: z [B, size], labels → w [B, layers, size] → images."""
+
+    def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
+        super().__init__((size,), size)
+        self.mapping = mapping
+        self.synthesis = ladder
+
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        w: Tensor = self.mapping(z, labels)
+        return w[:, None].expand(-1, self.synthesis.layers, -1)
+
+    def synthesise(self, w: Tensor) -> Tensor:
+        images: Tensor = self.synthesis([LayerLatents(style) for style in w.unbind(1)])
+        return images
+
+
+def build(config: Config, image: ImageSpec) -> Adversarial:
+    """The learner of these settings for images of this shape."""
+    return play(config, generator(config, image), ladder_discriminator(config, image))
+
+
+def generator(config: Config, image: ImageSpec) -> StyleGenerator:
+    """The generator of these settings for images of this shape."""
+    size, sizes = config.latent_size, config.sizes(image)
+
+    def make_layer(place: Place) -> SynthesisLayer:
+        convolution = ModulatedConvolution(place.inputs, place.output.channels, size, place.operation)
+        noise = Noise(place.output.height, place.output.width) if config.noise else nn.Identity()
+        return SynthesisLayer(place, convolution, noise)
+
+    def make_colours(rung: Size) -> Colours:
+        colours = ModulatedColours(rung.channels, image.channels, size)
+        if config.refine_colours and rung == sizes[-1]:
+            return RefinedColours(ModulatedConvolution(rung.channels, rung.channels, size, Convolve()), colours)
+        return Colours(colours)
+
+    rate = config.mapping_learning_rate_multiplier
+    steps = STEPS[config.mapping_architecture](config.mapping_layers, size, rate)
+    mapping = Mapping(entrance(NormaliseEach(), size, image.classes, rate), steps)
+    ladder = LADDERS[config.generator_architecture](Stem(sizes[0], make_layer), sizes, make_layer, make_colours)
+    return StyleGenerator(size, mapping, ladder)

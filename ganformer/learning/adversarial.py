@@ -20,7 +20,9 @@ from ganformer.learning.samples import latents
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
 from ganformer.nn import players
+from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
+from ganformer.settings.ladders import StyleBasedModel
 
 PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
@@ -236,6 +238,15 @@ class Adversarial(Learner):
                 mean.lerp_(value, 1 - beta)
             for copied, buffer in zip(average.buffers(), source.buffers(), strict=True):
                 copied.copy_(buffer)
+
+
+def make_learner(
+    config: StyleBasedModel, generator: players.Generator, discriminator: players.Discriminator
+) -> Adversarial:
+    """Return the learner of two networks, whose activations are limited by `activation_clamp`."""
+    for network in (generator, discriminator):
+        clamp_activations(network, config.activation_clamp)
+    return Adversarial(generator, discriminator, config.adversarial)
 
 
 def lazy_adam(

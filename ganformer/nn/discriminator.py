@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ganformer.config import ImageSpec
 from ganformer.nn import players
 from ganformer.nn.layers import (
     EPSILON,
@@ -19,7 +20,7 @@ from ganformer.nn.layers import (
 )
 from ganformer.nn.mapping import plain_steps
 from ganformer.nn.resampling import Convolve, ConvolveDown, Downsample
-from ganformer.nn.synthesis import Size
+from ganformer.settings.ladders import Size, StyleBasedModel
 
 GROUP = 4  # images whose statistics are compared (StyleGAN2)
 
@@ -189,3 +190,10 @@ class SkipDiscriminator(Discriminator):
 
 DISCRIMINATORS = {"orig": Discriminator, "skip": SkipDiscriminator, "resnet": ResidualDiscriminator}
 """Architectures by the names that StyleGAN2's code gave them."""
+
+
+def ladder_discriminator(config: StyleBasedModel, image: ImageSpec) -> Discriminator:
+    """Return the discriminator of these settings for images of this shape."""
+    sizes = config.sizes(image)
+    head = make_head(config.discriminator_labels, sizes[0].channels, image.classes)
+    return DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels, head)

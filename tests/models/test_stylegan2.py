@@ -5,7 +5,7 @@ import torch
 
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.models.stylegan2 import model as stylegan2
-from ganformer.nn.settings import ladder_discriminator
+from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.synthesis import Size
 from tests.variants import fingerprint
 

@@ -3,19 +3,19 @@
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.gan.settings import Config
+from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.stem import LatentGenerator, LatentStem
 from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, SynthesisLayer
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    return play(config, generator(config, image), ladder_discriminator(config, image))
+    return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> LatentGenerator:

@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.ganformer import positions
 from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.models.ganformer.attention import (
@@ -39,7 +39,7 @@ from ganformer.models.ganformer.parts import (
     PresentSoftmax,
 )
 from ganformer.models.ganformer.settings import Config
-from ganformer.nn.discriminator import DISCRIMINATORS, make_head
+from ganformer.nn.discriminator import DISCRIMINATORS, ladder_discriminator, make_head
 from ganformer.nn.layers import (
     ModulatedColours,
     ModulatedConvolution,
@@ -50,14 +50,13 @@ from ganformer.nn.layers import (
 from ganformer.nn.mapping import STEPS, AttendedMapping, Entrance, Mapping, NormaliseEach, NormaliseJointly, entrance
 from ganformer.nn.players import Discriminator
 from ganformer.nn.resampling import Convolve, ConvolveUp
-from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, Stem, SynthesisLayer
 from ganformer.settings.ladders import STEM_WIDTH
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    return play(config, generator(config, image), discriminator(config, image))
+    return make_learner(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:

@@ -3,13 +3,13 @@
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.kgan.merging import MERGING_LADDERS, ComponentStem, Merge, MergingLadder, make_weights
 from ganformer.models.kgan.settings import Config
+from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.players import Generator
-from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.synthesis import Colours, LayerLatents, Place, Size, SynthesisLayer
 
 
@@ -32,7 +32,7 @@ class ComposingGenerator(Generator):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    return play(config, generator(config, image), ladder_discriminator(config, image))
+    return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComposingGenerator:

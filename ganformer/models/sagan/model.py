@@ -3,19 +3,18 @@
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.gan import model as gan
 from ganformer.models.sagan.self_attention import AttendedBlock, PixelAttention
 from ganformer.models.sagan.settings import Config
 from ganformer.models.sagan.spectral_norm import normalise_spectrally
-from ganformer.nn.discriminator import Discriminator
-from ganformer.nn.settings import ladder_discriminator, play
+from ganformer.nn.discriminator import Discriminator, ladder_discriminator
 from ganformer.nn.stem import LatentGenerator
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    return play(config, generator(config, image), discriminator(config, image))
+    return make_learner(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> LatentGenerator:

@@ -7,13 +7,13 @@ Its regularisation of path lengths is a setting of the game, `path_length_weight
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
+from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.stylegan2.settings import Config
+from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
 from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.settings import ladder_discriminator, play
 from ganformer.nn.synthesis import (
     LADDERS,
     Colours,
@@ -46,7 +46,7 @@ class StyleGenerator(Generator):
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
     """The learner of these settings for images of this shape."""
-    return play(config, generator(config, image), ladder_discriminator(config, image))
+    return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> StyleGenerator:

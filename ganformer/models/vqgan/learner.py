@@ -22,8 +22,8 @@ from ganformer.learning.update import Update
 from ganformer.models.vqgan.autoencoder import Autoencoder
 from ganformer.models.vqgan.discriminator import PatchDiscriminator
 from ganformer.models.vqgan.quantisation import usage
+from ganformer.models.vqgan.settings import TwoStageModel
 from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
-from ganformer.models.vqgan.two_stage_settings import TwoStageModel
 from ganformer.perceptual.distance import Distance, distance
 
 LARGEST_WEIGHT = 1e4  # of the adversarial loss

@@ -9,7 +9,7 @@ from ganformer.nn.layers import SQRT_2, Projection
 from ganformer.nn.mapping import Mapping
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, MakeLayer, Place, Size
+from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerState, MakeLayer, Place, Size
 from ops.bias_act import bias_act
 
 GAIN = SQRT_2 / 4  # of the layer that makes the first features (Progressive GAN's code, GANformer's)
@@ -26,11 +26,11 @@ class LatentStem(AnyStem):
         self.bias = nn.Parameter(torch.zeros(values))
         self.layer = make_layer(Place(size.channels, size, Convolve()))
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         features = bias_act(self.features(latents[0].style) * GAIN, self.bias, gain=SQRT_2)
         x = features.unflatten(1, self.shape).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.layer(x, latents[0])
-        return y
+        x, state = self.layer(x, latents[0], state)
+        return x, state
 
 
 class LatentGenerator(Generator):

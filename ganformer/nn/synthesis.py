@@ -1,7 +1,7 @@
-"""The ladder of a synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
+"""Synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
 
-The ladder knows the order of things. What a layer is and how features become colours, the makers passed to it decide.
-Each layer is called with features [B, C, H, W] and the latents of that layer.
+`Ladder` fixes only the order of blocks; `make_layer` and `make_colours` create the layers and the RGB outputs. A layer
+is a function: (features [B, C, H, W], the latents of that layer, the state of the layers before) → (features, state).
 """
 
 from abc import ABC, abstractmethod
@@ -35,6 +35,13 @@ class LayerLatents:
     style: Tensor
 
 
+@dataclass(frozen=True)
+class LayerState:
+    """State that a layer hands to the next one; StyleGAN2's layers have none and hand on what they were given."""
+
+
+NO_STATE = LayerState()
+
 MakeLayer = Callable[[Place], nn.Module]
 MakeColours = Callable[[Size], "Colours"]
 
@@ -48,8 +55,8 @@ class SynthesisLayer(Clamped):
         self.noise = noise
         self.bias = nn.Parameter(torch.zeros(place.output.channels))
 
-    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
-        return self.finish(self.convolution(x, latents.style))
+    def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
+        return self.finish(self.convolution(x, latents.style)), state
 
     def finish(self, x: Tensor) -> Tensor:
         """What follows the convolution: x [B, C, H, W] → same."""
@@ -57,13 +64,13 @@ class SynthesisLayer(Clamped):
 
 
 class AnyStem(nn.Module, ABC):
-    """Where a ladder begins: latents → features of the first rung; `layers` says how many latents it needs."""
+    """Start of a ladder: latents → features of the first rung; `layers`: number of latents that it uses."""
 
     layers = 1
 
     @abstractmethod
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        """The latents of all layers, its own first → features [B, C, H, W]."""
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        """Return features [B, C, H, W] and the state for the next layer; `latents` begin with the stem's own."""
 
 
 class Stem(AnyStem):
@@ -74,10 +81,10 @@ class Stem(AnyStem):
         self.constant = nn.Parameter(torch.randn(size.channels, size.height, size.width))
         self.layer = make_layer(Place(size.channels, size, Convolve()))
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.constant.expand(len(latents[0].style), -1, -1, -1)
-        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0])
-        return y
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        x = self.constant.expand(len(latents[0].style), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x, state = self.layer(x, latents[0], state)
+        return x, state
 
 
 class Block(nn.Module):
@@ -88,9 +95,10 @@ class Block(nn.Module):
         self.first = make_layer(Place(inputs, output, ConvolveUp()))
         self.second = make_layer(Place(output.channels, output, Convolve(), gain))
 
-    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
-        y: Tensor = self.second(self.first(x, latents[0]), latents[1])
-        return y
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        x, state = self.first(x, latents[0], state)
+        x, state = self.second(x, latents[1], state)
+        return x, state
 
 
 class ResidualBlock(Block):
@@ -103,8 +111,9 @@ class ResidualBlock(Block):
             Upsample(),
         )
 
-    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
-        return super().forward(x, latents) + self.shortcut(x)
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        y, state = super().forward(x, latents, state)
+        return y + self.shortcut(x), state
 
 
 class Colours(nn.Module):
@@ -152,11 +161,11 @@ class Ladder(nn.Module):
         self.colours = make_colours(sizes[-1])
         self.layers = stem.layers + 2 * len(self.blocks) + self.colours.layers
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents)
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
+        x, state = self.stem(latents, state)
         latents = latents[self.stem.layers :]
         for index, block in enumerate(self.blocks):
-            x = block(x, latents[2 * index :])
+            x, state = block(x, latents[2 * index :], state)
         images: Tensor = self.colours(x, latents[2 * len(self.blocks) :])
         return images
 
@@ -178,14 +187,14 @@ class SkipLadder(Ladder):
         self.upsample = Upsample()
         self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents)
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
+        x, state = self.stem(latents, state)
         latents = latents[self.stem.layers :]
         images: Tensor = self.coarse_colours[0](x, latents)
         for index, (block, colours) in enumerate(
             zip(self.blocks, [*self.coarse_colours[1:], self.colours], strict=True)
         ):
-            x = block(x, latents[2 * index :])
+            x, state = block(x, latents[2 * index :], state)
             images = self.upsample(images) + colours(x, latents[2 * index + 2 :])
         return images
 

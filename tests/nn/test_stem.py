@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
 from ganformer.nn.stem import LatentGenerator, LatentStem
-from ganformer.nn.synthesis import Ladder, LayerLatents, Place, Size
+from ganformer.nn.synthesis import NO_STATE, Ladder, LayerLatents, LayerState, Place, Size
 
 SIZE = Size(height=3, width=4, channels=2)
 
@@ -19,9 +19,9 @@ class Show(nn.Module):
         super().__init__()
         self.place = place
 
-    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
+    def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
         self.seen = latents.style
-        return x
+        return x, state
 
 
 def test_features_are_an_activated_linear_layer_of_the_latent() -> None:
@@ -32,7 +32,7 @@ def test_features_are_an_activated_linear_layer_of_the_latent() -> None:
     for values in style:
         linear = math.sqrt(2) / 4 / math.sqrt(5) * stem.features.weight @ values + stem.bias
         expected.append(torch.where(linear > 0, linear, 0.2 * linear).view(2, 3, 4) * math.sqrt(2))
-    torch.testing.assert_close(stem([LayerLatents(style)]), torch.stack(expected))
+    torch.testing.assert_close(stem([LayerLatents(style)], NO_STATE)[0], torch.stack(expected))
     assert stem.layer.place.inputs == 2
     assert stem.layer.place.output == SIZE
     assert stem.layer.seen is style

@@ -5,12 +5,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from ganformer.models.ganformer.components import AttendedLatents, ComponentAttention
+from ganformer.models.ganformer.components import AttendedLatents, ComponentAttention, ComponentState
 from ganformer.models.ganformer.parts import (
     AttentionDropout,
     AttentionSize,
@@ -26,7 +26,7 @@ from ganformer.models.ganformer.parts import (
     side_by_side,
 )
 from ganformer.nn.layers import Linear, Projection
-from ganformer.nn.synthesis import LayerLatents, Place, SynthesisLayer
+from ganformer.nn.synthesis import LayerLatents, LayerState, Place, SynthesisLayer
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Attention(nn.Module, ABC):
         self.integration = parts.integration
 
     @abstractmethod
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        """Pixels and the latents of the layer → features [B, n, C]."""
+    def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
+        """Return features [B, n, C], and the state for the next layer; nothing given is changed."""
 
     def assigned(self, pixels: Pixels, keys: Tensor, latents: AttendedLatents) -> Tensor:
         """How much of every pixel goes to each component with keys [B, m, C]: [B, h, m, n], sum 1 over m."""
@@ -91,10 +91,10 @@ class Simplex(Attention):
         self.keys = Projection(size.latent, size.channels)
         self.key_positions = Projection(size.latent, size.channels)
 
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        components = latents.current
+    def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
+        components = latents.current(state)
         keys = self.keys(components) + self.key_positions(latents.positions)
-        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents)
+        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
 
 
 class Duplex(Attention):
@@ -114,17 +114,17 @@ class Duplex(Attention):
         self.centroids = Projection(channels, channels)
         self.centroid_positions = Projection(latent, channels)
 
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        components = latents.current
+    def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
+        components = latents.current(state)
         weights = self.component_attention.weights(pixels, components, latents.positions)
         attended = pooled(weights, pixels.content)
         components = self.norm(components + self.component_attention.found(attended))
-        latents.become(components)
+        state = latents.updated(state, components)
         keys = self.means(attended, pooled(weights, pixels.grid))
         for _ in range(self.iterations - 1):
             weights = shares(self.dropout(self.assigned(pixels, keys, latents)))
             keys = self.means(pooled(weights, pixels.content), pooled(weights, pixels.grid))
-        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents)
+        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
 
     def means(self, content: Tensor, places: Tensor) -> Tensor:
         """Centroids [B, m, C] of weighted means of the pixels: content [B, h, m, C], places [B, h, m, D]."""
@@ -147,16 +147,16 @@ class KMeans(Attention):
         self.importance = nn.Parameter(torch.ones(size.heads, 1, 2 * size.channels // size.heads))
 
     @abstractmethod
-    def beginning(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        """The first centroids, [B or 1, h, m, 2s]."""
+    def beginning(self, pixels: Pixels, state: ComponentState) -> Tensor:
+        """Return the first centroids, [B or 1, h, m, 2s]."""
 
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        centroids = self.beginning(pixels, latents)
+    def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
+        centroids = self.beginning(pixels, state)
         for _ in range(self.iterations - 1):
             centroids = self.means(pixels, shares(self.dropout(self.nearest(pixels, centroids, latents))))
         weights = self.nearest(pixels, centroids, latents)
-        latents.carried.assignments = weights
-        return self.integrate(pixels, weights, latents.current, latents)
+        features = self.integrate(pixels, weights, latents.current(state), latents)
+        return features, replace(state, assignments=weights)
 
     def nearest(self, pixels: Pixels, centroids: Tensor, latents: AttendedLatents) -> Tensor:
         """Softmax over centroids [B or 1, h, m, 2s] of products with pixels, weighted by importance / √s."""
@@ -188,7 +188,7 @@ class Centroid(KMeans):
         width = 2 * size.channels // size.heads
         self.centroids = nn.Parameter(torch.randn(1, size.heads, size.components, width))
 
-    def beginning(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
+    def beginning(self, pixels: Pixels, state: ComponentState) -> Tensor:
         return self.centroids
 
 
@@ -202,8 +202,8 @@ class CarriedCentroid(KMeans):
         super().__init__(size, parts, iterations)
         self.stretch = stretch
 
-    def beginning(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        return self.means(pixels, shares(self.stretch(latents.carried.assignments)))
+    def beginning(self, pixels: Pixels, state: ComponentState) -> Tensor:
+        return self.means(pixels, shares(self.stretch(state.assignments)))
 
 
 class Doubled(nn.Module):
@@ -219,9 +219,9 @@ class Doubled(nn.Module):
 
 
 class AttendedLayer(SynthesisLayer):
-    """A synthesis layer with attention between the convolution and the noise.
+    """Synthesis layer with attention between the convolution and the noise.
 
-    `changes`: what becomes of the components before, in this order; it is carried on to the layers behind.
+    `changes` are applied to the components first, in this order; later layers see the changed components.
     """
 
     def __init__(
@@ -237,14 +237,15 @@ class AttendedLayer(SynthesisLayer):
         self.attention = attention
         self.grid = (place.output.height, place.output.width)
 
-    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
-        assert isinstance(latents, AttendedLatents)
+    def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
+        assert isinstance(latents, AttendedLatents) and isinstance(state, ComponentState)
         x = self.convolution(x, latents.style)
         content = x.permute(0, 2, 3, 1).flatten(1, 2)  # a view of channels_last memory
         pixels = Pixels(content, self.attention.positions())
         for change in self.changes:
-            latents.become(change(pixels, latents))
-        return self.finish(self.attention(pixels, latents).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2))
+            state = latents.updated(state, change(pixels, latents.current(state), latents))
+        features, state = self.attention(pixels, latents, state)
+        return self.finish(features.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)), state
 
     def as_maps(self, weights: Tensor) -> Tensor:
         """Weights [B, h, m, n] of this layer's attention as maps [B, h, m, height, width]."""

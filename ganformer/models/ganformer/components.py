@@ -3,7 +3,7 @@
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +17,16 @@ from ganformer.models.ganformer.parts import (
     project_heads,
 )
 from ganformer.nn.layers import Linear, Projection
-from ganformer.nn.synthesis import LayerLatents
+from ganformer.nn.synthesis import LayerLatents, LayerState
 
 
-@dataclass
-class Carried:
-    """What the layers so far hand on to the next one.
+@dataclass(frozen=True)
+class ComponentState(LayerState):
+    """State that an attended layer hands to the next one.
 
-    `update` [B, m, D], by how much they have changed the components; `assignments` [B, h, m, n], how much of every
-    pixel of the layer before went to each component, before any dropout or gate.
+    `update` [B, m, D]: the change of the components by the layers so far; style mixing gives later layers other
+    components, and the change is added to these as well. `assignments` [B, h, m, n]: the weight of every component for
+    every pixel of the layer before, without dropout or gates; None in front of the first attention.
     """
 
     update: Tensor | float = 0.0
@@ -34,23 +35,18 @@ class Carried:
 
 @dataclass(frozen=True)
 class AttendedLatents(LayerLatents):
-    """What one layer is given: a style, local `components` [B, m, D], their `positions` [m, D], what is carried on."""
+    """Latents of one layer: its style [B, D], the components [B, m, D] of its w, and their `positions` [m, D]."""
 
     components: Tensor
     positions: Tensor
-    carried: Carried = field(default_factory=Carried)
 
-    @property
-    def current(self) -> Tensor:
-        """The components as the layers before have changed them, [B, m, D]."""
-        return self.components + self.carried.update
+    def current(self, state: ComponentState) -> Tensor:
+        """Return the components as the layers before have changed them, [B, m, D]."""
+        return self.components + state.update
 
-    def become(self, components: Tensor) -> None:
-        """From here on the components are `components` [B, m, D].
-
-        Carried on is the change, so that style mixing still reaches the layers behind the cut.
-        """
-        self.carried.update = components - self.components
+    def updated(self, state: ComponentState, components: Tensor) -> ComponentState:
+        """Return the state with which the components are `components` [B, m, D] from here on."""
+        return replace(state, update=components - self.components)
 
 
 class SelfAttention(nn.Module):
@@ -122,20 +118,20 @@ class ComponentAttention(nn.Module):
 
 
 class FromEachOther(nn.Module):
-    """Components attend to each other, Y := LayerNorm(Y + a(Y, Y)): pixels and latents of a layer → Y [B, m, D]."""
+    """Components attend to each other, Y := LayerNorm(Y + a(Y, Y)), [B, m, D] → same; pixels are not used."""
 
     def __init__(self, latent: int, attention: SelfAttention) -> None:
         super().__init__()
         self.attention = attention
         self.norm = nn.LayerNorm(latent)
 
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        changed: Tensor = self.norm(self.attention(latents.current, latents.positions, latents.components))
+    def forward(self, pixels: Pixels, components: Tensor, latents: AttendedLatents) -> Tensor:
+        changed: Tensor = self.norm(self.attention(components, latents.positions, latents.components))
         return changed
 
 
 class FromImage(nn.Module):
-    """Components attend to the image, Y := LayerNorm(Y + a(Y, X)): pixels and latents of a layer → Y [B, m, D].
+    """Components attend to the image, Y := LayerNorm(Y + a(Y, X)), [B, m, D] → same.
 
     The paper's update (section 3.1.1). The released TensorFlow code has a residual step of two layers instead of the
     norm, which does not run there; tried here, nothing kept components small, and training diverged.
@@ -146,8 +142,7 @@ class FromImage(nn.Module):
         self.attention = ComponentAttention(channels, latent, heads, channels)
         self.norm = nn.LayerNorm(latent)
 
-    def forward(self, pixels: Pixels, latents: AttendedLatents) -> Tensor:
-        components = latents.current
+    def forward(self, pixels: Pixels, components: Tensor, latents: AttendedLatents) -> Tensor:
         weights = self.attention.weights(pixels, components, latents.positions)
         changed: Tensor = self.norm(components + self.attention.found(pooled(weights, pixels.content)))
         return changed

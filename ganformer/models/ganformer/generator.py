@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.models.ganformer.attention import AttendedLayer
-from ganformer.models.ganformer.components import AttendedLatents, Carried
+from ganformer.models.ganformer.components import AttendedLatents, ComponentState
 from ganformer.models.ganformer.parts import present
 from ganformer.nn.mapping import AttendedMapping, Mapping
 from ganformer.nn.players import Generator
@@ -44,14 +44,11 @@ class ComponentGenerator(Generator):
         return w[:, None].expand(-1, self.synthesis.layers, -1, -1)
 
     def synthesise(self, w: Tensor) -> Tensor:
-        carried = Carried()
         latents = [
-            AttendedLatents(
-                layer[:, self.components :].flatten(1), layer[:, : self.components], self.positions, carried
-            )
+            AttendedLatents(layer[:, self.components :].flatten(1), layer[:, : self.components], self.positions)
             for layer in w.unbind(1)
         ]
-        images: Tensor = self.synthesis(latents)
+        images: Tensor = self.synthesis(latents, ComponentState())
         return images
 
     def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:

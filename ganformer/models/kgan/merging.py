@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from ganformer.nn.layers import Convolution
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
+    NO_STATE,
     AnyStem,
     Ladder,
     LayerLatents,
+    LayerState,
     MakeColours,
     MakeLayer,
     Place,
@@ -93,10 +95,10 @@ class ComponentStem(AnyStem):
         self.constants = nn.Parameter(torch.randn(components, size.channels, size.height, size.width))
         self.layer = make_layer(Place(size.channels, size, Convolve()))
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         x = self.constants.repeat(len(latents[0].style) // len(self.constants), 1, 1, 1)
-        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0])
-        return y
+        x, state = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0], state)
+        return x, state
 
 
 class Merge(nn.Module):
@@ -147,11 +149,13 @@ class MergingLadder(Ladder):
         self.merge = merge
         self.merged_at = merged_at
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x, latents = self.stem(latents), latents[self.stem.layers :]
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
+        x, state = self.stem(latents, state)
+        latents = latents[self.stem.layers :]
         x, images, latents = self.arrive(0, x, None, latents)
         for rung, block in enumerate(self.blocks, start=1):
-            x, latents = block(x, latents), latents[2:]
+            x, state = block(x, latents, state)
+            latents = latents[2:]
             x, images, latents = self.arrive(rung, x, images, latents)
         assert images is not None
         return images

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function, grad
 
 from ganformer.nn.layers import Projection
-from ganformer.nn.synthesis import LayerLatents
+from ganformer.nn.synthesis import LayerLatents, LayerState
 
 REDUCTION = 8  # channels of the image for one value of a query, a key, a value (SAGAN, section 3)
 
@@ -99,6 +99,6 @@ class AttendedBlock(nn.Module):
         self.block = block
         self.attention = attention
 
-    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
-        y: Tensor = self.attention(self.block(x, latents))
-        return y
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        x, state = self.block(x, latents, state)
+        return self.attention(x), state

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.models.ganformer import positions
+from ganformer.models.ganformer import plain, positions
 from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.models.ganformer.components import ComponentAttention
 from ganformer.nn.discriminator import DISCRIMINATORS, make_head
+from ganformer.nn.layers import Linear
 from ganformer.nn.synthesis import Size
-from tests.models.ganformer.dense import dense, merged, split
 
 SIZES = [Size(3 << doubling, 4 << doubling, 4 + 2 * doubling) for doubling in range(3)]  # 3×4, 6×8, 12×16
 COUNT, D = 3, 4
@@ -60,19 +60,15 @@ def test_aggregators_add_what_they_find_and_the_head_sees_their_scores(heads: in
     rungs = list(discriminator.trunk.rungs([images(4)]))
     found = discriminator.aggregators.expand(4, -1, -1)
     for x, part in list(zip(rungs, discriminator.aggregations, strict=True))[:-1]:
-        pixels = x.flatten(2).mT  # B n C
-        queries = dense(part.attention.queries, found)
-        queries = split(queries + dense(part.attention.query_positions, discriminator.positions), heads)
-        keys = dense(part.attention.keys, pixels) + dense(part.attention.key_positions, part.positions())
-        weights = (queries @ split(keys, heads).mT / math.sqrt(D / heads)).softmax(-1)
-        found = found + merged(weights @ split(dense(part.attention.values, pixels), heads))
+        seen, places = x.flatten(2).mT, part.positions()  # B n C, n D
+        found = found + plain.component_attention(part.attention, seen, places, found, discriminator.positions)
 
     deviation = (found.var(dim=0, correction=0) + 1e-8).sqrt().mean()  # in a group of four
     known = torch.cat([found, deviation.expand(4, COUNT, 1)], dim=2)
     hidden, last = discriminator.scores
-    scores = dense(last, F.leaky_relu(dense(hidden, known), 0.2) * math.sqrt(2)).squeeze(2)
+    scores = last(F.leaky_relu(Linear.forward(hidden, known), 0.2) * math.sqrt(2)).squeeze(2)
     features = torch.cat([discriminator.trunk.epilogue.features(rungs[-1]), scores], dim=1)
-    expected = dense(discriminator.trunk.epilogue.head.layer, features).squeeze(1)
+    expected = discriminator.trunk.epilogue.head.layer(features).squeeze(1)
     torch.testing.assert_close(discriminator([images(4)], NONE), expected)
 
 

@@ -2,23 +2,21 @@
 
 # B batch, n pixels, m components, h heads, C channels, D size of a component
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganformer.models.ganformer import plain
 from ganformer.models.ganformer.components import (
     AttendedLatents,
-    Carried,
     ComponentAttention,
+    ComponentState,
     FromEachOther,
     FromImage,
     SelfAttention,
 )
 from ganformer.models.ganformer.parts import ComponentSoftmax, Pixels, PresentSoftmax, pooled
-from tests.models.ganformer.dense import dense, merged, normal, split
 
 B, N, C, D, M = 2, 12, 8, 4, 3
 
@@ -30,28 +28,16 @@ def stirred(part: nn.Module) -> nn.Module:
     return part
 
 
-def latents(update: float = 0.0) -> AttendedLatents:
-    return AttendedLatents(torch.empty(B, 0), normal(B, M, D), normal(M, D), Carried(update))
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+
+def latents() -> AttendedLatents:
+    return AttendedLatents(torch.empty(B, 0), normal(B, M, D), normal(M, D))
 
 
 def pixels() -> Pixels:
     return Pixels(normal(B, N, C), normal(N, D))
-
-
-def defined_self_attention(attention: SelfAttention, u: Tensor, positions: Tensor) -> Tensor:
-    heads = attention.heads
-    queries = split(dense(attention.queries, u) + dense(attention.query_positions, positions), heads)
-    keys = split(dense(attention.keys, u) + dense(attention.key_positions, positions), heads)
-    weights = (queries @ keys.mT / math.sqrt(D / heads)).softmax(-1)
-    return u + dense(attention.modulation, merged(weights @ split(dense(attention.values, u), heads)))
-
-
-def defined_attention(attention: ComponentAttention, pixels: Pixels, u: Tensor, positions: Tensor) -> Tensor:
-    heads, width = attention.heads, len(attention.queries.weight)
-    queries = split(dense(attention.queries, u) + dense(attention.query_positions, positions), heads)
-    keys = split(dense(attention.keys, pixels.content) + dense(attention.key_positions, pixels.grid), heads)
-    weights = (queries @ keys.mT / math.sqrt(width / heads)).softmax(-1)
-    return merged(weights @ split(dense(attention.values, pixels.content), heads))
 
 
 @pytest.mark.parametrize("heads", [1, 2])
@@ -59,7 +45,7 @@ def test_self_attention_is_its_definition(heads: int) -> None:
     attention = stirred(SelfAttention(D, ComponentSoftmax(heads), dropout=0.5)).eval()
     given = latents()
     u, positions = given.components, given.positions
-    torch.testing.assert_close(attention(u, positions, u), defined_self_attention(attention, u, positions))
+    torch.testing.assert_close(attention(u, positions, u), plain.self_attention(attention, u, positions))
 
 
 def test_self_attention_drops_in_training_only() -> None:
@@ -89,45 +75,46 @@ def test_attention_to_the_image_is_its_definition(width: int, heads: int) -> Non
     weights = attention.weights(seen, given.components, given.positions)
     torch.testing.assert_close(weights.sum(dim=3), torch.ones(B, heads, M).double())
     found = attention.found(pooled(weights, seen.content))
-    torch.testing.assert_close(found, defined_attention(attention, seen, given.components, given.positions))
+    torch.testing.assert_close(found, plain.component_attention(attention, *seen, given.components, given.positions))
 
 
 def normed(part: nn.Module, u: Tensor) -> Tensor:
     return F.layer_norm(u, (D,), part.norm.weight, part.norm.bias)
 
 
-def test_components_learn_from_each_other_what_the_layers_before_made_of_them() -> None:
+def test_components_learn_from_each_other() -> None:
     part = stirred(FromEachOther(D, SelfAttention(D, ComponentSoftmax(1), dropout=0.0)))
-    given = latents(update=3.0)
-    expected = normed(part, defined_self_attention(part.attention, given.components + 3, given.positions))
-    torch.testing.assert_close(part(pixels(), given), expected)
+    given, y = latents(), normal(B, M, D)
+    expected = normed(part, plain.self_attention(part.attention, y, given.positions))
+    torch.testing.assert_close(part(pixels(), y, given), expected)
 
 
 def test_components_learn_from_the_image_what_they_attend_to() -> None:
     part = stirred(FromImage(C, D, heads=2))
-    seen, given = pixels(), latents(update=3.0)
-    current = given.components + 3
-    expected = normed(part, current + defined_attention(part.attention, seen, current, given.positions))
-    torch.testing.assert_close(part(seen, given), expected)
+    seen, given, y = pixels(), latents(), normal(B, M, D)
+    expected = normed(part, y + plain.component_attention(part.attention, *seen, y, given.positions))
+    torch.testing.assert_close(part(seen, y, given), expected)
 
 
 @pytest.mark.parametrize("part", [FromEachOther(D, SelfAttention(D, ComponentSoftmax(2), 0.0)), FromImage(C, D, 2)])
 def test_changes_use_all_they_have_and_differentiate_twice(part: nn.Module) -> None:
     part, seen, given = stirred(part), pixels(), latents()
-    part(seen, given).square().sum().backward()
+    part(seen, given.components, given).square().sum().backward()
     assert [name for name, p in part.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9] == []
 
     def of(content: Tensor, components: Tensor) -> Tensor:
-        changed: Tensor = part(Pixels(content, seen.grid), AttendedLatents(given.style, components, given.positions))
+        changed: Tensor = part(Pixels(content, seen.grid), components, given)
         return changed.square()
 
+    given = AttendedLatents(given.style[:1], given.components[:1], given.positions)
     arguments = (normal(1, N, C), normal(1, M, D))
     assert torch.autograd.gradgradcheck(of, arguments, fast_mode=True)
 
 
-def test_what_is_carried_on_is_the_change() -> None:
-    given = latents()
-    given.become(given.components * 2)
-    torch.testing.assert_close(given.current, given.components * 2)
-    mixed = AttendedLatents(given.style, given.components + 1, given.positions, given.carried)
-    torch.testing.assert_close(mixed.current, given.components * 2 + 1)
+def test_the_state_holds_the_change() -> None:
+    given, start = latents(), ComponentState()
+    state = given.updated(start, given.components * 2)
+    torch.testing.assert_close(given.current(state), given.components * 2)
+    mixed = AttendedLatents(given.style, given.components + 1, given.positions)
+    torch.testing.assert_close(mixed.current(state), given.components * 2 + 1)
+    assert start == ComponentState()

@@ -18,7 +18,7 @@ from ganformer.models.kgan.merging import (
 )
 from ganformer.nn.layers import ModulatedColours, ModulatedConvolution
 from ganformer.nn.resampling import Upsample
-from ganformer.nn.synthesis import LADDERS, Colours, LayerLatents, Place, Size, SynthesisLayer
+from ganformer.nn.synthesis import LADDERS, NO_STATE, Colours, LayerLatents, Place, Size, SynthesisLayer
 
 K, D = 3, 4
 SIZES = [Size(3, 4, 5), Size(6, 8, 4), Size(12, 16, 2)]
@@ -121,8 +121,8 @@ def latents(network: MergingLadder, batch: int) -> list[LayerLatents]:
 
 
 def test_stem_gives_every_component_its_own_constant() -> None:
-    stem = ComponentStem(K, SIZES[0], lambda place: lambda x, style: x)
-    x = stem([LayerLatents(torch.randn(2 * K, D))])
+    stem = ComponentStem(K, SIZES[0], lambda place: lambda x, style, state: (x, state))
+    x, _ = stem([LayerLatents(torch.randn(2 * K, D))], NO_STATE)
     assert x.equal(torch.cat([stem.constants, stem.constants]))
 
 
@@ -158,14 +158,14 @@ def test_skipping_colours_are_merged_like_features() -> None:
     network.merge.weights.register_forward_hook(lambda *call: weights.append(call[-1]))
     given = latents(network, 2)
     images = network(given)
-    x = network.stem(given)
+    x, state = network.stem(given, NO_STATE)
     colours = network.coarse_colours[0](x, given[1:])
-    x = network.blocks[0](x, given[1:])
+    x, state = network.blocks[0](x, given[1:], state)
     colours = Upsample()(colours) + network.coarse_colours[1](x, given[3:])
     x, colours = ((each.unflatten(0, (2, K)) * weights[0]).sum(dim=1) for each in (x, colours))
     means = weights[0].mean(dim=(2, 3, 4))
     styles = [LayerLatents(torch.einsum("bkd,bk->bd", layer.style.unflatten(0, (2, K)), means)) for layer in given]
-    x = network.blocks[1](x, styles[3:])
+    x, state = network.blocks[1](x, styles[3:], state)
     expected = Upsample()(colours) + network.colours(x, styles[5:])
     torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-5)
 

@@ -9,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional
 
 from ganformer.models.sagan.self_attention import AttendedBlock, PixelAttention, attend
+from ganformer.nn.synthesis import NO_STATE, LayerState
 
 
 def naive(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -100,10 +101,12 @@ def test_block_in_training_is_differentiable_twice(pooled: bool) -> None:
 
 def test_attended_block_attends_to_what_the_block_made() -> None:
     class Double(nn.Module):
-        def forward(self, x: Tensor, latents: Tensor) -> Tensor:
-            return x * 2 + latents
+        def forward(self, x: Tensor, latents: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+            return x * 2 + latents, state
 
     part = PixelAttention(8, pooled=False)
     nn.init.constant_(part.strength, 0.7)
     x, latents = torch.randn(2, 8, 2, 2), torch.randn(2, 8, 1, 1)
-    assert AttendedBlock(Double(), part)(x, latents).equal(part(x * 2 + latents))
+    y, state = AttendedBlock(Double(), part)(x, latents, NO_STATE)
+    assert y.equal(part(x * 2 + latents))
+    assert state is NO_STATE

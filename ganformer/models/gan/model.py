@@ -4,7 +4,7 @@ from torch import nn
 
 from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial, make_learner
-from ganformer.models.gan.settings import Config
+from ganformer.models.gan.settings import Config, PlainModel
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution
 from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
@@ -18,7 +18,7 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
     return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
-def generator(config: Config, image: ImageSpec) -> LatentGenerator:
+def generator(config: PlainModel, image: ImageSpec) -> LatentGenerator:
     """The generator of these settings for images of this shape."""
     size, sizes = config.latent_size, config.sizes(image)
 

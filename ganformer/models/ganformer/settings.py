@@ -12,6 +12,8 @@ from ganformer.settings.ladders import STEM_WIDTH, StyleBasedModel, Width
 class Config(StyleBasedModel):
     """Settings of GANformer; the defaults are those of the released code for images 256 pixels wide."""
 
+    kind: Literal["ganformer"] = "ganformer"
+
     has_attention_maps: ClassVar[bool] = True
 
     attention: Literal["simplex", "duplex", "centroid"]

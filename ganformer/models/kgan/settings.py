@@ -12,6 +12,7 @@ from ganformer.settings.ladders import StyleBasedModel, Width
 class Config(StyleBasedModel):
     """Settings of k-GAN; the defaults are those of GANformer's TensorFlow code."""
 
+    kind: Literal["kgan"] = "kgan"
     components: Annotated[int, Field(ge=2)] = 8
     """Number of latents; each has latent_size / components values."""
     merge: Literal["softmax", "sum", "max", "leaves"] = "softmax"

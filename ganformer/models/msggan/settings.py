@@ -10,6 +10,7 @@ from ganformer.settings.ladders import LadderModel
 class Config(LadderModel):
     """Settings of MSG-GAN."""
 
+    kind: Literal["msggan"] = "msggan"
     channel_base: PositiveInt = 16384
     """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
     channel_max: Annotated[int, Field(ge=2)] = 512

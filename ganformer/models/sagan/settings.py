@@ -1,18 +1,19 @@
 """Settings of SAGAN."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.models.gan import settings as gan
+from ganformer.models.gan.settings import PlainModel
 from ganformer.settings.ladders import STEM_WIDTH
 
 
-class Config(gan.Config):
+class Config(PlainModel):
     """Settings of SAGAN."""
 
+    kind: Literal["sagan"] = "sagan"
     attention_resolutions: Annotated[tuple[int, ...], Field(min_length=1)] = (32,)
     """Widths of the image features that attend to themselves, once in each network; powers of two."""
     attention_pooling: bool = False

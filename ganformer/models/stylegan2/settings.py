@@ -8,6 +8,7 @@ from ganformer.settings.ladders import StyleBasedModel
 class Config(StyleBasedModel):
     """Settings of StyleGAN2."""
 
+    kind: Literal["stylegan2"] = "stylegan2"
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
     """How the generator is connected (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "plain"

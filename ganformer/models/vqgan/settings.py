@@ -151,6 +151,7 @@ class Transformer(Strict):
 class Config(TwoStageModel):
     """Settings of VQGAN; the defaults are those of the paper for faces 256 pixels wide."""
 
+    kind: Literal["vqgan"] = "vqgan"
     channels: PositiveInt = 128
     """Features at the resolution of the image."""
     channel_multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 1, 2, 2, 4)

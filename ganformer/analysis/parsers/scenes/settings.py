@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import create_model
 from pydantic.fields import FieldInfo
@@ -15,6 +15,8 @@ FROM_DATASET = {"image", "min_objects", "max_objects"}
 
 
 class _OfScenes(Parsing):
+    kind: Literal["scenes"] = "scenes"
+
     def problems(self, dataset: Dataset) -> Iterable[str]:
         """One where the data set is of something else."""
         try:

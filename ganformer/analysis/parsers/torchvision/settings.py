@@ -14,6 +14,7 @@ Model = Literal["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"]
 class Config(Parsing):
     """An instance segmentor of torchvision with COCO's classes; it needs the package torchvision."""
 
+    kind: Literal["torchvision"] = "torchvision"
     model: Model = "maskrcnn_resnet50_fpn"
     """Which network: Mask R-CNN (He et al. 2017), or its better trained second version."""
     weights: Path

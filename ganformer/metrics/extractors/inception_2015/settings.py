@@ -18,6 +18,7 @@ Features = Literal["pool", "spatial"]
 class Config(Extractor):
     """The Inception network of 2015; distances of its features are called FID and compare with published ones."""
 
+    kind: Literal["inception-2015"] = "inception-2015"
     weights: Path = Path("results/weights") / PYTORCH_FID
     """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
     missing (96 MB)."""

@@ -1,5 +1,7 @@
 """Settings of Inception with random weights."""
 
+from typing import Literal
+
 from pydantic import NonNegativeInt
 
 from ganformer.config import Extractor
@@ -9,6 +11,7 @@ from ganformer.metrics.extractors.inception_2015 import settings as inception_20
 class Config(Extractor):
     """The Inception network of 2015 with random weights."""
 
+    kind: Literal["inception-random"] = "inception-random"
     seed: NonNegativeInt = 0
     """Which random weights."""
     features: inception_2015.Features = "pool"

@@ -1,6 +1,7 @@
 """Settings of VGG16 trained on ImageNet."""
 
 from pathlib import Path
+from typing import Literal
 
 from ganformer.config import Extractor
 
@@ -10,6 +11,7 @@ TORCHVISION = "vgg16-397923af.pth"
 class Config(Extractor):
     """VGG16 trained on ImageNet, whose features published precision and recall are measured with."""
 
+    kind: Literal["vgg16"] = "vgg16"
     weights: Path = Path("results/weights") / TORCHVISION
     """File of the weights, torchvision's or NVIDIA's `vgg16.pt`; fetched from the web where it is missing (553 MB)."""
 

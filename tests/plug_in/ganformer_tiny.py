@@ -1,6 +1,7 @@
 """The smallest model that plays the game: linear players with layers, noise and a buffer; for fast tests."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from ganformer.nn.players import Discriminator, Generator
 
 
 class Config(AdversarialModel):
+    kind: Literal["tiny"] = "tiny"
     latent_size: int = 4
 
 

@@ -74,6 +74,7 @@ def train(
         elif record.is_complete(out, spec, images.digest):
             print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
+        _remove_damaged(out, identity, label)
         if record.is_another(out, identity):
             print(
                 f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
@@ -110,6 +111,14 @@ def _forget(checkpoints: Checkpoints) -> None:
     """Removes the checkpoints and weights of a trajectory."""
     with artifacts.may_write(checkpoints.folder):
         for path in (*checkpoints.paths(), *checkpoints.folder.glob("step-*.safetensors")):
+            path.unlink()
+
+
+def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
+    """Remove weights that are not as this training left them, to be made again, and print their names."""
+    with artifacts.may_write(out):
+        for path in record.damaged(out, identity):
+            print(f"{label}: {path} is damaged, its sha256 is not that of {record.NAME}; making it again", flush=True)
             path.unlink()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
-from ganformer.learning import adversarial, losses
+from ganformer.learning import adversarial, distribution, losses
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.checkpoint import build
 from ganformer.learning.learner import Reals
@@ -167,6 +167,15 @@ def test_the_sampler_follows_the_generator() -> None:
     torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
     assert torch.equal(player.sampler.w_average, player.network.generator.w_average)
     assert not any(p.requires_grad for p in player.sampler.parameters())
+
+
+def test_the_sampler_counts_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    player = learner(ema_kimg=0.016)  # half-life: a batch of 8 images on each of two ranks
+    before = player.network.sampler.paint.weight.clone()
+    monkeypatch.setattr(distribution, "ranks", lambda: 2)
+    monkeypatch.setattr(distribution, "average", lambda tensors: None)
+    stepped(player, range(1))
+    torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
 
 
 def test_component_mixing_takes_later_components_from_another_draw(monkeypatch: pytest.MonkeyPatch) -> None:

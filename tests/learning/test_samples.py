@@ -23,6 +23,10 @@ def test_labels_of_two_equal_classes_are_drawn_equally_often():
     assert draw_labels([1, 1], range(4000)).mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.03)
 
 
+def test_labels_of_seeds_stay_what_they_are():
+    assert draw_labels([3, 1, 4], range(12)).argmax(dim=1).tolist() == [2, 2, 1, 2, 0, 1, 2, 2, 0, 0, 1, 0]
+
+
 def test_labels_do_not_depend_on_the_latents_of_the_same_seeds():
     seeds = range(4000)
     label, latent = draw_labels([500, 500], seeds)[:, 1], latents((1,), seeds)[:, 0]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.nn.resampling import Convolve
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 SQRT_2 = math.sqrt(2)
 SQRT_HALF = math.sqrt(0.5)

@@ -10,7 +10,7 @@ from ganformer.nn.mapping import Mapping
 from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerState, MakeLayer, Place, Size
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 GAIN = SQRT_2 / 4  # of the layer that makes the first features (Progressive GAN's code, GANformer's)
 

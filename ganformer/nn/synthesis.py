@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
+from ganformer.ops.bias_act import bias_act
 from ganformer.settings.ladders import Size
-from ops.bias_act import bias_act
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ganformer.nn.layers import (
 )
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import Size
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 
 def normalise_pixels(x: Tensor) -> Tensor:

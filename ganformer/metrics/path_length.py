@@ -34,7 +34,7 @@ from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, 
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
 from ganformer.models.msggan.multiscale import MultiScaleGenerator
-from ganformer.nn.players import Generator
+from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.settings.path_length import PathLength, Sampling, Space

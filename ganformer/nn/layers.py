@@ -130,7 +130,7 @@ class UnmodulatedConvolution(nn.Module):
         return y
 
 
-class ModulatedColours(Clamped):
+class ModulatedToRGB(Clamped):
     """Features to colours by a modulated 1×1 convolution without demodulation.
 
     x [B, inputs, H, W], style [B, style_size] → [B, channels, H, W].
@@ -150,7 +150,7 @@ class ModulatedColours(Clamped):
         return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
-class UnmodulatedColours(nn.Module):
+class UnmodulatedToRGB(nn.Module):
     """Features to colours by a 1×1 convolution with bias; the style is not looked at."""
 
     def __init__(self, inputs: int, channels: int) -> None:

@@ -1,6 +1,6 @@
 """Synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
 
-`Ladder` fixes only the order of blocks; `make_layer` and `make_colours` create the layers and the RGB outputs. A layer
+`Ladder` fixes only the order of blocks; `make_layer` and `make_to_rgb` create the layers and the RGB outputs. A layer
 is a function: (features [B, C, H, W], the latents of that layer, the state of the layers before) → (features, state).
 """
 
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
 from ganformer.ops.bias_act import bias_act
-from ganformer.settings.ladders import Size
+from ganformer.settings.ladders import Resolution
 
 
 @dataclass(frozen=True)
-class Place:
+class LayerSpec:
     """Where a layer stands: its input channels, its output, the operation of its convolution, its gain at the end."""
 
     inputs: int
-    output: Size
+    output: Resolution
     operation: nn.Module
     gain: float = 1.0
 
@@ -42,18 +42,18 @@ class LayerState:
 
 NO_STATE = LayerState()
 
-MakeLayer = Callable[[Place], nn.Module]
-MakeColours = Callable[[Size], "Colours"]
+MakeLayer = Callable[[LayerSpec], nn.Module]
+MakeToRGB = Callable[[Resolution], "ToRGB"]
 
 
 class SynthesisLayer(Clamped):
     """Modulated convolution, noise, bias and leaky rectifier (StyleGAN2, figure 2c)."""
 
-    def __init__(self, place: Place, convolution: nn.Module, noise: nn.Module) -> None:
-        super().__init__(place.gain)
+    def __init__(self, spec: LayerSpec, convolution: nn.Module, noise: nn.Module) -> None:
+        super().__init__(spec.gain)
         self.convolution = convolution
         self.noise = noise
-        self.bias = nn.Parameter(torch.zeros(place.output.channels))
+        self.bias = nn.Parameter(torch.zeros(spec.output.channels))
 
     def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
         return self.finish(self.convolution(x, latents.style)), state
@@ -64,7 +64,7 @@ class SynthesisLayer(Clamped):
 
 
 class AnyStem(nn.Module, ABC):
-    """Start of a ladder: latents → features of the first rung; `layers`: number of latents that it uses."""
+    """Start of a ladder: latents → features of the first resolution; `layers`: number of latents that it uses."""
 
     layers = 1
 
@@ -76,10 +76,10 @@ class AnyStem(nn.Module, ABC):
 class Stem(AnyStem):
     """A learned constant and the first layer."""
 
-    def __init__(self, size: Size, make_layer: MakeLayer) -> None:
+    def __init__(self, size: Resolution, make_layer: MakeLayer) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.randn(size.channels, size.height, size.width))
-        self.layer = make_layer(Place(size.channels, size, Convolve()))
+        self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         x = self.constant.expand(len(latents[0].style), -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -90,10 +90,10 @@ class Stem(AnyStem):
 class Block(nn.Module):
     """Two layers, the first of which doubles the resolution."""
 
-    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer, gain: float = 1.0) -> None:
+    def __init__(self, inputs: int, output: Resolution, make_layer: MakeLayer, gain: float = 1.0) -> None:
         super().__init__()
-        self.first = make_layer(Place(inputs, output, ConvolveUp()))
-        self.second = make_layer(Place(output.channels, output, Convolve(), gain))
+        self.first = make_layer(LayerSpec(inputs, output, ConvolveUp()))
+        self.second = make_layer(LayerSpec(output.channels, output, Convolve(), gain))
 
     def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         x, state = self.first(x, latents[0], state)
@@ -104,7 +104,7 @@ class Block(nn.Module):
 class ResidualBlock(Block):
     """Block with a linear short cut around it; both paths are scaled by √½."""
 
-    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer) -> None:
+    def __init__(self, inputs: int, output: Resolution, make_layer: MakeLayer) -> None:
         super().__init__(inputs, output, make_layer, gain=SQRT_HALF)
         self.shortcut = nn.Sequential(
             Convolution(inputs, output.channels, 1, Convolve(), gain=SQRT_HALF),
@@ -116,7 +116,7 @@ class ResidualBlock(Block):
         return y + self.shortcut(x), state
 
 
-class Colours(nn.Module):
+class ToRGB(nn.Module):
     """The last features to colours: `colours` is called with them and the style."""
 
     layers = 1
@@ -130,7 +130,7 @@ class Colours(nn.Module):
         return y
 
 
-class RefinedColours(Colours):
+class RefinedToRGB(ToRGB):
     """Colours after one more modulated convolution without noise, bias or activation (GANformer's code)."""
 
     layers = 2
@@ -144,21 +144,23 @@ class RefinedColours(Colours):
 
 
 class Ladder(nn.Module):
-    """Latents of every layer → images [B, channels, H, W]; `layers` says how many latents are needed.
+    """Latents of every layer → images [B, channels, H, W]; `layers`: number of latents that it uses.
 
-    `stem`: latents → features of the first of the `sizes`, which are the rungs from the stem to the image, each twice
-    as high and wide as the one before.
+    `stem`: latents → features of the first of the `resolutions`, which go from the stem to the image, each twice as
+    high and wide as the one before.
     """
 
-    make_block: Callable[[int, Size, MakeLayer], nn.Module] = Block
+    make_block: Callable[[int, Resolution, MakeLayer], nn.Module] = Block
 
-    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+    def __init__(
+        self, stem: AnyStem, resolutions: Sequence[Resolution], make_layer: MakeLayer, make_to_rgb: MakeToRGB
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(
-            self.make_block(below.channels, size, make_layer) for below, size in pairwise(sizes)
+            self.make_block(below.channels, size, make_layer) for below, size in pairwise(resolutions)
         )
-        self.colours = make_colours(sizes[-1])
+        self.colours = make_to_rgb(resolutions[-1])
         self.layers = stem.layers + 2 * len(self.blocks) + self.colours.layers
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
@@ -177,15 +179,17 @@ class ResidualLadder(Ladder):
 
 
 class SkipLadder(Ladder):
-    """A ladder whose every rung adds its colours to the up-sampled image (StyleGAN2, figure 7b).
+    """A ladder whose every resolution adds its colours to the up-sampled image (StyleGAN2, figure 7b).
 
-    The colours of a rung share their latents with the layer that comes next.
+    The colours of a resolution share their latents with the layer that comes next.
     """
 
-    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
-        super().__init__(stem, sizes, make_layer, make_colours)
+    def __init__(
+        self, stem: AnyStem, resolutions: Sequence[Resolution], make_layer: MakeLayer, make_to_rgb: MakeToRGB
+    ) -> None:
+        super().__init__(stem, resolutions, make_layer, make_to_rgb)
         self.upsample = Upsample()
-        self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])
+        self.coarse_colours = nn.ModuleList(make_to_rgb(size) for size in resolutions[:-1])
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
         x, state = self.stem(latents, state)

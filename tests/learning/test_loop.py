@@ -501,7 +501,7 @@ def test_a_folder_that_cannot_be_written_is_refused(pack: Path, tmp_path: Path) 
 
 def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganformer.devices.acquire_all", lambda gpus: [torch.device("cpu")] * 3)
-    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in portions of 1"):
+    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in microbatches of 1"):
         train(tiny_spec(), pack, tmp_path)
 
 
@@ -544,13 +544,13 @@ def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
     step: int, microbatch: int | None, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = steps_of(pack, tmp_path, microbatch=microbatch)
-    whole = torch.cat([part.images for part in steps._portions(step)])
+    whole = torch.cat([part.images for part in steps._microbatches(step)])
     shares = []
     for rank in range(2):
         as_rank(monkeypatch, rank, 2)
-        portions = steps._portions(step)
-        assert [len(part.images) for part in portions] == ([2, 2] if microbatch else [4])
-        shares.append(torch.cat([part.images for part in portions]))
+        microbatches = steps._microbatches(step)
+        assert [len(part.images) for part in microbatches] == ([2, 2] if microbatch else [4])
+        shares.append(torch.cat([part.images for part in microbatches]))
     assert torch.cat(shares).equal(whole)
     assert len(whole.unique(dim=0)) == 8
 

@@ -19,8 +19,8 @@ from ganformer.learning.samples import draw_labels, latents
 from ganformer.metrics import path_length
 from ganformer.metrics.path_length import PathLength, face, measure, points, shrunk, slerp, spaces, trimmed_mean
 from ganformer.models.ganformer.parts import present
+from ganformer.nn.interfaces import Discriminator, Generator
 from ganformer.nn.layers import Noise
-from ganformer.nn.players import Discriminator, Generator
 from ganformer.perceptual import distance as perceptual
 from tests.variants import variants
 

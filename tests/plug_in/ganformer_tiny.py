@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganformer.config import AdversarialModel, ImageSpec
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.learner import Learner
-from ganformer.nn.players import Discriminator, Generator
+from ganformer.nn.interfaces import Discriminator, Generator
 
 
 class Config(AdversarialModel):
@@ -17,7 +17,7 @@ class Config(AdversarialModel):
     latent_size: int = 4
 
 
-class Painter(Generator):
+class TinyGenerator(Generator):
     """Two layers of w, the first times the second; noise in each pixel."""
 
     def __init__(self, latent_size: int, image: ImageSpec) -> None:
@@ -38,7 +38,7 @@ class Painter(Generator):
         return images + self.noise_strength * torch.randn_like(images[:, :1])
 
 
-class Judge(Discriminator):
+class TinyDiscriminator(Discriminator):
     """One hidden layer; curved, so that R1 has a gradient in every weight."""
 
     def __init__(self, image: ImageSpec) -> None:
@@ -53,4 +53,4 @@ class Judge(Discriminator):
 
 def build(config: Config, image: ImageSpec) -> Learner:
     """The learner."""
-    return Adversarial(Painter(config.latent_size, image), Judge(image), config.adversarial)
+    return Adversarial(TinyGenerator(config.latent_size, image), TinyDiscriminator(image), config.adversarial)

@@ -6,11 +6,11 @@ from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.gan.settings import Config, PlainModel
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.layers import Noise, UnmodulatedColours, UnmodulatedConvolution
-from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
+from ganformer.nn.layers import Noise, UnmodulatedConvolution, UnmodulatedToRGB
+from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.stem import LatentGenerator, LatentStem
-from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, SynthesisLayer
+from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, SynthesisLayer, ToRGB
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
@@ -20,22 +20,24 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
 
 def generator(config: PlainModel, image: ImageSpec) -> LatentGenerator:
     """The generator of these settings for images of this shape."""
-    size, sizes = config.latent_size, config.sizes(image)
+    size, resolutions = config.latent_size, config.resolutions(image)
 
-    def make_layer(place: Place) -> SynthesisLayer:
-        convolution = UnmodulatedConvolution(place.inputs, place.output.channels, place.operation)
-        noise = Noise(place.output.height, place.output.width) if config.noise else nn.Identity()
-        return SynthesisLayer(place, convolution, noise)
+    def make_layer(spec: LayerSpec) -> SynthesisLayer:
+        convolution = UnmodulatedConvolution(spec.inputs, spec.output.channels, spec.operation)
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        return SynthesisLayer(spec, convolution, noise)
 
-    def make_colours(rung: Size) -> Colours:
-        colours = UnmodulatedColours(rung.channels, image.channels)
-        if config.refine_colours and rung == sizes[-1]:
-            return RefinedColours(UnmodulatedConvolution(rung.channels, rung.channels, Convolve()), colours)
-        return Colours(colours)
+    def make_to_rgb(resolution: Resolution) -> ToRGB:
+        colours = UnmodulatedToRGB(resolution.channels, image.channels)
+        if config.refine_colours and resolution == resolutions[-1]:
+            return RefinedToRGB(UnmodulatedConvolution(resolution.channels, resolution.channels, Convolve()), colours)
+        return ToRGB(colours)
 
     rate = config.mapping_learning_rate_multiplier
     mapping = Mapping(
-        entrance(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
+        latent_input(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
     )
-    stem = LatentStem(sizes[0], size, make_layer)
-    return LatentGenerator(size, mapping, LADDERS[config.generator_architecture](stem, sizes, make_layer, make_colours))
+    stem = LatentStem(resolutions[0], size, make_layer)
+    return LatentGenerator(
+        size, mapping, LADDERS[config.generator_architecture](stem, resolutions, make_layer, make_to_rgb)
+    )

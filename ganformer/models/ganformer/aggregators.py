@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.models.ganformer.components import ComponentAttention
-from ganformer.models.ganformer.parts import AttentionDropout, Pixels, pooled
-from ganformer.nn import players
+from ganformer.models.ganformer.parts import AttentionDropout, Pixels, weighted_sum
+from ganformer.nn import interfaces
 from ganformer.nn.discriminator import Discriminator, append_deviation
 from ganformer.nn.layers import ActivatedLinear, Linear
 
@@ -29,7 +29,7 @@ class Aggregation(nn.Module):
     def forward(self, x: Tensor, aggregators: Tensor, positions: Tensor) -> Tensor:
         pixels = Pixels(x.permute(0, 2, 3, 1).flatten(1, 2), self.positions())
         weights = self.dropout(self.attention.weights(pixels, aggregators, positions))
-        return aggregators + self.attention.found(pooled(weights, pixels.content))
+        return aggregators + self.attention.attended_values(weighted_sum(weights, pixels.content))
 
 
 class NoAggregation(nn.Module):
@@ -39,11 +39,11 @@ class NoAggregation(nn.Module):
         return aggregators
 
 
-class AggregatingDiscriminator(players.Discriminator):
-    """A discriminator whose head is given, beside the features of `trunk`, one score of each of `count` aggregators.
+class AggregatingDiscriminator(interfaces.Discriminator):
+    """Discriminator whose head gets, beside the features of `trunk`, one score of each of `count` aggregators.
 
-    `aggregations`: one for every rung of the trunk, from the image's to the first. `size`: values of an aggregator.
-    As in the released TensorFlow code, whose published checkpoints have none.
+    `aggregations`: one module for every resolution of the trunk, from the image's to the coarsest. `size`: values of
+    an aggregator. As in the released TensorFlow code, whose published checkpoints do not use it.
     """
 
     def __init__(self, trunk: Discriminator, aggregations: Sequence[nn.Module], count: int, size: int) -> None:
@@ -56,7 +56,7 @@ class AggregatingDiscriminator(players.Discriminator):
 
     def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
         found = self.aggregators.expand(len(labels), -1, -1)
-        for x, aggregation in zip(self.trunk.rungs(images), self.aggregations, strict=True):
+        for x, aggregation in zip(self.trunk.pyramid(images), self.aggregations, strict=True):
             found = aggregation(x, found, self.positions)
         features = torch.cat([self.trunk.epilogue.features(x), self.score(found)], dim=1)
         logits: Tensor = self.trunk.epilogue.head(features, labels)

@@ -18,15 +18,15 @@ from ganformer.models.ganformer.parts import (
     Gates,
     Integration,
     Pixels,
+    block_diagonal,
     fold_keys,
     fold_values,
-    pooled,
+    normalise_over_pixels,
     project_heads,
-    shares,
-    side_by_side,
+    weighted_sum,
 )
 from ganformer.nn.layers import Linear, Projection
-from ganformer.nn.synthesis import LayerLatents, LayerState, Place, SynthesisLayer
+from ganformer.nn.synthesis import LayerLatents, LayerSpec, LayerState, SynthesisLayer
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Duplex(Attention):
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         components = latents.current(state)
         weights = self.component_attention.weights(pixels, components, latents.positions)
-        attended = pooled(weights, pixels.content)
-        components = self.norm(components + self.component_attention.found(attended))
+        attended = weighted_sum(weights, pixels.content)
+        components = self.norm(components + self.component_attention.attended_values(attended))
         state = latents.updated(state, components)
-        keys = self.means(attended, pooled(weights, pixels.grid))
+        keys = self.means(attended, weighted_sum(weights, pixels.grid))
         for _ in range(self.iterations - 1):
-            weights = shares(self.dropout(self.assigned(pixels, keys, latents)))
-            keys = self.means(pooled(weights, pixels.content), pooled(weights, pixels.grid))
+            weights = normalise_over_pixels(self.dropout(self.assigned(pixels, keys, latents)))
+            keys = self.means(weighted_sum(weights, pixels.content), weighted_sum(weights, pixels.grid))
         return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
 
     def means(self, content: Tensor, places: Tensor) -> Tensor:
@@ -153,14 +153,16 @@ class KMeans(Attention):
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         centroids = self.beginning(pixels, state)
         for _ in range(self.iterations - 1):
-            centroids = self.means(pixels, shares(self.dropout(self.nearest(pixels, centroids, latents))))
+            centroids = self.means(
+                pixels, normalise_over_pixels(self.dropout(self.nearest(pixels, centroids, latents)))
+            )
         weights = self.nearest(pixels, centroids, latents)
         features = self.integrate(pixels, weights, latents.current(state), latents)
         return features, replace(state, assignments=weights)
 
     def nearest(self, pixels: Pixels, centroids: Tensor, latents: AttendedLatents) -> Tensor:
         """Softmax over centroids [B or 1, h, m, 2s] of products with pixels, weighted by importance / √s."""
-        keys = side_by_side(centroids * self.importance * math.sqrt(2 / centroids.shape[-1]))
+        keys = block_diagonal(centroids * self.importance * math.sqrt(2 / centroids.shape[-1]))
         content, place = keys.chunk(2, dim=2)  # B h·m C each
         bias = content @ self.queries.bias + place @ self.query_positions.bias  # B h·m
         places = place @ self.query_positions.scaled_weight @ pixels.grid.T + bias[:, :, None]
@@ -171,8 +173,8 @@ class KMeans(Attention):
     def means(self, pixels: Pixels, weights: Tensor) -> Tensor:
         """Means of the pixels, weighted by weights [B, h, m, n]: centroids [B, h, m, 2s]."""
         total = weights.sum(dim=3, keepdim=True)  # nearly 1
-        content = pooled(weights, pixels.content) @ self.queries.scaled_weight.T + total * self.queries.bias
-        places = pooled(weights, pixels.grid) @ self.query_positions.scaled_weight.T
+        content = weighted_sum(weights, pixels.content) @ self.queries.scaled_weight.T + total * self.queries.bias
+        places = weighted_sum(weights, pixels.grid) @ self.query_positions.scaled_weight.T
         both = torch.cat([content, places + total * self.query_positions.bias], dim=3)  # B h m 2C
         return both.unflatten(3, (self.heads, -1)).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
 
@@ -203,7 +205,7 @@ class CarriedCentroid(KMeans):
         self.stretch = stretch
 
     def beginning(self, pixels: Pixels, state: ComponentState) -> Tensor:
-        return self.means(pixels, shares(self.stretch(state.assignments)))
+        return self.means(pixels, normalise_over_pixels(self.stretch(state.assignments)))
 
 
 class Doubled(nn.Module):
@@ -226,16 +228,16 @@ class AttendedLayer(SynthesisLayer):
 
     def __init__(
         self,
-        place: Place,
+        spec: LayerSpec,
         convolution: nn.Module,
         noise: nn.Module,
         attention: Attention,
         changes: Sequence[nn.Module] = (),
     ) -> None:
-        super().__init__(place, convolution, noise)
+        super().__init__(spec, convolution, noise)
         self.changes = nn.ModuleList(changes)
         self.attention = attention
-        self.grid = (place.output.height, place.output.width)
+        self.grid = (spec.output.height, spec.output.width)
 
     def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
         assert isinstance(latents, AttendedLatents) and isinstance(state, ComponentState)

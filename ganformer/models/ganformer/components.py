@@ -13,8 +13,8 @@ from ganformer.models.ganformer.parts import (
     ComponentSoftmax,
     Pixels,
     fold_keys,
-    pooled,
     project_heads,
+    weighted_sum,
 )
 from ganformer.nn.layers import Linear, Projection
 from ganformer.nn.synthesis import LayerLatents, LayerState
@@ -109,7 +109,7 @@ class ComponentAttention(nn.Module):
         scores = torch.baddbmm(places, content, pixels.content.transpose(1, 2))
         return scores.softmax(dim=2).unflatten(1, (self.heads, -1))
 
-    def found(self, attended: Tensor) -> Tensor:
+    def attended_values(self, attended: Tensor) -> Tensor:
         """Values [B, m, D] of what was attended to: weighted sums [B, h, m, C] of the pixels."""
         return project_heads(attended, self.values.scaled_weight) + self.values.bias
 
@@ -144,5 +144,5 @@ class FromImage(nn.Module):
 
     def forward(self, pixels: Pixels, components: Tensor, latents: AttendedLatents) -> Tensor:
         weights = self.attention.weights(pixels, components, latents.positions)
-        changed: Tensor = self.norm(components + self.attention.found(pooled(weights, pixels.content)))
+        changed: Tensor = self.norm(components + self.attention.attended_values(weighted_sum(weights, pixels.content)))
         return changed

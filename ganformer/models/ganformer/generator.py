@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ganformer.models.ganformer.attention import AttendedLayer
 from ganformer.models.ganformer.components import AttendedLatents, ComponentState
 from ganformer.models.ganformer.parts import present
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.mapping import AttendedMapping, Mapping
-from ganformer.nn.players import Generator
 from ganformer.nn.synthesis import Ladder
 
 

@@ -40,17 +40,25 @@ from ganformer.models.ganformer.parts import (
 )
 from ganformer.models.ganformer.settings import Config
 from ganformer.nn.discriminator import DISCRIMINATORS, ladder_discriminator, make_head
+from ganformer.nn.interfaces import Discriminator
 from ganformer.nn.layers import (
-    ModulatedColours,
     ModulatedConvolution,
+    ModulatedToRGB,
     Noise,
-    UnmodulatedColours,
     UnmodulatedConvolution,
+    UnmodulatedToRGB,
 )
-from ganformer.nn.mapping import STEPS, AttendedMapping, Entrance, Mapping, NormaliseEach, NormaliseJointly, entrance
-from ganformer.nn.players import Discriminator
+from ganformer.nn.mapping import (
+    STEPS,
+    AttendedMapping,
+    LatentInput,
+    Mapping,
+    NormaliseEach,
+    NormaliseJointly,
+    latent_input,
+)
 from ganformer.nn.resampling import Convolve, ConvolveUp
-from ganformer.nn.synthesis import LADDERS, Colours, Place, RefinedColours, Size, Stem, SynthesisLayer
+from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, Stem, SynthesisLayer, ToRGB
 from ganformer.settings.ladders import STEM_WIDTH
 
 
@@ -61,9 +69,9 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
     """The generator of these settings for images of this shape."""
-    make_layer, sizes = partial(_layer, config, image), config.sizes(image)
+    make_layer, resolutions = partial(_layer, config, image), config.resolutions(image)
     ladder = LADDERS[config.generator_architecture](
-        Stem(sizes[0], make_layer), sizes, make_layer, partial(_colours, config, image)
+        Stem(resolutions[0], make_layer), resolutions, make_layer, partial(_to_rgb, config, image)
     )
     parts = (
         (config.components + config.global_style, config.component_size),
@@ -82,14 +90,14 @@ def discriminator(config: Config, image: ImageSpec) -> Discriminator:
     count = config.discriminator_components
     if not count:
         return ladder_discriminator(config, image)
-    sizes = config.sizes(image)
-    head = make_head(config.discriminator_labels, sizes[0].channels + count, image.classes)
-    trunk = DISCRIMINATORS[config.discriminator_architecture](sizes, image.channels, head)
-    aggregations = [_aggregation(config, image, size) for size in sizes[::-1]]
+    resolutions = config.resolutions(image)
+    head = make_head(config.discriminator_labels, resolutions[0].channels + count, image.classes)
+    trunk = DISCRIMINATORS[config.discriminator_architecture](resolutions, image.channels, head)
+    aggregations = [_aggregation(config, image, size) for size in resolutions[::-1]]
     return AggregatingDiscriminator(trunk, aggregations, count, config.component_size)
 
 
-def _aggregation(config: Config, image: ImageSpec, size: Size) -> nn.Module:
+def _aggregation(config: Config, image: ImageSpec, size: Resolution) -> nn.Module:
     if not config.aggregates(size.width, image):
         return NoAggregation()
     latent = config.component_size
@@ -111,8 +119,8 @@ def _global_mapping(config: Config, image: ImageSpec) -> Mapping:
     return Mapping(_entrance(config, normalisation, image.classes), _steps(config))
 
 
-def _entrance(config: Config, normalisation: nn.Module, classes: int) -> Entrance:
-    return entrance(normalisation, config.component_size, classes, config.mapping_learning_rate_multiplier)
+def _entrance(config: Config, normalisation: nn.Module, classes: int) -> LatentInput:
+    return latent_input(normalisation, config.component_size, classes, config.mapping_learning_rate_multiplier)
 
 
 def _steps(config: Config) -> list[nn.Module]:
@@ -120,16 +128,16 @@ def _steps(config: Config) -> list[nn.Module]:
     return make(config.mapping_layers, config.component_size, config.mapping_learning_rate_multiplier)
 
 
-def _layer(config: Config, image: ImageSpec, place: Place) -> SynthesisLayer:
-    size = place.output
-    convolution = _convolution(config, place.inputs, size.channels, place.operation)
+def _layer(config: Config, image: ImageSpec, spec: LayerSpec) -> SynthesisLayer:
+    size = spec.output
+    convolution = _convolution(config, spec.inputs, size.channels, spec.operation)
     noise = Noise(size.height, size.width) if config.noise else nn.Identity()
     if config.attends(size.width, image):
-        return AttendedLayer(place, convolution, noise, _attention(config, place), list(_changes(config, size)))
-    return SynthesisLayer(place, convolution, noise)
+        return AttendedLayer(spec, convolution, noise, _attention(config, spec), list(_changes(config, size)))
+    return SynthesisLayer(spec, convolution, noise)
 
 
-def _changes(config: Config, size: Size) -> Iterator[nn.Module]:
+def _changes(config: Config, size: Resolution) -> Iterator[nn.Module]:
     """What changes the components before features of this size attend to them."""
     if config.synthesis_self_attention:
         yield FromEachOther(config.component_size, _self_attention(config))
@@ -143,29 +151,29 @@ def _convolution(config: Config, inputs: int, outputs: int, operation: nn.Module
     return UnmodulatedConvolution(inputs, outputs, operation)
 
 
-def _colours(config: Config, image: ImageSpec, size: Size) -> Colours:
+def _to_rgb(config: Config, image: ImageSpec, size: Resolution) -> ToRGB:
     colours = (
-        ModulatedColours(size.channels, image.channels, config.component_size)
+        ModulatedToRGB(size.channels, image.channels, config.component_size)
         if config.global_style
-        else UnmodulatedColours(size.channels, image.channels)
+        else UnmodulatedToRGB(size.channels, image.channels)
     )
     if config.refine_colours and size.width == image.width:
-        return RefinedColours(_convolution(config, size.channels, size.channels, Convolve()), colours)
-    return Colours(colours)
+        return RefinedToRGB(_convolution(config, size.channels, size.channels, Convolve()), colours)
+    return ToRGB(colours)
 
 
-def _attention(config: Config, place: Place) -> Attention:
+def _attention(config: Config, spec: LayerSpec) -> Attention:
     kinds: dict[str, Callable[..., Attention]] = {
         "simplex": Simplex,
         "duplex": partial(Duplex, iterations=config.iterations),
-        "centroid": partial(_centroid_kind(config, place), iterations=config.iterations),
+        "centroid": partial(_centroid_kind(config, spec), iterations=config.iterations),
     }
-    size = AttentionSize(place.output.channels, config.component_size, config.components, config.heads)
+    size = AttentionSize(spec.output.channels, config.component_size, config.components, config.heads)
     gates: dict[str, nn.Module] = {"image": ImageGate(size)} if config.image_gate else {}
     if config.component_gate:
         gates["component"] = ComponentGate(size)
     parts = AttentionParts(
-        _positions(config, place.output),
+        _positions(config, spec.output),
         _softmax(config),
         AttentionDropout(config.attention_dropout),
         Gates(gates),
@@ -174,13 +182,13 @@ def _attention(config: Config, place: Place) -> Attention:
     return kinds[config.attention](size, parts)
 
 
-def _centroid_kind(config: Config, place: Place) -> Callable[..., Attention]:
+def _centroid_kind(config: Config, spec: LayerSpec) -> Callable[..., Attention]:
     """Centroids learned here, or carried from the layer before, which may have half as many rows and columns."""
-    grows = isinstance(place.operation, ConvolveUp)
-    is_first = place.output.width == config.start_resolution and (grows or place.output.width == STEM_WIDTH)
+    grows = isinstance(spec.operation, ConvolveUp)
+    is_first = spec.output.width == config.start_resolution and (grows or spec.output.width == STEM_WIDTH)
     if is_first or not config.carried_centroids:
         return Centroid
-    stretch = Doubled(place.output.height // 2, place.output.width // 2) if grows else nn.Identity()
+    stretch = Doubled(spec.output.height // 2, spec.output.width // 2) if grows else nn.Identity()
     return partial(CarriedCentroid, stretch=stretch)
 
 
@@ -192,7 +200,7 @@ def _softmax(config: Config) -> ComponentSoftmax:
     return PresentSoftmax(config.heads) if config.component_dropout else ComponentSoftmax(config.heads)
 
 
-def _positions(config: Config, size: Size) -> nn.Module:
+def _positions(config: Config, size: Resolution) -> nn.Module:
     kinds: dict[str, Callable[[int, int, int], nn.Module]] = {
         "sinusoidal": partial(positions.Sinusoidal, directions=config.position_directions),
         "linear": partial(positions.Linear, directions=config.position_directions),

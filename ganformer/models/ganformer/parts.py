@@ -64,7 +64,7 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
     return torch.einsum("bmhs,ohs->bhmo", values, weight).flatten(1, 2)
 
 
-def pooled(weights: Tensor, x: Tensor) -> Tensor:
+def weighted_sum(weights: Tensor, x: Tensor) -> Tensor:
     """Sums of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]: [B, h, m, I]."""
     return (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
 
@@ -74,12 +74,12 @@ def project_heads(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("bhmi,hsi->bmhs", x, weight.unflatten(0, (x.shape[1], -1))).flatten(2)
 
 
-def shares(weights: Tensor) -> Tensor:
+def normalise_over_pixels(weights: Tensor) -> Tensor:
     """Weights [B, h, m, n] divided such that those of every component sum to 1 over the image."""
     return weights / (weights.sum(dim=3, keepdim=True) + EPSILON)
 
 
-def side_by_side(x: Tensor) -> Tensor:
+def block_diagonal(x: Tensor) -> Tensor:
     """Rows of every head, with zeros where the values of other heads would be: [B, h, m, k] → [B, h·m, h·k]."""
     heads = x.shape[1]
     places = torch.eye(heads, dtype=x.dtype, device=x.device)[:, None, :, None]  # h 1 h 1

@@ -137,7 +137,7 @@ class Config(StyleBasedModel):
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""
         yield from super().problems(image, training)
-        widths = [size.width for size in self.sizes(image)]
+        widths = [size.width for size in self.resolutions(image)]
         yield from _misplaced("", self.start_resolution, self.end_resolution, image)
         if self.discriminator_components:
             start, end = self.discriminator_start_resolution, self.discriminator_end_resolution

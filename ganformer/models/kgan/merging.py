@@ -1,7 +1,7 @@
 """Images of single components and their composition (k-GAN, van Steenkiste et al. 2020).
 
-Each component climbs the ladder as if it were the only latent, with weights that all share. At one rung the images
-become one: a sum over the components, weighted pixel by pixel.
+Each component passes the ladder as if it were the only latent, with weights that all share. At one resolution the
+features become one: a sum over the components, weighted pixel by pixel.
 """
 
 # B batch, k components (behind the batch and, flattened with it, the faster one), C channels, D features of a latent
@@ -18,12 +18,12 @@ from ganformer.nn.synthesis import (
     AnyStem,
     Ladder,
     LayerLatents,
+    LayerSpec,
     LayerState,
-    MakeColours,
     MakeLayer,
-    Place,
+    MakeToRGB,
     ResidualLadder,
-    Size,
+    Resolution,
     SkipLadder,
 )
 
@@ -90,10 +90,10 @@ def make_weights(kind: str, channels: int) -> nn.Module:
 class ComponentStem(AnyStem):
     """A learned constant for every component, and the first layer: styles [B·k, D] → features [B·k, C, H, W]."""
 
-    def __init__(self, components: int, size: Size, make_layer: MakeLayer) -> None:
+    def __init__(self, components: int, size: Resolution, make_layer: MakeLayer) -> None:
         super().__init__()
         self.constants = nn.Parameter(torch.randn(components, size.channels, size.height, size.width))
-        self.layer = make_layer(Place(size.channels, size, Convolve()))
+        self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         x = self.constants.repeat(len(latents[0].style) // len(self.constants), 1, 1, 1)
@@ -131,21 +131,21 @@ class Merge(nn.Module):
 
 
 class MergingLadder(Ladder):
-    """A ladder that components climb each by itself up to its rung `merged_at`, counted from 0, and then as one.
+    """A ladder that components climb each by itself up to its resolution `merged_at`, counted from 0, and then as one.
 
-    Latents are [B·k, D]. Merged at the last rung, it is whole images that are composed.
+    Latents are [B·k, D]. Merged at the last index, it is whole images that are composed.
     """
 
     def __init__(
         self,
         stem: AnyStem,
-        sizes: Sequence[Size],
+        resolutions: Sequence[Resolution],
         make_layer: MakeLayer,
-        make_colours: MakeColours,
+        make_to_rgb: MakeToRGB,
         merge: Merge,
         merged_at: int,
     ) -> None:
-        super().__init__(stem, sizes, make_layer, make_colours)
+        super().__init__(stem, resolutions, make_layer, make_to_rgb)
         self.merge = merge
         self.merged_at = merged_at
 
@@ -153,23 +153,23 @@ class MergingLadder(Ladder):
         x, state = self.stem(latents, state)
         latents = latents[self.stem.layers :]
         x, images, latents = self.arrive(0, x, None, latents)
-        for rung, block in enumerate(self.blocks, start=1):
+        for index, block in enumerate(self.blocks, start=1):
             x, state = block(x, latents, state)
             latents = latents[2:]
-            x, images, latents = self.arrive(rung, x, images, latents)
+            x, images, latents = self.arrive(index, x, images, latents)
         assert images is not None
         return images
 
     def arrive(
-        self, rung: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
+        self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
     ) -> tuple[Tensor, Tensor | None, Sequence[LayerLatents]]:
-        """What happens to the features of a rung, the images so far and the latents of what comes next."""
-        images = self.paint(rung, x, images, latents)
-        return self.merge(x, images, latents) if rung == self.merged_at else (x, images, latents)
+        """What happens to the features of a index, the images so far and the latents of what comes next."""
+        images = self.paint(index, x, images, latents)
+        return self.merge(x, images, latents) if index == self.merged_at else (x, images, latents)
 
-    def paint(self, rung: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor | None:
-        """The images so far with the colours of this rung, if it has some."""
-        return self.colours(x, latents) if rung == len(self.blocks) else images
+    def paint(self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor | None:
+        """The images so far with the colours of this index, if it has some."""
+        return self.colours(x, latents) if index == len(self.blocks) else images
 
 
 class MergingResidualLadder(MergingLadder, ResidualLadder):
@@ -177,10 +177,10 @@ class MergingResidualLadder(MergingLadder, ResidualLadder):
 
 
 class MergingSkipLadder(MergingLadder, SkipLadder):
-    """A merging ladder whose every rung adds its colours; below the merge those of every component to its own image."""
+    """Merging ladder that adds an RGB output at every resolution, before the merge one for each component."""
 
-    def paint(self, rung: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor:
-        colours: Tensor = [*self.coarse_colours, self.colours][rung](x, latents)
+    def paint(self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor:
+        colours: Tensor = [*self.coarse_colours, self.colours][index](x, latents)
         return colours if images is None else self.upsample(images) + colours
 
 

@@ -7,10 +7,10 @@ from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.kgan.merging import MERGING_LADDERS, ComponentStem, Merge, MergingLadder, make_weights
 from ganformer.models.kgan.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
-from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
-from ganformer.nn.players import Generator
-from ganformer.nn.synthesis import Colours, LayerLatents, Place, Size, SynthesisLayer
+from ganformer.nn.interfaces import Generator
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
+from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
+from ganformer.nn.synthesis import LayerLatents, LayerSpec, Resolution, SynthesisLayer, ToRGB
 
 
 class ComposingGenerator(Generator):
@@ -37,22 +37,24 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
 
 def generator(config: Config, image: ImageSpec) -> ComposingGenerator:
     """The generator of these settings for images of this shape."""
-    components, size, sizes = config.components, config.component_size, config.sizes(image)
+    components, size, resolutions = config.components, config.component_size, config.resolutions(image)
 
-    def make_layer(place: Place) -> SynthesisLayer:
-        convolution = ModulatedConvolution(place.inputs, place.output.channels, size, place.operation)
-        noise = Noise(place.output.height, place.output.width) if config.noise else nn.Identity()
-        return SynthesisLayer(place, convolution, noise)
+    def make_layer(spec: LayerSpec) -> SynthesisLayer:
+        convolution = ModulatedConvolution(spec.inputs, spec.output.channels, size, spec.operation)
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        return SynthesisLayer(spec, convolution, noise)
 
-    def make_colours(rung: Size) -> Colours:
-        return Colours(ModulatedColours(rung.channels, image.channels, size))
+    def make_to_rgb(resolution: Resolution) -> ToRGB:
+        return ToRGB(ModulatedToRGB(resolution.channels, image.channels, size))
 
     rate = config.mapping_learning_rate_multiplier
     mapping = Mapping(
-        entrance(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
+        latent_input(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
     )
-    merged_at = [rung.width for rung in sizes].index(config.merge_resolution or image.width)
-    merge = Merge(components, make_weights(config.merge, sizes[merged_at].channels))
-    stem = ComponentStem(components, sizes[0], make_layer)
-    ladder = MERGING_LADDERS[config.generator_architecture](stem, sizes, make_layer, make_colours, merge, merged_at)
+    merged_at = [resolution.width for resolution in resolutions].index(config.merge_resolution or image.width)
+    merge = Merge(components, make_weights(config.merge, resolutions[merged_at].channels))
+    stem = ComponentStem(components, resolutions[0], make_layer)
+    ladder = MERGING_LADDERS[config.generator_architecture](
+        stem, resolutions, make_layer, make_to_rgb, merge, merged_at
+    )
     return ComposingGenerator((components, size), mapping, ladder)

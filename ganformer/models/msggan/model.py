@@ -1,4 +1,4 @@
-"""MSG-GAN: gradients reach every rung of the generator through its own colours (Karnewar & Wang 2020).
+"""MSG-GAN: gradients reach every resolution of the generator through its own colours (Karnewar & Wang 2020).
 
 Progressive GAN's networks without the growing. The paper's losses and rates are settings of the game, `adversarial`.
 """
@@ -8,7 +8,7 @@ from ganformer.learning.adversarial import Adversarial
 from ganformer.models.msggan.multiscale import COMBINATIONS, DEVIATIONS, MultiScaleDiscriminator, MultiScaleGenerator
 from ganformer.models.msggan.settings import Config
 from ganformer.nn.discriminator import make_head
-from ganformer.nn.mapping import NormaliseEach, entrance
+from ganformer.nn.mapping import NormaliseEach, latent_input
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
@@ -18,14 +18,14 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
 
 def generator(config: Config, image: ImageSpec) -> MultiScaleGenerator:
     """The generator of these settings for images of this shape."""
-    normalised = entrance(NormaliseEach(), config.latent_size, image.classes, rate=1.0)
-    return MultiScaleGenerator(config.latent_size, normalised, config.sizes(image), image.channels)
+    normalised = latent_input(NormaliseEach(), config.latent_size, image.classes, rate=1.0)
+    return MultiScaleGenerator(config.latent_size, normalised, config.resolutions(image), image.channels)
 
 
 def discriminator(config: Config, image: ImageSpec) -> MultiScaleDiscriminator:
     """The discriminator of these settings for images of this shape."""
-    sizes = config.sizes(image)
-    head = make_head(config.discriminator_labels, sizes[0].channels, image.classes)
+    resolutions = config.resolutions(image)
+    head = make_head(config.discriminator_labels, resolutions[0].channels, image.classes)
     return MultiScaleDiscriminator(
-        sizes, image.channels, COMBINATIONS[config.combine], DEVIATIONS[config.deviation], head
+        resolutions, image.channels, COMBINATIONS[config.combine], DEVIATIONS[config.deviation], head
     )

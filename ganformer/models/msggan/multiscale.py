@@ -1,7 +1,7 @@
 """MSG-GAN: images at every scale at once, and one discriminator that looks at all of them (Karnewar & Wang 2020).
 
-The networks are those of Progressive GAN, with colours at every rung. What the paper leaves open is as in its authors'
-PyTorch code, BMSG-GAN; as there, every layer has He's gain √2, also where nothing is rectified behind it.
+The networks are those of Progressive GAN, with an RGB output at every resolution. Open details follow the authors'
+PyTorch code, BMSG-GAN; as there, every layer has He's gain √2, even without a rectifier behind it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.nn import players
+from ganformer.nn import interfaces
 from ganformer.nn.discriminator import append_deviation
 from ganformer.nn.layers import (
     SQRT_2,
@@ -22,7 +22,7 @@ from ganformer.nn.layers import (
     normalise,
 )
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import Size
+from ganformer.nn.synthesis import Resolution
 from ganformer.ops.bias_act import bias_act
 
 
@@ -54,9 +54,9 @@ class LinearConvolution(nn.Module):
 
 
 class TransposedStem(nn.Module):
-    """w [B, latent_size] → features of the first rung: a transposed convolution that fills it, and a convolution."""
+    """w [B, latent_size] → features of the coarsest resolution: a transposed convolution, then a convolution."""
 
-    def __init__(self, latent_size: int, size: Size) -> None:
+    def __init__(self, latent_size: int, size: Resolution) -> None:
         super().__init__()
         self.shape = (size.channels, size.height, size.width)
         self.projection = Projection(latent_size, size.channels * size.height * size.width)
@@ -80,19 +80,21 @@ class GrowingBlock(nn.Module):
         return normalise_pixels(self.second(normalise_pixels(self.first(x))))
 
 
-class MultiScaleGenerator(players.Generator):
-    """z [B, size], labels → w [B, 1, size] → an image at every rung of `sizes`, from the stem's on.
+class MultiScaleGenerator(interfaces.Generator):
+    """z [B, size], labels → w [B, 1, size] → an image at every resolution of `resolutions`, from the stem's on.
 
     There is no mapping network: w is what `entrance` makes of z and the labels, without labels z on the hypersphere.
     Its mean, which truncation goes to, is then near 0, where no latent of training lies.
     """
 
-    def __init__(self, size: int, entrance: nn.Module, sizes: Sequence[Size], channels: int) -> None:
+    def __init__(self, size: int, entrance: nn.Module, resolutions: Sequence[Resolution], channels: int) -> None:
         super().__init__((size,), size)
         self.entrance = entrance
-        self.stem = TransposedStem(size, sizes[0])
-        self.blocks = nn.ModuleList(GrowingBlock(below.channels, rung.channels) for below, rung in pairwise(sizes))
-        self.colours = nn.ModuleList(LinearConvolution(rung.channels, channels) for rung in sizes)
+        self.stem = TransposedStem(size, resolutions[0])
+        self.blocks = nn.ModuleList(
+            GrowingBlock(below.channels, resolution.channels) for below, resolution in pairwise(resolutions)
+        )
+        self.colours = nn.ModuleList(LinearConvolution(resolution.channels, channels) for resolution in resolutions)
 
     def map(self, z: Tensor, labels: Tensor) -> Tensor:
         w: Tensor = self.entrance(z, labels)
@@ -140,7 +142,7 @@ DEVIATIONS = {"every": BatchDeviation, "last": Deviation}
 class Combination(nn.Module):
     """Joins images [B, colours, H, W] to features of their scale: [images; features], the paper's φ_simple.
 
-    `channels`: those of the rung; `features`: those of the features that it takes; `outputs`: those of what it gives.
+    `channels`: of the resolution; `features`: channels of the features that it takes; `outputs`: of its result.
     """
 
     def __init__(self, colours: int, channels: int) -> None:
@@ -193,9 +195,9 @@ class ShrinkingBlock(nn.Module):
 
 
 class LastBlock(nn.Module):
-    """x [B, inputs, H, W] of the rung `size`, and labels [B, classes] → logits [B]."""
+    """x [B, inputs, H, W] of the resolution `size`, and labels [B, classes] → logits [B]."""
 
-    def __init__(self, inputs: int, size: Size, head: nn.Module) -> None:
+    def __init__(self, inputs: int, size: Resolution, head: nn.Module) -> None:
         super().__init__()
         self.deviation = BatchDeviation()
         self.convolution = ActivatedConvolution(inputs + self.deviation.channels, size.channels, 3, Convolve())
@@ -208,24 +210,24 @@ class LastBlock(nn.Module):
         return logits
 
 
-class MultiScaleDiscriminator(players.Discriminator):
-    """Images [B, colours, H, W] of every rung, and labels [B, classes] → logits [B].
+class MultiScaleDiscriminator(interfaces.Discriminator):
+    """Images [B, colours, H, W] of every resolution, and labels [B, classes] → logits [B].
 
-    `sizes`: the rungs from the coarsest to the image, as those of the generator. `combine` makes what joins the images
-    of a rung of so many colours and channels to what comes from the rung above it. `make_deviation` makes what every
-    block but the last begins with. `head`: features of the first rung [B, C] and labels → logits.
+    `resolutions`: from the coarsest to the image, as in the generator. `combine(colours, channels)` creates the module
+    that joins the images of a resolution to the features of the next finer one. `make_deviation` creates the first
+    module of every block but the last. `head`: features of the coarsest resolution [B, C] and labels → logits.
     """
 
     def __init__(
         self,
-        sizes: Sequence[Size],
+        resolutions: Sequence[Resolution],
         colours: int,
         combine: Callable[[int, int], Combination],
         make_deviation: Callable[[], Deviation],
         head: nn.Module,
     ) -> None:
         super().__init__()
-        down = sizes[::-1]
+        down = resolutions[::-1]
         joins = [combine(colours, size.channels) for size in down[1:]]
         inputs = [down[0].channels, *(join.outputs for join in joins)]
         self.from_colours = LinearConvolution(colours, inputs[0])
@@ -245,7 +247,7 @@ class MultiScaleDiscriminator(players.Discriminator):
         return logits
 
     def scales(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Means of 2×2, 4×4, … pixels down to the first rung, the images themselves last."""
+        """Means of 2×2, 4×4, … pixels down to the first resolution, the images themselves last."""
         pyramid = [images]
         for _ in self.blocks:
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))

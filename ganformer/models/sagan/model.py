@@ -21,7 +21,7 @@ def generator(config: Config, image: ImageSpec) -> LatentGenerator:
     """The plain GAN's generator, some of whose blocks are followed by attention."""
     network = gan.generator(config, image)
     blocks = network.synthesis.blocks
-    for index, size in enumerate(config.sizes(image)[1:]):
+    for index, size in enumerate(config.resolutions(image)[1:]):
         if size.width in config.attention_resolutions:
             blocks[index] = AttendedBlock(blocks[index], PixelAttention(size.channels, config.attention_pooling))
     if config.spectral_norm:
@@ -33,7 +33,7 @@ def discriminator(config: Config, image: ImageSpec) -> Discriminator:
     """The plain GAN's discriminator, some of whose blocks are preceded by attention."""
     network = ladder_discriminator(config, image)
     if config.discriminator_attention:
-        for index, size in enumerate(config.sizes(image)[:0:-1]):
+        for index, size in enumerate(config.resolutions(image)[:0:-1]):
             if size.width in config.attention_resolutions:
                 attention = PixelAttention(size.channels, config.attention_pooling)
                 network.blocks[index] = nn.Sequential(attention, network.blocks[index])

@@ -34,7 +34,7 @@ class Config(PlainModel):
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """What does not fit between these settings, images of this shape and this training, one sentence each."""
         yield from super().problems(image, training)
-        widths = [size.width for size in self.sizes(image)[1:]]
+        widths = [size.width for size in self.resolutions(image)[1:]]
         for width in self.attention_resolutions:
             if width not in widths:
                 yield f"no features are {width} wide, as attention_resolutions want; there are {_listed(widths)}"

@@ -10,20 +10,20 @@ from ganformer.config import ImageSpec
 from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.stylegan2.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution, Noise
-from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, entrance
-from ganformer.nn.players import Generator
+from ganformer.nn.interfaces import Generator
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
+from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, latent_input
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
     LADDERS,
-    Colours,
     Ladder,
     LayerLatents,
-    Place,
-    RefinedColours,
-    Size,
+    LayerSpec,
+    RefinedToRGB,
+    Resolution,
     Stem,
     SynthesisLayer,
+    ToRGB,
 )
 
 
@@ -51,21 +51,25 @@ def build(config: Config, image: ImageSpec) -> Adversarial:
 
 def generator(config: Config, image: ImageSpec) -> StyleGenerator:
     """The generator of these settings for images of this shape."""
-    size, sizes = config.latent_size, config.sizes(image)
+    size, resolutions = config.latent_size, config.resolutions(image)
 
-    def make_layer(place: Place) -> SynthesisLayer:
-        convolution = ModulatedConvolution(place.inputs, place.output.channels, size, place.operation)
-        noise = Noise(place.output.height, place.output.width) if config.noise else nn.Identity()
-        return SynthesisLayer(place, convolution, noise)
+    def make_layer(spec: LayerSpec) -> SynthesisLayer:
+        convolution = ModulatedConvolution(spec.inputs, spec.output.channels, size, spec.operation)
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        return SynthesisLayer(spec, convolution, noise)
 
-    def make_colours(rung: Size) -> Colours:
-        colours = ModulatedColours(rung.channels, image.channels, size)
-        if config.refine_colours and rung == sizes[-1]:
-            return RefinedColours(ModulatedConvolution(rung.channels, rung.channels, size, Convolve()), colours)
-        return Colours(colours)
+    def make_to_rgb(resolution: Resolution) -> ToRGB:
+        colours = ModulatedToRGB(resolution.channels, image.channels, size)
+        if config.refine_colours and resolution == resolutions[-1]:
+            return RefinedToRGB(
+                ModulatedConvolution(resolution.channels, resolution.channels, size, Convolve()), colours
+            )
+        return ToRGB(colours)
 
     rate = config.mapping_learning_rate_multiplier
     steps = STEPS[config.mapping_architecture](config.mapping_layers, size, rate)
-    mapping = Mapping(entrance(NormaliseEach(), size, image.classes, rate), steps)
-    ladder = LADDERS[config.generator_architecture](Stem(sizes[0], make_layer), sizes, make_layer, make_colours)
+    mapping = Mapping(latent_input(NormaliseEach(), size, image.classes, rate), steps)
+    ladder = LADDERS[config.generator_architecture](
+        Stem(resolutions[0], make_layer), resolutions, make_layer, make_to_rgb
+    )
     return StyleGenerator(size, mapping, ladder)

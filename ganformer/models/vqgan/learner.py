@@ -31,7 +31,7 @@ EPSILON = 1e-4
 MEMORY = 0.95  # of the shares of the codes, per training step
 
 
-class Painter(nn.Module):
+class CodeSampler(nn.Module):
     """What images are sampled from: codes by the transformer, images by the decoder."""
 
     def __init__(self, autoencoder: Autoencoder, transformer: CodeTransformer, shape: tuple[int, int]) -> None:
@@ -67,7 +67,7 @@ class Stages(nn.Module):
         self.discriminator = discriminator
         self.augmentation = augmentation
         self.transformer = transformer
-        self.sampler = copy.deepcopy(Painter(autoencoder, transformer, shape)).eval().requires_grad_(False)
+        self.sampler = copy.deepcopy(CodeSampler(autoencoder, transformer, shape)).eval().requires_grad_(False)
         self.register_buffer("code_shares", torch.zeros(len(autoencoder.quantiser.codebook)))
 
 
@@ -79,7 +79,7 @@ class TwoStage(Learner, Reconstructor):
     """
 
     network: Stages
-    sampler: Painter
+    sampler: CodeSampler
 
     def __init__(self, stages: Stages, settings: TwoStageModel) -> None:
         self.settings = settings
@@ -104,7 +104,7 @@ class TwoStage(Learner, Reconstructor):
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """A step of the stage that the number of images seen so far belongs to."""
-        batch = sum(len(portion.images) for portion in reals) * distribution.ranks()
+        batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         seen, first = step * batch, self.settings.lengths[1] * 1000
         beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
         if seen < first:
@@ -163,15 +163,15 @@ class TwoStage(Learner, Reconstructor):
         distribution.share([quantiser.codebook])
         scalars = record.means() | usage(counts)
         if plays:
-            pairs = list(zip((portion.images for portion in reals), record.reconstructed, strict=True))
+            pairs = list(zip((microbatch.images for microbatch in reals), record.reconstructed, strict=True))
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
-    def _autoencoder_loss(self, record: "Record", plays: bool, portion: Reals) -> Tensor:
+    def _autoencoder_loss(self, record: "Record", plays: bool, microbatch: Reals) -> Tensor:
         """Reconstruction, codebook and, where it `plays`, the discriminator, adaptively weighted (equation 6)."""
-        images, quantised = self.network.autoencoder(portion.images)
-        pixels = (images - portion.images).abs().mean()
-        looks = self.perceptual(in_colours(images), in_colours(portion.images))
+        images, quantised = self.network.autoencoder(microbatch.images)
+        pixels = (images - microbatch.images).abs().mean()
+        looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
         record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
         record.reconstructed.append(images.detach())
         record.latents.append(quantised.latents.detach())
@@ -179,7 +179,7 @@ class TwoStage(Learner, Reconstructor):
         total = pixels + looks + self.settings.codebook_weight * quantised.loss
         if not plays:
             return total
-        adversarial = self.loss.generator(self._score(images), partial(self._score, portion.images))
+        adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
         weight = adaptive_weight(pixels + looks, adversarial, self.network.autoencoder.decoder.last.weight)
         record.add({"adversarial": adversarial, "adaptive_weight": weight})
         return total + self.settings.discriminator_weight * weight * adversarial
@@ -209,10 +209,10 @@ class TwoStage(Learner, Reconstructor):
         """One step up the likelihood of the codes; returns the loss in nats a code (equation 9)."""
         _set_rate(self.transformer_adam, self.settings.transformer_learning_rate * batch)
 
-        def loss(portion: Reals) -> Tensor:
+        def loss(microbatch: Reals) -> Tensor:
             with torch.no_grad():
-                codes = self.sampler.autoencoder.encode(portion.images).codes.flatten(1)  # B N
-            logits = self.network.transformer(codes, portion.labels)
+                codes = self.sampler.autoencoder.encode(microbatch.images).codes.flatten(1)  # B N
+            logits = self.network.transformer(codes, microbatch.labels)
             return F.cross_entropy(logits.flatten(0, 1), codes.flatten())
 
         return {"transformer": self.transformer_update.minimise(loss, reals)}
@@ -224,7 +224,7 @@ class TwoStage(Learner, Reconstructor):
 
 
 class Record:
-    """What the portions of one batch left to be logged, and to go on with."""
+    """What the microbatches of one batch left to be logged, and to go on with."""
 
     def __init__(self) -> None:
         self.latents: list[Tensor] = []
@@ -235,12 +235,12 @@ class Record:
         self._values: dict[str, list[Tensor]] = {}
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
-        """Values of one portion."""
+        """Values of one microbatch."""
         for name, value in scalars.items():
             self._values.setdefault(name, []).append(value.detach())
 
     def means(self) -> dict[str, Tensor]:
-        """Over the portions."""
+        """Over the microbatches."""
         return {name: torch.stack(values).mean() for name, values in self._values.items()}
 
 

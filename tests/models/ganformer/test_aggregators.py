@@ -12,9 +12,9 @@ from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Agg
 from ganformer.models.ganformer.components import ComponentAttention
 from ganformer.nn.discriminator import DISCRIMINATORS, make_head
 from ganformer.nn.layers import Linear
-from ganformer.nn.synthesis import Size
+from ganformer.nn.synthesis import Resolution
 
-SIZES = [Size(3 << doubling, 4 << doubling, 4 + 2 * doubling) for doubling in range(3)]  # 3×4, 6×8, 12×16
+SIZES = [Resolution(3 << doubling, 4 << doubling, 4 + 2 * doubling) for doubling in range(3)]  # 3×4, 6×8, 12×16
 COUNT, D = 3, 4
 NONE = torch.zeros(4, 0)
 
@@ -28,7 +28,7 @@ def build(
     return AggregatingDiscriminator(trunk, [*aggregations[:-1], NoAggregation()], COUNT, D)
 
 
-def aggregation(size: Size, heads: int, dropout: float) -> Aggregation:
+def aggregation(size: Resolution, heads: int, dropout: float) -> Aggregation:
     pixels = positions.Trainable2d(size.height, size.width, D)
     return Aggregation(ComponentAttention(size.channels, D, heads, D), pixels, dropout)
 
@@ -57,9 +57,9 @@ def test_every_parameter_learns_and_r1_differentiates_twice(architecture: str, h
 @pytest.mark.parametrize("heads", [1, 2])
 def test_aggregators_add_what_they_find_and_the_head_sees_their_scores(heads: int) -> None:
     discriminator = build(heads=heads)
-    rungs = list(discriminator.trunk.rungs([images(4)]))
+    resolutions = list(discriminator.trunk.pyramid([images(4)]))
     found = discriminator.aggregators.expand(4, -1, -1)
-    for x, part in list(zip(rungs, discriminator.aggregations, strict=True))[:-1]:
+    for x, part in list(zip(resolutions, discriminator.aggregations, strict=True))[:-1]:
         seen, places = x.flatten(2).mT, part.positions()  # B n C, n D
         found = found + plain.component_attention(part.attention, seen, places, found, discriminator.positions)
 
@@ -67,7 +67,7 @@ def test_aggregators_add_what_they_find_and_the_head_sees_their_scores(heads: in
     known = torch.cat([found, deviation.expand(4, COUNT, 1)], dim=2)
     hidden, last = discriminator.scores
     scores = last(F.leaky_relu(Linear.forward(hidden, known), 0.2) * math.sqrt(2)).squeeze(2)
-    features = torch.cat([discriminator.trunk.epilogue.features(rungs[-1]), scores], dim=1)
+    features = torch.cat([discriminator.trunk.epilogue.features(resolutions[-1]), scores], dim=1)
     expected = discriminator.trunk.epilogue.head.layer(features).squeeze(1)
     torch.testing.assert_close(discriminator([images(4)], NONE), expected)
 

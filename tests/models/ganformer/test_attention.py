@@ -32,7 +32,7 @@ from ganformer.models.ganformer.parts import (
     NoNormalisation,
     Pixels,
     PresentSoftmax,
-    shares,
+    normalise_over_pixels,
 )
 
 B, HEIGHT, WIDTH, C, D, M = 2, 3, 4, 8, 4, 3
@@ -299,7 +299,7 @@ def test_doubled_assignments_are_copies_row_by_row() -> None:
     doubled = Doubled(2, 3)(weights).view(4, 6)
     rows = [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]
     assert doubled.tolist() == [rows[0], rows[0], rows[1], rows[1]]
-    torch.testing.assert_close(shares(Doubled(2, 3)(weights + 1)).sum(dim=3), torch.ones(1, 1, 1))
+    torch.testing.assert_close(normalise_over_pixels(Doubled(2, 3)(weights + 1)).sum(dim=3), torch.ones(1, 1, 1))
 
 
 # ------------------------------------------------------------------------------------------------- dropout

@@ -16,7 +16,7 @@ from ganformer.models.ganformer.components import (
     FromImage,
     SelfAttention,
 )
-from ganformer.models.ganformer.parts import ComponentSoftmax, Pixels, PresentSoftmax, pooled
+from ganformer.models.ganformer.parts import ComponentSoftmax, Pixels, PresentSoftmax, weighted_sum
 
 B, N, C, D, M = 2, 12, 8, 4, 3
 
@@ -74,7 +74,7 @@ def test_attention_to_the_image_is_its_definition(width: int, heads: int) -> Non
     seen, given = pixels(), latents()
     weights = attention.weights(seen, given.components, given.positions)
     torch.testing.assert_close(weights.sum(dim=3), torch.ones(B, heads, M).double())
-    found = attention.found(pooled(weights, seen.content))
+    found = attention.attended_values(weighted_sum(weights, seen.content))
     torch.testing.assert_close(found, plain.component_attention(attention, *seen, given.components, given.positions))
 
 

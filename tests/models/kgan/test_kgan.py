@@ -78,9 +78,9 @@ def test_makes_rectangles_of_labels(architecture: str, merge: str, resolution: i
     assert not seen(generator, w).allclose(seen(generator, other))
 
 
-@pytest.mark.parametrize(("resolution", "rung"), [(4, 0), (8, 1), (16, 2), (None, 2)])
-def test_merges_behind_the_width_it_is_told(resolution: int | None, rung: int) -> None:
-    assert small(merge_resolution=resolution).synthesis.merged_at == rung
+@pytest.mark.parametrize(("resolution", "index"), [(4, 0), (8, 1), (16, 2), (None, 2)])
+def test_merges_behind_the_width_it_is_told(resolution: int | None, index: int) -> None:
+    assert small(merge_resolution=resolution).synthesis.merged_at == index
 
 
 @pytest.mark.parametrize("merge", ["softmax", "sum"])

@@ -16,12 +16,12 @@ from ganformer.models.kgan.merging import (
     make_weights,
     softmax,
 )
-from ganformer.nn.layers import ModulatedColours, ModulatedConvolution
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB
 from ganformer.nn.resampling import Upsample
-from ganformer.nn.synthesis import LADDERS, NO_STATE, Colours, LayerLatents, Place, Size, SynthesisLayer
+from ganformer.nn.synthesis import LADDERS, NO_STATE, LayerLatents, LayerSpec, Resolution, SynthesisLayer, ToRGB
 
 K, D = 3, 4
-SIZES = [Size(3, 4, 5), Size(6, 8, 4), Size(12, 16, 2)]
+SIZES = [Resolution(3, 4, 5), Resolution(6, 8, 4), Resolution(12, 16, 2)]
 
 
 def sigmoid(x: float) -> float:
@@ -99,21 +99,21 @@ def test_merges_features_images_and_latents_by_hand() -> None:
 # ------------------------------------------------------------------------------------------------- ladders
 
 
-def make_layer(place: Place) -> SynthesisLayer:
+def make_layer(spec: LayerSpec) -> SynthesisLayer:
     return SynthesisLayer(
-        place, ModulatedConvolution(place.inputs, place.output.channels, D, place.operation), nn.Identity()
+        spec, ModulatedConvolution(spec.inputs, spec.output.channels, D, spec.operation), nn.Identity()
     )
 
 
-def make_colours(size: Size) -> Colours:
-    return Colours(ModulatedColours(size.channels, 3, D))
+def make_to_rgb(size: Resolution) -> ToRGB:
+    return ToRGB(ModulatedToRGB(size.channels, 3, D))
 
 
 def ladder(architecture: str, kind: str, merged_at: int) -> MergingLadder:
     torch.manual_seed(0)
     stem = ComponentStem(K, SIZES[0], make_layer)
     merge = Merge(K, make_weights(kind, SIZES[merged_at].channels))
-    return MERGING_LADDERS[architecture](stem, SIZES, make_layer, make_colours, merge, merged_at)
+    return MERGING_LADDERS[architecture](stem, SIZES, make_layer, make_to_rgb, merge, merged_at)
 
 
 def latents(network: MergingLadder, batch: int) -> list[LayerLatents]:

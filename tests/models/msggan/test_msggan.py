@@ -12,7 +12,7 @@ from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.learner import Reals
 from ganformer.models.msggan import model as msggan
-from ganformer.nn.synthesis import Size
+from ganformer.nn.synthesis import Resolution
 
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8}
 LOSSES: dict[str, dict[str, Any]] = {
@@ -98,7 +98,7 @@ def test_every_width(width: int) -> None:
 def test_rectangles(height: int, width: int, stem: tuple[int, int]) -> None:
     image = ImageSpec(height=height, width=width, classes=2)
     assert list(config(**SMALL).problems(image, TrainingSettings())) == []
-    assert config(**SMALL).sizes(image)[0] == Size(*stem, 8)
+    assert config(**SMALL).resolutions(image)[0] == Resolution(*stem, 8)
     trained = learner(image)
     stepped(trained, image, range(1))
     assert trained.network.generator.scales(torch.zeros(1, 1, 8))[0].shape[2:] == stem

@@ -23,8 +23,8 @@ from ganformer.models.msggan.multiscale import (
     normalise_pixels,
 )
 from ganformer.nn.discriminator import Logit, append_deviation
-from ganformer.nn.mapping import Entrance, NormaliseEach
-from ganformer.nn.synthesis import Size
+from ganformer.nn.mapping import LatentInput, NormaliseEach
+from ganformer.nn.synthesis import Resolution
 
 LATENT = 6
 SQUARE = (4, 4)
@@ -35,21 +35,21 @@ NONE = torch.zeros(4, 0)
 M = TypeVar("M", bound=nn.Module)
 
 
-def sizes(stem: tuple[int, int] = SQUARE) -> list[Size]:
-    """Four rungs, of 8, 8, 4 and 3 channels."""
+def resolutions(stem: tuple[int, int] = SQUARE) -> list[Resolution]:
+    """Four resolutions, of 8, 8, 4 and 3 channels."""
     height, width = stem
-    return [Size(height << i, width << i, channels) for i, channels in enumerate((8, 8, 4, 3))]
+    return [Resolution(height << i, width << i, channels) for i, channels in enumerate((8, 8, 4, 3))]
 
 
 def generator(stem: tuple[int, int] = SQUARE) -> MultiScaleGenerator:
     torch.manual_seed(0)
-    return stirred(MultiScaleGenerator(LATENT, Entrance(NormaliseEach()), sizes(stem), channels=2))
+    return stirred(MultiScaleGenerator(LATENT, LatentInput(NormaliseEach()), resolutions(stem), channels=2))
 
 
 def discriminator(combine: str, deviation: str, stem: tuple[int, int] = SQUARE) -> MultiScaleDiscriminator:
     torch.manual_seed(1)
     parts = COMBINATIONS[combine], DEVIATIONS[deviation]
-    return stirred(MultiScaleDiscriminator(sizes(stem), 2, *parts, Logit(8)))
+    return stirred(MultiScaleDiscriminator(resolutions(stem), 2, *parts, Logit(8)))
 
 
 def stirred(network: M) -> M:
@@ -83,7 +83,7 @@ def test_repeats_pixels_before_it_convolves() -> None:
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_stem_is_a_transposed_convolution_and_a_convolution(stem: tuple[int, int]) -> None:
-    part = stirred(TransposedStem(LATENT, Size(*stem, 3)))
+    part = stirred(TransposedStem(LATENT, Resolution(*stem, 3)))
     w = torch.randn(2, LATENT)
     kernel = part.projection.weight.unflatten(0, (3, *stem)).permute(3, 0, 1, 2) / LATENT**0.5
     x = F.leaky_relu(F.conv_transpose2d(w[:, :, None, None], kernel) + part.bias[:, None, None], 0.2) * 2**0.5
@@ -105,7 +105,7 @@ def test_images_of_every_rung_the_finest_last(stem: tuple[int, int]) -> None:
     w = network.map(torch.randn(3, LATENT), torch.zeros(3, 0))
     assert w.shape == (3, 1, LATENT)
     scales = network.scales(w)
-    assert [scale.shape for scale in scales] == [(3, 2, size.height, size.width) for size in sizes(stem)]
+    assert [scale.shape for scale in scales] == [(3, 2, size.height, size.width) for size in resolutions(stem)]
     assert scales[-1].equal(network.synthesise(w))
 
 

@@ -40,17 +40,17 @@ def learner(image: ImageSpec = IMAGE, seed: int = 0, **settings: Any) -> TwoStag
     return vqgan.build(vqgan.Config.model_validate({**SMALL, **settings}), image)
 
 
-def reals(portions: int = 1, batch: int = 8, classes: int = 0) -> list[Reals]:
+def reals(microbatches: int = 1, batch: int = 8, classes: int = 0) -> list[Reals]:
     images = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     labels = torch.eye(classes)[torch.arange(batch) % classes] if classes else torch.zeros(batch, 0)
-    parts = zip(images.chunk(portions), labels.chunk(portions), strict=True)
+    parts = zip(images.chunk(microbatches), labels.chunk(microbatches), strict=True)
     return [Reals(*part) for part in parts]
 
 
 def stepped(player: TwoStage, steps: range) -> TwoStage:
     for step in steps:
         torch.manual_seed(step)
-        player.step(reals(portions=2), step)
+        player.step(reals(microbatches=2), step)
     return player
 
 
@@ -77,9 +77,9 @@ def test_what_is_logged() -> None:
     player = learner(r1_gamma=1.0)
     always = {"pixels", "perceptual", "codebook", "codebook_usage", "codebook_perplexity"}
     against = {"adversarial", "adaptive_weight", "discriminator", "real_score", "fake_score", "r1"}
-    assert set(player.step(reals(portions=2), 0)) == always
-    assert set(player.step(reals(portions=2), 2)) == always | against
-    assert set(player.step(reals(portions=2), 3)) == {"transformer"}
+    assert set(player.step(reals(microbatches=2), 0)) == always
+    assert set(player.step(reals(microbatches=2), 2)) == always | against
+    assert set(player.step(reals(microbatches=2), 3)) == {"transformer"}
 
 
 def test_rates_are_for_each_image_of_a_batch() -> None:
@@ -194,7 +194,7 @@ def test_the_transformer_learns_codes_of_the_sampled_autoencoder() -> None:
 def test_portions_make_the_same_step_as_the_batch() -> None:
     for step, part in ((0, "autoencoder"), (3, "transformer")):
         whole, parts = learner(), learner()
-        one, other = whole.step(reals(), step), parts.step(reals(portions=4), step)
+        one, other = whole.step(reals(), step), parts.step(reals(microbatches=4), step)
         assert one.keys() == other.keys()
         for name in one:
             torch.testing.assert_close(other[name], one[name])
@@ -211,7 +211,7 @@ def test_usage_is_that_of_the_batch_and_idle_codes_are_revived() -> None:
     counts = codes.flatten().bincount(minlength=8)
     assert (counts == 0).any()
     before = player.network.autoencoder.quantiser.codebook.detach().clone()
-    assert player.step(reals(portions=2), 0)["codebook_usage"].item() == (counts > 0).float().mean().item()
+    assert player.step(reals(microbatches=2), 0)["codebook_usage"].item() == (counts > 0).float().mean().item()
     idle = counts / counts.sum() * 0.05 < 0.5 / 8
     moved_far = (player.network.autoencoder.quantiser.codebook - before).abs().amax(dim=1) > 0.05
     assert torch.equal(moved_far, idle)
@@ -348,7 +348,7 @@ def test_weights_of_the_perceptual_loss_are_not_saved(tmp_path: Any) -> None:
 
 def test_the_perceptual_distance_is_part_of_the_loss(capsys: pytest.CaptureFixture[str]) -> None:
     player = learner(perceptual={"kind": "random-vgg16", "channels": 4})
-    logged: dict[str, Tensor] = dict(player.step(reals(portions=2), 0))
+    logged: dict[str, Tensor] = dict(player.step(reals(microbatches=2), 0))
     assert logged["perceptual"] > 0
     player.step(reals(), 1)
     assert capsys.readouterr().out.count("perceptual loss: ") == 1

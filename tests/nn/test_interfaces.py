@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ganformer.nn.players import Generator
+from ganformer.nn.interfaces import Generator
 
 
 class Identity(Generator):

@@ -16,8 +16,8 @@ from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.learning import record
 from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, Stretch, write_weights
-from ganformer.learning.journal import Journal
 from ganformer.learning.learner import Learner
+from ganformer.learning.logger import RunLogger
 from ganformer.learning.samples import batches, draw_labels
 from ganformer.progress import Progress
 
@@ -25,7 +25,7 @@ LOG_STEPS = 10  # steps that one line of the log sums up
 GRID_IMAGES = 32
 
 
-class Keeper:
+class RunWriter:
     """Is told of every finished step of `learner`, and logs, samples and saves what is due then.
 
     `history`: how far the training is; `label_counts`: images of each class; `seconds`: time between checkpoints;
@@ -49,12 +49,12 @@ class Keeper:
         self._remove_halves()
         self._keep_end_of_shorter_run()
         self._started = time.monotonic()
-        self._saved, self._meter, self._open = self._started, Meter(), ExitStack()
+        self._saved, self._means, self._open = self._started, RunningMean(), ExitStack()
 
     def watch(self, label: str) -> Self:
         """Opens the journal and shows progress as `label`; to be left as a context."""
         size, step = self.spec.training.batch, self.history.step
-        self.journal = self._open.enter_context(Journal(self.out, self.identity.digest[:12], step))
+        self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
         self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
         return self
 
@@ -69,11 +69,11 @@ class Keeper:
     def after(self, step: int, scalars: Mapping[str, Tensor], *, is_stopping: bool) -> None:
         """`step` steps are finished; `scalars` came out of the last one."""
         size = self.spec.training.batch
-        self._meter.add(scalars, size)
-        self._bar.update(size, self._meter.shown)
+        self._means.add(scalars, size)
+        self._bar.update(size, self._means.shown)
         is_snapshot = step in self.spec.snapshot_steps
         if step % LOG_STEPS == 0 or is_snapshot:
-            self.journal.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._meter.take()})
+            self.logger.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._means.take()})
         if is_snapshot:
             self._snapshot(step)
         is_due = time.monotonic() - self._saved >= self.checkpoint_seconds
@@ -105,9 +105,11 @@ class Keeper:
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
         size = self.spec.training.microbatch or self.spec.training.batch
-        portions = batches(range(GRID_IMAGES), size)
-        images = torch.cat([self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in portions])
-        self.journal.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+        microbatches = batches(range(GRID_IMAGES), size)
+        images = torch.cat(
+            [self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in microbatches]
+        )
+        self.logger.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
 
     def _save(self, step: int) -> None:
         """A checkpoint; of a finished training only the last one stays."""
@@ -159,7 +161,7 @@ class Keeper:
             write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
 
 
-class Meter:
+class RunningMean:
     """Means of logged values and the speed since the last line; nothing waits for the device before `take`."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from ganformer.learning.record import STATE
 from ganformer.learning.samples import pixels
 
 
-class Journal:
+class RunLogger:
     """Writes `log.jsonl`, `tensorboard/{run}` and `samples/*.png` into the folder `out`.
 
     `run` tells runs of different settings apart that used the same folder. What was written of steps after `step`, the

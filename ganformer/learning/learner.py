@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Reals(NamedTuple):
-    """One portion of a batch of real images."""
+    """One microbatch of a batch of real images."""
 
     images: Tensor
     """[B, C, H, W] float32 in [-1, 1]."""
@@ -33,7 +33,7 @@ class Learner(ABC):
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """One training step.
 
-        `reals`: the portions of one batch; gradients are averaged over them. `step`: number of finished steps.
+        `reals`: the microbatches of one batch; gradients are averaged over them. `step`: number of finished steps.
         Randomness comes from torch's default generators, which the loop seeds with a function of (seed, rank, step).
         Returns scalars to be logged, still on the device.
         """

@@ -18,13 +18,13 @@ from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
-from ganformer.learning import distribution, keeper, record
+from ganformer.learning import distribution, record, writer
 from ganformer.learning.checkpoint import Checkpoints, Identity, build, step_of
-from ganformer.learning.journal import bring_back
-from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
+from ganformer.learning.logger import bring_back
 from ganformer.learning.samples import normalise
 from ganformer.learning.stop import Stop
+from ganformer.learning.writer import GRID_IMAGES, RunWriter
 from ganformer.locking import acquired
 from ganformer.seeds import mix
 
@@ -66,7 +66,7 @@ def train(
     spec = spec.with_channels(images.image.channels)
     _check_images(images, spec, pack)
     identity = Identity(spec.trajectory, images.digest)
-    checkpoints = Checkpoints(keeper.folder(out, identity), identity)
+    checkpoints = Checkpoints(writer.folder(out, identity), identity)
     label = f"train {names['dataset']}/{names['model']} seed {spec.seed}"
     with alone(out, label):
         if restart:
@@ -74,6 +74,7 @@ def train(
         elif record.is_complete(out, spec, images.digest):
             print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
+        _remove_damaged(out, identity, label)
         if record.is_another(out, identity):
             print(
                 f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
@@ -110,6 +111,14 @@ def _forget(checkpoints: Checkpoints) -> None:
     """Removes the checkpoints and weights of a trajectory."""
     with artifacts.may_write(checkpoints.folder):
         for path in (*checkpoints.paths(), *checkpoints.folder.glob("step-*.safetensors")):
+            path.unlink()
+
+
+def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
+    """Remove weights that are not as this training left them, to be made again, and print their names."""
+    with artifacts.may_write(out):
+        for path in record.damaged(out, identity):
+            print(f"{label}: {path} is damaged, its sha256 is not that of {record.NAME}; making it again", flush=True)
             path.unlink()
 
 
@@ -165,14 +174,14 @@ class Job:
 def train_rank(job: Job, device: torch.device) -> None:
     """The part of one process, which has `device` for itself."""
     spec = parse(Spec, job.spec, "spec")
-    checkpoints = Checkpoints(keeper.folder(job.out, job.identity), job.identity)
+    checkpoints = Checkpoints(writer.folder(job.out, job.identity), job.identity)
     with Stop() as stop, devices.reproducible(max(1, job.threads // distribution.ranks())):
         steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
         if distribution.rank() > 0:
             _advance(steps, stop, None)
             return
         gpus = distribution.ranks() if device.type == "cuda" else 0
-        kept = Keeper(
+        kept = RunWriter(
             spec,
             job.out,
             checkpoints,
@@ -188,12 +197,12 @@ def train_rank(job: Job, device: torch.device) -> None:
         else:
             with kept.watch(job.label):
                 if steps.history.step == 0:
-                    kept.journal.show("reals", "reals", 0, steps.first_reals())
+                    kept.logger.show("reals", "reals", 0, steps.first_reals())
                 _advance(steps, stop, kept)
         kept.finish(job.names, steps.images.manifest)
 
 
-def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
+def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:
     """Trains to the end, or to a signal; only the first process has something to keep."""
     for finished, scalars in steps:
         is_stopping = distribution.any_rank(stop.name is not None, steps.device)
@@ -215,10 +224,10 @@ class Steps:
         self.history = checkpoints.load(self.learner, until)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
-        for step, portions in ahead(self._portions, range(self.history.step, self.spec.steps)):
+        for step, microbatches in ahead(self._microbatches, range(self.history.step, self.spec.steps)):
             torch.manual_seed(mix(self.spec.seed, "step", distribution.rank(), step))
             try:
-                scalars = self.learner.step([self._moved(portion) for portion in portions], step)
+                scalars = self.learner.step([self._moved(microbatch) for microbatch in microbatches], step)
                 check_finite(scalars)
             except TrainingError as error:
                 last = next(iter(self.checkpoints.paths()), "none yet")
@@ -234,17 +243,17 @@ class Steps:
         count = min(GRID_IMAGES, len(self.images))
         return normalise(batch(self.images, self.order, 0, count, self.spec.image, mirror=False)[0])
 
-    def _moved(self, portion: Reals) -> Reals:
+    def _moved(self, microbatch: Reals) -> Reals:
         """On the device, and in [-1, 1]; the way there is that of bytes, a quarter as long as that of floats."""
-        return Reals(normalise(portion.images.to(self.device)), portion.labels.to(self.device))
+        return Reals(normalise(microbatch.images.to(self.device)), microbatch.labels.to(self.device))
 
-    def _portions(self, step: int) -> list[Reals]:
-        """This rank's share of a step's batch, in portions of `microbatch`."""
+    def _microbatches(self, step: int) -> list[Reals]:
+        """This rank's share of a step's batch, in microbatches of `microbatch`."""
         share = self.spec.training.batch // distribution.ranks()
         position = step * self.spec.training.batch + distribution.rank() * share
         images, labels = batch(self.images, self.order, position, share, self.spec.image, self.spec.mirror)
         size = self.spec.training.microbatch or share
-        return [Reals(*portion) for portion in zip(images.split(size), labels.split(size), strict=True)]
+        return [Reals(*microbatch) for microbatch in zip(images.split(size), labels.split(size), strict=True)]
 
 
 def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:
@@ -278,10 +287,10 @@ def _check_images(images: Images, spec: Spec, pack: Path) -> None:
 
 
 def _check_share(spec: Spec, ranks: int) -> None:
-    portion = spec.training.microbatch or 1
-    if spec.training.batch % (ranks * portion):
+    microbatch = spec.training.microbatch or 1
+    if spec.training.batch % (ranks * microbatch):
         raise ConfigError(
-            f"training.batch {spec.training.batch} cannot be shared by {ranks} GPUs in portions of {portion}; "
+            f"training.batch {spec.training.batch} cannot be shared by {ranks} GPUs in microbatches of {microbatch}; "
             "ask for another number of GPUs or change training.batch or training.microbatch"
         )
 

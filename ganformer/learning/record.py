@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,16 +35,31 @@ def is_complete(out: Path, spec: Spec, pack: str) -> bool:
         return False
     if record["data"]["data_sha256"] != pack:
         return False
-    files = [(out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"]]
-    return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in files)
+    return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in _files(out, record))
+
+
+def _files(out: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield every file of weights that a record names, and its sha256."""
+    return ((out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"])
 
 
 def is_another(out: Path, identity: Identity) -> bool:
-    """Whether the folder holds the record of a run of another trajectory or of other images."""
+    """Return whether the folder holds the record of a run of another trajectory or of other images."""
     record = artifacts.read_existing(out / NAME)
-    return record is not None and not artifacts.agrees(
-        record, {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
-    )
+    return record is not None and not _is_of(record, identity)
+
+
+def _is_of(record: Mapping[str, Any], identity: Identity) -> bool:
+    expected = {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
+    return artifacts.agrees(record, expected)
+
+
+def damaged(out: Path, identity: Identity) -> list[Path]:
+    """Return the files of weights that are not the bytes which the record of this training in the folder names."""
+    record = artifacts.read_existing(out / NAME)
+    if record is None or not _is_of(record, identity):
+        return []
+    return [file for file, digest in _files(out, record) if file.exists() and artifacts.file_digest(file) != digest]
 
 
 def refuse_foreign(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a learner samples: from which seeds, of which classes, in which portions, and as pixels of 8 bits."""
+"""What a learner samples: from which seeds, of which classes, in which batches, and as pixels of 8 bits."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ BLOCK_PIXELS = 2**19
 
 
 def batches(seeds: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
-    """Seeds in portions of at most `size`."""
+    """Seeds in batches of at most `size`."""
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
 
 

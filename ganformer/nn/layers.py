@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.nn.resampling import Convolve
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 SQRT_2 = math.sqrt(2)
 SQRT_HALF = math.sqrt(0.5)
@@ -130,7 +130,7 @@ class UnmodulatedConvolution(nn.Module):
         return y
 
 
-class ModulatedColours(Clamped):
+class ModulatedToRGB(Clamped):
     """Features to colours by a modulated 1×1 convolution without demodulation.
 
     x [B, inputs, H, W], style [B, style_size] → [B, channels, H, W].
@@ -150,7 +150,7 @@ class ModulatedColours(Clamped):
         return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
-class UnmodulatedColours(nn.Module):
+class UnmodulatedToRGB(nn.Module):
     """Features to colours by a 1×1 convolution with bias; the style is not looked at."""
 
     def __init__(self, inputs: int, channels: int) -> None:

@@ -23,7 +23,7 @@ class NormaliseJointly(nn.Module):
         return z * (z.square().mean(dim=(1, 2), keepdim=True) + EPSILON).rsqrt()
 
 
-class Entrance(nn.Module):
+class LatentInput(nn.Module):
     """z [B, ..., size] → u, the same shape: normalised by `normalisation`; there are no labels to look at."""
 
     def __init__(self, normalisation: nn.Module) -> None:
@@ -35,7 +35,7 @@ class Entrance(nn.Module):
         return u
 
 
-class LabelledEntrance(Entrance):
+class LabelledLatentInput(LatentInput):
     """z [B, ..., size], labels [B, classes] → u, shaped as z: one layer sees latents beside an embedding of the label.
 
     As in StyleGAN2-ADA, whose first layer it is; where there are several latents, each is told the label.
@@ -53,9 +53,9 @@ class LabelledEntrance(Entrance):
         return u
 
 
-def entrance(normalisation: nn.Module, size: int, classes: int, rate: float) -> Entrance:
+def latent_input(normalisation: nn.Module, size: int, classes: int, rate: float) -> LatentInput:
     """How latents enter a mapping network, with labels where there are classes."""
-    return LabelledEntrance(normalisation, size, classes, rate) if classes else Entrance(normalisation)
+    return LabelledLatentInput(normalisation, size, classes, rate) if classes else LatentInput(normalisation)
 
 
 class PlainStep(nn.Module):
@@ -97,7 +97,7 @@ STEPS = {"plain": plain_steps, "resnet": residual_steps}
 class Mapping(nn.Module):
     """z [B, ..., size], labels [B, classes] → w [B, ..., size], every latent by itself."""
 
-    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: LatentInput, steps: Sequence[nn.Module]) -> None:
         super().__init__()
         self.entrance = entrance
         self.steps = nn.ModuleList(steps)
@@ -116,7 +116,7 @@ class AttendedMapping(nn.Module):
     `attentions`: one less than `steps`, each called with latents, their positions [m, size], and z.
     """
 
-    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: LatentInput, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
         super().__init__()
         self.entrance = entrance
         self.steps = nn.ModuleList(steps)

@@ -1,4 +1,4 @@
-"""What all models whose networks climb by doublings can be told, and the rungs that follow from it."""
+"""What all models whose networks climb by doublings can be told, and the resolutions that follow from it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ def _is_of_a_rung(width: int) -> int:
 
 
 Width = Annotated[int, AfterValidator(_is_of_a_rung)]
-"""Width of the features of a rung."""
+"""Width of the features of a resolution."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """One rung: `height` × `width` pixels with `channels` features."""
+class Resolution:
+    """One resolution: `height` × `width` pixels with `channels` features."""
 
     height: int
     width: int
@@ -46,11 +46,11 @@ class LadderModel(AdversarialModel):
         """Features where the image is `width` pixels wide."""
         return min(self.channel_base // width, self.channel_max)
 
-    def sizes(self, image: ImageSpec) -> list[Size]:
-        """The rungs from the stem, 4 pixels wide, to the image."""
+    def resolutions(self, image: ImageSpec) -> list[Resolution]:
+        """The resolutions from the stem, 4 pixels wide, to the image."""
         doublings = range((image.width // STEM_WIDTH).bit_length())
         return [
-            Size(image.height * width // image.width, width, self.channels(width))
+            Resolution(image.height * width // image.width, width, self.channels(width))
             for width in (STEM_WIDTH << doubling for doubling in doublings)
         ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ganformer.config import Strict
-from ganformer.settings.perceptual import AnyNetwork
+from ganformer.perceptual.settings import AnyNetwork
 
 PAIRS, EPSILON, OUTLIERS = 50_000, 1e-4, 1.0  # of published path lengths
 

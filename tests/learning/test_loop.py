@@ -21,7 +21,7 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
-from ganformer.learning import checkpoint, loop
+from ganformer.learning import checkpoint, distribution, loop
 from ganformer.learning import record as records
 from ganformer.learning.adversarial import Adversarial
 from tests.learning.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
@@ -104,6 +104,24 @@ def test_lost_outputs_are_written_again_as_they_were(
     assert [file.read_bytes() for file in files] == before
     assert log_of(tmp_path) == lines
     assert "all 12 steps are done; nothing is trained; to train it anew, give --restart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [0, -1], ids=["snapshot", "weights"])
+def test_damaged_weights_of_a_finished_run_are_written_again(
+    number: int, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    record = (tmp_path / "run.json").read_bytes()
+    file = tmp_path / artifacts.read_json(tmp_path / "run.json")["snapshots"][number]["file"]
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    train(tiny_spec(), pack, tmp_path)
+    assert file.read_bytes() == before
+    assert f"{file} is damaged, its sha256 is not that of run.json; making it again" in capsys.readouterr().out
+    again = artifacts.read_json(tmp_path / "run.json")
+    if number == -1:  # no step was trained again
+        assert (tmp_path / "run.json").read_bytes() == record
+    assert again["snapshots"] == json.loads(record)["snapshots"]
 
 
 def another_origin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,7 +501,7 @@ def test_a_folder_that_cannot_be_written_is_refused(pack: Path, tmp_path: Path) 
 
 def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganformer.devices.acquire_all", lambda gpus: [torch.device("cpu")] * 3)
-    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in portions of 1"):
+    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in microbatches of 1"):
         train(tiny_spec(), pack, tmp_path)
 
 
@@ -506,6 +524,48 @@ def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: py
     learner, record = checkpoint.restore(tmp_path / "run.json")
     assert record["steps"] == 4
     assert learner.sample(torch.zeros(2, 0), range(2)).isfinite().all()
+
+
+def as_rank(monkeypatch: pytest.MonkeyPatch, rank: int, ranks: int) -> None:
+    monkeypatch.setattr(distribution, "rank", lambda: rank)
+    monkeypatch.setattr(distribution, "ranks", lambda: ranks)
+
+
+def steps_of(pack: Path, folder: Path, **training: Any) -> loop.Steps:
+    spec = tiny_spec(4, batch=8)
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+    checkpoints = checkpoint.Checkpoints(folder, checkpoint.Identity("", ""))
+    return loop.Steps(spec, Images(pack), checkpoints, 4, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("microbatch", [None, 2])
+@pytest.mark.parametrize("step", [0, 7])
+def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
+    step: int, microbatch: int | None, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = steps_of(pack, tmp_path, microbatch=microbatch)
+    whole = torch.cat([part.images for part in steps._microbatches(step)])
+    shares = []
+    for rank in range(2):
+        as_rank(monkeypatch, rank, 2)
+        microbatches = steps._microbatches(step)
+        assert [len(part.images) for part in microbatches] == ([2, 2] if microbatch else [4])
+        shares.append(torch.cat([part.images for part in microbatches]))
+    assert torch.cat(shares).equal(whole)
+    assert len(whole.unique(dim=0)) == 8
+
+
+def test_every_rank_and_every_step_draws_numbers_of_its_own(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distribution, "share", lambda buffers: None)
+    steps, drawn = steps_of(pack, tmp_path), []
+    monkeypatch.setattr(steps.learner, "step", lambda reals, step: drawn.append(torch.rand(()).item()) or {})
+    for rank in (0, 1, 0):
+        as_rank(monkeypatch, rank, 2)
+        assert len(list(steps)) == 4
+    assert drawn[:4] == drawn[8:]
+    assert len(set(drawn)) == 8
 
 
 # ------------------------------------------------------------------------------------------------- parts

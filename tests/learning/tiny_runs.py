@@ -12,15 +12,13 @@ from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.manifest import Crop, Manifest, Shard
 
-KINDS = Path(__file__).parent / "kinds"
 IMAGE = ImageSpec(height=8, width=8)
 NAMES = {"dataset": "noise", "model": "tiny"}
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-import ganformer.models
-ganformer.models.__path__.append(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
 from ganformer.config import Spec, parse
 from ganformer.errors import UserError
 from ganformer.learning.loop import train

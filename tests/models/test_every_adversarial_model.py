@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import constant_noise
-from ganformer.nn.players import Generator
 from tests.variants import PACKAGE, label, variants
 
 CLASSES = 3

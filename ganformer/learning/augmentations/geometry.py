@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganformer.learning.augmentations.change import Change, Draws, Frame
 from ganformer.learning.augmentations.sampling import fold, reflected, sample
-from ops.upfirdn2d import upfirdn2d
+from ganformer.ops.upfirdn2d import upfirdn2d
 
 # Low-pass filter of the orthogonal wavelet sym6 (Daubechies 1992, the least asymmetric one of 12 taps).
 SYM6 = (

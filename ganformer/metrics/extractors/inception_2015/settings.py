@@ -1,0 +1,40 @@
+"""Settings of the Inception network of 2015."""
+
+from pathlib import Path
+from typing import Literal
+
+from ganformer.config import Extractor
+
+PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
+
+
+# What measures spatial features: Fréchet distances are known of them, and nothing else.
+SPATIAL = frozenset({"frechet", "frechet-error", "frechet-infinity", "spatial-frechet"})
+
+
+Features = Literal["pool", "spatial"]
+
+
+class Config(Extractor):
+    """The Inception network of 2015; distances of its features are called FID and compare with published ones."""
+
+    kind: Literal["inception-2015"] = "inception-2015"
+    weights: Path = Path("results/weights") / PYTORCH_FID
+    """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
+    missing (96 MB)."""
+    resize: Literal["tensorflow", "clean", "pytorch-fid"] = "tensorflow"
+    """How images come to 299×299: as in the original FID, antialiased as in clean-fid (Parmar et al. 2022), or as in
+    pytorch-fid, with whose statistics nothing else compares."""
+    features: Features = "pool"
+    """Averages over the image, as in FID, or what is seen in places of it, as in sFID (Nash et al. 2021); of these only
+    Fréchet distances are known, and there are no class logits."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The file of weights."""
+        return (self.weights,)
+
+    @property
+    def metrics(self) -> frozenset[str] | None:
+        """Of spatial features, the Fréchet distances."""
+        return SPATIAL if self.features == "spatial" else None

@@ -1,4 +1,4 @@
-"""Loss terms of the adversarial game, one function per equation; scores are logits, [B]."""
+"""Loss terms of adversarial training, one function per equation; scores are logits, [B]."""
 
 # B batch, C channels, H×W pixels, L layers, K components, D features of w
 
@@ -13,15 +13,15 @@ DRIFT = 0.001  # how strongly WGAN's scores of reals are held near zero (Progres
 
 
 class Loss(ABC):
-    """What the two players minimise."""
+    """Losses of generator and discriminator."""
 
     @abstractmethod
     def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
-        """From the scores of fakes; `reals` computes those of reals, for losses that look at them."""
+        """Return the generator's loss from scores of fakes; `reals` computes scores of reals if a loss uses them."""
 
     @abstractmethod
     def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
-        """From both scores."""
+        """Return the discriminator's loss from both scores."""
 
 
 class Logistic(Loss):

@@ -1,4 +1,4 @@
-"""Which network says how different two images look."""
+"""Settings of the perceptual distance of images."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What every change of images is, and the random numbers it is made with."""
+"""Base of all changes of images, and the random numbers that they are made with."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -60,4 +60,4 @@ class Change(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
-        """The same images at several scales, the finest last, each [B, C, H, W] → the same shapes."""
+        """Change images, given at several scales, the finest last, each [B, C, H, W] → same shapes."""

@@ -24,7 +24,7 @@ class Noise(Change):
 
 
 class Cutout(Change):
-    """A rectangle of half the width and half the height becomes 0; its centre lies anywhere in the image."""
+    """A rectangle of half the width and half the height becomes 0; its centre is anywhere in the image."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)
@@ -50,7 +50,7 @@ def cut(image: Tensor, columns: tuple[Tensor, Tensor], rows: tuple[Tensor, Tenso
 
 
 def _covered(first: Tensor, end: Tensor, finest: int, size: int) -> Tensor:
-    """Which part [B, size] of each of the pixels of an axis lies between `first` and `end` [B]."""
+    """Return the part [B, size] of each pixel of an axis that is between `first` and `end` [B]."""
     unit = finest / size
     left = torch.arange(size, device=first.device) * unit
     overlap = torch.minimum(end[:, None], left + unit) - torch.maximum(first[:, None], left)

@@ -43,7 +43,7 @@ class Translation(Change):
 
 
 class Cutout(Change):
-    """A rectangle of half the width and half the height becomes 0; its centre lies on any corner between pixels."""
+    """A rectangle of half the width and half the height becomes 0; its centre is any corner between pixels."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)

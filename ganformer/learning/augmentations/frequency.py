@@ -20,7 +20,7 @@ POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # expected in each band, from the low
 
 
 def bank(octaves: int) -> Tensor:
-    """Filters [octaves + 1, T] of the bands, from the lowest to the highest, that add up to the identity."""
+    """Return filters [octaves + 1, T] of the bands, from the lowest to the highest, that add up to the identity."""
     bands = [np.ones(1)]
     for _ in range(octaves):
         bands = [np.convolve(_zeros_inserted(band), LOW) for band in bands]

@@ -53,7 +53,7 @@ def flip(draws: Draws, frame: Frame) -> Tensor:
 
 
 def quarter_turns(draws: Draws, frame: Frame) -> Tensor:
-    """A rotation by 0 to 3 right angles; on a rectangle the centre is turned, and the rest mirrored or cut off."""
+    """Rotate by 0 to 3 right angles; on a rectangle the centre is turned, and the rest mirrored or cut off."""
     angle = draws.sometimes(draws.whole(0, 3), 0.0) * (math.pi / 2)
     return _rotated(angle.cos().round(), angle.sin().round())
 
@@ -77,7 +77,7 @@ def rotation(draws: Draws, frame: Frame) -> Tensor:
 
 
 def stretching(draws: Draws, frame: Frame) -> Tensor:
-    """As much wider as lower; log₂ of the factor has the standard deviation 0.2."""
+    """Stretch to one side and shrink to the other; log₂ of the factor has the standard deviation 0.2."""
     factor = draws.sometimes(draws.normal(0.2).exp2(), 1.0)
     return _scaled(1 / factor, factor)
 
@@ -93,7 +93,7 @@ GENERAL: tuple[Step, ...] = (scaling, rotation, stretching, rotation, translatio
 
 
 def _matrix(*entries: Tensor) -> Tensor:
-    """The upper six entries, row by row, each [B] → [B, 3, 3]."""
+    """Return matrices [B, 3, 3] of their upper six entries, row by row, each [B]."""
     zero, one = torch.zeros_like(entries[0]), torch.ones_like(entries[0])
     return torch.stack([*entries, zero, zero, one], dim=1).unflatten(1, (3, 3))
 
@@ -109,7 +109,7 @@ def _rotated(cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _moved(across: Tensor, down: Tensor) -> Tensor:
-    """What moves by these pixels is found as many pixels before."""
+    """Return matrices that look up each pixel as many pixels before as the image moves."""
     zero, one = torch.zeros_like(across), torch.ones_like(across)
     return _matrix(one, zero, -across, zero, one, -down)
 
@@ -123,10 +123,10 @@ def _product(first: Tensor, second: Tensor) -> Tensor:
 
 
 def origins(matrix: Tensor, frame: Frame, size: Frame, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the places `columns` [w] × `rows` [h] of a changed image come from: columns and rows, [B, h, w].
+    """Return the origin of the places `columns` [w] × `rows` [h] of a changed image: columns and rows, [B, h, w].
 
-    Places are counted in pixels of an image of `size`, from the centre of its first one; where they come from, in
-    pixels of the finest scale, from the centre of its first one.
+    Places are counted in pixels of an image of `size`, origins in pixels of the finest scale, both from the centre of
+    the first pixel.
     """
     x = (columns + 0.5) * (frame.width / size.width) - frame.width / 2
     y = ((rows + 0.5) * (frame.height / size.height) - frame.height / 2)[:, None]
@@ -189,7 +189,7 @@ class Geometry(Change):
 
 
 def _mirrored(image: Tensor, matrix: Tensor, frame: Frame, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where places come from in `image`, mirrored at the edges of the finest scale; all are counted in its pixels."""
+    """Return the origin of places in `image`, mirrored at the edges of the finest scale, counted in its pixels."""
     size = Frame.of([image])
     from_columns, from_rows = origins(matrix, frame, size, columns, rows)
     return (

@@ -63,7 +63,7 @@ class AggregatingDiscriminator(interfaces.Discriminator):
         return logits
 
     def score(self, found: Tensor) -> Tensor:
-        """A score of each aggregator [B, m, D], beside their deviation within the batch: [B, m]."""
+        """Return scores [B, m] of aggregators [B, m, D], computed beside their deviation within the batch."""
         columns = append_deviation(found.transpose(1, 2)[:, :, :, None])  # B D+1 m 1
         scores: Tensor = self.scores(columns.squeeze(3).transpose(1, 2))
         return scores.squeeze(2)

@@ -31,7 +31,10 @@ from ganformer.nn.synthesis import LayerLatents, LayerSpec, LayerState, Synthesi
 
 @dataclass(frozen=True)
 class AttentionParts:
-    """What every kind is put together from: `positions` gives those of the pixels [n, D]; the rest follows scores."""
+    """Modules shared by all kinds of attention.
+
+    `positions()` returns the position encodings of the pixels [n, D]; the others act on the scores, in this order.
+    """
 
     positions: nn.Module
     softmax: ComponentSoftmax
@@ -65,7 +68,7 @@ class Attention(nn.Module, ABC):
         """Return features [B, n, C], and the state for the next layer; nothing given is changed."""
 
     def assigned(self, pixels: Pixels, keys: Tensor, latents: AttendedLatents) -> Tensor:
-        """How much of every pixel goes to each component with keys [B, m, C]: [B, h, m, n], sum 1 over m."""
+        """Return the weight of each component, with keys [B, m, C], for every pixel: [B, h, m, n], sum 1 over m."""
         keys = keys / math.sqrt(keys.shape[-1] / self.heads)
         bias = (self.queries.bias + self.query_positions.bias)[:, None]
         places = fold_keys(keys, self.query_positions.scaled_weight, self.heads) @ pixels.grid.T

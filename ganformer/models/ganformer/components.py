@@ -101,7 +101,7 @@ class ComponentAttention(nn.Module):
         self.values = Linear(channels, latent)
 
     def weights(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
-        """How much every pixel counts for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
+        """Return the weight of every pixel for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
         queries = self.queries(components) + self.query_positions(positions)
         queries = queries / math.sqrt(queries.shape[-1] / self.heads)
         places = fold_keys(queries, self.key_positions.scaled_weight, self.heads) @ pixels.grid.T

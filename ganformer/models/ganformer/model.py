@@ -63,12 +63,12 @@ from ganformer.settings.ladders import STEM_WIDTH
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
-    """The generator of these settings for images of this shape."""
+    """Return the generator of these settings for images of this shape."""
     make_layer, resolutions = partial(_layer, config, image), config.resolutions(image)
     ladder = LADDERS[config.generator_architecture](
         Stem(resolutions[0], make_layer), resolutions, make_layer, partial(_to_rgb, config, image)
@@ -86,7 +86,7 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
 
 
 def discriminator(config: Config, image: ImageSpec) -> Discriminator:
-    """The discriminator of these settings for images of this shape."""
+    """Return the discriminator of these settings for images of this shape."""
     count = config.discriminator_components
     if not count:
         return ladder_discriminator(config, image)
@@ -138,7 +138,7 @@ def _layer(config: Config, image: ImageSpec, spec: LayerSpec) -> SynthesisLayer:
 
 
 def _changes(config: Config, size: Resolution) -> Iterator[nn.Module]:
-    """What changes the components before features of this size attend to them."""
+    """Yield the modules that change the components before features of this resolution attend to them."""
     if config.synthesis_self_attention:
         yield FromEachOther(config.component_size, _self_attention(config))
     if config.update_components:

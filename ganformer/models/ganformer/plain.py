@@ -115,7 +115,7 @@ def component_weights(part: ComponentAttention, x: Tensor, grid: Tensor, y: Tens
 
 
 def softmax(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """Return softmax(q kᵀ / √s) [B, h, n, m] of queries [B, n, C] and keys [B, m, C]."""
+    """Return the weights softmax of q kᵀ / √s, [B, h, n, m], for queries [B, n, C] and keys [B, m, C]."""
     q, k = split(queries, heads), split(keys, heads)
     return (q @ k.mT / math.sqrt(k.shape[-1])).softmax(dim=-1)
 

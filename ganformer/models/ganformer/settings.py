@@ -10,7 +10,7 @@ from ganformer.settings.ladders import STEM_WIDTH, StyleBasedModel, Width
 
 
 class Config(StyleBasedModel):
-    """Settings of GANformer; the defaults are those of the released code for images 256 pixels wide."""
+    """Settings of GANformer; the defaults are the values of the released code for images 256 pixels wide."""
 
     kind: Literal["ganformer"] = "ganformer"
 
@@ -76,7 +76,7 @@ class Config(StyleBasedModel):
     """Aggregators do not attend to features of this width and wider ones. None: the width of the image."""
 
     def conflicts(self) -> Iterator[str]:
-        """What does not fit between these settings, one sentence each."""
+        """Yield one sentence for every conflict between these settings."""
         size, rest = divmod(self.latent_size, self.components)
         if rest or not size:
             multiple = max(self.components, self.latent_size - rest)
@@ -94,7 +94,7 @@ class Config(StyleBasedModel):
         yield from self._idle_options()
 
     def _splits_components(self) -> bool:
-        """Whether heads share the values of a component, not only those of a pixel."""
+        """Return whether heads split the values of a component, not only the values of a pixel."""
         among = self.latent_self_attention or self.synthesis_self_attention
         from_image = self.attention == "duplex" or self.update_components or self.discriminator_components > 0
         return among or from_image
@@ -127,15 +127,15 @@ class Config(StyleBasedModel):
         return self.latent_size // self.components
 
     def attends(self, width: int, image: ImageSpec) -> bool:
-        """Whether features of this width attend."""
+        """Return whether features of this width attend."""
         return self.start_resolution <= width < (self.end_resolution or image.width)
 
     def aggregates(self, width: int, image: ImageSpec) -> bool:
-        """Whether aggregators attend to features of this width."""
+        """Return whether aggregators attend to features of this width."""
         return self.discriminator_start_resolution <= width < (self.discriminator_end_resolution or image.width)
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         widths = [size.width for size in self.resolutions(image)]
         yield from _misplaced("", self.start_resolution, self.end_resolution, image)
@@ -148,7 +148,7 @@ class Config(StyleBasedModel):
 
 
 def _misplaced(prefix: str, start: int, end: int | None, image: ImageSpec) -> Iterator[str]:
-    """What does not fit between images and the widths, from `start` to below `end`, at which something attends."""
+    """Yield one sentence for every conflict of images with the widths, from `start` to below `end`, that attend."""
     if start >= min(end or image.width, 2 * image.width):
         yield (
             f"there is no attention: {prefix}start_resolution {start} is not below "

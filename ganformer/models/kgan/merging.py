@@ -80,7 +80,7 @@ SHARES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": softmax, "max": high
 
 
 def make_weights(kind: str, channels: int) -> nn.Module:
-    """What weights the components by features of so many `channels`: "sum", or by a name of `SHARES`."""
+    """Return the module that weights components by features with `channels`; `kind`: "sum" or a name of `SHARES`."""
     return EqualWeights() if kind == "sum" else ScoredWeights(channels, SHARES[kind])
 
 
@@ -102,7 +102,7 @@ class ComponentStem(AnyStem):
 
 
 class Merge(nn.Module):
-    """Where components become one; `weights`: features [B, k, C, H, W] → [B, k, 1, H, W]."""
+    """Sum over the components; `weights`: features [B, k, C, H, W] → [B, k, 1, H, W]."""
 
     def __init__(self, components: int, weights: nn.Module) -> None:
         super().__init__()
@@ -122,18 +122,18 @@ class Merge(nn.Module):
         return self.compose(x, weights), None if images is None else self.compose(images, weights), merged
 
     def split(self, x: Tensor) -> Tensor:
-        """[B·k, ...] → [B, k, ...]."""
+        """Split [B·k, ...] into [B, k, ...]."""
         return x.unflatten(0, (-1, self.components))
 
     def compose(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x [B·k, C, H, W], weights [B, k, 1, H, W] → [B, C, H, W]."""
+        """Sum x [B·k, C, H, W] over the components with weights [B, k, 1, H, W]: [B, C, H, W]."""
         return (self.split(x) * weights).sum(dim=1)
 
 
 class MergingLadder(Ladder):
-    """A ladder that components climb each by itself up to its resolution `merged_at`, counted from 0, and then as one.
+    """Ladder that components pass separately up to resolution number `merged_at`, counted from 0, and then as one.
 
-    Latents are [B·k, D]. Merged at the last index, it is whole images that are composed.
+    Latents are [B·k, D]. If they are merged at the last resolution, whole images are composed.
     """
 
     def __init__(
@@ -163,12 +163,12 @@ class MergingLadder(Ladder):
     def arrive(
         self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
     ) -> tuple[Tensor, Tensor | None, Sequence[LayerLatents]]:
-        """What happens to the features of a index, the images so far and the latents of what comes next."""
+        """Return features, images so far and latents of later layers at resolution `index`, merged if it is due."""
         images = self.paint(index, x, images, latents)
         return self.merge(x, images, latents) if index == self.merged_at else (x, images, latents)
 
     def paint(self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor | None:
-        """The images so far with the colours of this index, if it has some."""
+        """Return the images so far, with the RGB output of this resolution if there is one."""
         return self.colours(x, latents) if index == len(self.blocks) else images
 
 

@@ -27,7 +27,7 @@ from ganformer.ops.bias_act import bias_act
 
 
 def normalise_pixels(x: Tensor) -> Tensor:
-    """x [B, C, H, W] divided by the root mean square over the channels of each pixel (Progressive GAN, section 4.2)."""
+    """Divide each pixel of x [B, C, H, W] by the root mean square of its channels (Progressive GAN, section 4.2)."""
     return normalise(x.movedim(1, -1)).movedim(-1, 1)
 
 

@@ -32,7 +32,7 @@ class Config(PlainModel):
         return value
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         widths = [size.width for size in self.resolutions(image)[1:]]
         for width in self.attention_resolutions:

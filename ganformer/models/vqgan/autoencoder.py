@@ -28,7 +28,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Layout:
-    """What encoder and decoder have in common.
+    """Layout that encoder and decoder share.
 
     `levels` from the image down, each half as wide as the one before; `blocks` residual blocks at each of them;
     `latent_channels` where the two halves meet; `groups` of the normalisation, which divide all channels.
@@ -111,7 +111,7 @@ class Double(nn.Module):
 
 
 class Stage(nn.Module):
-    """All that is done at one level: residual blocks, each with attention behind it or not, then resampling."""
+    """One level: residual blocks, each with or without attention behind it, then resampling."""
 
     def __init__(self, inputs: int, level: Level, blocks: int, layout: Layout, resample: nn.Module) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Stage(nn.Module):
 
 
 def middle(channels: int, layout: Layout) -> nn.Sequential:
-    """What both halves have where the resolution is lowest."""
+    """Return the blocks of both halves at the lowest resolution."""
     return nn.Sequential(
         ResidualBlock(channels, channels, layout),
         AttentionBlock(channels, layout.groups),

@@ -32,7 +32,7 @@ MEMORY = 0.95  # of the shares of the codes, per training step
 
 
 class CodeSampler(nn.Module):
-    """What images are sampled from: codes by the transformer, images by the decoder."""
+    """Sampler: the transformer draws codes, the decoder makes images of them."""
 
     def __init__(self, autoencoder: Autoencoder, transformer: CodeTransformer, shape: tuple[int, int]) -> None:
         super().__init__()
@@ -47,9 +47,9 @@ class CodeSampler(nn.Module):
 
 
 class Stages(nn.Module):
-    """Everything that is saved: what both stages train, the moving average that is sampled from, shares of codes.
+    """Networks of both stages, with the moving average for sampling and the recent shares of the codes.
 
-    `code_shares` [K]: which part of the codes each entry of the codebook was of late.
+    `code_shares` [K]: moving average of the part of all codes that each entry of the codebook had.
     """
 
     code_shares: Tensor
@@ -103,7 +103,7 @@ class TwoStage(Learner, Reconstructor):
         return distance(self.settings.perceptual, next(self.network.parameters()).device)
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
-        """A step of the stage that the number of images seen so far belongs to."""
+        """Train the stage that is due after the images seen so far."""
         batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         seen, first = step * batch, self.settings.lengths[1] * 1000
         beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
@@ -137,7 +137,7 @@ class TwoStage(Learner, Reconstructor):
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `save` returned; CheckpointError names what does not fit."""
+        """Continue from the result of `save`; CheckpointError names the parts that do not fit."""
         refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
         load_module(self.network, state["network"], "the network's state")
         for name, adam in self._optimisers().items():
@@ -224,7 +224,7 @@ class TwoStage(Learner, Reconstructor):
 
 
 class Record:
-    """What the microbatches of one batch left to be logged, and to go on with."""
+    """Values of the microbatches of one batch: to be logged, and for the discriminator."""
 
     def __init__(self) -> None:
         self.latents: list[Tensor] = []
@@ -265,7 +265,7 @@ def _set_rate(adam: Adam, rate: float) -> None:
 
 
 def _follow(average: nn.Module, source: nn.Module, beta: float) -> None:
-    """A moving average takes a step towards its source; `beta` of it stays."""
+    """Move an average towards its source: average := beta · average + (1 − beta) · source."""
     with torch.no_grad():
         for mean, value in zip(average.parameters(), source.parameters(), strict=True):
             mean.lerp_(value, 1 - beta)

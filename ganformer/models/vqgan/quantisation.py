@@ -32,16 +32,17 @@ class Quantiser(nn.Module, ABC):
         self.codebook = nn.Parameter(codebook)
 
     def look_up(self, codes: Tensor) -> Tensor:
-        """The entries of codes [B, h, w]: [B, D, h, w]."""
+        """Return the entries [B, D, h, w] of codes [B, h, w]."""
         return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
 
     def anneal(self, progress: float) -> None:
-        """Told before each training step which part of the training, from 0 to 1, is behind."""
+        """Adapt to the finished part of the training, from 0 to 1; called before each step."""
 
     def revive(self, shares: Tensor, latents: Tensor) -> None:
-        """May move entries after a training step: given are their shares [K] of late choices, and latents [B, D, h, w].
+        """Move unused entries after a training step, if the quantiser does so.
 
-        The share of an entry that was moved is set to an even one.
+        `shares` [K]: recent shares of the choices; the share of a moved entry is set to an even one. `latents`
+        [B, D, h, w]: of this batch.
         """
 
     @abstractmethod
@@ -118,9 +119,9 @@ class GumbelSoftmax(Quantiser):
 
 
 def usage(counts: Tensor) -> dict[str, Tensor]:
-    """How evenly entries are used, from how often each of them was, counts [K].
+    """Return how evenly the entries are used, from their counts [K].
 
-    `codebook_usage`: part of them that was used at all. `codebook_perplexity`: exp(entropy), from 1 to K.
+    `codebook_usage`: part of the entries that was used at all. `codebook_perplexity`: exp(entropy), from 1 to K.
     """
     shares = counts / counts.sum()
     entropy = -torch.special.xlogy(shares, shares).sum()

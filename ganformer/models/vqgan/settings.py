@@ -76,7 +76,7 @@ class TwoStageModel(Model):
         return self.discriminator_start_kimg, self.autoencoder_kimg
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         start, first = self.resolved(training).lengths
         if math.ceil(first * 1000 / training.batch) >= math.ceil(training.kimg * 1000 / training.batch):
             yield (
@@ -100,7 +100,7 @@ class Nearest(Strict):
     """An entry that is chosen less often than this part of an even share is put onto a latent; 0: never."""
 
     def make(self, codes: int, size: int) -> "Quantiser":
-        """The part, for so many codes of so many values."""
+        """Return the quantiser of `codes` entries with `size` values each."""
         from ganformer.models.vqgan.quantisation import NearestEntry
 
         return NearestEntry(codes, size, self.commitment, self.revival)
@@ -116,7 +116,7 @@ class Gumbel(Strict):
     """Weight of the divergence of the scores from an even choice."""
 
     def make(self, codes: int, size: int) -> "Quantiser":
-        """The part, for so many codes of so many values."""
+        """Return the quantiser of `codes` entries with `size` values each."""
         from ganformer.models.vqgan.quantisation import GumbelSoftmax
 
         return GumbelSoftmax(codes, size, self.temperature, self.divergence_weight)
@@ -149,7 +149,7 @@ class Transformer(Strict):
 
 
 class Config(TwoStageModel):
-    """Settings of VQGAN; the defaults are those of the paper for faces 256 pixels wide."""
+    """Settings of VQGAN; the defaults are the values of the paper for faces 256 pixels wide."""
 
     kind: Literal["vqgan"] = "vqgan"
     channels: PositiveInt = 128
@@ -176,11 +176,11 @@ class Config(TwoStageModel):
 
     @property
     def downsampling(self) -> int:
-        """How many times wider the image is than the grid of its codes."""
+        """Factor between the width of the image and of the grid of its codes."""
         return 1 << (len(self.channel_multipliers) - 1)
 
     def conflicts(self) -> Iterator[str]:
-        """What does not fit between these settings, one sentence each."""
+        """Yield one sentence for every conflict between these settings."""
         for features in sorted({self.channels * multiplier for multiplier in self.channel_multipliers}):
             if features % self.groups:
                 yield f"{features} features (channels × channel_multipliers) are not divisible by groups {self.groups}"
@@ -193,7 +193,7 @@ class Config(TwoStageModel):
                 )
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         for side, pixels in (("height", image.height), ("width", image.width)):
             if pixels % self.downsampling:
@@ -208,7 +208,7 @@ class Config(TwoStageModel):
                 )
 
     def layout(self) -> "Layout":
-        """What encoder and decoder have in common."""
+        """Return the layout that encoder and decoder share."""
         from ganformer.models.vqgan.autoencoder import Layout, Level
 
         levels = [
@@ -219,7 +219,7 @@ class Config(TwoStageModel):
 
 
 def patches(pixels: int, layers: int) -> int:
-    """Logits along a side of so many pixels; 0 or less where the side is too short."""
+    """Return the number of logits along a side of `pixels`; 0 or less if the side is too short."""
     for _ in range(layers):
         pixels //= 2
     return pixels - 2

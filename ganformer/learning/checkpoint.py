@@ -137,7 +137,7 @@ def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Map
         if kept["step"] == wanted:
             return dict(kept)
     steps = ", ".join(str(kept["step"]) for kept in record["snapshots"])
-    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; there are those of {steps}")
+    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; the record has {steps}")
 
 
 def _check_digest(path: Path, expected: str, run_json: Path) -> None:

@@ -27,7 +27,7 @@ class Learner(ABC):
     network: nn.Module
     sampler: nn.Module
     truncation_mean: Literal["class", "global"] | None = None
-    """Which mean truncation moves latents towards, that of the image's class or that of all; None: towards none."""
+    """Target of truncation: the mean of the image's class or of all images; None: the model has no such mean."""
 
     @abstractmethod
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:

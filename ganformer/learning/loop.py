@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ganformer import artifacts, devices
-from ganformer.config import ImageSpec, Spec, parse
+from ganformer.config import ImageSpec, Spec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.locking import acquired
@@ -85,7 +85,7 @@ def train(
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
         job = Job(
-            spec.model_dump(mode="json"),
+            spec,
             pack,
             out,
             identity,
@@ -157,7 +157,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
 class Job:
     """Arguments of every process of a training; they can be pickled."""
 
-    spec: Mapping[str, Any]
+    spec: Spec
     pack: Path
     out: Path
     identity: Identity
@@ -173,7 +173,7 @@ class Job:
 
 def train_rank(job: Job, device: torch.device) -> None:
     """Train on one device: the body of each rank."""
-    spec = parse(Spec, job.spec, "spec")
+    spec = job.spec
     checkpoints = Checkpoints(writer.folder(job.out, job.identity), job.identity)
     with Stop() as stop, devices.reproducible(max(1, job.threads // distribution.ranks())):
         steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
@@ -210,7 +210,7 @@ def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:
             kept.after(finished, scalars, is_stopping=is_stopping)
         if is_stopping and finished < steps.spec.steps:
             distribution.meet()  # the first process may still be saving
-            raise TrainingError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to go on")
+            raise TrainingError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to resume")
 
 
 class Steps:
@@ -232,8 +232,8 @@ class Steps:
             except TrainingError as error:
                 last = next(iter(self.checkpoints.paths()), "none yet")
                 raise TrainingError(
-                    f"step {step + 1}: {error}; training cannot go on, nothing was overwritten. Last good checkpoint: "
-                    f"{last}. A smaller learning rate or a larger r1_gamma often helps"
+                    f"step {step + 1}: {error}; training cannot continue, nothing was overwritten. Last good "
+                    f"checkpoint: {last}. A smaller learning rate or a larger r1_gamma often helps"
                 ) from error
             distribution.share(b for b in self.learner.network.buffers() if b.dtype == torch.float32)
             yield step + 1, scalars

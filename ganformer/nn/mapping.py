@@ -38,7 +38,7 @@ class LatentInput(nn.Module):
 class LabelledLatentInput(LatentInput):
     """z [B, ..., size], labels [B, classes] → u, shaped as z: one layer sees latents beside an embedding of the label.
 
-    As in StyleGAN2-ADA, whose first layer it is; where there are several latents, each is told the label.
+    As the first layer of StyleGAN2-ADA; each of several latents gets the label.
     """
 
     def __init__(self, normalisation: nn.Module, size: int, classes: int, rate: float) -> None:

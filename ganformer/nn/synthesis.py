@@ -179,9 +179,9 @@ class ResidualLadder(Ladder):
 
 
 class SkipLadder(Ladder):
-    """A ladder whose every resolution adds its colours to the up-sampled image (StyleGAN2, figure 7b).
+    """Ladder that adds an RGB output at every resolution to the up-sampled image (StyleGAN2, figure 7b).
 
-    The colours of a resolution share their latents with the layer that comes next.
+    The RGB output of a resolution shares its latents with the next layer.
     """
 
     def __init__(

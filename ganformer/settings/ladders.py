@@ -36,11 +36,11 @@ class LadderModel(AdversarialModel):
     channel_base: PositiveInt = 32768
     """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
     channel_max: PositiveInt = 512
-    """The most features anywhere."""
+    """Largest number of features."""
     latent_size: PositiveInt = 512
-    """Number of values in the latent z, over all local components where there are any."""
+    """Number of values in the latent z, over all local components if the model has some."""
     discriminator_labels: Literal["logits", "projection"] = "logits"
-    """How the discriminator uses labels: one logit for every class, or the product with an embedding of the label."""
+    """Use of labels in the discriminator: one logit for every class, or the product with an embedding of the label."""
 
     def channels(self, width: int) -> int:
         """Return the number of features at this width."""
@@ -72,12 +72,12 @@ class StyleBasedModel(LadderModel):
     """Settings of a generator with StyleGAN2's mapping network, and one of its discriminators."""
 
     mapping_layers: PositiveInt = 8
-    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
+    """Layers of the mapping network, without the first one for labels if there are classes."""
     mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """The mapping network learns at this part of the generator's learning rate."""
+    """Learning rate of the mapping network, relative to the generator's."""
     discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
-    """How the discriminator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the discriminator (StyleGAN2, figure 7)."""
     noise: bool = True
-    """Whether each layer of the generator adds noise to its features."""
+    """Add noise to the features in each layer of the generator."""
     activation_clamp: PositiveFloat | None = None
-    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""
+    """Limit of the output of every layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""

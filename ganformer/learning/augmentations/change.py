@@ -24,7 +24,7 @@ class Frame(NamedTuple):
 class Draws:
     """Random numbers for `count` images, from torch's default generator of `device`; all are float32.
 
-    `probability` [] is that of a change being made to an image.
+    `probability` []: probability of a change of an image.
     """
 
     def __init__(self, count: int, device: torch.device, probability: Tensor) -> None:

@@ -40,7 +40,7 @@ class Cutout(Change):
 def cut(image: Tensor, columns: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], frame: Frame) -> Tensor:
     """`image` [B, C, H, W] with 0 where `columns` and `rows` meet: first one and end, [B], in the finest pixels.
 
-    A pixel of a coarser scale that lies partly in the rectangle loses that part.
+    A pixel of a coarser scale that is partly in the rectangle loses that part.
     """
     height, width = image.shape[-2:]
     inside = (

@@ -17,7 +17,7 @@ from ganformer.nn.layers import ActivatedLinear, Linear
 class Aggregation(nn.Module):
     """Aggregators [B, m, D] at positions [m, D] plus what they find in features x [B, C, H, W] → [B, m, D].
 
-    `positions` gives those of the pixels, [H·W, D].
+    `positions()` returns the position encodings of the pixels, [H·W, D].
     """
 
     def __init__(self, attention: ComponentAttention, positions: nn.Module, dropout: float) -> None:

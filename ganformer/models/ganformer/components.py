@@ -52,8 +52,8 @@ class AttendedLatents(LayerLatents):
 class SelfAttention(nn.Module):
     """Components u [B, m, D] with positions [m, D] → u plus what each attends to among them, [B, m, D].
 
-    `latents` [B, m, D], what u was made of, tell `softmax` which of them are present. Biases of keys are left out here
-    and everywhere: they change all scores of a softmax alike.
+    `latents` [B, m, D]: input of the mapping, by which `softmax` knows the present components. Biases of keys are left
+    out here and everywhere: they change all scores of a softmax alike.
     """
 
     def __init__(self, size: int, softmax: ComponentSoftmax, dropout: float) -> None:

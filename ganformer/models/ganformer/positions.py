@@ -1,7 +1,7 @@
 """Position encodings of pixels: vectors of `size` values that attention adds to the features.
 
 Every part returns [height · width, size], row by row. Coordinates run from -1 to 1 along each axis; a direction is one
-coordinate, or a mixture of both, and `directions` of them stand at equal angles, beginning with the horizontal one.
+coordinate, or a mixture of both, and `directions` of them are at equal angles, beginning with the horizontal one.
 """
 
 import math

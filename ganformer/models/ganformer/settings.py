@@ -17,39 +17,40 @@ class Config(StyleBasedModel):
     has_attention_maps: ClassVar[bool] = True
 
     attention: Literal["simplex", "duplex", "centroid"]
-    """Where the keys come from: the components, centroids of the image, or learned constants (the released code)."""
+    """Source of the keys: the components, centroids of the image, or learned constants (the released code)."""
     components: PositiveInt = 16
     """Number of local latents; each has latent_size / components values."""
     generator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "resnet"
-    """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
+    """Mapping network: StyleGAN2's, or residual steps of two layers each and one plain layer behind them."""
     latent_normalisation: Literal["each", "joint", "local", "joint-local"] = "each"
-    """What is divided by its root mean square: `each` latent, as in the paper; the local ones by a `joint` one and the
-    global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code); the local
-    ones only, by a joint one, `joint-local` (the PyTorch code with weights converted from TensorFlow).
+    """Normalisation of latents by their root mean square: `each` latent, as in the paper; the local ones by a `joint`
+    one and the global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code);
+    the local ones only, by a joint one, `joint-local` (the PyTorch code with weights converted from TensorFlow).
     """
     latent_self_attention: bool = True
-    """Whether the components attend to each other in the mapping network."""
+    """Attention of the components to each other in the mapping network."""
     synthesis_self_attention: bool = False
-    """Whether they do so in synthesis too, before the image attends to them; what changes stays changed."""
+    """The same in synthesis, before the image attends to them; later layers see the changed components."""
     update_components: bool = False
-    """Whether they attend to the image before it attends to them; what changes stays changed. Part of `duplex`."""
+    """Attention of the components to the image before it attends to them; later layers see the changed components.
+    Part of `duplex`."""
     global_style: bool = True
-    """Whether one more latent, of the size of a component, modulates the convolutions of all layers."""
+    """One more latent, of the size of a component, that modulates the convolutions of all layers."""
     refine_colours: bool = True
-    """Whether one more modulated convolution, linear, precedes the colours (in the released code, not in the paper)."""
+    """One more modulated convolution, linear, in front of the last toRGB (in the released code, not in the paper)."""
     heads: PositiveInt = 1
     """Number of heads of every attention."""
     integration: Literal["mul", "add", "both"] = "mul"
-    """What attention does to the features: multiplies (γ), adds (β), or both."""
+    """Integration of the attended values into the features: multiply (γ), add (β), or both."""
     normalisation: Literal["layer", "instance", "none"] = "layer"
-    """Over what features are normalised before: the channels of a pixel, the pixels of a channel, or not at all.
+    """Normalisation of the features before: over the channels of a pixel, the pixels of a channel, or none.
 
-    The mean is removed where integration adds, and the root mean square divided by where it multiplies.
+    The mean is removed if integration adds, and the root mean square divided by if it multiplies.
     """
     positions: Literal["sinusoidal", "linear", "trainable", "trainable-2d"] = "sinusoidal"
-    """How pixels know where they are: fixed waves, learned slopes, learned rows and columns, learned pixels."""
+    """Position encoding of pixels: fixed waves, learned slopes, learned rows and columns, learned pixels."""
     position_directions: PositiveInt = 2
     """Directions of sinusoidal and linear positions, at equal angles."""
     start_resolution: Width = STEM_WIDTH
@@ -57,17 +58,17 @@ class Config(StyleBasedModel):
     end_resolution: Width | None = None
     """Features of this width and wider ones do not attend; a power of two. None: the width of the image."""
     iterations: PositiveInt = 1
-    """How often centroids are computed (`duplex`) or scores against them (`centroid`), as in k-means."""
+    """Number of k-means iterations: computations of centroids (`duplex`) or of scores against them (`centroid`)."""
     carried_centroids: bool = False
-    """Whether `centroid` attention learns constants in its first layer only, and goes on from there in those behind."""
+    """Use the learned constants of `centroid` attention in its first layer only; later ones start from assignments."""
     image_gate: bool = False
-    """Whether every pixel has a gate in front of what it attends to."""
+    """Gate of every pixel on its attended values."""
     component_gate: bool = False
-    """Whether every component has a gate behind what it gives to the image."""
+    """Gate of every component on its values."""
     attention_dropout: Probability = 0.12
     """Rate of dropout of attention in training: half for single weights, half for whole components."""
     component_dropout: Probability = 0.0
-    """Probability that an image is made without a component in training; one at least is always there."""
+    """Probability of leaving a component out of an image in training; one at least stays."""
     discriminator_components: NonNegativeInt = 0
     """Aggregators, vectors as large as a component, that attend to the image in the discriminator. 0: none."""
     discriminator_start_resolution: Width = 2 * STEM_WIDTH

@@ -16,13 +16,13 @@ class Config(StyleBasedModel):
     components: Annotated[int, Field(ge=2)] = 8
     """Number of latents; each has latent_size / components values."""
     merge: Literal["softmax", "sum", "max", "leaves"] = "softmax"
-    """How components become one image: pixel by pixel weighted by softmaxed scores, all added, the highest score alone,
-    or one upon the other, covering those before."""
+    """Composition of the components: weighted pixel by pixel by softmaxed scores, all added, the highest score alone,
+    or one upon the other, covering the ones before."""
     merge_resolution: Width | None = 32
-    """Width of the features behind which components are one; a power of two. None: the width of the image; then whole
+    """Width of the features at which components are merged; a power of two. None: the width of the image; then whole
     images are composed."""
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
 
     def conflicts(self) -> Iterator[str]:
         """Yield one sentence for every conflict between these settings."""

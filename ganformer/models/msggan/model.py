@@ -1,6 +1,6 @@
 """MSG-GAN: gradients reach every resolution of the generator through its own colours (Karnewar & Wang 2020).
 
-Progressive GAN's networks without the growing. The paper's losses and rates are settings of the game, `adversarial`.
+Progressive GAN's networks without the growing. The paper's losses and rates are settings in `adversarial`.
 """
 
 from ganformer.config import ImageSpec

@@ -84,7 +84,7 @@ class MultiScaleGenerator(interfaces.Generator):
     """z [B, size], labels → w [B, 1, size] → an image at every resolution of `resolutions`, from the stem's on.
 
     There is no mapping network: w is what `entrance` makes of z and the labels, without labels z on the hypersphere.
-    Its mean, which truncation goes to, is then near 0, where no latent of training lies.
+    Its mean, the target of truncation, is then near 0, far from all latents of training.
     """
 
     def __init__(self, size: int, entrance: nn.Module, resolutions: Sequence[Resolution], channels: int) -> None:

@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al. 2020), the networks of its configuration F: skip generator, residual discriminator.
 
-Its regularisation of path lengths is a setting of the game, `path_length_weight`, and off as in GANformer's code. With
+Its regularisation of path lengths is a setting, `adversarial.path_length_weight`, and off as in GANformer's code. With
 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
 """
 

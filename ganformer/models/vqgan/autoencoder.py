@@ -49,7 +49,7 @@ class ActivatedNorm(nn.GroupNorm):
 
 
 class ResidualBlock(nn.Module):
-    """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions beside x, which is projected where it must be."""
+    """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions, added to x, projected if need be."""
 
     def __init__(self, inputs: int, outputs: int, layout: Layout) -> None:
         super().__init__()

@@ -74,8 +74,8 @@ class Stages(nn.Module):
 class TwoStage(Learner, Reconstructor):
     """First trains the autoencoder, against a discriminator of patches, then the transformer over its codes.
 
-    The second stage sees codes of the moving average of the autoencoder, which stands still then, and which decodes
-    what is sampled. Until it begins, samples are of codes that are drawn at random.
+    The second stage sees codes of the moving average of the autoencoder, which is fixed then, and which decodes
+    samples. Until it begins, samples are of codes that are drawn at random.
     """
 
     network: Stages
@@ -117,7 +117,7 @@ class TwoStage(Learner, Reconstructor):
         return scalars
 
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Images of the moving average; `truncation` ψ multiplies the temperature; 0 takes the likeliest codes."""
+        """Return images of the moving average; `truncation` ψ multiplies the temperature; 0: the likeliest codes."""
         sampling = self.settings.sampling
         sampling = sampling.model_copy(update={"temperature": sampling.temperature * truncation})
         with torch.no_grad(), evaluating(self.sampler):
@@ -151,24 +151,24 @@ class TwoStage(Learner, Reconstructor):
         }
 
     def _train_autoencoder(self, reals: Sequence[Reals], batch: int, step: int) -> dict[str, Tensor]:
-        """One step of the autoencoder, then, where it plays already, one of the discriminator on the same images."""
-        plays = step * batch >= self.settings.lengths[0] * 1000
+        """Train the autoencoder for one step, then, once it takes part, the discriminator on the same images."""
+        is_adversarial = step * batch >= self.settings.lengths[0] * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         record = Record()
-        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)
+        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, is_adversarial), reals)
         quantiser = self.network.autoencoder.quantiser
         counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
         self.network.code_shares.lerp_(counts / counts.sum(), 1 - MEMORY)
         quantiser.revive(self.network.code_shares, torch.cat(record.latents))
         distribution.share([quantiser.codebook])
         scalars = record.means() | usage(counts)
-        if plays:
+        if is_adversarial:
             pairs = list(zip((microbatch.images for microbatch in reals), record.reconstructed, strict=True))
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
-    def _autoencoder_loss(self, record: "Record", plays: bool, microbatch: Reals) -> Tensor:
-        """Reconstruction, codebook and, where it `plays`, the discriminator, adaptively weighted (equation 6)."""
+    def _autoencoder_loss(self, record: "Record", is_adversarial: bool, microbatch: Reals) -> Tensor:
+        """Return the loss: reconstruction, codebook and, if `is_adversarial`, the discriminator's (equation 6)."""
         images, quantised = self.network.autoencoder(microbatch.images)
         pixels = (images - microbatch.images).abs().mean()
         looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
@@ -177,7 +177,7 @@ class TwoStage(Learner, Reconstructor):
         record.latents.append(quantised.latents.detach())
         record.codes.append(quantised.codes.flatten())
         total = pixels + looks + self.settings.codebook_weight * quantised.loss
-        if not plays:
+        if not is_adversarial:
             return total
         adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
         weight = adaptive_weight(pixels + looks, adversarial, self.network.autoencoder.decoder.last.weight)

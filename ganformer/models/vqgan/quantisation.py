@@ -89,7 +89,7 @@ class NearestEntry(Quantiser):
 class GumbelSoftmax(Quantiser):
     """An entry drawn from the softmax of learned scores (Jang et al. 2017; for images Ramesh et al. 2021, section 2.1).
 
-    The gradient is that of a soft draw, whose temperature falls from 1 to `temperature` along a cosine. The loss is
+    The gradient is the one of a soft draw, whose temperature falls from 1 to `temperature` along a cosine. The loss is
     `divergence_weight` times the divergence of the softmax from an even choice. In evaluation the most probable entry
     is taken.
     """

@@ -82,7 +82,7 @@ class Block(nn.Module):
 class CodeTransformer(nn.Module):
     """Predicts each of the `length` codes of an image from those before it, the first from a learned start alone.
 
-    There is one start for each class, or one for all images where there are no `classes`.
+    There is one start for each class, or one for all images without `classes`.
     """
 
     def __init__(

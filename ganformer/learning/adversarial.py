@@ -24,10 +24,10 @@ from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
 from ganformer.settings.ladders import StyleBasedModel
 
-PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed microbatch (StyleGAN2)
+PATH_LENGTH_DECAY = 0.01  # step of the running mean path length, per computed microbatch (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
-CLASS_LATENTS = 4096  # that the mean of w of a class is taken over, the same for all classes
-CLASS_MICROBATCH = 512  # of them at a time
+CLASS_LATENTS = 4096  # latents in the mean of w of a class, the same for all classes
+CLASS_MICROBATCH = 512  # latents at a time
 
 
 class Networks(nn.Module):

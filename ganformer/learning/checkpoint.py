@@ -19,8 +19,8 @@ from ganformer.learning.learner import Learner
 from ganformer.learning.state import load_module
 from ganformer.seeds import mix
 
-FORMAT = 1  # of checkpoints, weights and run.json
-KEPT = 2  # checkpoints: the newest may be damaged
+FORMAT = 1  # version of checkpoints, weights and run.json
+CHECKPOINTS_KEPT = 2  # the newest may be damaged
 METADATA = "ganformer"  # one key, since safetensors writes several in random order
 
 
@@ -223,7 +223,7 @@ class Checkpoints:
         """Return the first of these steps whose weights are missing; None if all are there."""
         return next((step for step in steps if not self.weights(step).exists()), None)
 
-    def save(self, learner: Learner, history: History, keep: int = KEPT) -> None:
+    def save(self, learner: Learner, history: History, keep: int = CHECKPOINTS_KEPT) -> None:
         """Write a checkpoint, and remove all but the newest `keep` up to it; DataError if the disk is full.
 
         Checkpoints of more steps stay: they belong to a longer run.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DRIFT = 0.001  # how strongly WGAN's scores of reals are held near zero (Progressive GAN, appendix A.1)
+DRIFT = 0.001  # weight that keeps WGAN's scores of reals near zero (Progressive GAN, appendix A.1)
 
 
 class Loss(ABC):

@@ -15,13 +15,13 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.learning import record
-from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, Stretch, write_weights
+from ganformer.learning.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
 from ganformer.learning.learner import Learner
 from ganformer.learning.logger import RunLogger
 from ganformer.learning.samples import batches, draw_labels
 from ganformer.progress import Progress
 
-LOG_STEPS = 10  # steps that one line of the log sums up
+LOG_STEPS = 10  # steps that one line of the log averages
 GRID_IMAGES = 32
 
 
@@ -127,7 +127,7 @@ class RunWriter:
             peak_memory_mb={name: max(value, before.peak_memory_mb.get(name, 0.0)) for name, value in peaks.items()},
             stretches=(*before.stretches, stretch),
         )
-        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else KEPT)
+        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else CHECKPOINTS_KEPT)
         self._saved = time.monotonic()
 
     def _path(self, step: int) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-AVERAGE_BETA = 0.995  # of the running average of w, per step of training (StyleGAN2)
+AVERAGE_BETA = 0.995  # decay of the running average of w, per training step (StyleGAN2)
 
 
 class Generator(nn.Module, ABC):

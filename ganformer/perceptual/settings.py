@@ -11,7 +11,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class NoPerceptual(Strict):
-    """Images are compared by their pixels only."""
+    """No perceptual distance: images are compared by their pixels only."""
 
     kind: Literal["none"] = "none"
 

@@ -15,7 +15,7 @@ from ganformer.learning.augmentations.sampling import reflected
 # Power of the low-pass filter of the wavelet sym2, H(z)·H(1/z)/2, and of the high-pass filter that completes it to 1.
 LOW = np.array([-1, 0, 9, 16, 9, 0, -1]) / 32
 HIGH = np.array([1, 0, -9, 16, -9, 0, 1]) / 32
-OCTAVES = 3  # that are split off at the upper end of the finest scale; the fourth band is all below them
+OCTAVES = 3  # bands at the upper end of the finest scale; the fourth band is the rest
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # expected in each band, from the lowest to the highest
 
 

@@ -39,7 +39,7 @@ TAPS = len(SYM6)
 # it flips or turns around is therefore off by 0.4 pixels.
 DELAY = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 MARGIN = TAPS // 4  # pixels beyond the edge that the filter reaches at twice the resolution
-WHOLE = 1e-4  # of a pixel: a place this near to a pixel is the pixel
+WHOLE = 1e-4  # pixels: a place this near to a pixel is the pixel
 
 # ------------------------------------------------------------------------------------------- what is drawn
 

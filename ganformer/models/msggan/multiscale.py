@@ -136,7 +136,7 @@ class BatchDeviation(Deviation):
 
 
 DEVIATIONS = {"every": BatchDeviation, "last": Deviation}
-"""What all blocks of the discriminator but the last append; the last one appends the deviation always."""
+"""First module of every block of the discriminator but the last, which always appends the deviation."""
 
 
 class Combination(nn.Module):

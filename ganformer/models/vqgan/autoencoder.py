@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganformer.models.vqgan.quantisation import Quantised, Quantiser
 
-EPSILON = 1e-6  # of group normalisation
+EPSILON = 1e-6  # group normalisation
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from ganformer.models.vqgan.settings import TwoStageModel
 from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
 from ganformer.perceptual.distance import Distance, distance
 
-LARGEST_WEIGHT = 1e4  # of the adversarial loss
+MAX_ADVERSARIAL_WEIGHT = 1e4
 EPSILON = 1e-4
-MEMORY = 0.95  # of the shares of the codes, per training step
+SHARES_DECAY = 0.95  # moving average of the shares of the codes, per training step
 
 
 class CodeSampler(nn.Module):
@@ -158,7 +158,7 @@ class TwoStage(Learner, Reconstructor):
         self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, is_adversarial), reals)
         quantiser = self.network.autoencoder.quantiser
         counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
-        self.network.code_shares.lerp_(counts / counts.sum(), 1 - MEMORY)
+        self.network.code_shares.lerp_(counts / counts.sum(), 1 - SHARES_DECAY)
         quantiser.revive(self.network.code_shares, torch.cat(record.latents))
         distribution.share([quantiser.codebook])
         scalars = record.means() | usage(counts)
@@ -228,19 +228,19 @@ class Record:
 
     def __init__(self) -> None:
         self.latents: list[Tensor] = []
-        """What was quantised, [B, D, h, w] each."""
+        """Latents, [B, D, h, w] each."""
         self.codes: list[Tensor] = []
-        """To what, [B · h · w] each."""
+        """Their codes, [B · h · w] each."""
         self.reconstructed: list[Tensor] = []
         self._values: dict[str, list[Tensor]] = {}
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
-        """Values of one microbatch."""
+        """Add the values of one microbatch."""
         for name, value in scalars.items():
             self._values.setdefault(name, []).append(value.detach())
 
     def means(self) -> dict[str, Tensor]:
-        """Over the microbatches."""
+        """Return the means over the microbatches."""
         return {name: torch.stack(values).mean() for name, values in self._values.items()}
 
 
@@ -248,7 +248,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
     """‖∇ reconstruction‖ / ‖∇ adversarial‖, both with respect to the `last` weight of the decoder (equation 7)."""
     slopes = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
     steep, other = slopes
-    return (steep / (other + EPSILON)).clamp(max=LARGEST_WEIGHT)
+    return (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
 
 
 def decayed(transformer: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

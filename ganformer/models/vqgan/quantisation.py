@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 class Quantised(NamedTuple):
-    """Latents that became codes."""
+    """Latents and their codes."""
 
     latents: Tensor
-    """[B, D, h, w]: what was to be chosen for."""
+    """[B, D, h, w]: latents."""
     values: Tensor
-    """[B, D, h, w]: the entries chosen; gradients reach the latents as if nothing had been chosen."""
+    """[B, D, h, w]: the chosen entries; gradients pass straight through to the latents."""
     codes: Tensor
-    """[B, h, w] int64: their numbers."""
+    """[B, h, w] int64: numbers of the entries."""
     loss: Tensor
-    """What the choice adds to the loss of the autoencoder, a scalar."""
+    """Loss of the quantiser, a scalar."""
 
 
 class Quantiser(nn.Module, ABC):
@@ -47,7 +47,7 @@ class Quantiser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Quantised:
-        """Chooses."""
+        """Choose an entry for every latent."""
 
 
 class NearestEntry(Quantiser):

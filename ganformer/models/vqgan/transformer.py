@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganformer.models.vqgan.sampling import Sampling
 
-DEVIATION = 0.02  # of the weights at the beginning
+DEVIATION = 0.02  # standard deviation of the initial weights
 
 
 @dataclass

@@ -167,7 +167,7 @@ class Adversarial(Learner):
         return {"discriminator": total, **means, **shown.scalars()}
 
     def _gradient_penalty(self, microbatch: Reals, generated: Sequence[Tensor]) -> Tensor:
-        """WGAN-GP's, between the real images and the generated ones, at the same point for all scales."""
+        """Return WGAN-GP's penalty between the real images and the generated ones, at the same point for all scales."""
         shares = torch.rand(len(microbatch.labels), 1, 1, 1, device=microbatch.labels.device)
         scales = zip(self.network.discriminator.scales(microbatch.images), generated, strict=True)
         between = [real.lerp(fake, shares).requires_grad_() for real, fake in scales]
@@ -176,7 +176,7 @@ class Adversarial(Learner):
         )
 
     def _regularise_generator(self, reals: Sequence[Reals]) -> Tensor:
-        """Path-length regularisation (StyleGAN2, equation 4); returns the running mean length."""
+        """Regularise path lengths (StyleGAN2, equation 4); return the running mean length."""
         networks = self.network
         weight = self.settings.path_length_weight * self.settings.path_length_interval
 
@@ -192,7 +192,7 @@ class Adversarial(Learner):
         return networks.path_length_mean.clone()
 
     def _regularise_discriminator(self, reals: Sequence[Reals]) -> Tensor:
-        """R1 (Mescheder et al. 2018, equation 9); returns the penalty, γ included, without the lazy factor."""
+        """Regularise by R1 (Mescheder et al. 2018, equation 9); return the penalty with γ, without the lazy factor."""
 
         def loss(microbatch: Reals) -> Tensor:
             scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(microbatch.images)]

@@ -106,7 +106,7 @@ DIFFERENTIABLE: dict[str, type[Change]] = {
 
 
 def _adaptive_changes(groups: Collection[str]) -> Iterator[Change]:
-    """In the paper's order; blitting and geometry are one change, so that an image is resampled once."""
+    """Yield changes in the paper's order; blitting and geometry are one, so that an image is resampled once."""
     steps = {"blitting": geometry.BLITTING, "geometry": geometry.GENERAL}
     moving = [step for name, members in steps.items() if name in groups for step in members]
     if moving:

@@ -185,7 +185,7 @@ class Noise(nn.Module):
 
 @contextmanager
 def constant_noise(network: nn.Module) -> Iterator[None]:
-    """Within it, every `Noise` of `network` adds its constant."""
+    """Make every `Noise` of `network` add its constant inside the context."""
     parts = [part for part in network.modules() if isinstance(part, Noise)]
     before = [part.is_constant for part in parts]
     for part in parts:
@@ -198,7 +198,7 @@ def constant_noise(network: nn.Module) -> Iterator[None]:
 
 
 def clamp_activations(network: nn.Module, limit: float | None) -> None:
-    """Limits what leaves every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
+    """Limit the output of every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
 
     StyleGAN2-ADA does so at 256, to keep finite what it computes in half precision.
     """

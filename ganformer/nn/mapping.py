@@ -82,12 +82,12 @@ class ResidualStep(nn.Module):
 
 
 def plain_steps(layers: int, size: int, rate: float) -> list[nn.Module]:
-    """StyleGAN2's mapping network: `layers` layers with learning rate multiplied by `rate`."""
+    """Return StyleGAN2's mapping network: `layers` layers with learning rate multiplied by `rate`."""
     return [PlainStep(size, rate) for _ in range(layers)]
 
 
 def residual_steps(layers: int, size: int, rate: float) -> list[nn.Module]:
-    """GANformer's: half as many residual steps of two layers each, rounded up, and one plain step behind them."""
+    """Return GANformer's mapping network: half as many residual steps of two layers, rounded up, and a plain step."""
     return [*(ResidualStep(size, rate) for _ in range((layers + 1) // 2)), PlainStep(size, rate)]
 
 

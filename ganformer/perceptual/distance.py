@@ -115,7 +115,7 @@ def _packed(weight: Tensor, device: torch.device) -> Tensor:
 
 
 def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of VGG16's convolutions in torchvision's file."""
+    """Yield names and shapes of VGG16's convolutions in torchvision's file."""
     inputs, widths = 3, [width for block in vgg16.BLOCKS for width in block]
     for number, width in zip(CONVOLUTIONS, widths, strict=True):
         yield f"features.{number}.weight", (width, inputs, 3, 3)
@@ -124,7 +124,7 @@ def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _judgements() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the weights in LPIPS's file."""
+    """Yield names and shapes of the weights in LPIPS's file."""
     for i, block in enumerate(vgg16.BLOCKS):
         yield f"lin{i}.model.1.weight", (1, block[-1], 1, 1)
 
@@ -153,7 +153,7 @@ def _nothing(images: Tensor, others: Tensor) -> Tensor:
 
 
 def _standardised(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as VGG16 expects them."""
+    """Return images in [-1, 1] as VGG16 expects them."""
     mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))
     return (((images + 1) / 2 - mean) / std).contiguous(memory_format=torch.channels_last)
 

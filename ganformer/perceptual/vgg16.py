@@ -38,7 +38,7 @@ def random_weights(draws: np.random.PCG64, blocks: Iterable[Sequence[int]]) -> I
 
 
 def uniform(draws: np.random.PCG64, shape: tuple[int, ...], variance: float) -> Tensor:
-    """Uniform numbers around 0 from a generator's raw bits.
+    """Draw uniform numbers around 0 from a generator's raw bits.
 
     numpy promises the bits of a bit generator, not the streams of its distributions, and a normal distribution needs
     logarithms, whose last bit differs between machines; this needs only operations that round correctly.

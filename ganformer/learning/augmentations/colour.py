@@ -42,7 +42,7 @@ def around_grey(luma: Tensor, hue: Tensor, saturation: Tensor, channels: int) ->
 
 
 def recoloured(image: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """`image` [B, C, H, W], its first K channels multiplied by `matrix` [B, K, K], and `offset` [B] added to them."""
+    """Multiply the first K channels of `image` [B, C, H, W] by `matrix` [B, K, K], and add `offset` [B]."""
     if image.shape[1] > matrix.shape[1]:
         colours, opacity = image[:, : matrix.shape[1]], image[:, matrix.shape[1] :]
         return torch.cat([recoloured(colours, matrix, offset), opacity], dim=1)

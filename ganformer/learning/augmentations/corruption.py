@@ -38,7 +38,7 @@ class Cutout(Change):
 
 
 def cut(image: Tensor, columns: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], frame: Frame) -> Tensor:
-    """`image` [B, C, H, W] with 0 where `columns` and `rows` meet: first one and end, [B], in the finest pixels.
+    """Set `image` [B, C, H, W] to 0 in `columns` and `rows`: first one and end, [B], in the finest pixels.
 
     A pixel of a coarser scale that is partly in the rectangle loses that part.
     """

@@ -110,7 +110,7 @@ class ComponentAttention(nn.Module):
         return scores.softmax(dim=2).unflatten(1, (self.heads, -1))
 
     def attended_values(self, attended: Tensor) -> Tensor:
-        """Values [B, m, D] of what was attended to: weighted sums [B, h, m, C] of the pixels."""
+        """Return values [B, m, D] of attended pixels, given as weighted sums [B, h, m, C]."""
         return project_heads(attended, self.values.scaled_weight) + self.values.bias
 
 

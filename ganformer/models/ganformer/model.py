@@ -183,7 +183,7 @@ def _attention(config: Config, spec: LayerSpec) -> Attention:
 
 
 def _centroid_kind(config: Config, spec: LayerSpec) -> Callable[..., Attention]:
-    """Centroids learned here, or carried from the layer before, which may have half as many rows and columns."""
+    """Return the kind of centroids: learned, or from the layer before, which may have half as many rows and columns."""
     grows = isinstance(spec.operation, ConvolveUp)
     is_first = spec.output.width == config.start_resolution and (grows or spec.output.width == STEM_WIDTH)
     if is_first or not config.carried_centroids:

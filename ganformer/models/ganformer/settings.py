@@ -101,7 +101,7 @@ class Config(StyleBasedModel):
         return among or from_image
 
     def _idle_options(self) -> Iterator[str]:
-        """Options that were set where they change nothing, or not what they say."""
+        """Yield one sentence for every option that was set but has no effect, or another one than its name says."""
         if self.iterations > 1 and self.attention == "simplex":
             yield f"iterations {self.iterations} has no meaning for attention 'simplex', which has no centroids"
         if self.carried_centroids and self.attention != "centroid":

@@ -31,12 +31,12 @@ from ganformer.nn.synthesis import (
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weights of the same shape, with sum 1 over the components."""
+    """Return weights of the shape of scores [B, k, ...], with sum 1 over the components."""
     return scores.softmax(dim=1)
 
 
 def highest(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weight 1 for the highest of the components, 0 for the others.
+    """Return weight 1 for the component with the highest of scores [B, k, ...], 0 for the others.
 
     Scores learn as if it were the softmax (straight-through estimator, Bengio et al. 2013).
     """
@@ -46,7 +46,7 @@ def highest(scores: Tensor) -> Tensor:
 
 
 def leaves(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weights, with sum 1 over the components, of layers that fall upon each other like leaves.
+    """Return weights, with sum 1 over the components, of layers that cover each other, from scores [B, k, ...].
 
     Each covers those before it with opacity α = σ(its score - the highest score before it).
     """
@@ -112,7 +112,7 @@ class Merge(nn.Module):
     def forward(
         self, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
     ) -> tuple[Tensor, Tensor | None, list[LayerLatents]]:
-        """Features, images if there are any yet, each [B·k, ...], and latents → the same, [B, ...].
+        """Merge features, images if there are any yet, and latents, each [B·k, ...], into [B, ...].
 
         Colours are weighted like features, latents by the mean weight of their component.
         """

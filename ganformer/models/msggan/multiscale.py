@@ -247,7 +247,7 @@ class MultiScaleDiscriminator(interfaces.Discriminator):
         return logits
 
     def scales(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Means of 2×2, 4×4, … pixels down to the first resolution, the images themselves last."""
+        """Return means of 2×2, 4×4, … pixels down to the coarsest resolution, the images themselves last."""
         pyramid = [images]
         for _ in self.blocks:
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))

@@ -18,7 +18,7 @@ REDUCTION = 8  # channels of the image for one value of a query, a key, a value 
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """softmax(queries keysᵀ / √s) values: queries [B, n, s], keys [B, m, s], values [B, m, s] → [B, n, s].
+    """Return softmax of queries keysᵀ / √s, times values: queries [B, n, s], keys and values [B, m, s] → [B, n, s].
 
     Differentiable any number of times. The n · m weights are never in memory, except where a derivative is computed
     that is itself differentiated (R1, path lengths): torch's frugal kernels cannot be differentiated twice.

@@ -200,16 +200,16 @@ class Autoencoder(nn.Module):
         self.decoder = decoder
 
     def encode(self, images: Tensor) -> Quantised:
-        """Images [B, C, H, W] as codes."""
+        """Encode images [B, C, H, W]."""
         quantised: Quantised = self.quantiser(self.before(self.encoder(images)))
         return quantised
 
     def decode(self, values: Tensor) -> Tensor:
-        """Entries [B, D, h, w] of the codebook as images [B, C, H, W], nominally in [-1, 1]."""
+        """Decode entries [B, D, h, w] of the codebook as images [B, C, H, W], nominally in [-1, 1]."""
         images: Tensor = self.decoder(self.after(values))
         return images
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantised]:
-        """Reconstructed images, and the codes between."""
+        """Return reconstructed images, and the codes between."""
         quantised = self.encode(images)
         return self.decode(quantised.values), quantised

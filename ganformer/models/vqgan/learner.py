@@ -41,7 +41,7 @@ class CodeSampler(nn.Module):
         self.shape = shape
 
     def forward(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
+        """Return images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
         codes = self.transformer.sample(labels, sampling, seeds).unflatten(1, self.shape)  # B h w
         return self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
 
@@ -125,13 +125,13 @@ class TwoStage(Learner, Reconstructor):
         return images
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1], encoded and decoded by the moving average of the autoencoder."""
+        """Encode and decode images [B, C, H, W] in [-1, 1] by the moving average of the autoencoder."""
         with torch.no_grad(), evaluating(self.sampler):
             reconstructed: Tensor = self.sampler.autoencoder(images)[0]
         return reconstructed
 
     def save(self) -> dict[str, Any]:
-        """Weights and buffers of all parts, and all three optimisers."""
+        """Return weights and buffers of all parts, and all three optimisers."""
         return {"network": self.network.state_dict()} | {
             f"{name}_adam": adam.state_dict() for name, adam in self._optimisers().items()
         }
@@ -185,7 +185,7 @@ class TwoStage(Learner, Reconstructor):
         return total + self.settings.discriminator_weight * weight * adversarial
 
     def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
-        """One step on pairs of images and their reconstructions."""
+        """Train for one step on pairs of images and their reconstructions."""
         _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
         record, real_scores, augmentation = Record(), [], self.network.augmentation
 
@@ -206,7 +206,7 @@ class TwoStage(Learner, Reconstructor):
         return {"discriminator": total, **record.means(), **augmentation.scalars()}
 
     def _train_transformer(self, reals: Sequence[Reals], batch: int) -> dict[str, Tensor]:
-        """One step up the likelihood of the codes; returns the loss in nats a code (equation 9)."""
+        """Train for one step on the likelihood of the codes; return the loss in nats a code (equation 9)."""
         _set_rate(self.transformer_adam, self.settings.transformer_learning_rate * batch)
 
         def loss(microbatch: Reals) -> Tensor:
@@ -218,7 +218,7 @@ class TwoStage(Learner, Reconstructor):
         return {"transformer": self.transformer_update.minimise(loss, reals)}
 
     def _score(self, images: Tensor) -> Tensor:
-        """Logits of all patches of all images, as the discriminator is shown them, [B · patches]."""
+        """Return logits of all patches of all images, augmented, [B · patches]."""
         logits: Tensor = self.network.discriminator(*self.network.augmentation([images]))
         return logits.flatten()
 
@@ -245,14 +245,14 @@ class Record:
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
-    """‖∇ reconstruction‖ / ‖∇ adversarial‖, both with respect to the `last` weight of the decoder (equation 7)."""
+    """Return ‖∇ reconstruction‖ / ‖∇ adversarial‖ with respect to the `last` weight of the decoder (equation 7)."""
     slopes = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
     steep, other = slopes
     return (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
 
 
 def decayed(transformer: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Its parameters for AdamW, in two groups: matrices of linear layers, which decay, and all others."""
+    """Return parameters for AdamW in two groups: matrices of linear layers, which decay, and all others."""
     matrices = [part.weight for part in transformer.modules() if isinstance(part, nn.Linear)]
     numbers = set(map(id, matrices))
     others = [parameter for parameter in transformer.parameters() if id(parameter) not in numbers]

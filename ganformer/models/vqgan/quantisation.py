@@ -79,7 +79,7 @@ class NearestEntry(Quantiser):
 
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:
-        """Numbers [B, h, w] of the entries nearest to latents [B, D, h, w]."""
+        """Return the numbers [B, h, w] of the entries nearest to latents [B, D, h, w]."""
         points = latents.permute(0, 2, 3, 1)
         # |latent − entry|² less |latent|², which is the same for all entries
         distances = self.codebook.square().sum(dim=1) - 2 * (points @ self.codebook.T)
@@ -112,7 +112,7 @@ class GumbelSoftmax(Quantiser):
         return Quantised(latents, values, chosen.argmax(dim=1), self.divergence_weight * divergence)
 
     def _draw(self, scores: Tensor) -> Tensor:
-        """One entry a place [B, K, h, w]: 1 for the one chosen, 0 for the others."""
+        """Draw one entry for each position [B, K, h, w]: 1 for the chosen one, 0 for the others."""
         if self.training:
             return F.gumbel_softmax(scores, self.temperature, hard=True, dim=1)
         return F.one_hot(scores.argmax(dim=1), scores.shape[1]).movedim(-1, 1).to(scores.dtype)

@@ -39,7 +39,7 @@ class Sampling(Strict):
         return logits if self.top_p == 1 else self._nucleus(logits)
 
     def _nucleus(self, logits: "Tensor") -> "Tensor":
-        """Holtzman et al. 2020, equation 2. A code stays where those before it do not have the probability yet."""
+        """Keep the most probable codes whose predecessors have less than `top_p` (Holtzman et al. 2020, equation 2)."""
         import torch
 
         ordered, order = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)

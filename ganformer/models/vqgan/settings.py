@@ -63,7 +63,7 @@ class TwoStageModel(Model):
         return self.perceptual.inputs
 
     def resolved(self, training: TrainingSettings) -> Self:
-        """With the lengths of both stages."""
+        """Return these settings with the lengths of both stages."""
         first = training.kimg / 2 if self.autoencoder_kimg is None else self.autoencoder_kimg
         start = self.discriminator_start_kimg
         start = min(LATEST_START, first / 4) if start is None else start

@@ -24,7 +24,7 @@ class Cache:
     length: int = 0
 
     def extended(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """All so far, with those [B, h, 1, s] of one more code."""
+        """Append keys and values [B, h, 1, s] of one more code, and return all so far."""
         self.keys[:, :, self.length : self.length + 1] = keys
         self.values[:, :, self.length : self.length + 1] = values
         self.length += 1
@@ -100,7 +100,7 @@ class CodeTransformer(nn.Module):
         self.apply(_initialise)
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Logits [B, N, K] of each code, from the codes [B, N] before it and labels [B, classes]."""
+        """Return logits [B, N, K] of each code, from the codes [B, N] before it and labels [B, classes]."""
         inputs = torch.cat([self._start(labels)[:, None], self.embedding(codes[:, :-1])], dim=1)
         x = self.dropout(inputs + self.positions[: inputs.shape[1]])
         for block in self.blocks:

@@ -108,7 +108,7 @@ def _described(place: str | EntryPoint) -> str:
 
 
 def choices(wrong: str, allowed: Sequence[str]) -> str:
-    """The tail of a message about a wrong name: a guess where one is close, else everything allowed."""
+    """Return the end of a message about a wrong name: a guess if one is close, else all allowed names."""
     close = difflib.get_close_matches(wrong, allowed, n=1)
     if close:
         return f"did you mean '{close[0]}'?"

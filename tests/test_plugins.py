@@ -79,7 +79,7 @@ def test_settings_pickle_by_their_own_module():
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Makes packages with entry points, by their group, known while a test runs."""
+    """Yield a function that installs a package with entry points, by their group, while a test runs."""
     with monkeypatch.context() as patch:
         patch.syspath_prepend(tmp_path)
 

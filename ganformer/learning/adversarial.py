@@ -1,4 +1,4 @@
-"""The game between a generator and a discriminator, as StyleGAN2 plays it; every model that plays it learns here."""
+"""Adversarial training of a generator against a discriminator, as in StyleGAN2, for every model that does so."""
 
 # B batch, L layers, z latents, w latents of the layers
 
@@ -24,14 +24,14 @@ from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
 from ganformer.settings.ladders import StyleBasedModel
 
-PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed microbatch (StyleGAN2)
+PATH_LENGTH_DECAY = 0.01  # step of the running mean path length, per computed microbatch (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
-CLASS_LATENTS = 4096  # that the mean of w of a class is taken over, the same for all classes
-CLASS_MICROBATCH = 512  # of them at a time
+CLASS_LATENTS = 4096  # latents in the mean of w of a class, the same for all classes
+CLASS_MICROBATCH = 512  # latents at a time
 
 
 class Networks(nn.Module):
-    """Everything that is saved: both players, what is done to the images, the moving average, the mean path length."""
+    """All state that is saved: both networks, augmentation, moving average of the generator, mean path length."""
 
     path_length_mean: Tensor
 
@@ -81,7 +81,7 @@ class Adversarial(Learner):
         self._class_means: dict[int, Tensor] = {}
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
-        """Both players move once, in each microbatch against fresh latents; then the moving average follows."""
+        """Update both networks once, with new latents for each microbatch, then the moving average."""
         self._class_means.clear()
         scalars = {"generator": self._play_generator(reals, step)}
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
@@ -94,9 +94,9 @@ class Adversarial(Learner):
         return scalars
 
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B).
+        """Return images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B).
 
-        That is the mean of the image's class where there are classes, unless `truncation_mean` is "global".
+        With classes it is the mean of the image's class, unless `truncation_mean` is "global".
         """
         sampler = self.sampler
         device = sampler.w_average.device
@@ -109,7 +109,7 @@ class Adversarial(Learner):
         return images
 
     def save(self) -> dict[str, Any]:
-        """Weights and buffers of both players and of the average, and both optimisers."""
+        """Return weights and buffers of both networks and of the average, and both optimisers."""
         return {
             "network": self.network.state_dict(),
             "generator_adam": self.generator_adam.state_dict(),
@@ -117,7 +117,7 @@ class Adversarial(Learner):
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `save` returned; CheckpointError names what does not fit."""
+        """Continue from the result of `save`; CheckpointError names the parts that do not fit."""
         refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
         self._class_means.clear()
         load_module(self.network, state["network"], "the network's state")
@@ -125,7 +125,7 @@ class Adversarial(Learner):
         load_adam(self.discriminator_adam, state["discriminator_adam"], "the discriminator's optimiser")
 
     def _means(self, labels: Tensor) -> Tensor | None:
-        """The mean of w [n, w_size] of the class of every image; None where one mean is that of all."""
+        """Return the mean of w of the class of every image, [n, w_size]; None if one mean serves all."""
         if self.truncation_mean == "global" or not labels.shape[1]:
             return None
         numbers = labels.argmax(dim=1).tolist()
@@ -167,7 +167,7 @@ class Adversarial(Learner):
         return {"discriminator": total, **means, **shown.scalars()}
 
     def _gradient_penalty(self, microbatch: Reals, generated: Sequence[Tensor]) -> Tensor:
-        """WGAN-GP's, between the real images and the generated ones, at the same point for all scales."""
+        """Return WGAN-GP's penalty between the real images and the generated ones, at the same point for all scales."""
         shares = torch.rand(len(microbatch.labels), 1, 1, 1, device=microbatch.labels.device)
         scales = zip(self.network.discriminator.scales(microbatch.images), generated, strict=True)
         between = [real.lerp(fake, shares).requires_grad_() for real, fake in scales]
@@ -176,7 +176,7 @@ class Adversarial(Learner):
         )
 
     def _regularise_generator(self, reals: Sequence[Reals]) -> Tensor:
-        """Path-length regularisation (StyleGAN2, equation 4); returns the running mean length."""
+        """Regularise path lengths (StyleGAN2, equation 4); return the running mean length."""
         networks = self.network
         weight = self.settings.path_length_weight * self.settings.path_length_interval
 
@@ -192,7 +192,7 @@ class Adversarial(Learner):
         return networks.path_length_mean.clone()
 
     def _regularise_discriminator(self, reals: Sequence[Reals]) -> Tensor:
-        """R1 (Mescheder et al. 2018, equation 9); returns the penalty, γ included, without the lazy factor."""
+        """Regularise by R1 (Mescheder et al. 2018, equation 9); return the penalty with γ, without the lazy factor."""
 
         def loss(microbatch: Reals) -> Tensor:
             scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(microbatch.images)]
@@ -202,7 +202,7 @@ class Adversarial(Learner):
         return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Logits [B] of images at all scales, as the discriminator is shown them."""
+        """Return logits [B] of images at all scales, augmented as the discriminator sees them."""
         logits: Tensor = self.network.discriminator(self.network.augmentation(images), labels)
         return logits
 
@@ -210,7 +210,7 @@ class Adversarial(Learner):
         return self._score(self.network.discriminator.scales(microbatch.images), microbatch.labels)
 
     def _generate(self, labels: Tensor) -> tuple[Tensor, ...]:
-        """New images at all scales, without a gradient."""
+        """Generate images at all scales, without a gradient."""
         with torch.no_grad():
             return self.network.generator.scales(self._mix(self._map(labels), labels))
 
@@ -220,7 +220,7 @@ class Adversarial(Learner):
         return w
 
     def _mix(self, w: Tensor, labels: Tensor) -> Tensor:
-        """Mixing: with some probability what lies behind a random layer, or component, gets other latents.
+        """Mix latents: with some probability the layers, or components, behind a random one get other latents.
 
         One cut for all images of a microbatch, as in the official code; drawn on the CPU, so that no step waits for the
         device.
@@ -234,7 +234,7 @@ class Adversarial(Learner):
         return w
 
     def _follow(self, beta: float) -> None:
-        """The moving average takes a step towards the generator; what is no weight is copied."""
+        """Move the average towards the generator; buffers are copied."""
         source, average = self.network.generator, self.sampler
         with torch.no_grad():
             for mean, value in zip(average.parameters(), source.parameters(), strict=True):
@@ -255,16 +255,16 @@ def make_learner(
 def lazy_adam(
     parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float], interval: int | None
 ) -> Adam:
-    """Adam that takes interval + 1 updates where it should take interval (StyleGAN2, appendix B).
+    """Return Adam corrected for interval + 1 updates instead of interval (StyleGAN2, appendix B).
 
-    `interval`: steps from one regularising update to the next; None where nothing is corrected.
+    `interval`: steps from one regularising update to the next; None: no correction.
     """
     share = interval / (interval + 1) if interval else 1.0
     return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)
 
 
 def class_mean(sampler: interfaces.Generator, label: Tensor) -> Tensor:
-    """The mean of w [w_size] of one class, over layers, components and 4,096 latents, always the same.
+    """Return the mean of w [w_size] of one class, over layers, components and the same 4,096 latents each time.
 
     It is computed, not tracked in training, so that all weights have it, imported ones as well. `label` [classes];
     `sampler` is in evaluation mode.
@@ -279,7 +279,7 @@ def class_mean(sampler: interfaces.Generator, label: Tensor) -> Tensor:
 
 
 def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:
-    """How much of the moving average stays after one more batch, when `seen` images were seen before it."""
+    """Return the factor of the moving average for one more batch after `seen` images."""
     half_life = settings.ema_kimg * 1000
     if settings.ema_rampup is not None:
         half_life = min(half_life, seen * settings.ema_rampup)
@@ -288,7 +288,7 @@ def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside, `module` is in evaluation mode; afterwards it is as it was."""
+    """Put `module` into evaluation mode inside the context."""
     was_training = module.training
     module.eval()
     try:
@@ -299,7 +299,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def noise_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's default generators start from `seed`; afterwards they are as they were."""
+    """Start torch's default generators from `seed` inside the context, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(mix(seed, "noise"))
         yield

@@ -1,4 +1,4 @@
-"""What can be watched while a run trains: log.jsonl, TensorBoard events, grids of samples. None is read back."""
+"""Logs of a training to watch: log.jsonl, TensorBoard events, grids of samples. None is read back."""
 
 import json
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from ganformer.learning.samples import pixels
 class RunLogger:
     """Writes `log.jsonl`, `tensorboard/{run}` and `samples/*.png` into the folder `out`.
 
-    `run` tells runs of different settings apart that used the same folder. What was written of steps after `step`, the
-    last finished one, is cut off, so that a resumed run has every step once. DataError where `out` cannot be written.
+    `run` tells runs of different settings apart that used the same folder. Lines of steps after `step`, the last
+    finished one, are cut off, so that a resumed run has every step once. DataError where `out` cannot be written.
     """
 
     def __init__(self, out: Path, run: str, step: int) -> None:
@@ -41,23 +41,23 @@ class RunLogger:
         self._board.close()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """One line of `log.jsonl`, and a point in each of TensorBoard's curves."""
+        """Write one line of `log.jsonl`, and a point in each of TensorBoard's curves."""
         self._log.write(json.dumps({"run": self.run, "step": step, **values}, allow_nan=False) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def show(self, tag: str, file: str, step: int, images: Tensor) -> None:
-        """Images [N, C, H, W] in [-1, 1] under `tag` in TensorBoard, and as `samples/{file}.png`."""
+        """Write images [N, C, H, W] in [-1, 1] under `tag` in TensorBoard, and as `samples/{file}.png`."""
         picture = grid(pixels(images))
         save_picture(self.out / "samples" / f"{file}.png", picture)
         self._board.add_image(tag, picture, step, dataformats="HWC")
 
 
 def bring_back(out: Path, run: str, step: int) -> Path:
-    """Makes `log.jsonl` in `out` that of this run up to `step`, and returns its path.
+    """Restore `log.jsonl` in `out` for this run up to `step`, and return its path.
 
-    Lines of another run that used the folder before go to that one's state, where they are found when it comes back. A
-    line that a killed process left half-written goes.
+    Lines of another run that used the folder before move to the state of that run, and back when it is trained again. A
+    line that a killed process left half-written is dropped.
     """
     log, lines = out / "log.jsonl", dict[str, list[str]]()
     for name, _, line in _read(log):
@@ -74,7 +74,7 @@ def _aside(out: Path, run: str) -> Path:
 
 
 def _read(log: Path) -> list[tuple[str, int, str]]:
-    """Run, step and text of every whole line of a log; none where there is no file."""
+    """Return run, step and text of every whole line of a log; none if there is no file."""
     if not log.exists():
         return []
     found = []

@@ -1,4 +1,4 @@
-"""`run.json`: what a finished run was made from, with what, at what cost, and the weights it left."""
+"""`run.json`: inputs, code, hardware, cost and weights of a finished run."""
 
 import resource
 import sys
@@ -23,7 +23,7 @@ STATE = "state"  # folder of checkpoints and snapshots
 
 
 def is_complete(out: Path, spec: Spec, pack: str) -> bool:
-    """Whether the folder holds a finished run of exactly this spec and pack, and every file it names, unchanged.
+    """Return whether the folder holds a finished run of exactly this spec and pack, with all its files unchanged.
 
     `pack`: sha256 of the data.
     """
@@ -63,7 +63,7 @@ def damaged(out: Path, identity: Identity) -> list[Path]:
 
 
 def refuse_foreign(out: Path) -> None:
-    """CheckpointError where a folder holds a run that was not trained there, which training would replace."""
+    """Raise CheckpointError if a folder holds a run that was not trained there, which training would replace."""
     path = out / NAME
     if not path.exists():
         _refuse_files_without_record(out)
@@ -80,7 +80,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def _refuse_files_without_record(out: Path) -> None:
-    """CheckpointError where a folder that no training of ours has state in has files called as training calls its."""
+    """Raise CheckpointError if a folder without training state holds files with the names that training uses."""
     if (out / STATE).exists():
         return
     for path in (out / WEIGHTS, out / "log.jsonl", out / "samples", out / "tensorboard"):
@@ -92,7 +92,7 @@ def _refuse_files_without_record(out: Path) -> None:
 
 
 def origin(hardware: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record of a stretch of training says of its process; to be called when that begins."""
+    """Return the provenance of a stretch of training for its record; called when it begins."""
     return {
         "started": now(),
         "code": dict(artifacts.code_version()),
@@ -111,9 +111,9 @@ def describe(
     history: History,
     snapshots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The record of a finished run on `data`; `snapshots` end with the final weights.
+    """Return the record of a finished run on `data`; `snapshots` end with the final weights.
 
-    `code`, `hardware` and `libraries` are those of the last stretch; `stretches` has those of all.
+    `code`, `hardware` and `libraries` belong to the last stretch; `stretches` has them for all.
     """
     kimg = spec.kimg_at(spec.steps)
     begin, end = history.stretches[0], history.stretches[-1]
@@ -148,12 +148,12 @@ def describe(
 
 
 def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
+    """Return the time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Most memory this process had so far, in MB (10⁶ bytes): of the GPU and of the host where it uses a GPU."""
+    """Return the peak memory of this process in MB (10⁶ bytes): of the host, and of the GPU if it uses one."""
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     if device.type != "cuda":

@@ -1,4 +1,4 @@
-"""One optimiser's step: gradients over all microbatches and all ranks, checked before they move a weight."""
+"""Step of one optimiser: gradients over all microbatches and ranks, checked before they change a weight."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ P = TypeVar("P")
 
 
 class Update:
-    """Owns `optimiser`, which moves `parameters` and nothing else; `name` is how messages call them."""
+    """Updates of `parameters` by `optimiser`; messages call them `name`."""
 
     def __init__(self, name: str, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> None:
         self.name = name
@@ -24,10 +24,10 @@ class Update:
         self.optimiser = optimiser
 
     def minimise(self, loss: Callable[[P], Tensor], microbatches: Sequence[P]) -> Tensor:
-        """One step down the mean of `loss` over the microbatches of a batch, and over the ranks; returns that mean.
+        """Take one step down the mean of `loss` over the microbatches of a batch and over the ranks; return that mean.
 
-        Gradients reach `parameters` only, whatever else the loss is made with. Raises TrainingError, with no weight
-        moved, where the loss or a gradient is not finite.
+        Gradients reach `parameters` only, whatever else the loss depends on. Raises TrainingError, with no weight
+        changed, if the loss or a gradient is not finite.
         """
         self.optimiser.zero_grad(set_to_none=True)
         total = self._accumulate(loss, microbatches)

@@ -1,4 +1,4 @@
-"""What the first process of a training writes: journal, snapshots, checkpoints, and at the end the outputs."""
+"""Writer of the files of a training: log, snapshots, checkpoints, and at the end the outputs."""
 
 import time
 from collections import Counter
@@ -15,20 +15,20 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.learning import record
-from ganformer.learning.checkpoint import KEPT, Checkpoints, History, Identity, Stretch, write_weights
+from ganformer.learning.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
 from ganformer.learning.learner import Learner
 from ganformer.learning.logger import RunLogger
 from ganformer.learning.samples import batches, draw_labels
 from ganformer.progress import Progress
 
-LOG_STEPS = 10  # steps that one line of the log sums up
+LOG_STEPS = 10  # steps that one line of the log averages
 GRID_IMAGES = 32
 
 
 class RunWriter:
-    """Is told of every finished step of `learner`, and logs, samples and saves what is due then.
+    """Writer of a run: after every step of `learner` it logs, samples and saves what is due.
 
-    `history`: how far the training is; `label_counts`: images of each class; `seconds`: time between checkpoints;
+    `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
     `hardware`: what this process trains on, for the record. Raises DataError where `out` cannot be written.
     """
 
@@ -52,7 +52,7 @@ class RunWriter:
         self._saved, self._means, self._open = self._started, RunningMean(), ExitStack()
 
     def watch(self, label: str) -> Self:
-        """Opens the journal and shows progress as `label`; to be left as a context."""
+        """Open the log and show progress as `label`; used as a context."""
         size, step = self.spec.training.batch, self.history.step
         self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
         self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
@@ -67,7 +67,7 @@ class RunWriter:
         self._open.__exit__(kind, error, trace)
 
     def after(self, step: int, scalars: Mapping[str, Tensor], *, is_stopping: bool) -> None:
-        """`step` steps are finished; `scalars` came out of the last one."""
+        """Record that `step` steps are finished; `scalars`: result of the last one."""
         size = self.spec.training.batch
         self._means.add(scalars, size)
         self._bar.update(size, self._means.shown)
@@ -81,9 +81,9 @@ class RunWriter:
             self._save(step)
 
     def finish(self, names: Mapping[str, str | int], data: Manifest) -> None:
-        """Writes the outputs of a training on `data` whose steps are all done, `run.json` last.
+        """Write the outputs of a training on `data` whose steps are all done, `run.json` last.
 
-        What they say of the training is what was recorded when it took place, so they have the same bytes each time.
+        Provenance was recorded when the steps were trained, so the outputs have the same bytes each time.
         """
         write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
         content = record.describe(
@@ -101,7 +101,7 @@ class RunWriter:
         return self._before.wall_seconds + time.monotonic() - self._started
 
     def _snapshot(self, step: int) -> None:
-        """Weights, unless they are the final ones, which `finish` writes; samples of the same latents each time."""
+        """Write samples of the same latents each time, and weights; `finish` writes the final weights."""
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
         size = self.spec.training.microbatch or self.spec.training.batch
@@ -112,7 +112,7 @@ class RunWriter:
         self.logger.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
 
     def _save(self, step: int) -> None:
-        """A checkpoint; of a finished training only the last one stays."""
+        """Write a checkpoint; of a finished training only the last one stays."""
         device = next(self.learner.network.parameters()).device
         peaks, before = record.peak_memory(device), self._before
         stretch = Stretch(
@@ -127,7 +127,7 @@ class RunWriter:
             peak_memory_mb={name: max(value, before.peak_memory_mb.get(name, 0.0)) for name, value in peaks.items()},
             stretches=(*before.stretches, stretch),
         )
-        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else KEPT)
+        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else CHECKPOINTS_KEPT)
         self._saved = time.monotonic()
 
     def _path(self, step: int) -> Path:
@@ -145,14 +145,14 @@ class RunWriter:
         }
 
     def _remove_halves(self) -> None:
-        """Removes what a killed process left half-written; `artifacts.atomic` names it so."""
+        """Remove files that a killed process left half-written; `artifacts.atomic` names them so."""
         for place in (self.out, self.out / "samples", self.checkpoints.folder):
             for path in place.glob(".*.tmp"):
                 if artifacts.of_temporary(path.name):
                     path.unlink()
 
     def _keep_end_of_shorter_run(self) -> None:
-        """Keeps the weights of the present step where this run, but not the shorter one before it, has them on the way.
+        """Keep the weights of the present step if they are a snapshot of this run but the end of a shorter one before.
 
         The end of a run is `weights.safetensors`, which the longer one replaces.
         """
@@ -162,7 +162,7 @@ class RunWriter:
 
 
 class RunningMean:
-    """Means of logged values and the speed since the last line; nothing waits for the device before `take`."""
+    """Running means of logged values, and the speed, since the last line; `take` alone waits for the device."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -172,14 +172,14 @@ class RunningMean:
         """The means that `take` returned last."""
 
     def add(self, scalars: Mapping[str, Tensor], images: int) -> None:
-        """The scalars of one step on `images` images."""
+        """Add the scalars of one step on `images` images."""
         self._images += images
         for name, value in scalars.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] += 1
 
     def take(self) -> dict[str, float]:
-        """Means since the last call, and `images_per_second`."""
+        """Return means since the last call, and `images_per_second`."""
         now = time.monotonic()
         self.shown = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         rate = self._images / max(now - self._since, 1e-9)
@@ -188,5 +188,5 @@ class RunningMean:
 
 
 def folder(out: Path, identity: Identity) -> Path:
-    """Place of the state of a training: one folder for each trajectory and pack."""
+    """Return the folder of the state of a training: one for each trajectory and pack."""
     return out / record.STATE / identity.digest[:12]

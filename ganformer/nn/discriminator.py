@@ -26,7 +26,7 @@ GROUP = 4  # images whose statistics are compared (StyleGAN2)
 
 
 def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
-    """Appends to x [B, C, H, W] a channel with the mean standard deviation within a group of images → [B, C + 1, H, W].
+    """Append to x [B, C, H, W] a channel with the mean standard deviation within a group: [B, C + 1, H, W].
 
     Groups hold `group` images, or the largest number below it that divides B; image i is in group i mod (B / group)
     (Progressive GAN, section 3).
@@ -65,7 +65,7 @@ class ResidualBlock(Block):
 
 
 class Logit(nn.Module):
-    """Features [B, C] → logits [B]; labels are not looked at."""
+    """Features [B, C] → logits [B]; labels are not used."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class LabelProjection(nn.Module):
 
 
 def make_head(kind: str, features: int, classes: int) -> nn.Module:
-    """What ends a discriminator; `kind`, "logits" or "projection", matters where there are classes."""
+    """Return the last layer of a discriminator; `kind`: use of labels, "logits" or "projection", with classes."""
     if not classes:
         return Logit(features)
     return {"logits": ClassLogits, "projection": LabelProjection}[kind](features, classes)
@@ -127,7 +127,7 @@ class Epilogue(nn.Module):
         return logits
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head is given: x [B, C, H, W] → [B, C]."""
+        """Return the input of the head: x [B, C, H, W] → [B, C]."""
         y: Tensor = self.hidden(self.convolution(append_deviation(x)).flatten(1))
         return y
 

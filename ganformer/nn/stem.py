@@ -12,7 +12,7 @@ from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerSpec, LayerState, MakeLayer, Resolution
 from ganformer.ops.bias_act import bias_act
 
-GAIN = SQRT_2 / 4  # of the layer that makes the first features (Progressive GAN's code, GANformer's)
+GAIN = SQRT_2 / 4  # gain of the first layer (Progressive GAN's code, GANformer's)
 
 
 class LatentStem(AnyStem):

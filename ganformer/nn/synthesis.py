@@ -20,7 +20,7 @@ from ganformer.settings.ladders import Resolution
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """Where a layer stands: its input channels, its output, the operation of its convolution, its gain at the end."""
+    """Specification of a layer: input channels, output, operation of its convolution, gain of its activation."""
 
     inputs: int
     output: Resolution
@@ -30,7 +30,7 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class LayerLatents:
-    """What one layer is given: `style` [B, D] modulates its convolution."""
+    """Latents of one layer: `style` [B, D] modulates its convolution."""
 
     style: Tensor
 
@@ -59,7 +59,7 @@ class SynthesisLayer(Clamped):
         return self.finish(self.convolution(x, latents.style)), state
 
     def finish(self, x: Tensor) -> Tensor:
-        """What follows the convolution: x [B, C, H, W] → same."""
+        """Add noise and bias and activate: x [B, C, H, W] → same."""
         return bias_act(self.noise(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
 
 
@@ -179,9 +179,9 @@ class ResidualLadder(Ladder):
 
 
 class SkipLadder(Ladder):
-    """A ladder whose every resolution adds its colours to the up-sampled image (StyleGAN2, figure 7b).
+    """Ladder that adds an RGB output at every resolution to the up-sampled image (StyleGAN2, figure 7b).
 
-    The colours of a resolution share their latents with the layer that comes next.
+    The RGB output of a resolution shares its latents with the next layer.
     """
 
     def __init__(

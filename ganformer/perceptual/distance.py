@@ -1,4 +1,4 @@
-"""How different two images look: distances of VGG16's features (LPIPS, Zhang et al. 2018), of three kinds."""
+"""Perceptual distance of images: distance of VGG16's features (LPIPS, Zhang et al. 2018), of three kinds."""
 
 # B batch, C channels
 
@@ -39,9 +39,9 @@ Distance = Callable[[Tensor, Tensor], Tensor]  # of images [B, 3, H, W] in [-1, 
 
 
 def distance(settings: NoPerceptual | RandomPerceptual | TrainedPerceptual, device: torch.device) -> Distance:
-    """The weighted distance of these settings; says in a printed line what stands in for the published one.
+    """Return the weighted distance of these settings; a printed line names a replacement of the published one.
 
-    Raises CheckpointError where a file of weights is missing, another one than was said or not of this network.
+    Raises CheckpointError if a file of weights is missing, has another checksum or is of another network.
     """
     match settings:
         case NoPerceptual():
@@ -55,9 +55,9 @@ def distance(settings: NoPerceptual | RandomPerceptual | TrainedPerceptual, devi
 
 
 def load(settings: RandomNetwork | TrainedNetwork, device: torch.device, setting: str) -> "FeatureDistance":
-    """The distance of these settings, with weight 1; messages name the `setting` that they are of.
+    """Return the distance of these settings with weight 1; messages name `setting`.
 
-    Raises CheckpointError where a file of weights is missing, another one than was said or not of this network.
+    Raises CheckpointError if a file of weights is missing, has another checksum or is of another network.
     """
     if isinstance(settings, RandomNetwork):
         return _random(settings, device)
@@ -80,7 +80,7 @@ class FeatureDistance:
         return self.each(images, others).mean()
 
     def each(self, images: Tensor, others: Tensor) -> Tensor:
-        """The distance of every image from the other one at its place: [B]."""
+        """Return the distances [B] of images and others, pair by pair."""
         blocks = vgg16.activations(_standardised(torch.cat([images, others])), self.layers)
         distances = []
         for features, weights in zip(blocks, self.judgement, strict=True):
@@ -90,7 +90,7 @@ class FeatureDistance:
 
 
 def _random(settings: RandomNetwork, device: torch.device) -> FeatureDistance:
-    """Untrained, the same bits on every machine; all features count alike."""
+    """Return an untrained distance, the same bits on every machine; all features have weight 1."""
     widths = [[settings.channels * width // vgg16.BLOCKS[0][0] for width in block] for block in vgg16.BLOCKS]
     weights = vgg16.random_weights(np.random.PCG64(settings.seed), widths)
     layers = [[(weight.to(device), None) for weight in block] for block in weights]
@@ -98,7 +98,7 @@ def _random(settings: RandomNetwork, device: torch.device) -> FeatureDistance:
 
 
 def _trained(settings: TrainedNetwork, device: torch.device, setting: str) -> FeatureDistance:
-    """As published."""
+    """Return the published distance."""
     network = _read(settings.network, settings.network_sha256, dict(_convolutions()), setting)
     judgement = _read(settings.judgement, settings.judgement_sha256, dict(_judgements()), setting)
     numbers, layers = iter(CONVOLUTIONS), []
@@ -115,7 +115,7 @@ def _packed(weight: Tensor, device: torch.device) -> Tensor:
 
 
 def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of VGG16's convolutions in torchvision's file."""
+    """Yield names and shapes of VGG16's convolutions in torchvision's file."""
     inputs, widths = 3, [width for block in vgg16.BLOCKS for width in block]
     for number, width in zip(CONVOLUTIONS, widths, strict=True):
         yield f"features.{number}.weight", (width, inputs, 3, 3)
@@ -124,13 +124,13 @@ def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _judgements() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the weights in LPIPS's file."""
+    """Yield names and shapes of the weights in LPIPS's file."""
     for i, block in enumerate(vgg16.BLOCKS):
         yield f"lin{i}.model.1.weight", (1, block[-1], 1, 1)
 
 
 def _read(path: Path, sha256: str, expected: Shapes, setting: str) -> Mapping[str, Tensor]:
-    """The tensors of these names; nothing in the file is executed."""
+    """Read the tensors of these names; nothing in the file is executed."""
     path = artifacts.placed(path)
     try:
         found = artifacts.file_digest(path)
@@ -153,7 +153,7 @@ def _nothing(images: Tensor, others: Tensor) -> Tensor:
 
 
 def _standardised(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as VGG16 expects them."""
+    """Return images in [-1, 1] as VGG16 expects them."""
     mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))
     return (((images + 1) / 2 - mean) / std).contiguous(memory_format=torch.channels_last)
 

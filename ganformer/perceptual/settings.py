@@ -1,4 +1,4 @@
-"""Which network says how different two images look."""
+"""Settings of the perceptual distance of images."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class NoPerceptual(Strict):
-    """Images are compared by their pixels only."""
+    """No perceptual distance: images are compared by their pixels only."""
 
     kind: Literal["none"] = "none"
 
@@ -28,7 +28,7 @@ class RandomNetwork(Strict):
     channels: PositiveInt = 64
     """Features of the first block, twice as many in each of the next three; 64 is VGG16, less is faster."""
     seed: NonNegativeInt = 1
-    """Which random weights; another one than the extractor's, so that no model trains on what it is measured with."""
+    """Seed of the random weights; different from the extractor's, so that no model trains on its own metric."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -40,7 +40,7 @@ class RandomPerceptual(RandomNetwork):
     """VGG16 with random weights: no file is needed, and features still see edges and textures, but know no objects."""
 
     weight: PositiveFloat = 1.0
-    """Weight of the distance, beside that of the pixels."""
+    """Weight of the distance; the distance of pixels has weight 1."""
 
 
 class TrainedNetwork(Strict):
@@ -66,7 +66,7 @@ class TrainedPerceptual(TrainedNetwork):
     """LPIPS as published: VGG16 trained on ImageNet, its features weighted as people judge images."""
 
     weight: PositiveFloat = 1.0
-    """Weight of the distance, beside that of the pixels."""
+    """Weight of the distance; the distance of pixels has weight 1."""
 
 
 AnyNetwork = Annotated[RandomNetwork | TrainedNetwork, Field(discriminator="kind")]

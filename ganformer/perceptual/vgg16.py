@@ -17,7 +17,7 @@ Layer = tuple[Tensor, Tensor | None]  # weight [O, I, 3, 3] and bias [O]
 
 
 def activations(x: Tensor, blocks: Iterable[Sequence[Layer]]) -> Iterator[Tensor]:
-    """What the last convolution of each block gives for x [B, 3, H, W]: [B, C, H/2ⁱ, W/2ⁱ], rounded up."""
+    """Yield the output of the last convolution of each block for x [B, 3, H, W]: [B, C, H/2ⁱ, W/2ⁱ], rounded up."""
     for i, block in enumerate(blocks):
         x = F.max_pool2d(x, 2, ceil_mode=True) if i else x
         for weight, bias in block:
@@ -26,7 +26,7 @@ def activations(x: Tensor, blocks: Iterable[Sequence[Layer]]) -> Iterator[Tensor
 
 
 def random_weights(draws: np.random.PCG64, blocks: Iterable[Sequence[int]]) -> Iterator[tuple[Tensor, ...]]:
-    """Weights of each block with variance 2 / fan-in, which keeps the size of activations (He et al. 2015, eq. 10)."""
+    """Yield weights of each block with variance 2 / fan-in, which keeps the size of activations (He et al. 2015)."""
     inputs = 3
     for channels in blocks:
         block = []
@@ -38,7 +38,7 @@ def random_weights(draws: np.random.PCG64, blocks: Iterable[Sequence[int]]) -> I
 
 
 def uniform(draws: np.random.PCG64, shape: tuple[int, ...], variance: float) -> Tensor:
-    """Uniform numbers around 0 from a generator's raw bits.
+    """Draw uniform numbers around 0 from a generator's raw bits.
 
     numpy promises the bits of a bit generator, not the streams of its distributions, and a normal distribution needs
     logarithms, whose last bit differs between machines; this needs only operations that round correctly.

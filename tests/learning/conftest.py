@@ -29,13 +29,13 @@ def _tiny_is_a_kind(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of 40 images 8×8."""
+    """Return a pack of 40 images 8×8."""
     return write_pack(tmp_path_factory.mktemp("noise"), 40)
 
 
 @pytest.fixture
 def start(pack: Path, site: Path) -> Iterator[Callable[[Spec, Path, float], "subprocess.Popen[str]"]]:
-    """Starts a training in a process of its own: (spec, out, minutes between checkpoints)."""
+    """Yield a function that starts a training in a process: (spec, out, minutes between checkpoints)."""
     started = []
 
     def popen(spec: Spec, out: Path, checkpoint_minutes: float) -> "subprocess.Popen[str]":

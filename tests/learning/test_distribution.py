@@ -166,7 +166,7 @@ def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Waits, and fails when it takes longer; the processes sleep for longer than that."""
+    """Wait, and fail if it takes longer; the processes sleep for longer than that."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"it took more than {seconds} s"
@@ -174,7 +174,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is such a process that is more than an entry nobody has asked for yet."""
+    """Return whether such a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

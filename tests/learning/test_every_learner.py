@@ -31,7 +31,7 @@ def image(request: pytest.FixtureRequest) -> ImageSpec:
 
 @pytest.fixture(params=variants(), ids=label)
 def spec(request: pytest.FixtureRequest, image: ImageSpec) -> Spec:
-    """A run of one variant, with every regulariser on."""
+    """Return a run of one variant, with every regulariser on."""
     model = request.param
     if "adversarial" in plugins.find(PACKAGE, model["kind"]).Config.model_fields:
         model = {**model, "adversarial": {"path_length_weight": 2.0, "path_length_interval": 2, "r1_interval": 2}}

@@ -1,4 +1,4 @@
-"""The loop: outputs, resuming after anything, and messages when it cannot go on."""
+"""The loop: outputs, resuming after anything, and messages when it cannot continue."""
 
 import json
 import random
@@ -125,7 +125,7 @@ def test_damaged_weights_of_a_finished_run_are_written_again(
 
 
 def another_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, processes are of a commit and a time of their own."""
+    """Give processes another commit and another time from here on."""
     monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9", "commit": "f" * 12, "dirty": False})
     monkeypatch.setattr(records, "now", lambda: "2040-01-01T00:00:00+00:00")
 
@@ -198,7 +198,7 @@ def test_a_finished_run_can_be_lengthened(
     pack: Path,
     tmp_path: Path,
 ) -> None:
-    """From so many steps and snapshots to others, with the same bytes as if it had been that long at once."""
+    """A run made longer has the same bytes as one that was this long from the beginning."""
     train(lengths(*longer), pack, tmp_path / "at once")
     train(lengths(*shorter), pack, tmp_path / "later")
     train(lengths(*longer), pack, tmp_path / "later")
@@ -353,7 +353,7 @@ def test_a_signal_saves_and_ends_with_a_message(
     process.send_signal(number)
     message = process.communicate()[1]
     assert process.returncode == 1
-    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to go on", message)
+    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to resume", message)
     assert found, message
     assert [path.name for path in tmp_path.glob("state/*/*.pt")] == [f"checkpoint-{int(found[1]):08d}.pt"]
     assert not (tmp_path / "run.json").exists()
@@ -377,7 +377,7 @@ class InterruptionError(Exception):
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
-    """The next training in this process ends when it wants to do this step."""
+    """End the next training in this process at this step."""
     real = Adversarial.step
 
     def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What holds for every model that plays the adversarial game, found by its file name."""
+"""Contract of every model that is trained adversarially, found by its file name."""
 
 import copy
 from typing import Any

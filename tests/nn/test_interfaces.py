@@ -1,4 +1,4 @@
-"""What all generators share."""
+"""Methods that all generators share."""
 
 import torch
 from torch import Tensor

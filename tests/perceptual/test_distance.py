@@ -32,7 +32,7 @@ def images(count: int = 2, width: int = 16) -> Tensor:
 
 
 def by_hand(one: Tensor, other: Tensor, weights: list[Tensor], biases: list[Tensor], judgement: list[Tensor]) -> Tensor:
-    """LPIPS step by step, its constants those of its code."""
+    """Compute LPIPS step by step, with the constants of its code."""
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     x, y = (((image - shift[:, None, None]) / scale[:, None, None]).double() for image in (one, other))
     total, layer = torch.zeros(len(one)).double(), 0

@@ -1,4 +1,4 @@
-"""The smallest model that plays the game: linear players with layers, noise and a buffer; for fast tests."""
+"""Smallest adversarial model: linear networks with layers, noise and a buffer; for fast tests."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -52,5 +52,5 @@ class TinyDiscriminator(Discriminator):
 
 
 def build(config: Config, image: ImageSpec) -> Learner:
-    """The learner."""
+    """Return the learner."""
     return Adversarial(TinyGenerator(config.latent_size, image), TinyDiscriminator(image), config.adversarial)

@@ -14,12 +14,12 @@ from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution,
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: PlainModel, image: ImageSpec) -> LatentGenerator:
-    """The generator of these settings for images of this shape."""
+    """Return the generator of these settings for images of this shape."""
     size, resolutions = config.latent_size, config.resolutions(image)
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:

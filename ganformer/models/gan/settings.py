@@ -9,9 +9,9 @@ class PlainModel(StyleBasedModel):
     """Settings that the plain GAN and SAGAN share."""
 
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
     refine_colours: bool = False
-    """Whether one more convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
+    """One more convolution, linear, in front of toRGB (in GANformer's released PyTorch code)."""
 
 
 class Config(PlainModel):

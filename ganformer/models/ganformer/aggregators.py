@@ -17,7 +17,7 @@ from ganformer.nn.layers import ActivatedLinear, Linear
 class Aggregation(nn.Module):
     """Aggregators [B, m, D] at positions [m, D] plus what they find in features x [B, C, H, W] → [B, m, D].
 
-    `positions` gives those of the pixels, [H·W, D].
+    `positions()` returns the position encodings of the pixels, [H·W, D].
     """
 
     def __init__(self, attention: ComponentAttention, positions: nn.Module, dropout: float) -> None:
@@ -63,7 +63,7 @@ class AggregatingDiscriminator(interfaces.Discriminator):
         return logits
 
     def score(self, found: Tensor) -> Tensor:
-        """A score of each aggregator [B, m, D], beside their deviation within the batch: [B, m]."""
+        """Return scores [B, m] of aggregators [B, m, D], computed beside their deviation within the batch."""
         columns = append_deviation(found.transpose(1, 2)[:, :, :, None])  # B D+1 m 1
         scores: Tensor = self.scores(columns.squeeze(3).transpose(1, 2))
         return scores.squeeze(2)

@@ -1,4 +1,4 @@
-"""An image attends to components (GANformer, section 3.1): three kinds, which differ in where their keys come from."""
+"""Attention of an image to components (GANformer, section 3.1), of three kinds, which differ in their keys."""
 
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
@@ -31,7 +31,10 @@ from ganformer.nn.synthesis import LayerLatents, LayerSpec, LayerState, Synthesi
 
 @dataclass(frozen=True)
 class AttentionParts:
-    """What every kind is put together from: `positions` gives those of the pixels [n, D]; the rest follows scores."""
+    """Modules shared by all kinds of attention.
+
+    `positions()` returns the position encodings of the pixels [n, D]; the others act on the scores, in this order.
+    """
 
     positions: nn.Module
     softmax: ComponentSoftmax
@@ -43,7 +46,8 @@ class AttentionParts:
 class Attention(nn.Module, ABC):
     """The image attends to the components: γ(a(X, Y)) ⊙ ω(X) + β(a(X, Y)) (GANformer, section 3.1).
 
-    What all kinds share: queries of the image, values of the components, and what becomes of the weighted values.
+    All kinds share the queries of the image, the values of the components, and the integration. Products are bracketed
+    such that no matrix of C × C meets the image; `plain` has the same equations as the paper writes them.
     """
 
     def __init__(self, size: AttentionSize, parts: AttentionParts) -> None:
@@ -65,7 +69,7 @@ class Attention(nn.Module, ABC):
         """Return features [B, n, C], and the state for the next layer; nothing given is changed."""
 
     def assigned(self, pixels: Pixels, keys: Tensor, latents: AttendedLatents) -> Tensor:
-        """How much of every pixel goes to each component with keys [B, m, C]: [B, h, m, n], sum 1 over m."""
+        """Return the weight of each component, with keys [B, m, C], for every pixel: [B, h, m, n], sum 1 over m."""
         keys = keys / math.sqrt(keys.shape[-1] / self.heads)
         bias = (self.queries.bias + self.query_positions.bias)[:, None]
         places = fold_keys(keys, self.query_positions.scaled_weight, self.heads) @ pixels.grid.T
@@ -75,7 +79,7 @@ class Attention(nn.Module, ABC):
         return weights
 
     def integrate(self, pixels: Pixels, weights: Tensor, components: Tensor, latents: AttendedLatents) -> Tensor:
-        """Features [B, n, C] changed by the values of components [B, m, D], as weights [B, h, m, n] assign them."""
+        """Change features [B, n, C] by the values of components [B, m, D], weighted by weights [B, h, m, n]."""
         values = fold_values(self.values(components), self.modulation.scaled_weight, self.heads)
         weights = self.gates(self.dropout(weights), pixels, components, latents.positions)
         weights = weights.flatten(1, 2).transpose(1, 2)  # B n h·m
@@ -100,9 +104,9 @@ class Simplex(Attention):
 class Duplex(Attention):
     """Components attend to the image, then the image to them, with centroids as keys (GANformer, section 3.1.2).
 
-    a(Y, X), softmax over the pixels, is computed once and serves twice: Y := LayerNorm(Y + a(Y, X)), carried on to the
-    next layer, and K = a(Y, X), the centroids. With `iterations` > 1 the centroids are refined as in k-means: pixels
-    are assigned to them, softmax over the components, and their weighted mean is taken again.
+    a(Y, X), softmax over the pixels, is computed once and serves twice: for Y := LayerNorm(Y + a(Y, X)), which the next
+    layer is given, and for the centroids K = a(Y, X). With `iterations` > 1 the centroids are refined as in k-means:
+    pixels are assigned to them, softmax over the components, and their weighted mean is taken again.
     """
 
     def __init__(self, size: AttentionSize, parts: AttentionParts, iterations: int) -> None:
@@ -127,7 +131,7 @@ class Duplex(Attention):
         return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
 
     def means(self, content: Tensor, places: Tensor) -> Tensor:
-        """Centroids [B, m, C] of weighted means of the pixels: content [B, h, m, C], places [B, h, m, D]."""
+        """Return centroids [B, m, C] of weighted means of the pixels: content [B, h, m, C], places [B, h, m, D]."""
         return project_heads(content, self.centroids.scaled_weight) + project_heads(
             places, self.centroid_positions.scaled_weight
         )
@@ -161,7 +165,7 @@ class KMeans(Attention):
         return features, replace(state, assignments=weights)
 
     def nearest(self, pixels: Pixels, centroids: Tensor, latents: AttendedLatents) -> Tensor:
-        """Softmax over centroids [B or 1, h, m, 2s] of products with pixels, weighted by importance / √s."""
+        """Return the softmax over centroids [B or 1, h, m, 2s] of their products with pixels · importance / √s."""
         keys = block_diagonal(centroids * self.importance * math.sqrt(2 / centroids.shape[-1]))
         content, place = keys.chunk(2, dim=2)  # B h·m C each
         bias = content @ self.queries.bias + place @ self.query_positions.bias  # B h·m
@@ -171,7 +175,7 @@ class KMeans(Attention):
         return weights
 
     def means(self, pixels: Pixels, weights: Tensor) -> Tensor:
-        """Means of the pixels, weighted by weights [B, h, m, n]: centroids [B, h, m, 2s]."""
+        """Return centroids [B, h, m, 2s]: means of the pixels, weighted by weights [B, h, m, n]."""
         total = weights.sum(dim=3, keepdim=True)  # nearly 1
         content = weighted_sum(weights, pixels.content) @ self.queries.scaled_weight.T + total * self.queries.bias
         places = weighted_sum(weights, pixels.grid) @ self.query_positions.scaled_weight.T
@@ -250,5 +254,5 @@ class AttendedLayer(SynthesisLayer):
         return self.finish(features.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)), state
 
     def as_maps(self, weights: Tensor) -> Tensor:
-        """Weights [B, h, m, n] of this layer's attention as maps [B, h, m, height, width]."""
+        """Return weights [B, h, m, n] of this layer's attention as maps [B, h, m, height, width]."""
         return weights.unflatten(3, self.grid)

@@ -52,8 +52,8 @@ class AttendedLatents(LayerLatents):
 class SelfAttention(nn.Module):
     """Components u [B, m, D] with positions [m, D] → u plus what each attends to among them, [B, m, D].
 
-    `latents` [B, m, D], what u was made of, tell `softmax` which of them are present. Biases of keys are left out here
-    and everywhere: they change all scores of a softmax alike.
+    `latents` [B, m, D]: input of the mapping, by which `softmax` knows the present components. Biases of keys are left
+    out here and everywhere: they change all scores of a softmax alike.
     """
 
     def __init__(self, size: int, softmax: ComponentSoftmax, dropout: float) -> None:
@@ -101,7 +101,7 @@ class ComponentAttention(nn.Module):
         self.values = Linear(channels, latent)
 
     def weights(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
-        """How much every pixel counts for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
+        """Return the weight of every pixel for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
         queries = self.queries(components) + self.query_positions(positions)
         queries = queries / math.sqrt(queries.shape[-1] / self.heads)
         places = fold_keys(queries, self.key_positions.scaled_weight, self.heads) @ pixels.grid.T
@@ -110,7 +110,7 @@ class ComponentAttention(nn.Module):
         return scores.softmax(dim=2).unflatten(1, (self.heads, -1))
 
     def attended_values(self, attended: Tensor) -> Tensor:
-        """Values [B, m, D] of what was attended to: weighted sums [B, h, m, C] of the pixels."""
+        """Return values [B, m, D] of attended pixels, given as weighted sums [B, h, m, C]."""
         return project_heads(attended, self.values.scaled_weight) + self.values.bias
 
 

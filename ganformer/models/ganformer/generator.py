@@ -20,7 +20,7 @@ class ComponentGenerator(Generator):
 
     z [B, components + 1 or 0, size] → w [B, layers, as before, size] → images. `positions` [components, size] belongs
     to the components in the mapping network and in every attention. It is the only parameter that can be without use:
-    with `centroid` attention where neither the components attend to anything nor gates look at them.
+    with `centroid` attention if neither the components attend to anything nor gates use them.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class ComponentGenerator(Generator):
         return images
 
     def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images of w, and of every attention, from coarse to fine, what it gave to the components.
+        """Return images of w, and the map of every attention, from coarse to fine.
 
-        A map is [B, heads, components, height, width] with sum 1 over the components, or less where there are gates
-        (in evaluation, where there is no dropout); of several iterations it is that of the last.
+        A map is [B, heads, components, height, width] with sum 1 over the components, or less with gates
+        (in evaluation, without dropout); of several iterations it is the last.
         """
         layers = [part for part in self.synthesis.modules() if isinstance(part, AttendedLayer)]
         weights: dict[AttendedLayer, Tensor] = {}
@@ -75,7 +75,7 @@ def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Ten
 class DroppingGenerator(ComponentGenerator):
     """A generator that does without some components in training, each with probability `dropout`, never without all.
 
-    One mask for everything: what is absent is zero in z, hence in w, and no softmax over components looks at it.
+    One mask serves everything: absent components are zero in z, hence in w, and every softmax skips them.
     Latents to sample with are not drawn here, so nothing is absent from them.
     """
 

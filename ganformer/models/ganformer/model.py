@@ -63,12 +63,12 @@ from ganformer.settings.ladders import STEM_WIDTH
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
-    """The generator of these settings for images of this shape."""
+    """Return the generator of these settings for images of this shape."""
     make_layer, resolutions = partial(_layer, config, image), config.resolutions(image)
     ladder = LADDERS[config.generator_architecture](
         Stem(resolutions[0], make_layer), resolutions, make_layer, partial(_to_rgb, config, image)
@@ -86,7 +86,7 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
 
 
 def discriminator(config: Config, image: ImageSpec) -> Discriminator:
-    """The discriminator of these settings for images of this shape."""
+    """Return the discriminator of these settings for images of this shape."""
     count = config.discriminator_components
     if not count:
         return ladder_discriminator(config, image)
@@ -138,7 +138,7 @@ def _layer(config: Config, image: ImageSpec, spec: LayerSpec) -> SynthesisLayer:
 
 
 def _changes(config: Config, size: Resolution) -> Iterator[nn.Module]:
-    """What changes the components before features of this size attend to them."""
+    """Yield the modules that change the components before features of this resolution attend to them."""
     if config.synthesis_self_attention:
         yield FromEachOther(config.component_size, _self_attention(config))
     if config.update_components:
@@ -183,7 +183,7 @@ def _attention(config: Config, spec: LayerSpec) -> Attention:
 
 
 def _centroid_kind(config: Config, spec: LayerSpec) -> Callable[..., Attention]:
-    """Centroids learned here, or carried from the layer before, which may have half as many rows and columns."""
+    """Return the kind of centroids: learned, or from the layer before, which may have half as many rows and columns."""
     grows = isinstance(spec.operation, ConvolveUp)
     is_first = spec.output.width == config.start_resolution and (grows or spec.output.width == STEM_WIDTH)
     if is_first or not config.carried_centroids:

@@ -1,4 +1,4 @@
-"""What attention between an image and components is put together from.
+"""Parts of the attention between an image and components.
 
 Everything before and after a softmax is linear, so products are bracketed such that a matrix of C × C never meets the
 image: what would be applied to every pixel is applied to the few keys, values and centroids instead. Scores and weights
@@ -32,14 +32,14 @@ class AttentionSize:
 
 
 class Pixels(NamedTuple):
-    """What is seen of an image: features `content` [B, n, C], and their positions `grid` [n, D]."""
+    """Features of an image, `content` [B, n, C], and the positions of its pixels, `grid` [n, D]."""
 
     content: Tensor
     grid: Tensor
 
 
 def present(latents: Tensor) -> Tensor:
-    """Which latents [..., D] take part [...]: component dropout leaves zeros of the others."""
+    """Return whether latents [..., D] take part, [...]: component dropout sets the others to zero."""
     return latents.any(dim=-1)
 
 
@@ -47,7 +47,7 @@ def present(latents: Tensor) -> Tensor:
 
 
 def fold_keys(keys: Tensor, weight: Tensor, heads: int) -> Tensor:
-    """What is multiplied with xᵀ [I, n] instead of keys (x weightᵀ)ᵀ, head by head.
+    """Return the factor of xᵀ [I, n] that replaces keys (x weightᵀ)ᵀ, head by head.
 
     keys [B, m, C], weight [C, I] → [B, h·m, I].
     """
@@ -56,7 +56,7 @@ def fold_keys(keys: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 
 def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
-    """What attention [n, h·m] is multiplied with instead of (attention values) weightᵀ, head by head.
+    """Return the factor of attention [n, h·m] that replaces (attention values) weightᵀ, head by head.
 
     values [B, m, C], weight [O, C] → [B, h·m, O].
     """
@@ -65,22 +65,22 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 
 def weighted_sum(weights: Tensor, x: Tensor) -> Tensor:
-    """Sums of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]: [B, h, m, I]."""
+    """Return sums [B, h, m, I] of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]."""
     return (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
 
 
 def project_heads(x: Tensor, weight: Tensor) -> Tensor:
-    """Every head's own rows of weight [O, I] applied to its x [B, h, m, I], side by side → [B, m, O]."""
+    """Apply each head's own rows of weight [O, I] to its x [B, h, m, I], and put them side by side: [B, m, O]."""
     return torch.einsum("bhmi,hsi->bmhs", x, weight.unflatten(0, (x.shape[1], -1))).flatten(2)
 
 
 def normalise_over_pixels(weights: Tensor) -> Tensor:
-    """Weights [B, h, m, n] divided such that those of every component sum to 1 over the image."""
+    """Return weights [B, h, m, n] divided by their sum over the image, component by component."""
     return weights / (weights.sum(dim=3, keepdim=True) + EPSILON)
 
 
 def block_diagonal(x: Tensor) -> Tensor:
-    """Rows of every head, with zeros where the values of other heads would be: [B, h, m, k] → [B, h·m, h·k]."""
+    """Return the block-diagonal matrix [B, h·m, h·k] of the rows [B, h, m, k] of all heads."""
     heads = x.shape[1]
     places = torch.eye(heads, dtype=x.dtype, device=x.device)[:, None, :, None]  # h 1 h 1
     return (x[:, :, :, None] * places).flatten(3).flatten(1, 2)
@@ -90,7 +90,7 @@ def block_diagonal(x: Tensor) -> Tensor:
 
 
 class ComponentSoftmax(nn.Module):
-    """Scores [B, h·m, n] → softmax over the m components, [B, h, m, n]; latents [B, m, D] are not looked at."""
+    """Scores [B, h·m, n] → softmax over the m components, [B, h, m, n]; latents [B, m, D] are not used."""
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class AttentionDropout(nn.Module):
 
 
 class ComponentGate(nn.Module):
-    """What every component, at its position [m, D], lets through of itself in every head: [B, h, m, 1]."""
+    """Gate of every component, at its position [m, D], in every head: [B, h, m, 1], from 0 to 1."""
 
     def __init__(self, size: AttentionSize) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class ComponentGate(nn.Module):
 
 
 class ImageGate(nn.Module):
-    """What every pixel lets through to itself in every head: [B, h, 1, n]; it begins more open than closed."""
+    """Gate of every pixel in every head: [B, h, 1, n], from 0 to 1; it is initialised more open than closed."""
 
     opening = 1.0
 
@@ -154,7 +154,7 @@ class ImageGate(nn.Module):
 
 
 class Gates(nn.ModuleDict):
-    """Weights [B, h, m, n] that the image is given in the end: times those of each gate, if there are any."""
+    """Gates that multiply the attention weights [B, h, m, n]; without gates they are unchanged."""
 
     def forward(self, weights: Tensor, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
         for gate in self.values():
@@ -173,11 +173,11 @@ class Normalisation(nn.Module):
         self.dim = dim
 
     def centre(self, x: Tensor) -> Tensor:
-        """x less its mean."""
+        """Subtract the mean of x."""
         return x - x.mean(dim=self.dim, keepdim=True)
 
     def scale(self, x: Tensor) -> Tensor:
-        """x divided by its root mean square."""
+        """Divide x by its root mean square."""
         return x * (x.square().mean(dim=self.dim, keepdim=True) + EPSILON).rsqrt()
 
 
@@ -185,16 +185,16 @@ class NoNormalisation(nn.Module):
     """Leaves features as they are."""
 
     def centre(self, x: Tensor) -> Tensor:
-        """x."""
+        """Return x."""
         return x
 
     def scale(self, x: Tensor) -> Tensor:
-        """x."""
+        """Return x."""
         return x
 
 
 class Integration(nn.Module):
-    """How what was attended to changes the image: `outputs` · C values a pixel, given as a product with a bias.
+    """Change of the image by the attended values: `outputs` · C values a pixel, given as a product with a bias.
 
     `forward(x, weights, values, bias)`: x [B, n, C], weights [B, n, h·m], values [B, h·m, outputs · C],
     bias [outputs · C] → [B, n, C].

@@ -30,7 +30,7 @@ def simplex(part: Simplex, x: Tensor, grid: Tensor, y: Tensor, positions: Tensor
 def duplex(part: Duplex, x: Tensor, grid: Tensor, y: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Return u_d(X, Y) = γ(a(X, K, V)) ⊙ ω(X) + β(a(X, K, V)), and Y := LayerNorm(Y + a(Y, X)) (section 3.1.2).
 
-    The keys K = a(Y, X) are centroids of the pixels, refined as in k-means; the values V are those of the new Y.
+    The keys K = a(Y, X) are centroids of the pixels, refined as in k-means; the values V come from the new Y.
     """
     gathering = part.component_attention
     weights = component_weights(gathering, x, grid, y, positions)  # B h m n
@@ -51,7 +51,7 @@ def centroid(
     """Return features as `duplex`, with keys that the components do not change, and assignments [B, h, n, m].
 
     K-means on the queries of content and position, as the released code has it, from learned constants, or from the
-    means of the pixels as a layer before assigned them, `before` [B, h, n, m], which `Centroid` does not look at.
+    means of the pixels as a layer before assigned them, `before` [B, h, n, m], which `Centroid` ignores.
     """
     place = part.query_positions(grid).expand(len(x), -1, -1)
     elements = split(torch.cat([part.queries(x), place], dim=2), part.heads)  # B h n 2s
@@ -115,7 +115,7 @@ def component_weights(part: ComponentAttention, x: Tensor, grid: Tensor, y: Tens
 
 
 def softmax(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """Return softmax(q kᵀ / √s) [B, h, n, m] of queries [B, n, C] and keys [B, m, C]."""
+    """Return the weights softmax of q kᵀ / √s, [B, h, n, m], for queries [B, n, C] and keys [B, m, C]."""
     q, k = split(queries, heads), split(keys, heads)
     return (q @ k.mT / math.sqrt(k.shape[-1])).softmax(dim=-1)
 

@@ -1,7 +1,7 @@
-"""Where a pixel is, as a vector of `size` values: the positions that attention adds to what a pixel shows.
+"""Position encodings of pixels: vectors of `size` values that attention adds to the features.
 
 Every part returns [height · width, size], row by row. Coordinates run from -1 to 1 along each axis; a direction is one
-coordinate, or a mixture of both, and `directions` of them stand at equal angles, beginning with the horizontal one.
+coordinate, or a mixture of both, and `directions` of them are at equal angles, beginning with the horizontal one.
 """
 
 import math
@@ -13,7 +13,7 @@ LONGEST = 10000.0  # ratio of the longest to the shortest wavelength (Transforme
 
 
 def along_directions(height: int, width: int, directions: int) -> Tensor:
-    """Coordinates of all pixels along every direction: [height · width, directions]."""
+    """Return coordinates of all pixels along every direction: [height · width, directions]."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     angles = torch.arange(directions) * (math.pi / directions)
     return x.reshape(-1, 1) * angles.cos() + y.reshape(-1, 1) * angles.sin()

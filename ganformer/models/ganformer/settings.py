@@ -10,46 +10,47 @@ from ganformer.settings.ladders import STEM_WIDTH, StyleBasedModel, Width
 
 
 class Config(StyleBasedModel):
-    """Settings of GANformer; the defaults are those of the released code for images 256 pixels wide."""
+    """Settings of GANformer; the defaults are the values of the released code for images 256 pixels wide."""
 
     kind: Literal["ganformer"] = "ganformer"
 
     has_attention_maps: ClassVar[bool] = True
 
     attention: Literal["simplex", "duplex", "centroid"]
-    """Where the keys come from: the components, centroids of the image, or learned constants (the released code)."""
+    """Source of the keys: the components, centroids of the image, or learned constants (the released code)."""
     components: PositiveInt = 16
     """Number of local latents; each has latent_size / components values."""
     generator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "resnet"
-    """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
+    """Mapping network: StyleGAN2's, or residual steps of two layers each and one plain layer behind them."""
     latent_normalisation: Literal["each", "joint", "local", "joint-local"] = "each"
-    """What is divided by its root mean square: `each` latent, as in the paper; the local ones by a `joint` one and the
-    global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code); the local
-    ones only, by a joint one, `joint-local` (the PyTorch code with weights converted from TensorFlow).
+    """Normalisation of latents by their root mean square: `each` latent, as in the paper; the local ones by a `joint`
+    one and the global one by its own (the released PyTorch code); each `local` one only (the released TensorFlow code);
+    the local ones only, by a joint one, `joint-local` (the PyTorch code with weights converted from TensorFlow).
     """
     latent_self_attention: bool = True
-    """Whether the components attend to each other in the mapping network."""
+    """Attention of the components to each other in the mapping network."""
     synthesis_self_attention: bool = False
-    """Whether they do so in synthesis too, before the image attends to them; what changes stays changed."""
+    """The same in synthesis, before the image attends to them; later layers see the changed components."""
     update_components: bool = False
-    """Whether they attend to the image before it attends to them; what changes stays changed. Part of `duplex`."""
+    """Attention of the components to the image before it attends to them; later layers see the changed components.
+    Part of `duplex`."""
     global_style: bool = True
-    """Whether one more latent, of the size of a component, modulates the convolutions of all layers."""
+    """One more latent, of the size of a component, that modulates the convolutions of all layers."""
     refine_colours: bool = True
-    """Whether one more modulated convolution, linear, precedes the colours (in the released code, not in the paper)."""
+    """One more modulated convolution, linear, in front of the last toRGB (in the released code, not in the paper)."""
     heads: PositiveInt = 1
     """Number of heads of every attention."""
     integration: Literal["mul", "add", "both"] = "mul"
-    """What attention does to the features: multiplies (γ), adds (β), or both."""
+    """Integration of the attended values into the features: multiply (γ), add (β), or both."""
     normalisation: Literal["layer", "instance", "none"] = "layer"
-    """Over what features are normalised before: the channels of a pixel, the pixels of a channel, or not at all.
+    """Normalisation of the features before: over the channels of a pixel, the pixels of a channel, or none.
 
-    The mean is removed where integration adds, and the root mean square divided by where it multiplies.
+    The mean is removed if integration adds, and the root mean square divided by if it multiplies.
     """
     positions: Literal["sinusoidal", "linear", "trainable", "trainable-2d"] = "sinusoidal"
-    """How pixels know where they are: fixed waves, learned slopes, learned rows and columns, learned pixels."""
+    """Position encoding of pixels: fixed waves, learned slopes, learned rows and columns, learned pixels."""
     position_directions: PositiveInt = 2
     """Directions of sinusoidal and linear positions, at equal angles."""
     start_resolution: Width = STEM_WIDTH
@@ -57,17 +58,17 @@ class Config(StyleBasedModel):
     end_resolution: Width | None = None
     """Features of this width and wider ones do not attend; a power of two. None: the width of the image."""
     iterations: PositiveInt = 1
-    """How often centroids are computed (`duplex`) or scores against them (`centroid`), as in k-means."""
+    """Number of k-means iterations: computations of centroids (`duplex`) or of scores against them (`centroid`)."""
     carried_centroids: bool = False
-    """Whether `centroid` attention learns constants in its first layer only, and goes on from there in those behind."""
+    """Use the learned constants of `centroid` attention in its first layer only; later ones start from assignments."""
     image_gate: bool = False
-    """Whether every pixel has a gate in front of what it attends to."""
+    """Gate of every pixel on its attended values."""
     component_gate: bool = False
-    """Whether every component has a gate behind what it gives to the image."""
+    """Gate of every component on its values."""
     attention_dropout: Probability = 0.12
     """Rate of dropout of attention in training: half for single weights, half for whole components."""
     component_dropout: Probability = 0.0
-    """Probability that an image is made without a component in training; one at least is always there."""
+    """Probability of leaving a component out of an image in training; one at least stays."""
     discriminator_components: NonNegativeInt = 0
     """Aggregators, vectors as large as a component, that attend to the image in the discriminator. 0: none."""
     discriminator_start_resolution: Width = 2 * STEM_WIDTH
@@ -76,7 +77,7 @@ class Config(StyleBasedModel):
     """Aggregators do not attend to features of this width and wider ones. None: the width of the image."""
 
     def conflicts(self) -> Iterator[str]:
-        """What does not fit between these settings, one sentence each."""
+        """Yield one sentence for every conflict between these settings."""
         size, rest = divmod(self.latent_size, self.components)
         if rest or not size:
             multiple = max(self.components, self.latent_size - rest)
@@ -94,13 +95,13 @@ class Config(StyleBasedModel):
         yield from self._idle_options()
 
     def _splits_components(self) -> bool:
-        """Whether heads share the values of a component, not only those of a pixel."""
+        """Return whether heads split the values of a component, not only the values of a pixel."""
         among = self.latent_self_attention or self.synthesis_self_attention
         from_image = self.attention == "duplex" or self.update_components or self.discriminator_components > 0
         return among or from_image
 
     def _idle_options(self) -> Iterator[str]:
-        """Options that were set where they change nothing, or not what they say."""
+        """Yield one sentence for every option that was set but has no effect, or another one than its name says."""
         if self.iterations > 1 and self.attention == "simplex":
             yield f"iterations {self.iterations} has no meaning for attention 'simplex', which has no centroids"
         if self.carried_centroids and self.attention != "centroid":
@@ -127,15 +128,15 @@ class Config(StyleBasedModel):
         return self.latent_size // self.components
 
     def attends(self, width: int, image: ImageSpec) -> bool:
-        """Whether features of this width attend."""
+        """Return whether features of this width attend."""
         return self.start_resolution <= width < (self.end_resolution or image.width)
 
     def aggregates(self, width: int, image: ImageSpec) -> bool:
-        """Whether aggregators attend to features of this width."""
+        """Return whether aggregators attend to features of this width."""
         return self.discriminator_start_resolution <= width < (self.discriminator_end_resolution or image.width)
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         widths = [size.width for size in self.resolutions(image)]
         yield from _misplaced("", self.start_resolution, self.end_resolution, image)
@@ -148,7 +149,7 @@ class Config(StyleBasedModel):
 
 
 def _misplaced(prefix: str, start: int, end: int | None, image: ImageSpec) -> Iterator[str]:
-    """What does not fit between images and the widths, from `start` to below `end`, at which something attends."""
+    """Yield one sentence for every conflict of images with the widths, from `start` to below `end`, that attend."""
     if start >= min(end or image.width, 2 * image.width):
         yield (
             f"there is no attention: {prefix}start_resolution {start} is not below "

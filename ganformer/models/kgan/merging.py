@@ -31,12 +31,12 @@ from ganformer.nn.synthesis import (
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weights of the same shape, with sum 1 over the components."""
+    """Return weights of the shape of scores [B, k, ...], with sum 1 over the components."""
     return scores.softmax(dim=1)
 
 
 def highest(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weight 1 for the highest of the components, 0 for the others.
+    """Return weight 1 for the component with the highest of scores [B, k, ...], 0 for the others.
 
     Scores learn as if it were the softmax (straight-through estimator, Bengio et al. 2013).
     """
@@ -46,7 +46,7 @@ def highest(scores: Tensor) -> Tensor:
 
 
 def leaves(scores: Tensor) -> Tensor:
-    """Scores [B, k, ...] → weights, with sum 1 over the components, of layers that fall upon each other like leaves.
+    """Return weights, with sum 1 over the components, of layers that cover each other, from scores [B, k, ...].
 
     Each covers those before it with opacity α = σ(its score - the highest score before it).
     """
@@ -80,7 +80,7 @@ SHARES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": softmax, "max": high
 
 
 def make_weights(kind: str, channels: int) -> nn.Module:
-    """What weights the components by features of so many `channels`: "sum", or by a name of `SHARES`."""
+    """Return the module that weights components by features with `channels`; `kind`: "sum" or a name of `SHARES`."""
     return EqualWeights() if kind == "sum" else ScoredWeights(channels, SHARES[kind])
 
 
@@ -102,7 +102,7 @@ class ComponentStem(AnyStem):
 
 
 class Merge(nn.Module):
-    """Where components become one; `weights`: features [B, k, C, H, W] → [B, k, 1, H, W]."""
+    """Sum over the components; `weights`: features [B, k, C, H, W] → [B, k, 1, H, W]."""
 
     def __init__(self, components: int, weights: nn.Module) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Merge(nn.Module):
     def forward(
         self, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
     ) -> tuple[Tensor, Tensor | None, list[LayerLatents]]:
-        """Features, images if there are any yet, each [B·k, ...], and latents → the same, [B, ...].
+        """Merge features, images if there are any yet, and latents, each [B·k, ...], into [B, ...].
 
         Colours are weighted like features, latents by the mean weight of their component.
         """
@@ -122,18 +122,18 @@ class Merge(nn.Module):
         return self.compose(x, weights), None if images is None else self.compose(images, weights), merged
 
     def split(self, x: Tensor) -> Tensor:
-        """[B·k, ...] → [B, k, ...]."""
+        """Split [B·k, ...] into [B, k, ...]."""
         return x.unflatten(0, (-1, self.components))
 
     def compose(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x [B·k, C, H, W], weights [B, k, 1, H, W] → [B, C, H, W]."""
+        """Sum x [B·k, C, H, W] over the components with weights [B, k, 1, H, W]: [B, C, H, W]."""
         return (self.split(x) * weights).sum(dim=1)
 
 
 class MergingLadder(Ladder):
-    """A ladder that components climb each by itself up to its resolution `merged_at`, counted from 0, and then as one.
+    """Ladder that components pass separately up to resolution number `merged_at`, counted from 0, and then as one.
 
-    Latents are [B·k, D]. Merged at the last index, it is whole images that are composed.
+    Latents are [B·k, D]. If they are merged at the last resolution, whole images are composed.
     """
 
     def __init__(
@@ -163,12 +163,12 @@ class MergingLadder(Ladder):
     def arrive(
         self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]
     ) -> tuple[Tensor, Tensor | None, Sequence[LayerLatents]]:
-        """What happens to the features of a index, the images so far and the latents of what comes next."""
+        """Return features, images so far and latents of later layers at resolution `index`, merged if it is due."""
         images = self.paint(index, x, images, latents)
         return self.merge(x, images, latents) if index == self.merged_at else (x, images, latents)
 
     def paint(self, index: int, x: Tensor, images: Tensor | None, latents: Sequence[LayerLatents]) -> Tensor | None:
-        """The images so far with the colours of this index, if it has some."""
+        """Return the images so far, with the RGB output of this resolution if there is one."""
         return self.colours(x, latents) if index == len(self.blocks) else images
 
 

@@ -31,12 +31,12 @@ class ComposingGenerator(Generator):
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> ComposingGenerator:
-    """The generator of these settings for images of this shape."""
+    """Return the generator of these settings for images of this shape."""
     components, size, resolutions = config.components, config.component_size, config.resolutions(image)
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:

@@ -10,22 +10,22 @@ from ganformer.settings.ladders import StyleBasedModel, Width
 
 
 class Config(StyleBasedModel):
-    """Settings of k-GAN; the defaults are those of GANformer's TensorFlow code."""
+    """Settings of k-GAN; the defaults are the values of GANformer's TensorFlow code."""
 
     kind: Literal["kgan"] = "kgan"
     components: Annotated[int, Field(ge=2)] = 8
     """Number of latents; each has latent_size / components values."""
     merge: Literal["softmax", "sum", "max", "leaves"] = "softmax"
-    """How components become one image: pixel by pixel weighted by softmaxed scores, all added, the highest score alone,
-    or one upon the other, covering those before."""
+    """Composition of the components: weighted pixel by pixel by softmaxed scores, all added, the highest score alone,
+    or one upon the other, covering the ones before."""
     merge_resolution: Width | None = 32
-    """Width of the features behind which components are one; a power of two. None: the width of the image; then whole
+    """Width of the features at which components are merged; a power of two. None: the width of the image; then whole
     images are composed."""
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
 
     def conflicts(self) -> Iterator[str]:
-        """What does not fit between these settings, one sentence each."""
+        """Yield one sentence for every conflict between these settings."""
         if rest := self.latent_size % self.components:
             multiple = max(self.components, self.latent_size - rest)
             yield f"latent_size {self.latent_size} is not divisible by components {self.components}; {multiple} is"
@@ -36,7 +36,7 @@ class Config(StyleBasedModel):
         return self.latent_size // self.components
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         if self.merge_resolution is not None and self.merge_resolution > image.width:
             yield (

@@ -27,7 +27,7 @@ from ganformer.ops.bias_act import bias_act
 
 
 def normalise_pixels(x: Tensor) -> Tensor:
-    """x [B, C, H, W] divided by the root mean square over the channels of each pixel (Progressive GAN, section 4.2)."""
+    """Divide each pixel of x [B, C, H, W] by the root mean square of its channels (Progressive GAN, section 4.2)."""
     return normalise(x.movedim(1, -1)).movedim(-1, 1)
 
 
@@ -84,7 +84,7 @@ class MultiScaleGenerator(interfaces.Generator):
     """z [B, size], labels → w [B, 1, size] → an image at every resolution of `resolutions`, from the stem's on.
 
     There is no mapping network: w is what `entrance` makes of z and the labels, without labels z on the hypersphere.
-    Its mean, which truncation goes to, is then near 0, where no latent of training lies.
+    Its mean, the target of truncation, is then near 0, far from all latents of training.
     """
 
     def __init__(self, size: int, entrance: nn.Module, resolutions: Sequence[Resolution], channels: int) -> None:
@@ -136,7 +136,7 @@ class BatchDeviation(Deviation):
 
 
 DEVIATIONS = {"every": BatchDeviation, "last": Deviation}
-"""What all blocks of the discriminator but the last append; the last one appends the deviation always."""
+"""First module of every block of the discriminator but the last, which always appends the deviation."""
 
 
 class Combination(nn.Module):
@@ -247,7 +247,7 @@ class MultiScaleDiscriminator(interfaces.Discriminator):
         return logits
 
     def scales(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Means of 2×2, 4×4, … pixels down to the first resolution, the images themselves last."""
+        """Return means of 2×2, 4×4, … pixels down to the coarsest resolution, the images themselves last."""
         pyramid = [images]
         for _ in self.blocks:
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))

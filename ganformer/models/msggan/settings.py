@@ -14,8 +14,8 @@ class Config(LadderModel):
     channel_base: PositiveInt = 16384
     """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
     channel_max: Annotated[int, Field(ge=2)] = 512
-    """The most features anywhere."""
+    """Largest number of features."""
     combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
-    """How images of a scale join features (section 2.1): as they are, projected before, or projected together after."""
+    """Combination of images of a scale with features (section 2.1): plain, images projected, or both projected."""
     deviation: Literal["every", "last"] = "every"
-    """Which blocks of the discriminator see the batch's standard deviation: all (the paper), or the last (its code)."""
+    """Blocks of the discriminator that see the batch's standard deviation: all (the paper), or the last (its code)."""

@@ -13,12 +13,12 @@ from ganformer.nn.stem import LatentGenerator
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> LatentGenerator:
-    """The plain GAN's generator, some of whose blocks are followed by attention."""
+    """Return the plain GAN's generator with attention behind some of its blocks."""
     network = gan.generator(config, image)
     blocks = network.synthesis.blocks
     for index, size in enumerate(config.resolutions(image)[1:]):
@@ -30,7 +30,7 @@ def generator(config: Config, image: ImageSpec) -> LatentGenerator:
 
 
 def discriminator(config: Config, image: ImageSpec) -> Discriminator:
-    """The plain GAN's discriminator, some of whose blocks are preceded by attention."""
+    """Return the plain GAN's discriminator with attention in front of some of its blocks."""
     network = ladder_discriminator(config, image)
     if config.discriminator_attention:
         for index, size in enumerate(config.resolutions(image)[:0:-1]):

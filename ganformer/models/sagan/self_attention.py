@@ -18,7 +18,7 @@ REDUCTION = 8  # channels of the image for one value of a query, a key, a value 
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """softmax(queries keysᵀ / √s) values: queries [B, n, s], keys [B, m, s], values [B, m, s] → [B, n, s].
+    """Return softmax of queries keysᵀ / √s, times values: queries [B, n, s], keys and values [B, m, s] → [B, n, s].
 
     Differentiable any number of times. The n · m weights are never in memory, except where a derivative is computed
     that is itself differentiated (R1, path lengths): torch's frugal kernels cannot be differentiated twice.
@@ -51,7 +51,7 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def _slopes(queries: Tensor, keys: Tensor, values: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives in queries, keys and values where that in what was attended is `slope` [B, n, s]."""
+    """Return the derivatives in queries, keys and values; `slope` [B, n, s]: the derivative in the attended values."""
     scale = 1 / math.sqrt(queries.shape[-1])
     weights = (queries @ keys.mT * scale).softmax(dim=-1)  # B n m
     of_weights = slope @ values.mT
@@ -87,7 +87,7 @@ class PixelAttention(nn.Module):
 
 
 def _maxima(x: Tensor) -> Tensor:
-    """x [B, H, W, s], H and W even → [B, H/2, W/2, s]."""
+    """Return the maxima of 2 × 2 pixels of x [B, H, W, s], H and W even: [B, H/2, W/2, s]."""
     return x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).amax(dim=(2, 4))
 
 

@@ -17,11 +17,11 @@ class Config(PlainModel):
     attention_resolutions: Annotated[tuple[int, ...], Field(min_length=1)] = (32,)
     """Widths of the image features that attend to themselves, once in each network; powers of two."""
     attention_pooling: bool = False
-    """Whether pixels attend to the maxima of 2 × 2 pixels, not to single ones (in SAGAN's code, not in its paper)."""
+    """Attend to the maxima of 2 × 2 pixels instead of single pixels (in SAGAN's code, not in its paper)."""
     discriminator_attention: bool = True
-    """Whether features of the discriminator attend, too."""
+    """Attention in the discriminator, too."""
     spectral_norm: bool = False
-    """Whether weights of both networks, but not of the mapping, are divided by their largest singular value."""
+    """Divide weights of both networks, but not of the mapping, by their largest singular value."""
 
     @field_validator("attention_resolutions")
     @classmethod
@@ -32,7 +32,7 @@ class Config(PlainModel):
         return value
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         widths = [size.width for size in self.resolutions(image)[1:]]
         for width in self.attention_resolutions:

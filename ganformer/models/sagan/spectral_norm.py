@@ -34,9 +34,9 @@ class SpectralNorm(nn.Module):
 
 
 def normalise_spectrally(network: nn.Module) -> None:
-    """Gives every linear and every convolutional layer of `network` a weight of spectral norm 1, times its own gain.
+    """Give every linear and every convolutional layer of `network` a weight of spectral norm 1, times its own gain.
 
-    The layers go on to scale their weight by gain / √fan_in; that root (and the learning rate) is made up for here.
+    The layers still scale their weight by gain / √fan_in; this function undoes that root (and the learning rate).
     """
     for part in list(network.modules()):
         if isinstance(part, Convolution):

@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al. 2020), the networks of its configuration F: skip generator, residual discriminator.
 
-Its regularisation of path lengths is a setting of the game, `path_length_weight`, and off as in GANformer's code. With
+Its regularisation of path lengths is a setting, `adversarial.path_length_weight`, and off as in GANformer's code. With
 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
 """
 
@@ -45,12 +45,12 @@ class StyleGenerator(Generator):
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     return make_learner(config, generator(config, image), ladder_discriminator(config, image))
 
 
 def generator(config: Config, image: ImageSpec) -> StyleGenerator:
-    """The generator of these settings for images of this shape."""
+    """Return the generator of these settings for images of this shape."""
     size, resolutions = config.latent_size, config.resolutions(image)
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:

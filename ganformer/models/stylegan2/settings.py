@@ -10,8 +10,8 @@ class Config(StyleBasedModel):
 
     kind: Literal["stylegan2"] = "stylegan2"
     generator_architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How the generator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the generator (StyleGAN2, figure 7)."""
     mapping_architecture: Literal["plain", "resnet"] = "plain"
-    """Whether the mapping network is StyleGAN2's, or of residual steps of two layers and a plain one behind them."""
+    """Mapping network: StyleGAN2's, or residual steps of two layers each and one plain layer behind them."""
     refine_colours: bool = False
-    """Whether one more modulated convolution, linear, precedes the colours (in GANformer's released PyTorch code)."""
+    """One more modulated convolution, linear, in front of the last toRGB (in GANformer's released PyTorch code)."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganformer.models.vqgan.quantisation import Quantised, Quantiser
 
-EPSILON = 1e-6  # of group normalisation
+EPSILON = 1e-6  # group normalisation
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Layout:
-    """What encoder and decoder have in common.
+    """Layout that encoder and decoder share.
 
     `levels` from the image down, each half as wide as the one before; `blocks` residual blocks at each of them;
     `latent_channels` where the two halves meet; `groups` of the normalisation, which divide all channels.
@@ -49,7 +49,7 @@ class ActivatedNorm(nn.GroupNorm):
 
 
 class ResidualBlock(nn.Module):
-    """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions beside x, which is projected where it must be."""
+    """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions, added to x, projected if need be."""
 
     def __init__(self, inputs: int, outputs: int, layout: Layout) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Double(nn.Module):
 
 
 class Stage(nn.Module):
-    """All that is done at one level: residual blocks, each with attention behind it or not, then resampling."""
+    """One level: residual blocks, each with or without attention behind it, then resampling."""
 
     def __init__(self, inputs: int, level: Level, blocks: int, layout: Layout, resample: nn.Module) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Stage(nn.Module):
 
 
 def middle(channels: int, layout: Layout) -> nn.Sequential:
-    """What both halves have where the resolution is lowest."""
+    """Return the blocks of both halves at the lowest resolution."""
     return nn.Sequential(
         ResidualBlock(channels, channels, layout),
         AttentionBlock(channels, layout.groups),
@@ -200,16 +200,16 @@ class Autoencoder(nn.Module):
         self.decoder = decoder
 
     def encode(self, images: Tensor) -> Quantised:
-        """Images [B, C, H, W] as codes."""
+        """Encode images [B, C, H, W]."""
         quantised: Quantised = self.quantiser(self.before(self.encoder(images)))
         return quantised
 
     def decode(self, values: Tensor) -> Tensor:
-        """Entries [B, D, h, w] of the codebook as images [B, C, H, W], nominally in [-1, 1]."""
+        """Decode entries [B, D, h, w] of the codebook as images [B, C, H, W], nominally in [-1, 1]."""
         images: Tensor = self.decoder(self.after(values))
         return images
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantised]:
-        """Reconstructed images, and the codes between."""
+        """Return reconstructed images, and the codes between."""
         quantised = self.encode(images)
         return self.decode(quantised.values), quantised

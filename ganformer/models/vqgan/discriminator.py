@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-WIDEST = 8  # times the first layer's channels
-SLOPE = 0.2  # of the leaky rectifier
+MAX_WIDENING = 8  # times the first layer's channels
+SLOPE = 0.2  # slope of the leaky rectifier
 
 
 class PatchDiscriminator(nn.Module):
@@ -17,7 +17,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, colours: int, channels: int, layers: int) -> None:
         super().__init__()
-        widths = [channels * min(2**i, WIDEST) for i in range(layers + 1)]
+        widths = [channels * min(2**i, MAX_WIDENING) for i in range(layers + 1)]
         self.main = nn.Sequential(nn.Conv2d(colours, channels, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE))
         for i, (inputs, outputs) in enumerate(pairwise(widths)):
             stride = 2 if i < layers - 1 else 1

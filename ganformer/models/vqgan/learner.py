@@ -26,13 +26,13 @@ from ganformer.models.vqgan.settings import TwoStageModel
 from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
 from ganformer.perceptual.distance import Distance, distance
 
-LARGEST_WEIGHT = 1e4  # of the adversarial loss
+MAX_ADVERSARIAL_WEIGHT = 1e4
 EPSILON = 1e-4
-MEMORY = 0.95  # of the shares of the codes, per training step
+SHARES_DECAY = 0.95  # moving average of the shares of the codes, per training step
 
 
 class CodeSampler(nn.Module):
-    """What images are sampled from: codes by the transformer, images by the decoder."""
+    """Sampler: the transformer draws codes, the decoder makes images of them."""
 
     def __init__(self, autoencoder: Autoencoder, transformer: CodeTransformer, shape: tuple[int, int]) -> None:
         super().__init__()
@@ -41,15 +41,15 @@ class CodeSampler(nn.Module):
         self.shape = shape
 
     def forward(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
+        """Return images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
         codes = self.transformer.sample(labels, sampling, seeds).unflatten(1, self.shape)  # B h w
         return self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
 
 
 class Stages(nn.Module):
-    """Everything that is saved: what both stages train, the moving average that is sampled from, shares of codes.
+    """Networks of both stages, with the moving average for sampling and the recent shares of the codes.
 
-    `code_shares` [K]: which part of the codes each entry of the codebook was of late.
+    `code_shares` [K]: moving average of the part of all codes that each entry of the codebook had.
     """
 
     code_shares: Tensor
@@ -74,8 +74,8 @@ class Stages(nn.Module):
 class TwoStage(Learner, Reconstructor):
     """First trains the autoencoder, against a discriminator of patches, then the transformer over its codes.
 
-    The second stage sees codes of the moving average of the autoencoder, which stands still then, and which decodes
-    what is sampled. Until it begins, samples are of codes that are drawn at random.
+    The second stage sees codes of the moving average of the autoencoder, which is fixed then, and which decodes
+    samples. Until it begins, samples are of codes that are drawn at random.
     """
 
     network: Stages
@@ -103,7 +103,7 @@ class TwoStage(Learner, Reconstructor):
         return distance(self.settings.perceptual, next(self.network.parameters()).device)
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
-        """A step of the stage that the number of images seen so far belongs to."""
+        """Train the stage that is due after the images seen so far."""
         batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         seen, first = step * batch, self.settings.lengths[1] * 1000
         beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
@@ -117,7 +117,7 @@ class TwoStage(Learner, Reconstructor):
         return scalars
 
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Images of the moving average; `truncation` ψ multiplies the temperature; 0 takes the likeliest codes."""
+        """Return images of the moving average; `truncation` ψ multiplies the temperature; 0: the likeliest codes."""
         sampling = self.settings.sampling
         sampling = sampling.model_copy(update={"temperature": sampling.temperature * truncation})
         with torch.no_grad(), evaluating(self.sampler):
@@ -125,19 +125,19 @@ class TwoStage(Learner, Reconstructor):
         return images
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1], encoded and decoded by the moving average of the autoencoder."""
+        """Encode and decode images [B, C, H, W] in [-1, 1] by the moving average of the autoencoder."""
         with torch.no_grad(), evaluating(self.sampler):
             reconstructed: Tensor = self.sampler.autoencoder(images)[0]
         return reconstructed
 
     def save(self) -> dict[str, Any]:
-        """Weights and buffers of all parts, and all three optimisers."""
+        """Return weights and buffers of all parts, and all three optimisers."""
         return {"network": self.network.state_dict()} | {
             f"{name}_adam": adam.state_dict() for name, adam in self._optimisers().items()
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `save` returned; CheckpointError names what does not fit."""
+        """Continue from the result of `save`; CheckpointError names the parts that do not fit."""
         refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
         load_module(self.network, state["network"], "the network's state")
         for name, adam in self._optimisers().items():
@@ -151,24 +151,24 @@ class TwoStage(Learner, Reconstructor):
         }
 
     def _train_autoencoder(self, reals: Sequence[Reals], batch: int, step: int) -> dict[str, Tensor]:
-        """One step of the autoencoder, then, where it plays already, one of the discriminator on the same images."""
-        plays = step * batch >= self.settings.lengths[0] * 1000
+        """Train the autoencoder for one step, then, once it takes part, the discriminator on the same images."""
+        is_adversarial = step * batch >= self.settings.lengths[0] * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         record = Record()
-        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, plays), reals)
+        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, is_adversarial), reals)
         quantiser = self.network.autoencoder.quantiser
         counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
-        self.network.code_shares.lerp_(counts / counts.sum(), 1 - MEMORY)
+        self.network.code_shares.lerp_(counts / counts.sum(), 1 - SHARES_DECAY)
         quantiser.revive(self.network.code_shares, torch.cat(record.latents))
         distribution.share([quantiser.codebook])
         scalars = record.means() | usage(counts)
-        if plays:
+        if is_adversarial:
             pairs = list(zip((microbatch.images for microbatch in reals), record.reconstructed, strict=True))
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
-    def _autoencoder_loss(self, record: "Record", plays: bool, microbatch: Reals) -> Tensor:
-        """Reconstruction, codebook and, where it `plays`, the discriminator, adaptively weighted (equation 6)."""
+    def _autoencoder_loss(self, record: "Record", is_adversarial: bool, microbatch: Reals) -> Tensor:
+        """Return the loss: reconstruction, codebook and, if `is_adversarial`, the discriminator's (equation 6)."""
         images, quantised = self.network.autoencoder(microbatch.images)
         pixels = (images - microbatch.images).abs().mean()
         looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
@@ -177,7 +177,7 @@ class TwoStage(Learner, Reconstructor):
         record.latents.append(quantised.latents.detach())
         record.codes.append(quantised.codes.flatten())
         total = pixels + looks + self.settings.codebook_weight * quantised.loss
-        if not plays:
+        if not is_adversarial:
             return total
         adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
         weight = adaptive_weight(pixels + looks, adversarial, self.network.autoencoder.decoder.last.weight)
@@ -185,7 +185,7 @@ class TwoStage(Learner, Reconstructor):
         return total + self.settings.discriminator_weight * weight * adversarial
 
     def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
-        """One step on pairs of images and their reconstructions."""
+        """Train for one step on pairs of images and their reconstructions."""
         _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
         record, real_scores, augmentation = Record(), [], self.network.augmentation
 
@@ -206,7 +206,7 @@ class TwoStage(Learner, Reconstructor):
         return {"discriminator": total, **record.means(), **augmentation.scalars()}
 
     def _train_transformer(self, reals: Sequence[Reals], batch: int) -> dict[str, Tensor]:
-        """One step up the likelihood of the codes; returns the loss in nats a code (equation 9)."""
+        """Train for one step on the likelihood of the codes; return the loss in nats a code (equation 9)."""
         _set_rate(self.transformer_adam, self.settings.transformer_learning_rate * batch)
 
         def loss(microbatch: Reals) -> Tensor:
@@ -218,41 +218,41 @@ class TwoStage(Learner, Reconstructor):
         return {"transformer": self.transformer_update.minimise(loss, reals)}
 
     def _score(self, images: Tensor) -> Tensor:
-        """Logits of all patches of all images, as the discriminator is shown them, [B · patches]."""
+        """Return logits of all patches of all images, augmented, [B · patches]."""
         logits: Tensor = self.network.discriminator(*self.network.augmentation([images]))
         return logits.flatten()
 
 
 class Record:
-    """What the microbatches of one batch left to be logged, and to go on with."""
+    """Values of the microbatches of one batch: to be logged, and for the discriminator."""
 
     def __init__(self) -> None:
         self.latents: list[Tensor] = []
-        """What was quantised, [B, D, h, w] each."""
+        """Latents, [B, D, h, w] each."""
         self.codes: list[Tensor] = []
-        """To what, [B · h · w] each."""
+        """Their codes, [B · h · w] each."""
         self.reconstructed: list[Tensor] = []
         self._values: dict[str, list[Tensor]] = {}
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
-        """Values of one microbatch."""
+        """Add the values of one microbatch."""
         for name, value in scalars.items():
             self._values.setdefault(name, []).append(value.detach())
 
     def means(self) -> dict[str, Tensor]:
-        """Over the microbatches."""
+        """Return the means over the microbatches."""
         return {name: torch.stack(values).mean() for name, values in self._values.items()}
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
-    """‖∇ reconstruction‖ / ‖∇ adversarial‖, both with respect to the `last` weight of the decoder (equation 7)."""
+    """Return ‖∇ reconstruction‖ / ‖∇ adversarial‖ with respect to the `last` weight of the decoder (equation 7)."""
     slopes = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
     steep, other = slopes
-    return (steep / (other + EPSILON)).clamp(max=LARGEST_WEIGHT)
+    return (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
 
 
 def decayed(transformer: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Its parameters for AdamW, in two groups: matrices of linear layers, which decay, and all others."""
+    """Return parameters for AdamW in two groups: matrices of linear layers, which decay, and all others."""
     matrices = [part.weight for part in transformer.modules() if isinstance(part, nn.Linear)]
     numbers = set(map(id, matrices))
     others = [parameter for parameter in transformer.parameters() if id(parameter) not in numbers]
@@ -265,7 +265,7 @@ def _set_rate(adam: Adam, rate: float) -> None:
 
 
 def _follow(average: nn.Module, source: nn.Module, beta: float) -> None:
-    """A moving average takes a step towards its source; `beta` of it stays."""
+    """Move an average towards its source: average := beta · average + (1 − beta) · source."""
     with torch.no_grad():
         for mean, value in zip(average.parameters(), source.parameters(), strict=True):
             mean.lerp_(value, 1 - beta)

@@ -10,7 +10,7 @@ from ganformer.models.vqgan.transformer import CodeTransformer
 
 
 def build(config: Config, image: ImageSpec) -> TwoStage:
-    """The learner of these settings for images of this shape."""
+    """Return the learner of these settings for images of this shape."""
     shape = image.height // config.downsampling, image.width // config.downsampling
     stages = Stages(
         autoencoder(config, image.channels),
@@ -23,7 +23,7 @@ def build(config: Config, image: ImageSpec) -> TwoStage:
 
 
 def autoencoder(config: Config, colours: int) -> Autoencoder:
-    """The first stage, for images with so many colour channels."""
+    """Return the first stage for images with `colours` channels."""
     layout = config.layout()
     return Autoencoder(
         Encoder(colours, layout),
@@ -33,7 +33,7 @@ def autoencoder(config: Config, colours: int) -> Autoencoder:
 
 
 def transformer(config: Config, length: int, classes: int) -> CodeTransformer:
-    """The second stage, for images of so many codes."""
+    """Return the second stage for images of `length` codes."""
     settings = config.transformer
     return CodeTransformer(
         config.codes,

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 class Quantised(NamedTuple):
-    """Latents that became codes."""
+    """Latents and their codes."""
 
     latents: Tensor
-    """[B, D, h, w]: what was to be chosen for."""
+    """[B, D, h, w]: latents."""
     values: Tensor
-    """[B, D, h, w]: the entries chosen; gradients reach the latents as if nothing had been chosen."""
+    """[B, D, h, w]: the chosen entries; gradients pass straight through to the latents."""
     codes: Tensor
-    """[B, h, w] int64: their numbers."""
+    """[B, h, w] int64: numbers of the entries."""
     loss: Tensor
-    """What the choice adds to the loss of the autoencoder, a scalar."""
+    """Loss of the quantiser, a scalar."""
 
 
 class Quantiser(nn.Module, ABC):
@@ -32,21 +32,22 @@ class Quantiser(nn.Module, ABC):
         self.codebook = nn.Parameter(codebook)
 
     def look_up(self, codes: Tensor) -> Tensor:
-        """The entries of codes [B, h, w]: [B, D, h, w]."""
+        """Return the entries [B, D, h, w] of codes [B, h, w]."""
         return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
 
     def anneal(self, progress: float) -> None:
-        """Told before each training step which part of the training, from 0 to 1, is behind."""
+        """Adapt to the finished part of the training, from 0 to 1; called before each step."""
 
     def revive(self, shares: Tensor, latents: Tensor) -> None:
-        """May move entries after a training step: given are their shares [K] of late choices, and latents [B, D, h, w].
+        """Move unused entries after a training step, if the quantiser does so.
 
-        The share of an entry that was moved is set to an even one.
+        `shares` [K]: recent shares of the choices; the share of a moved entry is set to an even one. `latents`
+        [B, D, h, w]: of this batch.
         """
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Quantised:
-        """Chooses."""
+        """Choose an entry for every latent."""
 
 
 class NearestEntry(Quantiser):
@@ -78,7 +79,7 @@ class NearestEntry(Quantiser):
 
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:
-        """Numbers [B, h, w] of the entries nearest to latents [B, D, h, w]."""
+        """Return the numbers [B, h, w] of the entries nearest to latents [B, D, h, w]."""
         points = latents.permute(0, 2, 3, 1)
         # |latent − entry|² less |latent|², which is the same for all entries
         distances = self.codebook.square().sum(dim=1) - 2 * (points @ self.codebook.T)
@@ -88,7 +89,7 @@ class NearestEntry(Quantiser):
 class GumbelSoftmax(Quantiser):
     """An entry drawn from the softmax of learned scores (Jang et al. 2017; for images Ramesh et al. 2021, section 2.1).
 
-    The gradient is that of a soft draw, whose temperature falls from 1 to `temperature` along a cosine. The loss is
+    The gradient is the one of a soft draw, whose temperature falls from 1 to `temperature` along a cosine. The loss is
     `divergence_weight` times the divergence of the softmax from an even choice. In evaluation the most probable entry
     is taken.
     """
@@ -111,16 +112,16 @@ class GumbelSoftmax(Quantiser):
         return Quantised(latents, values, chosen.argmax(dim=1), self.divergence_weight * divergence)
 
     def _draw(self, scores: Tensor) -> Tensor:
-        """One entry a place [B, K, h, w]: 1 for the one chosen, 0 for the others."""
+        """Draw one entry for each position [B, K, h, w]: 1 for the chosen one, 0 for the others."""
         if self.training:
             return F.gumbel_softmax(scores, self.temperature, hard=True, dim=1)
         return F.one_hot(scores.argmax(dim=1), scores.shape[1]).movedim(-1, 1).to(scores.dtype)
 
 
 def usage(counts: Tensor) -> dict[str, Tensor]:
-    """How evenly entries are used, from how often each of them was, counts [K].
+    """Return how evenly the entries are used, from their counts [K].
 
-    `codebook_usage`: part of them that was used at all. `codebook_perplexity`: exp(entropy), from 1 to K.
+    `codebook_usage`: part of the entries that was used at all. `codebook_perplexity`: exp(entropy), from 1 to K.
     """
     shares = counts / counts.sum()
     entropy = -torch.special.xlogy(shares, shares).sum()

@@ -1,4 +1,4 @@
-"""How codes are drawn from the logits of a transformer."""
+"""Sampling of codes from the logits of a transformer."""
 
 import math
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from ganformer.config import Strict
 
 
 class Sampling(Strict):
-    """How the next code is drawn from the transformer's logits; the cuts apply one after the other."""
+    """Settings of sampling the next code from the transformer's logits; the cuts apply one after the other."""
 
     temperature: NonNegativeFloat = 1.0
     """Logits are divided by it: less than 1 prefers probable codes, 0 always takes the most probable one."""
@@ -22,7 +22,7 @@ class Sampling(Strict):
     """Only the most probable codes that together have at least this probability can be drawn (nucleus sampling)."""
 
     def choose(self, logits: "Tensor", noise: "Tensor") -> "Tensor":
-        """Codes [B], drawn from logits [B, K] with the noise [B, K], exponentially distributed with mean 1.
+        """Draw codes [B] from logits [B, K] with noise [B, K], exponentially distributed with mean 1.
 
         The code whose noise / probability is smallest is drawn with just that probability.
         """
@@ -32,14 +32,14 @@ class Sampling(Strict):
         return (weights / noise).argmax(dim=-1)
 
     def cut(self, logits: "Tensor") -> "Tensor":
-        """logits [B, K] with −∞ for what cannot be drawn."""
+        """Return logits [B, K] with −∞ for codes that cannot be drawn."""
         if self.top_k is not None and self.top_k < logits.shape[-1]:
             least = logits.topk(self.top_k).values[:, -1:]
             logits = logits.masked_fill(logits < least, -math.inf)
         return logits if self.top_p == 1 else self._nucleus(logits)
 
     def _nucleus(self, logits: "Tensor") -> "Tensor":
-        """Holtzman et al. 2020, equation 2. A code stays where those before it do not have the probability yet."""
+        """Keep the most probable codes whose predecessors have less than `top_p` (Holtzman et al. 2020, equation 2)."""
         import torch
 
         ordered, order = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)

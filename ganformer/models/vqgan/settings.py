@@ -26,36 +26,36 @@ class TwoStageModel(Model):
     """A model that learns an autoencoder of images to codes, and then a transformer over the codes."""
 
     autoencoder_kimg: PositiveFloat | None = None
-    """Length of the first stage in thousands of images; what is left belongs to the second. None: half the training,
-    so that a run which is made longer trains both again; one with a number goes on."""
+    """Length of the first stage in thousands of images; the rest belongs to the second. None: half the training; a
+    longer run then trains both stages again, while one with a number resumes."""
     autoencoder_learning_rate: PositiveFloat = 4.5e-6
-    """Of Adam, for the autoencoder and its discriminator; for each image of a batch, by whose size it is multiplied."""
+    """Learning rate per image, multiplied by the batch size: of Adam, for the autoencoder and its discriminator."""
     autoencoder_beta1: Decay = 0.5
     autoencoder_beta2: Decay = 0.9
     codebook_weight: NonNegativeFloat = 1.0
     """Weight of the quantiser's loss."""
     perceptual: Perceptual = RandomPerceptual()
-    """What compares images beside their pixels."""
+    """Perceptual distance, added to the distance of pixels."""
     loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "hinge"
-    """What discriminator and autoencoder minimise against each other (`ganformer/learning/losses.py`)."""
+    """Adversarial loss of discriminator and autoencoder (`ganformer/learning/losses.py`)."""
     discriminator_start_kimg: NonNegativeFloat | None = None
     """Thousands of images before the discriminator takes part. None: 90, but at most a quarter of the first stage."""
     discriminator_weight: NonNegativeFloat = 0.8
-    """Weight of the adversarial loss, beside its adaptive weight."""
+    """Weight of the adversarial loss, multiplied by its adaptive weight."""
     augmentation: AnyAugmentation = NoAugmentation(kind="none")
-    """What is done to images before the discriminator sees them."""
+    """Augmentation of the images that the discriminator sees."""
     r1_gamma: NonNegativeFloat = 0.0
     """Weight of the gradient penalty on real images (R1); 0 leaves it out."""
     transformer_learning_rate: PositiveFloat = 4.5e-6
-    """Of AdamW; for each image of a batch, by whose size it is multiplied."""
+    """Learning rate per image of AdamW, multiplied by the batch size."""
     transformer_beta1: Decay = 0.9
     transformer_beta2: Decay = 0.95
     weight_decay: NonNegativeFloat = 0.01
-    """Of the matrices of the transformer, embeddings not among them."""
+    """Weight decay of the matrices of the transformer, without embeddings."""
     ema_kimg: NonNegativeFloat = 0.0
     """Half-life of the moving averages that are sampled from, in thousands of images; 0: the weights themselves."""
     sampling: Sampling = Sampling()
-    """How codes are drawn."""
+    """Sampling of the codes."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ class TwoStageModel(Model):
         return self.perceptual.inputs
 
     def resolved(self, training: TrainingSettings) -> Self:
-        """With the lengths of both stages."""
+        """Return these settings with the lengths of both stages."""
         first = training.kimg / 2 if self.autoencoder_kimg is None else self.autoencoder_kimg
         start = self.discriminator_start_kimg
         start = min(LATEST_START, first / 4) if start is None else start
@@ -76,7 +76,7 @@ class TwoStageModel(Model):
         return self.discriminator_start_kimg, self.autoencoder_kimg
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         start, first = self.resolved(training).lengths
         if math.ceil(first * 1000 / training.batch) >= math.ceil(training.kimg * 1000 / training.batch):
             yield (
@@ -95,12 +95,12 @@ class Nearest(Strict):
 
     kind: Literal["nearest"] = "nearest"
     commitment: NonNegativeFloat = 0.25
-    """Weight β of drawing latents to their entries, beside that of drawing entries to their latents."""
+    """Weight β of the loss that pulls latents to their entries; the loss that pulls entries to latents has weight 1."""
     revival: Probability = 0.0
-    """An entry that is chosen less often than this part of an even share is put onto a latent; 0: never."""
+    """Move an entry to a latent if its share of the choices is below this part of an even share; 0: never."""
 
     def make(self, codes: int, size: int) -> "Quantiser":
-        """The part, for so many codes of so many values."""
+        """Return the quantiser of `codes` entries with `size` values each."""
         from ganformer.models.vqgan.quantisation import NearestEntry
 
         return NearestEntry(codes, size, self.commitment, self.revival)
@@ -111,12 +111,12 @@ class Gumbel(Strict):
 
     kind: Literal["gumbel"] = "gumbel"
     temperature: PositiveFloat = 1 / 16
-    """Where the temperature of the draw ends that begins at 1."""
+    """Final temperature of the draw, which begins at 1."""
     divergence_weight: NonNegativeFloat = 1e-8
-    """Weight of the divergence of the scores from an even choice."""
+    """Weight of the divergence of the scores from a uniform distribution."""
 
     def make(self, codes: int, size: int) -> "Quantiser":
-        """The part, for so many codes of so many values."""
+        """Return the quantiser of `codes` entries with `size` values each."""
         from ganformer.models.vqgan.quantisation import GumbelSoftmax
 
         return GumbelSoftmax(codes, size, self.temperature, self.divergence_weight)
@@ -136,9 +136,9 @@ class Transformer(Strict):
 
     layers: PositiveInt = 24
     heads: PositiveInt = 16
-    """Of each attention; they share the width."""
+    """Heads of each attention; they divide the width."""
     width: PositiveInt = 1024
-    """Values of each place."""
+    """Features of each position."""
     dropout: Probability = 0.0
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ class Transformer(Strict):
 
 
 class Config(TwoStageModel):
-    """Settings of VQGAN; the defaults are those of the paper for faces 256 pixels wide."""
+    """Settings of VQGAN; the defaults are the values of the paper for faces 256 pixels wide."""
 
     kind: Literal["vqgan"] = "vqgan"
     channels: PositiveInt = 128
@@ -157,30 +157,30 @@ class Config(TwoStageModel):
     channel_multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 1, 2, 2, 4)
     """Times `channels`: features at each resolution, from the image down. Every entry but the first halves it."""
     residual_blocks: PositiveInt = 2
-    """At each resolution of the encoder; the decoder has one more."""
+    """Residual blocks at each resolution of the encoder; the decoder has one more."""
     attention_downsampling: tuple[PositiveInt, ...] = (16,)
-    """Features attend where the image is so many times wider than they are; the innermost always do once."""
+    """Downsampling factors of the features that attend to themselves; the innermost features always do once."""
     groups: PositiveInt = 32
-    """Of all group normalisations; they divide all numbers of features."""
+    """Groups of all group normalisations; they divide all numbers of features."""
     autoencoder_dropout: Probability = 0.0
     latent_channels: PositiveInt = 256
-    """Values that the encoder ends with and the decoder begins with, at each place."""
+    """Channels between encoder and decoder."""
     codes: PositiveInt = 1024
     """Entries of the codebook."""
     code_size: PositiveInt = 256
     """Values of an entry."""
     quantiser: Annotated[Nearest | Gumbel, Field(discriminator="kind")] = Nearest()
-    """How latents become codes."""
+    """Quantiser of the latents."""
     discriminator: Patches = Patches()
     transformer: Transformer = Transformer()
 
     @property
     def downsampling(self) -> int:
-        """How many times wider the image is than the grid of its codes."""
+        """Factor between the width of the image and of the grid of its codes."""
         return 1 << (len(self.channel_multipliers) - 1)
 
     def conflicts(self) -> Iterator[str]:
-        """What does not fit between these settings, one sentence each."""
+        """Yield one sentence for every conflict between these settings."""
         for features in sorted({self.channels * multiplier for multiplier in self.channel_multipliers}):
             if features % self.groups:
                 yield f"{features} features (channels × channel_multipliers) are not divisible by groups {self.groups}"
@@ -193,7 +193,7 @@ class Config(TwoStageModel):
                 )
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         yield from super().problems(image, training)
         for side, pixels in (("height", image.height), ("width", image.width)):
             if pixels % self.downsampling:
@@ -208,7 +208,7 @@ class Config(TwoStageModel):
                 )
 
     def layout(self) -> "Layout":
-        """What encoder and decoder have in common."""
+        """Return the layout that encoder and decoder share."""
         from ganformer.models.vqgan.autoencoder import Layout, Level
 
         levels = [
@@ -219,7 +219,7 @@ class Config(TwoStageModel):
 
 
 def patches(pixels: int, layers: int) -> int:
-    """Logits along a side of so many pixels; 0 or less where the side is too short."""
+    """Return the number of logits along a side of `pixels`; 0 or less if the side is too short."""
     for _ in range(layers):
         pixels //= 2
     return pixels - 2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganformer.models.vqgan.sampling import Sampling
 
-DEVIATION = 0.02  # of the weights at the beginning
+DEVIATION = 0.02  # standard deviation of the initial weights
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Cache:
     length: int = 0
 
     def extended(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """All so far, with those [B, h, 1, s] of one more code."""
+        """Append keys and values [B, h, 1, s] of one more code, and return all so far."""
         self.keys[:, :, self.length : self.length + 1] = keys
         self.values[:, :, self.length : self.length + 1] = values
         self.length += 1
@@ -51,7 +51,7 @@ class CausalAttention(nn.Module):
         return self._merge(F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True))
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values [B, h, N, s]."""
+        """Return queries, keys and values [B, h, N, s]."""
         return self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def _merge(self, attended: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Block(nn.Module):
 class CodeTransformer(nn.Module):
     """Predicts each of the `length` codes of an image from those before it, the first from a learned start alone.
 
-    There is one start for each class, or one for all images where there are no `classes`.
+    There is one start for each class, or one for all images without `classes`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class CodeTransformer(nn.Module):
         self.apply(_initialise)
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Logits [B, N, K] of each code, from the codes [B, N] before it and labels [B, classes]."""
+        """Return logits [B, N, K] of each code, from the codes [B, N] before it and labels [B, classes]."""
         inputs = torch.cat([self._start(labels)[:, None], self.embedding(codes[:, :-1])], dim=1)
         x = self.dropout(inputs + self.positions[: inputs.shape[1]])
         for block in self.blocks:
@@ -109,7 +109,7 @@ class CodeTransformer(nn.Module):
         return logits
 
     def sample(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Codes [B, length] for labels [B, classes], those of each image a function of its label and seed."""
+        """Return codes [B, length] for labels [B, classes]; each image is a function of its label and seed."""
         caches, x, codes = self._caches(len(labels)), self._start(labels), []
         streams = [np.random.RandomState(seed) for seed in seeds]
         for place in range(self.length):
@@ -120,7 +120,7 @@ class CodeTransformer(nn.Module):
         return torch.stack(codes, dim=1)
 
     def next_logits(self, x: Tensor, place: int, caches: list[Cache]) -> Tensor:
-        """Logits [B, K] of the code at `place`, from what stands before it, x [B, W], and the caches, which grow."""
+        """Return logits [B, K] of the code at `place`, from the code before, x [B, W], and the caches, which grow."""
         x = (x + self.positions[place])[:, None]
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, cache)
@@ -128,11 +128,11 @@ class CodeTransformer(nn.Module):
         return logits
 
     def _start(self, labels: Tensor) -> Tensor:
-        """Starts [B, W]."""
+        """Return the start of every row of codes, [B, W]."""
         return (labels if labels.shape[1] else labels.new_ones(len(labels), 1)) @ self.starts
 
     def _caches(self, count: int) -> list[Cache]:
-        """Empty ones for every layer, for `count` images."""
+        """Return empty caches of all layers for `count` images."""
         shape = (count, self.heads, self.length, self.starts.shape[1] // self.heads)
         return [Cache(self.starts.new_empty(shape), self.starts.new_empty(shape)) for _ in self.blocks]
 

@@ -83,7 +83,7 @@ def attend(
 
 
 def normal(*shape: int) -> Tensor:
-    """A leaf of standard normal values."""
+    """Return a leaf of standard normal values."""
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
 
@@ -182,7 +182,7 @@ def test_every_parameter_matters(kind: str, iterations: int) -> None:
 
 
 def given(attention: Attention, x: Tensor, latents: AttendedLatents, state: ComponentState) -> Tensor:
-    """The weights [B, h, m, n] that the image is given in the end."""
+    """Return the final weights [B, h, m, n] of the components for the image."""
     seen: list[Tensor] = []
     hook = attention.gates.register_forward_hook(lambda *call: seen.append(call[-1]))
     attend(attention, x, latents, state)

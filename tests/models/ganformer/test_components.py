@@ -1,4 +1,4 @@
-"""What changes components: attention among them, and to the image; and how the change is carried on."""
+"""Changes of components: by attention among them, and to the image; and the state that holds the change."""
 
 # B batch, n pixels, m components, h heads, C channels, D size of a component
 

@@ -24,7 +24,7 @@ def square(width: int) -> ImageSpec:
 
 
 def small(width: int = 16, **settings: object) -> ComponentGenerator:
-    """A small generator whose parameters, also those that begin at zero, are random, in evaluation."""
+    """Return a small generator in evaluation; all parameters are random, also the ones that begin at zero."""
     torch.manual_seed(0)
     generator = ganformer.generator(config(**{**SMALL, **settings}), square(width)).eval()
     for parameter in generator.parameters():

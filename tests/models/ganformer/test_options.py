@@ -1,4 +1,4 @@
-"""What holds for GANformer with any option: gradients, independence, order, evaluation; and component dropout."""
+"""GANformer with any option: gradients, independence, order, evaluation; and component dropout."""
 
 import copy
 from typing import Any
@@ -53,7 +53,7 @@ whatever_heads = pytest.mark.parametrize("heads", [1, 2])
 
 
 def build(options: dict[str, Any], **others: Any) -> Adversarial:
-    """A small learner whose parameters, also those that begin at zero, are random."""
+    """Return a small learner; all parameters are random, also the ones that begin at zero."""
     torch.manual_seed(0)
     config = ganformer.Config.model_validate({"kind": "ganformer", **SMALL, **options, **others})
     learner = ganformer.build(config, IMAGE)
@@ -127,7 +127,7 @@ def test_order_of_components_is_only_a_name(options: dict[str, Any], heads: int)
 
 
 def chosen(generator: ComponentGenerator, components: Tensor) -> dict[str, Tensor]:
-    """The state of a generator of some of the components alone, or of all in another order."""
+    """Return the state of a generator of some of the components alone, or of all in another order."""
     state = dict(generator.state_dict())
     state["positions"] = state["positions"][components]
     for name, value in state.items():
@@ -167,7 +167,7 @@ def test_maps_are_what_the_image_was_given(options: dict[str, Any], heads: int) 
 
 @pytest.mark.parametrize("option", ["synthesis_self_attention", "update_components"])
 def test_changed_components_meet_in_synthesis(option: str) -> None:
-    """Where nothing attends in the mapping network, one component is changed by another, and changed on and on."""
+    """Without attention in the mapping network, one component is changed by another in every layer."""
     generator = evaluated({"attention": "simplex", "latent_self_attention": False, option: True})
     z = torch.randn(1, *generator.latent_shape)
     other = z.clone()
@@ -180,7 +180,7 @@ def test_changed_components_meet_in_synthesis(option: str) -> None:
 
 
 def changes_of(generator: ComponentGenerator, z: Tensor) -> list[Tensor]:
-    """What became of component 0 before each attention, where anything does."""
+    """Return component 0 before each attention, if it was changed."""
     seen: list[Tensor] = []
     hooks = [
         change.register_forward_hook(lambda *call: seen.append(call[-1][:, 0]))

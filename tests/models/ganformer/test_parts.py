@@ -1,4 +1,4 @@
-"""What follows scores: softmax over the components, dropout, gates."""
+"""Functions of the scores: softmax over the components, dropout, gates."""
 
 import pytest
 import torch

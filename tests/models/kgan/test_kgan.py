@@ -33,7 +33,7 @@ def square(width: int) -> ImageSpec:
 
 
 def small(image: ImageSpec | None = None, **settings: object) -> ComposingGenerator:
-    """A small generator whose parameters, also those that begin at zero, are random, in evaluation."""
+    """Return a small generator in evaluation; all parameters are random, also the ones that begin at zero."""
     torch.manual_seed(0)
     generator = kgan.generator(config(**{**SMALL, **settings}), image or square(16)).eval()
     for parameter in generator.parameters():
@@ -110,7 +110,7 @@ def test_the_order_of_leaves_matters_and_every_component_has_its_say(merge: str)
 
 
 def test_components_are_apart_below_the_merge() -> None:
-    """What a component changes in its own features it changes in those of no other one."""
+    """A component changes its own features and no others."""
     generator = small(merge_resolution=8)
     given: list[Tensor] = []
     generator.synthesis.merge.weights.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))

@@ -55,7 +55,7 @@ def stepped(learner: Adversarial, image: ImageSpec, steps: range) -> dict[str, T
 
 
 def test_features_of_every_resolution() -> None:
-    """Those of Progressive GAN, and of the authors' code with a latent of 512."""
+    """Numbers of Progressive GAN, and of the authors' code with a latent of 512."""
     widths = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
     assert [config().channels(width) for width in widths] == [512] * 4 + [256, 128, 64, 32, 16]
 

@@ -156,7 +156,7 @@ def test_combinations_by_hand() -> None:
 
 
 def projection(part: nn.Module, x: Tensor) -> Tensor:
-    """A 1×1 convolution with He's gain, and a bias."""
+    """Apply a 1×1 convolution with He's gain, and a bias."""
     weight = part.convolution.weight[:, :, 0, 0] * (2 / x.shape[1]) ** 0.5
     return torch.einsum("oi,bihw->bohw", weight, x) + part.bias[:, None, None]
 
@@ -238,7 +238,7 @@ def test_penalties_over_all_scales_differentiate(combine: str, deviation: str, p
 
 
 def assert_slope(network: MultiScaleDiscriminator, scales: Sequence[Tensor], penalty: Penalty) -> None:
-    """The derivative along the first weight's own direction is that of finite differences."""
+    """Compare the derivative along the first weight's own direction with finite differences."""
     weight = network.from_colours.convolution.weight
     assert weight.grad is not None
     slope, step, values = (weight.grad * weight).sum(), 1e-6, []

@@ -74,7 +74,7 @@ def test_the_discriminator_attends_only_if_told() -> None:
 
 
 def test_begins_as_the_plain_gan() -> None:
-    """With γ = 0 nothing is attended to, and all other weights are those of the plain GAN."""
+    """With γ = 0 attention has no effect, and all other weights are the same as in the plain GAN."""
     generator = built().network.generator.eval()
     shared = {name: value for name, value in SMALL.items() if name in gan.Config.model_fields}
     plain = gan.generator(gan.Config.model_validate({"kind": "gan", **shared}), IMAGE)
@@ -97,7 +97,7 @@ def test_pooling_is_handed_on() -> None:
 
 
 def top(part: nn.Module) -> float:
-    """The largest singular value of what a layer multiplies with."""
+    """Return the largest singular value of the effective weight of a layer."""
     return torch.linalg.svdvals((part.weight * part.scale).detach().flatten(1))[0].item()
 
 

@@ -54,7 +54,7 @@ def test_weights_are_not_kept_unless_derivatives_are_differentiated(monkeypatch:
 
 
 def naive_block(part: PixelAttention, x: Tensor) -> Tensor:
-    """x [B, C, H, W], pixel by pixel."""
+    """Attend from every pixel of x [B, C, H, W] to all, by the formula."""
     pixels = x.flatten(2).mT
     weights = [layer.weight * layer.scale for layer in (part.queries, part.keys, part.values, part.output)]
     queries, keys, values = (pixels @ weight.T for weight in weights[:3])

@@ -12,7 +12,7 @@ from ganformer.nn.resampling import Convolve
 
 
 def effective(layer: nn.Module) -> Tensor:
-    """The matrix that a layer multiplies with."""
+    """Return the effective weight of a layer as a matrix."""
     return (layer.weight * layer.scale).flatten(1)
 
 

@@ -49,7 +49,7 @@ def test_the_decoder_has_one_block_more_at_every_level() -> None:
 
 
 def test_paper_sizes() -> None:
-    """Of the model for faces: as many parameters as the official code has with its settings."""
+    """The model for faces has as many parameters as the official code with its settings."""
     levels = [Level(128 * multiplier, multiplier == 4) for multiplier in (1, 1, 2, 2, 4)]
     layout = Layout(levels, blocks=2, latent_channels=256, groups=32, dropout=0.0)
     with torch.device("meta"):

@@ -62,7 +62,7 @@ def test_every_parameter_learns() -> None:
 
 
 def test_official_size() -> None:
-    """As many parameters as the official code has for faces, and a start of its own, which there is a code's."""
+    """The model for faces has the parameters of the official code, and a start of its own instead of a code's."""
     with torch.device("meta"):
         network = CodeTransformer(1024, 256, 0, layers=24, heads=16, width=1664, dropout=0.0)
     assert sum(p.numel() for p in network.parameters()) == 801_798_400 + 1664

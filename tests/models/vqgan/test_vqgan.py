@@ -27,7 +27,7 @@ def count(part: nn.Module) -> int:
 
 
 def test_defaults_are_the_papers() -> None:
-    """256×256 images become 16×16 of 1024 codes; numbers of parameters are those of the official code."""
+    """256×256 images become 16×16 of 1024 codes; numbers of parameters equal the official code."""
     assert problems() == []
     with torch.device("meta"):
         network = vqgan.build(config(), IMAGE).network

@@ -8,7 +8,7 @@ from ganformer.config import Extractor
 PYTORCH_FID = "pt_inception-2015-12-05-6726825d.pth"
 
 
-# What measures spatial features: Fréchet distances are known of them, and nothing else.
+# Metrics of spatial features: only Fréchet distances of them are known.
 SPATIAL = frozenset({"frechet", "frechet-error", "frechet-infinity", "spatial-frechet"})
 
 
@@ -23,11 +23,11 @@ class Config(Extractor):
     """File of the weights, pytorch-fid's or NVIDIA's `inception-2015-12-05.pt`; fetched from the web where it is
     missing (96 MB)."""
     resize: Literal["tensorflow", "clean", "pytorch-fid"] = "tensorflow"
-    """How images come to 299×299: as in the original FID, antialiased as in clean-fid (Parmar et al. 2022), or as in
+    """Resizing of images to 299×299: as in the original FID, antialiased as in clean-fid (Parmar et al. 2022), or as in
     pytorch-fid, with whose statistics nothing else compares."""
     features: Features = "pool"
-    """Averages over the image, as in FID, or what is seen in places of it, as in sFID (Nash et al. 2021); of these only
-    Fréchet distances are known, and there are no class logits."""
+    """Averages over the image, as in FID, or features of its places, as in sFID (Nash et al. 2021), for which only
+    Fréchet distances are known, without class logits."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -36,5 +36,5 @@ class Config(Extractor):
 
     @property
     def metrics(self) -> frozenset[str] | None:
-        """Of spatial features, the Fréchet distances."""
+        """Metrics that its features are for; of spatial features, the Fréchet distances."""
         return SPATIAL if self.features == "spatial" else None

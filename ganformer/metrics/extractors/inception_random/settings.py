@@ -13,11 +13,11 @@ class Config(Extractor):
 
     kind: Literal["inception-random"] = "inception-random"
     seed: NonNegativeInt = 0
-    """Which random weights."""
+    """Seed of the random weights."""
     features: inception_2015.Features = "pool"
-    """Averages over the image, or what is seen in places of it, as of the network with the weights of 2015."""
+    """Averages over the image, or features of its places, as for the network with the weights of 2015."""
 
     @property
     def metrics(self) -> frozenset[str] | None:
-        """Of spatial features, the Fréchet distances."""
+        """Metrics that its features are for; of spatial features, the Fréchet distances."""
         return inception_2015.SPATIAL if self.features == "spatial" else None

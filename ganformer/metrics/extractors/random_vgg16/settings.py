@@ -12,4 +12,4 @@ class Config(Extractor):
 
     kind: Literal["random-vgg16"] = "random-vgg16"
     seed: NonNegativeInt = 0
-    """Which random weights."""
+    """Seed of the random weights."""

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ganformer import plugins
+
 
 @cache
 def gpus() -> int:
@@ -56,21 +58,25 @@ def command(configfiles: Iterable[Path], values: Mapping[str, Any]) -> str:
     word behind --configfile for another file.
     """
     words = ["snakemake", "--cores", "all", "{}"]
-    if files := [shlex.quote(_from_here(file)) for file in configfiles]:
+    if files := [shlex.quote(str(from_here(file))) for file in configfiles]:
         words += ["--configfile", *files]
     if values:
         words += ["--config", *(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())]
     return " ".join(words)
 
 
-def published_numbers() -> str:
-    """Path of the table of published numbers, which comes with the package."""
-    return _from_here(Path(__file__).with_name("report") / "published.csv")
+def from_here(file: Path) -> Path:
+    """Return a path relative to the working folder if it is below that, else the path itself."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
-def _from_here(file: Path) -> str:
-    """A path relative to the working folder, where it lies below that."""
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+def caption(kind: str) -> str:
+    """Return the caption of a kind of table or figure, relative to the rules.
+
+    A kind that is not in this package brings its caption beside its file, with the suffix .rst.
+    """
+    own = Path(str(plugins.find("ganformer.exhibits", kind).__file__)).with_suffix(".rst")
+    return str(own) if own.exists() else f"../report/{kind}.rst"
 
 
 def find_commands() -> None:

@@ -30,24 +30,24 @@ class Attending(Protocol):
         """w → images [B, C, H, W] and of each layer, coarse to fine, attention [B, heads, components, h, w]."""
 
 
-def attend(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes `count` images of a trained run and its attention maps into an npz file.
+def attend(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Writes some images of a trained run and its attention maps into an npz file.
 
-    `images` uint8 [count, H, W, C]; `maps_0`, `maps_1`, … one a layer, from coarse to fine, float16 [count, heads,
+    `images` uint8 [images, H, W, C]; `maps_0`, `maps_1`, … one a layer, from coarse to fine, float16 [images, heads,
     components, h, w], summing to 1 over the components. The latents are the same for every run with latents of the
     same shape. `run`: its run.json. ConfigError where the model has no attention maps.
     """
     learner, record = restore(run)
     require_maps(record, run)
     device = devices.acquire(gpus)
-    images, maps = [], []
+    made, maps = [], []
     with devices.reproducible(threads), torch.no_grad():
-        for portion, layers in attended(learner, record, range(count), device):
-            images.append(pixels(portion))
+        for portion, layers in attended(learner, record, range(images), device):
+            made.append(pixels(portion))
             maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
-    arrays = {"images": np.concatenate(images), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
-    write(out, {**provenance(record), "classes": classes_of(record, count)}, arrays)
+    arrays = {"images": np.concatenate(made), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
+    write(out, {**provenance(record), "classes": classes_of(record, images)}, arrays)
 
 
 def require_maps(record: Mapping[str, Any], run: Path) -> None:

@@ -75,52 +75,52 @@ Integers = NDArray[np.int64]
 def find_copies(
     evaluation: Evaluation,
     run: Path,
-    pack: Path,
+    data: Path,
     held_out: Path | None,
-    count: int,
+    pairs: int,
     out: Path,
     *,
     threads: int,
     gpus: int,
 ) -> None:
-    """Finds the training image nearest to each of the images of a run that `evaluation` names; writes an npz file.
+    """Find the training image nearest to each of the images of a run that `evaluation` names; write an npz file.
 
-    `run`: its run.json; `pack`: what it was trained on; `held_out`: a pack of images of the same shape that it was not
-    trained on. The file holds
+    `run`: its run.json; `data`: manifest.json of the pack that it was trained on; `held_out`: manifest.json of a pack
+    of images of the same shape that it was not trained on. The file holds
 
-    - `nearest_samples`, `nearest_training` uint8 [count, H, W, C]: the samples that are nearest to a training image, in
+    - `nearest_samples`, `nearest_training` uint8 [pairs, H, W, C]: the samples that are nearest to a training image, in
       this order, and these training images, mirrored where the mirror image is the near one
     - `first_samples`, `first_training`: the same of the first samples, which nobody picked
-    - `nearest_numbers` [count]: which samples are the nearest ones; `training_numbers` [M]: the number of the training
+    - `nearest_numbers` [pairs]: which samples are the nearest ones; `training_numbers` [M]: the number of the training
       image nearest to each sample, with N added for a mirror image
     - `samples_to_training` [M], float64: distance of each sample to it
     - with `held_out` also `held_out_to_training` [n], and among equally many images of both kinds
       `samples_to_as_many_training` [M] and `samples_to_held_out` [M]
 
     and as JSON in `provenance` what is in a `metrics.json`: values by their keys, `expected` what they would be without
-    memorisation, recipe. Raises ConfigError where `count` is more than the number of samples, DataError where run and
+    memorisation, recipe. Raises ConfigError if `pairs` is more than the number of samples, DataError if run and
     packs do not fit together, held-out images were trained on, or images are too few or not finite.
     """
-    if count > evaluation.images:
+    if pairs > evaluation.images:
         raise ConfigError(
-            f"count {count}: only {evaluation.images} images are generated to look for copies; set images to at least "
-            f"{count}, or count to at most {evaluation.images}"
+            f"pairs {pairs}: only {evaluation.images} images are generated to look for copies; set images to at least "
+            f"{pairs}, or pairs to at most {evaluation.images}"
         )
     learner, record = checkpoint.restore(run)
     generated = Generated(learner, record, run, None, evaluation.seeds)
-    training = Images(pack)
+    training = Images(data)
     _check_pack(training, record, run, generated)
     others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
-    origin = _origin(evaluation, record, training, others, count)
+    origin = _origin(evaluation, record, training, others, pairs)
     if artifacts.is_kept(out, stored.read_existing(out), origin):
         return
     title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
     with computing(threads):
         viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
         found = search(viewer, generated, training, others, is_mirrored=record["spec"]["mirror"])
-        suspicious = np.argsort(found.nearest.distances, kind="stable")[:count]
+        suspicious = np.argsort(found.nearest.distances, kind="stable")[:pairs]
         arrays: dict[str, NDArray[Any]] = {}
-        for name, numbers in (("nearest", suspicious), ("first", np.arange(count))):
+        for name, numbers in (("nearest", suspicious), ("first", np.arange(pairs))):
             arrays[f"{name}_samples"] = _samples(generated, numbers, viewer).transpose(0, 2, 3, 1)
             arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
     arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}

@@ -36,8 +36,8 @@ def reals(pack: Path, count: int, out: Path) -> None:
     write(out, {"run": None, "data_sha256": data.digest, "classes": classes}, {"images": images})
 
 
-def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes `count` images of a trained run as `images` uint8 [count, H, W, C] into an npz file.
+def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Writes some images of a trained run as `images` uint8 [images, H, W, C] into an npz file.
 
     The latents are the same for every run with latents of the same shape. `run`: its run.json.
     """
@@ -48,9 +48,9 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     with devices.reproducible(threads), torch.no_grad():
         portions = [
             pixels(central(make(learner, image, labels, seeds), *image.picture))
-            for seeds in aligned(range(count), BATCH)
+            for seeds in aligned(range(images), BATCH)
         ]
-    write(out, {**provenance(record), "classes": classes_of(record, count)}, {"images": np.concatenate(portions)})
+    write(out, {**provenance(record), "classes": classes_of(record, images)}, {"images": np.concatenate(portions)})
 
 
 def classes_of(record: Mapping[str, Any], count: int) -> list[str]:

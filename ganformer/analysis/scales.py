@@ -18,10 +18,10 @@ from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.players import Generator
 
 
-def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes `count` samples of a trained run at every scale into an npz file, and as a picture beside it.
+def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Writes some samples of a trained run at every scale into an npz file, and as a picture beside it.
 
-    `scale_0`, `scale_1`, … uint8 [count, h, w, C], from coarse to fine; the finest are the images of `samples.sample`.
+    `scale_0`, `scale_1`, … uint8 [images, h, w, C], from coarse to fine; the finest are the images of `samples.sample`.
     The picture, of the same name with .png, has a row for each sample and a column for each scale, all enlarged to the
     finest. `run`: its run.json. ConfigError where the model makes images of one scale only.
     """
@@ -29,7 +29,7 @@ def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) 
     sampler = learner.sampler.to(devices.acquire(gpus))
     label_counts = record["data"]["label_counts"]
     with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
-        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(count))]
+        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(images))]
     scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*portions, strict=True)]
     if len(scales) < 2:
         kind = record["spec"]["model"]["kind"]

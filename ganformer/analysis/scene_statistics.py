@@ -60,16 +60,17 @@ RESAMPLES = 200
 SEED = 0
 
 
-def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Reads so many images of a run, of seeds from 0 on, and as many real ones, evenly spread over a pack, or all.
+def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Compare properties of `images` images of a run, of seeds from 0 on, with those of real ones.
 
-    Writes a file like `metrics.json`: of each property the distance `chi2_…` and its standard deviation; `real` holds
-    the distances of one half of the real images from the other, below which nothing can be expected. `run`: its
-    run.json; `parser`: the parser.json of one that was made for these images. Raises what `compare` does.
+    Real images are as many, evenly spread over the pack `data`, or all. Writes a file like `metrics.json`: of each
+    property the distance `chi2_…` and its standard deviation; `real` holds the distances of one half of the real images
+    from the other, below which nothing can be expected. `run`: its run.json; `parser`: the parser.json of one that was
+    made for these images. Raises what `compare` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    reals, reader = Images(pack), parsers.load(parser)
+    reals, reader = Images(data), parsers.load(parser)
     count = min(images, len(reals))
     origin = parsers.origin(reader, record, {"images": images, "real_images": count})
     origin["reference"] = {"data_sha256": reals.digest}

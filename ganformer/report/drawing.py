@@ -1,19 +1,23 @@
 """What all figures share: colours of models and components, pictures side by side, files without time stamps."""
 
+from __future__ import annotations
+
 import colorsys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image
 
 from ganformer import artifacts
-from ganformer.report import words
+from ganformer.config import Experiment
+from ganformer.report import formatting
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -55,9 +59,9 @@ STYLE: Mapping[Any, Any] = {
 
 def colours(models: Sequence[str]) -> Mapping[str, str]:
     """A colour for each model: its own in all figures where it is one of the paper's, else one by its place."""
-    others = [model for model in models if words.plain(model) not in COLOURS]
+    others = [model for model in models if formatting.plain(model) not in COLOURS]
     spare = {model: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, model in enumerate(others)}
-    return {model: spare.get(model) or COLOURS[words.plain(model)] for model in models}
+    return {model: spare.get(model) or COLOURS[formatting.plain(model)] for model in models}
 
 
 def component_colours(count: int) -> NDArray[np.float32]:
@@ -68,6 +72,8 @@ def component_colours(count: int) -> NDArray[np.float32]:
 
 def resized(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     """An image [H, W, 3] at `width` pixels: smaller ones with hard pixels, larger ones smoothed."""
+    from PIL import Image
+
     height = round(image.shape[0] * width / image.shape[1])
     method = Image.Resampling.NEAREST if image.shape[1] <= width else Image.Resampling.LANCZOS
     return np.asarray(Image.fromarray(image).resize((width, height), method))
@@ -99,6 +105,8 @@ class Sheet:
     """
 
     def __init__(self, width: int, height: int) -> None:
+        from matplotlib.figure import Figure
+
         self.width, self.height = max(width, round(WIDTH * DPI)), height
         self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI)
 
@@ -115,9 +123,39 @@ class Sheet:
         self.figure.text(left / self.width, 1 - top / self.height, text, va="top", **style)
 
 
+def figure(height: float) -> Figure:
+    """Return an empty figure of the usual width, `height` inches high."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+TILE = 128  # pixels, at least, of one picture
+
+
+def tile(size: int) -> int:
+    """Return the width of a picture of `size` pixels enlarged by a whole number to about `TILE`."""
+    return size * max(1, round(TILE / size))
+
+
+def write_class(sheet: Sheet, name: str, left: float, top: float) -> None:
+    """Write the class of an image on its corner at (left, top)."""
+    sheet.text(
+        name, left + 3, top + 3, size=5, bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}
+    )
+
+
+def label(experiment: Experiment, run: pd.Series) -> tuple[str, str]:
+    """Return the name of a run in a figure, and its colour."""
+    seed = f", seed {run['seed']}" if len(experiment.seeds) > 1 else ""
+    return f"{formatting.model(run['model'])}{seed}", colours(experiment.models)[run["model"]]
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Inside, matplotlib draws in our style, whatever the user's own settings are."""
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)

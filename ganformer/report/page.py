@@ -12,7 +12,7 @@ import pandas as pd
 
 from ganformer import artifacts
 from ganformer.errors import DataError
-from ganformer.report import drawing, html, pictures, records, words
+from ganformer.report import drawing, formatting, html, pictures, records
 from ganformer.report.check import Finding
 
 HERO, SHOWN = 14, 12  # real images in the head of the page, and beside each data set
@@ -107,7 +107,7 @@ def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[
         found[exhibit["target"]] = exhibit
     missing = [name for name in config["experiments"] if name not in found]
     if missing:
-        raise DataError(f"the report needs the .json of {words.listing(missing)}; make them and pass them as well")
+        raise DataError(f"the report needs the .json of {formatting.listing(missing)}; make them and pass them as well")
     return list(found.values())
 
 
@@ -142,13 +142,16 @@ def _strip(inputs: Inputs) -> str:
 def _facts(inputs: Inputs) -> Iterable[tuple[str, str]]:
     found = list(inputs.runs["record"])
     seeds = inputs.runs["seed"].nunique()
-    yield "Data sets", words.listing(_names(inputs, "dataset"))
+    yield "Data sets", formatting.listing(_names(inputs, "dataset"))
     yield "Models", str(len(_names(inputs, "model")))
-    yield "Runs", f"{len(found)}, with {words.plural(seeds, 'seed')}"
-    yield "Training of a run", f"{words.listing(_unique(words.kimg(r['kimg']) for r in found))} thousand images"
-    yield "Training in all", words.duration(sum(record["wall_seconds"] for record in found))
-    yield "Computed on", words.listing(_unique(words.device(record["hardware"]) for record in found))
-    yield "Code", words.listing(_unique(_version(record["code"]) for record in found))
+    yield "Runs", f"{len(found)}, with {formatting.plural(seeds, 'seed')}"
+    yield (
+        "Training of a run",
+        f"{formatting.listing(_unique(formatting.kimg(r['kimg']) for r in found))} thousand images",
+    )
+    yield "Training in all", formatting.duration(sum(record["wall_seconds"] for record in found))
+    yield "Computed on", formatting.listing(_unique(formatting.device(record["hardware"]) for record in found))
+    yield "Code", formatting.listing(_unique(_version(record["code"]) for record in found))
 
 
 def _names(inputs: Inputs, column: str) -> list[str]:
@@ -217,14 +220,14 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
     extractor, images = network["kind"], evaluation["images"]
     if extractor != "inception-2015":
         yield (
-            f"The distances here (FD) are not FID. They compare {words.count(images)} generated images with the real "
-            f"ones on features of {extractor}, not of the Inception network of 2015. They rank models that were "
+            f"The distances here (FD) are not FID. They compare {formatting.count(images)} generated images with the "
+            f"real ones on features of {extractor}, not of the Inception network of 2015. They rank models that were "
             "measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
         )
     elif images != 50_000:
         yield (
-            f"FID is measured on {words.count(images)} generated images. It falls with their number, so it cannot be "
-            "set beside a published FID, which takes 50,000."
+            f"FID is measured on {formatting.count(images)} generated images. It falls with their number, so it cannot "
+            "be set beside a published FID, which takes 50,000."
         )
     if network.get("resize") == "clean":
         yield (
@@ -258,7 +261,7 @@ def _data_sets(inputs: Inputs) -> str:
         mirrored = ", mirrored at random" if record["spec"]["mirror"] else ""
         cards.append(
             f'<div class="card">{html.picture(html.png(grid), f"Real images of {name}")}<div>'
-            f"<h3>{escape(str(name))}</h3><p>{words.count(pack['count'])} images of {size}{mirrored}</p>"
+            f"<h3>{escape(str(name))}</h3><p>{formatting.count(pack['count'])} images of {size}{mirrored}</p>"
             f"<p>Source: {escape(pack['source']['kind'])}; stored as {escape(pack['format'])}</p>{classes}</div></div>"
         )
     return "".join(cards)
@@ -272,7 +275,8 @@ def _models(inputs: Inputs) -> str:
     colours = drawing.colours(list(models))
     rows = "".join(
         f'<tr><th scope="row"><span class="dot" style="background:{colours[name]}"></span>'
-        f"{escape(words.model(name))}</th><td><code>{escape(name)}</code></td><td>{_settings(model, models)}</td></tr>"
+        f"{escape(formatting.model(name))}</th><td><code>{escape(name)}</code></td>"
+        f"<td>{_settings(model, models)}</td></tr>"
         for name, model in models.items()
     )
     head = '<th scope="col">Model</th><th scope="col">Entry</th><th scope="col">Settings</th>'
@@ -333,24 +337,24 @@ def _checked(inputs: Inputs) -> str:
         return ""
     good = sum(finding.is_current for finding in inputs.findings)
     return (
-        f" When this page was made, {good} of {words.plural(len(inputs.findings), 'result')} were as the configuration "
-        "has them, by their checksums; <code>ganformer check</code> compares them again."
+        f" When this page was made, {good} of {formatting.plural(len(inputs.findings), 'result')} were as the "
+        "configuration has them, by their checksums; <code>ganformer check</code> compares them again."
     )
 
 
 def _run(run: pd.Series) -> str:
     record = run["record"]
     name = f"{run['dataset']} / {run['model']} / seed {run['seed']}"
-    cost = f"{words.kimg(record['kimg'])} kimg in {words.duration(record['wall_seconds'])}"
+    cost = f"{formatting.kimg(record['kimg'])} kimg in {formatting.duration(record['wall_seconds'])}"
     pairs = [
         ("Record", run["file"]),
         ("Settings", f"sha256 {record['spec_sha256']}"),
         ("Weights", f"sha256 {record['weights_sha256']}"),
-        ("Data", f"sha256 {record['data']['data_sha256']}, {words.count(record['data']['count'])} images"),
+        ("Data", f"sha256 {record['data']['data_sha256']}, {formatting.count(record['data']['count'])} images"),
         ("Code", _version(record["code"])),
         ("Libraries", ", ".join(f"{library} {version}" for library, version in record["libraries"].items())),
-        ("Computed on", f"{words.device(record['hardware'])}; {record['hardware']['system']}"),
-        ("Trained", f"{record['started']} to {record['finished']}, {words.plural(record['sessions'], 'session')}"),
+        ("Computed on", f"{formatting.device(record['hardware'])}; {record['hardware']['system']}"),
+        ("Trained", f"{record['started']} to {record['finished']}, {formatting.plural(record['sessions'], 'session')}"),
     ]
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in pairs)
     settings = escape(json.dumps(record["spec"], indent=2, ensure_ascii=False))
@@ -362,7 +366,7 @@ def _run(run: pd.Series) -> str:
 
 
 def _footer(inputs: Inputs) -> str:
-    versions = words.listing(_unique(_version(record["code"]) for record in inputs.runs["record"]))
+    versions = formatting.listing(_unique(_version(record["code"]) for record in inputs.runs["record"]))
     return (
         f'<footer class="wide"><p>The paper: {escape(REFERENCE)}</p>'
         f"<p>Made with ganformer {escape(versions)}. To cite the software see CITATION.cff.</p></footer>"

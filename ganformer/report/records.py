@@ -1,15 +1,18 @@
 """What training and evaluation wrote down, as data frames with one row a run or a number."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ganformer import artifacts
 from ganformer.config import Experiment
 from ganformer.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUN = ["dataset", "model", "seed"]
 """Columns that name a run."""
@@ -20,6 +23,8 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
 
     Raises DataError where a file is missing, incomplete, or a run was given twice.
     """
+    import pandas as pd
+
     rows = []
     for path in paths:
         record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
@@ -36,6 +41,8 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
     (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured. Raises
     DataError where a file is missing or incomplete, or a step of a run was given twice.
     """
+    import pandas as pd
+
     rows = []
     for path in paths:
         record = _read(path, "step", "kimg", "values", "recipe")

@@ -1,5 +1,7 @@
 """One table in four forms: csv for programs, Markdown, LaTeX, and JSON for the report page."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,11 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ganformer import artifacts
 from ganformer.report.latex import breakable, escaped, lines, width
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

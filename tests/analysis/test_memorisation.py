@@ -376,7 +376,7 @@ def test_a_run_of_another_shape(find: Find, tmp_path: Path) -> None:
 
 
 def test_more_pictures_than_samples(find: Find, tmp_path: Path) -> None:
-    message = r"^count 71: only 70 images are generated to look for copies; set images to at least 71, or count to at"
+    message = r"^pairs 71: only 70 images are generated to look for copies; set images to at least 71, or pairs to at"
     refused(find, tmp_path, message, draw(M, seed=3), count=71, error=ConfigError)
 
 

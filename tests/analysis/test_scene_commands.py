@@ -55,7 +55,7 @@ def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) 
     read = ["--images", IMAGES, "--run", trained / "run/run.json", "--parser", out / "parser.json"]
     found = {}
     for command, more in commands.items():
-        ganformer(monkeypatch, command, *read, *more, "--out", out / f"{command}.json")
+        ganformer(monkeypatch, "analyse", command, *read, *more, "--out", out / f"{command}.json")
         found |= values(out / f"{command}.json")
     return found
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from ganformer import artifacts, plugins
-from ganformer.config import Comparison, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import curves, tables
+from ganformer.exhibits import comparison, learning_curves
 from ganformer.report.check import Finding
 from ganformer.report.page import page
 
@@ -44,8 +43,8 @@ def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) ->
     models = ("simplex", "duplex")
     fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
     measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]
-    tables.comparison(Comparison.model_validate(TABLE), measured, tmp_path / "absent.csv", tmp_path / "tables/table1")
-    curves.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
+    comparison.draw(comparison.Config.model_validate(TABLE), measured, tmp_path / "tables/table1")
+    learning_curves.draw(learning_curves.Config.model_validate(FIGURE), measured, tmp_path / "figures/curves")
     manifest = tmp_path / "manifest.json"
     artifacts.write_json(manifest, MANIFEST)
     digest = MANIFEST["content"]
@@ -205,14 +204,14 @@ def test_tables_figures_and_page_need_no_torch() -> None:
     modules = [f"ganformer.report.{name}" for name in plugins.names("ganformer.report")]
     program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert "ganformer.report.tables" in loaded
+    assert "ganformer.report.compared" in loaded
     assert not {"torch", "scipy", "snakemake", "matplotlib.pyplot"} & set(loaded)
 
 
 def test_settings_of_a_table_are_read_without_torch() -> None:
     program = (
         "import sys; from ganformer import config; "
-        f"config.parse(config.Comparison, {TABLE!r}, 'experiment'); print('torch' in sys.modules)"
+        f"config.parse_experiment({TABLE!r}, 'experiment'); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said == "False\n"

@@ -1,0 +1,11 @@
+"""Table 2 of the paper: distances of properties of generated images from those of real ones."""
+
+from ganformer.report.properties import Properties, draw
+
+__all__ = ["Config", "draw"]
+
+
+class Config(Properties):
+    """Table 2: distances (chi-square) between properties of generated and of real images."""
+
+    place = 70

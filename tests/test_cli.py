@@ -105,7 +105,9 @@ def test_old_names_answer_with_the_new_one(capsys, monkeypatch, old, new):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert f"'{old}' is now '{new}'; see ganformer {new} --help" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"'{old}' is now '{new}'; see ganformer {new} --help" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ganformer import artifacts, plugins
@@ -16,6 +17,7 @@ from ganformer.errors import DataError
 from ganformer.exhibits import comparison, learning_curves
 from ganformer.report.check import Finding
 from ganformer.report.page import page
+from ganformer.report.table import Block, Cell, Column, Table, write
 
 MakeFile = Callable[..., Path]
 TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
@@ -110,6 +112,37 @@ def test_it_shows_tables_and_figures_in_the_order_of_the_files(text: str) -> Non
     assert "Models <&> numbers" in seen
     assert "<strong>12.3</strong>" in text
     assert "measured, scenes 32, random-vgg16, 1k" in seen
+
+
+ODD = "A&B <i> \"q\" 'r'"
+
+
+def test_all_text_is_shown_as_it_is(tmp_path: Path, files: list[Path], run: MakeFile) -> None:
+    made = [Cell(f"cell {ODD}"), Cell(f"number {ODD}", is_best=True), Cell(f"other {ODD}")]
+    columns = [Column("", is_number=False), Column(f"column {ODD}", f"group {ODD}"), Column("plain", f"group {ODD}")]
+    blocks = [Block(f"heading {ODD}", columns, [made], [f"note {ODD}"])]
+    table = Table(f"title {ODD}", f"caption {ODD}", blocks)
+    write(table, pd.DataFrame({"a": [1]}), tmp_path / "tables/table1")
+    figure = artifacts.read_json(files[-1])
+    artifacts.write_json(files[-1], {**figure, "caption": f"figure {ODD}", "alt": f"alt {ODD}"})
+    artifacts.write_json(files[0], {**MANIFEST, "class_names": [f"class {ODD}"], "source": {"kind": f"source {ODD}"}})
+    hardware = {"device": "cuda", "device_name": f"device {ODD}", "gpus": 1, "system": f"system {ODD}", "threads": 1}
+    data = {"data_sha256": MANIFEST["content"], "count": 4000}
+    files = [*files, run(model=f"model {ODD}", data=data, hardware=hardware)]
+    findings = [Finding(Path(f"file {ODD}"), is_missing=True)]
+    page(CONFIG, files, tmp_path / "report.html", f"make {{}} {ODD}", findings)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    root = parsed(text)
+    assert not list(root.iter("i"))
+    shown = ["".join(element.itertext()) for element in root.iter()]
+    for place in ("cell", "number", "column", "group", "heading", "note", "title", "caption", "figure", "model"):
+        assert f"{place} {ODD}" in shown, place
+    for words in (f"make table1 {ODD}", f"Classes: class {ODD}", f"missing  file {ODD}"):
+        assert words in shown, words
+    assert f"Example CPU 3000, 2 threads and device {ODD}" in shown
+    assert f"Source: source {ODD}; stored as npy" in shown
+    assert f"alt {ODD}" in [image.attrib["alt"] for image in root.iter("img")]
+    assert f"device {ODD}; system {ODD}" in shown
 
 
 def test_it_says_what_was_run(text: str) -> None:

@@ -93,6 +93,31 @@ def test_nothing_is_bold_where_all_are_equal(tmp_path: Path, fd: MakeFile, publi
     assert "**" not in read(out, "md")
 
 
+@pytest.mark.parametrize("spreads", [(0.1, 2.0), (2.0, 0.1)])
+def test_nothing_is_bold_that_either_uncertainty_could_turn_round(
+    tmp_path: Path, metrics: MakeFile, published: Path, spreads: tuple[float, float]
+) -> None:
+    files = [
+        metrics(
+            model=model,
+            values={key: {"name": f"{key}_random_vgg16", "value": x} for key, x in {"fd": fd, "fd_std": std}.items()},
+        )
+        for model, fd, std in zip(("simplex", "duplex"), (10.0, 11.0), spreads, strict=True)
+    ]
+    comparison.draw(compared(), [*files, published], tmp_path / "t")
+    assert "| GANformer (simplex) | 10.0 ± " in read(tmp_path / "t", "md")
+    assert "**" not in read(tmp_path / "t", "md")
+
+
+def test_kid_is_shown_in_thousandths(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    values = {"kid": {"name": "kid_random_vgg16", "value": 0.00123}}
+    comparison.draw(compared(("duplex",)), [metrics(values=values), published], tmp_path / "t")
+    lines = read(tmp_path / "t", "md").splitlines()
+    assert f"| Model | KID × 10³ ↓ ({MEASURED}) |" in lines
+    assert "| GANformer (duplex) | 1.23 |" in lines
+    assert numbers(tmp_path / "t")[0]["kid_random_vgg16"] == "0.00123"
+
+
 @pytest.mark.parametrize(("other", "cell"), [([14.0, 16.0], "**11.0 ± 1.4**"), ([11.0, 13.0], "11.0 ± 1.4")])
 def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: list[float], cell: str) -> None:
     files = [fd(value, model="simplex", seed=seed) for seed, value in enumerate([10.0, 12.0])]

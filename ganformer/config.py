@@ -655,7 +655,7 @@ class Experiment(Strict):
     """Whether only the target `extended` makes it, not `all`, since it takes long."""
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
-        """Every (data set, model, seed) it needs."""
+        """Yield every (data set, model, seed) that it needs."""
         return itertools.product(self.datasets, self.models, self.seeds)
 
     @classmethod

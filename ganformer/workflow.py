@@ -1,4 +1,4 @@
-"""What the Snakefile asks of the machine it runs on."""
+"""Facts of this machine that the workflow plans with, and paths of its captions."""
 
 import ctypes
 import importlib.util
@@ -17,7 +17,7 @@ from ganformer import plugins
 
 @cache
 def gpus() -> int:
-    """What a job asks for on this machine: 1 where torch can use a GPU that is visible, else 0.
+    """Return the GPUs of a job on this machine: 1 if torch can use a visible one, else 0.
 
     Found without torch, whose import takes longer than all planning: by the CUDA version that it is built for and the
     driver, which must be as new. Of a torch for AMD's GPUs by torch itself.
@@ -43,7 +43,7 @@ def gpus() -> int:
 
 
 def _platforms() -> tuple[str | None, str | None]:
-    """Versions of CUDA and of HIP that torch is built for; of none where it is not installed."""
+    """Return the versions of CUDA and of HIP that torch is built for; None without torch."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return None, None
@@ -52,7 +52,7 @@ def _platforms() -> tuple[str | None, str | None]:
 
 
 def command(configfiles: Iterable[Path], values: Mapping[str, Any]) -> str:
-    """The call that makes something again as this one does; `{}` stands for the name of the target.
+    """Return the call that makes a target again as this one does; `{}` stands for its name.
 
     `configfiles` and `values`: those given by --configfile and --config. They come last, since Snakemake takes every
     word behind --configfile for another file.
@@ -80,5 +80,5 @@ def caption(kind: str) -> str:
 
 
 def find_commands() -> None:
-    """Lets jobs find the command `ganformer` beside this Python, also where its environment is not activated."""
+    """Let jobs find the command `ganformer` beside this Python, also if its environment is not activated."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

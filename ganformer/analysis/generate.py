@@ -35,7 +35,7 @@ LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made: `count` images of the seeds from `seed` on, about `batch` of them at a time.
+    """Images to generate: `count` of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
     of layers is that of the image's seed, else the same for all images. Portions hold whole blocks of seeds
@@ -55,7 +55,7 @@ class Request:
 def generate(
     weights: Path, request: Request, out: Path, *, as_grid: bool, as_npz: bool, threads: int, gpus: int
 ) -> None:
-    """Writes images of a run into the folder `out`: `seed000000.png`, …, or, where asked for, in other forms instead.
+    """Write images of a run into the folder `out`: `seed000000.png`, …, or in the other form asked for.
 
     Where there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
     says what they are of, and whether they are all there. `as_grid`: all in one picture, `grid.png`. `as_npz`:
@@ -86,7 +86,7 @@ def generate(
 def _call(
     request: Request, known: Mapping[str, Any], label: int | None, *, as_grid: bool, as_npz: bool
 ) -> dict[str, Any]:
-    """Settings that tell images of one call from those of others; the size of portions changes no image."""
+    """Return the settings that decide the images of a call; the size of batches changes no image."""
     names = known["data"]["class_names"]
     return {
         "run": known["run"],
@@ -103,7 +103,7 @@ def _call(
 
 
 def find_run(weights: Path) -> Path:
-    """run.json of a run that is named by its folder, that file or its weights; ConfigError where there is none."""
+    """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
     if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
         raise ConfigError(
             f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
@@ -118,7 +118,7 @@ def find_run(weights: Path) -> Path:
 
 
 def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
-    """Number of the class that a name or a number means; a name wins. ConfigError where there is none."""
+    """Return the number of the class of a name or a number; a name wins. ConfigError if there is none."""
     names, classes = data["class_names"], len(data["label_counts"])
     if label is None:
         return None
@@ -148,7 +148,7 @@ def _check(request: Request) -> None:
 
 
 def _aim(learner: Learner, request: Request, run: Path) -> None:
-    """Lets the learner truncate towards the mean that was asked for; ConfigError where it truncates towards none."""
+    """Let the learner truncate towards the mean asked for; ConfigError if it truncates towards none."""
     if learner.truncation_mean is not None:
         learner.truncation_mean = request.mean
     elif request.mean == "global":
@@ -161,7 +161,7 @@ def _aim(learner: Learner, request: Request, run: Path) -> None:
 def _images(
     learner: Learner, image: ImageSpec, request: Request, label: int | None, label_counts: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
-    """Seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, portion by portion."""
+    """Yield seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, batch by batch."""
 
     def labels(seeds: Sequence[int]) -> Tensor:
         if label is None:
@@ -182,7 +182,7 @@ Take = Callable[[Sequence[int], Tensor, Pixels], None]  # seeds, labels [n, clas
 
 
 def _forms(out: Path, request: Request, as_grid: bool, as_npz: bool) -> list[AbstractContextManager[Take]]:
-    """What takes the images; what it writes is there, whole, when it is left."""
+    """Open a writer of the images, whose files are whole when it is left."""
     chosen: list[AbstractContextManager[Take]] = []
     if as_grid:
         chosen.append(_one_picture(out / "grid.png"))
@@ -212,7 +212,7 @@ def _one_picture(path: Path) -> Iterator[Take]:
 
 @contextmanager
 def _array(path: Path, count: int) -> Iterator[Take]:
-    """Portions go to the file as they come, so that memory does not grow with their number."""
+    """Write batches to the file as they come, so that memory does not grow with their number."""
     classes: list[NDArray[np.int64]] = []
     with artifacts.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as file:

@@ -1,4 +1,4 @@
-"""Whether a model repeats what it was trained on: its samples, and the training images that are nearest to them.
+"""Search for copies of training images: samples of a model, and the training images nearest to them.
 
 Near is what has a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is a
 training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
@@ -129,7 +129,7 @@ def find_copies(
 
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
-    """Some of the generated images, uint8 [n, C, H, W]."""
+    """Return some of the generated images, uint8 [n, C, H, W]."""
     portions = -(-len(generated) // BATCH)
     images = []
     for number in numbers.tolist():  # made again with those beside them, on which the noise that layers add depends
@@ -139,7 +139,7 @@ def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixel
 
 
 def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> dict[str, Any]:
-    """All that the file says of itself: `origin`, and what was found."""
+    """Return the file's record: `origin`, and the values found."""
     extractor = evaluation.extractor.model_dump(mode="json")
     return {
         **origin,
@@ -155,7 +155,7 @@ def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found
 def _origin(
     evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
 ) -> dict[str, Any]:
-    """Part of the file's record that is known before copies are looked for."""
+    """Return the part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
         "step": record["snapshots"][-1]["step"],
@@ -191,7 +191,7 @@ def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generate
 
 
 def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
-    """Images of a pack; DataError where they are of another shape than the training images, or some are among them."""
+    """Return held-out images; DataError if they are of another shape than training images, or some are among them."""
     others = Images(pack)
     if others.image.picture != training.image.picture:
         raise DataError(
@@ -236,13 +236,13 @@ class Part(ImageSet):
 
 
 def read(images: Images, places: Integers) -> Pixels:
-    """Pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are those of mirror images."""
+    """Return pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are those of mirror images."""
     pixels = central(images.read(places % len(images)), *images.image.picture)
     return np.where((places >= len(images))[:, None, None, None], pixels[..., ::-1], pixels)
 
 
 def all_places(images: Images, *, is_mirrored: bool) -> Integers:
-    """Places of all images of a pack, behind them those of their mirror images."""
+    """Return the places of all images of a pack, behind them those of their mirror images."""
     return _with_mirrored(images, np.arange(len(images)), is_mirrored=is_mirrored)
 
 
@@ -252,7 +252,7 @@ def _with_mirrored(images: Images, numbers: Integers, *, is_mirrored: bool) -> I
 
 @dataclass(frozen=True)
 class Viewer:
-    """A network that looks at the middle of images; `title` is that of progress lines."""
+    """Network that looks at the middle of images; `title` is that of progress lines."""
 
     network: Network
     picture: Picture
@@ -260,31 +260,31 @@ class Viewer:
     title: str
 
     def look(self, images: ImageSet) -> Observed:
-        """Features of the images."""
+        """Return features of the images."""
         return observe(images, self.network, {"features"}, self.picture, self.device, self.title)
 
     def spread(self, images: Images, count: int, *, is_mirrored: bool) -> "Seen":
-        """The same of so many images, evenly spread over a pack, and behind them of their mirror images."""
+        """Return features of `count` images, evenly spread over a pack, and behind them of their mirror images."""
         numbers = np.arange(count) * len(images) // count
         places = _with_mirrored(images, numbers, is_mirrored=is_mirrored)
         return Seen(places, self.look(Part(images, places)))
 
     def look_by_parts(self, images: Images, places: Integers) -> Iterator["Seen"]:
-        """The same of images of a pack, at most `BLOCK` of them at a time."""
+        """Yield features of images of a pack, at most `BLOCK` of them at a time."""
         for start in range(0, len(places), BLOCK):
             part = Part(images, places[start : start + BLOCK])
             yield Seen(part.places, self.look(part))
 
 
 class Seen(NamedTuple):
-    """Images of a pack, and what is known of them."""
+    """Images of a pack, and their statistics."""
 
     places: Integers
     observed: Observed
 
 
 class Found(NamedTuple):
-    """What came out; see `find_copies`."""
+    """Result of a search; see `find_copies`."""
 
     nearest: Nearest
     """Place of the nearest training image of each sample."""
@@ -295,7 +295,7 @@ class Found(NamedTuple):
 
 
 def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images | None, *, is_mirrored: bool) -> Found:
-    """The training image nearest to every sample, and where there are held-out images, `others`, how these compare."""
+    """Return the training image nearest to every sample, and how held-out ones compare."""
     samples = viewer.look(generated)
     if others is None:
         found = closest(samples, viewer.look_by_parts(training, all_places(training, is_mirrored=is_mirrored)))
@@ -327,7 +327,7 @@ def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images
 
 
 def closest(queries: Observed, seen: Iterable[Seen]) -> Nearest:
-    """The place of the image nearest to each query, over all that were seen, at least one, and its distance."""
+    """Return the place of the image nearest to each query, over all that were seen, at least one, and its distance."""
     each = (
         Nearest(places[one.indices], one.distances) for places, images in seen for one in [nearest(images, queries)]
     )
@@ -338,14 +338,14 @@ def closest(queries: Observed, seen: Iterable[Seen]) -> Nearest:
 
 
 class Sides(NamedTuple):
-    """The nearest of n training images, and of n held-out ones, for each sample; numbers from n on: mirror images."""
+    """Nearest of n training images, and of n held-out ones, for each sample; numbers from n on: mirror images."""
 
     training: Nearest
     held_out: Nearest
 
 
 def expected(held_out: int) -> dict[str, float]:
-    """What values are for a model that draws from the distribution of the images, with so many held-out ones."""
+    """Return the values of a model that draws from the distribution of the images, for so many held-out ones."""
     # As likely as any other place among H held-out images, sorted, is each of the H + 1 gaps between them.
     return {
         "nearer": 0.5,
@@ -357,7 +357,7 @@ def expected(held_out: int) -> dict[str, float]:
 
 
 def copying(samples: Array, held_out: Array) -> dict[str, float]:
-    """Values from distances to the nearest training image, of samples [M] and of held-out images [H], M and H ≥ 1."""
+    """Return values of distances to the nearest training image, of samples [M] and held-out images [H]; M, H ≥ 1."""
     values = _shares(samples, held_out)
     random = np.random.default_rng(SEED)
     again = [
@@ -384,7 +384,7 @@ def _hundredth(count: int) -> int:
 
 
 def _mann_whitney(samples: Array, held_out: Array) -> float:
-    """Number of pairs in which the sample is further, less what is expected, in standard deviations; ties corrected.
+    """Return the pairs in which the sample is further, less the expectation, in standard deviations; ties corrected.
 
     0 where all distances are the same.
     """
@@ -397,7 +397,7 @@ def _mann_whitney(samples: Array, held_out: Array) -> float:
 
 
 def preference(near: Sides, count: int) -> dict[str, float]:
-    """`preference` and `preference_std` among `count` images of each kind."""
+    """Return `preference` and `preference_std` among `count` images of each kind."""
     training, held_out = near
     ours = np.where(training.distances == held_out.distances, 0.5, training.distances < held_out.distances)
     winners = np.where(ours > 0, training.indices % count, count + held_out.indices % count)
@@ -407,7 +407,7 @@ def preference(near: Sides, count: int) -> dict[str, float]:
 
 
 def _distances(name: str, real: Observed, samples: Observed) -> dict[str, float]:
-    """The Fréchet distance from images, and its deviation, by the name of these."""
+    """Return the Fréchet distance from images, and its deviation, by the name of these."""
     sides = [_gaussian(observed) for observed in (real, samples)]
     values = {**frechet.compute(*sides), **frechet_error.compute(*sides)}
     return {f"fd_{name}": values["fd"], f"fd_{name}_std": values["fd_std"]}

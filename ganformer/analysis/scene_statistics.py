@@ -1,4 +1,4 @@
-"""How far generated scenes are from real ones in what they are made of (the paper, section 4.4 and table 2).
+"""Distances of properties of generated scenes from those of real ones (the paper, section 4.4 and table 2).
 
 The paper says that an object detector reads 1,000 generated scenes of CLEVR, and that "Chi-Square statistics" of their
 properties are computed. It does not say against what, in which bins or how normalised, and its code has none of it.
@@ -91,7 +91,7 @@ def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, 
 def compare(
     generated: Sequence[Record], real: Sequence[Record], attributes: Attributes, paired: Sequence[str]
 ) -> dict[str, float]:
-    """The distance of each property by its name, and its standard deviation as `…_std`.
+    """Return the distance of each property by its name, and its standard deviation as `…_std`.
 
     The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. `attributes` are those of the
     objects, `paired` the ones by which objects of pairs are told apart. A property that no scene of one side has, of
@@ -115,7 +115,7 @@ def compare(
 
 
 def chi_square(counts: Histogram, expected: Histogram) -> Histogram:
-    """Σ (p − q)² / q of histograms [..., K], each made to sum to 100, with half a count more in `expected` [K]."""
+    """Return Σ (p − q)² / q of histograms [..., K], scaled to sum to 100, with half a count more in `expected` [K]."""
     p = 100 * counts / counts.sum(axis=-1, keepdims=True).clip(min=1)
     q = 100 * (expected + 0.5) / (expected + 0.5).sum()
     distance: Histogram = ((p - q) ** 2 / q).sum(axis=-1)
@@ -123,7 +123,7 @@ def chi_square(counts: Histogram, expected: Histogram) -> Histogram:
 
 
 def _resampled(counts: Histogram) -> Histogram:
-    """Histograms [RESAMPLES, K] of as many scenes, drawn with replacement from those of `counts` [N, K]."""
+    """Return histograms [RESAMPLES, K] of as many scenes, drawn with replacement from those of `counts` [N, K]."""
     count = len(counts)
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return drawn.astype(np.float64) @ counts
@@ -135,7 +135,7 @@ Count = Callable[[Sequence[Record]], Histogram]  # scenes → how often each val
 
 
 def _properties(real: Sequence[Record], attributes: Attributes, paired: Sequence[str]) -> dict[str, Count]:
-    """How each property is counted; bins of numbers follow the real scenes."""
+    """Return the counters of each property; bins of numbers follow the real scenes."""
     return {
         "object_area": _areas(real),
         "object_number": _numbers(real),
@@ -183,12 +183,12 @@ def _pairs(attributes: Attributes, records: Sequence[Record]) -> Histogram:
 
 
 def _number(attributes: Attributes) -> int:
-    """How many combinations of values there are."""
+    """Return the number of combinations of values."""
     return math.prod(map(len, attributes.values()))
 
 
 def _kind(thing: Mapping[str, Any], attributes: Attributes) -> int:
-    """Which of these combinations an object has."""
+    """Return the combination of an object."""
     number = 0
     for name, values in attributes.items():
         number = number * len(values) + values.index(thing[name])
@@ -196,6 +196,6 @@ def _kind(thing: Mapping[str, Any], attributes: Attributes) -> int:
 
 
 def _histograms(bins: Sequence[Any] | NDArray[Any], size: int) -> Histogram:
-    """How often each bin occurs in each scene [N, size]."""
+    """Return the occurrences of each bin in each scene [N, size]."""
     counted = [np.bincount(np.asarray(values, np.int64), minlength=size) for values in bins]
     return np.stack(counted).astype(np.float64)

@@ -29,7 +29,7 @@ STEM = "#b6bcc6"
 
 
 class Variants(Strict):
-    """Models that differ in one thing."""
+    """Group of models that differ in one thing."""
 
     changed: str
     """What they differ in, as the figure calls it."""
@@ -38,7 +38,7 @@ class Variants(Strict):
 
 
 class Config(series.Plotted):
-    """Figure: a metric of models that differ from one of them in one thing each."""
+    """Settings of the figure of a metric of models that differ from one of them in one thing each."""
 
     place = 100
 
@@ -71,12 +71,12 @@ class Config(series.Plotted):
 
 
 def draw(experiment: Config, metrics: Sequence[Path], out: Path) -> None:
-    """Draws a metric of models that differ from one in one thing each: `out`.png, .pdf, .csv and .json.
+    """Draw a metric of models that differ from one in one thing each: `out`.png, .pdf, .csv and .json.
 
     `metrics`: a metrics.json of every run; of several of one run the last step counts, other runs are left out. A panel
     for each data set, in it a block of rows for each group, a line at the base. Dots are means over the seeds, with
     error bars of one standard deviation; of one seed, of the uncertainty of measuring where it is known. The csv has
-    them unrounded, with the difference from the base. Raises DataError where a run or the metric is missing, or runs
+    them unrounded, with the difference from the base. Raises DataError if a run or the metric is missing, or runs
     were measured in different ways or trained for different lengths.
     """
     chosen = series.at_end(experiment, metrics)
@@ -92,7 +92,7 @@ def draw(experiment: Config, metrics: Sequence[Path], out: Path) -> None:
 
 
 def _by_group(experiment: Config, numbers: pd.DataFrame) -> pd.DataFrame:
-    """A row for each data set, group and model of it, before them the base in a group without name."""
+    """Return a row for each data set, group and model of it, before them the base in a group without name."""
     import pandas as pd
 
     groups = {"": (experiment.base,), **{group.changed: group.models for group in experiment.groups}}
@@ -112,7 +112,7 @@ def _by_group(experiment: Config, numbers: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of text in the figure: a model, or the heading of a group (model None)."""
+    """Line of text in the figure: a model, or the heading of a group (model None)."""
 
     label: str
     place: float
@@ -121,7 +121,7 @@ class Row:
 
 
 def _rows(experiment: Config) -> list[Row]:
-    """From top to bottom, with room between groups and for the lines of headings."""
+    """Return the rows from top to bottom, with room between groups and for the lines of headings."""
     width = max(HEADING_WIDTH, *(len(formatting.model(model)) for model in experiment.models))
     rows, bottom = [Row(formatting.model(experiment.base), 0.5, "", experiment.base)], 1.0
     for group, models in ((variants.changed, variants.models) for variants in experiment.groups):
@@ -162,7 +162,7 @@ def _label(axes: Axes, experiment: Config, rows: Sequence[Row]) -> None:
 
 
 def _panel(axes: Axes, experiment: Config, rows: Sequence[Row], points: pd.DataFrame, shown: formatting.Metric) -> None:
-    """One data set: the base as a line with its spread, a dot for each model, its value at the right."""
+    """Draw one data set: the base as a line with its spread, a dot for each model, its value at the right."""
     colour = drawing.colours([experiment.base])[experiment.base]
     found = {(point["group"], point["model"]): point for point in points.to_dict("records")}
     each = points.drop_duplicates("model").set_index("model")
@@ -184,7 +184,7 @@ def _panel(axes: Axes, experiment: Config, rows: Sequence[Row], points: pd.DataF
 
 
 def _dot(axes: Axes, place: float, point: Mapping[Hashable, Any], base: float, ink: str) -> None:
-    """A dot with its error bar, tied to the base."""
+    """Draw a dot with its error bar, tied to the base."""
     axes.plot([base, point["mean"]], [place, place], color=STEM, lw=2, zorder=2, solid_capstyle="butt")
     if not math.isnan(point["spread"]):
         axes.errorbar(point["mean"], place, xerr=point["spread"], fmt="none", ecolor=ink, elinewidth=1.2, zorder=3)
@@ -203,7 +203,7 @@ def _caption(experiment: Config, points: pd.DataFrame, shown: formatting.Metric)
 
 
 def _in_words(experiment: Config, points: pd.DataFrame, shown: formatting.Metric) -> str:
-    """The figure in words: every dot."""
+    """Describe the figure: every dot."""
     sentences = []
     for dataset, rows in points.groupby("dataset", sort=False):
         for group, block in rows.groupby("group", sort=False):

@@ -26,7 +26,7 @@ LAYERS = 3  # resolutions of attention maps in a figure, the finest ones
 
 
 class Config(Experiment):
-    """Figure: samples with the regions their components attend to, one colour a component."""
+    """Settings of the figure of samples and attention maps, one colour a component."""
 
     place = 40
     shape = "figure"
@@ -45,9 +45,9 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, maps: Sequence[Path], out: Path) -> None:
-    """Draws samples, the component that each position attends to, and both laid over: `out`.png, .pdf and .json.
+    """Draw samples, the component that each position attends to, and both laid over: `out`.png, .pdf and .json.
 
-    `maps`: npz files with attention maps of every run; other runs are left out. Raises DataError where one is missing
+    `maps`: npz files with attention maps of every run; other runs are left out. Raises DataError if one is missing
     or has no maps.
     """
     drawn = records.needed(pictures.generated(maps), experiment, "attention maps")
@@ -77,7 +77,7 @@ def draw(experiment: Config, maps: Sequence[Path], out: Path) -> None:
 
 @dataclass(frozen=True)
 class Block:
-    """The part of the attention figure that shows one run."""
+    """Part of the attention figure that shows one run."""
 
     label: str
     colour: str
@@ -99,19 +99,19 @@ def _block(experiment: Config, row: pd.Series) -> Block:
 
 
 def _coloured(layer: NDArray[np.float16]) -> NDArray[np.uint8]:
-    """Attention [n, heads, components, h, w] → uint8 [n, h, w, 3]: the colour of the most attended component."""
+    """Return colours uint8 [n, h, w, 3] of the most attended component of attention [n, heads, components, h, w]."""
     strongest = layer.astype(np.float32).mean(axis=1).argmax(axis=1)
     return np.round(drawing.component_colours(layer.shape[2])[strongest] * 255).astype(np.uint8)
 
 
 def _overlaid(image: NDArray[np.uint8], coloured: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map [h, w, 3] stretched over its image [H, W, 3]."""
+    """Return a map [h, w, 3] stretched over its image [H, W, 3]."""
     over = drawing.resized(coloured, image.shape[1]).astype(np.float32)
     return np.round(MAP_WEIGHT * over + (1 - MAP_WEIGHT) * image).astype(np.uint8)
 
 
 def _beside(lines: Sequence[Sequence[Block]]) -> Figure:
-    """Lines of blocks side by side."""
+    """Draw lines of blocks side by side."""
     size = lines[0][0].rows[0][0].shape[1]
     tile = drawing.tile(size) if size <= drawing.TILE else drawing.TILE
     mosaics = [[drawing.mosaic(block.rows, tile) for block in line] for line in lines]

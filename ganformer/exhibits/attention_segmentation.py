@@ -28,7 +28,7 @@ APART = 0.4  # more room beside the background and single objects, in groups
 
 
 class Config(Experiment):
-    """Figure: how far what components attend to are things in the images (IoU with segments), beside chance."""
+    """Settings of the figure of the overlap of attention with segments of images (IoU), beside chance."""
 
     place = 50
     shape = "figure"
@@ -48,7 +48,7 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
-    """Draws the overlap of attention with each class of segments: `out`.png, .pdf, .csv and .json.
+    """Draw the overlap of attention with each class of segments: `out`.png, .pdf, .csv and .json.
 
     `files`: what `analyse attention-segmentation` wrote of every run; other runs are left out. A panel for each data
     set, in it a group of bars for each class, a bar for each model, with a line at the level of chance. Bars are means
@@ -68,7 +68,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 
 def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
-    """The rows of overlaps with their `error`, the level of `chance` and how many images have it (`shown`)."""
+    """Return the rows of overlaps with `error`, `chance` (its level) and `shown` (number of images with the class)."""
     import pandas as pd
 
     rows = []
@@ -96,7 +96,7 @@ def _conditions(dataset: str, chosen: pd.DataFrame) -> str:
 
 
 def _over_seeds(experiment: Config, chosen: pd.DataFrame) -> pd.DataFrame:
-    """One row for each data set, class and model: mean, std, seeds, error, chance, shown; in the experiment's order."""
+    """Return a row for each data set, class and model, in order: mean, std, seeds, error, chance, shown."""
     groups = chosen.groupby(["dataset", "model", "metric"], sort=False)
     numbers = groups.agg(
         mean=("value", "mean"),
@@ -113,14 +113,14 @@ def _over_seeds(experiment: Config, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _classes(chosen: pd.DataFrame) -> list[str]:
-    """Classes in the order of the file that has most of them, then those of others; single objects come last."""
+    """Return the classes in the order of the file with most of them, then the others; single objects come last."""
     files = sorted((list(rows["metric"]) for _, rows in chosen.groupby("file", sort=False)), key=len, reverse=True)
     names = dict.fromkeys(name for file in files for name in file if name != OBJECT)
     return [*names, OBJECT]
 
 
 def _drawn(here: pd.DataFrame) -> list[str]:
-    """The classes of a panel, in order; `here`: the numbers of its data set."""
+    """Return the classes of a panel, in order; `here`: the numbers of its data set."""
     images = here.groupby("metric", sort=False)["shown"].max()
     kept = set(images.nlargest(GROUPS).index) | {OBJECT}
     return [name for name in images.index if name in kept]
@@ -147,7 +147,7 @@ def _panels(experiment: Config, numbers: pd.DataFrame, titles: Mapping[str, str]
 
 
 def _panel(axes: Axes, experiment: Config, here: pd.DataFrame) -> None:
-    """Groups of bars of one data set, the background and single objects apart from the classes."""
+    """Draw groups of bars of one data set, the background and single objects apart from the classes."""
     from matplotlib import patheffects
 
     outline = [patheffects.withStroke(linewidth=3, foreground="white")]
@@ -192,7 +192,7 @@ def _caption(experiment: Config, numbers: pd.DataFrame) -> str:
 
 
 def _in_words(experiment: Config, numbers: pd.DataFrame) -> str:
-    """The figure in words: background and single objects."""
+    """Describe the figure: background and single objects."""
     said = [
         f"{formatting.model(str(row['model']))} on {row['dataset']}, {name}: {formatting.quantity(row['mean'])}, by "
         f"chance {formatting.quantity(row['chance'])}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Config(Compared):
-    """Table: models × metrics for each data set, at the end of training, measured beside published."""
+    """Settings of the table of models × metrics for each data set, at the end of training."""
 
     place = 10
 
@@ -26,11 +26,11 @@ class Config(Compared):
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
-    """Writes the table of models × metrics at the end of training: `out`.csv, .md, .tex and .json.
+    """Write the table of models × metrics at the end of training: `out`.csv, .md, .tex and .json.
 
     `files`: a metrics.json of every run, of several of one run the last step counts, other runs are left out; and the
     table of published numbers.
-    Raises DataError where a run is missing, runs of one data set were measured in different ways, or a published
+    Raises DataError if a run is missing, runs of one data set were measured in different ways, or a published
     name is unknown.
     """
     metrics, quoted = published.quoted(experiment, files)
@@ -44,7 +44,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 
 def _block(experiment: Config, dataset: str, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> Block:
-    """The block of one data set: measured columns, then published ones where the data set has any."""
+    """Return the block of one data set: measured columns, then published ones if the data set has any."""
     here = measured[measured["dataset"] == dataset]
     columns = {Column("Model", is_number=False): [Cell(formatting.model(model)) for model in experiment.models]}
     recipe = records.recipe(here, dataset)
@@ -64,13 +64,13 @@ def _block(experiment: Config, dataset: str, measured: pd.DataFrame, quoted: pd.
 def _measured_column(
     models: Sequence[str], key: str, measured: pd.DataFrame, group: str
 ) -> Mapping[Column, list[Cell]]:
-    """One metric on one data set, a row a model."""
+    """Return the column of one metric on one data set, a row a model."""
     metric, summed = compared.summarised(models, key, measured)
     return {Column(metric.heading, group): compared.cells(summed, metric)}
 
 
 def _published_columns(models: Sequence[str], quoted: pd.DataFrame) -> Mapping[Column, list[Cell]]:
-    """The published metrics that are measured here too, a column each, as they were printed."""
+    """Return columns of the published metrics that are measured here too, as they were printed."""
     columns = {}
     for name in (name for metric in formatting.METRICS.values() for name in metric.published):
         rows = quoted[quoted["metric"] == name]

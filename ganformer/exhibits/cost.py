@@ -1,4 +1,4 @@
-"""Table of what training costs: parameters, time and memory."""
+"""Table of the cost of training: parameters, time and memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COST = (
 
 
 class Config(Experiment):
-    """Table: parameters, seconds per thousand images and peak memory of each run."""
+    """Settings of the table of parameters, seconds per thousand images and peak memory of each run."""
 
     place = 110
     shape = "table"
@@ -34,9 +34,9 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, runs: Sequence[Path], out: Path) -> None:
-    """Writes the table of parameters, time and memory of training: `out`.csv, .md, .tex and .json.
+    """Write the table of parameters, time and memory of training: `out`.csv, .md, .tex and .json.
 
-    `runs`: the run.json of every run; other runs are left out. Raises DataError where one is missing.
+    `runs`: the run.json of every run; other runs are left out. Raises DataError if one is missing.
     """
     import pandas as pd
 

@@ -22,7 +22,7 @@ CLOSE = 0.07  # of the width of the axis: labels of ticks that are closer run in
 
 
 class Config(series.Plotted):
-    """Figure: a metric against the number of training images; the data sets are more and fewer of the same images."""
+    """Settings of the figure of a metric against the number of training images; data sets are parts of one."""
 
     place = 90
 
@@ -31,7 +31,7 @@ class Config(series.Plotted):
         return [*self.of_runs("run.json"), *self.metrics(configuration)]
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
-        """Data sets that are not measured against the same images."""
+        """Yield a problem if data sets are not measured against the same images."""
         reals = {dataset: configuration.reals(dataset) for dataset in self.datasets}
         if len(set(reals.values())) > 1:
             told = ", ".join(f"{dataset} against {real}" for dataset, real in reals.items())
@@ -39,11 +39,11 @@ class Config(series.Plotted):
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
-    """Draws a metric at the end of training against the number of training images: `out`.png, .pdf, .csv and .json.
+    """Draw a metric at the end of training against the number of training images: `out`.png, .pdf, .csv and .json.
 
     As figure 6, right, of the paper. `files`: the run.json of every run, for its number of training images, and its
     metrics.json, of several the last step counts; other runs are left out. Lines, bands, error bars and csv are as in
-    learning curves. Raises DataError where a run or the metric is missing, runs were measured
+    learning curves. Raises DataError if a run or the metric is missing, runs were measured
     against different images or in different ways, or numbers of training images do not tell the data sets apart.
     """
     runs = [path for path in files if path.name == "run.json"]
@@ -66,7 +66,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 
 def _counts(experiment: Config, trained: pd.DataFrame) -> Mapping[str, int]:
-    """The number of training images of each data set; DataError unless there is one, and no other has the same."""
+    """Return the number of training images of each data set; DataError unless it is one, and no other has the same."""
     told = trained.assign(images=[record["data"]["count"] for record in trained["record"]])
     told = told.drop_duplicates(["dataset", "images"])
     changed = told[told["dataset"].duplicated(keep=False)].sort_values("dataset", kind="stable")
@@ -87,7 +87,7 @@ def _counts(experiment: Config, trained: pd.DataFrame) -> Mapping[str, int]:
 
 
 def _check_alike(experiment: Config, chosen: pd.DataFrame) -> None:
-    """DataError unless all numbers were measured in one way, against the same real images."""
+    """Raise DataError unless all numbers were measured in one way, against the same real images."""
     reals = chosen.assign(reals=[_reals(Path(file)) for file in chosen["file"]])
     for column, what in (("reals", "against different real images"), ("recipe", "in different ways")):
         differing = reals.drop_duplicates(column)
@@ -100,7 +100,7 @@ def _check_alike(experiment: Config, chosen: pd.DataFrame) -> None:
 
 
 def _reals(path: Path) -> str:
-    """The manifest of the real images that a metrics.json was measured against."""
+    """Return the sha256 of the real images that a metrics.json was measured against."""
     reference = artifacts.read_json(path).get("reference", {})
     if "data_sha256" not in reference:
         raise DataError(f"{path}: has no reference.data_sha256; it is no complete record, make it again")
@@ -121,7 +121,7 @@ def _against_images(experiment: Config, points: pd.DataFrame, shown: formatting.
 
 
 def _mark_counts(axes: Axes, counts: Sequence[int]) -> None:
-    """A tick for each number of images; their labels are upright where they would run into each other."""
+    """Draw a tick for each number of images; labels are upright if they would run into each other."""
     places = np.log(counts)
     margin = 0.05 * np.ptp(places) or 1.0
     axes.set_xlim(np.exp(places[0] - margin), np.exp(places[-1] + margin))
@@ -146,7 +146,7 @@ def _efficiency_caption(
 
 
 def _efficiency_in_words(experiment: Config, points: pd.DataFrame, shown: formatting.Metric) -> str:
-    """The figure in words: where each line starts and ends."""
+    """Describe the figure: the start and end of each line."""
     values = points.groupby("model")["mean"]
     first, last = values.first(), values.last()
     said = [

@@ -10,7 +10,7 @@ __all__ = ["Config", "draw"]
 
 
 class Config(Properties):
-    """Table 3: correspondence of single latents to single properties of images (DCI)."""
+    """Settings of table 3: correspondence of single latents to single properties of images (DCI)."""
 
     place = 80
 

@@ -17,7 +17,7 @@ PANELS = 3  # side by side
 
 
 class Config(series.Plotted):
-    """Figure: a metric against the thousands of images seen."""
+    """Settings of the figure of a metric against the thousands of images seen."""
 
     place = 20
 
@@ -27,11 +27,11 @@ class Config(series.Plotted):
 
 
 def draw(experiment: Config, metrics: Sequence[Path], out: Path) -> None:
-    """Draws a metric against the thousands of images seen: `out`.png, .pdf, .csv and .json; a panel for each data set.
+    """Draw a metric against the thousands of images seen: `out`.png, .pdf, .csv and .json; a panel for each data set.
 
     `metrics`: metrics.json of several steps of every run; other runs are left out. One line a model, the mean over its
     seeds, with a band of one standard deviation; of one seed, error bars of the uncertainty of measuring where it is
-    known. The csv has them unrounded, in the metric's own unit. Raises DataError where a run or the metric is missing.
+    known. The csv has them unrounded, in the metric's own unit. Raises DataError if a run or the metric is missing.
     """
     measured = records.needed(records.measurements(metrics), experiment, "metrics")
     chosen = series.of_metric(experiment, measured)
@@ -67,7 +67,7 @@ def _panels(experiment: Config, points: pd.DataFrame, shown: formatting.Metric, 
 
 
 def _ends(experiment: Config, points: pd.DataFrame, shown: formatting.Metric) -> str:
-    """The figure in words: where each line ends."""
+    """Describe the figure: the end of each line."""
     ends = points.groupby(["dataset", "model"])["mean"].last()
     said = [
         f"{formatting.model(model)} on {dataset} at {formatting.quantity(ends.loc[dataset, model])}"

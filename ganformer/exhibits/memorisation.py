@@ -42,7 +42,7 @@ KINDS = ("sample", "training\nimage")
 
 
 class Config(Experiment):
-    """Figure: samples beside the training images nearest to them, and how far they are beside held-out images."""
+    """Settings of the figure of samples beside the training images nearest to them, and of their distances."""
 
     place = 60
     shape = "figure"
@@ -68,7 +68,7 @@ class Config(Experiment):
         return self
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
-        """Held-out images of data sets that are not there, or of other shapes."""
+        """Yield held-out images of unknown data sets, or of other shapes."""
         for name, other in self.held_out.items():
             if name not in self.datasets:
                 yield f"held_out.{name}", f"'{name}' is not in datasets; {plugins.choices(name, self.datasets)}"
@@ -80,7 +80,7 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
-    """Draws pairs of samples and training images, and how far they are: `out`.png, .pdf, .csv and .json.
+    """Draw pairs of samples and training images, and their distances: `out`.png, .pdf, .csv and .json.
 
     `files`: what `analyse copies` wrote of every run; other runs are left out. A block for each run. The csv has a row
     for each number, unrounded, with its value expected without memorisation. Raises DataError if a run is missing or
@@ -100,7 +100,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 
 def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
-    """One row a file: dataset, model, seed, kimg, recipe, file, `record` with all that it says, `arrays`."""
+    """Return one row a file: dataset, model, seed, kimg, recipe, file, `record` (all of it), `arrays`."""
     import pandas as pd
 
     rows = [_read(path) for path in paths]
@@ -133,14 +133,14 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _in_order(experiment: Config, found: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the experiment's order of data sets, models, seeds."""
+    """Return the rows in the experiment's order of data sets, models, seeds."""
     order = {run: place for place, run in enumerate(experiment.runs())}
     places = [order[run] for run in zip(found["dataset"], found["model"], found["seed"], strict=True)]
     return found.iloc[np.argsort(places)].reset_index(drop=True)
 
 
 def _numbers(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a number: dataset, model, seed, kimg, metric, name, value, expected (NaN where nothing is)."""
+    """Return one row a number: dataset, model, seed, kimg, metric, name, value, expected (NaN if unknown)."""
     import pandas as pd
 
     rows = [
@@ -155,7 +155,7 @@ def _numbers(found: pd.DataFrame) -> pd.DataFrame:
 
 
 class Strip(NamedTuple):
-    """A mosaic of pairs, in so many rows: samples, training images and so on."""
+    """Mosaic of pairs in `rows` rows: samples, training images and so on."""
 
     pixels: NDArray[np.uint8]
     rows: int
@@ -163,7 +163,7 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """The part of the figure that shows one run."""
+    """Part of the figure that shows one run."""
 
     label: str
     colour: str
@@ -180,7 +180,7 @@ class Block:
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         pictures = sum(LABEL + strip.pixels.shape[0] + SPACE for strip in self.strips.values()) - SPACE
         return HEAD + max(pictures, PLOT_HEIGHT + AXIS + LINE * len(self.lines))
 
@@ -222,7 +222,7 @@ def _block(experiment: Config, row: pd.Series, limit: float) -> Block:
 
 
 def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
-    """Rows of samples, each above the row of their training images."""
+    """Return rows of samples, each above the row of their training images."""
     from ganformer.data.images import in_colours
 
     width = samples.shape[2] * max(1, round(TILE / samples.shape[2])) if samples.shape[2] <= TILE else TILE
@@ -234,7 +234,7 @@ def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
 
 
 def _limit(rows: pd.DataFrame) -> float:
-    """A distance within which nearly all of each curve lies."""
+    """Return a distance within which nearly all of each curve lies."""
     names = ("samples_to_training", "held_out_to_training")
     return max(float(np.quantile(arrays[name], SHOWN)) for arrays in rows["arrays"] for name in names if name in arrays)
 

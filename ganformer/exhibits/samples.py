@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Config(Experiment):
-    """Figure: real images, and images of each model from the same seeds."""
+    """Settings of the figure of real images, and images of each model from the same seeds."""
 
     place = 30
     shape = "figure"
@@ -39,10 +39,10 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, images: Sequence[Path], out: Path) -> None:
-    """Draws real images above those of each model: `out`.png, .pdf and .json.
+    """Draw real images above those of each model: `out`.png, .pdf and .json.
 
     `images`: npz files of real images of every data set and of generated ones of every run; those of other runs are
-    left out. Raises DataError where one is missing.
+    left out. Raises DataError if one is missing.
     """
     drawn = records.needed(pictures.generated(images), experiment, "generated images")
     real = pictures.real(images)
@@ -67,7 +67,7 @@ def draw(experiment: Config, images: Sequence[Path], out: Path) -> None:
 
 
 class Strip(NamedTuple):
-    """Images uint8 [n, H, W, 3] under a label in a colour; `classes`: what those of the images are called, if any."""
+    """Images uint8 [n, H, W, 3] under a label in a colour; `classes`: names of their classes, if any."""
 
     label: str
     colour: str
@@ -76,7 +76,7 @@ class Strip(NamedTuple):
 
 
 def _reals(real: Mapping[str, Mapping[str, Any]], drawn: pd.DataFrame, experiment: Config) -> Mapping[str, Any]:
-    """Real images of the very pack that the runs were trained on."""
+    """Return real images of the pack that the runs were trained on."""
     data, file = drawn[["data", "file"]].iloc[0]
     if data not in real:
         raise DataError(
@@ -87,7 +87,7 @@ def _reals(real: Mapping[str, Mapping[str, Any]], drawn: pd.DataFrame, experimen
 
 
 def _strips(strips: Sequence[Strip]) -> Figure:
-    """Labelled strips of images below each other; classes stand on the images."""
+    """Draw labelled strips of images below each other, with their classes on the images."""
     size = strips[0].images.shape[2]
     columns, tile = (16, drawing.tile(size)) if size <= drawing.TILE else (8, 2 * drawing.TILE)
     mosaics = [drawing.mosaic(drawing.batched(list(strip.images), columns), tile) for strip in strips]

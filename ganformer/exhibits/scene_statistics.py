@@ -6,6 +6,6 @@ __all__ = ["Config", "draw"]
 
 
 class Config(Properties):
-    """Table 2: distances (chi-square) between properties of generated and of real images."""
+    """Settings of table 2: distances (chi-square) between properties of generated and of real images."""
 
     place = 70

@@ -1,4 +1,4 @@
-"""Which snapshot of a run is the best one."""
+"""Choice of the best snapshot of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from ganformer.report import formatting, records
 
 
 def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
-    """Writes to `out` which of the measured snapshots of a run has the best value `by`, and that value.
+    """Write the measured snapshot of a run with the best value `by`, and that value, to `out`.
 
     `run`: its run.json; `metrics`: metrics.json of its snapshots; of equal ones the earliest is taken. Raises DataError
     where they are of several runs, or do not have the value, and where none of its values is known to be better than

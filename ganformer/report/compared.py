@@ -29,20 +29,20 @@ COUNTS = ("images", "objects")  # what the accuracy of a parser was measured on
 
 
 def caption(experiment: Compared) -> str:
-    """How to read the numbers."""
+    """Return the caption, which explains the numbers."""
     seeds = len(experiment.seeds)
     sentences = [ONE_SEED if seeds == 1 else SEEDS.format(seeds)] + ([QUOTED] if experiment.published else [])
     return " ".join(sentences)
 
 
 def shown(measured: pd.DataFrame) -> list[str]:
-    """Metrics that are shown by themselves: all but the uncertainties of others."""
+    """Return the metrics that are shown by themselves: all but the uncertainties of others."""
     every = list(measured["metric"].drop_duplicates())
     return [key for key in every if not key.endswith("_std")]
 
 
 def summarised(models: Sequence[str], key: str, measured: pd.DataFrame) -> tuple[formatting.Metric, pd.DataFrame]:
-    """How a metric is shown, and of each model its mean over the seeds and its spread, NaN where there is none.
+    """Return the display of a metric, and for each model its mean over the seeds and its spread (NaN if none).
 
     The spread is the standard deviation over the seeds; of one seed it is the uncertainty of measuring.
     """
@@ -57,7 +57,7 @@ def summarised(models: Sequence[str], key: str, measured: pd.DataFrame) -> tuple
 
 
 def cells(summed: pd.DataFrame, metric: formatting.Metric) -> list[Cell]:
-    """Means with their spread behind them, the best one marked."""
+    """Return means with their spread behind them, the best one marked."""
     decimals = formatting.decimals(summed["mean"].abs().min()) if metric.decimals is None else metric.decimals
     best = _best(summed, metric.better, decimals)
     return [
@@ -74,7 +74,7 @@ def _spread(mean: float, spread: float, decimals: int) -> str:
 
 
 def _best(summed: pd.DataFrame, better: str | None, decimals: int) -> set[str]:
-    """Models whose number is bold: the best as shown, unless all are; where spreads are known one that stands out."""
+    """Return the models whose number is bold: the best as shown, unless all are; with spreads one that stands out."""
     ranked = summed.dropna(subset="mean").sort_values("mean", ascending=better == "low")
     if better is None or len(ranked) < 2:
         return set()
@@ -91,7 +91,7 @@ def quote(row: pd.Series) -> str:
 
 
 def published_conditions(rows: pd.DataFrame) -> str:
-    """What the published numbers are of, e.g. `published, CLEVR 256, 50k`."""
+    """Return the conditions of published numbers, e.g. `published, CLEVR 256, 50k`."""
     first = rows.iloc[0]
     parts = [f"{first['published_dataset']} {first['resolution']}".strip()]
     parts += [formatting.thousands(number) for number in rows["n_images"].drop_duplicates() if number]
@@ -99,7 +99,7 @@ def published_conditions(rows: pd.DataFrame) -> str:
 
 
 def protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
-    """How the block's numbers were measured, in a sentence or two."""
+    """Return a sentence on how the block's numbers were measured."""
     kimg = formatting.listing([formatting.kimg(value) for value in sorted(set(measured["kimg"]))])
     against = f" against {formatting.count(recipe['real_images'])} real" if "real_images" in recipe else ""
     repeats = f", {recipe['repeats']} times" if recipe.get("repeats", 1) > 1 else ""
@@ -113,7 +113,7 @@ def protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) ->
 
 
 def _right(accuracy: Mapping[str, float]) -> str:
-    """What a parser gets right, as far as it is known."""
+    """Return the accuracy of a parser, as far as it is known."""
     if not accuracy:
         return "how well is not known"
     parts = [f"{name.replace('_', ' ')} {part:.2f}" for name, part in accuracy.items() if name not in COUNTS]
@@ -122,7 +122,7 @@ def _right(accuracy: Mapping[str, float]) -> str:
 
 
 def sources(quoted: pd.DataFrame) -> list[str]:
-    """One sentence for every source of published numbers, and what the dagger means where there is one."""
+    """Return one sentence for every source of published numbers, and the meaning of the dagger if there is one."""
     notes = [
         f"Published: {row['paper']}, {row['table']}, {row['published_dataset']}; {row['source']}."
         for _, row in quoted.drop_duplicates(["paper", "table", "source"]).iterrows()
@@ -131,7 +131,7 @@ def sources(quoted: pd.DataFrame) -> list[str]:
 
 
 def numbers(experiment: Compared, measured: pd.DataFrame, quoted: pd.DataFrame | None) -> pd.DataFrame:
-    """The csv: one row a data set and model, unrounded; published numbers have columns that say so."""
+    """Return the csv: one row a data set and model, unrounded; published numbers have columns of their own."""
     import pandas as pd
 
     rows = [

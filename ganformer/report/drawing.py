@@ -1,4 +1,4 @@
-"""What all figures share: colours of models and components, pictures side by side, files without time stamps."""
+"""Parts of all figures: colours of models and components, pictures side by side, files without time stamps."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ STYLE: Mapping[Any, Any] = {
 
 
 def colours(models: Sequence[str]) -> Mapping[str, str]:
-    """A colour for each model: its own in all figures where it is one of the paper's, else one by its place."""
+    """Return a colour for each model: its own in all figures if it is one of the paper's, else one by its place."""
     others = [model for model in models if formatting.plain(model) not in COLOURS]
     spare = {model: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, model in enumerate(others)}
     return {model: spare.get(model) or COLOURS[formatting.plain(model)] for model in models}
 
 
 def component_colours(count: int) -> NDArray[np.float32]:
-    """A colour for each component, float32 [count, 3] in [0, 1]: evenly spaced hues of one lightness and saturation."""
+    """Return evenly spaced hues of one lightness and saturation, float32 [count, 3] in [0, 1], one a component."""
     hues = 0.01 + np.arange(count) / count
     return np.array([colorsys.hls_to_rgb(hue % 1, 0.6, 0.65) for hue in hues], np.float32)
 
 
 def resized(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """An image [H, W, 3] at `width` pixels: smaller ones with hard pixels, larger ones smoothed."""
+    """Return an image [H, W, 3] at `width` pixels: smaller ones with hard pixels, larger ones smoothed."""
     from PIL import Image
 
     height = round(image.shape[0] * width / image.shape[1])
@@ -80,12 +80,12 @@ def resized(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
 
 
 def batched(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Items in portions of `size`; the last one may be smaller."""
+    """Return the items in batches of `size`; the last one may be smaller."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> NDArray[np.uint8]:
-    """Images [H, W, 3] in rows, each resized to `width` pixels, with white between them and around lower ones."""
+    """Return images [H, W, 3] in rows, each resized to `width` pixels, with white between and around them."""
     tiles = [[resized(image, width) for image in row] for row in rows]
     height = max(tile.shape[0] for row in tiles for tile in row)
     columns = max(map(len, tiles))
@@ -99,7 +99,7 @@ def mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> NDArray[n
 
 
 class Sheet:
-    """A figure that is filled from top to bottom in pixels, so that pictures keep their pixels.
+    """Figure that is filled from top to bottom in pixels, so that pictures keep their pixels.
 
     It is at least `WIDTH` wide, so that text has the same size in all figures on a page.
     """
@@ -111,7 +111,7 @@ class Sheet:
         self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI)
 
     def image(self, pixels: NDArray[np.uint8], left: int, top: int) -> None:
-        """Puts pixels [h, w, 3] with their corner at (left, top)."""
+        """Put pixels [h, w, 3] with their corner at (left, top)."""
         height, width = pixels.shape[:2]
         box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box)
@@ -119,7 +119,7 @@ class Sheet:
         axes.set_axis_off()
 
     def text(self, text: str, left: float, top: float, **style: Any) -> None:
-        """Writes a line whose top is at `top`; `style` goes to matplotlib."""
+        """Write a line whose top is at `top`; `style` is passed to matplotlib."""
         self.figure.text(left / self.width, 1 - top / self.height, text, va="top", **style)
 
 
@@ -153,7 +153,7 @@ def label(experiment: Experiment, run: pd.Series) -> tuple[str, str]:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Inside, matplotlib draws in our style, whatever the user's own settings are."""
+    """Let matplotlib draw in our style inside, whatever the user's own settings are."""
     import matplotlib as mpl
 
     with mpl.rc_context():
@@ -163,7 +163,7 @@ def style() -> Iterator[None]:
 
 
 def write(figure: Figure, out: Path, *, title: str, caption: str, alt: str) -> None:
-    """Writes `out`.png, .pdf (the same bytes each time) and .json (what the report page says about them)."""
+    """Write `out`.png, .pdf (the same bytes each time) and .json (for the report page)."""
     with artifacts.atomic(out.with_name(f"{out.name}.png")) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     with artifacts.atomic(out.with_name(f"{out.name}.pdf")) as temporary:

@@ -37,7 +37,7 @@ REFERENCE = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the page is made from."""
+    """Content of the page."""
 
     config: Mapping[str, Any]
     exhibits: Sequence[Mapping[str, Any]]
@@ -124,7 +124,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
 
 
 def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[str, Any]]:
-    """Tables and figures in the order of the files, figures with their picture."""
+    """Return tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
         exhibit = artifacts.read_json(path)
@@ -149,7 +149,7 @@ def _bytes(path: Path) -> bytes:
 
 
 class Picture(NamedTuple):
-    """An image that lies in the page itself: its PNG in base64, and its size."""
+    """Image in the page itself: its PNG in base64, and its size."""
 
     data: str
     width: int
@@ -211,7 +211,7 @@ def _version(code: Mapping[str, Any]) -> str:
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
-    """What keeps a reader from comparing what cannot be compared."""
+    """Yield warnings of comparisons that do not hold."""
     evaluation = inputs.config["evaluation"]
     network = evaluation.get("extractors", {}).get("frechet", evaluation["extractor"])
     extractor, images = network["kind"], evaluation["images"]

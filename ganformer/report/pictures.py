@@ -21,12 +21,12 @@ COLUMNS = [*RUN, "kimg", "data", "file", "images", "maps", "classes"]
 
 
 def generated(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
+    """Return one row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
 
     `data`: sha256 of the data that the run was trained on; `images` uint8 [n, H, W, 3]; `maps`: one
     array [n, heads, components, h, w] a layer, coarse to fine, none where only images were stored; `classes`: what the
     class of each image is called, none where there are no classes. Files of real images
-    are left out. Raises DataError where a file is missing or is no such file.
+    are left out. Raises DataError if a file is missing or is no such file.
     """
     import pandas as pd
 
@@ -35,9 +35,9 @@ def generated(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def real(paths: Iterable[Path]) -> Mapping[str, Mapping[str, Any]]:
-    """`images` uint8 [n, H, W, 3] and `classes` of real images by the sha256 of their data; others are left out.
+    """Return `images` uint8 [n, H, W, 3] and `classes` of real images by the sha256 of their data; skip other files.
 
-    Raises DataError where a file is missing or is no such file.
+    Raises DataError if a file is missing or is no such file.
     """
     return {found["data"]: found for found in map(_read, paths) if found["run"] is None}
 

@@ -23,7 +23,7 @@ FLOOR = (
 
 
 class Properties(Compared):
-    """A table of what a parser reads in images."""
+    """Settings of a table of properties that a parser reads in images."""
 
     images: PositiveInt = 1000
     """Images of each run that are read; the paper: 1,000."""
@@ -33,12 +33,12 @@ class Properties(Compared):
         return [*self.of_runs(f"{self.kind}-{self.images}.json"), PUBLISHED]
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
-        """Data sets whose images nothing reads."""
+        """Yield data sets whose images no parser reads."""
         yield from requirements.parsers(self.datasets, configuration)
 
 
 def draw(experiment: Properties, files: Sequence[Path], out: Path) -> None:
-    """Writes the table: `out`.csv, .md, .tex and .json.
+    """Write the table: `out`.csv, .md, .tex and .json.
 
     `files`: what `analyse` wrote of every run, other runs are left out; and the table of published numbers. Raises
     DataError if a run is missing, runs of one data set were measured in different ways, or a published name is unknown.
@@ -52,7 +52,7 @@ def draw(experiment: Properties, files: Sequence[Path], out: Path) -> None:
 
 
 def _floors(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """By data set, the distance of each property of real images from other real ones, where the files tell it."""
+    """Return the distance of each property between real images, by data set, if the files have it."""
     floors = {}
     for dataset, rows in measured.groupby("dataset"):
         content = artifacts.read_json(Path(rows["file"].iloc[0]))
@@ -88,7 +88,7 @@ def _row(
     printed: Sequence[str],
     there: pd.DataFrame | None,
 ) -> list[Cell]:
-    """One property: of each model what was measured, of real images, and what was published."""
+    """Return the row of one property: measured on each model and on real images, then published."""
     metric, summed = compared.summarised(experiment.models, key, here)
     row = [Cell(metric.heading), *compared.cells(summed, metric)]
     if floor:

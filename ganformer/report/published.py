@@ -1,4 +1,4 @@
-"""Published numbers: looked up by what an experiment names, quoted as they were printed."""
+"""Published numbers: looked up by the names of an experiment, quoted as they were printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUBLISHED = Path(__file__).with_name("published.csv")
 
 
 class Published(Strict):
-    """Which published numbers stand beside the measured ones: rows of `ganformer/report/published.csv`."""
+    """Published numbers beside the measured ones: rows of `ganformer/report/published.csv`."""
 
     table: str
     """Value of the column `table`."""
@@ -33,7 +33,7 @@ class Published(Strict):
 
 
 class Compared(Experiment):
-    """A table with published numbers beside measured ones."""
+    """Settings of a table with published numbers beside measured ones."""
 
     shape = "table"
     forms = ("csv", "md", "tex")
@@ -67,7 +67,7 @@ def quoted(experiment: Compared, files: Sequence[Path]) -> tuple[list[Path], pd.
 
 
 def lookup(published: Published, file: Path) -> pd.DataFrame:
-    """The rows of `file` that stand beside the measured numbers, all columns as text.
+    """Return the rows of `file` for the measured numbers, all columns as text.
 
     `dataset` and `model` are the names of our configuration, `published_dataset` is the name there. Raises DataError
     where the file cannot be read, a name is not in it, or a number is there twice.

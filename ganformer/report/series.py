@@ -1,4 +1,4 @@
-"""Numbers of figures that draw one metric of several models, and lines of them."""
+"""Numbers and lines of figures of one metric of several models."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Plotted(Experiment):
 
 
 def at_end(experiment: Plotted, metrics: Sequence[Path]) -> pd.DataFrame:
-    """The rows of the experiment's metric at the end of training, as `of_metric` gives them.
+    """Return the rows of the experiment's metric at the end of training, as `of_metric` does.
 
-    Raises DataError where a run or the metric is missing, or runs on one data set were trained for different lengths.
+    Raises DataError if a run or the metric is missing, or runs on one data set were trained for different lengths.
     """
     measured = records.last(records.needed(records.measurements(metrics), experiment, "metrics"))
     for _, rows in measured.groupby("dataset", sort=False):
@@ -46,9 +46,9 @@ def at_end(experiment: Plotted, metrics: Sequence[Path]) -> pd.DataFrame:
 
 
 def of_metric(experiment: Plotted, measured: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the experiment's metric; `error` is their uncertainty of measuring, NaN where it is not known.
+    """Return the rows of the experiment's metric; `error` is their uncertainty of measuring, NaN if unknown.
 
-    Raises DataError where a file does not have the metric.
+    Raises DataError if a file does not have the metric.
     """
     values = measured[measured["metric"] == experiment.metric]
     lacking = set(measured["file"]) - set(values["file"])
@@ -62,7 +62,7 @@ def of_metric(experiment: Plotted, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(chosen: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """One row for each of `by`: name of the metric, mean, std, seeds, error.
+    """Return one row for each of `by`: name of the metric, mean, std, seeds, error.
 
     `std` is the standard deviation over the seeds, NaN of one; `error` the mean uncertainty of measuring.
     """
@@ -74,7 +74,7 @@ def over_seeds(chosen: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def in_order(experiment: Plotted, numbers: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the experiment's order of data sets and models, then by the kimg."""
+    """Return the rows in the experiment's order of data sets and models, then by kimg."""
     order = {"dataset": experiment.datasets, "model": experiment.models}
 
     def places(column: pd.Series) -> pd.Series:
@@ -84,18 +84,18 @@ def in_order(experiment: Plotted, numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def conditions(dataset: str, chosen: pd.DataFrame) -> str:
-    """What the numbers of a data set are of; DataError where they were measured in different ways."""
+    """Return the conditions of the numbers of a data set; DataError if they were measured in different ways."""
     return formatting.conditions(dataset, records.recipe(chosen, dataset), chosen["by"].iloc[0])
 
 
 def to_show(numbers: pd.DataFrame, shown: formatting.Metric) -> pd.DataFrame:
-    """The numbers in the unit that is shown, and `spread`: over the seeds, of one seed the uncertainty of measuring."""
+    """Return numbers in the unit shown, and `spread`: over the seeds, or the uncertainty of measuring one."""
     spread = numbers["std"].where(numbers["seeds"] > 1, numbers["error"])
     return numbers.assign(mean=numbers["mean"] * shown.scale, spread=spread * shown.scale)
 
 
 def reading(experiment: Plotted, points: pd.DataFrame, shown: formatting.Metric, spread: str) -> str:
-    """What is drawn, `spread` as band or as error bars, and which direction is better."""
+    """Return a phrase on the mean, the spread as `spread` (band, error bars) and the better direction."""
     seeds = len(experiment.seeds)
     over = "one seed per model" if seeds == 1 else f"mean over {seeds} seeds, {spread} of one standard deviation"
     if seeds == 1 and points["spread"].notna().any():
@@ -104,7 +104,7 @@ def reading(experiment: Plotted, points: pd.DataFrame, shown: formatting.Metric,
 
 
 def lines(axes: Axes, experiment: Plotted, points: pd.DataFrame, across: str) -> None:
-    """A line for each model over the column `across`: with a band of the seeds, or error bars of measuring."""
+    """Draw a line for each model over the column `across`: with a band of the seeds, or error bars of measuring."""
     colours = drawing.colours(experiment.models)
     for i, model in enumerate(experiment.models):
         line = points[points["model"] == model]
@@ -118,6 +118,6 @@ def lines(axes: Axes, experiment: Plotted, points: pd.DataFrame, across: str) ->
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """The names of the lines below everything."""
+    """Draw the names of the lines below everything."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)

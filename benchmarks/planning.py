@@ -62,7 +62,7 @@ class Side:
         return {"models": [name for name in MODELS if name in listed]} if listed else {}
 
     def run(self, module: str, *words: str) -> tuple[str, float]:
-        """What a command prints, and seconds of processor time that it and what it starts take."""
+        """Return the output of a command, and the processor time of it and its children in seconds."""
         before = _seconds()
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
@@ -77,7 +77,7 @@ class Side:
         return done.stdout, _seconds() - before
 
     def commands(self) -> dict[str, list[str]]:
-        """The graph's commands that make tables, figures and the page: one of each, by the name of its output."""
+        """Return the graph's commands that make tables, figures and the page, by the name of their output."""
         said, _ = self.run("snakemake", *CONFIGURED, "--forceall", "--dry-run", "--printshellcmds")
         found: dict[str, list[str]] = {}
         for line in re.findall(r"exec ganformer (.*)", said):
@@ -93,7 +93,7 @@ def _seconds() -> float:
 
 
 def main() -> None:
-    """Runs all comparisons and prints them."""
+    """Run all comparisons and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="the earlier checkout")
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each side")

@@ -236,7 +236,7 @@ class Part(ImageSet):
 
 
 def read(images: Images, places: Integers) -> Pixels:
-    """Return pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are those of mirror images."""
+    """Return pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are mirror images."""
     pixels = central(images.read(places % len(images)), *images.image.picture)
     return np.where((places >= len(images))[:, None, None, None], pixels[..., ::-1], pixels)
 

@@ -91,7 +91,7 @@ def test_modularity_by_hand(matrix, value):
 
 
 def plain_tree(codes, residual, depth):
-    """A tree as a function, and what its splits gain, as the definition reads."""
+    """Return a tree as a function, and the gains of its splits, as defined."""
     error = ((residual - residual.mean()) ** 2).sum()
     gains = np.zeros(codes.shape[1])
     best = (0.0, None, None)

@@ -77,7 +77,7 @@ def read_labels(run: Path, tmp_path: Path, **changes: Any) -> np.ndarray:
 
 @pytest.fixture
 def loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are read with layers whose noise is to be seen."""
+    """Read runs with layers whose noise is visible."""
 
     def read_loud(path: Path, step: int | None = None) -> Any:
         learner, known = restore(path, step)

@@ -93,7 +93,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """The extractor with a few of its features, of which Fréchet distances take no time."""
+    """Use the extractor with a few of its features, of which Fréchet distances take no time."""
     whole = load_network(settings().extractor, torch.device("cpu"))
 
     def look(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +105,7 @@ def network() -> Network:
 
 @pytest.fixture
 def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, network: Network, tmp_path: Path) -> Find:
-    """Looks for copies among these images, which a run gives; returns what was written."""
+    """Look for copies among these images, which a run gives; return what was written."""
     monkeypatch.setattr(memorisation, "load_network", lambda extractor, device: network)
 
     def run(images: Array, mirror: bool = False, held_out: Path | None = held_out, count: int = 4, **data: str) -> Any:

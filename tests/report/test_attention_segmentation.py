@@ -30,7 +30,7 @@ def experiment(**changes: object) -> attention_segmentation.Config:
 
 @pytest.fixture
 def overlaps(metrics: MakeFile) -> MakeFile:
-    """Writes what `attention-segments` says of a run: overlaps by class, each with 0.01 as error and half as chance."""
+    """Write a record of attention segmentation: overlaps by class, each with 0.01 as error and half as chance."""
 
     def write(model: str = "duplex", classes: dict[str, float] | None = None, **changes: Any) -> Path:
         found = classes or {"background": 0.8, "sphere": 0.2, "object": 0.4}

@@ -28,7 +28,7 @@ def efficiency(**changes: object) -> data_efficiency.Config:
 
 @pytest.fixture
 def trained(run: MakeFile) -> Callable[..., list[Path]]:
-    """Writes the run.json of runs on data sets of these numbers of images."""
+    """Write the run.json of runs on data sets of these numbers of images."""
 
     def write(counts: dict[str, int], models: tuple[str, ...] = ("duplex",), seeds: int = 1) -> list[Path]:
         return [
@@ -42,7 +42,7 @@ def trained(run: MakeFile) -> Callable[..., list[Path]]:
 
 
 def numbers(out: Path) -> list[dict[str, Any]]:
-    """The rows of the csv."""
+    """Return the rows of the csv."""
     rows: list[dict[str, Any]] = pd.read_csv(out.with_name(f"{out.name}.csv")).to_dict("records")
     return rows
 

@@ -195,7 +195,7 @@ def compile_all(texts: Sequence[str], folder: Path, allowed: str = "(?!)") -> No
 
 
 def merged(preset: str) -> config.Config:
-    """The configuration as Snakemake makes it of config.yaml and an overlay."""
+    """Return the configuration as Snakemake makes it of config.yaml and an overlay."""
     raw = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     if preset:
         update_config(raw, yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text(encoding="utf-8")))

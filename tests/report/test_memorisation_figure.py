@@ -35,7 +35,7 @@ MakeFile = Callable[..., Path]
 
 @pytest.fixture
 def found(tmp_path: Path) -> MakeFile:
-    """Writes a file of nearest training images; keywords replace what it says, `without` names arrays to leave out."""
+    """Write a file of nearest training images; keywords replace what it says, `without` names arrays to leave out."""
 
     def write(
         dataset: str = "scenes",

@@ -70,7 +70,7 @@ def parsed(text: str) -> ET.Element:
 
 
 def said(text: str) -> str:
-    """What a reader sees, in one line."""
+    """Return the visible text in one line."""
     body = text[text.index("<body>") :]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 

@@ -29,7 +29,7 @@ def table(kind: str = "scene-statistics", **changes: Any) -> Properties:
 
 @pytest.fixture
 def measured(metrics: MakeFile) -> Callable[..., Path]:
-    """Writes what `scene-statistics` or `disentanglement` does."""
+    """Write a record of scene statistics or disentanglement."""
 
     def write(model: str, values: dict[str, float], seed: int = 0, **changes: Any) -> Path:
         named = {key: {"name": key, "value": value} for key, value in values.items()}

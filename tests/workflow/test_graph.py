@@ -36,7 +36,7 @@ def edited(checkout, edit):
 
 @pytest.fixture
 def copied(finished, checkout):
-    """The finished checkout, to be changed."""
+    """Copy the finished checkout, to be changed."""
     shutil.rmtree(checkout.folder)
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
     return checkout
@@ -210,7 +210,7 @@ def test_one_figure_needs_no_evaluation(checkout):
 
 
 def inception(**settings):
-    """An edit that measures with the network of FID."""
+    """Return an edit that measures with the network of FID."""
     return lambda raw: raw["evaluation"].update(extractor={"kind": "inception-2015", **settings})
 
 
@@ -220,7 +220,7 @@ def test_weights_of_the_extractor_are_fetched_by_a_job_of_their_own(checkout):
 
 
 def reference_of(checkout):
-    """Returns the reference of real images that a dry run plans, measured with the network of FID."""
+    """Return the reference of real images that a dry run plans, measured with the network of FID."""
     planned = re.findall(r"results/reference/scenes/[\w-]+\.npz", checkout.smoke("-n", "table1").stdout)
     (file,) = set(planned)
     assert Path(file).name.startswith("inception-2015-")

@@ -36,7 +36,7 @@ def test_planning_imports_no_torch(checkout, preset):
 
 @pytest.fixture(scope="module")
 def commands(finished):
-    """The graph's commands that make tables, figures and the page, one of each, by the names of what they make."""
+    """Return the graph's commands that make tables, figures and the page, by the names of their outputs."""
     said = finished.smoke("-n", "--forceall", "--printshellcmds", "all", "best_checkpoint")
     found = {}
     for line in re.findall(r"exec ganformer (.*)", said.stdout):

@@ -67,10 +67,9 @@ FOUND = "import ganformer.exhibits\nganformer.exhibits.__path__.append({!r})\n"
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> dict[str, str]:
-    """Environment in which the kind is found beside those of the package."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
+def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment in which the kind is found beside those of the package."""
+    folder = tmp_path_factory.mktemp("outside")
     (folder / "step_table.py").write_text(KIND, encoding="utf-8")
     (folder / "step_table.rst").write_text(CAPTION, encoding="utf-8")
     (folder / "found").mkdir()

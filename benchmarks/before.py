@@ -32,8 +32,8 @@ import ganformer
 assert Path(ganformer.__file__).is_relative_to(sys.argv[1]), ganformer.__file__
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
-from ganformer.data.order import Order
-from ganformer.data.pack import pack
+from ganformer.data.shuffle import Order
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import open_source
 task, source, out = sys.argv[2], json.loads(sys.argv[3]), Path(sys.argv[4])
 

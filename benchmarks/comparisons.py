@@ -17,9 +17,9 @@ from PIL import Image
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
-from ganformer.data.order import Order
-from ganformer.data.pack import pack
-from ganformer.data.sources import scenes
+from ganformer.data.packing.pack import pack
+from ganformer.data.shuffle import Order
+from ganformer.scenes import source as scenes
 
 FORMATS = ("npy", "hdf5", "lmdb", "png")
 BATCH = 32

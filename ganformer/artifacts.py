@@ -25,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @contextmanager
 def may_write(path: Path) -> Iterator[None]:
-    """Inside, an operating system's refusal to write becomes a DataError that names `path`."""
+    """Turn an operating system's refusal to write into a DataError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def may_write(path: Path) -> Iterator[None]:
 
 
 def check_file(path: Path) -> None:
-    """Checks that a file can be written at `path`, before the work that it is for; leaves nothing behind.
+    """Check that a file can be written at `path`, before the work that it is for; leaves nothing behind.
 
     DataError where something else than a file is there, or where the folder, or the nearest one above it that there is,
     does not let files be made in it.
@@ -57,7 +57,7 @@ def _refuse_other_than_file(path: Path) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
+    """Yield a temporary path beside `path`; on leaving without an error the file is flushed and renamed to `path`.
 
     The old file stays whole until then, and nothing is left behind after an error. Missing parent folders are made. The
     file has the mode that the process's umask gives, whatever a library makes of the temporary one. Raises DataError
@@ -89,13 +89,13 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def refusal(error: BaseException) -> str | None:
-    """Reason that a disk gave for taking no more; None where the error is another one."""
+    """Return reason that a disk gave for taking no more; None where the error is another one."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if isinstance(error, OSError) and number in FULL else None
 
 
 def _refusal(error: Exception, temporary: Path) -> str | None:
-    """The same where libraries (torch, safetensors, HDF5, LMDB) raise errors of their own: found out by writing on."""
+    """Return the reason of a write error that a library (torch, safetensors, HDF5, LMDB) raised, by writing on."""
     if reason := refusal(error):
         return reason
     try:
@@ -109,28 +109,28 @@ def _refusal(error: Exception, temporary: Path) -> str | None:
 
 
 def placed(path: Path) -> Path:
-    """Place of a file that settings name: `results/…` begins in the folder of the option --results, if one was given.
+    """Return the path of a file in settings: `results/…` is relative to the folder of the option --results, if given.
 
-    So settings, and what is told apart by them, stay the same wherever a workflow keeps its results.
+    So settings and their digests stay the same wherever a workflow keeps its results.
     """
     results = os.environ.get(RESULTS)
     return Path(results, *path.parts[1:]) if results and path.parts[:1] == ("results",) else path
 
 
 def of_temporary(name: str) -> str | None:
-    """Name of the file that a temporary one of `atomic` called so was to become; None for other files."""
+    """Return name of the file that a temporary one of `atomic` called so was to become; None for other files."""
     found = _TEMPORARY.fullmatch(name)
     return found[1] if found else None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically."""
+    """Write a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON atomically, keys in the order given. Non-finite numbers are refused (ValueError).
+    """Write indented JSON atomically, keys in the order given. Non-finite numbers are refused (ValueError).
 
     Paths of bytes that are not UTF-8 keep them: what cannot be written as UTF-8 is escaped, as JSON has it.
     """
@@ -139,7 +139,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; DataError where it is missing or not JSON."""
+    """Read a JSON file; DataError where it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -151,14 +151,14 @@ def read_json(path: Path) -> Any:
 
 
 def agrees(found: Any, expected: Any) -> bool:
-    """Tells whether JSON content has everything that is expected; of mappings, it may hold more."""
+    """Return whether JSON content has everything that is expected; of mappings, it may hold more."""
     if isinstance(expected, Mapping):
         return isinstance(found, Mapping) and all(agrees(found.get(key), value) for key, value in expected.items())
     return bool(found == json.loads(json.dumps(expected)))
 
 
 def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool = False) -> bool:
-    """Tells whether the file `out`, whose record is `found`, was made of the same as what `origin` names.
+    """Return whether the file `out`, whose record is `found`, was made of the same as what `origin` names.
 
     Then it stays, with its date and provenance, and a printed line says so, unless `is_silent`.
     """
@@ -170,12 +170,12 @@ def is_kept(out: Path, found: Any, origin: Mapping[str, Any], *, is_silent: bool
 
 
 def say_kept(out: Path) -> None:
-    """Says that a file stays, since it was made of the same as is to be made now."""
+    """Say that a file stays, since it was made of the same as is to be made now."""
     print(f"{out}: is of these weights, images and settings already and stays; delete it to make it again", flush=True)
 
 
 def read_existing(path: Path) -> Any:
-    """Content of a JSON file; None where there is none that can be read."""
+    """Return content of a JSON file; None where there is none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -183,17 +183,17 @@ def read_existing(path: Path) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """One JSON text per value, whatever the order its keys were written in."""
+    """Return one JSON text per value, whatever the order its keys were written in."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """sha256 (hex) of the canonical JSON of `value`."""
+    """Return sha256 (hex) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def file_digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
-    """sha256 (hex) of a file, read in chunks; `progress` is told the bytes read each time."""
+    """Return sha256 (hex) of a file, read in chunks; `progress` is told the bytes read each time."""
     sha = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -203,7 +203,7 @@ def file_digest(path: Path, progress: Callable[[int], None] = lambda _: None) ->
 
 
 def code_version() -> Mapping[str, Any]:
-    """Version of this package and, where it is run from a checkout of its own, `commit` and `dirty`.
+    """Return version of this package and, where it is run from a checkout of its own, `commit` and `dirty`.
 
     `dirty` tells whether files of the checkout differ from the commit. A repository that merely surrounds an installed
     package says nothing about it.
@@ -224,7 +224,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def hardware() -> Mapping[str, Any]:
-    """What this process runs on, without importing torch: processor, cores it may use, system, Python."""
+    """Return a description of the machine without importing torch: processor, cores, system, Python."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),

@@ -201,7 +201,7 @@ def download(
     out: Annotated[Path, typer.Option(help="Folder that data sets are kept in.")] = Path("results/downloads"),
 ) -> None:
     """Fetch a published data set, or go on with it; without a name, list them."""
-    from ganformer.data import catalogue
+    from ganformer.data.fetching import catalogue
 
     if name:
         catalogue.download(catalogue.named(name), out)
@@ -237,8 +237,8 @@ def pack(
 ) -> None:
     """Crop, resize and store images as a pack."""
     from ganformer.data.manifest import other_files
-    from ganformer.data.pack import pack as make
-    from ganformer.data.recognise import recognise
+    from ganformer.data.packing.detect import recognise
+    from ganformer.data.packing.pack import pack as make
 
     given = {
         "resolution": resolution,

@@ -1,4 +1,4 @@
-"""Which device a process computes on, and that it computes the same thing each time."""
+"""Choice of the device that a process computes on, and reproducible computation on it."""
 
 import os
 import tempfile
@@ -35,12 +35,12 @@ _leases: dict[str, FileLock] = {}  # of GPUs by their names, held until the proc
 
 
 def acquire(gpus: int, folder: Path | None = None) -> torch.device:
-    """The CPU for `gpus` 0, else one GPU; what else there is to say, `acquire_all` says."""
+    """Return the CPU for `gpus` 0, else one GPU; what else there is to say, `acquire_all` says."""
     return acquire_all(min(gpus, 1), folder)[0]
 
 
 def acquire_all(gpus: int, folder: Path | None = None) -> list[torch.device]:
-    """`gpus` GPUs that are this process's own until it ends; the CPU for 0.
+    """Return `gpus` GPUs that are this process's own until it ends; the CPU for 0.
 
     GPUs that a scheduler gave this job are taken as they are, where it asks for all of them. Otherwise the first free
     ones of those that CUDA_VISIBLE_DEVICES shows are leased with file locks in `folder` (default: one of this user's in
@@ -61,17 +61,17 @@ def acquire_all(gpus: int, folder: Path | None = None) -> list[torch.device]:
 
 
 def present() -> int:
-    """1 where torch finds a GPU that it can use, else 0: how many `--gpus auto` takes."""
+    """Return 1 where torch finds a GPU that it can use, else 0: how many `--gpus auto` takes."""
     return int(torch.cuda.is_available())
 
 
 def is_assigned() -> bool:
-    """Whether a scheduler gave GPUs to the job that this process belongs to."""
+    """Return whether a scheduler gave GPUs to the job that this process belongs to."""
     return any(job in os.environ and any(map(os.environ.get, gpus)) for job, gpus in SCHEDULERS.items())
 
 
 def _names(gpus: int) -> list[str]:
-    """Names of the visible GPUs in torch's order, the same in every process of this machine, whatever it sees.
+    """Return names of the visible GPUs in torch's order, the same in every process of this machine, whatever it sees.
 
     DeviceError where these are fewer than `gpus`.
     """
@@ -120,7 +120,7 @@ def _unusable(gpus: int, error: RuntimeError) -> DeviceError:
 
 
 def _lease(gpus: int, names: Sequence[str], folder: Path) -> list[int]:
-    """Takes all or none at a time, so that two processes cannot wait for each other's GPUs."""
+    """Take all or none at a time, so that two processes cannot wait for each other's GPUs."""
     folder.mkdir(parents=True, exist_ok=True)
     is_told = False
     while len(locks := _lock(gpus, names, folder)) < gpus:
@@ -136,7 +136,7 @@ def _lease(gpus: int, names: Sequence[str], folder: Path) -> list[int]:
 
 
 def _lock(gpus: int, names: Iterable[str], folder: Path) -> dict[str, FileLock]:
-    """Locks of the first GPUs that are free or this process's own, at most `gpus`."""
+    """Lock of the first GPUs that are free or this process's own, at most `gpus`."""
     locks: dict[str, FileLock] = {}
     for name in sorted(names, key=lambda name: name not in _leases):
         lock = _leases.get(name) or FileLock(folder / f"gpu-{name.replace('/', '-')}.lock")
@@ -156,7 +156,7 @@ def _lock_folder() -> Path:
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
-    """What a record says of the machine, the device and the threads that something was computed with."""
+    """Return a record of the machine, the device and the threads."""
     machine = artifacts.hardware()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine["processor"]
     return {**machine, "device": device.type, "device_name": name, "threads": threads}
@@ -164,7 +164,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Inside, torch uses `threads` threads and deterministic algorithms only; afterwards its settings are as before."""
+    """Make torch use `threads` threads and deterministic algorithms only; restore its settings afterwards."""
     # cuBLAS reads it once, at its first use; without it deterministic algorithms are refused.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (

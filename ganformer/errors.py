@@ -1,4 +1,4 @@
-"""What can go wrong for reasons a user can mend. The library raises these; only `ganformer.cli` prints and exits.
+"""Errors that a user can fix. The library raises them; only the command line prints and exits.
 
 Every message says what is wrong, where, what was allowed and what to do.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first names as a message has them: `a, b and 7 more`."""
+    """Return the first names as a message has them: `a, b and 7 more`."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -63,7 +63,7 @@ class Progress:
         return (self.done - self.done_before) / max(time.monotonic() - self.started, 1e-9)
 
     def line(self) -> str:
-        """The line that would be printed now."""
+        """Return the line that would be printed now."""
         part = self.done / self.total if self.total else 1.0
         bar = "█" * round(BAR * part) + "░" * (BAR - round(BAR * part))
         rate = self.rate

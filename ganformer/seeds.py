@@ -4,6 +4,6 @@ import hashlib
 
 
 def mix(*parts: int | str) -> int:
-    """A seed in [0, 2⁶³) that is a function of `parts`; independent for different parts."""
+    """Return a seed in [0, 2⁶³) that is a function of `parts`; independent for different parts."""
     text = "/".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

@@ -206,7 +206,7 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
         return [loaded.spec("scenes", model, 0).model.adversarial.r1_gamma for model in ("duplex", "msggan")]
 
     assert weights() == [raw["adversarial"]["r1_gamma"], 0]  # the latter says so itself
-    monkeypatch.setattr("ganformer.data.sources.scenes.Config.r1_gamma", 40.0)
+    monkeypatch.setattr("ganformer.scenes.source.Config.r1_gamma", 40.0)
     assert weights() == [40, 0]
     raw["adversarial"]["per_dataset"] = {"scenes": {"r1_gamma": 7}}
     assert weights() == [7, 0]

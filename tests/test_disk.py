@@ -11,7 +11,7 @@ import pytest
 
 from ganformer import artifacts
 from ganformer.config import Dataset, Spec
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 from ganformer.learning.loop import train
 

@@ -21,7 +21,7 @@ def test_part_is_the_module_of_that_name():
     [
         ("ganformer.models", "gan", "ganformer.settings.models.gan"),
         ("ganformer.metrics.extractors", "random-vgg16", "ganformer.settings.extractors.random_vgg16"),
-        ("ganformer.data.sources", "scenes", "ganformer.data.sources.scenes"),
+        ("ganformer.data.sources", "scenes", "ganformer.scenes.source"),
     ],
 )
 def test_settings_stand_apart_where_the_part_needs_torch(package, name, place):

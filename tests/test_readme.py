@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ganformer import plugins
-from ganformer.data import catalogue
+from ganformer.data.fetching import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

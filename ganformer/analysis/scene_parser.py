@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from ganformer import artifacts, config, devices
 from ganformer.config import ImageSpec
-from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim
-from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, DataError
 from ganformer.learning.samples import normalise
 from ganformer.learning.state import load_module
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
+from ganformer.scenes import source as scenes
+from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim
 from ganformer.seeds import mix
 from ganformer.settings.scene_parser import Settings
 

@@ -8,13 +8,13 @@ from torch import Tensor
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.order import Order
+from ganformer.data.shuffle import Order
 
 
 def batch(
     images: Images, order: Order, position: int, count: int, canvas: ImageSpec, mirror: bool
 ) -> tuple[Tensor, Tensor]:
-    """Images at `position`, …, `position + count - 1` of an order, and their labels.
+    """Return images at `position`, …, `position + count - 1` of an order, and their labels.
 
     uint8 [count, C, H, W] of the canvas (`ImageSpec.canvas`), and one-hot [count, classes]. Of images stored with a
     margin a random window is taken. With `mirror` each image is flipped left to right on the coin of its position.
@@ -36,7 +36,7 @@ def batch(
 
 
 def filled(pixels: NDArray[np.uint8], canvas: ImageSpec) -> NDArray[np.uint8]:
-    """Images [n, C, h, W] in the middle of a canvas that may be higher: [n, C, H, W], with black bars around them."""
+    """Return images [n, C, h, W] centred on the canvas: [n, C, H, W], with black bars above and below."""
     missing = canvas.height - pixels.shape[2]
     if not missing:
         return pixels

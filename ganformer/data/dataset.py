@@ -20,10 +20,10 @@ class Reader(Protocol):
     """Reads one shard (`ganformer/data/formats`)."""
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Puts an image into `image`, uint8 [C, H, W]."""
+        """Put an image into `image`, uint8 [C, H, W]."""
 
     def forget(self) -> None:
-        """Lets go of what was read and is still in the memory of this process."""
+        """Let go of what was read and is still in the memory of this process."""
 
 
 class Images:
@@ -59,7 +59,7 @@ class Images:
         return self.manifest.image
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """One-hot labels [n, classes] of the images `indices`; without classes they have no columns."""
+        """Return one-hot labels [n, classes] of the images `indices`; without classes they have no columns."""
         if not self.image.classes:
             return np.zeros((len(indices), 0), np.float32)
         return np.eye(self.image.classes, dtype=np.float32)[self._labels[indices]]
@@ -76,7 +76,7 @@ class Images:
         return labels
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 [n, C, H, W] in the order of `indices`, which lie in [0, len)."""
+        """Return images uint8 [n, C, H, W] in the order of `indices`, which lie in [0, len)."""
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"indices from {indices.min()} to {indices.max()} of {len(self)} images")
@@ -93,11 +93,11 @@ class Images:
         return images
 
     def spread(self, count: int) -> NDArray[np.uint8]:
-        """So many images, at most all, evenly spread over the pack: uint8 [count, C, H, W]."""
+        """Return so many images, at most all, evenly spread over the pack: uint8 [count, C, H, W]."""
         return self.read(self.places(count))
 
     def places(self, count: int) -> NDArray[np.int64]:
-        """Numbers of the images that `spread` gives."""
+        """Return numbers of the images that `spread` gives."""
         return np.arange(count) * len(self) // count
 
     def _reader(self, number: int) -> Reader:
@@ -117,7 +117,7 @@ class Images:
 
 
 def verify(pack: Path, progress: Callable[[int], None] = lambda _: None) -> None:
-    """Compares every file of a pack with its sha256; DataError names all that differ. `progress` is told bytes read."""
+    """Compare every file of a pack with its sha256; DataError names all that differ. `progress` is told bytes read."""
     folder, contents = manifest.read(pack)
     wrong = []
     for file in (*contents.shards, *contents.files):
@@ -129,7 +129,7 @@ def verify(pack: Path, progress: Callable[[int], None] = lambda _: None) -> None
 
 
 def _difference(path: Path, sha256: str, progress: Callable[[int], None] = lambda _: None) -> str | None:
-    """How a file differs from what was packed; None where it does not."""
+    """Return the difference between a file and its record in the manifest; None if there is none."""
     if not path.is_file():
         return "missing"
     return None if artifacts.file_digest(path, progress) == sha256 else "not the bytes that were packed"

@@ -22,7 +22,7 @@ class Record:
         self.content = {"format": FORMAT, **call}
 
     def begin(self) -> None:
-        """Makes the folder. ConfigError where images of another call or files of somebody else are in it."""
+        """Make the folder. ConfigError where images of another call or files of somebody else are in it."""
         with artifacts.may_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         found = artifacts.read_existing(self.folder / NAME)
@@ -36,7 +36,7 @@ class Record:
         self._write(is_complete=False)
 
     def finish(self) -> None:
-        """Tells that all images are there."""
+        """Tell that all images are there."""
         self._write(is_complete=True)
 
     def _write(self, *, is_complete: bool) -> None:

@@ -51,7 +51,7 @@ class Picture(NamedTuple):
 def read_image(
     file: IO[bytes], shape: ImageSpec, limits: decoding.Limits | None = None, page: int | None = None
 ) -> Picture:
-    """Decodes a file and prepares it: pixels uint8 [H, W, C], C as `shape` has it.
+    """Decode a file and prepares it: pixels uint8 [H, W, C], C as `shape` has it.
 
     `limits`: the numbers of black and white where samples are floats or integers of more than 8 bits. `page`: which
     picture of a TIFF of several. Raises UnreadableImageError, whatever is wrong with the file.
@@ -61,7 +61,7 @@ def read_image(
 
 
 def read_array(values: NDArray[Any], shape: ImageSpec, limits: decoding.Limits | None = None) -> Picture:
-    """Prepares an image that comes as numbers, [H, W] or [H, W, C] of 1, 3 or 4 channels: pixels uint8 [H, W, C'].
+    """Prepare an image that comes as numbers, [H, W] or [H, W, C] of 1, 3 or 4 channels: pixels uint8 [H, W, C'].
 
     uint8 is taken as it is, uint16 from 0 to 65535 where `limits`, the values of black and white, say nothing else;
     all other numbers need them. C' is as `shape` has it. Raises UnreadableImageError for everything else.
@@ -82,7 +82,7 @@ def _picture(
 
 
 def traits(image: Image.Image, is_keyed: bool = False) -> Traits:
-    """Traits of a picture of mode L, LA, RGB or RGBA; `is_keyed`: its opacity comes from one transparent colour."""
+    """Return traits of a picture of mode L, LA, RGB or RGBA; `is_keyed`: its opacity is one transparent colour."""
     found = Traits.GREY if image.mode in ("L", "LA") else Traits.NONE
     if image.mode in ("LA", "RGBA"):
         least, _ = image.getchannel("A").getextrema()
@@ -93,10 +93,10 @@ def traits(image: Image.Image, is_keyed: bool = False) -> Traits:
 
 
 def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
-    """Pixels uint8 [H, W, C] of a picture L, LA, RGB or RGBA: centre cropped, then resized by antialiased Lanczos.
+    """Convert a picture L, LA, RGB or RGBA to pixels uint8 [H, W, C]: centre crop, then antialiased Lanczos resize.
 
     C is that of `shape`: 1 is grey, colours weighted as in ITU-R BT.601; 4 keeps opacity; with 1 and 3 transparent
-    parts show `BACKGROUND`. A picture that has the shape already keeps its pixels. Where the shape has black bars above
+    parts show `BACKGROUND`. A picture that has the shape already keeps its pixels. If the shape has black bars above
     and below, see `letterbox`.
     """
     colours = _with_channels(image, shape.channels)
@@ -115,9 +115,9 @@ def _with_channels(image: Image.Image, channels: int) -> Image.Image:
 
 
 def in_colours(images: Pixels, axis: int) -> Pixels:
-    """Images uint8 with 1, 3 or 4 channels along `axis`, with 3 there: grey repeated, opacity laid on `BACKGROUND`.
+    """Convert images uint8 of 1, 3 or 4 channels along `axis` to 3: grey is repeated, opacity laid on `BACKGROUND`.
 
-    Gives the same bits as `prepare` does of RGBA.
+    The result is bit-identical to `prepare` of RGBA.
     """
     channels = images.shape[axis]
     if channels == 3:
@@ -129,7 +129,7 @@ def in_colours(images: Pixels, axis: int) -> Pixels:
 
 
 def in_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Pixels uint8 [H, W, 3] of a picture in so many channels, as `prepare` makes them."""
+    """Return pixels uint8 [H, W, 3] of a picture in so many channels, as `prepare` makes them."""
     return pixels if channels == 3 else _planes(np.asarray(_with_channels(Image.fromarray(pixels), channels)), channels)
 
 
@@ -138,10 +138,10 @@ def _planes(pixels: Pixels, channels: int) -> Pixels:
 
 
 def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
-    """A square [side, side, C] with the centre of the picture between black bars, made as GANformer's code does it.
+    """Return a square [side, side, C] with the picture's centre between black bars, made as GANformer's code does it.
 
-    Padded to a square first, then resized by Lanczos to the nearest power of two, then averaged over blocks: bars and
-    picture blur into each other, and a picture larger than the square is resized twice.
+    The picture is padded to a square, resized by Lanczos to the nearest power of two, then averaged over blocks: bars
+    and picture blur into each other, and a picture larger than the square is resized twice.
     """
     width, height = image.size
     wide = min(width, height / ratio)
@@ -156,13 +156,13 @@ def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
 
 
 def central(images: Planes, rows: int, columns: int) -> Planes:
-    """The middle of images [..., H, W]: [..., rows, columns]; where the margin is odd, half a pixel up or left."""
+    """Crop images [..., H, W] to the middle [..., rows, columns]; an odd margin is smaller above and on the left."""
     top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
     return images[..., top : top + rows, left : left + columns]
 
 
 def crop_box(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
-    """The largest centred window with height/width = `ratio`: (left, top, right, bottom) in whole pixels.
+    """Return the largest centred window with height/width = `ratio`: (left, top, right, bottom) in whole pixels.
 
     Sides are rounded to the nearest pixel (halves up, at least 1). Where the margin is odd, the window stands half a
     pixel to the left or top of the centre.

@@ -1,4 +1,4 @@
-"""What is in a pack, in words and in two pictures."""
+"""Summary of a pack as text, a contact sheet and a mean image."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,7 +17,7 @@ PORTION = 256
 
 
 def info(pack: Path, out: Path | None = None) -> None:
-    """Prints what is in a pack, then draws a contact sheet and its mean image into a folder, by default its own.
+    """Print what is in a pack, then draws a contact sheet and its mean image into a folder, by default its own.
 
     The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged, or where
     the pictures would replace files of somebody else or cannot be written.
@@ -33,7 +33,7 @@ def info(pack: Path, out: Path | None = None) -> None:
 
 
 def mean(images: Images) -> NDArray[np.uint8]:
-    """The mean of all images, uint8 [H, W, C]; the sums are whole numbers, so that order does not matter."""
+    """Return the mean of all images, uint8 [H, W, C]; the sums are whole numbers, so that order does not matter."""
     sums = np.zeros((images.image.channels, images.image.height, images.image.width), np.uint64)
     with Progress(f"mean {images.folder}", len(images)) as progress:
         for start in range(0, len(images), PORTION):

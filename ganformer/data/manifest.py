@@ -1,4 +1,4 @@
-"""What a pack says about itself. `manifest.json` is written last: where it counts images, the pack is whole."""
+"""Manifest of a pack. `manifest.json` is written last: if it counts images, the pack is complete."""
 
 import json
 from collections import Counter
@@ -39,7 +39,7 @@ class Rejected(Strict):
 
 
 class Crop(Strict):
-    """How images were cropped and resized (`ganformer.data.images.prepare`)."""
+    """Cropping and resizing of the images (`ganformer.data.images.prepare`)."""
 
     ratio: float
     """Height over width of the centred window."""
@@ -88,19 +88,19 @@ class Manifest(Strict):
         return self
 
     def write(self, folder: Path) -> None:
-        """Writes `manifest.json` into the folder."""
+        """Write `manifest.json` into the folder."""
         artifacts.write_json(folder / NAME, self.model_dump(mode="json"))
 
 
 def other_files(left_out: Mapping[str, int]) -> str:
-    """Says in words what is no picture: "13 others (6 .jfif, 4 .txt, …)"."""
+    """Say in words what is no picture: "13 others (6 .jfif, 4 .txt, …)"."""
     total = sum(left_out.values())
     shown = ", ".join(f"{count:,} {kind}" for kind, count in Counter(left_out).most_common(SHOWN))
     return f"{total:,} other{'s' * (total != 1)} ({shown}{', …' * (len(left_out) > SHOWN)})"
 
 
 def files_of_pack(folder: Path) -> frozenset[str] | None:
-    """Names of the files that a pack of ours in this folder consists of, of any version; None where there is none."""
+    """Return the names of a pack's files in this folder, of any manifest version; None if there is no pack of ours."""
     if not (folder / NAME).is_file():  # the reader of a pipe would wait for ever
         return None
     try:
@@ -113,7 +113,7 @@ def files_of_pack(folder: Path) -> frozenset[str] | None:
 
 
 def read(pack: Path) -> tuple[Path, Manifest]:
-    """Folder and manifest of a pack, which is named by its folder or its manifest.
+    """Return folder and manifest of a pack, which is named by its folder or its manifest.
 
     Raises DataError where there is none, one of no images, or one that this version does not understand.
     """

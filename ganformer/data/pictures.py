@@ -12,7 +12,7 @@ COLUMNS = 8  # of a grid
 
 
 def grid(images: Pixels) -> Pixels:
-    """Images [n, H, W, C] as one picture [rows·H, columns·W, C]; empty cells are black."""
+    """Return images [n, H, W, C] as one picture [rows·H, columns·W, C]; empty cells are black."""
     count, height, width, channels = images.shape
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
@@ -23,6 +23,6 @@ def grid(images: Pixels) -> Pixels:
 
 
 def save_picture(path: Path, picture: Pixels) -> None:
-    """Writes a picture [H, W, C] as PNG."""
+    """Write a picture [H, W, C] as PNG."""
     with artifacts.atomic(path) as temporary:
         Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(temporary, format="PNG")

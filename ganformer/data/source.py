@@ -1,4 +1,4 @@
-"""What every source of images offers. One file in `ganformer/data/sources` is one source, found by its name."""
+"""Interface of sources of images. A file in `ganformer/data/sources` is a source, found by its name."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known to be in an image: `record` is plain JSON, `mask` uint8 [H, W]: 0 background, i the i-th object."""
+    """Known objects of an image: `record` is plain JSON, `mask` uint8 [H, W]: 0 background, i the i-th object."""
 
     record: Mapping[str, Any]
     mask: Pixels
@@ -39,7 +39,7 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, picture: Picture, label: int | None = None) -> "Sample":
-        """The sample of a picture that was read."""
+        """Return the sample of a picture that was read."""
         pixels, traits, size, left_out = picture
         return cls(name, pixels, label=label, traits=traits, size=size, left_out=left_out)
 
@@ -92,19 +92,19 @@ class ImageSource(ABC, Generic[Key]):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of images, unusable ones included."""
+        """Return number of images, unusable ones included."""
 
     @abstractmethod
     def keys(self) -> Iterator[Key]:
-        """The keys in order, without holding all of them in memory."""
+        """Return the keys in order, without holding all of them in memory."""
 
     @abstractmethod
     def load(self, keys: Sequence[Key]) -> Iterator[Sample | Rejection]:
-        """The images of these keys, one each, in their order; an image does not depend on the keys around it."""
+        """Return the images of these keys, one each, in their order; an image does not depend on the keys around it."""
 
 
 def printable(text: str) -> str:
-    """Text as it can be written and printed: bytes of a name that are not UTF-8 stand there as \\xE9 and the like."""
+    """Return text that can be written and printed: bytes of a name that are not UTF-8 become hexadecimal escapes."""
     return (
         "".join(f"\\x{ord(letter) - 0xDC00:02x}" if 0xDC80 <= ord(letter) <= 0xDCFF else letter for letter in text)
         .encode("utf-8", "backslashreplace")
@@ -117,10 +117,10 @@ class ImageFiles(ImageSource[Key]):
 
     @abstractmethod
     def content(self, key: Key) -> AbstractContextManager[IO[bytes]]:
-        """The file of an image as it is; UnreadableImageError where it cannot be read."""
+        """Return the file of an image as it is; UnreadableImageError where it cannot be read."""
 
 
 def open_source(config: Source, image: ImageSpec) -> ImageSource[Any]:
-    """The source that `config` describes, giving images of this shape. Raises DataError where there are none."""
+    """Return the source that `config` describes, giving images of this shape. Raises DataError where there are none."""
     opened: ImageSource[Any] = plugins.find("ganformer.data.sources", config.kind).open_source(config, image)
     return opened

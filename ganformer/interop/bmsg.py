@@ -39,14 +39,14 @@ Weights = dict[str, Tensor]
 
 
 def is_one(state: Mapping[Any, Any]) -> bool:
-    """Whether these are weights of a generator or discriminator."""
+    """Return whether these are weights of a generator or discriminator."""
     return any(isinstance(name, str) and re.search(NAMES, name) for name in state)
 
 
 def read(content: Any, path: Path) -> Imported:
-    """The generator whose weights `path` holds, and the discriminator GAN_DIS_<epoch>.pth where it lies beside it.
+    """Read the generator whose weights `path` holds, and the discriminator GAN_DIS_<epoch>.pth if it is beside it.
 
-    Raises CheckpointError where one of them is damaged, holds anything but weights, or is of another network.
+    Raises CheckpointError if one of them is damaged, holds anything but weights, or is of another network.
     """
     official = _state(content, path)
     first = official.get(GENERATOR, torch.empty(0))
@@ -81,7 +81,7 @@ def read(content: Any, path: Path) -> Imported:
 
 
 def _state(content: Any, path: Path) -> Weights:
-    """A state dict without the prefixes of DataParallel; CheckpointError where it is none."""
+    """Return a state dict without the prefixes of DataParallel; CheckpointError where it is none."""
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
@@ -90,7 +90,7 @@ def _state(content: Any, path: Path) -> Weights:
 
 
 def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[str]]:
-    """Weights as they would be with an equalised learning rate, and a note where they were trained without.
+    """Return weights as they would be with an equalised learning rate, and a note where they were trained without.
 
     Raises CheckpointError where they are neither as large as those of the one nor as small as those of the other.
     """
@@ -109,12 +109,12 @@ def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[st
 
 
 def _inputs(name: str, kernel: Tensor) -> int:
-    """Values that one output sums, by which the official code scales weights; one pixel makes the first 4×4."""
+    """Return values that one output sums, by which the official code scales weights; one pixel makes the first 4×4."""
     return kernel.shape[0] if name == STEM and kernel.shape[2] == 4 else kernel[0].numel()
 
 
 def _beside(path: Path, depth: int, size: int, colours: int) -> tuple[Weights | None, list[str]]:
-    """The discriminator of the same epoch; where there is none, a note about it."""
+    """Return the discriminator of the same epoch; where there is none, a note about it."""
     other = path.with_name(re.sub(r"^GAN_GEN_(SHADOW_)?", "GAN_DIS_", path.name))
     if other == path or not other.exists():
         return None, ["without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it"]
@@ -141,7 +141,7 @@ class Layer:
 
 
 def generator_layers(depth: int, size: int, colours: int) -> Iterator[Layer]:
-    """Those of a generator of `depth` scales and so many features and colours."""
+    """Return the layers of a generator of `depth` scales with these features and colours."""
     stem = "stem.projection.weight", "stem.bias"
     yield Layer("layers.0.conv_1", ((size, size, 4, 4), (size,)), *stem, _transposed)
     yield _convolution("layers.0.conv_2", size, size, "stem.convolution")
@@ -154,7 +154,7 @@ def generator_layers(depth: int, size: int, colours: int) -> Iterator[Layer]:
 
 
 def discriminator_layers(depth: int, size: int, colours: int) -> Iterator[Layer]:
-    """Those of a discriminator, whose rungs are counted upwards officially and downwards here."""
+    """Return the layers of a discriminator, whose resolutions are counted upwards officially and downwards here."""
     finest = depth - 2
     yield _projection(f"rgb_to_features.{finest}", colours, _features(depth - 1, size), "from_colours")
     for ours, i in enumerate(range(finest, -1, -1)):
@@ -170,7 +170,7 @@ def discriminator_layers(depth: int, size: int, colours: int) -> Iterator[Layer]
 
 
 def _features(rung: int, size: int) -> int:
-    """Features of a rung, the stem's being 0, of networks with so many at most."""
+    """Return features of a rung, the stem's being 0, of networks with so many at most."""
     return min(size, FULL_WIDTH * size // (STEM_WIDTH << rung))
 
 
@@ -205,7 +205,7 @@ def _without_gain(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _translated(official: Weights, layers: Iterable[Layer], where: str) -> Weights:
-    """The weights under our names; CheckpointError names what is missing, left over or of another shape."""
+    """Return the weights under our names; CheckpointError names what is missing, left over or of another shape."""
     table = list(layers)
     expected = {}
     for layer in table:

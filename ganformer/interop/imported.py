@@ -1,4 +1,4 @@
-"""What every reader of official snapshots hands on, and writing it as a run that can be sampled like a trained one."""
+"""Common result of all readers of official snapshots, written as a run that can be sampled like a trained one."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ class Imported:
 
 
 def square(side: int, channels: int, where: Path | str, classes: int = 0) -> ImageSpec:
-    """The shape of images that a network makes; CheckpointError where none here can have it."""
+    """Return the shape of images that a network makes; CheckpointError where none here can have it."""
     raw = {"height": side, "width": side, "channels": channels, "classes": classes}
     try:
         return config.parse(ImageSpec, raw, "")
@@ -50,7 +50,7 @@ def square(side: int, channels: int, where: Path | str, classes: int = 0) -> Ima
 
 
 def spec(imported: Imported, where: Path) -> Spec:
-    """The resolved run that has this model; CheckpointError where the settings or the image do not fit it.
+    """Return the resolved run that has this model; CheckpointError where the settings or the image do not fit it.
 
     What only training looks at has its default, since snapshots do not say it.
     """
@@ -65,7 +65,7 @@ def spec(imported: Imported, where: Path) -> Spec:
 
 
 def filled(imported: Imported, resolved: Spec, where: Path) -> Learner:
-    """The learner of `spec` with the imported weights; CheckpointError names every one that does not fit."""
+    """Return the learner of `spec` with the imported weights; CheckpointError names every one that does not fit."""
     learner = build(resolved)
     load_module(learner.sampler, imported.sampler, f"{where}: the {imported.origin} generator")
     if imported.discriminator is not None:
@@ -74,12 +74,12 @@ def filled(imported: Imported, resolved: Spec, where: Path) -> Learner:
 
 
 def discriminator(learner: Learner) -> nn.Module:
-    """The discriminator of an adversarial learner."""
+    """Return the discriminator of an adversarial learner."""
     return learner.network.get_submodule("discriminator")
 
 
 def write(imported: Imported, source: Path, out: Path) -> None:
-    """Writes the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
+    """Write the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
 
     `source` is the file that `imported` was read from. Raises CheckpointError where it does not fit its model, or where
     `out` holds a run that was trained or a file in the way.
@@ -102,7 +102,7 @@ def write(imported: Imported, source: Path, out: Path) -> None:
 
 
 def _is_there(out: Path, made: Path) -> bool:
-    """Whether `out` holds the same import as `made`, whenever and with whatever version it was written."""
+    """Return whether `out` holds the same import as `made`, whenever and with whatever version it was written."""
     new = artifacts.read_json(made / record.NAME)
     origin = {key: value for key, value in new.items() if key not in ("code", "libraries")}
     if not artifacts.agrees(artifacts.read_existing(out / record.NAME), origin):
@@ -138,7 +138,7 @@ def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: P
 
 
 def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> dict[str, Any]:
-    """The record of an imported run: of no steps, with one snapshot, made from no images of ours.
+    """Return the record of an imported run: of no steps, with one snapshot, made from no images of ours.
 
     Snapshots do not say how often each class was seen; labels to sample with are drawn evenly.
     """

@@ -1,4 +1,4 @@
-"""What a file is that was named as weights and is none that can be read, so that refusals can say it."""
+"""Detection of files that were named as weights but are something else, so that refusals can name it."""
 
 import json
 from collections.abc import Mapping
@@ -33,17 +33,17 @@ OTHERS: Mapping[bytes, str] = {
 
 
 def refusal(path: Path, otherwise: str) -> CheckpointError:
-    """The error that says what the file is instead of weights, or `otherwise` where that is not known."""
+    """Return the error that says what the file is instead of weights, or `otherwise` where that is not known."""
     return CheckpointError(f"{path}: {described(path) or otherwise}")
 
 
 def described(path: Path) -> str | None:
-    """What the file or folder is instead of a snapshot, and what to do; None where it is none of the known kinds."""
+    """Describe a file or folder that is no snapshot, and what to do; None if it is of no known kind."""
     return disguised(path) or _safetensors(path)
 
 
 def disguised(path: Path) -> str | None:
-    """The same of all but safetensors, which are weights and no snapshots."""
+    """Return the same of all but safetensors, which are weights and no snapshots."""
     if path.is_dir():
         return _folder(path)
     try:
@@ -76,7 +76,7 @@ def _folder(path: Path) -> str:
 
 
 def _safetensors(path: Path) -> str | None:
-    """The same for safetensors; None where it is no such file. A run's own weights are told by what they say."""
+    """Return the same for safetensors; None where it is no such file. A run's own weights are told by what they say."""
     with path.open("rb") as file:
         start = file.read(HEADER + 1)
     length = int.from_bytes(start[:HEADER], "little")
@@ -96,7 +96,7 @@ def _safetensors(path: Path) -> str | None:
 
 
 def _header(path: Path, length: int) -> dict[str, Any] | None:
-    """What a safetensors file says of itself; None where it is not whole."""
+    """Return the header of a safetensors file; None if the file is incomplete."""
     with path.open("rb") as file:
         file.seek(HEADER)
         try:

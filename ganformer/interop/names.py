@@ -1,8 +1,8 @@
-"""What the parts of our networks are called in the official code: one tongue that all readers translate into.
+"""Names of network parts in the official code: one naming that all readers translate into.
 
 It is that of GANformer's PyTorch code, but for two things: what is called `biasAct.bias` there is `bias`, as in
-StyleGAN2-ADA, and the layers of a mapping network are counted through, `l0`, `l1` … to the last one, whether that is
-called `out_layer` or not; one that labels enter is `entrance` and not counted.
+StyleGAN2-ADA, and the layers of a mapping network are numbered, `l0`, `l1` … to the last one, whether that is
+called `out_layer` or not; the one that labels enter is `entrance` and has no number.
 """
 
 import re
@@ -44,7 +44,7 @@ _MAPPING: Sequence[Rule] = (
 
 
 def generator(name: str, width: int) -> str:
-    """The official name of a value of a sampler, for images `width` pixels wide."""
+    """Return the official name of a value of a sampler, for images `width` pixels wide."""
     ladder: Sequence[Rule] = (
         (r"^synthesis\.stem\.constant$", "synthesis.b4.const"),
         (r"^synthesis\.stem\.layer\.", "synthesis.b4.conv1."),
@@ -59,7 +59,7 @@ def generator(name: str, width: int) -> str:
 
 
 def discriminator(name: str, width: int) -> str:
-    """The official name of a value of a discriminator, for images `width` pixels wide."""
+    """Return the official name of a value of a discriminator, for images `width` pixels wide."""
     ladder: Sequence[Rule] = (
         (r"^from_colours\.", f"b{width}.fromrgb."),
         (r"^from_coarse_colours\.(\d+)\.", lambda found: f"b{width >> (int(found[1]) + 1)}.fromrgb."),

@@ -22,15 +22,15 @@ class Options:
         self._values, self._where = values, where
 
     def part(self, name: str) -> "Options":
-        """The arguments of a part of the network; none where it has none."""
+        """Return the arguments of a part of the network; none where it has none."""
         return Options(self._values.get(name, {}), self._where)
 
     def first(self, *names: str) -> Any:
-        """The value of the first name that is given with another than None, unchecked; None where none is."""
+        """Return the value of the first name that is given with another than None, unchecked; None where none is."""
         return next((self._values[name] for name in names if self._values.get(name) is not None), None)
 
     def get(self, default: T, *names: str) -> T:
-        """A value of the type of `default`, which stands in where no name, or only None, is given."""
+        """Return a value of the type of `default`, which stands in where no name, or only None, is given."""
         value = self.first(*names)
         return default if value is None else self._checked(" or ".join(names), value, default)
 
@@ -43,11 +43,11 @@ class Options:
         raise CheckpointError(f"{self._where}: cannot be imported: its option {name} is {_shown(value)}")
 
     def given(self, name: str) -> list[Any]:
-        """What the argument is, unchecked and None included; nothing where it is not given."""
+        """Return the argument, unchecked, which may be None; nothing if it is not given."""
         return [self._values[name]] if name in self._values else []
 
     def flat(self, name: str) -> "Options":
-        """Those of a part of the network together with its own, as code has them that hands its own on to the part."""
+        """Merge the options of a part of the network with the network's own, which the code hands on to the part."""
         return Options({**self._values, **self.part(name)._values}, self._where)
 
     def only(self, allowed: Any, *names: str) -> None:

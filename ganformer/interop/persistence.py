@@ -29,7 +29,7 @@ class Pickled:
     def settled(
         self, name: str, said: Sequence[Any], parts: str, attribute: str, kinds: type | tuple[type, ...]
     ) -> Any:
-        """A setting, by what its arguments say, if anything, and what the layers hold under an attribute.
+        """Return a setting, by what its arguments say, if anything, and what the layers hold under an attribute.
 
         `parts`: a pattern of the dotted names of these layers; `kinds`: the types it may have. Raises CheckpointError
         where neither says it, and where not all say the same: nothing is ever taken for granted.
@@ -60,7 +60,7 @@ def _shown(value: Any) -> str:
 
 
 def network(value: Any, kind: str, where: Path) -> Pickled:
-    """A pickled network of class `kind`; CheckpointError where it is none."""
+    """Return a pickled network of class `kind`; CheckpointError where it is none."""
     if not isinstance(value, Persistent) or value.meta.get("class_name") != kind:
         raise CheckpointError(f"{where}: cannot be imported: where a {kind} should be, there is something else")
     if value.meta.get("version") != VERSION:
@@ -76,7 +76,7 @@ def network(value: Any, kind: str, where: Path) -> Pickled:
 
 
 def _parts(state: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """States of a module and its parts."""
+    """Yield states of a module and its parts."""
     yield name, state
     for child, part in state["_modules"].items():
         if isinstance(part, Persistent):
@@ -84,7 +84,7 @@ def _parts(state: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[s
 
 
 def _values(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers, named as `state_dict` names them."""
+    """Yield parameters and buffers, named as `state_dict` names them."""
     for place, state in parts.items():
         for kind in ("_parameters", "_buffers"):
             for name, held in state[kind].items():

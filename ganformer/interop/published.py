@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganformer import plugins
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, ConfigError
 
 PREFIX = "gdrive:"
@@ -22,10 +22,10 @@ PICKLE = b"\x80"  # how a pickle begins
 
 
 def located(snapshot: str, folder: Path) -> Path:
-    """The file of a snapshot: itself a path, or a name that begins with "gdrive:" and is fetched into `folder` once.
+    """Return the path of a snapshot: a path, or a name that begins with "gdrive:" and is fetched into `folder` once.
 
-    Raises ConfigError where nothing is published by that name, DataError where it cannot be fetched, CheckpointError
-    where something else than a snapshot came.
+    Raises ConfigError if nothing is published by that name, DataError if it cannot be fetched, CheckpointError if
+    something other than a snapshot came.
     """
     if re.match(r"[a-z0-9+]+://", snapshot):
         raise ConfigError(

@@ -31,7 +31,7 @@ DEAD_BIASES = (r".*\.to_keys\.bias$", r".*\.to_pos_map\.bias$")  # change all sc
 
 
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
-    """The moving average `Gs` and the discriminator `D`; CheckpointError where no model here is equal to them."""
+    """Read the moving average `Gs` and the discriminator `D`; CheckpointError if no model here is equal to them."""
     average = persistence.network(snapshot["Gs"], "Generator", where)
     model, image = settings(average.options, named(average.values), where)
     generator = adapted(named(average.values), average.options, where)
@@ -49,7 +49,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
 
 
 def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Values by the names of `ganformer.interop.names`."""
+    """Return values by the names of `ganformer.interop.names`."""
     values = {name.replace(".biasAct.bias", ".bias"): value for name, value in values.items()}
     labelled = "mapping.embed.weight" in values
     last = layers(values)
@@ -57,7 +57,7 @@ def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def layers(values: Mapping[str, Tensor]) -> int:
-    """Numbered layers of the global mapping network; a residual step is one of them."""
+    """Return numbered layers of the global mapping network; a residual step is one of them."""
     found = (re.match(r"mapping\.global_mlp\.l(\d+)\.", name) for name in values)
     return len({match[1] for match in found if match})
 
@@ -74,7 +74,7 @@ def _counted(name: str, last: int, labelled: bool) -> str:
 
 
 def settings(options: Options, values: Mapping[str, Tensor], where: Path) -> tuple[dict[str, Any], ImageSpec]:
-    """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
+    """Return settings of the model that is equal to a generator, and its images; none of the discriminator's."""
     mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
     width = options.get(0, "img_resolution")
     image = square(width, options.get(3, "img_channels"), where, options.get(0, "c_dim"))
@@ -160,13 +160,13 @@ def _where_directed(positions: str, synthesis: Options) -> dict[str, int]:
 
 
 def _attended_widths(synthesis: Options, width: int) -> dict[str, int]:
-    """Widths of the features that attend, from the base-2 logarithms they are given by."""
+    """Return widths of the features that attend, from the base-2 logarithms they are given by."""
     start, end = (2 ** min(synthesis.get(default, name), 20) for name, default in (("start_res", 0), ("end_res", 20)))
     return {"start_resolution": max(start, 4), "end_resolution": max(min(end, 2 * width), 4)}
 
 
 def discriminator_misfits(options: Options, model: Mapping[str, Any]) -> Iterator[str]:
-    """Why no model here with this generator has such a discriminator, if so."""
+    """Return why no model here with this generator has such a discriminator; None if one has."""
     epilogue, block = options.part("epilogue_kwargs"), options.part("block_kwargs")
     for part in (epilogue, block):
         part.only("lrelu", "act")
@@ -180,7 +180,7 @@ def discriminator_misfits(options: Options, model: Mapping[str, Any]) -> Iterato
 
 
 def adapted(values: dict[str, Tensor], options: Options, where: Path) -> dict[str, Tensor]:
-    """Values that our model has, and no other: what does nothing is left out, what is given otherwise is put in."""
+    """Return exactly the values of our model: drop those without effect, convert those stored otherwise."""
     mapping, synthesis = options.part("mapping_kwargs"), options.part("synthesis_kwargs")
     dead = [*DEAD_BIASES]
     values = without_filters(values, where)
@@ -199,12 +199,12 @@ def adapted(values: dict[str, Tensor], options: Options, where: Path) -> dict[st
 
 
 def _zeros(values: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
-    """Zeros for what positions would be multiplied with, and added to, if they were looked at."""
+    """Return zeros for what positions would be multiplied with, and added to, if they were looked at."""
     return {name: torch.zeros_like(value) for name, value in values.items() if re.match(pattern, name)}
 
 
 def _sharpened(values: Mapping[str, Tensor], synthesis: Options) -> dict[str, Tensor]:
-    """Queries with what the official code divides scores by once too often in every iteration more than one."""
+    """Return queries with what the official code divides scores by once too often in every iteration more than one."""
     more = synthesis.get(1, "kmeans_iters") - 1
     pattern = re.compile(r"synthesis\..*\.transformer\.(to_queries|from_pos_map)\.")
     head = {name: len(value) / synthesis.get(1, "num_heads") for name, value in values.items() if pattern.match(name)}
@@ -212,7 +212,7 @@ def _sharpened(values: Mapping[str, Tensor], synthesis: Options) -> dict[str, Te
 
 
 def _positions(values: Mapping[str, Tensor], synthesis: Options, where: Path) -> dict[str, Tensor]:
-    """Positions of pixels that were learned, by our names; CheckpointError where fixed ones are others than ours."""
+    """Return learned positions of pixels by our names; CheckpointError if fixed ones differ from ours."""
     found: dict[str, Tensor] = {}
     kind, directions = synthesis.get("sinus", "pos_type"), synthesis.get(2, "pos_directions_num")
     for layer in {name.rpartition(".")[0] for name in values if re.search(r"\.conv\d\.(grid_pos|pos0)$", name)}:
@@ -231,7 +231,7 @@ def _positions(values: Mapping[str, Tensor], synthesis: Options, where: Path) ->
 
 
 def _slopes(grid: Tensor, directions: int) -> Tensor:
-    """What the distances of all pixels were multiplied with to give positions grid [height, width, size]."""
+    """Return the factors of all pixels' distances that give positions grid [height, width, size]."""
     height, width, size = grid.shape
     distances = Linear(height, width, size, directions).distances[:, :, None]
     return (grid.flatten(0, 1).unflatten(1, (directions, -1)) * distances).sum(dim=0) / distances.square().sum(dim=0)

@@ -32,12 +32,12 @@ Weights = Mapping[str, Tensor]
 
 
 def is_one(content: Mapping[Any, Any]) -> bool:
-    """Whether it is a checkpoint, or the state dict of a generator alone."""
+    """Return whether it is a checkpoint, or the state dict of a generator alone."""
     return "g_ema" in content or GENERATOR in content or ("g" in content and "d" in content)
 
 
 def read(content: Mapping[Any, Any], where: Path) -> Imported:
-    """The moving average `g_ema` and the discriminator `d`; CheckpointError where no model here is equal to them."""
+    """Read the moving average `g_ema` and the discriminator `d`; CheckpointError if no model here is equal to them."""
     if "g_ema" not in content and GENERATOR not in content:
         raise refuse(where, "it has no g_ema, the moving average of the generator, which images are made with")
     state = _state(content.get("g_ema", content), "g_ema", where)
@@ -68,7 +68,7 @@ def read(content: Mapping[Any, Any], where: Path) -> Imported:
 
 
 def settings(state: Weights) -> dict[str, Any]:
-    """Settings of the model that is equal to a generator with these weights."""
+    """Return settings of the model that is equal to a generator with these weights."""
     return {
         "kind": "stylegan2",
         "latent_size": state[GENERATOR].shape[1],
@@ -81,7 +81,7 @@ def settings(state: Weights) -> dict[str, Any]:
 
 
 def average(state: Weights) -> Tensor:
-    """Mean of w [size] over the latents of a fixed seed."""
+    """Return mean of w [size] over the latents of a fixed seed."""
     w = torch.randn(LATENTS, state[GENERATOR].shape[1], generator=torch.Generator().manual_seed(0))
     w = w * (w.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
     layers = sorted((name for name in state if re.fullmatch(r"style\.\d+\.weight", name)), key=_number)
@@ -104,7 +104,7 @@ def _state(value: Any, name: str, where: Path) -> dict[str, Tensor]:
 
 
 def _colours(state: Weights) -> dict[int, Tensor]:
-    """Weights [1, colours, features, 1, 1] of what makes colours at each resolution."""
+    """Return weights [1, colours, features, 1, 1] of what makes colours at each resolution."""
     names = {4: "to_rgb1.conv.weight"}
     names |= {
         8 << int(found[1]): name for name in state if (found := re.fullmatch(r"to_rgbs\.(\d+)\.conv\.weight", name))
@@ -113,7 +113,7 @@ def _colours(state: Weights) -> dict[int, Tensor]:
 
 
 def _image(state: Weights) -> tuple[int, int]:
-    """Colours and width of the images."""
+    """Return colours and width of the images."""
     colours = _colours(state)
     width = max(colours)
     return colours[width].shape[1], width
@@ -150,12 +150,12 @@ PARTS = (
 
 
 def named(state: Weights, rename: Callable[[str], str]) -> dict[str, Tensor]:
-    """Weights by the names of `ganformer.interop.names`."""
+    """Return weights by the names of `ganformer.interop.names`."""
     return {rename(name): value for name, value in state.items()}
 
 
 def generator_name(name: str) -> str:
-    """The common name of a weight of a generator; others stay as they are."""
+    """Return the common name of a weight of a generator; others stay as they are."""
     name = _replaced(name, PARTS)
     rules = (
         (r"^style\.(\d+)\.", lambda found: f"mapping.global_mlp.l{int(found[1]) - 1}."),
@@ -170,12 +170,12 @@ def generator_name(name: str) -> str:
 
 
 def _layer(number: int) -> str:
-    """The name of a layer by its number, the only one of 4×4 being 0."""
+    """Return the name of a layer by its number, the only one of 4×4 being 0."""
     return f"synthesis.b{4 << (number + 1) // 2}.conv{(number + 1) % 2}"
 
 
 def discriminator_name(name: str, width: int) -> str:
-    """The common name of a weight of a discriminator of images so wide; others stay as they are."""
+    """Return the common name of a weight of a discriminator of images so wide; others stay as they are."""
     rules = (
         (r"^convs\.0\.\d\.", lambda found: f"b{width}.fromrgb."),
         (r"^convs\.(\d+)\.conv([12])\.\d\.", lambda found: f"{_block(found, width)}.conv{int(found[2]) - 1}."),

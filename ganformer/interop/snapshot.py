@@ -34,7 +34,7 @@ READ = (
 
 
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
-    """Writes a snapshot as a run into the folder `out`: everything or, after an error, nothing.
+    """Write a snapshot as a run into the folder `out`: everything or, after an error, nothing.
 
     `sha256` (hex): what the file must be. Raises CheckpointError where the file is another one, is damaged, asks for
     code to be executed, or holds what no model here is equal to.
@@ -59,7 +59,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
 
 
 def read(path: Path) -> Imported:
-    """What a snapshot holds, in our terms."""
+    """Read a snapshot and translate it into settings and weights of our models."""
     try:
         return _read(path)
     except UserError:
@@ -113,7 +113,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _reader_of_weights(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
-    """The reader of what torch.save saved."""
+    """Return the reader of what torch.save saved."""
     if isinstance(content, Mapping):
         if (program := strangers.saved_by(content)) is not None:
             raise _strange(path, program)
@@ -129,7 +129,7 @@ def _reader_of_weights(content: Any, path: Path) -> Callable[[Any, Path], Import
 
 
 def _held(content: Any) -> str:
-    """What a file holds, in a few words."""
+    """Describe the contents of a file in a few words."""
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
     if isinstance(state := content.get("state_dict"), Mapping):
@@ -143,7 +143,7 @@ def _listed(content: Mapping[Any, Any]) -> str:
 
 
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
-    """The reader of a pickle."""
+    """Return the reader of a pickle."""
     if isinstance(content, Mapping) and "Gs" in content:
         return pytorch.read
     if isinstance(content, Mapping) and "G_ema" in content:

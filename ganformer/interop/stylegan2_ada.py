@@ -32,7 +32,7 @@ NUMBER, LIMIT = (int, float), (int, float, type(None))
 
 
 def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
-    """The moving average `G_ema` and the discriminator `D`; CheckpointError where no model here is equal to them."""
+    """Read the moving average `G_ema` and the discriminator `D`; CheckpointError if no model here is equal to them."""
     average = persistence.network(snapshot["G_ema"], "Generator", where)
     model, image = settings(average, where)
     model |= {"discriminator_labels": "projection"}
@@ -54,7 +54,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
 
 
 def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Values of a generator by the names of `ganformer.interop.names`."""
+    """Return values of a generator by the names of `ganformer.interop.names`."""
     labelled = "mapping.embed.weight" in values
     return {_named(name, labelled): value for name, value in values.items()}
 
@@ -68,7 +68,7 @@ def _named(name: str, labelled: bool) -> str:
 
 
 def settings(network: Pickled, where: Path) -> tuple[dict[str, Any], ImageSpec]:
-    """Settings of the model that is equal to a generator, and its images; the discriminator's are not among them."""
+    """Return settings of the model that is equal to a generator, and its images; none of the discriminator's."""
     options, values = network.options, network.values
     mapping, synthesis = options.part("mapping_kwargs"), options.flat("synthesis_kwargs")
     size, width, channels, classes = (
@@ -101,7 +101,7 @@ def settings(network: Pickled, where: Path) -> tuple[dict[str, Any], ImageSpec]:
 
 
 def _widths(options: Options, values: Mapping[str, Tensor], layers: str) -> dict[str, int]:
-    """channel_base and channel_max as arguments say them; where these do not, as layers have them."""
+    """Return channel_base and channel_max as arguments say them; where these do not, as layers have them."""
     found = {int(match[1]): len(value) for name, value in values.items() if (match := re.fullmatch(layers, name))}
     held = widths(found) if found else {}
     return {name: options.get(value, name) for name, value in held.items()}
@@ -113,7 +113,7 @@ def _check_activation(network: Pickled, parts: str) -> None:
 
 
 def discriminator_misfits(network: Pickled, model: Mapping[str, Any]) -> Iterator[str]:
-    """Why no model here with this generator has such a discriminator, if so."""
+    """Return why no model here with this generator has such a discriminator; None if one has."""
     options = network.options
     mapping, block, epilogue = (options.part(f"{part}_kwargs") for part in ("mapping", "block", "epilogue"))
     for part in (mapping, block, epilogue):
@@ -144,7 +144,7 @@ def discriminator_misfits(network: Pickled, model: Mapping[str, Any]) -> Iterato
 
 
 def _clamp(network: Pickled, options: Options, layers: str) -> float | None:
-    """conv_clamp, 0 standing for none."""
+    """Return conv_clamp, 0 standing for none."""
     return network.settled("conv_clamp", options.given("conv_clamp"), layers, "conv_clamp", LIMIT) or None
 
 

@@ -73,15 +73,15 @@ LAYER_NAMES = {
 
 
 def is_one(content: Mapping[Any, Any]) -> bool:
-    """Whether it is a checkpoint of a first stage or of both stages."""
+    """Return whether it is a checkpoint of a first stage or of both stages."""
     state = content.get("state_dict")
     return isinstance(state, Mapping) and any(isinstance(name, str) and re.match(NAMES, name) for name in state)
 
 
 def read(content: Any, path: Path, project: Path | None = None) -> Imported:
-    """The checkpoint that `path` holds; `project` names the file of its settings where it does not lie where it should.
+    """Read the checkpoint `path`; `project`: file of its settings, if that is not at its usual place.
 
-    Raises CheckpointError where one of them is damaged, asks for code to be executed, or is of a model that none here
+    Raises CheckpointError if one of them is damaged, asks for code to be executed, or is of a model that none here
     is equal to.
     """
     state = _state(content, path)
@@ -137,7 +137,7 @@ def _both_stages(state: Weights, settings: Mapping[str, Any], path: Path) -> Imp
 
 
 def _state(content: Any, path: Path) -> Weights:
-    """All weights by their official names."""
+    """Return all weights by their official names."""
     state = content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: is no checkpoint of {ORIGIN}: it has no weights under 'state_dict'")
@@ -145,13 +145,13 @@ def _state(content: Any, path: Path) -> Weights:
 
 
 def _beside(path: Path) -> Path | None:
-    """The newest file of settings in the folder where they lie."""
+    """Return the newest file of settings in the folder where they lie."""
     found = sorted((path.parent.parent / "configs").glob(PROJECTS))
     return found[-1] if found else None
 
 
 def _parameters(project: Path) -> Mapping[str, Any]:
-    """What a model was made with."""
+    """Return the parameters that a model was made with."""
     try:
         settings = yaml.safe_load(project.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -161,7 +161,7 @@ def _parameters(project: Path) -> Mapping[str, Any]:
 
 
 def _setting(settings: Any, where: Path, name: str) -> Any:
-    """The value under a dotted name."""
+    """Return the value under a dotted name."""
     for key in name.split("."):
         if not isinstance(settings, Mapping) or key not in settings:
             raise CheckpointError(f"{where}: the settings of {ORIGIN} that belong to it do not say {name}")
@@ -173,7 +173,7 @@ def _setting(settings: Any, where: Path, name: str) -> Any:
 
 
 def autoencoder_settings(state: Weights, path: Path) -> dict[str, Any]:
-    """Our settings of a first stage with these weights; CheckpointError where it is of another kind."""
+    """Return our settings of a first stage with these weights; CheckpointError where it is of another kind."""
     for name, what in {"colorize": "segmentation maps", "quantize.used": "codes that are renumbered"}.items():
         if name in state:
             raise CheckpointError(f"{path}: is a model of {what} ({name}), which none here is equal to")
@@ -197,14 +197,14 @@ def autoencoder_settings(state: Weights, path: Path) -> dict[str, Any]:
 
 
 def autoencoder(state: Weights) -> dict[str, Tensor]:
-    """The weights of a first stage under our names."""
+    """Return the weights of a first stage under our names."""
     finest = _count(state, r"decoder\.up\.(\d+)\.") - 1
     own = {name: value for name, value in state.items() if not name.startswith("loss.")}
     return {_translated(name, finest): value for name, value in own.items()}
 
 
 def _translated(name: str, finest: int) -> str:
-    """Levels of the decoder are counted from the image officially, and to the image here."""
+    """Return levels of the decoder are counted from the image officially, and to the image here."""
     name = re.sub(r"(?<=decoder\.up\.)\d+", lambda level: str(finest - int(level[0])), name)
     for official, ours in FIRST_STAGE_NAMES:
         name, is_found = re.subn(f"^{official}", ours, name)
@@ -214,7 +214,7 @@ def _translated(name: str, finest: int) -> str:
 
 
 def discriminator_settings(discriminator: Weights | None) -> dict[str, Any]:
-    """Our settings of a discriminator with these weights."""
+    """Return our settings of a discriminator with these weights."""
     if discriminator is None:
         return {}
     convolutions = [value for value in discriminator.values() if value.ndim == 4]
@@ -222,7 +222,7 @@ def discriminator_settings(discriminator: Weights | None) -> dict[str, Any]:
 
 
 def _discriminator(state: Weights) -> tuple[dict[str, Tensor] | None, list[str]]:
-    """Its weights, whose names are ours; where there is none that ours is equal to, a note about it."""
+    """Return its weights, whose names are ours; where there is none that ours is equal to, a note about it."""
     found = _below(DISCRIMINATOR, state)
     if not found:
         return None, [NO_DISCRIMINATOR]
@@ -238,7 +238,7 @@ def _discriminator(state: Weights) -> tuple[dict[str, Tensor] | None, list[str]]
 
 
 def transformer_settings(state: Weights, settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Our settings of a transformer; CheckpointError where not every code attends to exactly those before it."""
+    """Return our settings of a transformer; CheckpointError where not every code attends to exactly those before it."""
     parameters = _setting(settings, path, "transformer_config.params")
     if parameters.get("n_unmasked"):
         raise CheckpointError(f"{path}: {parameters['n_unmasked']} codes attend to later ones, as none do here")
@@ -250,7 +250,7 @@ def transformer_settings(state: Weights, settings: Mapping[str, Any], path: Path
 
 
 def start_tokens(settings: Mapping[str, Any], path: Path) -> tuple[Sequence[int], int]:
-    """Codes whose embeddings are the starts, one for each class, and the number of classes.
+    """Return codes whose embeddings are the starts, one for each class, and the number of classes.
 
     CheckpointError where the transformer is conditioned on anything else, or reads the codes in another order.
     """
@@ -268,7 +268,7 @@ def start_tokens(settings: Mapping[str, Any], path: Path) -> tuple[Sequence[int]
 
 
 def transformer(state: Weights, starts: Sequence[int], length: int) -> dict[str, Tensor]:
-    """The weights of a transformer under our names, for images of so many codes."""
+    """Return the weights of a transformer under our names, for images of so many codes."""
     found = {
         "starts": state["tok_emb.weight"][list(starts)],
         "embedding.weight": state["tok_emb.weight"],
@@ -313,18 +313,18 @@ def _image(first: Weights, resolution: int, where: Path) -> ImageSpec:
 
 
 def _length(model: Mapping[str, Any], image: ImageSpec) -> int:
-    """Codes of an image."""
+    """Return codes of an image."""
     factor = 1 << (len(model["channel_multipliers"]) - 1)
     return (image.height // factor) * (image.width // factor)
 
 
 def _count(state: Weights, pattern: str) -> int:
-    """One more than the largest number that the pattern finds in a name."""
+    """Return one more than the largest number that the pattern finds in a name."""
     return 1 + max((int(found[1]) for name in state if (found := re.match(pattern, name))), default=-1)
 
 
 def _below(prefix: str, state: Weights) -> dict[str, Tensor]:
-    """What has names that begin so, without the beginning."""
+    """Return the values whose names have this prefix, without the prefix."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 

@@ -63,7 +63,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 def read(snapshot: tuple[Any, Any, Any], where: Path) -> Imported:
-    """The moving average Gs and the discriminator D; CheckpointError where no model here is equal to them."""
+    """Return the moving average Gs and the discriminator D; CheckpointError where no model here is equal to them."""
     _, other, average = snapshot
     given, variables = _network(average, where)
     _refuse_others(given, where)
@@ -100,7 +100,7 @@ def _variables(network: TensorFlowNetwork, prefix: str) -> Iterator[tuple[str, T
 
 
 def _refuse_others(given: Options, where: Path) -> None:
-    """What only the TensorFlow code can do, and what it calls otherwise."""
+    """Refuse options that only the TensorFlow code has, and rename those it calls otherwise."""
     if given.first("components_num") is None:
         raise refuse(where, "its networks are of other TensorFlow code than GANformer's; they have no components_num")
     size = given.get(512, "dlatent_size", "w_dim")
@@ -114,7 +114,7 @@ def _refuse_others(given: Options, where: Path) -> None:
 
 
 def _arguments(given: Options) -> dict[str, Any]:
-    """The arguments as the PyTorch code would be given them."""
+    """Return the arguments as the PyTorch code would be given them."""
     parts = {
         part: {name: value for name, names in arguments.items() if (value := given.first(*names)) is not None}
         for part, arguments in ARGUMENTS.items()
@@ -147,7 +147,7 @@ def _discriminator_misfits(given: Options, model: Mapping[str, Any]) -> Iterator
 
 
 def generator_named(variables: Mapping[str, Tensor], options: Options, where: Path) -> dict[str, Tensor]:
-    """Values of a generator, turned, by the names of `ganformer.interop.names`."""
+    """Return values of a generator, turned, by the names of `ganformer.interop.names`."""
     synthesis = options.part("synthesis_kwargs")
     variables = _with_one_weight(variables, where)
     values = {_generator_name(name, synthesis): _turned(name, value) for name, value in variables.items()}
@@ -162,7 +162,7 @@ def generator_named(variables: Mapping[str, Tensor], options: Options, where: Pa
 
 
 def _generator_name(name: str, synthesis: Options) -> str:
-    """The name of a variable in the common tongue; those that are in none stay as they are."""
+    """Return the name of a variable in the common tongue; those that are in none stay as they are."""
     fixed = {"ltnt_emb/emb": "pos", "dlatent_avg": "mapping.w_avg", "synthesis/4x4/Const/const": "synthesis.b4.const"}
     if name in fixed:
         return fixed[name]
@@ -190,7 +190,7 @@ def _attention_name(name: str) -> str:
 
 
 def _turned(name: str, value: Tensor) -> Tensor:
-    """A value as the PyTorch code has it."""
+    """Return a value as the PyTorch code has it."""
     if name.endswith("Const/const"):
         return value[0]
     if name.endswith("/mod_bias"):
@@ -203,7 +203,7 @@ def _turned(name: str, value: Tensor) -> Tensor:
 
 
 def _with_one_weight(variables: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
-    """Without the weights of later iterations of k-means; CheckpointError where they are others than the first's."""
+    """Drop the weights of later k-means iterations; CheckpointError if they differ from the first's."""
     for name, value in variables.items():
         first = re.sub(r"/iter_\d+/st_weights$", "/iter_0/st_weights", name)
         if first != name and not torch.equal(value, variables[first]):
@@ -216,7 +216,7 @@ def _with_one_weight(variables: Mapping[str, Tensor], where: Path) -> dict[str, 
 
 
 def _counted(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Layers counted through: behind residual steps the last layer bears the number of the last of them."""
+    """Return layers counted through: behind residual steps the last layer bears the number of the last of them."""
     found = [re.match(r"mapping\.global_mlp\.l(\d+)\.fc0\.weight$", name) for name in values]
     last = max((int(match[1]) for match in found if match), default=None)
     if last is None:
@@ -226,7 +226,7 @@ def _counted(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _missing_maps(values: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Zeros for what positions would be multiplied with, where latents have none: others have the same shapes."""
+    """Yield zeros for what positions would be multiplied with, where latents have none: others have the same shapes."""
     likes = {"from_pos_map": "to_keys", "to_pos_map": "to_keys", "to_gate_attention.gate_pos": "to_gate_attention.gate"}
     for name, value in values.items():
         for kind, like in likes.items():
@@ -238,7 +238,7 @@ def _missing_maps(values: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 def _positions(
     variables: Mapping[str, Tensor], values: Mapping[str, Tensor], kind: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """Learned positions of pixels for each layer that attends; there they are shared by the two of a resolution."""
+    """Yield learned positions of pixels for each attention layer; the official two of a resolution share them."""
     kinds = {
         "linear": {"emb": "slopes"},
         "trainable": {"x_emb": "columns", "y_emb": "rows"},
@@ -252,7 +252,7 @@ def _positions(
 
 
 def discriminator_named(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Values of a discriminator, turned, by the names of `ganformer.interop.names`."""
+    """Return values of a discriminator, turned, by the names of `ganformer.interop.names`."""
     alive = without(variables, [r"ltnt_emb/", r"pos_emb"])
     return {_discriminator_name(name): _turned(name, value) for name, value in alive.items()}
 

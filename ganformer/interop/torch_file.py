@@ -17,19 +17,19 @@ LEGACY_PICKLES = 4  # that torch before 1.6 wrote one behind the other; the last
 
 
 class Inert:
-    """What stands for a class of a library that is not needed to read weights: holds nothing, does nothing."""
+    """Stand-in for a class of a library that is not needed to read weights: holds nothing, does nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         pass
 
     def __setstate__(self, state: Any) -> None:
-        """What it was told does not matter."""
+        """Ignore the state."""
 
 
 def load(path: Path, ignored: Collection[str] = ()) -> Any:
-    """What a file of weights holds; classes of the packages `ignored` become `Inert`.
+    """Read a file of weights; classes of the packages `ignored` become `Inert`.
 
-    Raises CheckpointError where it is damaged or asks for anything but weights; nothing in it is executed.
+    Raises CheckpointError if it is damaged or asks for anything but weights; nothing in it is executed.
     """
     try:
         unneeded = [name for name in _asked(path) if name.partition(".")[0] in ignored] if ignored else []
@@ -40,12 +40,12 @@ def load(path: Path, ignored: Collection[str] = ()) -> Any:
 
 
 def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict without what DataParallel puts before the names of what it holds."""
+    """Return a state dict without what DataParallel puts before the names of what it holds."""
     return {re.sub(r"(?:^|(?<=\.))module\.", "", name): value for name, value in state.items()}
 
 
 def _asked(path: Path) -> Iterator[str]:
-    """Names of all that the file asks for beside weights."""
+    """Yield names of all that the file asks for beside weights."""
     if zipfile.is_zipfile(path):
         yield from serialization.get_unsafe_globals_in_checkpoint(path)
         return

@@ -1,4 +1,4 @@
-"""From networks of the StyleGAN2 family, in the official tongue of `names`, to the states of our models."""
+"""Translation of networks of the StyleGAN2 family, by the official names (`names`), into states of our models."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ FILTERS = r"\.resample_(kernel|filter)$"
 
 
 def translated(official: Imported, where: Path) -> Imported:
-    """A snapshot whose values have the names of `names`, with ours instead.
+    """Return a snapshot whose values have the names of `names`, with ours instead.
 
     CheckpointError names all that is missing, left over or of another shape.
     """
@@ -43,7 +43,7 @@ def translated(official: Imported, where: Path) -> Imported:
 
 
 def outline(resolved: Spec) -> Learner:
-    """The learner of a run without memory for its values, however many a hostile file asks for."""
+    """Return the learner of a run without memory for its values, however many a hostile file asks for."""
     with torch.device("meta"):
         learner: Learner = plugins.find("ganformer.models", resolved.model.kind).build(resolved.model, resolved.image)
     return learner
@@ -59,7 +59,7 @@ def _filled(module: nn.Module, official: Tensors, rename: Callable[[str], str], 
 
 
 def _shape_of(official: Tensor | None, ours: Tensor) -> tuple[int, ...]:
-    """How the official value should look: as ours, but for dimensions of size 1."""
+    """Return the shape of the official value: as ours, but for dimensions of size 1."""
     if official is not None and official.squeeze().shape == ours.squeeze().shape:
         return tuple(official.shape)
     return tuple(ours.shape)
@@ -69,13 +69,13 @@ def _shape_of(official: Tensor | None, ours: Tensor) -> tuple[int, ...]:
 
 
 def without(tensors: Tensors, patterns: Iterable[str]) -> dict[str, Tensor]:
-    """All but those whose name one of the patterns matches from its start."""
+    """Return all but those whose name one of the patterns matches from its start."""
     dead = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
     return {name: value for name, value in tensors.items() if not dead.match(name)}
 
 
 def without_filters(tensors: Tensors, where: Path) -> dict[str, Tensor]:
-    """All but the filters of resampling layers; CheckpointError where one is another than that of `nn.resampling`."""
+    """Remove the filters of resampling layers; CheckpointError if one differs from that of `nn.resampling`."""
     for name, value in tensors.items():
         if re.search(FILTERS, name) and not are_close(value, Filter().kernel):
             raise refuse(where, f"its {name} is not the filter [1, 3, 3, 1]")
@@ -83,26 +83,26 @@ def without_filters(tensors: Tensors, where: Path) -> dict[str, Tensor]:
 
 
 def are_close(found: Tensor, expected: Tensor) -> bool:
-    """Whether what is computed there and here, and saved there, is the same."""
+    """Return whether what is computed there and here, and saved there, is the same."""
     return found.shape == expected.shape and bool(torch.allclose(found.float(), expected, atol=TOLERANCE))
 
 
 def width_misfits(discriminator: Options, model: Mapping[str, Any]) -> Iterator[str]:
-    """Why no model here has a generator and a discriminator of such widths, if so."""
+    """Return why no model here has a generator and a discriminator of such widths; None if one has."""
     for name, default in (("channel_base", 32768), ("channel_max", 512)):
         if (found := discriminator.get(default, name)) != model[name]:
             yield f"its {name} is {found} and that of the generator {model[name]}"
 
 
 def given_group_misfit(epilogue: Options) -> Iterator[str]:
-    """`group_misfit` of what arguments say; those that say nothing are of a network with the code's 4."""
+    """Yield `group_misfit` of what arguments say; those that say nothing are of a network with the code's 4."""
     whole = epilogue.given("mbstd_group_size") == [None]
     group = None if whole else epilogue.get(GROUP, "mbstd_group_size")
     yield from group_misfit(group, epilogue.get(1, "mbstd_num_channels", "mbstd_num_features"))
 
 
 def group_misfit(group: int | None, channels: int) -> Iterator[str]:
-    """Why the statistics of a batch that end a discriminator are others than here, if so; None: of the whole batch."""
+    """Return why the minibatch statistics of a discriminator differ from ours; group None: the whole batch."""
     if group != GROUP:
         compared = "all" if group is None else group
         yield f"it compares {compared} images of a batch (mbstd_group_size); here it is {GROUP}"
@@ -111,7 +111,7 @@ def group_misfit(group: int | None, channels: int) -> Iterator[str]:
 
 
 def widths(channels: Mapping[int, int]) -> dict[str, int]:
-    """channel_base and channel_max of a ladder whose layers have so many features at these resolutions."""
+    """Return channel_base and channel_max of a ladder whose layers have so many features at these resolutions."""
     return {
         "channel_base": max(resolution * count for resolution, count in channels.items()),
         "channel_max": max(channels.values()),
@@ -119,5 +119,5 @@ def widths(channels: Mapping[int, int]) -> dict[str, int]:
 
 
 def refuse(where: Path, what: str) -> CheckpointError:
-    """The error that says why a snapshot cannot be imported."""
+    """Return the error that says why a snapshot cannot be imported."""
     return CheckpointError(f"{where}: cannot be imported: {what}")

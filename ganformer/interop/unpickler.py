@@ -30,7 +30,7 @@ SHOWN = 100  # characters of a name in a message
 
 
 def load(path: Path) -> Any:
-    """What a snapshot's pickle holds; CheckpointError where it is damaged or asks for anything it should not."""
+    """Load a snapshot's pickle; CheckpointError if it is damaged or asks for anything that is not allowed."""
     try:
         stream = io.BytesIO(path.read_bytes())
         _check_depth(stream)
@@ -44,7 +44,7 @@ def load(path: Path) -> Any:
 
 
 def _check_depth(stream: io.BytesIO, pickles: int = 1) -> None:
-    """Refuses pickles that could nest tuples so deeply that Python, computing a hash of one, has no stack left."""
+    """Refuse pickles that could nest tuples so deeply that Python, computing a hash of one, has no stack left."""
     for _ in range(pickles):
         if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(stream)) > TUPLES:
             raise _RefusedError(f"it has more than {TUPLES} tuples, which no snapshot needs")
@@ -59,14 +59,14 @@ class Unpickler(pickle.Unpickler):
     """Finds only the parts in `ALLOWED`."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The part that stands for a name."""
+        """Return the part that stands for a name."""
         try:
             return ALLOWED[module, name]
         except KeyError:
             raise _RefusedError(f"it asks for {f'{module}.{name}'[:SHOWN]!r}, which no snapshot needs") from None
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        """Snapshots keep nothing outside of the pickle."""
+        """Return snapshots keep nothing outside of the pickle."""
         raise _RefusedError("it asks for something outside of it, which no snapshot needs")
 
 
@@ -90,7 +90,7 @@ class Held:
 
 
 class Persistent:
-    """What torch_utils.persistence would rebuild by executing source code: `meta` says of what class, with what."""
+    """Object that torch_utils.persistence would rebuild by executing source code: `meta` has class and arguments."""
 
     __slots__ = ("meta",)
 
@@ -121,14 +121,14 @@ class _Module:
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        """What it was told does not matter to anything that is read here."""
+        """Ignore the state: nothing that is read here depends on it."""
 
 
 # ------------------------------------------------------------------------------------------ how it is made
 
 
 class _Function:
-    """What stands for a function: can be called by the pickle, and nothing else."""
+    """Stand-in for a function, which the pickle can call and nothing else."""
 
     __slots__ = ("_call",)
 
@@ -178,7 +178,7 @@ def _reconstruct(subtype: Any, shape: Any, typecode: Any) -> _Array:
 
 
 def _numbers(content: Any, dtype: Any, shape: Any, order: Any) -> Held:
-    """The array of these bytes; its numbers must be exactly as many as its shape says."""
+    """Return the array of these bytes; its numbers must be exactly as many as its shape says."""
     if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _Dtype) or not _are_sizes(shape):
         _refuse("numpy.ndarray: arrays of anything but numbers are not read")
     if order not in ("C", "F") or math.prod(shape) * dtype.dtype.itemsize != len(content):
@@ -192,7 +192,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 
 def _load_from_bytes(content: Any) -> Held:
-    """The numbers that a storage of torch saved, one-dimensional; torch allows weights only in it."""
+    """Return the numbers that a storage of torch saved, one-dimensional; torch allows weights only in it."""
     if not isinstance(content, bytes) or content.startswith(b"PK"):  # a zip could hold far more than its size
         _refuse("torch.storage")
     stream = io.BytesIO(content)
@@ -211,7 +211,7 @@ def _load_from_bytes(content: Any) -> Held:
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *options: Any) -> Held:
-    """The part of a storage that is one tensor; one with repeated or missing numbers is refused."""
+    """Return the part of a storage that is one tensor; one with repeated or missing numbers is refused."""
     if not isinstance(storage, Held) or not _are_sizes((offset,)) or not _are_sizes(size) or not _are_sizes(stride):
         _refuse("torch._utils._rebuild_tensor_v2")
     count, flat = math.prod(size), storage.tensor.flatten()
@@ -228,28 +228,28 @@ def _rebuild_parameter(data: Any, *options: Any) -> Held:
 
 
 def _set(content: Any) -> set[Any]:
-    """A set as protocols below 4 write it."""
+    """Return a set as protocols below 4 write it."""
     if not isinstance(content, list):
         _refuse("set")
     return set(content)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """Bytes as protocol 2 writes them: each is the letter of its number."""
+    """Return bytes as protocol 2 writes them: each is the letter of its number."""
     if not isinstance(text, str) or encoding != "latin1":
         _refuse("_codecs.encode")
     return text.encode("latin1")
 
 
 def _bytes(*content: Any) -> bytes:
-    """No bytes, as protocol 2 writes them."""
+    """Return empty bytes, as protocol 2 writes them."""
     if content:
         _refuse("bytes")
     return b""
 
 
 def _bytearray(content: Any = b"", encoding: Any = "latin-1") -> bytearray:
-    """An array of bytes as protocols below 5 write it; a number would ask for as much memory."""
+    """Return an array of bytes as protocols below 5 write it; a number would ask for as much memory."""
     if isinstance(content, str) and encoding == "latin-1":
         content = content.encode("latin-1")
     if not isinstance(content, bytes):

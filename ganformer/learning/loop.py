@@ -16,8 +16,7 @@ from ganformer import artifacts, devices
 from ganformer.config import ImageSpec, Spec, parse
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
-from ganformer.data.locking import acquired
-from ganformer.data.order import Order
+from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.learning import distribution, keeper, record
 from ganformer.learning.checkpoint import Checkpoints, Identity, build, step_of
@@ -26,6 +25,7 @@ from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
 from ganformer.learning.samples import normalise
 from ganformer.learning.stop import Stop
+from ganformer.locking import acquired
 from ganformer.seeds import mix
 
 T = TypeVar("T")

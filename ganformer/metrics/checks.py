@@ -1,4 +1,4 @@
-"""What a measure asks of the images it is given."""
+"""Requirements of measures on the images they are given."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,7 +28,7 @@ class Size:
 
 
 def too_few(images: Sized, least: int, what: str) -> str:
-    """A problem where there are fewer than `least` images; `what` names the measure and says why it needs them."""
+    """Return a problem if there are fewer than `least` images; `what` names the measure and says why it needs them."""
     if images.count >= least:
         return ""
     return f"{images.title}: {images.count} images are too few for {what}; take at least {least}"

@@ -30,7 +30,7 @@ Sets = Mapping[Side, ImageSet | Known]
 def compare(
     evaluation: Evaluation, real: str, fake: str, *, step: int | None = None, threads: int, gpus: int
 ) -> dict[str, Any]:
-    """Measures the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
+    """Measure the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
 
     Returns the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
     come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
@@ -100,7 +100,7 @@ def _every(evaluation: Evaluation) -> dict[str, ModuleType]:
 def _choose(
     evaluation: Evaluation, every: Mapping[str, ModuleType], problem: Callable[[ModuleType], str]
 ) -> tuple[dict[str, ModuleType], dict[str, str]]:
-    """The measures without a problem, and why the others are left out; ConfigError where these were asked for."""
+    """Return the measures that can be taken, and why others are left out; ConfigError if one of these was asked for."""
     left_out = {name: found for name, module in every.items() if (found := problem(module))}
     if left_out and ("metrics" in evaluation.model_fields_set or len(left_out) == len(every)):
         listed = "".join(f"\n  {name}: {found}" for name, found in left_out.items())
@@ -112,7 +112,7 @@ def _choose(
 
 
 def _lacking(module: ModuleType, sets: Sets) -> str:
-    """What a measure needs of the sets that is not known; empty where everything is."""
+    """Return what a measure needs of the sets and is unknown; empty if nothing is."""
     lacking = [(images.title, sorted(needs([module], side) - images.arrays)) for side, images in sets.items()]
     return "; ".join(f"needs {' and '.join(arrays)} of {title}" for title, arrays in lacking if arrays)
 
@@ -127,7 +127,7 @@ def _observe(
     picture: Picture | None,
     device: torch.device,
 ) -> tuple[Observed, Observed]:
-    """What is known of the real and of the fake images, once those at hand were looked at."""
+    """Observe the real and the fake images, reading those at hand."""
 
     def look(side: Side) -> Observed:
         images = sets[side]
@@ -145,7 +145,7 @@ def _observe(
 def _sizes(
     extractor: str, sets: Sets, network: Network | None, picture: Picture | None, device: torch.device
 ) -> tuple[Size, Size]:
-    """How many images there are, and features of each; DataError where statistics are not of as many as the rest."""
+    """Return the numbers of images and of features; DataError if statistics are of another network."""
     features = {images.title: images.features for images in sets.values() if isinstance(images, Known)}
     seen = 0
     if network is not None and picture is not None:
@@ -170,7 +170,7 @@ def _size(images: ImageSet | Known, seen: int) -> Size:
 
 
 def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
-    """Settings of the extractor; None where both sets come from files that do not tell it."""
+    """Return settings of the extractor; None where both sets come from files that do not tell it."""
     is_told = any(isinstance(images, ImageSet) or images.extractor for images in sets.values())
     return evaluation.extractor.model_dump(mode="json") if is_told else None
 
@@ -179,7 +179,7 @@ def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
 
 
 def _name(key: str, module: ModuleType, extractor: Mapping[str, Any] | None, sets: Sets) -> str:
-    """The name of a value; where it is of statistics that may be of another extractor, it is the key alone."""
+    """Return the name of a value; where it is of statistics that may be of another extractor, it is the key alone."""
     compared = [sets[side].about for side in SIDES if needs([module], side)]
     if extractor is None or not all(_is_seen_alike(about, extractor) for about in compared):
         return key
@@ -188,17 +188,17 @@ def _name(key: str, module: ModuleType, extractor: Mapping[str, Any] | None, set
 
 
 def _is_seen_alike(about: Mapping[str, Any], extractor: Mapping[str, Any]) -> bool:
-    """Whether the extractor sees what the statistics of a set are of, as far as their layout tells."""
+    """Return whether the extractor sees what the statistics of a set are of, as far as their layout tells."""
     return "layout" not in about or foreign.sees_alike(about["layout"], extractor)
 
 
 def _seen_by(images: ImageSet | Known, evaluation: Evaluation) -> Mapping[str, Any] | None:
-    """Settings of the extractor that sees or saw a set; None where its file does not tell."""
+    """Return settings of the extractor that sees or saw a set; None where its file does not tell."""
     return images.extractor if isinstance(images, Known) else evaluation.extractor.model_dump(mode="json")
 
 
 def summary(content: Mapping[str, Any]) -> str:
-    """What `compare` returned, as lines for a terminal: every value by its name, then how they were measured."""
+    """Format the result of `compare` for a terminal: every value by its name, then how they were measured."""
     recipe = content["recipe"]
     rows = [*values(content["values"]), *((side, _images(recipe[side])) for side in SIDES)]
     rows.append(("extractor", artifacts.canonical(recipe["extractor"]) if recipe["extractor"] else "not known"))
@@ -211,7 +211,7 @@ def summary(content: Mapping[str, Any]) -> str:
 
 
 def _note(about: Mapping[str, Any], extractor: Mapping[str, Any] | None) -> str:
-    """What is not known of the statistics of one side of a comparison."""
+    """Return a note on unknown properties of the statistics of one side of a comparison."""
     if extractor is None or _is_seen_alike(about, extractor):
         return ""
     layout = about["layout"]
@@ -223,7 +223,7 @@ def _note(about: Mapping[str, Any], extractor: Mapping[str, Any] | None) -> str:
 
 
 def _images(about: Mapping[str, Any]) -> str:
-    """One side of a comparison in words."""
+    """Return one side of a comparison in words."""
     count = "an unknown number of" if about["images"] is None else f"{about['images']:,}"
     kind = f"statistics as {about['layout']} writes them" if "layout" in about else about["kind"]
     words = f"{about['path']}: {kind}, {count} images"

@@ -1,4 +1,4 @@
-"""From a pack and a run to `metrics.json`: images → features → statistics → numbers."""
+"""Evaluation of a run: images → features → statistics → numbers in `metrics.json`."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ Side = Literal["real", "fake"]
 def reference(
     evaluation: Evaluation, pack: Path, out: Path, *, threads: int, gpus: int, check_data: bool = False
 ) -> None:
-    """Measures all images of a pack, and writes what metrics need of them (`Reference`) into the folder `out`.
+    """Measure all images of a pack, and writes what metrics need of them (`Reference`) into the folder `out`.
 
     There is a file for each network that looks at images, called as in `Evaluation.parts`; one that is of these images
     and settings already stays. With `check_data` every shard is compared with its checksum when it is first read.
@@ -60,7 +60,7 @@ def reference(
 
 
 def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_data: bool, device: torch.device) -> None:
-    """What one of the processes that work together does of `reference`."""
+    """Compute one rank's part of `reference`."""
     images = Packed(Images(pack, check=check_data), mirrored=evaluation.mirrored)
     files = {name: out / f"{name}.npz" for name in evaluation.parts()}
     for file in files.values():
@@ -81,7 +81,7 @@ def refer(evaluation: Evaluation, pack: Path, out: Path, threads: int, check_dat
 
 
 def _has_reference(path: Path, part: Evaluation, data_sha256: str) -> bool:
-    """Tells whether the file is the one that `refer` would write, and prints that it stays."""
+    """Return whether the file is the one that `refer` would write, and prints that it stays."""
     extractor, needed = part.extractor.model_dump(mode="json"), needs(measures(part), "real")
     try:
         Reference.read(path).check(path, extractor, part.mirrored, data_sha256, needed)
@@ -94,7 +94,7 @@ def _has_reference(path: Path, part: Evaluation, data_sha256: str) -> bool:
 
 @dataclass(frozen=True)
 class Job:
-    """Which images of which run are measured, against what."""
+    """Images of a run to be measured, and the real images they are measured against."""
 
     evaluation: Evaluation
     run: Path
@@ -109,7 +109,7 @@ class Job:
 
 
 def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
-    """Measures generated images of a run, writes `metrics.json` to `out` and prints the numbers.
+    """Measure generated images of a run, writes `metrics.json` to `out` and prints the numbers.
 
     A file that is of these weights, images and settings already stays, and nothing is measured.
 
@@ -152,7 +152,7 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
 
 
 def _origin(job: Job, record: Mapping[str, Any], images: Images, reals: Mapping[str, Reference]) -> dict[str, Any]:
-    """Part of `metrics.json` that is known before measuring; DataError where there are too few images to measure."""
+    """Return the part of `metrics.json` known before measuring; DataError if there are too few images."""
     snapshot = checkpoint.snapshot(record, job.step, job.run)
     return {
         "format": FORMAT,
@@ -186,7 +186,7 @@ def _round(
     number: int,
     device: torch.device,
 ) -> Values:
-    """Everything measured once, on the images of this round; nothing where another process has the numbers."""
+    """Return everything measured once, on the images of this round; nothing where another process has the numbers."""
     evaluation = job.evaluation.model_copy(update={"seed": job.evaluation.seed + number})
     generated = Generated(learner, record, job.run, job.step, evaluation.seeds)
     picture, title = images.image.picture, "evaluate {dataset}/{model}".format(**record["run"])
@@ -208,7 +208,7 @@ def _reconstructed(
     looks: Mapping[str, Look],
     device: torch.device,
 ) -> dict[str, float]:
-    """The Fréchet distance of reconstructions, by the part that it is of; none where there is no autoencoder."""
+    """Return the Fréchet distance of reconstructions, by the part that it is of; none where there is no autoencoder."""
     chosen = {
         name: Look(looks[name].network, frechet.FAKE)
         for name, part in job.evaluation.parts().items()
@@ -223,7 +223,7 @@ def _reconstructed(
 
 
 def _paths(evaluation: Evaluation, learner: Learner) -> PathLength | None:
-    """How path lengths are measured, in those spaces where this learner has paths; None where they are not."""
+    """Return how path lengths are measured, in the spaces that this learner has; None if they are not."""
     if not isinstance(evaluation.path_length, PathLength):
         return None
     possible = tuple(space for space in evaluation.path_length.spaces if space in path_length.spaces(learner))
@@ -231,7 +231,7 @@ def _paths(evaluation: Evaluation, learner: Learner) -> PathLength | None:
 
 
 def _over_rounds(rounds: Sequence[Values]) -> Values:
-    """The numbers of one round; of several, means, and as `…_std` their standard deviations."""
+    """Return the numbers of one round; of several, means, and as `…_std` their standard deviations."""
     if len(rounds) == 1:
         return rounds[0]
     means: Values = {}
@@ -244,7 +244,7 @@ def _over_rounds(rounds: Sequence[Values]) -> Values:
 
 
 def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
-    """Every value with its name, and `by`, the network whose features it is of, where that is not the usual one."""
+    """Return every value with its name, and `by`, the network of its features if that is not the usual one."""
     named: dict[str, dict[str, Any]] = {}
     for part, numbers in values.items():
         if part == PATHS:
@@ -272,7 +272,7 @@ def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) ->
 
 
 def _reals(job: Job, images: Images) -> dict[str, Reference]:
-    """What is known of the real images, for each part of the evaluation."""
+    """Return the statistics of the real images, for each part of the evaluation."""
     reals = {}
     for name, part in job.evaluation.parts().items():
         path = job.reference / f"{name}.npz"
@@ -283,7 +283,7 @@ def _reals(job: Job, images: Images) -> dict[str, Reference]:
 
 
 def _recipes(job: Job, reals: Mapping[str, Reference]) -> dict[str, Mapping[str, Any]]:
-    """By metric, what its values depend on besides the images; DataError where there are too few images for one."""
+    """Return the recipe of each metric; DataError if there are too few images for one."""
     found: dict[str, Mapping[str, Any]] = {}
     for name, part in job.evaluation.parts().items():
         real = reals[name].observed
@@ -296,7 +296,7 @@ def _recipes(job: Job, reals: Mapping[str, Reference]) -> dict[str, Mapping[str,
 
 
 def _weights(evaluation: Evaluation) -> dict[str, str]:
-    """sha256 of every file of weights that some network was read from."""
+    """Return sha256 of every file of weights that some network was read from."""
     files = {path for part in evaluation.parts().values() for path in part.extractor.inputs}
     if isinstance(evaluation.path_length, PathLength):
         files |= set(evaluation.path_length.inputs)
@@ -340,41 +340,41 @@ def _check_pack(images: Images, record: Mapping[str, Any], job: Job) -> None:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes reproducibly, without gradients and in whole float32: TF32 of GPUs has 3 digits."""
+    """Make torch compute reproducibly, without gradients and in full float32: TF32 of GPUs has 3 digits."""
     whole = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with devices.reproducible(threads), torch.inference_mode(), whole:
         yield
 
 
 def load_network(extractor: Extractor, device: torch.device) -> Network:
-    """The extractor's network on the device."""
+    """Return the extractor's network on the device."""
     loaded: Network = plugins.find("ganformer.metrics.extractors", extractor.kind).load(extractor, device)
     return loaded
 
 
 def measures(evaluation: Evaluation) -> list[ModuleType]:
-    """The modules of the chosen metrics."""
+    """Return the modules of the chosen metrics."""
     return [plugins.find("ganformer.metrics.measures", name) for name in evaluation.metrics]
 
 
 def needs(chosen: Iterable[ModuleType], side: Side) -> frozenset[str]:
-    """Arrays that these measures need of the real or of the fake images."""
+    """Return arrays that these measures need of the real or of the fake images."""
     return frozenset[str]().union(*(getattr(module, side.upper()) for module in chosen))
 
 
 def lacking(module: ModuleType, real: Sized, fake: Sized) -> str:
-    """Why a measure cannot be taken of so many images; empty where it can."""
+    """Return why a measure cannot be taken of so many images; empty if it can."""
     problem: str = module.lacking(real, fake) if hasattr(module, "lacking") else ""
     return problem
 
 
 def recipes(chosen: Mapping[str, ModuleType], real: Sized, fake: Sized) -> dict[str, Mapping[str, Any]]:
-    """By the name of each measure, what its values depend on besides the images."""
+    """Return by the name of each measure the settings its values depend on."""
     return {name: module.recipe(real, fake) for name, module in chosen.items() if hasattr(module, "recipe")}
 
 
 def measure(chosen: Iterable[ModuleType], real: Observed, fake: Observed) -> dict[str, float]:
-    """The values of all these measures."""
+    """Return the values of all these measures."""
     values: dict[str, float] = {}
     for module in chosen:
         values |= module.compute(real, fake)

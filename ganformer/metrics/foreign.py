@@ -25,10 +25,10 @@ DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.err
 
 
 def read_npz(path: Path) -> Observed:
-    """Mean and covariance from an npz with `mu` [D] and `sigma` [D, D], as pytorch-fid and most others write them.
+    """Read mean and covariance from an npz with `mu` [D] and `sigma` [D, D], as pytorch-fid and most others write them.
 
-    It does not say of how many images they are: `count` is 0. Raises DataError where the file is something else,
-    damaged, or where these are no mean and covariance.
+    The file does not state the number of images: `count` is 0. Raises DataError if the file is something else,
+    damaged, or if these are no mean and covariance.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -45,10 +45,10 @@ def read_npz(path: Path) -> Observed:
 
 
 def read_pickle(path: Path) -> Observed:
-    """What StyleGAN2-ADA's `FeatureStats.save` wrote: sums of features and of their products, or all features.
+    """Read a file of StyleGAN2-ADA's `FeatureStats.save`: sums of features and of their products, or all features.
 
-    Their covariance divides by N − 1, like all of ours; StyleGAN2-ADA divides the same sums by N. Raises DataError
-    where the file is something else or damaged, and where it asks for anything to be executed.
+    The covariance divides by N − 1, like all of ours; StyleGAN2-ADA divides the same sums by N. Raises DataError if the
+    file is something else or damaged, or if it asks for anything to be executed.
     """
     try:
         state = unpickler.load(path)
@@ -70,14 +70,14 @@ def read_pickle(path: Path) -> Observed:
 
 
 def sees_alike(layout: str, extractor: Mapping[str, Any]) -> bool:
-    """Whether an extractor of these settings sees what the program sees whose statistics have this layout."""
+    """Return whether an extractor of these settings sees what the program sees whose statistics have this layout."""
     return any(settings.items() <= extractor.items() for settings in EXTRACTORS[layout])
 
 
 def gaussian(path: Path, mean: Array, covariance: Array, names: tuple[str, str]) -> Mapping[str, Array]:
-    """`mean` [D] and `covariance` [D, D] in float64, for an `Observed`; `names` is what the file `path` calls them.
+    """Return `mean` [D] and `covariance` [D, D] in float64, for an `Observed`; `names`: their names in the file `path`.
 
-    Raises DataError where one is not of finite numbers, of another shape, or where the second is no covariance.
+    Raises DataError if one is not finite or of another shape, or if the second is no covariance.
     """
     for name, array, dimensions in zip(names, (mean, covariance), (1, 2), strict=True):
         if array.dtype.kind not in "fiu" or array.ndim != dimensions or not array.size:

@@ -1,4 +1,4 @@
-"""What a number may be called."""
+"""Names of values: when a number may be called FID."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ SPATIAL = {name: f"s{FIELD[name]}" for name in ("fd", "fd_bias", "fd_infinity")}
 
 
 def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrored: bool = False) -> str:
-    """The name of the value `key` measured with an extractor of these settings on `images` generated images.
+    """Return the name of the value `key` measured with an extractor of these settings on `images` generated images.
 
     With the Inception network of 2015 that is the field's name with the number of images: `fid50k`, `kid50k`; with the
     uncertainty's ending behind it: `kid50k_std`. What is extrapolated to infinitely many has no number: `fid_infinity`.
@@ -42,7 +42,7 @@ def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrore
 
 
 def path_label(key: str, settings: Mapping[str, Any]) -> str:
-    """The name of the path length `key` (`ppl_w_end`, `ppl_w_end_std`) measured with these settings.
+    """Return the name of the path length `key` (`ppl_w_end`, `ppl_w_end_std`) measured with these settings.
 
     Measured as StyleGAN2 does, with the published LPIPS, its name is NVIDIA's: `ppl_wend` of faces cut out of images,
     `ppl2_wend` of whole images, where there are other than 50,000 pairs with their number: `ppl2_wend5k`. Otherwise the

@@ -1,4 +1,4 @@
-"""Whether a model repeats what it was trained on: the real image that is nearest to each sample, among features."""
+"""Nearest real image of each sample by features: a test for models that repeat their training images."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ ROWS = 2048  # samples whose features are subtracted at a time
 
 
 class Nearest(NamedTuple):
-    """For each sample the real image that is nearest to it."""
+    """Nearest real image of each sample."""
 
     indices: NDArray[np.int64]
     """Its number among the real images [M]; the lowest where several are as near."""
@@ -23,7 +23,7 @@ class Nearest(NamedTuple):
     """Its Euclidean distance in feature space [M], 0 where the features are the same."""
 
     def or_nearer(self, other: "Nearest") -> "Nearest":
-        """For each sample the nearer one of both, this one where both are as near."""
+        """Return for each sample the nearer of both, this one if they are equally near."""
         is_nearer = other.distances < self.distances
         return Nearest(
             np.where(is_nearer, other.indices, self.indices), np.where(is_nearer, other.distances, self.distances)
@@ -31,7 +31,7 @@ class Nearest(NamedTuple):
 
 
 def nearest(real: Observed, samples: Observed) -> Nearest:
-    """The real image nearest to each sample, both known by their `features`; distances are held in tiles only.
+    """Return the real image nearest to each sample, both known by their `features`; distances are held in tiles only.
 
     Distances tell memorisation by comparison: those of samples to training images against those of real images that
     were held out. DataError where there are no real images, or where both are not seen by the same extractor.
@@ -51,7 +51,7 @@ def nearest(real: Observed, samples: Observed) -> Nearest:
 
 
 def _distances(features: Array, reals: Array, indices: NDArray[np.int64]) -> Array:
-    """Of each sample to its nearest image. The tiles are of |x|² + |y|² − 2xy, which is not 0 where x is y."""
+    """Compute each sample's distance to its nearest image exactly; the tiles' |x|² + |y|² − 2xy is not 0 for x = y."""
     distances = np.empty(len(features))
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)

@@ -27,14 +27,14 @@ class Near:
         self._one = torch.zeros(reals, dtype=torch.int64)
 
     def update(self, tile: "Tile", near: Tensor) -> None:
-        """Adds whether the real images of the tile's rows and the generated ones of its columns are near, bool."""
+        """Add whether the real images of the tile's rows and the generated ones of its columns are near, bool."""
         counts, one = near.sum(dim=1), near.byte().argmax(dim=1)
         self.of_real[tile.rows] += counts
         self.of_fake[tile.columns] += near.sum(dim=0)
         self._one[tile.rows] = torch.where(counts > 0, tile.columns.start + one, self._one[tile.rows])
 
     def covered(self) -> tuple[float, float]:
-        """The part of real images that are near a generated one, and its standard error.
+        """Return the part of real images that are near a generated one, and its standard error.
 
         The error is the jackknife's over the generated images: by how much the part falls without each of them, with
         all else as it is. That is the number of real images to which this one alone is near.
@@ -46,7 +46,7 @@ class Near:
 
 
 def mean(values: Tensor) -> tuple[float, float]:
-    """Mean of independent values [M], and its standard error."""
+    """Return mean of independent values [M], and its standard error."""
     values = values.double()
     return values.mean().item(), (values.var() / len(values)).sqrt().item()
 
@@ -64,7 +64,7 @@ class Tile(NamedTuple):
     fake: Array
 
     def within(self, radii: Tensor, *, strictly: bool = False) -> Tensor:
-        """Whether distances are at most squared `radii` [n, 1] or [m], or less where `strictly`: [n, m] bool.
+        """Return whether distances are at most squared `radii` [n, 1] or [m], or less where `strictly`: [n, m] bool.
 
         Where rounding might decide, the distance is taken from the differences, as `radii` are.
         """
@@ -80,7 +80,7 @@ class Tile(NamedTuple):
 
 
 def radii(points: Array, neighbours: int) -> Tensor:
-    """Squared distance of each of the points [N, D] to its neighbour of this rank [N], float64, by differences."""
+    """Return the squared distance of each point [N, D] to its neighbour of this rank, [N] float64, by differences."""
     kept = neighbours + 1  # the nearest of all is the point itself
     count = len(points)
     nearest = torch.full((count, kept), torch.inf, dtype=torch.float64)
@@ -102,12 +102,12 @@ def radii(points: Array, neighbours: int) -> Tensor:
 
 
 def tiles(real: Array, fake: Array) -> Iterator[Tile]:
-    """The matrix of squared distances between features [N, D] and [M, D]."""
+    """Return the matrix of squared distances between features [N, D] and [M, D]."""
     return (_tile(real, fake, *place) for place in product(_parts(len(real)), _parts(len(fake))))
 
 
 def exact_distances(a: Array, b: Array, i: Tensor, j: Tensor) -> Tensor:
-    """Squared distances of the pairs a[i], b[j], of features [N, D] and [M, D]: the same bits for the same two rows."""
+    """Return squared distances of pairs a[i], b[j] of features [N, D] and [M, D]; equal rows give equal bits."""
     distances = torch.empty(len(i), dtype=torch.float64)
     for start in range(0, len(i), PAIRS):
         some = slice(start, start + PAIRS)

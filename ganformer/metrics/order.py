@@ -14,7 +14,7 @@ ROWS = 4096  # whose copies in float64 are in memory at a time
 
 
 def by_value(rows: Array) -> NDArray[np.intp]:
-    """Numbers of the rows of [N, D], sorted by a sum of their values with weights that are the same each time.
+    """Return numbers of the rows of [N, D], sorted by a sum of their values with weights that are the same each time.
 
     The same rows in another order are sorted alike; only equal ones may change places.
     """
@@ -27,7 +27,7 @@ def by_value(rows: Array) -> NDArray[np.intp]:
 
 
 def parts(rows: Array, count: int) -> list[NDArray[np.intp]]:
-    """Numbers of the rows of [N, D] in `count` parts, drawn by a fixed permutation of `by_value`.
+    """Return numbers of the rows of [N, D] in `count` parts, drawn by a fixed permutation of `by_value`.
 
     Part i has those from i N / count to (i + 1) N / count, as in the original code of the inception score.
     """

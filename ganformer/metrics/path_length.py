@@ -47,10 +47,10 @@ Compare = Callable[[Tensor, Tensor], Tensor]  # images [B, 3, H, W] in [-1, 1] a
 
 
 def spaces(learner: Learner) -> tuple[Space, ...]:
-    """In which spaces the images of this learner have paths.
+    """Return the spaces in which the images of this learner have paths.
 
-    None where no generator makes them of latents in one go. Without a mapping network only z: MSG-GAN's w is z on the
-    hypersphere, which straight lines leave; Karras et al. (table 4), too, have no w of such a generator.
+    Returns None if no generator maps latents to images in one pass. Without a mapping network only z: MSG-GAN's w is z
+    on the hypersphere, which straight lines leave; Karras et al. (table 4), too, have no w of such a generator.
     """
     if not isinstance(learner, Adversarial):
         return ()
@@ -65,7 +65,7 @@ def measure(
     device: torch.device,
     seed: int = 0,
 ) -> dict[str, float]:
-    """`ppl_z_full` and the others that are chosen, and as `ppl_z_full_std` their standard errors.
+    """Return `ppl_z_full` and the others that are chosen, and as `ppl_z_full_std` their standard errors.
 
     `record`: that of the run (`run.json`); `picture`: rows and columns in the middle of the images that are looked at.
     Pairs, and the points on their paths, are functions of the seeds from `seed` × `settings.images` on; a path begins
@@ -90,7 +90,7 @@ def measure(
 
 
 def _sampler(settings: PathLength, learner: Learner, record: Mapping[str, Any]) -> Generator:
-    """What makes the images; ConfigError where it has no paths in a chosen space."""
+    """Return the generator's sampler; ConfigError if it has no paths in a chosen space."""
     kind, possible = record["spec"]["model"]["kind"], spaces(learner)
     if not possible:
         raise ConfigError(
@@ -107,7 +107,7 @@ def _sampler(settings: PathLength, learner: Learner, record: Mapping[str, Any]) 
 
 
 def _kinds() -> list[str]:
-    """The kinds of models that have paths."""
+    """Return the kinds of models that have paths."""
     package = "ganformer.models"
     return [name for name in plugins.names(package) if issubclass(plugins.find(package, name).Config, AdversarialModel)]
 
@@ -127,7 +127,7 @@ def _check(settings: PathLength, picture: Picture, title: str) -> None:
 
 
 def _lengths(walk: "Walk", seeds: range) -> dict[Choice, Array]:
-    """The lengths [N] of the chosen kinds, ascending; nothing where another process has them."""
+    """Return the lengths [N] of the chosen kinds, ascending; nothing where another process has them."""
     chosen = list(itertools.product(walk.settings.spaces, walk.settings.sampling))
     share = Share(distribution.rank(), distribution.ranks())
     found: list[Array] = []
@@ -156,12 +156,12 @@ class Walk:
 
     @property
     def pairs(self) -> int:
-        """How many are compared at a time."""
+        """Number of pairs compared at a time."""
         rows, columns = (min(side, SIDE) for side in self.picture)
         return min(BATCH, PIXELS // (rows * columns))
 
     def lengths(self, seeds: Sequence[int], space: Space, sampling: Sampling) -> Array:
-        """Lengths [B] of the paths of these seeds; DataError where an image is not finite."""
+        """Return lengths [B] of the paths of these seeds; DataError where an image is not finite."""
         # With the same noise, which is another one for every pair of images.
         one, other = (self._look(w, seeds[0]) for w in self._ends(seeds, space, sampling))
         distances = self.compare(in_colours(one), in_colours(other)).double()
@@ -169,7 +169,7 @@ class Walk:
         return lengths
 
     def _ends(self, seeds: Sequence[int], space: Space, sampling: Sampling) -> list[Tensor]:
-        """w [B, L, …, D] of both images of each pair; what is between ends is float64, since ε is small."""
+        """Return w [B, L, …, D] of both images of each pair; what is between ends is float64, since ε is small."""
         start, goal = latents((2, *self.sampler.latent_shape), seeds).double().unbind(1)
         at = points(seeds) if sampling == "full" else torch.zeros(len(seeds), dtype=torch.float64)
         labels = draw_labels(self.label_counts, seeds).to(self.device)
@@ -184,7 +184,7 @@ class Walk:
         return w
 
     def _look(self, w: Tensor, seed: int) -> Tensor:
-        """The images of w, with noise from `seed`, as they are compared."""
+        """Return the images of w, with noise from `seed`, as they are compared."""
         with noise_from(seed, self.device):
             images = central(self.sampler.synthesise(w), *self.picture)
         if not images.isfinite().all():
@@ -196,9 +196,9 @@ class Walk:
 
 
 def slerp(start: Tensor, goal: Tensor, t: Tensor) -> Tensor:
-    """Where one is on the great circle from `start` [..., D] to `goal` after the part `t` of the way.
+    """Interpolate on the great circle from `start` [..., D] to `goal` at the fraction `t`.
 
-    Both ends are put on the sphere of radius √D first, on which the result is, too.
+    Both ends are first projected to the sphere of radius √D, on which the result is, too.
     """
     start, goal = F.normalize(start, dim=-1), F.normalize(goal, dim=-1)
     cosine = (start * goal).sum(dim=-1, keepdim=True).clamp(-1, 1)
@@ -209,30 +209,30 @@ def slerp(start: Tensor, goal: Tensor, t: Tensor) -> Tensor:
 
 
 def _beside(t: Tensor, latents: Tensor) -> Tensor:
-    """t [B] as [B, 1, …], for latents [B, …]."""
+    """Return t [B] as [B, 1, …], for latents [B, …]."""
     return t.view(-1, *[1] * (latents.ndim - 1))
 
 
 def points(seeds: Sequence[int]) -> Tensor:
-    """Where on its path the pair of each seed is: [B] float64, uniform in [0, 1)."""
+    """Draw the position of each seed's pair on its path: [B] float64, uniform in [0, 1)."""
     # The 2 parts them from latents and labels.
     return torch.tensor([np.random.RandomState([seed, 2]).random_sample() for seed in seeds], dtype=torch.float64)
 
 
 def face(images: Tensor) -> Tensor:
-    """Where the face is in square images [B, C, S, S] of FFHQ: [B, C, S/2, S/2]."""
+    """Crop square images [B, C, S, S] of FFHQ to the face: [B, C, S/2, S/2]."""
     eighth = images.shape[-1] // 8
     return images[:, :, 3 * eighth : 7 * eighth, 2 * eighth : 6 * eighth]
 
 
 def shrunk(images: Tensor) -> Tensor:
-    """Images [B, C, H, W] averaged over squares of whole pixels, so that their larger side is less than 2 · `SIDE`."""
+    """Average images [B, C, H, W] over squares of whole pixels, so that their larger side is less than 2 · `SIDE`."""
     factor = max(images.shape[-2:]) // SIDE
     return F.avg_pool2d(images, factor) if factor > 1 else images
 
 
 def trimmed_mean(values: Array, outliers: float) -> tuple[float, float]:
-    """The mean of values [N] without the lowest and the highest `outliers` percent, and its standard error.
+    """Return the mean of values [N] without the lowest and the highest `outliers` percent, and its standard error.
 
     The bounds are values themselves and are kept, as in the published code. The error is that of Tukey and McLaughlin
     (1963): the standard deviation of all values, outliers moved to the bounds, over √N and over the part that is kept.

@@ -31,7 +31,7 @@ class Reference:
     data_sha256: str
 
     def write(self, path: Path) -> None:
-        """Writes an npz of the arrays and of `about`, a JSON text with all the rest.
+        """Write an npz of the arrays and of `about`, a JSON text with all the rest.
 
         Mean and covariance are its `mu` and `sigma`, so that whatever reads pytorch-fid's statistics reads them.
         """
@@ -51,7 +51,7 @@ class Reference:
 
     @classmethod
     def read(cls, path: Path) -> "Reference":
-        """Reads what `write` wrote; DataError where it is missing or something else."""
+        """Read what `write` wrote; DataError where it is missing or something else."""
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def tensorflow(images: Tensor, size: int) -> Tensor:
-    """TensorFlow 1's `resize_bilinear`: pixel i lies at i × in/out, without half-pixel centres or antialiasing.
+    """Return TensorFlow 1's `resize_bilinear`: pixel i lies at i × in/out, without half-pixel centres or antialiasing.
 
     [n, C, H, W] uint8 or float32 -> [n, C, size, size] float32.
     """
@@ -17,7 +17,7 @@ def tensorflow(images: Tensor, size: int) -> Tensor:
 
 
 def clean(images: Tensor, size: int) -> Tensor:
-    """The antialiased bicubic resize of clean-fid: Pillow's of each channel as float, clipped to [0, 255], not rounded.
+    """Resize as clean-fid does: Pillow's antialiased bicubic of each float channel, clipped to [0, 255], not rounded.
 
     [n, C, H, W] uint8 or float32 -> [n, C, size, size] float32. torch has the filter of Pillow (a = −1/2), but in
     float32 errs by up to 0.01 of 255; Pillow sums in float64.
@@ -27,7 +27,7 @@ def clean(images: Tensor, size: int) -> Tensor:
 
 
 def pytorch_fid(images: Tensor, size: int) -> Tensor:
-    """PyTorch's bilinear resize, as pytorch-fid has it: centres of pixels in place, without antialiasing.
+    """Return PyTorch's bilinear resize, as pytorch-fid has it: centres of pixels in place, without antialiasing.
 
     [n, C, H, W] uint8 -> [n, C, size, size] float32 in [0, 1], the range in which it resizes them.
     """

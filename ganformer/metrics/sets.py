@@ -19,7 +19,7 @@ from ganformer.config import Dataset, Evaluation, ImageSpec, Source, parse
 from ganformer.data import decoding
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.recognise import recognise
+from ganformer.data.packing.detect import recognise
 from ganformer.data.source import ImageFiles, ImageSource, Rejection, Sample, open_source
 from ganformer.data.sources import pack
 from ganformer.errors import DataError
@@ -47,13 +47,13 @@ ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 
 
 class Share(NamedTuple):
-    """Which portions of images one of several processes looks at: those with the numbers `rank`, `rank + ranks`, …"""
+    """Batches of images that one of several processes computes: numbers `rank`, `rank + ranks` and so on."""
 
     rank: int
     ranks: int
 
     def of(self, portions: Iterable[T]) -> Iterator[T]:
-        """Those that are its own."""
+        """Yield the batches of this process."""
         return itertools.islice(portions, self.rank, None, self.ranks)
 
 
@@ -75,23 +75,23 @@ class ImageSet(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of images."""
+        """Return number of images."""
 
     @abstractmethod
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
-        """The middle of all images of a share, of a shape that they can show: uint8 [n, 3, *picture] on the device.
+        """Yield the visible part of all images of a share, as colours: uint8 [n, 3, *picture] on the device.
 
-        The i-th portion of all is made of the same n images, whatever the share it is in.
+        The i-th batch holds the same n images, whichever process computes it.
         """
 
     def can_show(self, picture: Picture) -> bool:
-        """Whether a picture of this shape is what lies in the middle of the images."""
+        """Return whether a picture of this shape is what lies in the middle of the images."""
         return picture == self.picture
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of images that are not at hand; `extractor`: settings of the one that saw them, None: not known."""
+    """Known statistics of images that are not at hand; `extractor`: settings of their network, None if unknown."""
 
     title: str
     about: Mapping[str, Any]
@@ -119,17 +119,16 @@ class Look(NamedTuple):
 def observe(
     images: ImageSet, network: Network, keep: Set[str], picture: Picture, device: torch.device, label: str
 ) -> Observed:
-    """What the network sees in all images, of which the arrays `keep` are wanted; `label` says so while it goes on."""
+    """Run the network over all images and return the arrays in `keep`. `label`: title of the progress line."""
     return observe_with({"": Look(network, keep)}, images, picture, device, label)[""]
 
 
 def observe_with(
     looks: Mapping[str, Look], images: ImageSet, picture: Picture, device: torch.device, label: str
 ) -> dict[str, Observed]:
-    """What each of several networks sees in all images, which are made or read once.
+    """Run several networks over all images, which are made or read once.
 
-    Where several processes work together, each looks at its share, and the first one gets what all have seen, the
-    others nothing.
+    If several processes work together, each computes its share; the first one returns the whole, the others nothing.
     """
     share = Share(distribution.rank(), distribution.ranks())
     observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
@@ -150,7 +149,7 @@ def observe_with(
 
 
 def open_set(side: str, evaluation: Evaluation, step: int | None = None, option: str = "the set") -> ImageSet | Known:
-    """The set that a path names: images in any form that is packed, a pack, a run, or a file of statistics.
+    """Return the set that a path names: images in any form that is packed, a pack, a run, or a file of statistics.
 
     `side` may also be settings of a source as JSON, as `pack --source` takes them. Of a run come the images that
     `evaluation` says, at the snapshot `step` (None: the last). Labels are never read. Raises DataError or ConfigError
@@ -169,7 +168,7 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
 
 
 def open_images(side: str, option: str) -> ImageSet:
-    """The images that a path or settings of a source name, as they are. Raises as `open_set` does."""
+    """Return the images that a path or settings of a source name, as they are. Raises as `open_set` does."""
     settings = recognise(side, option)
     source = parse(Dataset, {"source": settings}, "source").source
     if isinstance(source, pack.Config):
@@ -184,7 +183,7 @@ def open_images(side: str, option: str) -> ImageSet:
 
 
 def _names_a_setting(message: str, source: Source) -> bool:
-    """Tells whether a message asks for a setting of the source."""
+    """Return whether a message asks for a setting of the source."""
     names = set(type(source).model_fields) - {"kind", "path"}
     return any(re.search(rf"\b{name}\b", message) for name in names)
 
@@ -202,7 +201,7 @@ def _statistics(path: Path, evaluation: Evaluation) -> Known:
 
 
 def _names(path: Path) -> frozenset[str]:
-    """Names of the arrays in an npz; of one that cannot be read, none."""
+    """Return names of the arrays in an npz; of one that cannot be read, none."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return frozenset(file.files)
@@ -264,13 +263,13 @@ class Generated(ImageSet):
         return len(self.seeds)
 
     def can_show(self, picture: Picture) -> bool:
-        """Imported runs do not know where their bars are."""
+        """Return imported runs do not know where their bars are."""
         is_imported = self.record["data"]["data_sha256"] is None
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and is_canvas(self.made, canvas))
 
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
-        """DataError where an image is not finite."""
+        """Yield DataError where an image is not finite."""
         self.learner.network.to(device)
         labels = partial(draw_labels, self.record["data"]["label_counts"])
         for seeds in share.of(aligned(self.seeds, BATCH)):
@@ -284,7 +283,7 @@ class Generated(ImageSet):
 
 
 def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
-    """Whether images of the shape `made` are what networks make of a data set with this canvas."""
+    """Return whether images of the shape `made` are what networks make of a data set with this canvas."""
     # GANformer's own snapshots make squares with black bars, whatever the data set.
     side = max(canvas.height, canvas.width)
     return (made.height, made.width) in {(canvas.height, canvas.width), (side, side)}
@@ -321,7 +320,7 @@ class FromSource(ImageSet):
 
 
 def _first_shape(side: str, source: ImageSource[Any]) -> Picture:
-    """The shape of the first image, which is to be that of all."""
+    """Return the shape of the first image, which is to be that of all."""
     (image,) = source.load(list(itertools.islice(source.keys(), 1)))
     if isinstance(image, Rejection):
         raise _unreadable(side, image.name, image.reason)
@@ -339,7 +338,7 @@ def _other_shape(side: str, image: Sample, picture: Picture) -> DataError:
 
 
 def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
-    """The one shape of all images, by their headers, which is soon done."""
+    """Return the one shape of all images, by their headers, which is soon done."""
     shapes: Counter[Picture] = Counter()
     first: dict[Picture, str] = {}
     with Progress(f"look at {side}", len(source)) as progress:
@@ -370,7 +369,7 @@ def _unreadable(side: str, name: str, reason: str) -> DataError:
 
 
 def common_picture(real: ImageSet | Known, fake: ImageSet | Known) -> Picture | None:
-    """The shape in which both sets are measured; None where neither is at hand. DataError where there is none."""
+    """Return the shape in which both sets are measured; None if neither is at hand. DataError if there is none."""
     sets = [images for images in (real, fake) if isinstance(images, ImageSet)]
     for picture in [images.picture for images in sets]:
         if all(images.can_show(picture) for images in sets):
@@ -384,12 +383,12 @@ def common_picture(real: ImageSet | Known, fake: ImageSet | Known) -> Picture | 
 
 
 def in_pixels(shape: Picture) -> str:
-    """The shape of a picture in words."""
+    """Return the shape of a picture in words."""
     return f"{shape[1]}×{shape[0]} pixels"
 
 
 def _shape(source: ImageFiles[Any], key: Any) -> Picture:
-    """Rows and columns of an image of a source as it is to be looked at; any error where its file is not right."""
+    """Return rows and columns of an image of a source as it is displayed; any error if its file is damaged."""
     with source.content(key) as file:
         width, height = decoding.size(file, key.page)
     return height, width

@@ -1,4 +1,4 @@
-"""What measures compare: mean and covariance of features, the features themselves, class logits."""
+"""Statistics that measures compare: mean and covariance of features, the features themselves, class logits."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -31,13 +31,13 @@ class Statistics:
 
     @classmethod
     def of(cls, title: str, count: int, mean: Array, covariance: Array) -> Self:
-        """Those of `count` images, of which mean [D] and covariance [D, D] are known."""
+        """Return statistics of `count` images with known mean [D] and covariance [D, D]."""
         statistics = cls(title)
         statistics.count, statistics.mean, statistics.scatter = count, mean, covariance * (count - 1)
         return statistics
 
     def update(self, features: Array) -> None:
-        """Adds the features [n, D] of n more images."""
+        """Add the features [n, D] of n more images."""
         features = features.astype(np.float64)
         count, added, mean = self.count, len(features), features.mean(axis=0)
         if not count:
@@ -50,7 +50,7 @@ class Statistics:
         self.count = count + added
 
     def merge(self, other: "Statistics") -> None:
-        """Adds the images that `other` has seen."""
+        """Add the images that `other` has seen."""
         if not other.count:
             return
         count = self.count + other.count
@@ -62,7 +62,7 @@ class Statistics:
         self.count = count
 
     def without(self, other: "Statistics") -> "Statistics":
-        """Those of the other images, where `other` are some of these."""
+        """Return the statistics without those of `other`, a subset of these images."""
         rest = Statistics(self.title)
         rest.count = self.count - other.count
         rest.mean = self.mean + (self.mean - other.mean) * (other.count / rest.count)
@@ -81,7 +81,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is known of one set of `count` images.
+    """Observations of one set of `count` images.
 
     `arrays` holds what measures need of `mean` [D], `covariance` [D, D], `features` [N, D] and `logits` [N, K];
     `title` names the set in messages.
@@ -109,7 +109,7 @@ class Rows:
         self.ends = [0]
 
     def add(self, portion: Array) -> None:
-        """Copies n more rows [n, D]."""
+        """Copy n more rows [n, D]."""
         start, end = self.ends[-1], self.ends[-1] + len(portion)
         if not start:
             self.array = np.empty((0, portion.shape[1]), portion.dtype)
@@ -119,11 +119,11 @@ class Rows:
         self.ends.append(end)
 
     def portions(self) -> Iterator[Array]:
-        """The portions as they arrived."""
+        """Return the portions as they arrived."""
         return (self.array[start:end] for start, end in itertools.pairwise(self.ends))
 
     def all(self) -> Array:
-        """All rows; nothing may be added afterwards."""
+        """Return all rows; nothing may be added afterwards."""
         self._resize(self.ends[-1])
         return self.array
 
@@ -142,7 +142,7 @@ class Observer:
         self.rows = {name: Rows() for name in ("features", "logits") if name in keep}
 
     def update(self, features: Array, logits: Array) -> None:
-        """Adds n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
+        """Add n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
         values = {"features": features, "logits": logits}
         for name, array in values.items():
             if not np.isfinite(array).all():
@@ -155,7 +155,7 @@ class Observer:
         self.count += len(features)
 
     def observed(self) -> Observed:
-        """What was collected; DataError where it is too little for what is to be kept."""
+        """Return the collected observations; DataError if there are too few images for the arrays to be kept."""
         arrays = {name: rows.all() for name, rows in self.rows.items()}
         if self.keep & {"mean", "covariance"}:
             arrays |= {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
@@ -163,7 +163,7 @@ class Observer:
 
 
 def joined(parts: Sequence[Observer]) -> Observer:
-    """One observer of all images, where each of several had every so many-th portion of them, in turn."""
+    """Return one observer of all images, where each of several had every so many-th portion of them, in turn."""
     if len(parts) == 1:
         return parts[0]
     whole = Observer(parts[0].title, parts[0].keep)

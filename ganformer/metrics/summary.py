@@ -9,7 +9,7 @@ Row = tuple[str, str]
 
 
 def of_run(content: Mapping[str, Any]) -> str:
-    """What a `metrics.json` holds."""
+    """Format a `metrics.json` for a terminal."""
     recipe = content["recipe"]
     mirrored = " and their mirror images" if recipe["mirrored"] else ""
     first = recipe["seed"] * recipe["images"]
@@ -37,22 +37,22 @@ def of_run(content: Mapping[str, Any]) -> str:
 
 
 def settings(measures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """What values depend on besides the images: "kid", "subsets 100, size 1000"."""
+    """Format the settings of values: "kid", "subsets 100, size 1000"."""
     return [(metric, ", ".join(f"{key} {value}" for key, value in held.items())) for metric, held in measures.items()]
 
 
 def values(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Names and numbers, with the uncertainty behind where there is one."""
+    """Return names and numbers, with the uncertainty behind where there is one."""
     return [(value["name"], _number(key, measured)) for key, value in measured.items() if not is_spread(key, measured)]
 
 
 def is_spread(key: str, measured: Iterable[str]) -> bool:
-    """Whether a value is the uncertainty of another one."""
+    """Return whether a value is the uncertainty of another one."""
     return key.endswith("_std") and key.removesuffix("_std") in measured
 
 
 def lines(rows: Iterable[Row]) -> str:
-    """Names in a column, what they stand for beside them."""
+    """Return names in a column, what they stand for beside them."""
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {text}" for name, text in rows)

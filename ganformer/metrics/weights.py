@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.interop import torch_file, unpickler
 from ganformer.learning.state import Shapes, refuse_misfit, shapes
@@ -49,7 +49,7 @@ class Published:
 
 
 def fetch(network: Published, path: Path) -> None:
-    """Fetches the weights where there is no file at `path`; DataError where they cannot be had."""
+    """Fetch the weights where there is no file at `path`; DataError where they cannot be had."""
     path = artifacts.placed(path)
     if path.exists():
         return
@@ -64,7 +64,7 @@ def fetch(network: Published, path: Path) -> None:
 
 
 def load(network: Published, path: Path) -> dict[str, Tensor]:
-    """The weights, float32, by their names in the network, fetched first where the file is missing.
+    """Return the weights, float32, by their names in the network, fetched first where the file is missing.
 
     Raises DataError where they cannot be fetched, CheckpointError, which says what was found instead, where the file is
     none of those known.
@@ -88,7 +88,7 @@ def load(network: Published, path: Path) -> dict[str, Tensor]:
 
 
 def _difference(network: Published, path: Path) -> str:
-    """How a file that is not known differs from the network, in whose layout it comes closest to."""
+    """Return the difference between an unknown file and the network whose layout is closest to it."""
     try:
         state = read(path)
         file = max(network.files, key=lambda file: len(state.keys() & set(file.names.values())))
@@ -112,7 +112,7 @@ def _names(network: Published) -> str:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Every tensor by its name, of a state dict or of an archive of TorchScript; nothing in it is executed.
+    """Return every tensor by its name, of a state dict or of an archive of TorchScript; nothing in it is executed.
 
     Raises CheckpointError where it is damaged, asks for what no weights need, or holds no tensors by name.
     """
@@ -147,7 +147,7 @@ class _Script:
     folder: str
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by its name."""
+        """Return every tensor by its name."""
         stream = io.BytesIO(self.archive.read(f"{self.folder}data.pkl"))
         # Tuples could nest so deeply that Python, computing a hash of one, has no stack left.
         if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(stream)) > unpickler.TUPLES:
@@ -156,7 +156,7 @@ class _Script:
         return dict(_walk(_ScriptUnpickler(stream, self.storage).load(), ""))
 
     def storage(self, key: str, dtype: torch.dtype, count: int) -> Tensor:
-        """The numbers of a storage; there must be as many as the tree says, lest a small file fills the memory."""
+        """Return the numbers of a storage; there must be as many as the tree states, lest a small file fill memory."""
         name = f"{self.folder}data/{key}"
         if self.archive.getinfo(name).file_size != count * dtype.itemsize:
             raise pickle.UnpicklingError(f"{name} is not of {count} numbers")
@@ -173,7 +173,7 @@ class _Inert:
         pass
 
     def __setstate__(self, state: Any) -> None:
-        """What it was told does not matter."""
+        """Ignore the state."""
 
 
 class _Scripted(_Inert):
@@ -215,7 +215,7 @@ class _ScriptUnpickler(unpickler.Unpickler):
         self.storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """The part that stands for a name."""
+        """Return the part that stands for a name."""
         if module.partition(".")[0] == "__torch__":
             return _Scripted
         if module == "torch.jit._pickle":  # lists of numbers, with the type of what is in them
@@ -225,7 +225,7 @@ class _ScriptUnpickler(unpickler.Unpickler):
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> unpickler.Held:  # type: ignore[override]
-        """The numbers of a storage; where they were kept, such as on a GPU, does not matter."""
+        """Return the numbers of a storage; where they were kept, such as on a GPU, does not matter."""
         match pid:
             case ("storage", _Storage() as kind, str(key), _, int(count)):
                 return unpickler.Held(self.storage(key, kind.dtype, count))

@@ -5,8 +5,8 @@ from typing import Any, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ganformer.config import Dataset, ImageSpec, Strict
-from ganformer.data.sources import scenes
 from ganformer.errors import ConfigError
+from ganformer.scenes import source as scenes
 
 
 class Settings(Strict):

@@ -14,7 +14,7 @@ from ganformer.analysis import generate as module
 from ganformer.analysis import samples
 from ganformer.analysis.generate import Request, find_run, generate
 from ganformer.config import Dataset, Evaluation, Spec
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning.checkpoint import restore

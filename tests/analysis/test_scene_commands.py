@@ -9,7 +9,7 @@ import pytest
 
 from ganformer import artifacts, cli
 from ganformer.config import Dataset, Spec
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError
 from ganformer.learning.loop import train
 from tests.analysis import stand_in

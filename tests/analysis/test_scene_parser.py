@@ -23,10 +23,10 @@ from ganformer.analysis.scene_parser import (
     train,
 )
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim, project
-from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics.sets import ImageSet
+from ganformer.scenes import source as scenes
+from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim, project
 
 SMALL = Settings(
     image=ImageSpec(height=16, width=16),

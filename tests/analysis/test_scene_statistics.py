@@ -14,8 +14,8 @@ from ganformer.analysis.scene_parser import Settings
 from ganformer.analysis.scene_statistics import chi_square, measure_run
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
-from ganformer.data.sources import scenes
 from ganformer.errors import DataError
+from ganformer.scenes import source as scenes
 
 PROPERTIES = ["object_area", "object_number", "co_occurrence", "shape", "colour", "size", "material", "class"]
 

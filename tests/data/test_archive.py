@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from ganformer import artifacts
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_image
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources import archive as archives
 from ganformer.data.sources.archive import Config, open_source

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_array
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources import hdf5
 from ganformer.data.sources.arrays import Config, open_source

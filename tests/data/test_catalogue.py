@@ -13,9 +13,9 @@ from PIL import Image
 
 from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data import catalogue
-from ganformer.data.catalogue import download, listing, named, names
-from ganformer.data.download import Remote, fetch
+from ganformer.data.fetching import catalogue
+from ganformer.data.fetching.catalogue import download, listing, named, names
+from ganformer.data.fetching.download import Remote, fetch
 from ganformer.data.source import Sample, open_source
 from ganformer.errors import ConfigError, DataError
 from tests.data.faulty_server import FaultyServer, file, status

@@ -14,8 +14,8 @@ from ganformer.config import Dataset, ImageSpec
 from ganformer.data import images as data_images
 from ganformer.data.dataset import Images
 from ganformer.data.images import Traits, prepare
-from ganformer.data.intake import LOOKED_AT, Seen
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
+from ganformer.data.packing.prepare import LOOKED_AT, Seen
 from ganformer.learning.samples import in_colours
 
 FORMATS = plugins.names("ganformer.data.formats")
@@ -74,7 +74,7 @@ def packed(path, out, **changes):
     ],
 )
 def test_channels_are_found(folder, tmp_path, monkeypatch, kinds, channels):
-    monkeypatch.setattr("ganformer.data.intake.PORTION", 8)
+    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 8)
     source = {"kind": "folder", "path": str(folder(kinds))}
     workers = 2 if len(kinds) > 20 else 1
     written = pack(Dataset.model_validate({"source": source, "resolution": 8}), tmp_path / "out", workers)

@@ -13,7 +13,7 @@ from ganformer.artifacts import read_json
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import read_array, read_image
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Sample, open_source
 from ganformer.errors import DataError
 

@@ -13,8 +13,8 @@ from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images, verify
-from ganformer.data.order import Order
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
+from ganformer.data.shuffle import Order
 from ganformer.errors import DataError
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ganformer.data import download
-from ganformer.data.download import CHUNK, Remote, fetch
+from ganformer.data.fetching import download
+from ganformer.data.fetching.download import CHUNK, Remote, fetch
 from ganformer.errors import DataError
 from tests.data.faulty_server import FaultyServer, file, reset, stall, status
 
@@ -499,7 +499,7 @@ def test_folder_in_place_of_the_file(server, folder):
 
 def fetching(wanted, folder):
     """Another process that fetches."""
-    program = f"from ganformer.data.download import *; fetch({wanted!r}, Path({str(folder)!r}))"
+    program = f"from ganformer.data.fetching.download import *; fetch({wanted!r}, Path({str(folder)!r}))"
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
 
 

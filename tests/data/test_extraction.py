@@ -17,8 +17,8 @@ from collections import namedtuple
 
 import pytest
 
-from ganformer.data import extraction
-from ganformer.data.extraction import extract, unsafe
+from ganformer.data.fetching import extraction
+from ganformer.data.fetching.extraction import extract, unsafe
 from ganformer.errors import DataError
 
 CONTENT = {"a.png": b"first" * 50, "a/b/c.png": b"second", "a/ä é.png": b"third", "empty": b""}
@@ -411,7 +411,7 @@ def test_name_too_long_for_the_disk(tmp_path, target):
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from ganformer.data import extraction
+from ganformer.data.fetching import extraction
 
 write = extraction._write
 

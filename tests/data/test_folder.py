@@ -12,7 +12,7 @@ from PIL import Image
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_image
 from ganformer.data.info import info
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.folder import Config, open_source
 from ganformer.errors import DataError

@@ -14,7 +14,7 @@ import pytest
 from ganformer import artifacts, plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 
 PACKAGE = "ganformer.data.formats"

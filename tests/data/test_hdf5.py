@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import read_array, read_image
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources import hdf5
 from ganformer.data.sources.hdf5 import Config, open_source

@@ -8,7 +8,7 @@ import pytest
 
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 
 NAMES = ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png", "dog/5.png"]
 

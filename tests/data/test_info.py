@@ -7,7 +7,7 @@ from PIL import Image
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
 from ganformer.data.info import info, mean
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 
 

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from ganformer.config import Dataset
-from ganformer.data import labels
 from ganformer.data.batches import batch
+from ganformer.data.containers import labels
 from ganformer.data.dataset import Images, verify
 from ganformer.data.info import info
-from ganformer.data.order import Order
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
+from ganformer.data.shuffle import Order
 from ganformer.errors import DataError
 from ganformer.learning.samples import draw_labels
 

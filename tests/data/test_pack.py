@@ -18,7 +18,7 @@ from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, Source
 from ganformer.data.dataset import Images, verify
 from ganformer.data.images import read_image
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import ImageSource
 from ganformer.errors import DataError
 
@@ -94,7 +94,7 @@ def test_same_input_gives_the_same_bytes(tmp_path, layout):
 
 @pytest.mark.parametrize("layout", FORMATS)
 def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, monkeypatch):
-    monkeypatch.setattr("ganformer.data.intake.PORTION", 2)
+    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 2)
     (pictures / "b" / "bad.png").write_bytes(b"not a picture")
     dataset = folder_of(pictures, format=layout, shard_images=3, on_error="skip")
     for workers in (1, 2, 5):
@@ -104,14 +104,14 @@ def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, 
 
 
 def test_scenes_come_from_several_workers_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.intake.PORTION", 2)
+    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 2)
     for workers in (1, 2):
         pack(scenes(classes=6), tmp_path / str(workers), workers)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.intake.PORTION", 1)
+    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 1)
     for name in ("a/bad.png", "z/bad.png"):
         (pictures / name).parent.mkdir(exist_ok=True)
         (pictures / name).write_bytes(b"not a picture")
@@ -136,8 +136,8 @@ def test_more_shards_than_images(pictures, tmp_path):
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.intake.PORTION", 1)
-    monkeypatch.setattr("ganformer.data.pack.open_source", lambda config, image: DeadlyImages())
+    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 1)
+    monkeypatch.setattr("ganformer.data.packing.pack.open_source", lambda config, image: DeadlyImages())
     with pytest.raises(DataError, match=r"one of 2 processes that load images was ended from outside.*__main__"):
         pack(Dataset.model_construct(**{**dict(scenes()), "source": Deadly()}), tmp_path / "pack", 2)
     assert contents(tmp_path / "pack") == {}
@@ -333,8 +333,8 @@ def kill_while_packing(dataset, out, shards, workers):
     """Ends a process that packs with SIGKILL once it has finished this many shards; its workers end with it."""
     program = (
         "import itertools, sys, time; from pathlib import Path\n"
-        "from ganformer.config import Dataset; from ganformer.data import intake, pack\n"
-        "intake.PORTION = 10\n"
+        "from ganformer.config import Dataset; from ganformer.data.packing import pack, prepare\n"
+        "prepare.PORTION = 10\n"
         "file_digest, shards = pack.artifacts.file_digest, itertools.count()\n"
         # It cannot end by itself, however late it is killed.
         "stop = lambda path: time.sleep(600 * (next(shards) == int(sys.argv[4]))) or file_digest(path)\n"
@@ -373,7 +373,7 @@ def test_images_are_not_kept_in_memory(tmp_path, save_picture):
         (tmp_path / "pictures" / f"{number}.png").symlink_to(f"{number % 3}.png")
     program = (
         "import sys, tracemalloc; from pathlib import Path\n"
-        "from ganformer.config import Dataset; from ganformer.data.pack import pack\n"
+        "from ganformer.config import Dataset; from ganformer.data.packing.pack import pack\n"
         "def run(count):\n"
         "    settings = {'source': {'kind': 'folder', 'path': sys.argv[1]}, 'resolution': 256, 'max_images': count}\n"
         "    pack(Dataset.model_validate(settings), Path(sys.argv[2]))\n"

@@ -9,7 +9,7 @@ from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import read_array
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.data.sources.pack import Config, open_source
 from ganformer.errors import DataError
 

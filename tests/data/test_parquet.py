@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data.pack import pack
-from ganformer.data.recognise import recognise
+from ganformer.data.packing.detect import recognise
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection
 from ganformer.data.sources import parquet
 from ganformer.data.sources.parquet import Config, open_source

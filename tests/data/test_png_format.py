@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ganformer.config import ImageSpec
-from ganformer.data import png_rows
 from ganformer.data.formats import png
+from ganformer.data.packing import png_rows
 from ganformer.errors import DataError
 
 IMAGE = ImageSpec(height=12, width=20)

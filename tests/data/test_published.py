@@ -14,8 +14,8 @@ from PIL import Image
 
 from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data import catalogue
-from ganformer.data.pack import pack
+from ganformer.data.fetching import catalogue
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, open_source
 from ganformer.errors import DataError
 from tests.data.test_tfrecords import noise, write_set

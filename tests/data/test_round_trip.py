@@ -19,7 +19,7 @@ from ganformer import plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import read_array
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from tests.data.records import entry, field, varint, write_records
 from tests.data.records import write as write_file
 

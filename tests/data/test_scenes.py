@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ganformer.config import Dataset, ImageSpec, parse
-from ganformer.data import raycast
-from ganformer.data.sources import scenes
-from ganformer.data.sources.scenes import Config, open_source
 from ganformer.errors import ConfigError, DataError
+from ganformer.scenes import renderer
+from ganformer.scenes import source as scenes
+from ganformer.scenes.source import Config, open_source
 
 SHAPES = [(32, 32), (48, 64), (16, 64), (64, 16), (8, 8)]
 
@@ -166,11 +166,11 @@ def test_resolutions_show_the_same_scene():
 
 
 def test_ground_is_darker_in_a_shadow():
-    frame = raycast.Frame.of(ImageSpec(height=64, width=64))
+    frame = renderer.Frame.of(ImageSpec(height=64, width=64))
     one = np.ones(1, np.float32)
-    views = raycast.aim(*(raycast.Vector(*(one * value for value in v)) for v in ((0, -8, 6), (0, 0, 0), (1, 0, 1))))
-    for shape in (raycast.SPHERE, raycast.CUBE, raycast.CYLINDER):
-        objects = raycast.Objects(
+    views = renderer.aim(*(renderer.Vector(*(one * value for value in v)) for v in ((0, -8, 6), (0, 0, 0), (1, 0, 1))))
+    for shape in (renderer.SPHERE, renderer.CUBE, renderer.CYLINDER):
+        objects = renderer.Objects(
             scene=np.zeros(1, np.int64),
             number=np.ones(1, np.int64),
             shape=np.array([shape]),
@@ -181,14 +181,14 @@ def test_ground_is_darker_in_a_shadow():
             colour=np.full((1, 3), 0.5, np.float32),
             metal=0 * one,
         )
-        image = raycast.render(objects, views, frame).pixels[0].astype(int)
+        image = renderer.render(objects, views, frame).pixels[0].astype(int)
         shaded, open_ground = (np.array([raycast_pixel(views, frame, x)]) for x in (-1.6, 1.6))
         assert image[tuple(shaded[0])].sum() < image[tuple(open_ground[0])].sum() - 60
 
 
 def raycast_pixel(views, frame, x):
     """Row and column of the point (x, 0, 0) of the ground."""
-    right, up, _ = raycast.project(raycast.Vector(*(np.full(1, v, np.float32) for v in (x, 0, 0))), views)
+    right, up, _ = renderer.project(renderer.Vector(*(np.full(1, v, np.float32) for v in (x, 0, 0))), views)
     column = (right / frame.half_width + 1) * frame.width / 2
     row = (1 - up / frame.half_height) * frame.height / 2
     return int(row[0]), int(column[0])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganformer.config import Dataset, ImageSpec
-from ganformer.data.pack import pack
-from ganformer.data.recognise import recognise
+from ganformer.data.packing.detect import recognise
+from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection
 from ganformer.data.sources.webdataset import Config, expand, looks_like, open_source
 from ganformer.errors import DataError

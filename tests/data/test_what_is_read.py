@@ -471,7 +471,7 @@ def test_the_page_is_what_is_tested_here() -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_line(line: Line, tmp_path: Path) -> None:
     from ganformer.config import Dataset
-    from ganformer.data.pack import pack
+    from ganformer.data.packing.pack import pack
     from ganformer.errors import DataError
 
     if "AVIF" in line.what and not features.check("avif"):

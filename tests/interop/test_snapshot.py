@@ -19,8 +19,8 @@ import torch
 
 from ganformer import artifacts
 from ganformer.artifacts import file_digest
-from ganformer.data import download
-from ganformer.data.download import Remote
+from ganformer.data.fetching import download
+from ganformer.data.fetching.download import Remote
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.interop import published
 from ganformer.interop.snapshot import import_snapshot

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ganformer import artifacts, cli
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning.loop import train
 from ganformer.metrics import compare as sets

@@ -12,7 +12,7 @@ from PIL import Image
 from ganformer.config import Dataset, Evaluation
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 from ganformer.learning import checkpoint, distribution
 from ganformer.learning.learner import Reconstructor

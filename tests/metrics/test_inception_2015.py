@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.extractors import inception_2015
 from ganformer.metrics.extractors.inception_2015 import Config

@@ -15,7 +15,7 @@ from ganformer.analysis.memorisation import find_copies
 from ganformer.config import Dataset, Evaluation, ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.images import in_colours
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError
 from ganformer.exhibits import attention as attention_figure
 from ganformer.exhibits import samples as samples_figure

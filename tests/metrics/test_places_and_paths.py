@@ -6,7 +6,7 @@ import pytest
 
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.learning.loop import train
 from ganformer.metrics import evaluate as metrics
 

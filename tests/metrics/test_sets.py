@@ -17,7 +17,7 @@ from PIL import Image
 
 from ganformer.config import Dataset, Evaluation
 from ganformer.data.dataset import Images
-from ganformer.data.pack import pack
+from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
 from ganformer.metrics.reference import Reference

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganformer.data import download
+from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics import resizing
 from ganformer.metrics.extractors import vgg16

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganformer.data import download
-from ganformer.data.download import Remote
+from ganformer.data.fetching import download
+from ganformer.data.fetching.download import Remote
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics import weights
 from ganformer.metrics.weights import File, Published

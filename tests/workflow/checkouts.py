@@ -37,8 +37,8 @@ sys.meta_path.insert(0, Finder)
 class Checkout:
     """A folder that holds the workflow and nothing it made."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.folder, self.environment = folder, environment
         for part in PARTS:
             source, copy = ROOT / part, folder / part
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,13 @@ class Checkout:
     ) -> subprocess.CompletedProcess[str]:
         """Runs Snakemake here; output and errors come together. `environment` is added to that of this process."""
         command = [sys.executable, "-m", "snakemake", *words]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **environment}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "default",
+            **self.environment,
+            **environment,
+        }
         return subprocess.run(
             command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

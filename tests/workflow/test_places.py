@@ -1,7 +1,6 @@
 """Where the workflow lies and where its results go: other folders, links, modules of other workflows."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,12 @@ FEW = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _is_warm(monkeypatch, warmed):
+    for name, value in warmed.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def clone(tmp_path):
     made = Checkout(tmp_path / "clone")
@@ -26,10 +31,7 @@ def clone(tmp_path):
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def files(folder: Path) -> set[str]:

@@ -36,8 +36,8 @@ def check(checkout):
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    made = Checkout(tmp_path_factory.mktemp("small"))
+def small(tmp_path_factory, warmed):
+    made = Checkout(tmp_path_factory.mktemp("small"), warmed)
     few(made)
     made.said = run(made)
     assert made.said.returncode == 0, made.said.stdout

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def decode(file: IO[bytes], limits: Limits | None = None, page: int | None = None) -> Decoded:
-    """Decodes one picture of a file that can seek: of a TIFF of several the one with the number `page`, from 0.
+    """Decode one picture of a file that can seek: of a TIFF of several the one with the number `page`, from 0.
 
     `limits` are the numbers of black and white of floats and of integers of more than 8 bits. Raises
     UnreadableImageError with the reason, whatever is wrong with the file; MemoryError passes.
@@ -52,7 +52,7 @@ def decode(file: IO[bytes], limits: Limits | None = None, page: int | None = Non
 
 
 def size(file: IO[bytes], page: int | None = None) -> tuple[int, int]:
-    """Width and height of what `decode` returns, from the file's header. Raises UnreadableImageError like `decode`."""
+    """Return width and height of what `decode` returns, from the file's header. Raises UnreadableImageError."""
     with _reasons():
         name = _format(file, page)
         if name == "TIFF":
@@ -65,7 +65,7 @@ def size(file: IO[bytes], page: int | None = None) -> tuple[int, int]:
 
 
 def count(file: IO[bytes]) -> int:
-    """Number of pictures in a file: for TIFF that of its pages that are pictures of their own, else 1.
+    """Return number of pictures in a file: for TIFF that of its pages that are pictures of their own, else 1.
 
     Raises UnreadableImageError where the file's beginning is damaged or of no format that is read.
     """
@@ -74,7 +74,7 @@ def count(file: IO[bytes]) -> int:
 
 
 def _format(file: IO[bytes], page: int | None) -> str:
-    """Name of the format of a file, which stands at its beginning afterwards. `page` is checked where it can be."""
+    """Return the name of a file's format and rewind the file. `page` is checked where it can be."""
     file.seek(0)
     start = file.read(START)
     file.seek(0)
@@ -88,7 +88,7 @@ def _format(file: IO[bytes], page: int | None) -> str:
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Makes an UnreadableImageError of all that goes wrong with a file, the suspicion of a decompression bomb too."""
+    """Make an UnreadableImageError of all that goes wrong with a file, the suspicion of a decompression bomb too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -32,7 +32,7 @@ _NAMES = {16: "PQ, a curve of high dynamic range", 18: "HLG, a curve of high dyn
 
 
 def encoding(primaries: int, transfer: int) -> Encoding | None:
-    """The colour space of two code points; None for sRGB. Raises UnreadableImageError where it is not known here."""
+    """Return the colour space of two code points; None for sRGB. Raises UnreadableImageError if it is not supported."""
     if (primaries, transfer) == _SRGB:
         return None
     if transfer not in _TRANSFERS:

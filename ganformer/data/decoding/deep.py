@@ -19,7 +19,7 @@ def picture(
     meaning: bytes | Encoding | None = None,
     limits: Limits | None = None,
 ) -> Image.Image:
-    """L, LA, RGB or RGBA of colours [H, W, C], C = 1, 3, or 4 for CMYK, of uint8 or uint16, all bits in use.
+    """Return L, LA, RGB or RGBA of colours [H, W, C], C = 1, 3, or 4 for CMYK, of uint8 or uint16, all bits in use.
 
     `meaning`: an ICC profile, or an encoding; None for sRGB. `limits`: black and white of uint16 where these are not 0
     and 65535.
@@ -34,14 +34,14 @@ def picture(
 
 
 def to_8_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """uint8 as it is, uint16 from 0 to 65535 as the nearest level; the same as dividing by 257."""
+    """Return uint8 as it is, uint16 from 0 to 65535 as the nearest level; the same as dividing by 257."""
     if values.dtype == np.uint8:
         return cast(NDArray[np.uint8], values)
     return cast(NDArray[np.uint8], levels.scaled(values, (0, TOP), 255))
 
 
 def _converted(colours: NDArray[Any], meaning: bytes | Encoding | None) -> NDArray[np.uint8]:
-    """uint8 [H, W, 1 or 3]."""
+    """Return uint8 [H, W, 1 or 3]."""
     channels = colours.shape[2]
     if isinstance(meaning, Encoding):
         return meaning.to_8_bit(colours, has_colours=channels == 3)
@@ -56,6 +56,6 @@ def _converted(colours: NDArray[Any], meaning: bytes | Encoding | None) -> NDArr
 
 
 def _without_inks(inks: NDArray[Any]) -> NDArray[np.uint8]:
-    """CMYK [H, W, 4] without a profile as RGB: what each ink and black let through."""
+    """Return CMYK [H, W, 4] without a profile as RGB: what each ink and black let through."""
     through = 1 - inks.astype(np.float32) / np.iinfo(inks.dtype).max
     return np.rint(through[:, :, :3] * through[:, :, 3:] * 255).astype(np.uint8)

@@ -30,7 +30,7 @@ class Encoding:
     primaries: Chromaticities | None = None
 
     def to_8_bit(self, levels: NDArray[Any], has_colours: bool) -> NDArray[np.uint8]:
-        """Greys uint8 or uint16, or colours [..., 3], in 8-bit sRGB; colours beyond sRGB are clipped by channel."""
+        """Convert greys uint8 or uint16, or colours [..., 3], to 8-bit sRGB; colours beyond it are clipped."""
         light = self.to_light(np.linspace(0, 1, np.iinfo(levels.dtype).max + 1))
         if self.primaries is None or self.primaries == BT709 or not has_colours:
             return nearest(to_srgb(light))[levels]
@@ -43,44 +43,44 @@ class Encoding:
         return colours
 
     def convert(self, image: Image.Image) -> Image.Image:
-        """A picture L or RGB in sRGB."""
+        """Return a picture L or RGB in sRGB."""
         return Image.fromarray(self.to_8_bit(np.asarray(image), has_colours=image.mode == "RGB"))
 
 
 def nearest(values: Floats) -> NDArray[np.uint8]:
-    """Numbers from 0 to 1 as levels from 0 to 255."""
+    """Return numbers from 0 to 1 as levels from 0 to 255."""
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def to_srgb(light: Floats) -> Floats:
-    """The transfer curve of sRGB (IEC 61966-2-1): linear light from 0 to 1 as levels from 0 to 1."""
+    """Return the transfer curve of sRGB (IEC 61966-2-1): linear light from 0 to 1 as levels from 0 to 1."""
     light = np.clip(light, 0, 1)
     levels: Floats = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return levels
 
 
 def from_srgb(levels: Floats) -> Floats:
-    """The inverse of `to_srgb`."""
+    """Return the inverse of `to_srgb`."""
     return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
 
 
 def power(exponent: float) -> Callable[[Floats], Floats]:
-    """The curve light = level ** exponent."""
+    """Return the curve light = level ** exponent."""
     return lambda levels: levels**exponent
 
 
 def from_bt709(levels: Floats) -> Floats:
-    """The inverse of the camera's curve of BT.709, BT.601 and BT.2020 (ITU-T H.273, transfer 1, 6, 14 and 15)."""
+    """Invert the camera's curve of BT.709, BT.601 and BT.2020 (ITU-T H.273, transfer 1, 6, 14 and 15)."""
     return np.where(levels < 0.081242, levels / 4.5, ((levels + 0.099297) / 1.099297) ** (1 / 0.45))
 
 
 def from_smpte240(levels: Floats) -> Floats:
-    """The inverse of the curve of SMPTE ST 240 (ITU-T H.273, transfer 7)."""
+    """Return the inverse of the curve of SMPTE ST 240 (ITU-T H.273, transfer 7)."""
     return np.where(levels < 0.0913, levels / 4, ((levels + 0.1115) / 1.1115) ** (1 / 0.45))
 
 
 def from_lab(lab: Floats, white: tuple[float, ...]) -> NDArray[np.uint8]:
-    """CIE L*a*b* [..., 3], L* from 0 to 100, of a white (x, y), as 8-bit sRGB (CIE 15, section 8.2.1)."""
+    """Return CIE L*a*b* [..., 3], L* from 0 to 100, of a white (x, y), as 8-bit sRGB (CIE 15, section 8.2.1)."""
     middle = (lab[..., :1] + 16) / 116
     roots = np.concatenate([middle + lab[..., 1:2] / 500, middle, middle - lab[..., 2:3] / 200], axis=-1)
     share = np.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29))
@@ -90,7 +90,7 @@ def from_lab(lab: Floats, white: tuple[float, ...]) -> NDArray[np.uint8]:
 
 @lru_cache(8)
 def _to_xyz(primaries: Chromaticities) -> Floats:
-    """Matrix from linear light of these primaries to CIE XYZ with Y = 1 for white."""
+    """Return matrix from linear light of these primaries to CIE XYZ with Y = 1 for white."""
     white, *colours = (_xyz(primaries[start : start + 2]) for start in (0, 2, 4, 6))
     columns = np.stack(colours, axis=1)
     matrix: Floats = columns * np.linalg.solve(columns, white)
@@ -108,7 +108,7 @@ def _xyz(chromaticity: tuple[float, ...]) -> Floats:
 
 
 def adaptation(white: tuple[float, ...], other: tuple[float, ...]) -> Floats:
-    """Bradford's matrix, which makes colours seen under one white those seen under another."""
+    """Return bradford's matrix, which makes colours seen under one white those seen under another."""
     gains = (_BRADFORD @ _xyz(other)) / (_BRADFORD @ _xyz(white))
     matrix: Floats = np.linalg.inv(_BRADFORD) @ np.diag(gains) @ _BRADFORD
     return matrix

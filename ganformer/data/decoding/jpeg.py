@@ -14,7 +14,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 
 
 def decode(file: IO[bytes]) -> Decoded:
-    """A picture of any kind that Pillow has. CMYK is taken to be inverted, as Adobe's programs and browsers have it."""
+    """Return a picture in one of Pillow's modes. CMYK is taken to be inverted, as Adobe's programs and browsers do."""
     try:
         image = pillow.opened(file, "JPEG")
         further = getattr(image, "n_frames", 1) - 1
@@ -28,7 +28,7 @@ def decode(file: IO[bytes]) -> Decoded:
 
 
 def _unread_kind(file: IO[bytes]) -> str | None:
-    """Names what is uncommon about the frame (ITU-T T.81, table B.1 and section B.2.2); None where nothing is."""
+    """Return name what is uncommon about the frame (ITU-T T.81, table B.1 and section B.2.2); None where nothing is."""
     file.seek(2)
     while len(header := file.read(4)) == 4:
         marker = header[1]

@@ -11,7 +11,7 @@ SLACK = 4  # roundings of their type by which numbers may lie outside limits: a 
 
 
 def to_8_bit(values: NDArray[Any], limits: Limits | None = None) -> NDArray[np.uint8]:
-    """Numbers as levels from 0 to 255: uint8 as they are, uint16 from 0 to 65535, all others between `limits`.
+    """Return numbers as levels from 0 to 255: uint8 as they are, uint16 from 0 to 65535, all others between `limits`.
 
     `limits` also hold for uint16, as in (0, 4095) for 12 bits, and never for uint8. Booleans are 0 and 255. Numbers
     that lie outside by no more than their type rounds are taken for the limit itself. Raises UnreadableImageError where
@@ -25,9 +25,9 @@ def to_8_bit(values: NDArray[Any], limits: Limits | None = None) -> NDArray[np.u
 
 
 def range_of(dtype: np.dtype[Any], limits: Limits | None, bits: int = 16) -> Limits:
-    """The numbers of black and white: `limits`, else for unsigned integers of up to 16 bits all that `bits` can hold.
+    """Return the numbers of black and white: `limits`, else the range of unsigned integers of `bits` ≤ 16 bits.
 
-    Raises UnreadableImageError where nothing says them.
+    Raises UnreadableImageError if neither is known.
     """
     if limits is not None:
         return limits
@@ -42,9 +42,9 @@ def range_of(dtype: np.dtype[Any], limits: Limits | None, bits: int = 16) -> Lim
 
 
 def scaled(values: NDArray[Any], limits: Limits, top: int) -> NDArray[Any]:
-    """Numbers from the lower to the upper limit as the nearest levels from 0 to `top`: uint8 for 255, else uint16.
+    """Scale numbers from the lower to the upper limit to the nearest levels 0 to `top`: uint8 for 255, else uint16.
 
-    Raises UnreadableImageError where numbers lie outside or are not finite.
+    Raises UnreadableImageError if numbers are outside the limits or not finite.
     """
     _check(values, limits)
     low, high = limits

@@ -22,7 +22,7 @@ _HEADER_BYTES = 65536  # comments included
 
 
 def decode(file: IO[bytes], limits: Limits | None) -> Decoded:
-    """The first picture of a file. `limits` hold where its greatest value is above 255."""
+    """Return the first picture of a file. `limits` hold where its greatest value is above 255."""
     kind, width, height, top, start = _header(file)
     channels = 3 if kind in (3, 6) else 1
     file.seek(start)
@@ -40,13 +40,13 @@ def decode(file: IO[bytes], limits: Limits | None) -> Decoded:
 
 
 def size(file: IO[bytes]) -> tuple[int, int]:
-    """Width and height from the header."""
+    """Return width and height from the header."""
     _, width, height, _, _ = _header(file)
     return width, height
 
 
 def _header(file: IO[bytes]) -> tuple[int, int, int, int, int]:
-    """Kind (the digit of the signature), width, height, greatest value, and where the samples begin."""
+    """Return kind (the digit of the signature), width, height, greatest value, and where the samples begin."""
     start = file.read(_HEADER_BYTES)
     is_bitmap = start[1:2] in b"14"
     match = _HEADERS[is_bitmap].match(start)
@@ -61,7 +61,7 @@ def _header(file: IO[bytes]) -> tuple[int, int, int, int, int]:
 
 
 def _samples(file: IO[bytes], kind: int, rows: int, columns: int, top: int) -> NDArray[Any]:
-    """Numbers [rows, columns] as they are stored."""
+    """Return numbers [rows, columns] as they are stored."""
     if kind < 4:
         return _from_text(re.sub(rb"#[^\n\r]*", b"", file.read()), kind == 1, rows, columns)
     dtype = np.dtype(np.uint8 if top < 256 else ">u2")
@@ -75,7 +75,7 @@ def _samples(file: IO[bytes], kind: int, rows: int, columns: int, top: int) -> N
 
 
 def _from_text(text: bytes, is_bitmap: bool, rows: int, columns: int) -> NDArray[Any]:
-    """Decimal numbers; of bitmaps digits, which need no space between them."""
+    """Return decimal numbers; of bitmaps digits, which need no space between them."""
     words: list[Any] = re.findall(rb"[01]", text) if is_bitmap else text.split(None, rows * columns)[: rows * columns]
     if len(words) < rows * columns:
         raise UnreadableImageError(f"is truncated: {len(words)} numbers in place of {rows * columns}")

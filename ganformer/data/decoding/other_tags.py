@@ -19,15 +19,15 @@ class Tags(NamedTuple):
 
 
 def read(file: IO[bytes], name: str) -> Tags:
-    """The tags of a file in the format of that name."""
+    """Return the tags of a file in the format of that name."""
     file.seek(0)
     return {"AVIF": _of_avif, "BMP": _of_bmp}.get(name, lambda _: Tags())(file)
 
 
 def _of_avif(file: IO[bytes]) -> Tags:
-    """Code points by the box colr (ISO/IEC 14496-12, section 12.1.5), channels by av1C (AV1-ISOBMFF, section 2.3).
+    """Return code points from the box colr (ISO/IEC 14496-12, section 12.1.5), channels from av1C (AV1-ISOBMFF, 2.3).
 
-    Opacity is a monochrome picture of its own, so that an AVIF is grey where all its pictures are monochrome.
+    Opacity is a monochrome picture of its own, so an AVIF is grey if all its pictures are monochrome.
     """
     start = file.read(_BOXES)
     monochrome = [flags[0] & 0x10 for flags in re.findall(rb"av1C\x81.(.)", start, re.DOTALL)]
@@ -38,7 +38,7 @@ def _of_avif(file: IO[bytes]) -> Tags:
 
 
 def _of_bmp(file: IO[bytes]) -> Tags:
-    """The profile in a BMP (BITMAPV5HEADER: bV5CSType is "MBED")."""
+    """Return the profile in a BMP (BITMAPV5HEADER: bV5CSType is "MBED")."""
     file.seek(_BMP_HEADER)
     header = file.read(124)
     if len(header) < 124 or header[:4] != b"\x7c\0\0\0" or header[56:60] != b"DEBM":

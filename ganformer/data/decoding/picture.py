@@ -44,7 +44,7 @@ class Decoded:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuses sizes from a header before anything is decoded: none at all, and more pixels than Pillow's limit allows.
+    """Refuse sizes from a header before anything is decoded: none at all, and more pixels than Pillow's limit allows.
 
     Pillow itself only warns up to twice its limit. Here the mere suspicion of a decompression bomb is an error.
     """
@@ -58,10 +58,10 @@ def check_size(width: int, height: int) -> None:
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The picture as it is to be seen; numbers other than 2 to 8 change nothing."""
+    """Return the picture as it is to be seen; numbers other than 2 to 8 change nothing."""
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Width and height of a picture once it is upright."""
+    """Return width and height of a picture once it is upright."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)

@@ -7,14 +7,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ganformer.data.decoding import other_tags, profiles
 from ganformer.data.decoding.encodings import Encoding
-from ganformer.data.decoding.picture import (
-    ANIMATION,
-    Decoded,
-    UnreadableImageError,
-    check_size,
-    upright,
-    upright_size,
-)
+from ganformer.data.decoding.picture import ANIMATION, Decoded, UnreadableImageError, check_size, upright, upright_size
 
 Conversion = Callable[[Image.Image], Image.Image]
 """From colours L, RGB or CMYK to L or RGB in sRGB."""
@@ -23,7 +16,7 @@ _OPTIONAL = ("AVIF", "WebP")  # formats that Pillow can be built without
 
 
 def opened(file: IO[bytes], name: str) -> Image.Image:
-    """The file, its header read, as the format of that name. Raises UnreadableImageError where it is none."""
+    """Return the file, its header read, as the format of that name. Raises UnreadableImageError where it is none."""
     file.seek(0)
     try:
         image = Image.open(file, formats=(name.upper(),))
@@ -36,7 +29,7 @@ def opened(file: IO[bytes], name: str) -> Image.Image:
 
 
 def decode(file: IO[bytes], name: str) -> Decoded:
-    """A picture in WebP, GIF, AVIF or BMP."""
+    """Return a picture in WebP, GIF, AVIF or BMP."""
     about = other_tags.read(file, name)
     image = opened(file, name)
     left_out = further_frames(image)  # counted before the first is loaded, as counting may unload it
@@ -47,32 +40,32 @@ def decode(file: IO[bytes], name: str) -> Decoded:
 
 
 def size(file: IO[bytes], name: str) -> tuple[int, int]:
-    """Width and height of what `decode` returns."""
+    """Return width and height of what `decode` returns."""
     image = opened(file, name)
     return upright_size(*image.size, orientation(image))
 
 
 def further_frames(image: Image.Image) -> dict[str, int]:
-    """Counts the frames of an animation that are left out."""
+    """Count the frames of an animation that are left out."""
     further = getattr(image, "n_frames", 1) - 1
     return {ANIMATION: further} if further else {}
 
 
 def orientation(image: Image.Image) -> int:
-    """Orientation by Exif, 1 where it says nothing that can be read. PNGs have it after their pixels at times."""
+    """Return the orientation by Exif, 1 if there is none that can be read. PNGs may store it after their pixels."""
     found = image.getexif().get(ExifTags.Base.Orientation, 1)
     return found if isinstance(found, int) else 1
 
 
 def conversion(meaning: bytes | Encoding | None) -> Conversion | None:
-    """Makes the conversion from the colour space of a profile or an encoding; None for none."""
+    """Make the conversion from the colour space of a profile or an encoding; None for none."""
     if isinstance(meaning, bytes):
         return lambda colours: profiles.convert(colours, meaning)
     return None if meaning is None else meaning.convert
 
 
 def to_srgb(image: Image.Image, convert: Conversion | None) -> Image.Image:
-    """L, LA, RGB or RGBA of a picture of any mode of 8 bits: loaded, its colours converted, its opacity kept apart."""
+    """Convert a loaded picture of any 8-bit mode to sRGB: L, LA, RGB or RGBA; opacity is not colour-managed."""
     image.load()
     picture = _plain(image)
     if convert is not None:
@@ -91,7 +84,7 @@ def _converted(picture: Image.Image, convert: Conversion) -> Image.Image:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The picture as L, LA, RGB, RGBA or CMYK, nothing lost."""
+    """Return the picture as L, LA, RGB, RGBA or CMYK, nothing lost."""
     if image.mode == "P":
         return _without_palette(image)
     if image.mode in ("L", "RGB") and "transparency" in image.info:
@@ -105,7 +98,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _without_palette(image: Image.Image) -> Image.Image:
-    """RGB, or RGBA where an entry of the palette is transparent."""
+    """Return RGB, or RGBA where an entry of the palette is transparent."""
     transparency = image.info.get("transparency")
     is_opaque = transparency is None or (isinstance(transparency, bytes) and min(transparency, default=255) == 255)
     return image.convert("RGB" if is_opaque else "RGBA")

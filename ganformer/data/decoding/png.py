@@ -17,7 +17,7 @@ _PIECE = 1 << 16  # bytes that are unpacked at once, to a thousand times as many
 
 
 def decode(file: IO[bytes], limits: Limits | None) -> Decoded:
-    """The picture, of an animation the first frame. `limits` hold for 16 bits."""
+    """Return the picture, of an animation the first frame. `limits` hold for 16 bits."""
     header = read_header(file)
     left_out = {ANIMATION: header.further_frames} if header.further_frames else {}
     if header.depth == 16:
@@ -33,13 +33,13 @@ def decode(file: IO[bytes], limits: Limits | None) -> Decoded:
 
 
 def size(file: IO[bytes]) -> tuple[int, int]:
-    """Width and height of what `decode` returns."""
+    """Return width and height of what `decode` returns."""
     header = read_header(file)
     return upright_size(header.width, header.height, pillow.orientation(metadata(file)))
 
 
 def _check_rows(file: IO[bytes], header: Header, image: Image.Image) -> None:
-    """Refuses files of too few rows, of which Pillow leaves the rest at zero without a word."""
+    """Refuse files of too few rows, of which Pillow leaves the rest at zero without a word."""
     width, height = header.width, header.height
     if not header.is_interlaced and image.crop((0, height - 1, width, height)).getbbox() is not None:
         return
@@ -63,7 +63,7 @@ def _inflated_length(file: IO[bytes]) -> int:
 
 
 def _with_key(image: Image.Image, header: Header) -> Image.Image:
-    """LA or RGBA of a picture with a transparent grey or colour. Pillow takes keys for levels of 8 bits."""
+    """Return LA or RGBA of a picture with a transparent grey or colour. Pillow takes keys for levels of 8 bits."""
     key = [value * 255 // (2**header.depth - 1) for value in header.key or ()]
     levels = np.asarray(image.convert("L" if header.colour == GREY else "RGB"))
     hit = (levels.reshape(*levels.shape[:2], -1) == key).all(axis=2)

@@ -46,7 +46,7 @@ class Header:
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """All that is known before the pixels. Raises UnreadableImageError where that is damaged."""
+    """Return all that is known before the pixels. Raises UnreadableImageError where that is damaged."""
     header, is_frame, frames = None, False, 0
     for name, length in chunks(file):
         if header is None:
@@ -75,7 +75,7 @@ def _image_header(name: bytes, content: bytes) -> Header:
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Names and lengths of all chunks up to the last; the file stands at the content of the one that was yielded."""
+    """Yield names and lengths of all chunks up to the last; the file is then at the content of the yielded chunk."""
     place = len(SIGNATURE)
     while True:
         file.seek(place)
@@ -90,7 +90,7 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 def metadata(file: IO[bytes]) -> Image.Image:
-    """A picture of one pixel with the profile and texts of the file, which Pillow reads before and after the pixels."""
+    """Return a one-pixel picture with the file's profile and texts, which Pillow reads before and after the pixels."""
     kept = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, COLOURS, 0, 0, 0))]
     for name, length in chunks(file):
         if name in _METADATA:
@@ -103,5 +103,5 @@ def metadata(file: IO[bytes]) -> Image.Image:
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
-    """A chunk as it stands in a file."""
+    """Return a chunk as it stands in a file."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(name)))

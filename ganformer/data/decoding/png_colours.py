@@ -13,7 +13,7 @@ _NEAR_CHROMATICITY = 0.002
 
 
 def meaning(header: Header, profile: bytes | None) -> bytes | Encoding | None:
-    """The profile of the chunk iCCP, if this counts, or a colour space; None for sRGB."""
+    """Return the profile of the chunk iCCP, if this counts, or a colour space; None for sRGB."""
     code_points = header.small.get(b"cICP", b"")
     if len(code_points) == 4 and cicp.UNSPECIFIED not in code_points[:2]:
         return _by_code_points(code_points)
@@ -21,7 +21,7 @@ def meaning(header: Header, profile: bytes | None) -> bytes | Encoding | None:
 
 
 def _by_code_points(content: bytes) -> Encoding | None:
-    """The colour space of the chunk cICP (section 11.3.2.6)."""
+    """Return the colour space of the chunk cICP (section 11.3.2.6)."""
     primaries, transfer, matrix, is_full = content
     if matrix != 0 or is_full != 1:
         what = "a matrix" if matrix else "a narrow range"
@@ -30,7 +30,7 @@ def _by_code_points(content: bytes) -> Encoding | None:
 
 
 def _by_gamma(header: Header) -> Encoding | None:
-    """The colour space of gAMA and cHRM where there is no sRGB. cHRM alone says nothing of levels and is not heeded."""
+    """Return the colour space of gAMA and cHRM if there is no sRGB. cHRM alone defines no levels and is ignored."""
     small = header.small
     if b"sRGB" in small or len(small.get(b"gAMA", b"")) != 4:
         return None
@@ -42,7 +42,7 @@ def _by_gamma(header: Header) -> Encoding | None:
 
 
 def _primaries(content: bytes) -> tuple[float, ...] | None:
-    """Chromaticities of the chunk cHRM; None for those of sRGB, and for what can be none."""
+    """Return chromaticities of the chunk cHRM; None for those of sRGB, and for what can be none."""
     if len(content) != 32:
         return None
     found = tuple(value / 100_000 for value in struct.unpack(">8I", content))

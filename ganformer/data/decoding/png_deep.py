@@ -12,7 +12,7 @@ from ganformer.data.decoding.picture import Limits, UnreadableImageError, uprigh
 
 
 def decode(file: IO[bytes], header: png_chunks.Header, limits: Limits | None) -> Image.Image:
-    """L, LA, RGB or RGBA, upright; rounded to 8 bits once, at the end."""
+    """Return L, LA, RGB or RGBA, upright; rounded to 8 bits once, at the end."""
     samples = _samples(file)
     about = png_chunks.metadata(file)
     channels = 1 if header.colour in (png_chunks.GREY, png_chunks.GREY_AND_OPACITY) else 3
@@ -26,7 +26,7 @@ def decode(file: IO[bytes], header: png_chunks.Header, limits: Limits | None) ->
 
 
 def _samples(file: IO[bytes]) -> NDArray[np.uint16]:
-    """uint16 [H, W, C], from a file of only the chunks that pixels need: others may be larger than libpng allows."""
+    """Decode uint16 [H, W, C] from only the chunks that pixels need: others may be larger than libpng allows."""
     kept = [png_chunks.SIGNATURE]
     for name, length in png_chunks.chunks(file):
         if name in (b"IHDR", b"IDAT", b"IEND"):

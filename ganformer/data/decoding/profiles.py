@@ -23,7 +23,7 @@ _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 
 
 def convert(image: Image.Image, profile: bytes) -> Image.Image:
-    """Colours L, RGB or CMYK in the colour space of the profile as 8-bit sRGB: L as L, RGB and CMYK as RGB."""
+    """Return colours L, RGB or CMYK in the colour space of the profile as 8-bit sRGB: L as L, RGB and CMYK as RGB."""
     if image.mode == "L":
         return image if (table := grey_table(profile, 8)) is None else image.point(table.tolist())
     transform = _transform(profile, image.mode)
@@ -32,7 +32,7 @@ def convert(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def convert_deep(levels: NDArray[np.uint16], profile: bytes) -> Levels:
-    """Colours uint16 [H, W, C], C = 1, 3 or 4 for grey, RGB and CMYK, as sRGB; all 16 bits take part.
+    """Return colours uint16 [H, W, C], C = 1, 3 or 4 for grey, RGB and CMYK, as sRGB; all 16 bits take part.
 
     Greys become uint8 [H, W, 1]; colours uint16 [H, W, 3]. What has no usable profile is returned as it is.
     """
@@ -46,7 +46,7 @@ def convert_deep(levels: NDArray[np.uint16], profile: bytes) -> Levels:
 
 @lru_cache(CACHED)
 def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
-    """Levels in sRGB of all greys of 8 or 16 bits; None where the profile changes nothing or is none for greys."""
+    """Return a table from greys of 8 or 16 bits to sRGB; None if the profile changes nothing or is not for greys."""
     transform = _built(profile, "L")
     if transform is None:
         return None
@@ -62,7 +62,7 @@ def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
 
 @lru_cache(CACHED)
 def _transform(profile: bytes, mode: str) -> Any:
-    """Conversion of RGB or CMYK; None where the profile changes nothing or is none for that mode."""
+    """Return conversion of RGB or CMYK; None where the profile changes nothing or is none for that mode."""
     transform = _built(profile, mode)
     if transform is None or mode == "CMYK":
         return transform
@@ -90,7 +90,7 @@ def _standard() -> ImageCms.ImageCmsProfile:
 
 
 def _deep(levels: NDArray[np.uint16], profile: bytes, space: str) -> NDArray[np.uint16]:
-    """uint16 [H, W, C], greys [H, W], in 16-bit sRGB [H, W, 3]: by imagecodecs, as Pillow has no 16-bit colours."""
+    """Convert uint16 [H, W, C], or greys [H, W], to 16-bit sRGB [H, W, 3] by imagecodecs: Pillow has only 8 bits."""
     import imagecodecs
 
     converted = imagecodecs.cms_transform(

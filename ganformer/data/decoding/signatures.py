@@ -80,7 +80,7 @@ _NO_PICTURES = {"PDF", "PostScript", "SVG", "EMF", "WMF", "DjVu", "ICO", "ICNS"}
 
 
 def recognise(start: bytes) -> str | None:
-    """Name of the picture format that a file begins as, by its first 64 bytes; None where it is no picture.
+    """Return name of the picture format that a file begins as, by its first 64 bytes; None where it is no picture.
 
     `READ` has the names of the formats that are decoded. Documents, vector graphics and icons are no pictures.
     """
@@ -97,7 +97,7 @@ def _name(start: bytes) -> str | None:
 
 
 def refusal(start: bytes) -> str:
-    """Why a file that begins with these bytes is not read at all."""
+    """Return why a file that begins with these bytes is not read; None if it may be."""
     if not start:
         return "is empty"
     if start.startswith(b"version https://git-lfs"):

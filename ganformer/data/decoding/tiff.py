@@ -14,14 +14,7 @@ from tifffile import TiffPage
 from tifffile.tifffile import imagej_description_metadata
 
 from ganformer.data.decoding import tiff_colours, tiff_directories, tiff_samples
-from ganformer.data.decoding.picture import (
-    Decoded,
-    Limits,
-    UnreadableImageError,
-    check_size,
-    upright,
-    upright_size,
-)
+from ganformer.data.decoding.picture import Decoded, Limits, UnreadableImageError, check_size, upright, upright_size
 from ganformer.data.decoding.tiff_directories import Directory
 
 EXTRA = "samples of no stated meaning"
@@ -30,14 +23,14 @@ _DNG_VERSION, _IMAGE_DEPTH, _ORIENTATION = 50706, 32997, 274
 
 
 def decode(file: IO[bytes], limits: Limits | None, page: int | None) -> Decoded:
-    """The picture with the number `page` of those that `tiff_directories.pictures` gives; None where there is one."""
+    """Decode picture number `page` of those that `tiff_directories.pictures` finds; None if there is only one."""
     pictures, left_out = tiff_directories.pictures(file)
     with _opened(file, _chosen(pictures, page)) as chosen:
         return _decoded(chosen, {} if page else left_out, limits)  # said once of a file, not of each of its pictures
 
 
 def size(file: IO[bytes], page: int | None) -> tuple[int, int]:
-    """Width and height of what `decode` returns."""
+    """Return width and height of what `decode` returns."""
     pictures, _ = tiff_directories.pictures(file)
     with _opened(file, _chosen(pictures, page)) as chosen:
         check_size(chosen.imagewidth, chosen.imagelength)
@@ -54,7 +47,7 @@ def _chosen(pictures: list[Directory], page: int | None) -> Directory:
 
 @contextmanager
 def _opened(file: IO[bytes], directory: Directory) -> Iterator[TiffPage]:
-    """All tags of a directory."""
+    """Yield all tags of a directory."""
     file.seek(0)
     tifffile.logger().setLevel(logging.CRITICAL + 1)  # what it has to say is an error here, or of no matter
     try:
@@ -72,7 +65,7 @@ def _opened(file: IO[bytes], directory: Directory) -> Iterator[TiffPage]:
 
 
 def _check_stack(first: TiffPage) -> None:
-    """Refuses stacks of ImageJ above 4 GB, of which all but the first picture have no directory."""
+    """Refuse stacks of ImageJ above 4 GB, of which all but the first picture have no directory."""
     stated = imagej_description_metadata(first.description).get("images", 1) if first.is_imagej else 1
     if stated > 1 and len(first.parent.pages) == 1:
         raise UnreadableImageError(f"holds {stated} pictures of ImageJ behind one directory; save each of its own")

@@ -35,7 +35,7 @@ class Meaning:
 
 
 def meaning_of(page: TiffPage) -> Meaning:
-    """Reads what a directory says of itself. Raises UnreadableImageError, by name, where that is not read."""
+    """Read what a directory says of itself. Raises UnreadableImageError, by name, where that is not read."""
     if _PHOTOMETRIC not in page.tags and page.samplesperpixel == 1 and page.sampleformat == FLOATS:
         return Meaning(BLACK_IS_ZERO, 1)  # which numbers are black and white is said by limits
     if _PHOTOMETRIC not in page.tags:
@@ -56,7 +56,7 @@ def meaning_of(page: TiffPage) -> Meaning:
 
 
 def separated(page: TiffPage, meaning: Meaning, samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-    """Colours [H, W, C] not multiplied by opacity, and opacity uint8 [H, W] where a sample is that."""
+    """Return colours [H, W, C] not multiplied by opacity, and opacity uint8 [H, W] where a sample is that."""
     colours = samples[:, :, : meaning.channels]
     extras = page.extrasamples[: samples.shape[2] - meaning.channels]
     place = next((place for place, kind in enumerate(extras) if kind in (ASSOCIATED, UNASSOCIATED)), None)
@@ -74,7 +74,7 @@ def separated(page: TiffPage, meaning: Meaning, samples: NDArray[Any]) -> tuple[
 def picture(
     page: TiffPage, meaning: Meaning, colours: NDArray[Any], opacity: NDArray[np.uint8] | None, limits: Limits | None
 ) -> Image.Image:
-    """L, LA, RGB or RGBA, as stored (not turned). `limits` hold for grey and RGB of more than 8 bits."""
+    """Return L, LA, RGB or RGBA, as stored (not turned). `limits` hold for grey and RGB of more than 8 bits."""
     profile = page.tags.valueof(_PROFILE)
     profile = profile if isinstance(profile, bytes) else None
     if meaning.photometric == PALETTE:
@@ -99,7 +99,7 @@ def picture(
 
 
 def _divided(colours: NDArray[Any], opacity: NDArray[Any], meaning: Meaning, bits: int) -> NDArray[Any]:
-    """Colours without the opacity that they were multiplied by, in the type and range that they had."""
+    """Return colours without the opacity that they were multiplied by, in the type and range that they had."""
     if meaning.photometric not in (BLACK_IS_ZERO, RGB) or colours.dtype.kind != "u" or colours.dtype.itemsize > 2:
         raise UnreadableImageError(
             "has colours multiplied by opacity other than grey or RGB of up to 16 bits, which are not read"
@@ -112,7 +112,7 @@ def _divided(colours: NDArray[Any], opacity: NDArray[Any], meaning: Meaning, bit
 def _by_palette(
     page: TiffPage, numbers: NDArray[Any], opacity: NDArray[np.uint8] | None, profile: bytes | None
 ) -> Image.Image:
-    """Colours by a table of 16 bits. Programs have also written bytes there, and bytes with a zero byte behind each."""
+    """Look colours up in a 16-bit palette. Some programs store bytes in it, or bytes followed by a zero byte."""
     table = page.tags.valueof(_COLOUR_MAP)
     if table is None or numbers.dtype.kind != "u" or numbers.dtype.itemsize > 2:
         raise UnreadableImageError("has colours by a palette, but no palette that fits")
@@ -132,7 +132,7 @@ def _by_palette(
 
 
 def _from_ycbcr(page: TiffPage, colours: NDArray[Any]) -> NDArray[Any]:
-    """RGB uint8 or uint16 of YCbCr, by the tags of its coefficients and range (section 21)."""
+    """Return RGB uint8 or uint16 of YCbCr, by the tags of its coefficients and range (section 21)."""
     bits = bits_of(page)
     red, green, blue = _rationals(page, _COEFFICIENTS, (0.299, 0.587, 0.114))
     half, top = 2 ** (bits - 1), 2**bits - 1
@@ -149,7 +149,7 @@ def _from_ycbcr(page: TiffPage, colours: NDArray[Any]) -> NDArray[Any]:
 
 
 def _from_lab(page: TiffPage, meaning: Meaning, colours: NDArray[Any]) -> NDArray[np.uint8]:
-    """8-bit sRGB of CIE L*a*b* (section 23) or ICC L*a*b* (Adobe's TIFF Technical Notes), 8 or 16 bits."""
+    """Return 8-bit sRGB of CIE L*a*b* (section 23) or ICC L*a*b* (Adobe's TIFF Technical Notes), 8 or 16 bits."""
     bits = bits_of(page)
     if bits not in (8, 16) or colours.dtype.kind != "u":
         raise UnreadableImageError(f"is L*a*b* of {bits} bits as {colours.dtype}, which is not read")
@@ -167,7 +167,7 @@ def _from_lab(page: TiffPage, meaning: Meaning, colours: NDArray[Any]) -> NDArra
 
 
 def _rationals(page: TiffPage, tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
-    """Values of a tag of fractions; the default where it is missing, or has a denominator of zero."""
+    """Return values of a tag of fractions; the default where it is missing, or has a denominator of zero."""
     parts = page.tags.valueof(tag)
     if not isinstance(parts, tuple) or len(parts) != 2 * len(default) or 0 in parts[1::2]:
         return default

@@ -42,7 +42,7 @@ class _Layout:
 
 
 def pictures(file: IO[bytes]) -> tuple[list[Directory], dict[str, int]]:
-    """The pictures in their order, and how many directories are something else, by kind.
+    """Return the pictures in their order, and how many directories are something else, by kind.
 
     Where all directories of the chain are smaller versions, the pictures are what lies below them, else the largest of
     the chain. Raises UnreadableImageError where there is none.
@@ -68,7 +68,7 @@ def _largest(directories: list[Directory]) -> list[Directory]:
 
 
 def _directories(file: IO[bytes]) -> list[Directory]:
-    """All of a file, those below others behind these."""
+    """Return all of a file, those below others behind these."""
     file.seek(0)
     start = file.read(16)
     order: Literal["little", "big"] = "little" if start[:2] == b"II" else "big"
@@ -91,7 +91,7 @@ def _directories(file: IO[bytes]) -> list[Directory]:
 
 
 def _directory(file: IO[bytes], place: int, layout: _Layout) -> tuple[int, int, list[int], int]:
-    """NewSubfileType, number of pixels, places of directories below, that of the next one in the chain (0: none)."""
+    """Read NewSubfileType, number of pixels, offsets of subdirectories, and offset of the next directory (0: none)."""
     file.seek(place)
     count = layout.number(file.read(layout.counter))
     entries = file.read(layout.entry * count)
@@ -110,7 +110,7 @@ def _directory(file: IO[bytes], place: int, layout: _Layout) -> tuple[int, int, 
 
 
 def _values(file: IO[bytes], entry: bytes | None, layout: _Layout) -> list[int]:
-    """Whole numbers of an entry; none where it is missing or of another type."""
+    """Return whole numbers of an entry; none where it is missing or of another type."""
     size = 0 if entry is None else _SIZES.get(layout.number(entry[2:4]), 0)
     if entry is None or size == 0:
         return []

@@ -27,10 +27,10 @@ _FORMATS = {1: "unsigned", 2: "signed", FLOATS: "floats"}
 
 
 def read(page: TiffPage) -> Samples:
-    """Numbers [H, W, S] of a directory, S all samples of a pixel, in the type that its tags say; 1 bit: uint8 0 or 1.
+    """Read the samples of a directory, [H, W, S] for S samples a pixel, in the type of its tags; 1 bit: uint8 0 or 1.
 
-    Of JPEG in YCbCr these are RGB. Other YCbCr is of full resolution in all channels, but not converted. Raises
-    UnreadableImageError where a piece is missing or the way of storing is not known.
+    JPEG in YCbCr is returned as RGB. Other YCbCr is upsampled to full resolution, but not converted. Raises
+    UnreadableImageError if a strip or tile is missing or its encoding is not supported.
     """
     _check_type(page)
     _check_storage(page)
@@ -50,7 +50,7 @@ def read(page: TiffPage) -> Samples:
 
 
 def bits_of(page: TiffPage) -> int:
-    """Bits of a sample."""
+    """Return bits of a sample."""
     return int(page.bitspersample)
 
 
@@ -68,7 +68,7 @@ def _check_type(page: TiffPage) -> None:
 
 
 def _check_storage(page: TiffPage) -> None:
-    """Refuses compressions that are not read, and predictors without compression, which programs read differently."""
+    """Refuse compressions that are not read, and predictors without compression, which programs read differently."""
     # Of fax only newer versions of imagecodecs have the decoders.
     if page.compression not in {1, *_FAX, *_BYTES, *_IMAGES} or page.compression not in tifffile.TIFF.DECOMPRESSORS:
         known = {one.value: one.name for one in tifffile.COMPRESSION}
@@ -81,7 +81,7 @@ def _check_storage(page: TiffPage) -> None:
 
 
 def _check_pieces(page: TiffPage) -> None:
-    """Refuses what tifffile would fill with zeros: strips or tiles that are missing or lie behind the end."""
+    """Refuse what tifffile would fill with zeros: strips or tiles that are missing or lie behind the end."""
     pieces = math.prod(page.chunked)
     end = page.parent.filehandle.size
     offsets, lengths = page.dataoffsets, page.databytecounts
@@ -97,7 +97,7 @@ def _check_pieces(page: TiffPage) -> None:
 
 
 def _subsampled(page: TiffPage) -> Samples:
-    """YCbCr of fewer chrominance samples, but for JPEG: a unit holds all Y, then Cb and Cr (TIFF 6.0, section 21)."""
+    """Upsample YCbCr chrominance, except JPEG: a unit holds all Y, then Cb and Cr (TIFF 6.0, section 21)."""
     across, down = page.subsampling or (2, 2)
     plain = page.compression in {1, *_BYTES} and page.predictor == 1 and page.planarconfig != SEPARATE
     if not plain or page.dtype != np.uint8 or page.samplesperpixel != 3 or not {across, down} <= {1, 2, 4}:
@@ -131,7 +131,7 @@ def _units(page: TiffPage, number: int, rows: int, columns: int) -> Samples:
 
 
 def _bytes(page: TiffPage, number: int, length: int) -> bytes:
-    """The first `length` bytes of a strip or tile, uncompressed."""
+    """Return the first `length` bytes of a strip or tile, uncompressed."""
     start = page.dataoffsets[number]
     content = _stored(page, start, start + page.databytecounts[number])
     if page.fillorder == 2:
@@ -148,6 +148,6 @@ def _stored(page: TiffPage, start: int, end: int) -> bytes:
 
 
 def _reversed(content: bytes) -> bytes:
-    """Bytes with their bits the other way round."""
+    """Return bytes with their bits the other way round."""
     bits = np.unpackbits(np.frombuffer(content, np.uint8).reshape(-1, 1), axis=1)
     return np.packbits(bits[:, ::-1], axis=1).tobytes()

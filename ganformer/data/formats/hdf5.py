@@ -25,7 +25,7 @@ class Disk(io.FileIO):
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Writes all of `data`, or keeps the error."""
+        """Write all of `data`, or keeps the error."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         while rest and self.error is None:
@@ -67,7 +67,7 @@ class Writer:
             raise self._disk.error
 
     def append(self, images: NDArray[np.uint8]) -> None:
-        """Adds images. OSError where there is no room for them."""
+        """Add images. OSError where there is no room for them."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._images.shape[1:]
         for image in images:  # one by one, so that the bytes do not depend on the portions they come in
             count = len(self._images)
@@ -90,13 +90,13 @@ class Reader:
             raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Puts an image into `image`, uint8 [C, H, W]."""
+        """Put an image into `image`, uint8 [C, H, W]."""
         if self._process != os.getpid():
             self._images, self._process = self._opened(), os.getpid()
         image[:] = self._images[index]
 
     def forget(self) -> None:
-        """There is nothing: the file is not mapped, and its chunks are not kept."""
+        """Do nothing: the file is not mapped, and its chunks are not cached."""
 
     def _opened(self) -> h5py.Dataset:
         # Nobody writes here, and file systems without locks are common. The cache would only copy once more.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data.environments import environment
+from ganformer.data.containers.lmdb_env import environment
 from ganformer.errors import DataError
 
 SUFFIX = ".mdb"
@@ -52,7 +52,7 @@ class Writer:
             os.truncate(self._path, self._size())  # pages that came free at the end are counted, but not written
 
     def append(self, images: NDArray[np.uint8]) -> None:
-        """Adds images."""
+        """Add images."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._shape
         for image in images:
             self._transaction.put(b"%08d" % self._count, image.tobytes(), append=True)
@@ -63,7 +63,7 @@ class Writer:
                 self._transaction = self._file.begin(write=True)
 
     def _size(self) -> int:
-        """Bytes up to the last page."""
+        """Return bytes up to the last page."""
         return int((self._file.info()["last_pgno"] + 1) * self._file.stat()["psize"])
 
 
@@ -79,7 +79,7 @@ class Reader:
             raise ValueError(f"holds {(found or b'other things').decode()} instead of {expected.decode()}")
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is missing."""
+        """Put an image into `image`, uint8 [C, H, W]. Raises DataError where it is missing."""
         with self._opened().begin(buffers=True) as transaction:
             value = transaction.get(b"%08d" % index)
             if value is None:
@@ -87,7 +87,7 @@ class Reader:
             image[:] = np.frombuffer(value, np.uint8).reshape(self._shape)
 
     def forget(self) -> None:
-        """Closes the file, which takes its pages out of this process; reading opens it again."""
+        """Close the file, which takes its pages out of this process; reading opens it again."""
         self._file = None
 
     def _opened(self) -> lmdb.Environment:

@@ -9,7 +9,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data.arrays import ArrayFile
+from ganformer.data.packing.arrays import ArrayFile
 
 SUFFIX = ".npy"
 
@@ -33,9 +33,9 @@ class Reader:
             raise ValueError(f"holds {self._images.dtype} {self._images.shape} instead of uint8 {shape}")
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Puts an image into `image`, uint8 [C, H, W]."""
+        """Put an image into `image`, uint8 [C, H, W]."""
         image[:] = self._images[index]
 
     def forget(self) -> None:
-        """Takes the pages of the file out of this process; the system may keep them."""
+        """Take the pages of the file out of this process; the system may keep them."""
         self._map.madvise(mmap.MADV_DONTNEED)

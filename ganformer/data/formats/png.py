@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import png_rows
-from ganformer.data.png_rows import encode
+from ganformer.data.packing import png_rows
+from ganformer.data.packing.png_rows import encode
 from ganformer.errors import DataError
 
 __all__ = ["SUFFIX", "Reader", "Writer", "encode"]
@@ -40,19 +40,19 @@ class Writer:
         self._zip.close()
 
     def append(self, images: NDArray[np.uint8]) -> None:
-        """Adds images."""
+        """Add images."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._shape
         for image in images:
             self.append_encoded([encode(image)])
 
     def append_encoded(self, images: Sequence[bytes]) -> None:
-        """Adds images that `encode` has made PNGs of, in whichever process."""
+        """Add images that `encode` has made PNGs of, in whichever process."""
         for image in images:
             self._zip.writestr(_member(_name(self._count)), image)
             self._count += 1
 
     def write_labels(self, labels: NDArray[np.int32]) -> None:
-        """Adds the numbers of the images' classes, one for each image, where StyleGAN2-ADA looks for them."""
+        """Add the numbers of the images' classes, one for each image, where StyleGAN2-ADA looks for them."""
         assert len(labels) == self._count
         pairs = [[_name(number), label] for number, label in enumerate(labels.tolist())]
         self._zip.writestr(_member(LABELS), json.dumps({"labels": pairs}))
@@ -79,7 +79,7 @@ class Reader:
         self._places = np.array([(member.header_offset, member.file_size) for member in members], np.int64)
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Puts an image into `image`, uint8 [C, H, W]. Raises DataError where it is damaged."""
+        """Put an image into `image`, uint8 [C, H, W]. Raises DataError where it is damaged."""
         try:
             image[:] = png_rows.decode(self._png(index), image.shape).transpose(2, 0, 1)
         except ValueError as error:
@@ -88,7 +88,7 @@ class Reader:
             ) from error
 
     def forget(self) -> None:
-        """Takes the pages of the file out of this process; the system may keep them."""
+        """Take the pages of the file out of this process; the system may keep them."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
     def _png(self, index: int) -> memoryview:
@@ -103,7 +103,7 @@ def _name(number: int) -> str:
 
 
 def _member(name: str) -> zipfile.ZipInfo:
-    """Attributes that do not depend on the time or the system."""
+    """Return attributes that do not depend on the time or the system."""
     member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     member.create_system = 3  # Unix
     member.external_attr = 0o644 << 16

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, labels, tars, zips
+from ganformer.data import decoding
+from ganformer.data.containers import labels, tars, zips
+from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.data.decoding import UnreadableImageError
-from ganformer.data.extraction import unsafe
+from ganformer.data.fetching.extraction import unsafe
 from ganformer.data.images import read_image
-from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
-from ganformer.data.limits import Limits
 from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, has_suffix_of_text, kind_of_name, shown
-from ganformer.data.tars import Content, Plan, Streamed, Survey, Targets, hashed, parts_of
 from ganformer.errors import DataError
 
 LIMIT_STREAMED = 1 << 26  # bytes of one member of a compressed tar, which passes through memory
@@ -83,14 +84,14 @@ class Member(NamedTuple):
     """Number of images in it, where it is a picture."""
 
     def keys(self, label: int | None = None) -> Iterator[Key]:
-        """Keys of its images."""
+        """Return keys of its images."""
         key = self.key._replace(label=label)
         return iter([key]) if self.pages == 1 else (key._replace(page=page) for page in range(self.pages))
 
 
 @dataclass
 class Contents:
-    """What one pass through an archive finds."""
+    """Result of one pass through an archive."""
 
     images: int = 0
     folders: set[str] = field(default_factory=set)
@@ -116,11 +117,11 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @abstractmethod
     def _scan(self) -> Iterator[Member]:
-        """Every file below the folder; of several of one name the last. DataError where the archive is damaged."""
+        """Yield every file below the folder; the last of several of one name. DataError if the archive is damaged."""
 
     @abstractmethod
     def _read(self, file: IO[bytes], place: Any) -> bytes:
-        """The bytes of a member, from the open archive; ValueError with the reason where they are not to be had."""
+        """Read the bytes of a member from the open archive; ValueError with the reason if that is impossible."""
 
     @cached_property
     def contents(self) -> Contents:
@@ -128,16 +129,16 @@ class Archive(Labelled, ImageFiles[Key]):
         return self._looked_at(self._scan())
 
     def members(self) -> Iterator[Member]:
-        """Every file below the folder, with the number of its pages."""
+        """Return every file below the folder, with the number of its pages."""
         pages = iter(self.contents.pages)
         return (member._replace(pages=next(pages, 1)) if _may_have_pages(member) else member for member in self._scan())
 
     def first_members(self) -> Iterator[Member]:
-        """Files below the folder, without having looked at all of them: one may be replaced by a later one."""
+        """Return files below the folder, without having looked at all of them: one may be replaced by a later one."""
         return self._scan()
 
     def content_of(self, key: Key) -> bytes:
-        """The bytes of a member; ValueError where they cannot be read, DataError where the archive cannot."""
+        """Return the bytes of a member; ValueError where they cannot be read, DataError where the archive cannot."""
         if key.problem:
             raise ValueError(key.problem)
         with self._opened() as file:
@@ -187,7 +188,7 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
-        """The file of an image; UnreadableImageError where it cannot be read."""
+        """Yield the file of an image; UnreadableImageError where it cannot be read."""
         with self._opened() as file:
             encoded = self._encoded(file, key)
         yield encoded
@@ -229,7 +230,7 @@ class Archive(Labelled, ImageFiles[Key]):
         return name == labels.DATASET_JSON and self.image.classes > 0 and not self.config.labels
 
     def _found(self, name: str) -> tuple[str, bool] | None:
-        """Name of a member from the folder on, and whether it is hidden; None where it is not below the folder."""
+        """Return a member's path below the folder, and whether it is hidden; None if it is not below the folder."""
         parts, depth = parts_of(name), len(self._above)
         below = parts[depth:]
         if parts[:depth] != self._above or not below:
@@ -238,7 +239,7 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        """The file of the archive; inside, what goes wrong with it becomes a DataError."""
+        """Yield the file of the archive; inside, what goes wrong with it becomes a DataError."""
         path = self.config.path
         try:
             with path.open("rb") as file:
@@ -295,7 +296,7 @@ class Zip(Archive):
                 yield Member(key, HIDDEN if found[1] else _kind_of_member(key.name, partial(self._start, file, key)))
 
     def _start(self, file: IO[bytes], key: Key) -> bytes:
-        """The first bytes, by which a picture is recognised; none where there is a problem."""
+        """Return the first bytes, by which a picture is recognised; none where there is a problem."""
         try:
             return b"" if key.problem else zips.read_start(file, key.place, decoding.START)
         except ValueError:
@@ -381,7 +382,7 @@ class CompressedTar(Tar):
 
 
 def open_source(config: Config, image: ImageSpec) -> Archive:
-    """Raises DataError where the archive is missing, damaged or none, has no images, or where the labels do not fit."""
+    """Raise DataError where the archive is missing, damaged or none, has no images, or where the labels do not fit."""
     archive = open_archive(config, image)
     if not len(archive):
         where = f"below '{config.folder}' in" if config.folder else "in"
@@ -393,7 +394,7 @@ def open_source(config: Config, image: ImageSpec) -> Archive:
 
 
 def open_archive(config: Config, image: ImageSpec) -> Archive:
-    """The archive as what it begins as, whatever its name, not yet looked at; DataError where it is missing or none."""
+    """Open an archive by its first bytes, whatever its name; DataError if it is missing or no archive."""
     path = config.path
     if not path.is_file():
         what = "is a folder, which is of kind folder" if path.is_dir() else "does not exist"
@@ -412,7 +413,7 @@ def open_archive(config: Config, image: ImageSpec) -> Archive:
 
 
 def is_archive(start: bytes) -> bool:
-    """Tells whether a file with these first 512 bytes begins as an archive does."""
+    """Return whether a file with these first 512 bytes begins as an archive does."""
     return _kind(start) is not None
 
 
@@ -425,13 +426,13 @@ def _kind(start: bytes) -> type[Archive] | None:
 
 
 def _may_have_pages(member: Member) -> bool:
-    """Tells whether it is called a TIFF, or is a picture by its content, which may be one."""
+    """Return whether it is called a TIFF, or is a picture by its content, which may be one."""
     name = member.key.name
     return member.kind == PICTURE and (name.lower().endswith(decoding.PAGED) or not has_suffix_of_picture(name))
 
 
 def _kind_of_member(name: str, start: Callable[[], bytes]) -> str:
-    """PICTURE, or what else a member counts as; `start` reads its first bytes, where its name does not tell."""
+    """Return PICTURE, or what else a member counts as; `start` reads its first bytes, where its name does not tell."""
     if has_suffix_of_picture(name):
         return PICTURE
     is_picture = not has_suffix_of_text(name) and decoding.recognise(start()) is not None

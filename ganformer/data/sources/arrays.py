@@ -20,8 +20,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import layouts
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, Stack
+from ganformer.data.containers import layouts
+from ganformer.data.containers.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, Stack
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.folder import kind_of_name
 from ganformer.errors import DataError
@@ -58,7 +58,7 @@ class Config(ArraySettings):
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array lies in a file: at `offset`, or compressed in a member of a zip where that is None."""
+    """Location of an array in a file: at `offset`, or compressed in a member of a zip if that is None."""
 
     path: Path
     member: str | None
@@ -90,14 +90,14 @@ class Place:
         return self.offset + self.size
 
     def map(self) -> NDArray[Any]:
-        """The array, mapped into memory."""
+        """Return the array, mapped into memory."""
         assert self.offset is not None
         order: Literal["C", "F"] = "F" if self.in_columns else "C"
         with _explained(self.path):
             return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape, order=order)
 
     def portions(self, rows: int) -> Iterator[NDArray[Any]]:
-        """The array in portions of up to `rows` along its first axis."""
+        """Yield the array in portions of up to `rows` along its first axis."""
         if self.offset is None:
             yield from self._stream(rows)
         else:
@@ -182,7 +182,7 @@ class Arrays(ArrayImages):
 
 
 def open_source(config: Config, image: ImageSpec) -> Arrays:
-    """Raises DataError where the file is missing or damaged, or has no array of images as described.
+    """Raise DataError where the file is missing or damaged, or has no array of images as described.
 
     Labels are looked at when they are first asked for, and then may be a DataError.
     """
@@ -203,7 +203,7 @@ def open_source(config: Config, image: ImageSpec) -> Arrays:
 
 
 def _check_alike(first: Place, place: Place, layout: Stack) -> None:
-    """Raises DataError where an array behind the first one has other images."""
+    """Raise DataError where an array behind the first one has other images."""
     shapes = [
         [size for axis, size in zip(layout.axes, one.shape, strict=False) if axis != "N"] for one in (first, place)
     ]
@@ -217,7 +217,7 @@ def _check_alike(first: Place, place: Place, layout: Stack) -> None:
 
 
 def _check_order(place: Place) -> None:
-    """Raises DataError where an array cannot be read in portions."""
+    """Raise DataError where an array cannot be read in portions."""
     if place.offset is None and place.in_columns:
         raise DataError(
             f"{place.where}: is compressed in Fortran's order, so that no part can be read without all others; "
@@ -230,7 +230,7 @@ def _is_npz(path: Path) -> bool:
 
 
 def _labels(config: Config) -> Place | None:
-    """The array of labels, where one is named or there is one. Raises DataError where the named one is missing."""
+    """Return the array of labels, if one is named or there is one. Raises DataError if the named one is missing."""
     if not _is_npz(config.path):
         path = _file_beside(config)
         if path is None:
@@ -249,7 +249,7 @@ def _labels(config: Config) -> Place | None:
 
 
 def _file_beside(config: Config) -> Path | None:
-    """File of the labels of a npy, where one is named or there is one."""
+    """Return file of the labels of a npy, where one is named or there is one."""
     if config.labels is not None:
         return config.path.parent / config.labels if config.labels else None
     beside = config.path.with_name(config.path.stem + LABELS_BESIDE)
@@ -257,7 +257,7 @@ def _file_beside(config: Config) -> Path | None:
 
 
 def _places(path: Path) -> dict[str, list[Place]]:
-    """The arrays of a file by their names; those of a npy are called like the file, and lie one behind the other."""
+    """Return the arrays of a file by name; those of a npy are named after the file, and follow one another."""
     with _explained(path):
         if _is_npz(path):
             with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -283,7 +283,7 @@ def _place_inside(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo,
 
 
 def _chain(path: Path, file: IO[bytes]) -> list[Place]:
-    """Arrays one behind the other, as several calls of numpy.save with an open file leave them."""
+    """Return arrays one behind the other, as several calls of numpy.save with an open file leave them."""
     size, places = path.stat().st_size, list[Place]()
     while not places or (file.tell() < size and not places[-1].dtype.hasobject):
         start = file.tell()
@@ -297,7 +297,7 @@ def _chain(path: Path, file: IO[bytes]) -> list[Place]:
 
 
 def _place(stream: IO[bytes], path: Path, member: str | None, start: int | None, size: int) -> Place:
-    """Reads the header of an array where a stream of `size` bytes, which starts at `start` of the file, stands."""
+    """Read the header of an array where a stream of `size` bytes, which starts at `start` of the file, stands."""
     shape, in_columns, dtype = _read_header(stream)
     place = Place(path, member, shape, dtype, in_columns, None if start is None else start + stream.tell())
     if size < stream.tell() + place.size:
@@ -306,7 +306,7 @@ def _place(stream: IO[bytes], path: Path, member: str | None, start: int | None,
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the first axis changes fastest, and type of the values; the stream then stands at the values."""
+    """Read shape, whether the first axis changes fastest, and type of the values; the stream is then at the values."""
     if npy.read_magic(stream) == (1, 0):
         return npy.read_array_header_1_0(stream)
     return npy.read_array_header_2_0(stream)

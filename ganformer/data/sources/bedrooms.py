@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Published, open_images
+from ganformer.data.fetching.catalogue import Catalogued, Published, open_images
 from ganformer.data.sources import lmdb
 from ganformer.data.sources.lsun import CATEGORIES, LICENCE
 
@@ -31,5 +31,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    """Raise DataError where the images are not there, or not all of what was downloaded."""
     return open_images(config, image)

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 
 ARCHIVE = "CelebAMask-HQ.zip"
 EDITIONS = {
@@ -45,5 +45,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    """Raise DataError where the images are not there, or not all of what was downloaded."""
     return open_images(config, image)

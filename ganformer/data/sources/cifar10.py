@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data.catalogue import Catalogued, Edition, Published, check_count, check_downloaded
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, check_count, check_downloaded
+from ganformer.data.fetching.download import Remote
 from ganformer.data.images import read_array
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.data.sources import folder
@@ -100,7 +100,7 @@ class Batches(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where batches are missing or cut off."""
+    """Raise DataError where batches are missing or cut off."""
     check_downloaded(config)
     place = config.container.path
     missing = [name for name in BATCHES if not (place / name).is_file()]

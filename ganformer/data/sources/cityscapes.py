@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import (
-    Catalogued,
-    Edition,
-    Published,
-    check_count,
-    check_downloaded,
-    open_images,
-)
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, check_count, check_downloaded, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.data.sources import archive, folder, tfrecords
 from ganformer.errors import DataError
@@ -103,7 +96,7 @@ class Config(Catalogued):
         return tfrecords.Config(kind="tfrecords", path=self.place)
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
-        """Splits and cities of which there are too few images."""
+        """Split and cities of which there are too few images."""
         if not isinstance(images, Streets | Archives):
             return ()
         found = Counter(match.groups() for name in images.names() if (match := _IMAGE.fullmatch(name)))
@@ -111,7 +104,7 @@ class Config(Catalogued):
 
 
 def _missing(found: Mapping[tuple[str | Any, ...], int]) -> Iterator[str]:
-    """What is missing, from numbers of images of each split and city."""
+    """Return the missing parts, given the number of images of each split and city."""
     for name, split in SPLITS.items():
         there = {city: count for (of, city), count in found.items() if of == name}
         if (count := split.images - sum(there.values())) > 0:
@@ -124,11 +117,11 @@ class Streets(folder.Folder):
     """The images of the left camera in `leftImg8bit`, wherever that lies; all else there is left out."""
 
     def is_meant(self, path: str) -> bool:
-        """Tells whether it is called as those of the data set are."""
+        """Return whether it is called as those of the data set are."""
         return _IMAGE.fullmatch(path) is not None
 
     def names(self) -> Iterator[str]:
-        """Paths of the images, in no order."""
+        """Return paths of the images, in no order."""
         return (path for path, _ in self.paths(ordered=False))
 
 
@@ -154,12 +147,12 @@ class Archives(ImageSource[tuple[int, archive.Key]]):
             yield from self.archives[number].load([key for _, key in those])
 
     def names(self) -> Iterator[str]:
-        """Paths of the images below `leftImg8bit`."""
+        """Return paths of the images below `leftImg8bit`."""
         return (key.name for _, key in self.keys())
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    """Raise DataError where the images are not there, or not all of what was downloaded."""
     if config.edition == "tfrecords":
         return open_images(config, image)
     check_downloaded(config)
@@ -176,7 +169,7 @@ def open_source(config: Config, image: ImageSpec) -> Published:
 
 
 def _originals(place: Path, image: ImageSpec) -> Streets | Archives | None:
-    """What was unpacked, else what the archives hold; None where there is neither."""
+    """Return the unpacked images, else those in the archives; None if there are neither."""
     streets = Streets(folder.Config(kind="folder", path=place), image)
     if len(streets):
         return streets

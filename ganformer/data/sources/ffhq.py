@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, find_below, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, find_below, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource
 from ganformer.data.sources import folder, tfrecords
 
@@ -67,7 +67,7 @@ class Config(Catalogued):
         return folder.Config(kind="folder", path=images) if images else self.archive_or_folder(ARCHIVE)
 
     def missing(self, images: ImageSource[Any]) -> Sequence[str]:
-        """Names of the files: 00000.png to 69999.png."""
+        """Return names of the files: 00000.png to 69999.png."""
         if self.edition == "tfrecords":
             return ()
         found = {PurePosixPath(key[0]).name for key in images.keys()}  # noqa: SIM118 - no mapping
@@ -75,5 +75,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    """Raise DataError where the images are not there, or not all of what was downloaded."""
     return open_images(config, image)

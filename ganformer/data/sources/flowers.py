@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
@@ -107,13 +107,13 @@ class Flowers(ImageSource[Any]):
 
 
 def open_source(config: Config, image: ImageSpec) -> ImageSource[Any]:
-    """Raises DataError where images or labels are not there, or not all of what was downloaded."""
+    """Raise DataError where images or labels are not there, or not all of what was downloaded."""
     images: Published = open_images(config, image)
     return Flowers(images, _labels(config.labels)) if image.classes else images
 
 
 def _labels(path: Path) -> NDArray[np.int64]:
-    """Number of the class of each image, from 0."""
+    """Return number of the class of each image, from 0."""
     if not path.is_file():
         raise DataError(f"{path}: the labels of the flowers are missing; download {ROOT}/{LABELS} and put it there")
     try:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, generated, labels, manifest
+from ganformer.data import decoding, generated, manifest
+from ganformer.data.containers import labels
+from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
+from ganformer.data.containers.limits import Limits
 from ganformer.data.images import UnreadableImageError, read_image
-from ganformer.data.labels import FolderLabels, Labelled, Labels, LabelTable
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
 
@@ -58,8 +59,11 @@ class Config(Source):
 
 
 class Key(NamedTuple):
-    """One picture: the path of its file relative to the folder, with forward slashes, its label where those are asked
-    for, and its number in a TIFF of several."""
+    """One picture of a folder.
+
+    `path` is relative to the folder, with forward slashes; `label` is set if labels are asked for; `page` is its number
+    in a TIFF of several.
+    """
 
     path: str
     label: int | None
@@ -117,7 +121,7 @@ class Folder(Labelled, ImageFiles[Key]):
         return found
 
     def is_meant(self, path: str) -> bool:
-        """Tells whether a picture is one of the data set, by its relative path."""
+        """Return whether a picture is one of the data set, by its relative path."""
         return True
 
     @cached_property
@@ -136,7 +140,7 @@ class Folder(Labelled, ImageFiles[Key]):
         return self.contents.images
 
     def paths(self, ordered: bool = True) -> Iterator[tuple[str, int]]:
-        """Relative paths of the files that hold pictures, in their order unless that is not asked for, and how many."""
+        """Yield relative paths of files that hold pictures, with their number of pictures; in order if asked for."""
         for path in _walk(self.config.path, ordered):
             if (has_suffix_of_picture(path) or self.contents.has_odd_names) and self.is_meant(path):
                 count = self._count(path)
@@ -161,7 +165,7 @@ class Folder(Labelled, ImageFiles[Key]):
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
-        """The file of a picture; UnreadableImageError where it cannot be opened."""
+        """Yield the file of a picture; UnreadableImageError where it cannot be opened."""
         with self._opened(key.path) as file:
             yield file
 
@@ -178,7 +182,7 @@ class Folder(Labelled, ImageFiles[Key]):
             yield file
 
     def _count(self, path: str) -> int:
-        """Number of pictures in a file, by its suffix or its first bytes; 0: it is none.
+        """Return number of pictures in a file, by its suffix or its first bytes; 0: it is none.
 
         What is called a picture, or begins as one, counts as 1 where it is damaged: `load` says better what is wrong.
         """
@@ -198,7 +202,7 @@ class Folder(Labelled, ImageFiles[Key]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Folder:
-    """Raises DataError where the folder is missing, is a file, or holds no images, and where the labels do not fit."""
+    """Raise DataError where the folder is missing, is a file, or holds no images, and where the labels do not fit."""
     if not config.path.is_dir():
         what = "is not a folder" if config.path.exists() else "does not exist"
         raise DataError(f"{config.path}: this folder of images {what}; correct the source's path")
@@ -211,7 +215,7 @@ def open_source(config: Config, image: ImageSpec) -> Folder:
 
 
 def _what_is_there(left_out: Mapping[str, int]) -> str:
-    """What kinds of files there are, of which one may be what was meant."""
+    """Return the kinds of files there are, one of which may be the one meant."""
     return (
         f"It has {manifest.other_files(left_out)}; a file that holds images is named by its own path"
         if left_out
@@ -220,17 +224,17 @@ def _what_is_there(left_out: Mapping[str, int]) -> str:
 
 
 def has_suffix_of_picture(name: str) -> bool:
-    """Tells whether a file is called a picture, of a format that is read."""
+    """Return whether a file is called a picture, of a format that is read."""
     return name.lower().endswith(decoding.EXTENSIONS)
 
 
 def has_suffix_of_text(name: str) -> bool:
-    """Tells whether a file is called a text, as captions and labels beside pictures are: never a picture."""
+    """Return whether a file is called a text, as captions and labels beside pictures are: never a picture."""
     return name.lower().endswith(_TEXTS)
 
 
 def kind_of_name(name: str) -> str:
-    """Kind that a file which is no picture counts as: its suffix where it is like one."""
+    """Return kind that a file which is no picture counts as: its suffix where it is like one."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million paths, of which no Path need be made
     if not suffix:
         return "no suffix"
@@ -238,7 +242,7 @@ def kind_of_name(name: str) -> str:
 
 
 def shown(path: str, page: int | None = None) -> str:
-    """The path as text, whatever bytes it has, with the number of the picture in a file of several."""
+    """Return the path as text, whatever bytes it has, with the number of the picture in a file of several."""
     return printable(path) if page is None else f"{printable(path)}[{page}]"
 
 
@@ -249,7 +253,7 @@ def _walk(
     above: tuple[_Place, ...] = (),
     left_out: Counter[str] | None = None,
 ) -> Iterator[str]:
-    """Relative paths of all visible files, in their order unless that is not asked for.
+    """Yield relative paths of all visible files, in their order unless that is not asked for.
 
     The names of one folder are in memory. `left_out` is told of hidden ones and of files of packs.
     """
@@ -267,7 +271,7 @@ def _walk(
 
 
 def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
-    """The folder and all in it, at a cost of little more than listing them."""
+    """Yield the folder and all in it, at a cost of little more than listing them."""
     here = _place(folder)
     if here in above:
         return
@@ -279,9 +283,9 @@ def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
 
 
 def _visible(folder: Path, left_out: Counter[str]) -> list[str]:
-    """Visible names in a folder but those of a pack. With its slash a folder sorts among files as the paths in it do.
+    """Return the visible names in a folder except those of a pack; a folder's ends in a slash, to sort as its paths.
 
-    `left_out` is told how many others there are.
+    `left_out` counts the others.
     """
     with _listable(folder), os.scandir(folder) as entries:
         names = [entry.name + "/" * is_folder(entry) for entry in entries]
@@ -293,14 +297,14 @@ def _visible(folder: Path, left_out: Counter[str]) -> list[str]:
 
 
 def _place(folder: Path) -> _Place:
-    """What tells a folder from others, by whatever path; it breaks circles of links."""
+    """Return an identity of a folder that is the same by every path; it breaks cycles of links."""
     with _listable(folder):
         status = folder.stat()
     return status.st_dev, status.st_ino
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one."""
+    """Return whether it is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError as error:

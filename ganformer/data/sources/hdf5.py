@@ -18,10 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec
-from ganformer.data import decoding, layouts
+from ganformer.data import decoding
+from ganformer.data.containers import layouts
+from ganformer.data.containers.layouts import (
+    ArrayImages,
+    ArrayKey,
+    ArraySettings,
+    Candidate,
+    Labels,
+    NumberedImages,
+    Stack,
+)
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
-from ganformer.data.layouts import ArrayImages, ArrayKey, ArraySettings, Candidate, Labels, NumberedImages, Stack
 from ganformer.errors import DataError
 
 PORTION = 1 << 16  # labels read in one go
@@ -51,7 +60,7 @@ class Config(ArraySettings):
 
 @dataclass(frozen=True)
 class Place:
-    """Which dataset of which file has images, and where the labels are."""
+    """Location of images (file and dataset), and of their labels."""
 
     config: Config
     name: str
@@ -76,7 +85,7 @@ class Opened:
             self._is_written = _is_written(self.dataset)
 
     def read(self, index: tuple[int | slice, ...]) -> Any:
-        """Values at an index. Raises UnreadableImageError where their bytes are damaged or were never written."""
+        """Return values at an index. Raises UnreadableImageError if their bytes are damaged or were never written."""
         try:
             if not self._is_written and self._has_gaps(index):
                 raise UnreadableImageError("was never written: the file has a gap in place of its values")
@@ -85,7 +94,7 @@ class Opened:
             raise UnreadableImageError(str(error)) from error
 
     def _has_gaps(self, index: tuple[int | slice, ...]) -> bool:
-        """Tells whether a chunk that holds values at an index is missing, or all are."""
+        """Return whether a chunk that holds values at an index is missing, or all are."""
         dataset = self.dataset
         if dataset.chunks is None:
             return True
@@ -172,7 +181,7 @@ class EncodedImages(Hdf5Images):
 
 
 def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
-    """Raises DataError where the file is missing or damaged, or has no dataset of images as described.
+    """Raise DataError where the file is missing or damaged, or has no dataset of images as described.
 
     Labels are looked at when they are first asked for, and then may be a DataError. Only what is in the file itself is
     read: links, and datasets that lie in other files, are refused.
@@ -190,12 +199,12 @@ def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Tells whether a file has the signature of HDF5 where one can be: at its start, at 512 bytes, 1024, 2048, …"""
+    """Return whether a file has HDF5's signature at one of the allowed offsets: 0, 512, 1024, 2048, and so on."""
     return bool(h5py.is_hdf5(path))
 
 
 def _labels(file: h5py.File, config: Config, images: str) -> str | None:
-    """Name of the dataset of labels, where one is named or there is one."""
+    """Return name of the dataset of labels, where one is named or there is one."""
     if config.labels is not None:
         return _find(file, config, config.labels, "labels") if config.labels else None
     beside = images.rpartition("/")[0] + "/" + layouts.LABELS
@@ -203,7 +212,7 @@ def _labels(file: h5py.File, config: Config, images: str) -> str | None:
 
 
 def _find(file: h5py.File, config: Config, wanted: str | None, setting: str) -> str:
-    """Name of the dataset that is wanted, without slashes around it, or of the only one that can be images."""
+    """Return name of the dataset that is wanted, without slashes around it, or of the only one that can be images."""
     if wanted is not None and _is_dataset(file, wanted.strip("/")):
         return wanted.strip("/")
     found: dict[str, Candidate] = {}
@@ -220,7 +229,7 @@ def _find(file: h5py.File, config: Config, wanted: str | None, setting: str) -> 
 
 
 def _entries(file: h5py.File) -> dict[str, str]:
-    """Kind of each dataset and link of a file by its name; groups are none."""
+    """Return kind of each dataset and link of a file by its name; groups are none."""
     found: dict[str, str] = {}
 
     def visit(name: str | bytes, link: Any) -> None:
@@ -241,7 +250,7 @@ def _text(name: str | bytes) -> str:
 
 
 def _outline(dataset: h5py.Dataset) -> Candidate:
-    """Describes a dataset; asks nothing that makes HDF5 open other files."""
+    """Describe a dataset; asks nothing that makes HDF5 open other files."""
     shape, dtype = dataset.shape or (), dataset.dtype
     remark = VIRTUAL if dataset.is_virtual else EXTERNAL if dataset.external is not None else ""
     if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
@@ -256,20 +265,20 @@ def _outline(dataset: h5py.Dataset) -> Candidate:
 
 
 def _matlab_class(dataset: h5py.Dataset) -> str | None:
-    """The type of a variable of MATLAB; None where it is none."""
+    """Return the type of a variable of MATLAB; None where it is none."""
     kind = dataset.attrs.get("MATLAB_class")
     return kind.decode("ascii", "replace") if isinstance(kind, bytes) else None if kind is None else str(kind)
 
 
 def _holds_bytes(dataset: h5py.Dataset) -> bool:
-    """Tells whether each value is a string of bytes, which may be an encoded picture."""
+    """Return whether each value is a string of bytes, which may be an encoded picture."""
     dtype = dataset.dtype
     is_variable = h5py.check_vlen_dtype(dtype) == np.uint8
     return is_variable or dtype.kind == "S" or (dtype.kind == "V" and dtype.names is None and dtype.subdtype is None)
 
 
 def _begins_as_picture(dataset: h5py.Dataset) -> bool:
-    """Tells whether the first value begins as a picture; where it cannot be read, loading says so."""
+    """Return whether the first value begins as a picture; where it cannot be read, loading says so."""
     try:
         _import_filters(dataset)
         return (
@@ -280,13 +289,13 @@ def _begins_as_picture(dataset: h5py.Dataset) -> bool:
 
 
 def _content(value: Any, dtype: np.dtype[Any]) -> bytes:
-    """The bytes of a value. Of strings of one length numpy takes the zeros at the end away, which may be the file's."""
+    """Return the bytes of a value, with the zeros that NumPy strips from the end of fixed-length strings."""
     content = value.tobytes() if isinstance(value, np.ndarray | np.void) else bytes(value)
     return content.ljust(dtype.itemsize, b"\0") if dtype.kind == "S" else content
 
 
 def _is_dataset(file: h5py.File, name: str) -> bool:
-    """Whether `name` is a dataset of this file. DataError where the way to it is a link, perhaps to another file."""
+    """Return whether `name` is a dataset of this file. DataError if its path has a link, perhaps to another file."""
     parts = name.split("/")
     for depth in range(1, len(parts) + 1):
         link = file.get("/".join(parts[:depth]), getlink=True)
@@ -301,7 +310,7 @@ def _is_dataset(file: h5py.File, name: str) -> bool:
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset whose values lie in this file. Raises DataError where they do not, and where there are none."""
+    """Return a dataset whose values lie in this file. Raises DataError where they do not, and where there are none."""
     dataset = file[name]
     remark = _outline(dataset).remark
     if remark in (VIRTUAL, EXTERNAL):
@@ -316,7 +325,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _check_chunks(dataset: h5py.Dataset, where: str) -> None:
-    """Refuses chunks that this HDF5 cannot decompress, or only into too much memory."""
+    """Refuse chunks that this HDF5 cannot decompress, or only into too much memory."""
     _import_filters(dataset)
     if missing := _missing_filters(dataset):
         code, name = missing[0]
@@ -333,14 +342,14 @@ def _check_chunks(dataset: h5py.Dataset, where: str) -> None:
 
 
 def _missing_filters(dataset: h5py.Dataset) -> list[tuple[int, str]]:
-    """Number and name of each filter that HDF5 does not have."""
+    """Return number and name of each filter that HDF5 does not have."""
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(number) for number in range(plan.get_nfilters())]
     return [(code, name.decode(errors="replace")) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
 
 
 def _import_filters(dataset: h5py.Dataset) -> None:
-    """Imports more filters where some are missing: the package registers its own when it is imported, not before."""
+    """Import more filters where some are missing: the package registers its own when it is imported, not before."""
     if _missing_filters(dataset):
         _has_plugin()
 
@@ -354,7 +363,7 @@ def _has_plugin() -> bool:
 
 
 def _is_written(dataset: h5py.Dataset) -> bool:
-    """Tells whether all values were written, as far as the index of the file tells."""
+    """Return whether all values were written, as far as the index of the file tells."""
     if dataset.chunks is not None:
         chunks = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
         return bool(dataset.id.get_num_chunks() == math.prod(chunks))
@@ -367,7 +376,7 @@ def _chunk_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _cached(dataset: h5py.Dataset, axis: int | None) -> h5py.Dataset:
-    """The dataset with room for all chunks that an image lies in, which often hold parts of many images.
+    """Return the dataset with room for all chunks that an image lies in, which often hold parts of many images.
 
     `axis` is that of the images, None where it is one image.
     """

@@ -12,10 +12,11 @@ from pathlib import Path
 import lmdb
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import datums, decoding, environments
-from ganformer.data.datums import Colours, Datum
+from ganformer.data import decoding
+from ganformer.data.containers import datums, lmdb_env
+from ganformer.data.containers.datums import Colours, Datum
+from ganformer.data.containers.limits import Limits
 from ganformer.data.images import Picture, UnreadableImageError, read_image
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
@@ -83,7 +84,7 @@ class LmdbImages(ImageSource[bytes]):
     def names(self) -> list[bytes]:
         """Names of the databases that have one."""
         with _explained(self.path):
-            return environments.names(self.path)
+            return lmdb_env.names(self.path)
 
     @cached_property
     def contents(self) -> Contents:
@@ -138,7 +139,7 @@ class LmdbImages(ImageSource[bytes]):
 
     def load(self, keys: Sequence[bytes]) -> Iterator[Sample | Rejection]:
         # Opened for these only: what was touched of a map counts as memory until it is closed.
-        with _explained(self.path), environments.reading(self.path, self.config.name) as transaction:
+        with _explained(self.path), lmdb_env.reading(self.path, self.config.name) as transaction:
             for key in keys:
                 try:
                     picture, label = self._read(bytes(transaction.get(key, b"")))
@@ -157,10 +158,10 @@ class LmdbImages(ImageSource[bytes]):
         return datum.picture(self.image, self.config.limits, self.config.colours), datum.label
 
     def _kinds(self) -> Iterator[tuple[bytes, str | None]]:
-        """All keys, each with what it is left out as, None: not."""
+        """Yield all keys, each with what it is left out as, None: not."""
         named = set() if self.config.name else {*self.names}
         with _explained(self.path):
-            for key, _ in environments.sizes(self.path, self.config.name):
+            for key, _ in lmdb_env.sizes(self.path, self.config.name):
                 if key in named:
                     yield key, OTHER_NAMES
                 elif _BOOKKEEPING.fullmatch(key) and not self._is_picture(key):
@@ -173,12 +174,12 @@ class LmdbImages(ImageSource[bytes]):
         return decoding.recognise(value[: decoding.START]) is not None or datums.parse(value) is not None
 
     def _value(self, key: bytes) -> bytes | None:
-        with _explained(self.path), environments.reading(self.path, self.config.name) as transaction:
+        with _explained(self.path), lmdb_env.reading(self.path, self.config.name) as transaction:
             value = transaction.get(key)
             return None if value is None else bytes(value)
 
     def _check_sizes(self, sizes: Mapping[int, int]) -> None:
-        """Raises DataError where there are not as many pictures of each size as `length` says."""
+        """Raise DataError where there are not as many pictures of each size as `length` says."""
         text = self._value(LENGTH) or b""
         expected = int(text) if text.isdigit() else max(sizes.values())
         wrong = [f"{count:,} of {side} pixels" for side, count in sorted(sizes.items()) if count != expected]
@@ -189,29 +190,31 @@ class LmdbImages(ImageSource[bytes]):
             )
 
     def _beside(self) -> Mapping[str, int]:
-        """Counts what the environment has beside the database that was chosen by its name."""
+        """Count what the environment has beside the database that was chosen by its name."""
         if not self.config.name:
             return {}
         with _explained(self.path):
-            entries = environments.environment(self.path).stat()["entries"]
+            entries = lmdb_env.environment(self.path).stat()["entries"]
         counts = {OTHER_NAMES: len(self.names) - 1, BESIDE_NAMES: entries - len(self.names)}
         return {kind: count for kind, count in counts.items() if count}
 
 
 def open_source(config: Config, image: ImageSpec) -> LmdbImages:
-    """Raises DataError where the environment is missing, damaged or empty, has named ones of which none is chosen, or
-    several values for a key."""
+    """Open an environment.
+     Raises DataError if it is missing, damaged or empty, has named databases of which none is chosen, or several values
+    for a key.
+    """
     source = LmdbImages(config, image)
     with _explained(config.path):
-        environments.check(config.path)
+        lmdb_env.check(config.path)
         _check_database(config, source.names)
-        if environments.has_several_values(config.path, config.name):
+        if lmdb_env.has_several_values(config.path, config.name):
             raise DataError(
                 f"{config.path}: may have several values for one key (dupsort), which are not read; make it again "
                 "without"
             )
         if config.name:
-            environments.check(config.path, config.name)
+            lmdb_env.check(config.path, config.name)
     if not len(source):
         others = ", ".join(f"{count:,} {kind}" for kind, count in source.left_out.items())
         raise DataError(
@@ -222,7 +225,7 @@ def open_source(config: Config, image: ImageSpec) -> LmdbImages:
 
 
 def _check_database(config: Config, names: Sequence[bytes]) -> None:
-    """Raises DataError where there are named databases and none is chosen, or one that is not there."""
+    """Raise DataError where there are named databases and none is chosen, or one that is not there."""
     listed = ", ".join(f"'{_shown(name)}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
     if config.database is None and names:
         raise DataError(
@@ -240,7 +243,7 @@ def _shown(key: bytes) -> str:
 
 
 def _what(value: bytes) -> str:
-    """Names the kind of a value that is no picture."""
+    """Name the kind of a value that is no picture."""
     if not value:
         return "nothing at all"
     if value[:1] == b"\x80" and 2 <= value[1] <= 5:

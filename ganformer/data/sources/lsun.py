@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.catalogue import Catalogued, Edition, Published, open_images
-from ganformer.data.download import Remote
+from ganformer.data.fetching.catalogue import Catalogued, Edition, Published, open_images
+from ganformer.data.fetching.download import Remote
 from ganformer.data.sources import lmdb
 
 ROOT = "http://dl.yf.io/lsun"
@@ -25,13 +25,13 @@ class Category(NamedTuple):
 
     @property
     def edition(self) -> Edition:
-        """What is known of it."""
+        """Facts about the edition."""
         name = self.path.rpartition("/")[2]
         remote = Remote(name, (f"{ROOT}/{self.path}",), size=self.size, sha256=self.sha256)
         return Edition(counts=(self.images,), files=(remote,), is_unpacked=True)
 
     def environment(self, place: Path) -> Path:
-        """The LMDB environment that was unpacked there."""
+        """Return the LMDB environment that was unpacked there."""
         inner = place / Path(self.path).stem
         return inner if inner.is_dir() else place
 
@@ -272,5 +272,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raises DataError where the images are not there, or not all of what was downloaded."""
+    """Raise DataError where the images are not there, or not all of what was downloaded."""
     return open_images(config, image)

@@ -36,17 +36,17 @@ class Pack(ImageSource[int]):
 
     @property
     def classes(self) -> int:
-        """That of the pack."""
+        """Number of classes of the pack."""
         return self.images.image.classes
 
     @property
     def class_names(self) -> Sequence[str]:
-        """As in the pack."""
+        """Names of the pack's classes."""
         return self.images.manifest.class_names
 
     @property
     def channels(self) -> Literal[1, 3, 4]:
-        """As in the pack."""
+        """Channels of the pack's images."""
         return self.images.image.channels
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Pack(ImageSource[int]):
             yield Sample(f"{key:08d}", self._prepared(pixels), label=label)
 
     def _prepared(self, pixels: Pixels) -> Pixels:
-        """One image [C, H, W] of the pack in the shape that is asked for, [H, W, C']."""
+        """Return one image [C, H, W] of the pack in the shape that is asked for, [H, W, C']."""
         stored = self.images.image
         if stored.model_copy(update={"classes": self.image.classes}) == self.image:
             return pixels.transpose(1, 2, 0)
@@ -74,5 +74,5 @@ class Pack(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Pack:
-    """Raises DataError where there is no complete pack."""
+    """Raise DataError where there is no complete pack."""
     return Pack(Images(config.path), image)

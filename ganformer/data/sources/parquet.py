@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import shards
+from ganformer.data.containers import shards
+from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
-from ganformer.data.limits import Limits
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
@@ -92,7 +92,7 @@ class Pictures(ImageSource[Row]):
 
     @cached_property
     def classes(self) -> int:
-        """As many as have names, else one more than the highest label."""
+        """Number of classes: of their names, else one more than the highest label."""
         if not self._labels:
             return 0
         named = len(self.class_names)
@@ -136,7 +136,7 @@ class Pictures(ImageSource[Row]):
         return name
 
     def _numbers(self) -> Iterator[int | None]:
-        """The label of each row; −1, which `datasets` writes where there is none, and nothing are none."""
+        """Yield the label of each row; −1, which `datasets` writes where there is none, and nothing are none."""
         assert self._labels is not None
         for file in self.files:
             with _explained(file):
@@ -173,7 +173,7 @@ class _Reader:
         self._rows: list[Any] = []
 
     def value(self, row: int) -> Any:
-        """The value of a row that is not before those read last."""
+        """Return the value of a row that is not before those read last."""
         while row >= self.start + len(self._rows):
             self.start += len(self._rows)
             with _explained(self._path):
@@ -185,7 +185,7 @@ class _Reader:
 
 
 def open_source(config: Config, image: ImageSpec) -> Pictures:
-    """Raises DataError where pyarrow or files are missing or damaged, or no column can hold pictures."""
+    """Raise DataError where pyarrow or files are missing or damaged, or no column can hold pictures."""
     _parquet()
     if not config.path.exists():
         raise DataError(f"{config.path}: there is no such file or folder of Parquet; correct the source's path")
@@ -205,7 +205,7 @@ def open_source(config: Config, image: ImageSpec) -> Pictures:
 
 
 def _found(config: Config) -> list[Path]:
-    """The files of a folder, or of the folders right below it, of the split that is meant."""
+    """Return the files of a folder, or of the folders right below it, of the split that is meant."""
     for pattern in (f"*{SUFFIX}", f"*/*{SUFFIX}"):
         names = (path for path in config.path.glob(pattern) if path.name[0] != "." and path.is_file())
         if found := sorted(path for path in names if path.name.startswith(config.split or "")):
@@ -214,7 +214,7 @@ def _found(config: Config) -> list[Path]:
 
 
 def _column(file: Path, wanted: str | None) -> str:
-    """Name of the column of pictures. Raises DataError with what there is where it is not clear."""
+    """Return name of the column of pictures. Raises DataError with what there is where it is not clear."""
     schema = _schema(file)
     possible = [name for name in schema.names if _can_be_pictures(schema.field(name).type)]
     if wanted is not None:
@@ -245,7 +245,7 @@ def _listed(schema: Any) -> str:
 
 
 def _class_names(file: Path, column: str) -> list[str]:
-    """Names of the classes in the schema's metadata; none where there are none."""
+    """Return names of the classes in the schema's metadata; none where there are none."""
     try:
         noted = json.loads((_schema(file).metadata or {}).get(b"huggingface", b"{}"))
         feature = noted.get("info", {}).get("features", {}).get(column, {})

@@ -44,7 +44,7 @@ class TensorFlowDataset(ImageSource[int]):
 
     @cached_property
     def builder(self) -> Any:
-        """What the package knows of the data set, which is prepared. Raises DataError where it cannot be."""
+        """Builder of the prepared data set. Raises DataError if it cannot be loaded."""
         tfds, name = _package(), self.config.name
         with_folder = {} if self.config.data_dir is None else {"data_dir": self.config.data_dir}
         try:
@@ -111,7 +111,7 @@ class TensorFlowDataset(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> TensorFlowDataset:
-    """Raises DataError where the package is not installed, or has no such images."""
+    """Raise DataError where the package is not installed, or has no such images."""
     source = TensorFlowDataset(config, image)
     features = source.builder.info.features
     if "image" not in features or (type(features["image"]).__name__, features["image"].np_dtype) not in READABLE:
@@ -133,5 +133,5 @@ def _package() -> Any:
 
 
 def _line(error: Exception) -> str:
-    """The first line of what an error says, with its kind."""
+    """Return the first line of what an error says, with its kind."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

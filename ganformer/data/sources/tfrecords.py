@@ -23,11 +23,12 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, shards
+from ganformer.data import decoding
+from ganformer.data.containers import shards
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.shards import Shard
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_array, read_image
-from ganformer.data.limits import Limits
-from ganformer.data.shards import Shard
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 
@@ -73,7 +74,7 @@ class Config(Source):
 
 
 class Record(NamedTuple):
-    """Where a record is: number of its file, its number there, and its bytes there; and the class of its image."""
+    """Location of a record: number of its file, its number and offset in it; and the class of its image."""
 
     file: int
     number: int
@@ -83,7 +84,7 @@ class Record(NamedTuple):
 
 
 class _Extents(NamedTuple):
-    """Where the bytes of all records of a file begin, and how many they are: int64 [records] each."""
+    """Offsets and lengths in bytes of all records of a file: int64 [records] each."""
 
     offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -131,7 +132,7 @@ class Records(ImageSource[Record]):
         return self.labels[1] if self.labels else self._highest() + 1
 
     def _highest(self) -> int:
-        """The largest label in the records, -1 where they have none. Raises DataError where one is negative."""
+        """Return the largest label in the records, -1 where they have none. Raises DataError where one is negative."""
         highest = -1
         for name, file, key in self._opened(self.keys()):
             try:
@@ -163,7 +164,7 @@ class Records(ImageSource[Record]):
                 yield Rejection(name, str(error))
 
     def _opened(self, keys: Iterable[Record]) -> Iterator[tuple[str, IO[bytes], Record]]:
-        """Each record with what it is called and the file that it is in; one file is open at a time."""
+        """Yield each record with what it is called and the file that it is in; one file is open at a time."""
         for number, records in itertools.groupby(keys, key=lambda key: key.file):
             path = self.files[number]
             with path.open("rb") as file:
@@ -187,10 +188,10 @@ class Records(ImageSource[Record]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Records:
-    """Raises DataError where there are no such files, not all of a set, more than one set of the highest resolution,
-    where a file is cut off or does not begin as TFRecords do, and where labels that are asked for do not fit.
-
-    How many records a broken file has lost is not known, so it does not count as so many unusable images.
+    """Open the files of a set.
+     Raises DataError if there are none, if some are missing, if there is more than one set of the highest resolution,
+    if a file is truncated or does not begin as TFRecords do, or if labels that are asked for do not fit. The number of
+    records that a truncated file lost is unknown, so they do not count as unusable images.
     """
     records = Records(config, _shards(config.path), image)
     if not len(records):
@@ -204,12 +205,12 @@ def open_source(config: Config, image: ImageSpec) -> Records:
 
 
 def is_name(name: str) -> bool:
-    """Tells whether a file is called as TFRecords usually are."""
+    """Return whether a file is called as TFRecords usually are."""
     return _USUAL.fullmatch(name) is not None
 
 
 def _shards(path: Path) -> list[Path]:
-    """The files of the set that `path` names, in the order of their numbers; DataError where some are missing."""
+    """Return the files of the set that `path` names, in the order of their numbers; DataError if some are missing."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder of TFRecords; correct the source's path")
     files = _found(path)
@@ -226,7 +227,7 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _highest_resolution(path: Path, names: Mapping[Path, re.Match[str]]) -> list[Path]:
-    """Files of the highest resolution, in the order of their numbers; DataError as for `_shards`."""
+    """Return files of the highest resolution, in the order of their numbers; DataError as for `_shards`."""
     highest = max(int(name["log2"]) for name in names.values())
     side = 2**highest
     files = [file for file in names if int(names[file]["log2"]) == highest]
@@ -243,7 +244,7 @@ def _highest_resolution(path: Path, names: Mapping[Path, re.Match[str]]) -> list
 
 
 def _found(path: Path) -> list[Path]:
-    """All TFRecords that `path` can mean: a file stands for those of its set, if its name tells of one."""
+    """Return all TFRecords that `path` can mean: a file stands for those of its set, if its name tells of one."""
     if path.is_dir():
         folders = ("*", "*/*")
         found = ([file for file in path.glob(pattern) if is_name(file.name) and file.is_file()] for pattern in folders)
@@ -255,7 +256,7 @@ def _found(path: Path) -> list[Path]:
 
 
 def _set(name: str) -> tuple[Any, ...] | None:
-    """Part that the names of all files of a set have in common; None where a name tells of no set."""
+    """Return part that the names of all files of a set have in common; None where a name tells of no set."""
     if match := _NAME.fullmatch(name):
         return match.group("name", "log2", "shards")
     shard = Shard.of(name)
@@ -266,7 +267,7 @@ def _set(name: str) -> tuple[Any, ...] | None:
 
 
 def _extents(path: Path) -> _Extents:
-    """Walks from length to length: 12 bytes a record are read."""
+    """Walk from length to length: 12 bytes a record are read."""
     offsets, lengths = array("q"), array("q")
     size, position = path.stat().st_size, 0
     with path.open("rb", buffering=0) as file:
@@ -291,7 +292,7 @@ def _broken(path: Path, records: int, position: int, size: int) -> str:
 
 
 def _compressed(path: Path) -> str | None:
-    """Names the compression of a file, of the kinds that TensorFlow knows; None where there is none."""
+    """Name the compression of a file, of the kinds that TensorFlow knows; None where there is none."""
     with path.open("rb") as file:
         start = file.read(2)
     if start == b"\x1f\x8b":
@@ -300,13 +301,13 @@ def _compressed(path: Path) -> str | None:
 
 
 def _masked(data: bytes) -> int:
-    """CRC-32C turned by 15 bits, plus a constant: a sum over bytes that have sums in them is no sum of its own then."""
+    """Mask a CRC-32C (rotate by 15 bits, add a constant), so that data containing checksums can be checksummed."""
     checksum: int = google_crc32c.value(data)
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _features(file: IO[bytes], key: Record) -> Mapping[str, Any]:
-    """The features of a record. Raises UnreadableImageError where its bytes are not those that were written."""
+    """Return the features of a record. Raises UnreadableImageError where its bytes are not those that were written."""
     file.seek(key.offset)
     data = file.read(key.length)
     if file.read(_CHECKSUM.size) != _CHECKSUM.pack(_masked(data)):
@@ -319,7 +320,7 @@ def _features(file: IO[bytes], key: Record) -> Mapping[str, Any]:
 
 
 def _raw(features: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """The image [H, W, C] of a record. Raises UnreadableImageError where its shape is not that of its bytes."""
+    """Return the image [H, W, C] of a record. Raises UnreadableImageError where its shape is not that of its bytes."""
     shape, parts = list(features[SHAPE].int64_list.value), features[DATA].bytes_list.value
     if len(shape) != 3 or min(shape) < 1 or len(parts) != 1 or len(parts[0]) != math.prod(shape):
         raise UnreadableImageError(f"has {list(map(len, parts))} bytes of data for a shape (CHW) of {shape}")
@@ -327,7 +328,7 @@ def _raw(features: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 
 def _encoded(features: Mapping[str, Any]) -> str:
-    """Name of the feature with the picture. Raises UnreadableImageError where there is none, or more than one."""
+    """Return the name of the feature with the picture. Raises UnreadableImageError unless there is exactly one."""
     single = {name: values[0] for name in features if len(values := features[name].bytes_list.value) == 1}
     pictures = sorted(name for name, value in single.items() if decoding.recognise(value[: decoding.START]))
     possible = pictures or [name for name in ENCODED if name in single]
@@ -341,7 +342,7 @@ def _encoded(features: Mapping[str, Any]) -> str:
 
 
 def _listed(features: Mapping[str, Any]) -> str:
-    """The features in words."""
+    """Return the features in words."""
     kinds = {"bytes_list": "bytes", "int64_list": "int64", "float_list": "float"}
     found = [
         f"'{name}' {kinds[kind]} [{len(getattr(features[name], kind).value)}]"
@@ -374,7 +375,7 @@ message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_RE
 
 @cache
 def _example() -> Any:
-    """The message `tf.train.Example`."""
+    """Return the message `tf.train.Example`."""
     file = text_format.Parse(_SCHEMA, descriptor_pb2.FileDescriptorProto())
     return message_factory.GetMessages([file])["ganformer.Example"]
 
@@ -383,7 +384,7 @@ def _example() -> Any:
 
 
 def _labels(path: Path, counts: Sequence[int]) -> tuple[NDArray[np.int64], int]:
-    """Number of the class of each image in the order of writing, and how many classes there are."""
+    """Return number of the class of each image in the order of writing, and how many classes there are."""
     dealt = [len(range(number, sum(counts), len(counts))) for number in range(len(counts))]
     if list(counts) != dealt:
         raise DataError(

@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import StringConstraints
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.labels import HIGHEST, LabelTable
-from ganformer.data.limits import Limits
-from ganformer.data.shards import beside, check_complete
+from ganformer.data.containers.labels import HIGHEST, LabelTable
+from ganformer.data.containers.limits import Limits
+from ganformer.data.containers.shards import beside, check_complete
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources import archive
 from ganformer.data.sources.archive import PICTURE, REPLACED, Archive, Key
@@ -169,7 +169,7 @@ class WebDataset(ImageFiles[ShardKey]):
 
     @contextmanager
     def content(self, key: ShardKey) -> Iterator[IO[bytes]]:
-        """The file of an image; UnreadableImageError where it cannot be read."""
+        """Yield the file of an image; UnreadableImageError where it cannot be read."""
         with self._archive(key.shard).content(key.key) as file:
             yield file
 
@@ -185,12 +185,12 @@ class WebDataset(ImageFiles[ShardKey]):
         return name if len(self.shards) == 1 else f"{self.shards[number].name}/{name}"
 
     def _may_be_label(self, name: str) -> bool:
-        """Tells whether the bytes of a member may be asked for."""
+        """Return whether the bytes of a member may be asked for."""
         wanted = (self.config.labels.partition(":")[0].lower(),) if self.config.labels else (CLS, JSON)
         return self.image.classes > 0 and _split(name)[1] in wanted
 
     def _look_at(self, number: int, contents: Contents) -> None:
-        """Adds what is in one of the tars."""
+        """Add what is in one of the tars."""
         opened, stems = self._archive(number), array("q")
         for member in opened.members():
             stem, part = _split(member.key.name)
@@ -226,12 +226,12 @@ class WebDataset(ImageFiles[ShardKey]):
         return (JSON, self.contents.json) if self.contents.json else None
 
     def _number_in(self, key: Key, number: int) -> str | None:
-        """Name of the first number in a JSON that is called like a label."""
+        """Return name of the first number in a JSON that is called like a label."""
         values = self._parsed(self._content(key, number), key, number)
         return next((name for name in NAMES if type(values.get(name)) is int), None)
 
     def _pairs(self, part: str, name: str) -> Iterator[tuple[str, int]]:
-        """The stem of each sample with its label, the number of the tar in front."""
+        """Yield the stem of each sample with its label, the number of the tar in front."""
         for number in range(len(self.shards)):
             for member in self._archive(number).members():
                 stem, found = _split(member.key.name)
@@ -242,7 +242,7 @@ class WebDataset(ImageFiles[ShardKey]):
                         yield f"{number}/{stem}", label
 
     def _labelled(self, content: bytes, name: str, key: Key, number: int) -> int | None:
-        """The label in a member. None where a JSON has none of that name; DataError where it is no label."""
+        """Return the label in a member. None where a JSON has none of that name; DataError where it is no label."""
         if name:
             value = self._parsed(content, key, number).get(name)
             if value is None:
@@ -276,8 +276,10 @@ class WebDataset(ImageFiles[ShardKey]):
 
 
 def open_source(config: Config, image: ImageSpec) -> WebDataset:
-    """Raises DataError where tars are missing, damaged or have no pictures, or several for a sample of which none is
-    chosen."""
+    """Open the tars of a folder.
+
+    Raises DataError if tars are missing, damaged or without pictures, or if a sample has several and none is chosen.
+    """
     shards = config.shards
     if not shards:
         raise DataError(f"{config.path}: no tars in this folder; looked for {', '.join(SUFFIXES)}")
@@ -292,7 +294,7 @@ def open_source(config: Config, image: ImageSpec) -> WebDataset:
 
 
 def looks_like(path: Path) -> bool:
-    """Tells whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
+    """Return whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
 
     Of a tar the first members are looked at: there are labels beside pictures, or all of several samples have the same
     parts that are pictures, as input.png and mask.png. A JSON in a folder says more often what is in a picture.
@@ -322,7 +324,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _has_tars(folder: Path) -> bool:
-    """Tells whether a tar is right in a folder; its names are not kept."""
+    """Return whether a tar is right in a folder; its names are not kept."""
     try:
         with os.scandir(folder) as entries:
             return any(_is_tar(Path(entry.path)) for entry in entries)
@@ -331,7 +333,7 @@ def _has_tars(folder: Path) -> bool:
 
 
 def expand(pattern: str) -> list[Path]:
-    """The paths that a pattern with braces stands for, in order, as a shell has them: {000..010}, {a,b}.
+    """Return the paths that a pattern with braces stands for, in order, as a shell has them: {000..010}, {a,b}.
 
     Raises DataError where braces do not fit, or where there are too many paths.
     """
@@ -345,7 +347,7 @@ def expand(pattern: str) -> list[Path]:
 
 
 def _choices(inside: str, pattern: str) -> Sequence[str]:
-    """Texts that one pair of braces stands for."""
+    """Return texts that one pair of braces stands for."""
     match = _RANGE.fullmatch(inside)
     if match is None:
         return inside.split(",")
@@ -362,7 +364,7 @@ def _is_tar(path: Path) -> bool:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Stem and part of a file, the part in small letters."""
+    """Return stem and part of a file, the part in small letters."""
     folder, slash, file = name.rpartition("/")
     stem, _, part = file.partition(".")
     return folder + slash + stem, part.lower()

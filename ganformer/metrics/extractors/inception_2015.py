@@ -39,7 +39,7 @@ TENSORS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean"
 
 
 def _in_the_graph(resize: Callable[[Tensor, int], Tensor], images: Tensor) -> Tensor:
-    """What TensorFlow's graph does to images resized: x / 128 − 1."""
+    """Normalise resized images as TensorFlow's graph does: x / 128 − 1."""
     return resize(images, SIZE).sub_(128).div_(128)
 
 
@@ -52,7 +52,7 @@ INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def load(config: Config, device: torch.device) -> "Network":
-    """The network with the weights of 2015, fetched first where the file is missing.
+    """Return the network with the weights of 2015, fetched first where the file is missing.
 
     Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
     """
@@ -60,14 +60,14 @@ def load(config: Config, device: torch.device) -> "Network":
 
 
 def fetch(config: Config) -> None:
-    """Fetches the weights where their file is missing; DataError where they cannot be had."""
+    """Fetch the weights where their file is missing; DataError where they cannot be had."""
     weights.fetch(published(), config.weights)
 
 
 def network(
     state: Mapping[str, Tensor], device: torch.device, resize: str = "tensorflow", features: Features = "pool"
 ) -> "Network":
-    """The network with these weights, ready to be called. Factors of normalisations may be missing: they are 1."""
+    """Return the network with these weights. Scales of normalisations may be missing: they are 1."""
     with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
         built = Network(resize, features)
     factors = {name: torch.ones(shape) for name, shape in expected().items() if name.endswith("bn.weight")}
@@ -79,14 +79,14 @@ def network(
 
 
 def expected() -> Shapes:
-    """Shapes of the weights by their names."""
+    """Return shapes of the weights by their names."""
     with torch.device("meta"):
         found = shapes(Network().state_dict())
     return {name: shape for name, shape in found.items() if not name.endswith("num_batches_tracked")}
 
 
 def published() -> weights.Published:
-    """The files that hold the network, both made from TensorFlow's."""
+    """Return the files that hold the network, both made from TensorFlow's."""
     pytorch_fid = weights.File(
         PYTORCH_FID,
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
@@ -107,7 +107,7 @@ def published() -> weights.Published:
 
 
 def _nvidia_names() -> dict[str, str]:
-    """NVIDIA's names of tensors by those here: TensorFlow's, without factors, which are all 1 there."""
+    """Return NVIDIA's names of tensors by those here: TensorFlow's, without factors, which are all 1 there."""
     with torch.device("meta"):
         children = list(Network().named_children())
     convolutions = (name for name, module in children if isinstance(module, Convolution))
@@ -120,7 +120,7 @@ def _nvidia_names() -> dict[str, str]:
 
 
 def _nvidia_paths(block: "Mixed") -> Iterator[tuple[str, str]]:
-    """Names of a block's convolutions here and there: paths of several, and the one behind the pooling, are towers."""
+    """Yield names of a block's convolutions here and in NVIDIA's file, where several paths in one are towers."""
     has_fans = any(len(stage) > 1 for path in block.wiring for stage in path)
     towers = 0
     for path in (*block.wiring, block.pooled):
@@ -174,7 +174,7 @@ class Convolution(nn.Module):
         self.bn = nn.BatchNorm2d(spec.channels, eps=0.001)
 
     def fold(self) -> None:
-        """Lets the convolution do the normalisation's work too: a twelfth less time, differences of 3e-7."""
+        """Let the convolution do the normalisation's work too: a twelfth less time, differences of 3e-7."""
         self.conv = fuse_conv_bn_eval(self.conv, self.bn)
         self.bn = nn.Identity()  # type: ignore[assignment]
 
@@ -197,7 +197,7 @@ class Mixed(nn.Module):
         self.pooled = self._add("branch_pool", inputs, [[Conv(pooled)]] if pooled else [])
 
     def _add(self, name: str, inputs: int, path: Stages) -> list[list[str]]:
-        """Makes the modules of a path; returns their names by stage."""
+        """Make the modules of a path; returns their names by stage."""
         wiring = []
         for i, stage in enumerate(path, start=1):
             stem = f"{name}_{i}" if len(path) > 1 else name
@@ -216,8 +216,7 @@ class Mixed(nn.Module):
         return outputs
 
     def _pool(self, x: Tensor) -> list[Tensor]:
-        """An average and a 1×1 convolution change places without changing the result, and there are fewer channels
-        behind the convolution."""
+        """Swap an average and a 1×1 convolution: the result is the same, and fewer channels are averaged."""
         if self.pooled and self.pool is average:
             return [average(*self._walk(x, self.pooled))]
         return self._walk(self.pool(x), self.pooled) if self.pooled else [self.pool(x)]
@@ -228,7 +227,7 @@ class Mixed(nn.Module):
 
 
 def mixed_5(inputs: int, pooled: int) -> Mixed:
-    """35×35 blocks."""
+    """Return 35×35 blocks."""
     paths = {
         "branch1x1": [[Conv(64)]],
         "branch5x5": [[Conv(48)], [Conv(64, 5, 5)]],
@@ -238,7 +237,7 @@ def mixed_5(inputs: int, pooled: int) -> Mixed:
 
 
 def mixed_6a(inputs: int) -> Mixed:
-    """From 35×35 to 17×17."""
+    """Reduce 35×35 to 17×17."""
     paths = {
         "branch3x3": [[Conv(384, 3, 3, stride=2)]],
         "branch3x3dbl": [[Conv(64)], [Conv(96, 3, 3)], [Conv(96, 3, 3, stride=2)]],
@@ -247,7 +246,7 @@ def mixed_6a(inputs: int) -> Mixed:
 
 
 def mixed_6(inputs: int, c: int) -> Mixed:
-    """17×17 blocks with `c` channels inside."""
+    """Return 17×17 blocks with `c` channels inside."""
     paths = {
         "branch1x1": [[Conv(192)]],
         "branch7x7": [[Conv(c)], [Conv(c, 1, 7)], [Conv(192, 7, 1)]],
@@ -257,7 +256,7 @@ def mixed_6(inputs: int, c: int) -> Mixed:
 
 
 def mixed_7a(inputs: int) -> Mixed:
-    """From 17×17 to 8×8."""
+    """Reduce 17×17 to 8×8."""
     paths = {
         "branch3x3": [[Conv(192)], [Conv(320, 3, 3, stride=2)]],
         "branch7x7x3": [[Conv(192)], [Conv(192, 1, 7)], [Conv(192, 7, 1)], [Conv(192, 3, 3, stride=2)]],
@@ -266,7 +265,7 @@ def mixed_7a(inputs: int) -> Mixed:
 
 
 def mixed_7(inputs: int, pool: Pool) -> Mixed:
-    """8×8 blocks."""
+    """Return 8×8 blocks."""
     fan = [Conv(384, 1, 3), Conv(384, 3, 1)]
     paths = {
         "branch1x1": [[Conv(320)]],
@@ -277,9 +276,9 @@ def mixed_7(inputs: int, pool: Pool) -> Mixed:
 
 
 class Network(nn.Module):
-    """Called with images [n, 3, H, W] uint8, gives features [n, 2048] and class logits [n, 1008], both float32.
+    """Network that maps images [n, 3, H, W] uint8 to features [n, 2048] and class logits [n, 1008], both float32.
 
-    The logits leave out the bias, as the original code of the inception score does. Where `features` are spatial, there
+    The logits leave out the bias, as the original code of the inception score does. If `features` are spatial, there
     are 2023, row by row as in TensorFlow, and logits without columns [n, 0].
     """
 
@@ -315,7 +314,7 @@ class Network(nn.Module):
         return self._locate(x) if self.features == "spatial" else self._classify(x)
 
     def _begin(self, images: Tensor) -> Tensor:
-        """Up to the blocks. A ReLU and a maximum change places: there is a quarter of the pixels behind the maximum."""
+        """Compute the stem. A ReLU and a maximum are swapped: a quarter of the pixels is left after the maximum."""
         x = self.prepare(images).contiguous(memory_format=torch.channels_last)
         for convolution in (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3):
             x = F.relu(convolution(x), inplace=True)

@@ -22,7 +22,7 @@ NOISE = (8, 3, 32, 32)
 
 
 def load(config: Config, device: torch.device) -> inception_2015.Network:
-    """The network with the weights that `config.seed` stands for, the convolutions' the same bits on every machine.
+    """Return the network with the weights of `config.seed`; the convolutions have the same bits on every machine.
 
     As in `random-vgg16`, the class logits leave out the direction of white noise's features: an untrained network gives
     all images nearly parallel features, by which the same few classes would win for every image.
@@ -49,6 +49,6 @@ def draw(draws: np.random.PCG64) -> Iterator[tuple[str, Tensor]]:
 
 
 def _noise(draws: np.random.PCG64) -> Tensor:
-    """Images in which every value is as likely as any other."""
+    """Return images in which every value is as likely as any other."""
     values = draws.random_raw(int(np.prod(NOISE))) >> np.uint64(56)
     return torch.from_numpy(values.astype(np.uint8).reshape(NOISE))

@@ -26,7 +26,7 @@ NOISE = (16, 3, 32, 32)
 
 @dataclass(frozen=True)
 class Network:
-    """Called with images [n, 3, H, W] uint8, gives features [n, 512] and class logits [n, 1000], both float32.
+    """Network that maps images [n, 3, H, W] uint8 to features [n, 512] and class logits [n, 1000], both float32.
 
     Features are the averages of `conv4_3`'s channels over the image. The logits are a random projection of them with
     weights of variance 1, so that logits differ among images as much as features do, E(l(x) − l(y))² = |f(x) − f(y)|².
@@ -48,7 +48,7 @@ class Network:
 
 
 def load(config: Config, device: torch.device) -> Network:
-    """The network with the weights that `config.seed` stands for, the same bits on every machine."""
+    """Return the network with the weights that `config.seed` stands for, the same bits on every machine."""
     draws = np.random.PCG64(config.seed)
     blocks = tuple(vgg16.random_weights(draws, BLOCKS))
     head = vgg16.uniform(draws, (CLASSES, BLOCKS[-1][-1]), variance=1.0)
@@ -58,7 +58,7 @@ def load(config: Config, device: torch.device) -> Network:
 
 
 def extract(blocks: Sequence[Sequence[Tensor]], images: Tensor) -> Tensor:
-    """Averages of the channels behind the last convolution: images [n, 3, H, W] uint8 -> [n, 512] float32."""
+    """Average of the channels behind the last convolution: images [n, 3, H, W] uint8 -> [n, 512] float32."""
     mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))
     x = ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
     unbiased = ([(weight, None) for weight in block] for block in blocks)
@@ -67,6 +67,6 @@ def extract(blocks: Sequence[Sequence[Tensor]], images: Tensor) -> Tensor:
 
 
 def _noise(draws: np.random.PCG64) -> Tensor:
-    """Images in which every value is as likely as any other."""
+    """Return images in which every value is as likely as any other."""
     values = draws.random_raw(int(np.prod(NOISE))) >> np.uint64(56)
     return torch.from_numpy(values.astype(np.uint8).reshape(NOISE))

@@ -29,7 +29,7 @@ CLASSES = 1000
 
 @dataclass(frozen=True)
 class Network:
-    """Called with images [n, 3, H, W] uint8, gives features [n, 4096] and class logits [n, 1000], both float32.
+    """Network that maps images [n, 3, H, W] uint8 to features [n, 4096] and class logits [n, 1000], both float32.
 
     `blocks` has the convolutions of each block, `layers` the three that are fully connected.
     """
@@ -53,7 +53,7 @@ class Network:
 
 
 def load(config: Config, device: torch.device) -> Network:
-    """The network, its weights fetched first where the file is missing.
+    """Return the network, its weights fetched first where the file is missing.
 
     Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
     """
@@ -71,12 +71,12 @@ def _packed(state: Mapping[str, Tensor], name: str) -> vgg16.Layer:
 
 
 def fetch(config: Config) -> None:
-    """Fetches the weights where their file is missing; DataError where they cannot be had."""
+    """Fetch the weights where their file is missing; DataError where they cannot be had."""
     weights.fetch(published(), config.weights)
 
 
 def published() -> weights.Published:
-    """The files that hold the network."""
+    """Return the files that hold the network."""
     shapes: dict[str, tuple[int, ...]] = {}
     names: dict[str, str] = {}
     for name, theirs, shape in _layers():
@@ -98,7 +98,7 @@ def published() -> weights.Published:
 
 
 def _layers() -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Names of layers in torchvision's and in NVIDIA's file, and the shapes of their weights."""
+    """Yield names of layers in torchvision's and in NVIDIA's file, and the shapes of their weights."""
     inputs, widths = 3, [width for block in BLOCKS for width in block]
     for i, (number, width) in enumerate(zip(CONVOLUTIONS, widths, strict=True), start=1):
         yield f"features.{number}", f"conv{i}", (width, inputs, 3, 3)

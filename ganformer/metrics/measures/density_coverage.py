@@ -11,23 +11,23 @@ NEIGHBOURS = 5  # k: near a real image is what is nearer than its k-th neighbour
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     what = f"density and coverage, which look at {NEIGHBOURS} neighbours of each"
     return too_few(real, NEIGHBOURS + 1, what) or too_few(fake, 2, "density and coverage and their errors")
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, int]:
-    """What the values depend on besides the images."""
+    """Return the settings that the values depend on."""
     return {"neighbours": NEIGHBOURS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`density`, at least 0 and about 1 where both are alike, `coverage`, from 0 to 1; `density_std`, `coverage_std`.
+    """Return `density` ≥ 0, about 1 if both sets are alike, `coverage` in [0, 1], `density_std` and `coverage_std`.
 
-    As in the authors' code, an image exactly as far as the k-th neighbour is not near. The errors say how far values
-    would move if the same model made other images, the real ones staying: that of density is the standard error of a
-    mean, that of coverage a jackknife (`Near.covered`), on Gaussians of 2 to 256 dimensions 1.1 to 1.6 times the true
-    one. DataError for fewer than k + 1 real images or 2 generated ones.
+    As in the authors' code, an image exactly as far as the k-th neighbour is not near. The errors estimate how far
+    values would move if the same model made other images, with the same real images: that of density is the standard
+    error of a mean, that of coverage a jackknife (`Near.covered`), on Gaussians of 2 to 256 dimensions 1.1 to 1.6 times
+    the true one. DataError for fewer than k + 1 real images or 2 generated ones.
     """
     refuse(lacking(real, fake))
     require_same_features(real, fake)

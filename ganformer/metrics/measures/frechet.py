@@ -11,19 +11,19 @@ FAKE = REAL
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can, and where their number is not known (0)."""
+    """Return why these images cannot be measured; empty if they can, and if their number is unknown (0)."""
     return next((too_few(images, 2, "a covariance") for images in (real, fake) if images.count == 1), "")
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`fd`, at least 0; it is too large by chance, the more so the fewer the images (`frechet-infinity`)."""
+    """Return `fd`, at least 0; it is too large by chance, the more so the fewer the images (`frechet-infinity`)."""
     require_same_features(real, fake)
     a, b = real.arrays, fake.arrays
     return {"fd": frechet(a["mean"], a["covariance"], b["mean"], b["covariance"])}
 
 
 def frechet(mean: Array, covariance: Array, other_mean: Array, other_covariance: Array) -> float:
-    """|m − m'|² + tr(C + C' − 2 (C C')^½), for any covariances, singular ones too.
+    """Return |m − m'|² + tr(C + C' − 2 (C C')^½), for any covariances, singular ones too.
 
     With C = F Fᵀ and C' = F' F'ᵀ the trace of the root is the sum of singular values of S = Fᵀ F', the roots of the
     eigenvalues of S Sᵀ. That matrix is symmetric, so there is none of the imaginary part that the root of a general
@@ -38,8 +38,7 @@ def frechet(mean: Array, covariance: Array, other_mean: Array, other_covariance:
 
 
 def _factor(covariance: Array) -> Array:
-    """F [D, rank] with F Fᵀ = C: Cholesky's factor, the largest remaining variance first, until only rounding errors
-    remain."""
+    """Return F [D, rank] with F Fᵀ = C: pivoted Cholesky, until only rounding errors remain."""
     factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
     rows = np.empty_like(factor[:, :rank])
     rows[order - 1] = np.tril(factor)[:, :rank]

@@ -1,4 +1,4 @@
-"""By how much a Fréchet distance would differ for other images of the same model: the jackknife of groups."""
+"""Standard error of a Fréchet distance over generated images of the same model: a jackknife of groups."""
 
 import numpy as np
 
@@ -14,22 +14,22 @@ GROUPS = 10
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     return too_few(fake, 2 * GROUPS, f"the error of the Fréchet distance, from {GROUPS} groups of them")
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, int]:
-    """What the values depend on besides the images."""
+    """Return the settings that the values depend on."""
     return {"groups": GROUPS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`fd_std`, the standard deviation of `fd` over sets of generated images of this size, the reals as they are.
+    """Return `fd_std`, the standard deviation of `fd` over sets of generated images of this size, with the same reals.
 
-    Generated images are parted into ten groups, whatever their order (`order.parts`), and the distance is measured
-    without each of them (Shao & Wu 1989); that the distance is too large for few images moves all ten alike. On
-    Gaussians of 2 to 512 dimensions it was 1.0 to 1.6 times the true deviation, and one of its values differs from the
-    next by about a quarter. DataError for fewer than 20 images.
+    Generated images are split into ten groups, whatever their order (`order.parts`), and the distance is measured
+    without each of them (Shao & Wu 1989); the bias of small sets moves all ten alike. On Gaussians of 2 to 512
+    dimensions it was 1.0 to 1.6 times the true deviation, and one of its values differs from the next by about a
+    quarter. DataError for fewer than 20 images.
     """
     require_same_features(real, fake)
     refuse(lacking(real, fake))

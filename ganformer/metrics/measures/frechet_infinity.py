@@ -21,19 +21,19 @@ PORTION = 4096  # images whose features are copied at a time
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     least = _least(real)
     what = f"the distance of infinitely many, from a line through that of {least}, twice the features, and of more"
     return too_few(fake, 2 * least, what)
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, list[int]]:
-    """What the values depend on besides the images: numbers of images that the line goes through."""
+    """Return the settings that the values depend on: the numbers of images that the line is fitted to."""
     return {"counts": _counts(real, fake).tolist()}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`fd_infinity` and `fd_bias`, by how much the distance of all N images is larger.
+    """Return `fd_infinity` and `fd_bias`, by how much the distance of all N images is larger.
 
     The line goes through 15 numbers of images, evenly from a tenth of N (5000 of 50,000, as in the paper) to N, each
     time others drawn with a fixed seed, whatever their order. The first is at least 2 D, twice the features: with fewer
@@ -60,7 +60,7 @@ def _counts(real: Sized, fake: Sized) -> NDArray[np.integer]:
 
 
 def limit(counts: NDArray[np.integer], distances: list[float]) -> float:
-    """Where the line nearest to distances over 1 / counts meets 0."""
+    """Return the intercept at 0 of the line fitted to distances over 1 / counts."""
     return float(np.polyfit(1 / counts, distances, deg=1)[1])
 
 

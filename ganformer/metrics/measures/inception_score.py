@@ -14,19 +14,19 @@ SPLITS = 10  # as in the paper: the mean and standard deviation over ten parts o
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     return too_few(fake, SPLITS, f"the inception score, the mean over {SPLITS} parts of them")
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, int]:
-    """What the values depend on besides the images."""
+    """Return the settings that the values depend on."""
     return {"parts": SPLITS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`is` and `is_std`, from 1 to the number of classes, over parts that do not depend on the order of the images.
+    """Return `is` and `is_std`, from 1 to the number of classes, over splits that do not depend on the order of images.
 
-    DataError for fewer images than parts.
+    DataError for fewer images than splits.
     """
     refuse(lacking(real, fake))
     logits = fake.arrays["logits"]
@@ -35,7 +35,7 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
 
 
 def inception_score(logits: Array) -> float:
-    """exp E KL(p(y|x) ‖ p(y)) of class logits [N, K]."""
+    """Return exp E KL(p(y|x) ‖ p(y)) of class logits [N, K]."""
     log_conditional = log_softmax(logits.astype(np.float64), axis=1)
     log_marginal = logsumexp(log_conditional, axis=0) - np.log(len(logits))
     divergence = (np.exp(log_conditional) * (log_conditional - log_marginal)).sum(axis=1)

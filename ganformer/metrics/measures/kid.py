@@ -19,23 +19,22 @@ SEED = 2020  # with numpy's RandomState, generated images first: the subsets of 
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     what = "KID, whose subsets of half the images hold at least 2"
     return too_few(real, 4, what) or too_few(fake, 4, what)
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, int]:
-    """What the values depend on besides the images: how many subsets, of how many images of either set."""
+    """Return the settings that the values depend on: number of subsets, and of images in each."""
     return {"subsets": SUBSETS, "size": min(SIZE, real.count // 2, fake.count // 2)}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`kid`, the mean over 100 random subsets of 1000 images of either set; below 0 by chance where both are alike.
+    """Return `kid`, the mean over 100 random subsets of 1000 images of either set; it may be below 0 by chance.
 
-    `kid_std` is the standard deviation over the subsets, as in the paper: it tells how far values from 1000 images lie
-    apart, not how far off their mean is. With fewer than 2000 images subsets hold half of the smaller set: of larger
-    ones, two would hardly differ. Which images are in them does not depend on their order. DataError for fewer
-    than 4 images.
+    `kid_std` is the standard deviation over the subsets, as in the paper: the spread of values from 1000 images, not
+    the error of their mean. With fewer than 2000 images subsets hold half of the smaller set: of larger ones, two would
+    hardly differ. Which images are in them does not depend on their order. DataError for fewer than 4 images.
     """
     refuse(lacking(real, fake))
     require_same_features(real, fake)
@@ -50,7 +49,7 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
 
 
 def kernel_distance(x: Array, y: Array) -> float:
-    """Unbiased estimate from features [n, D] and [n, D], float64: no image is compared with itself."""
+    """Return unbiased estimate from features [n, D] and [n, D], float64: no image is compared with itself."""
     count = len(x)
     within = sum(kernel.sum() - kernel.trace() for kernel in (_kernel(x, x), _kernel(y, y)))
     return float(within / (count * (count - 1)) - 2 * _kernel(x, y).mean())

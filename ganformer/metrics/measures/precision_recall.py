@@ -11,18 +11,18 @@ NEIGHBOURS = 3  # k: the manifold is a ball around each image that reaches to it
 
 
 def lacking(real: Sized, fake: Sized) -> str:
-    """Why these images cannot be measured; empty where they can."""
+    """Return why these images cannot be measured; empty if they can."""
     what = f"precision and recall, which look at {NEIGHBOURS} neighbours of each"
     return too_few(real, NEIGHBOURS + 1, what) or too_few(fake, NEIGHBOURS + 1, what)
 
 
 def recipe(real: Sized, fake: Sized) -> dict[str, int]:
-    """What the values depend on besides the images."""
+    """Return the settings that the values depend on."""
     return {"neighbours": NEIGHBOURS}
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`precision` and `recall`, from 0 to 1, and `precision_std` and `recall_std`.
+    """Return `precision` and `recall`, from 0 to 1, and `precision_std` and `recall_std`.
 
     Precision is the part of generated images in the balls of real ones, recall the other way round. The errors say how
     far the values would move if the same model made other images, the real ones staying: that of precision is exact,

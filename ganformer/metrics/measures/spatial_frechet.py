@@ -8,5 +8,5 @@ lacking = frechet.lacking
 
 
 def compute(real: Observed, fake: Observed) -> dict[str, float]:
-    """`sfd`, as `fd` of `frechet`; the extractor that `extractors` names for it has spatial features."""
+    """Return `sfd`, as `fd` of `frechet`; the extractor that `extractors` names for it has spatial features."""
     return {"sfd": frechet.compute(real, fake)["fd"]}

@@ -31,8 +31,10 @@ PUBLISHED = "results/published.csv"  # where it was before it came with the pack
 MODELS = ["stylegan2", "simplex", "duplex"]
 FEW = "few.yaml"
 CONFIGURED = ["--cores", "2", "--configfile", "tests/smoke.yaml", FEW]
-REPORT = {"comparison", "parsed", "cost", "learning-curves", "data-efficiency", "ablation", "samples", "attention"}
-REPORT |= {"attention-segmentation", "memorisation", "page", "best"}
+REPORT = {"draw", "page", "best"}
+# Commands of checkouts that had one for each kind.
+REPORT |= {"comparison", "parsed", "cost", "learning-curves", "data-efficiency", "ablation", "samples", "attention"}
+REPORT |= {"attention-segmentation", "memorisation"}
 
 
 class Side:
@@ -60,7 +62,7 @@ class Side:
         return {"models": [name for name in MODELS if name in listed]} if listed else {}
 
     def run(self, module: str, *words: str) -> tuple[str, float]:
-        """What a command prints, and seconds of processor time that it and what it starts take."""
+        """Return the output of a command, and the processor time of it and its children in seconds."""
         before = _seconds()
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
@@ -75,14 +77,13 @@ class Side:
         return done.stdout, _seconds() - before
 
     def commands(self) -> dict[str, list[str]]:
-        """The graph's commands that make tables, figures and the page: the first of each kind, by its name."""
+        """Return the graph's commands that make tables, figures and the page, by the name of their output."""
         said, _ = self.run("snakemake", *CONFIGURED, "--forceall", "--dry-run", "--printshellcmds")
         found: dict[str, list[str]] = {}
         for line in re.findall(r"exec ganformer (.*)", said):
             words = shlex.split(line)
-            kinds = REPORT.intersection(words[:5])
-            if kinds and (kind := kinds.pop()) not in found:
-                found[kind] = words
+            if REPORT.intersection(words[:5]):
+                found.setdefault(Path(words[words.index("--out") + 1]).name, words)
         return found
 
 
@@ -92,7 +93,7 @@ def _seconds() -> float:
 
 
 def main() -> None:
-    """Runs all comparisons and prints them."""
+    """Run all comparisons and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="the earlier checkout")
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each side")
@@ -108,7 +109,7 @@ def main() -> None:
         commands = {name: side.commands() for name, side in sides.items()}
         for kind in sorted(commands["now"].keys() & commands["before"].keys()):
             calls = {name: ["ganformer", *commands[name][kind]] for name in sides}
-            rows.append(_row(f"ganformer {kind}", sides, calls, options.repeats))
+            rows.append(_row(f"ganformer … {kind}", sides, calls, options.repeats))
     comparisons.print_table("Processor time of this checkout beside the other one, seconds", rows)
 
 

@@ -97,8 +97,8 @@ class Run:
         """Generate one image per seed, uint8 [n, H, W, C]; the same seed always gives the same image.
 
         `truncation`: ψ, less than 1 trades variety for quality. `label`: name or number of a class; None: classes are
-        drawn as in the data. The images are those of `ganformer generate`. Raises ConfigError for an unknown class, or a
-        seed or ψ out of range.
+        drawn as in the data. The images are those of `ganformer generate`. Raises ConfigError for an unknown class, and
+        for a seed or ψ out of range.
         """
         data, image = self.record["data"], self.spec.image
         if not len(seeds):
@@ -137,8 +137,8 @@ def load_pack(path: str | Path) -> Pack:
 def pack(source: str | Path | Settings, out: str | Path, *, workers: int = 1, **settings: Any) -> Pack:
     """Crop, resize and store images as a pack in the folder `out`.
 
-    `source`: a path, the name of a data set, or settings of a source with their `kind`; `settings`: those of a data set,
-    e.g. `resolution=64`, `format="lmdb"`. A pack of the same source and settings has the same bytes. Raises ConfigError
+    `source`: a path, the name of a data set, or settings of a source with their `kind`; `settings`: of a data set, e.g.
+    `resolution=64`, `format="lmdb"`. A pack of the same source and settings has the same bytes. Raises ConfigError
     for wrong settings, DataError if images cannot be read or written.
     """
     found = source if isinstance(source, Mapping) else detect.recognise(str(source))
@@ -152,6 +152,7 @@ def train(
     out: str | Path,
     *,
     seed: int = 0,
+    mirror: bool = False,
     gpus: int = 0,
     threads: int = 1,
     adversarial: Settings | None = None,
@@ -161,10 +162,10 @@ def train(
 
     `model`: a kind such as "stylegan2", or its settings with their `kind`; `adversarial`: settings of the losses and
     optimisers, as in the section of that name; `training`: settings of the section `training`, e.g. `kimg=10`,
-    `batch=32`. Raises ConfigError for wrong settings, and whatever training raises.
+    `batch=32`; `mirror`: flip images left to right at random. Raises ConfigError for wrong settings, and whatever training raises.
     """
     opened = data if isinstance(data, Pack) else Pack(data)
-    settings = {"kind": model} if isinstance(model, str) else dict(model)
+    settings: dict[str, Any] = {"kind": model} if isinstance(model, str) else dict(model)
     kind = settings.get("kind", "")
     chosen = config.parse(plugins.settings("ganformer.models", kind).Config, settings, "model")
     if isinstance(chosen, AdversarialModel):
@@ -176,7 +177,7 @@ def train(
         Spec,
         {
             "image": opened.image.canvas,
-            "mirror": False,
+            "mirror": mirror,
             "model": settings,
             "training": config.parse(TrainingSettings, training, "training").model_dump(),
             "seed": seed,

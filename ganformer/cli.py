@@ -3,21 +3,63 @@
 torch is imported by the subcommands that need it, so that tables and figures are made where it is not installed.
 """
 
+import importlib
 import io
 import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO
 
 import typer
+import typer.core
 import yaml
 
 from ganformer import artifacts, config, plugins
 from ganformer.errors import ConfigError, DataError, UserError
 
+RENAMED = {
+    "sample": "analyse samples",
+    "scales": "analyse scales",
+    "attend": "analyse attention",
+    "scene-statistics": "analyse scene-statistics",
+    "disentanglement": "analyse disentanglement",
+    "attention-segments": "analyse attention-segmentation",
+    "find-copies": "analyse copies",
+    "parsed": "draw",
+    **dict.fromkeys(
+        (
+            "comparison",
+            "cost",
+            "learning-curves",
+            "data-efficiency",
+            "ablation",
+            "samples",
+            "attention",
+            "attention-segmentation",
+            "memorisation",
+        ),
+        "draw",
+    ),
+}
+"""Commands by their old names."""
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands; an old name is answered with the new one."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called; raise UsageError (exit status 2) with the new name for an old one."""
+        if args and args[0] in RENAMED and args[0] not in self.commands:
+            ctx.fail(f"'{args[0]}' is now '{RENAMED[args[0]]}'; see ganformer {RENAMED[args[0]]} --help")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,7 +89,6 @@ Gpus = Annotated[
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
-Parser = Annotated[Path, typer.Option(help="parser.json of what `parser` made.")]
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file that holds them.")]
 CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="What it is made from.")]
@@ -400,62 +441,6 @@ def parser(
 
 
 @app.command()
-def scene_statistics(
-    images: Count,
-    run: Run,
-    data: Data,
-    parser: Parser,
-    out: OutFile,
-    threads: Threads = 1,
-    gpus: Gpus = 0,
-) -> None:
-    """Compare what generated images show with what real ones show."""
-    from ganformer.analysis.scene_statistics import measure_run
-
-    measure_run(images, run, data, parser, out, threads=threads, gpus=gpus)
-
-
-@app.command()
-def disentanglement(
-    images: Count, run: Run, parser: Parser, out: OutFile, threads: Threads = 1, gpus: Gpus = 0
-) -> None:
-    """Measure whether single latents of a run stand for single properties of its images."""
-    from ganformer.analysis.disentanglement import measure_run
-
-    measure_run(images, run, parser, out, threads=threads, gpus=gpus)
-
-
-@app.command()
-def attention_segments(
-    images: Count, run: Run, parser: Parser, out: OutFile, threads: Threads = 1, gpus: Gpus = 0
-) -> None:
-    """Measure how far what components of a run attend to are things in its images."""
-    from ganformer.analysis.segments import measure_run
-
-    measure_run(images, run, parser, out, threads=threads, gpus=gpus)
-
-
-@app.command()
-def find_copies(
-    evaluation: Settings,
-    run: Run,
-    data: Data,
-    count: Annotated[int, typer.Option(min=1, help="Pairs of a sample and its nearest training image.")],
-    out: OutFile,
-    held_out: Annotated[
-        Path | None, typer.Option(help="manifest.json of a pack of images that the run was not trained on.")
-    ] = None,
-    threads: Threads = 1,
-    gpus: Gpus = 0,
-) -> None:
-    """Find the training images nearest to a run's images, and compare them with held-out images."""
-    from ganformer.analysis.memorisation import find_copies as find
-
-    settings = _parse(config.Evaluation, evaluation, "evaluation")
-    find(settings, run, data, held_out, count, out, threads=threads, gpus=gpus)
-
-
-@app.command()
 def best(
     by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
     run: Run,
@@ -474,22 +459,6 @@ def reals(data: Data, count: Count, out: OutFile) -> None:
     from ganformer.analysis.samples import reals as take
 
     take(data, count, out)
-
-
-@app.command()
-def sample(run: Run, count: Count, out: OutFile, threads: Threads = 1, gpus: Gpus = 0) -> None:
-    """Generate images for a figure."""
-    from ganformer.analysis.samples import sample as draw
-
-    draw(run, count, out, threads=threads, gpus=gpus)
-
-
-@app.command()
-def scales(run: Run, count: Count, out: Out, threads: Threads = 1, gpus: Gpus = 0) -> None:
-    """Generate images at every scale that a multi-scale model makes."""
-    from ganformer.analysis.scales import sample_scales as draw
-
-    draw(run, count, out, threads=threads, gpus=gpus)
 
 
 @app.command()
@@ -523,134 +492,91 @@ def generate(
     images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """A kind of `analyse`: its function in a module of `ganformer.analysis`, and the options that it takes."""
+
+    module: str
+    function: str
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+
+
+ANALYSES = {
+    "samples": Analysis("samples", "sample"),
+    "scales": Analysis("scales", "sample_scales"),
+    "attention": Analysis("attention", "attend"),
+    "scene-statistics": Analysis("scene_statistics", "measure_run", ("data", "parser")),
+    "disentanglement": Analysis("disentanglement", "measure_run", ("parser",)),
+    "attention-segmentation": Analysis("segments", "measure_run", ("parser",)),
+    "copies": Analysis("memorisation", "find_copies", ("data", "evaluation", "pairs"), ("held_out",)),
+}
+
+
+def _analysis(kind: str) -> str:
+    if kind not in ANALYSES:
+        raise typer.BadParameter(f"'{kind}' is unknown; {plugins.choices(kind, list(ANALYSES))}")
+    return kind
+
+
 @app.command()
-def attend(run: Run, count: Count, out: OutFile, threads: Threads = 1, gpus: Gpus = 0) -> None:
-    """Generate images together with their attention maps."""
-    from ganformer.analysis.attention import attend as draw
-
-    draw(run, count, out, threads=threads, gpus=gpus)
-
-
-@app.command()
-def comparison(
-    experiment: Settings,
-    published: Annotated[Path, typer.Option(help="Table of published numbers.")],
-    out: Out,
-    metrics: Files,
+def analyse(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", callback=_analysis, help=f"One of {', '.join(ANALYSES)}."),
+    ],
+    images: Count,
+    run: Run,
+    out: OutFile,
+    data: Annotated[Path | None, typer.Option(help="manifest.json of a pack of real images.")] = None,
+    parser: Annotated[Path | None, typer.Option(help="parser.json that `parser` wrote.")] = None,
+    evaluation: Annotated[
+        str | None, typer.Option(help="Network that compares images and their seed, as JSON or a file that holds it.")
+    ] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Pairs of a sample and its nearest training image.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="manifest.json of a pack of images that the run was not trained on.")
+    ] = None,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
 ) -> None:
-    """Write the table that compares models."""
-    from ganformer.report import tables
+    """Compute what tables and figures show of images of a run.
 
-    settings = _parse(config.Comparison, experiment, "experiment")
-    tables.comparison(settings, metrics, published, out)
-    _sign(out, settings, [*metrics, published])
+    samples: the images. scales: the images at every scale of a multi-scale model. attention: the images with their
+    attention maps. scene-statistics (--data, --parser): distances of their properties from those of real images.
+    disentanglement (--parser): DCI of the latents. attention-segmentation (--parser): overlap of attention with
+    segments. copies (--data, --evaluation, --pairs, also --held-out): the nearest training images.
+    """
+    options = {"data": data, "parser": parser, "evaluation": evaluation, "pairs": pairs, "held_out": held_out}
+    chosen = ANALYSES[kind]
+    for name, value in options.items():
+        word = f"--{name.replace('_', '-')}"
+        if value is None and name in chosen.needs:
+            raise typer.BadParameter(f"analyse {kind} needs {word}")
+        if value is not None and name not in (*chosen.needs, *chosen.takes):
+            raise typer.BadParameter(f"analyse {kind} does not take {word}; leave it out")
+    given: dict[str, Any] = {name: options[name] for name in (*chosen.needs, *chosen.takes)}
+    if evaluation is None:
+        given["images"] = images
+    else:
+        settings = {**_mapping(evaluation, "evaluation"), "images": images}
+        given["evaluation"] = config.parse(config.Evaluation, settings, "evaluation")
+    compute = getattr(importlib.import_module(f"ganformer.analysis.{chosen.module}"), chosen.function)
+    compute(run=run, out=out, **given, threads=threads, gpus=gpus)
 
 
 @app.command()
-def parsed(
+def draw(
     experiment: Settings,
-    published: Annotated[Path, typer.Option(help="Table of published numbers.")],
-    out: Out,
+    out: Annotated[Path, typer.Option(help="Path of the files that are written, without suffix.")],
     files: Files,
 ) -> None:
-    """Write the table of what parsers read in images: scene statistics, disentanglement."""
-    from ganformer.report.parsed import parsed as write
-
-    settings = _parse(config.Parsed, experiment, "experiment")
-    write(settings, files, published, out)
-    _sign(out, settings, [*files, published])
-
-
-@app.command()
-def cost(experiment: Settings, out: Out, runs: Files) -> None:
-    """Write the table of what training costs."""
-    from ganformer.report import tables
-
-    settings = _parse(config.Cost, experiment, "experiment")
-    tables.cost(settings, runs, out)
-    _sign(out, settings, runs)
-
-
-@app.command()
-def learning_curves(experiment: Settings, out: Out, metrics: Files) -> None:
-    """Draw a metric against the images seen."""
-    from ganformer.report import curves
-
-    settings = _parse(config.LearningCurves, experiment, "experiment")
-    curves.learning_curves(settings, metrics, out)
-    _sign(out, settings, metrics)
-
-
-@app.command()
-def data_efficiency(
-    experiment: Settings,
-    out: Out,
-    files: Annotated[list[Path], typer.Argument(help="run.json and metrics.json of every run.")],
-) -> None:
-    """Draw a metric against the number of training images."""
-    from ganformer.report import curves
-
-    runs = [path for path in files if path.name == "run.json"]
-    metrics = [path for path in files if path.name != "run.json"]
-    settings = _parse(config.DataEfficiency, experiment, "experiment")
-    curves.data_efficiency(settings, runs, metrics, out)
-    _sign(out, settings, [*runs, *metrics])
-
-
-@app.command()
-def ablation(experiment: Settings, out: Out, metrics: Files) -> None:
-    """Draw a metric of models that differ in one thing each."""
-    from ganformer.report import ablations
-
-    settings = _parse(config.Ablation, experiment, "experiment")
-    ablations.ablation(settings, metrics, out)
-    _sign(out, settings, metrics)
-
-
-@app.command()
-def samples(experiment: Settings, out: Out, images: Files) -> None:
-    """Draw real and generated images."""
-    from ganformer.report import figures
-
-    settings = _parse(config.Samples, experiment, "experiment")
-    figures.samples(settings, images, out)
-    _sign(out, settings, images)
-
-
-@app.command()
-def attention(experiment: Settings, out: Out, maps: Files) -> None:
-    """Draw attention maps over samples."""
-    from ganformer.report import figures
-
-    settings = _parse(config.Attention, experiment, "experiment")
-    figures.attention(settings, maps, out)
-    _sign(out, settings, maps)
-
-
-@app.command()
-def attention_segmentation(experiment: Settings, out: Out, files: Files) -> None:
-    """Draw how far what components attend to are things in images."""
-    from ganformer.report.segments import attention_segments as draw
-
-    settings = _parse(config.AttentionSegmentation, experiment, "experiment")
-    draw(settings, files, out)
-    _sign(out, settings, files)
-
-
-@app.command()
-def memorisation(experiment: Settings, out: Out, files: Files) -> None:
-    """Draw samples beside their nearest training images."""
-    from ganformer.report.memorisation import memorisation as draw
-
-    settings = _parse(config.Memorisation, experiment, "experiment")
-    draw(settings, files, out)
-    _sign(out, settings, files)
-
-
-def _sign(out: Path, experiment: config.Experiment, files: list[Path]) -> None:
+    """Draw a table or figure of any kind."""
     from ganformer.report.check import sign
 
-    sign(out, experiment.json(), files)
+    settings = config.parse_experiment(_read(experiment, "experiment"), "experiment")
+    plugins.find("ganformer.exhibits", settings.kind).draw(settings, files, out)
+    sign(out, settings.json(), files)
 
 
 @app.command()
@@ -744,6 +670,13 @@ def _of_kind(package: str, settings: str, where: str) -> Any:
         if Path(settings).suffix or "/" in settings or settings.lstrip().startswith("{"):
             raise
         raise ConfigError(f"--{where}: '{settings}' is unknown; {plugins.choices(settings, names)}") from error
+
+
+def _mapping(settings: str, where: str) -> Mapping[str, Any]:
+    content = _read(settings, where)
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"--{where}: holds {type(content).__name__} instead of a mapping of settings")
+    return content
 
 
 def _read(settings: str, where: str) -> Any:

@@ -640,20 +640,21 @@ class Parsers(Strict):
 # ------------------------------------------------------------------------------------------- experiments
 
 
-class Published(Strict):
-    """Which published numbers stand beside the measured ones: rows of `ganformer/report/published.csv`."""
-
-    table: str
-    """Value of the column `table`."""
-    datasets: Mapping[Name, str]
-    """Name of each data set there."""
-    models: Mapping[Name, str]
-    """Name of each model there."""
+RUN = "results/runs/{dataset}/{model}/seed{seed}"
+"""Folder of one run."""
 
 
 class Experiment(Strict):
-    """One table or figure, a target by its name."""
+    """One table or figure, a target by its name. Every file in `ganformer/exhibits` has its own `Config`."""
 
+    shape: ClassVar[Literal["table", "figure"]]
+    """What it is; its files are in `results/tables` or `results/figures`."""
+    forms: ClassVar[tuple[str, ...]]
+    """Suffixes of its files, without the .json that the report page reads."""
+    place: ClassVar[int]
+    """Place in the report: kinds are shown in ascending order of it."""
+
+    kind: str
     title: str
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -662,211 +663,41 @@ class Experiment(Strict):
     """Whether only the target `extended` makes it, not `all`, since it takes long."""
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
-        """Every (data set, model, seed) it needs."""
+        """Yield every (data set, model, seed) that it needs."""
         return itertools.product(self.datasets, self.models, self.seeds)
 
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """What does not fit between it and the whole configuration: keys of this entry, and a sentence."""
+    @classmethod
+    def references(cls, raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+        """Yield the names of data sets and models that an entry, not yet checked, uses: key, section, name."""
+        for section in ("datasets", "models"):
+            yield from ((f"{section}.{i}", section, name) for i, name in enumerate(as_sequence(raw.get(section))))
+
+    def problems(self, configuration: "Config") -> Iterable[tuple[str, str]]:
+        """Yield what does not fit the whole configuration: a key of this entry, and a sentence."""
         return ()
 
+    def inputs(self, name: str, configuration: "Config") -> Iterable[Path]:
+        """Return the files that the entry `name` is drawn from, in the order in which they are passed to `draw`."""
+        raise NotImplementedError
 
-class Compared(Experiment):
-    """A table with published numbers beside measured ones."""
+    def stem(self, name: str) -> Path:
+        """Return the path of the files of the entry `name`, without suffix."""
+        return Path("results", f"{self.shape}s", name)
 
-    published: Published | None = None
+    def of_runs(self, file: str) -> list[Path]:
+        """Return the path of `file` in the folder of every run."""
+        return [Path(RUN.format(dataset=dataset, model=model, seed=seed), file) for dataset, model, seed in self.runs()]
 
-
-class Comparison(Compared):
-    """Table: models × metrics for each data set, at the end of training, measured beside published."""
-
-    kind: Literal["comparison"]
-
-
-class Parsed(Compared):
-    """A table of what a parser reads in images."""
-
-    kind: Literal["scene-statistics", "disentanglement"]
-    images: PositiveInt = 1000
-    """Images of each run that are read; the paper: 1,000."""
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Data sets whose images nothing reads."""
-        yield from _unread(self.datasets, config)
+    def metrics(self, configuration: "Config", *, every_snapshot: bool = False) -> list[Path]:
+        """Return the measurements of every run, at the end of its training or at every snapshot."""
+        return [
+            Path(RUN.format(dataset=dataset, model=model, seed=seed), f"metrics/step-{step}.json")
+            for dataset, model, seed in self.runs()
+            for step in configuration.spec(dataset, model, seed).snapshot_steps[0 if every_snapshot else -1 :]
+        ]
 
 
-def _unread(datasets: Iterable[str], config: "Config") -> Iterator[tuple[str, str]]:
-    """Data sets whose images nothing reads."""
-    for dataset in datasets:
-        try:
-            parsing = config.parser(dataset)
-        except ConfigError as error:
-            yield "datasets", str(error)
-            continue
-        for problem in parsing.problems(config.datasets[dataset]):
-            yield "datasets", f"{problem} (data set {dataset})"
-
-
-class SceneStatistics(Parsed):
-    """Table 2: how far generated images are from real ones in what they are made of (chi-square)."""
-
-    kind: Literal["scene-statistics"]
-
-
-class Disentanglement(Parsed):
-    """Table 3: whether single latents stand for single properties of images (DCI)."""
-
-    kind: Literal["disentanglement"]
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Models without latents, too."""
-        yield from super().problems(config)
-        for model in self.models:
-            if not isinstance(config.models[model], AdversarialModel):
-                yield "models", f"'{model}' has no latents that are mapped; leave it out"
-
-
-class Cost(Experiment):
-    """Table: parameters, seconds per thousand images and peak memory of each run."""
-
-    kind: Literal["cost"]
-
-
-ShownMetric = Literal["fd", "is", "precision", "recall"]
-
-
-class LearningCurves(Experiment):
-    """Figure: a metric against the thousands of images seen."""
-
-    kind: Literal["learning-curves"]
-    metric: ShownMetric = "fd"
-
-
-class DataEfficiency(Experiment):
-    """Figure: a metric against the number of training images; the data sets are more and fewer of the same images."""
-
-    kind: Literal["data-efficiency"]
-    metric: ShownMetric = "fd"
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Data sets that are not measured against the same images."""
-        reals = {dataset: config.reals(dataset) for dataset in self.datasets}
-        if len(set(reals.values())) > 1:
-            told = ", ".join(f"{dataset} against {real}" for dataset, real in reals.items())
-            yield "datasets", f"are measured against different images ({told}); set measured_against to one for all"
-
-
-class Variants(Strict):
-    """Models that differ in one thing."""
-
-    changed: str
-    """What they differ in, as the figure calls it."""
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """In the order in which they are shown; the base may be one of them."""
-
-
-class Ablation(Experiment):
-    """Figure: a metric of models that differ from one of them in one thing each."""
-
-    kind: Literal["ablation"]
-    models: Annotated[tuple[Name, ...], Field(min_length=1)] = ()
-    """Those of the groups and the base, which need not be said again."""
-    base: Name
-    """The model that the others are changed from."""
-    groups: Annotated[tuple[Variants, ...], Field(min_length=1)]
-    """What is changed, one thing after the other."""
-    metric: ShownMetric = "fd"
-
-    @model_validator(mode="after")
-    def _all_models(self) -> Self:
-        every = (self.base, *itertools.chain.from_iterable(group.models for group in self.groups))
-        self.__dict__["models"] = tuple(dict.fromkeys(every))  # frozen from here on
-        return self
-
-
-class Samples(Experiment):
-    """Figure: real images, and images of each model from the same seeds."""
-
-    kind: Literal["samples"]
-    count: PositiveInt = 32
-    """Images of each model."""
-
-
-class Attending(Experiment):
-    """A figure of what components attend to."""
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Models without attention maps."""
-        for model in self.models:
-            if not config.models[model].has_attention_maps:
-                yield "models", f"'{model}' has no attention maps; leave it out"
-
-
-class Attention(Attending):
-    """Figure: samples with the regions their components attend to, one colour a component."""
-
-    kind: Literal["attention"]
-    count: PositiveInt = 6
-    """Images of each model."""
-
-
-class AttentionSegmentation(Attending):
-    """Figure: how far what components attend to are things in the images (IoU with segments), beside chance."""
-
-    kind: Literal["attention-segmentation"]
-    images: PositiveInt = 200
-    """Images of each run that are looked at."""
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Models without attention maps, and data sets whose images nothing reads."""
-        yield from super().problems(config)
-        yield from _unread(self.datasets, config)
-
-
-class Memorisation(Experiment):
-    """Figure: samples beside the training images nearest to them, and how far they are beside held-out images."""
-
-    kind: Literal["memorisation"]
-    count: PositiveInt = 8
-    """Pairs of each run: so many samples that are nearest to a training image, and as many first ones."""
-    images: PositiveInt = 1000
-    """Images of each run that are looked at."""
-    held_out: Mapping[Name, Name] = {}
-    """For data sets, another one with images of the same kind that nothing was trained on."""
-
-    @model_validator(mode="after")
-    def _has_enough_images(self) -> Self:
-        if self.count > self.images:
-            raise ValueError(
-                f"count {self.count} is more than images {self.images}; ask for fewer pairs or more images"
-            )
-        return self
-
-    def problems(self, config: "Config") -> Iterable[tuple[str, str]]:
-        """Held-out images of data sets that are not there, or of other shapes."""
-        for name, other in self.held_out.items():
-            if name not in self.datasets:
-                yield f"held_out.{name}", f"'{name}' is not in datasets; {plugins.choices(name, self.datasets)}"
-            elif other not in config.datasets:
-                known = list(config.datasets)
-                yield f"held_out.{name}", f"'{other}' is not an entry of datasets; {plugins.choices(other, known)}"
-            else:
-                yield from _of_one_shape(config, f"held_out.{name}", name, other)
-
-
-AnyExperiment = Annotated[
-    Comparison
-    | SceneStatistics
-    | Disentanglement
-    | Cost
-    | LearningCurves
-    | DataEfficiency
-    | Ablation
-    | Samples
-    | Attention
-    | AttentionSegmentation
-    | Memorisation,
-    Field(discriminator="kind"),
-]
+AnyExperiment = SerializeAsAny[Annotated[Experiment, _Plugged("ganformer.exhibits")]]
 
 
 # ------------------------------------------------------------------------------------------ the whole of it
@@ -1002,6 +833,18 @@ def parse(kind: type[S], raw: Any, where: str) -> S:
         raise ConfigError(_report(where, _problems(kind, error))) from None
 
 
+def parse_experiment(raw: Any, where: str) -> Experiment:
+    """Return the checked settings of one table or figure of any kind; ConfigError with all problems of it."""
+    kind = as_mapping(raw).get("kind")
+    if kind is None:
+        raise ConfigError(f"{where}: 'kind' is missing")
+    if kind not in plugins.names("ganformer.exhibits"):
+        raise ConfigError(
+            f"{where}: kind '{kind}' is unknown; {plugins.choices(str(kind), plugins.names('ganformer.exhibits'))}"
+        )
+    return parse(_config("ganformer.exhibits", kind), raw, where)  # type: ignore[return-value]
+
+
 def schema_text() -> str:
     """JSON schema of `config.yaml`, for editors; `workflow/config.schema.json` is a copy that a test keeps current."""
     return (
@@ -1035,33 +878,21 @@ def _merged(kind: type[S], base: Strict, other: Strict | None) -> S:
 
 def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """References to data sets and models that the configuration does not define."""
-    defined = {section: list(_mapping(raw.get(section))) for section in ("datasets", "models")}
+    defined = {section: list(as_mapping(raw.get(section))) for section in ("datasets", "models")}
     for section in ("training", "adversarial"):
-        for name in _mapping(_mapping(raw.get(section)).get("per_dataset")):
+        for name in as_mapping(as_mapping(raw.get(section)).get("per_dataset")):
             yield from _undefined(f"{section}.per_dataset.{name}", name, "datasets", defined)
-    for name in _mapping(raw.get("parsing")):
+    for name in as_mapping(raw.get("parsing")):
         yield from _undefined(f"parsing.{name}", name, "datasets", defined)
-    for name, other in _mapping(raw.get("measured_against")).items():
+    for name, other in as_mapping(raw.get("measured_against")).items():
         for each in (name, other):
             yield from _undefined(f"measured_against.{name}", each, "datasets", defined)
-    for experiment, entry in _mapping(raw.get("experiments")).items():
-        for path, name in _ablated(_mapping(entry)):
-            yield from _undefined(f"experiments.{experiment}.{path}", name, "models", defined)
-        published = _mapping(_mapping(entry).get("published"))
-        for section in ("datasets", "models"):
-            for i, name in enumerate(_sequence(_mapping(entry).get(section))):
-                yield from _undefined(f"experiments.{experiment}.{section}.{i}", name, section, defined)
-            for name in _mapping(published.get(section)):
-                yield from _undefined(f"experiments.{experiment}.published.{section}.{name}", name, section, defined)
-
-
-def _ablated(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The models that an ablation names, with where it names them."""
-    if "base" in entry:
-        yield "base", entry["base"]
-    for i, group in enumerate(_sequence(entry.get("groups"))):
-        models = _sequence(_mapping(group).get("models"))
-        yield from ((f"groups.{i}.models.{j}", name) for j, name in enumerate(models))
+    for experiment, entry in as_mapping(raw.get("experiments")).items():
+        kind = as_mapping(entry).get("kind")
+        is_known = kind in plugins.names("ganformer.exhibits")
+        settings = plugins.settings("ganformer.exhibits", str(kind)).Config if is_known else Experiment
+        for path, section, name in settings.references(as_mapping(entry)):
+            yield from _undefined(f"experiments.{experiment}.{path}", name, section, defined)
 
 
 def _undefined(path: str, name: Any, section: str, defined: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
@@ -1084,14 +915,14 @@ def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
         for problem in spec.model.problems(spec.image, spec.training):
             yield f"models.{model}", f"{problem} (images of data set {dataset})"
     for name, other in config.measured_against.items():
-        yield from _of_one_shape(config, f"measured_against.{name}", name, other)
+        yield from of_one_shape(config, f"measured_against.{name}", name, other)
     for name, experiment in config.experiments.items():
         for key, problem in experiment.problems(config):
             yield f"experiments.{name}.{key}", problem
 
 
-def _of_one_shape(config: Config, path: str, name: str, other: str) -> Iterator[tuple[str, str]]:
-    """A problem where the pictures of two data sets are of different shapes."""
+def of_one_shape(config: Config, path: str, name: str, other: str) -> Iterator[tuple[str, str]]:
+    """Yield a problem if the pictures of two data sets are of different shapes."""
     here, there = (config.datasets[each].image.picture for each in (name, other))
     if here != there:
         yield (
@@ -1101,11 +932,13 @@ def _of_one_shape(config: Config, path: str, name: str, other: str) -> Iterator[
         )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return `value`, and nothing in its place if it is no mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _sequence(value: Any) -> Sequence[Any]:
+def as_sequence(value: Any) -> Sequence[Any]:
+    """Return `value`, and nothing in its place if it is no list."""
     return value if isinstance(value, list | tuple) else ()
 
 

@@ -1,4 +1,4 @@
-"""Record of the files that commands wrote into a folder, so that none of anybody else is removed or replaced."""
+"""Record of the files that commands wrote into a folder, which protects all others there."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ NAME = ".ganformer-files.json"
 
 
 class Ledger:
-    """The names of our files in `folder`: those of the record there, and `known` ones that another record names."""
+    """Names of our files in `folder`: those of the record there, and `known` ones that another record names."""
 
     def __init__(self, folder: Path, known: Iterable[str] = ()) -> None:
         self.folder = folder
@@ -19,7 +19,7 @@ class Ledger:
         self.names = {*known, *(name for name in recorded if isinstance(name, str) and Path(name).name == name)}
 
     def claim(self, names: Iterable[str]) -> None:
-        """Records these files before they are written; DataError, and none is recorded, where one is another's."""
+        """Record these files before they are written; DataError, and none is recorded, if one is not ours."""
         new = [name for name in names if name not in self.names]
         self.refuse(new)
         if new:
@@ -27,7 +27,7 @@ class Ledger:
             self._write()
 
     def refuse(self, names: Iterable[str]) -> None:
-        """DataError where one of these files is there and none of ours."""
+        """Raise DataError if one of these files exists and is not ours."""
         theirs = [name for name in names if name not in self.names and _exists(self.folder / name)]
         if theirs:
             raise DataError(
@@ -36,7 +36,7 @@ class Ledger:
             )
 
     def clear(self, first: str) -> None:
-        """Makes the folder, and removes our files from it, those too that a killed process left half-written.
+        """Make the folder, and remove our files from it, those too that a killed process left half-written.
 
         `first`: the one without which the others count as unfinished.
         """

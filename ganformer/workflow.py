@@ -1,4 +1,4 @@
-"""What the Snakefile asks of the machine it runs on."""
+"""Facts of this machine that the workflow plans with, and paths of its captions."""
 
 import ctypes
 import importlib.util
@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ganformer import plugins
+
 
 @cache
 def gpus() -> int:
-    """What a job asks for on this machine: 1 where torch can use a GPU that is visible, else 0.
+    """Return the GPUs of a job on this machine: 1 if torch can use a visible one, else 0.
 
     Found without torch, whose import takes longer than all planning: by the CUDA version that it is built for and the
     driver, which must be as new. Of a torch for AMD's GPUs by torch itself.
@@ -41,7 +43,7 @@ def gpus() -> int:
 
 
 def _platforms() -> tuple[str | None, str | None]:
-    """Versions of CUDA and of HIP that torch is built for; of none where it is not installed."""
+    """Return the versions of CUDA and of HIP that torch is built for; None without torch."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return None, None
@@ -50,29 +52,33 @@ def _platforms() -> tuple[str | None, str | None]:
 
 
 def command(configfiles: Iterable[Path], values: Mapping[str, Any]) -> str:
-    """The call that makes something again as this one does; `{}` stands for the name of the target.
+    """Return the call that makes a target again as this one does; `{}` stands for its name.
 
     `configfiles` and `values`: those given by --configfile and --config. They come last, since Snakemake takes every
     word behind --configfile for another file.
     """
     words = ["snakemake", "--cores", "all", "{}"]
-    if files := [shlex.quote(_from_here(file)) for file in configfiles]:
+    if files := [shlex.quote(str(from_here(file))) for file in configfiles]:
         words += ["--configfile", *files]
     if values:
         words += ["--config", *(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())]
     return " ".join(words)
 
 
-def published_numbers() -> str:
-    """Path of the table of published numbers, which comes with the package."""
-    return _from_here(Path(__file__).with_name("report") / "published.csv")
+def from_here(file: Path) -> Path:
+    """Return a path relative to the working folder if it is below that, else the path itself."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
-def _from_here(file: Path) -> str:
-    """A path relative to the working folder, where it lies below that."""
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+def caption(kind: str) -> str:
+    """Return the caption of a kind of table or figure, relative to the rules.
+
+    A kind that is not in this package brings its caption beside its file, with the suffix .rst.
+    """
+    own = Path(str(plugins.find("ganformer.exhibits", kind).__file__)).with_suffix(".rst")
+    return str(own) if own.exists() else f"../report/{kind}.rst"
 
 
 def find_commands() -> None:
-    """Lets jobs find the command `ganformer` beside this Python, also where its environment is not activated."""
+    """Let jobs find the command `ganformer` beside this Python, also if its environment is not activated."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganformer import cli
+
 
 def ganformer(*words, cwd=None):
     command = [sys.executable, "-m", "ganformer", *map(str, words)]
@@ -19,7 +21,7 @@ def ganformer(*words, cwd=None):
 def test_help_lists_the_commands():
     said = ganformer("--help")
     assert said.returncode == 0
-    assert all(command in said.stdout for command in ("pack", "train", "evaluate", "comparison"))
+    assert all(command in said.stdout for command in ("pack", "train", "evaluate", "analyse", "draw"))
 
 
 def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
@@ -97,17 +99,61 @@ def test_labels_are_not_taken_for_a_pack(tmp_path):
     assert not (tmp_path / "pack").exists()
 
 
+@pytest.mark.parametrize(("old", "new"), [*cli.RENAMED.items()])
+def test_old_names_answer_with_the_new_one(capsys, monkeypatch, old, new):
+    monkeypatch.setattr(sys, "argv", ["ganformer", old, "--out", "x"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"'{old}' is now '{new}'; see ganformer {new} --help" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["analyse", "smaples"], "'smaples' is unknown; did you mean 'samples'?"),
+        (["analyse", "copies", "--data", "d"], "analyse copies needs --evaluation"),
+        (["analyse", "scene-statistics", "--data", "d"], "analyse scene-statistics needs --parser"),
+        (["analyse", "samples", "--held-out", "d"], "analyse samples does not take --held-out; leave it out"),
+    ],
+)
+def test_wrong_calls_of_analyse_are_explained(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.setattr(
+        sys, "argv", ["ganformer", *words, "--images", "1", "--run", "r", "--out", str(tmp_path / "out.json")]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('{"title": "T"}', "experiment: 'kind' is missing"),
+        ('{"kind": "comparisn"}', "experiment: kind 'comparisn' is unknown; did you mean 'comparison'?"),
+        ('{"kind": "cost", "title": "T", "datasets": [], "models": ["m"]}', "experiment: 1 problem\n  datasets: "),
+    ],
+)
+def test_wrong_settings_of_a_figure_are_explained(tmp_path, capsys, monkeypatch, settings, message):
+    monkeypatch.setattr(sys, "argv", ["ganformer", "draw", "--experiment", settings, "--out", str(tmp_path / "t"), "f"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        ["sample", "--run", "r", "--count", "1"],
+        ["analyse", "samples", "--images", "1", "--run", "r"],
         ["reals", "--data", "d", "--count", "1"],
-        ["attend", "--run", "r", "--count", "1"],
         ["measure", "--evaluation", "e", "--run", "r", "--data", "d", "--reference", "x"],
-        ["scene-statistics", "--images", "2", "--run", "r", "--data", "d", "--parser", "p"],
-        ["disentanglement", "--images", "2", "--run", "r", "--parser", "p"],
-        ["attention-segments", "--images", "2", "--run", "r", "--parser", "p"],
-        ["find-copies", "--evaluation", "e", "--run", "r", "--data", "d", "--count", "1"],
+        ["analyse", "scene-statistics", "--images", "2", "--run", "r", "--data", "d", "--parser", "p"],
+        ["analyse", "copies", "--images", "2", "--evaluation", "e", "--run", "r", "--data", "d", "--pairs", "1"],
         ["best", "--by", "fd", "--run", "r", "metrics.json"],
         ["page", "--config", "c", "run.json"],
         ["evaluate", "--real", "a", "--fake", "b"],

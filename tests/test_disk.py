@@ -58,7 +58,7 @@ def packing(form: str) -> list[str]:
         (["train", "--spec", json.dumps(SPEC), "--data", "pack", "--out", "out", "--dataset", "d", "--model", "m"], 16),
         (["generate", "--weights", "run", "--npz", "--out", "out"], 4),
         (["generate", "--weights", "run", "--grid", "--out", "out"], 1),
-        (["sample", "--run", "run/run.json", "--count", "32", "--out", "out/samples.npz"], 4),
+        (["analyse", "samples", "--run", "run/run.json", "--images", "32", "--out", "out/samples.npz"], 4),
         (["reals", "--data", "pack/manifest.json", "--count", "32", "--out", "out/reals.npz"], 4),
         (["schema", "--out", "out/schema.json"], 4),
         (["info", "pack", "--out", "out"], 1),

@@ -1,4 +1,4 @@
-"""Whether single latents stand for single properties of images: DCI (Eastwood & Williams 2018; the paper, table 3).
+"""Disentanglement of latents by properties of images: DCI (Eastwood & Williams 2018; the paper, table 3).
 
 The paper (section 4.3) measures 1,000 generated images: the "area size of each semantic class", read by a segmentor, is
 predicted from the latents. It follows "the protocol" of Wu et al. 2020 (StyleSpace), whose code fits boosted trees to
@@ -55,7 +55,7 @@ TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
 
 
 def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Reads so many images of a run, of seeds from 0 on, and writes a file like `metrics.json`: values `dci_…`.
+    """Measure DCI on `images` images of a run, of seeds from 0 on; write a file like `metrics.json`: values `dci_…`.
 
     `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError where
     the model has no latents to look at, and what `dci` does.
@@ -80,7 +80,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
 
 
 def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
-    """Latents w [N, D] that steer the first layer where images of these seeds are made."""
+    """Return the latents w [N, D] that steer the first layer for images of these seeds."""
     sampler = learner.sampler
     device = sampler.w_average.device
     portions = []
@@ -92,7 +92,7 @@ def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[in
 
 
 def areas(records: Sequence[Record], attributes: Mapping[str, Sequence[str]]) -> Array:
-    """Visible pixels [N, F] of the objects with each value of each attribute, in the order of `attributes`."""
+    """Return visible pixels [N, F] of the objects with each value of each attribute, in the order of `attributes`."""
     factors = [(name, value) for name, values in attributes.items() for value in values]
     return np.array(
         [
@@ -104,7 +104,7 @@ def areas(records: Sequence[Record], attributes: Mapping[str, Sequence[str]]) ->
 
 
 def dci(codes: Array, factors: Array) -> dict[str, float]:
-    """`disentanglement`, `modularity`, `completeness`, `informativeness`, `informativeness_prime`, all from 0 to 1.
+    """Return `disentanglement`, `modularity`, `completeness`, `informativeness` and `informativeness_prime`, in [0, 1].
 
     Each with its standard deviation, `…_std`. Of codes [N, D] and factors [N, F]. Raises DataError for fewer than 40
     images, numbers that are not finite, fewer than two codes, or fewer than two factors that differ between images.
@@ -140,7 +140,7 @@ def _check(codes: Array, factors: Array) -> None:
 
 
 def _most_common(factor: Array) -> float:
-    """Part of the images that have the most common value."""
+    """Return the part of the images with the most common value."""
     return float(np.unique(factor, return_counts=True)[1].max() / len(factor))
 
 
@@ -160,18 +160,18 @@ def _measure(codes: Array, factors: Array, fitted: Integers, held_out: Integers)
 
 
 def disentanglement(importances: Array) -> float:
-    """How far each code is important for one factor only: 1 − entropy of its row, weighted by its sum; 0 of zeros."""
+    """Return 1 − entropy of each code's row, weighted by its sum: its importance for one factor only; 0 of zeros."""
     rows = importances.sum(axis=1)
     return float(rows @ (1 - _entropies(importances)) / rows.sum()) if rows.any() else 0.0
 
 
 def completeness(importances: Array) -> float:
-    """How far each factor has one code that is important for it: `disentanglement` with factors and codes exchanged."""
+    """Return `disentanglement` with factors and codes exchanged: the importance of one code only for each factor."""
     return disentanglement(importances.T)
 
 
 def modularity(importances: Array) -> float:
-    """1 − Σ R² beside the largest of the row / (largest R² (F − 1)), the mean over codes; 0 of codes without any."""
+    """Return the mean over codes of 1 − Σ R² beside the row's largest / (largest R² (F − 1)); 0 without any."""
     squares = importances**2
     largest = squares.max(axis=1)
     beside = (squares.sum(axis=1) - largest) / (np.where(largest, largest, 1) * (squares.shape[1] - 1))
@@ -179,7 +179,7 @@ def modularity(importances: Array) -> float:
 
 
 def _entropies(rows: Array) -> Array:
-    """Of rows [D, F] that are made to sum to 1, with the logarithm to base F; of zeros 0."""
+    """Return entropies to base F of rows [D, F] that are scaled to sum to 1; 0 of zeros."""
     parts = rows / np.where(rows.any(axis=1), rows.sum(axis=1), 1)[:, None]
     entropies: Array = -xlogy(parts, parts).sum(axis=1) / np.log(rows.shape[1])
     return entropies
@@ -189,7 +189,7 @@ def _entropies(rows: Array) -> Array:
 
 
 class Boosted(NamedTuple):
-    """What boosted trees have made of the codes."""
+    """Fit of boosted trees to the codes."""
 
     importances: Array
     """[D], with sum 1, or zeros where nothing could be split."""
@@ -200,7 +200,7 @@ class Boosted(NamedTuple):
 
 
 def boost(codes: Array, factor: Array, other_codes: Array, other_factor: Array) -> Boosted:
-    """Fits boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predicts that of others."""
+    """Fit boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predict that of others."""
     edges = np.quantile(codes, np.arange(1, BINS) / BINS, axis=0)
     cells, other_cells = _binned(codes, edges), _binned(other_codes, edges)
     importances = np.zeros(codes.shape[1])
@@ -217,7 +217,7 @@ def boost(codes: Array, factor: Array, other_codes: Array, other_factor: Array) 
 
 
 def _grow(cells: Integers, residual: Array, other_cells: Integers, importances: Array) -> tuple[Integers, Integers]:
-    """Grows one tree, level by level; returns the leaf of every image, and adds to `importances` what splits gain."""
+    """Grow one tree, level by level; return the leaf of every image, and add the gains of splits to `importances`."""
     leaf, other_leaf = np.zeros(len(cells), np.int64), np.zeros(len(other_cells), np.int64)
     weights = np.repeat(residual, cells.shape[1])
     for level in range(DEPTH):
@@ -229,7 +229,7 @@ def _grow(cells: Integers, residual: Array, other_cells: Integers, importances: 
 
 
 def _gains(cells: Integers, weights: Array, node: Integers, nodes: int) -> Array:
-    """[J, D · BINS]: squared error that goes where a node is split behind a cell; 0 where that splits nothing."""
+    """Return the gain [J, D · BINS] in squared error of splitting a node behind a cell; 0 if it splits nothing."""
     codes = cells.shape[1]
     places = (cells + node[:, None] * (codes * BINS)).ravel()
     left, count = (
@@ -243,18 +243,18 @@ def _gains(cells: Integers, weights: Array, node: Integers, nodes: int) -> Array
 
 
 def _descend(cells: Integers, node: Integers, cut: Integers) -> Integers:
-    """The child of every image's node: left up to the node's cut, right behind it."""
+    """Return the child of every image's node: left up to the node's cut, right behind it."""
     cut = cut[node]
     return 2 * node + (cells[np.arange(len(cells)), cut // BINS] > cut)
 
 
 def _binned(codes: Array, edges: Array) -> Integers:
-    """Cells [N, D], code · BINS + bin between its edges [BINS − 1, D]; what lies on an edge is in the bin below."""
+    """Return cells [N, D], code · BINS + bin between its edges [BINS − 1, D]; edges are in the bin below."""
     bins = [np.searchsorted(edge, code) for edge, code in zip(edges.T, codes.T, strict=True)]
     return np.stack(bins, axis=1) + np.arange(len(bins)) * BINS
 
 
 def _predicted(factor: Array, prediction: Array) -> float:
-    """R², at least 0; 0 of a factor that does not vary."""
+    """Return R², at least 0; 0 of a factor that does not vary."""
     scatter = ((factor - factor.mean()) ** 2).sum()
     return max(0.0, float(1 - ((factor - prediction) ** 2).sum() / scatter)) if scatter > 0 else 0.0

@@ -35,7 +35,7 @@ LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made: `count` images of the seeds from `seed` on, about `batch` of them at a time.
+    """Images to generate: `count` of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
     of layers is that of the image's seed, else the same for all images. Portions hold whole blocks of seeds
@@ -55,7 +55,7 @@ class Request:
 def generate(
     weights: Path, request: Request, out: Path, *, as_grid: bool, as_npz: bool, threads: int, gpus: int
 ) -> None:
-    """Writes images of a run into the folder `out`: `seed000000.png`, …, or, where asked for, in other forms instead.
+    """Write images of a run into the folder `out`: `seed000000.png`, …, or in the other form asked for.
 
     Where there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
     says what they are of, and whether they are all there. `as_grid`: all in one picture, `grid.png`. `as_npz`:
@@ -67,8 +67,8 @@ def generate(
     run = find_run(weights)
     learner, known = restore(run)
     image = ImageSpec.model_validate(known["spec"]["image"])
-    label = _class(request.label, known["data"], run)
-    _check(request)
+    label = class_number(request.label, known["data"], run)
+    check(request.truncation, request.seed, request.seed + request.count - 1)
     _aim(learner, request, run)
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
     kept.begin()
@@ -86,7 +86,7 @@ def generate(
 def _call(
     request: Request, known: Mapping[str, Any], label: int | None, *, as_grid: bool, as_npz: bool
 ) -> dict[str, Any]:
-    """Settings that tell images of one call from those of others; the size of portions changes no image."""
+    """Return the settings that decide the images of a call; the size of batches changes no image."""
     names = known["data"]["class_names"]
     return {
         "run": known["run"],
@@ -103,7 +103,7 @@ def _call(
 
 
 def find_run(weights: Path) -> Path:
-    """run.json of a run that is named by its folder, that file or its weights; ConfigError where there is none."""
+    """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
     if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
         raise ConfigError(
             f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
@@ -117,8 +117,8 @@ def find_run(weights: Path) -> Path:
     return run
 
 
-def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
-    """Number of the class that a name or a number means; a name wins. ConfigError where there is none."""
+def class_number(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
+    """Return the number of the class of a name or a number; a name wins. ConfigError if there is none."""
     names, classes = data["class_names"], len(data["label_counts"])
     if label is None:
         return None
@@ -127,28 +127,27 @@ def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
     if label.isdecimal() and int(label) < classes:
         return int(label)
     if not classes:
-        known = "it was trained without labels; leave --label out"
+        known = "it was trained without labels; leave the label out"
     elif names:
         known = f"its classes are {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}, or 0 to {classes - 1}"
     else:
         known = f"its classes are 0 to {classes - 1}"
-    raise ConfigError(f"--label {label}: {run} has no such class; {known}")
+    raise ConfigError(f"label {label}: {run} has no such class; {known}")
 
 
-def _check(request: Request) -> None:
-    if not 0 <= request.truncation <= LARGEST_TRUNCATION:
+def check(truncation: float, first: int, last: int) -> None:
+    """Raise ConfigError if ψ, or one of the seeds from `first` to `last`, is out of range."""
+    if not 0 <= truncation <= LARGEST_TRUNCATION:
         raise ConfigError(
-            f"--truncation-psi {request.truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are "
-            "usual from 0.5 to 1"
+            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are usual from 0.5 "
+            "to 1"
         )
-    if request.seed + request.count - 1 > LARGEST_SEED:
-        raise ConfigError(
-            f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"
-        )
+    if first < 0 or last > LARGEST_SEED:
+        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {LARGEST_SEED}; choose others")
 
 
 def _aim(learner: Learner, request: Request, run: Path) -> None:
-    """Lets the learner truncate towards the mean that was asked for; ConfigError where it truncates towards none."""
+    """Let the learner truncate towards the mean asked for; ConfigError if it truncates towards none."""
     if learner.truncation_mean is not None:
         learner.truncation_mean = request.mean
     elif request.mean == "global":
@@ -161,7 +160,7 @@ def _aim(learner: Learner, request: Request, run: Path) -> None:
 def _images(
     learner: Learner, image: ImageSpec, request: Request, label: int | None, label_counts: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
-    """Seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, portion by portion."""
+    """Yield seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, batch by batch."""
 
     def labels(seeds: Sequence[int]) -> Tensor:
         if label is None:
@@ -182,7 +181,7 @@ Take = Callable[[Sequence[int], Tensor, Pixels], None]  # seeds, labels [n, clas
 
 
 def _forms(out: Path, request: Request, as_grid: bool, as_npz: bool) -> list[AbstractContextManager[Take]]:
-    """What takes the images; what it writes is there, whole, when it is left."""
+    """Open a writer of the images, whose files are whole when it is left."""
     chosen: list[AbstractContextManager[Take]] = []
     if as_grid:
         chosen.append(_one_picture(out / "grid.png"))
@@ -212,7 +211,7 @@ def _one_picture(path: Path) -> Iterator[Take]:
 
 @contextmanager
 def _array(path: Path, count: int) -> Iterator[Take]:
-    """Portions go to the file as they come, so that memory does not grow with their number."""
+    """Write batches to the file as they come, so that memory does not grow with their number."""
     classes: list[NDArray[np.int64]] = []
     with artifacts.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as file:

@@ -1,4 +1,4 @@
-"""Whether a model repeats what it was trained on: its samples, and the training images that are nearest to them.
+"""Search for copies of training images: samples of a model, and the training images nearest to them.
 
 Near is what has a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is a
 training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
@@ -75,52 +75,52 @@ Integers = NDArray[np.int64]
 def find_copies(
     evaluation: Evaluation,
     run: Path,
-    pack: Path,
+    data: Path,
     held_out: Path | None,
-    count: int,
+    pairs: int,
     out: Path,
     *,
     threads: int,
     gpus: int,
 ) -> None:
-    """Finds the training image nearest to each of the images of a run that `evaluation` names; writes an npz file.
+    """Find the training image nearest to each of the images of a run that `evaluation` names; write an npz file.
 
-    `run`: its run.json; `pack`: what it was trained on; `held_out`: a pack of images of the same shape that it was not
-    trained on. The file holds
+    `run`: its run.json; `data`: manifest.json of the pack that it was trained on; `held_out`: manifest.json of a pack
+    of images of the same shape that it was not trained on. The file holds
 
-    - `nearest_samples`, `nearest_training` uint8 [count, H, W, C]: the samples that are nearest to a training image, in
+    - `nearest_samples`, `nearest_training` uint8 [pairs, H, W, C]: the samples that are nearest to a training image, in
       this order, and these training images, mirrored where the mirror image is the near one
     - `first_samples`, `first_training`: the same of the first samples, which nobody picked
-    - `nearest_numbers` [count]: which samples are the nearest ones; `training_numbers` [M]: the number of the training
+    - `nearest_numbers` [pairs]: which samples are the nearest ones; `training_numbers` [M]: the number of the training
       image nearest to each sample, with N added for a mirror image
     - `samples_to_training` [M], float64: distance of each sample to it
     - with `held_out` also `held_out_to_training` [n], and among equally many images of both kinds
       `samples_to_as_many_training` [M] and `samples_to_held_out` [M]
 
     and as JSON in `provenance` what is in a `metrics.json`: values by their keys, `expected` what they would be without
-    memorisation, recipe. Raises ConfigError where `count` is more than the number of samples, DataError where run and
+    memorisation, recipe. Raises ConfigError if `pairs` is more than the number of samples, DataError if run and
     packs do not fit together, held-out images were trained on, or images are too few or not finite.
     """
-    if count > evaluation.images:
+    if pairs > evaluation.images:
         raise ConfigError(
-            f"count {count}: only {evaluation.images} images are generated to look for copies; set images to at least "
-            f"{count}, or count to at most {evaluation.images}"
+            f"pairs {pairs}: only {evaluation.images} images are generated to look for copies; set images to at least "
+            f"{pairs}, or pairs to at most {evaluation.images}"
         )
     learner, record = checkpoint.restore(run)
     generated = Generated(learner, record, run, None, evaluation.seeds)
-    training = Images(pack)
+    training = Images(data)
     _check_pack(training, record, run, generated)
     others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
-    origin = _origin(evaluation, record, training, others, count)
+    origin = _origin(evaluation, record, training, others, pairs)
     if artifacts.is_kept(out, stored.read_existing(out), origin):
         return
     title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
     with computing(threads):
         viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
         found = search(viewer, generated, training, others, is_mirrored=record["spec"]["mirror"])
-        suspicious = np.argsort(found.nearest.distances, kind="stable")[:count]
+        suspicious = np.argsort(found.nearest.distances, kind="stable")[:pairs]
         arrays: dict[str, NDArray[Any]] = {}
-        for name, numbers in (("nearest", suspicious), ("first", np.arange(count))):
+        for name, numbers in (("nearest", suspicious), ("first", np.arange(pairs))):
             arrays[f"{name}_samples"] = _samples(generated, numbers, viewer).transpose(0, 2, 3, 1)
             arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
     arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}
@@ -129,7 +129,7 @@ def find_copies(
 
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
-    """Some of the generated images, uint8 [n, C, H, W]."""
+    """Return some of the generated images, uint8 [n, C, H, W]."""
     portions = -(-len(generated) // BATCH)
     images = []
     for number in numbers.tolist():  # made again with those beside them, on which the noise that layers add depends
@@ -139,7 +139,7 @@ def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixel
 
 
 def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> dict[str, Any]:
-    """All that the file says of itself: `origin`, and what was found."""
+    """Return the file's record: `origin`, and the values found."""
     extractor = evaluation.extractor.model_dump(mode="json")
     return {
         **origin,
@@ -155,7 +155,7 @@ def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found
 def _origin(
     evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
 ) -> dict[str, Any]:
-    """Part of the file's record that is known before copies are looked for."""
+    """Return the part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
         "step": record["snapshots"][-1]["step"],
@@ -191,7 +191,7 @@ def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generate
 
 
 def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
-    """Images of a pack; DataError where they are of another shape than the training images, or some are among them."""
+    """Return held-out images; DataError if they are of another shape than training images, or some are among them."""
     others = Images(pack)
     if others.image.picture != training.image.picture:
         raise DataError(
@@ -236,13 +236,13 @@ class Part(ImageSet):
 
 
 def read(images: Images, places: Integers) -> Pixels:
-    """Pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are those of mirror images."""
+    """Return pictures of a pack of N images, uint8 [n, C, rows, columns]: places from N on are mirror images."""
     pixels = central(images.read(places % len(images)), *images.image.picture)
     return np.where((places >= len(images))[:, None, None, None], pixels[..., ::-1], pixels)
 
 
 def all_places(images: Images, *, is_mirrored: bool) -> Integers:
-    """Places of all images of a pack, behind them those of their mirror images."""
+    """Return the places of all images of a pack, behind them those of their mirror images."""
     return _with_mirrored(images, np.arange(len(images)), is_mirrored=is_mirrored)
 
 
@@ -252,7 +252,7 @@ def _with_mirrored(images: Images, numbers: Integers, *, is_mirrored: bool) -> I
 
 @dataclass(frozen=True)
 class Viewer:
-    """A network that looks at the middle of images; `title` is that of progress lines."""
+    """Network that looks at the middle of images; `title` is that of progress lines."""
 
     network: Network
     picture: Picture
@@ -260,31 +260,31 @@ class Viewer:
     title: str
 
     def look(self, images: ImageSet) -> Observed:
-        """Features of the images."""
+        """Return features of the images."""
         return observe(images, self.network, {"features"}, self.picture, self.device, self.title)
 
     def spread(self, images: Images, count: int, *, is_mirrored: bool) -> "Seen":
-        """The same of so many images, evenly spread over a pack, and behind them of their mirror images."""
+        """Return features of `count` images, evenly spread over a pack, and behind them of their mirror images."""
         numbers = np.arange(count) * len(images) // count
         places = _with_mirrored(images, numbers, is_mirrored=is_mirrored)
         return Seen(places, self.look(Part(images, places)))
 
     def look_by_parts(self, images: Images, places: Integers) -> Iterator["Seen"]:
-        """The same of images of a pack, at most `BLOCK` of them at a time."""
+        """Yield features of images of a pack, at most `BLOCK` of them at a time."""
         for start in range(0, len(places), BLOCK):
             part = Part(images, places[start : start + BLOCK])
             yield Seen(part.places, self.look(part))
 
 
 class Seen(NamedTuple):
-    """Images of a pack, and what is known of them."""
+    """Images of a pack, and their statistics."""
 
     places: Integers
     observed: Observed
 
 
 class Found(NamedTuple):
-    """What came out; see `find_copies`."""
+    """Result of a search; see `find_copies`."""
 
     nearest: Nearest
     """Place of the nearest training image of each sample."""
@@ -295,7 +295,7 @@ class Found(NamedTuple):
 
 
 def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images | None, *, is_mirrored: bool) -> Found:
-    """The training image nearest to every sample, and where there are held-out images, `others`, how these compare."""
+    """Return the training image nearest to every sample, and how held-out ones compare."""
     samples = viewer.look(generated)
     if others is None:
         found = closest(samples, viewer.look_by_parts(training, all_places(training, is_mirrored=is_mirrored)))
@@ -327,7 +327,7 @@ def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images
 
 
 def closest(queries: Observed, seen: Iterable[Seen]) -> Nearest:
-    """The place of the image nearest to each query, over all that were seen, at least one, and its distance."""
+    """Return the place of the image nearest to each query, over all that were seen, at least one, and its distance."""
     each = (
         Nearest(places[one.indices], one.distances) for places, images in seen for one in [nearest(images, queries)]
     )
@@ -338,14 +338,14 @@ def closest(queries: Observed, seen: Iterable[Seen]) -> Nearest:
 
 
 class Sides(NamedTuple):
-    """The nearest of n training images, and of n held-out ones, for each sample; numbers from n on: mirror images."""
+    """Nearest of n training images, and of n held-out ones, for each sample; numbers from n on: mirror images."""
 
     training: Nearest
     held_out: Nearest
 
 
 def expected(held_out: int) -> dict[str, float]:
-    """What values are for a model that draws from the distribution of the images, with so many held-out ones."""
+    """Return the values of a model that draws from the distribution of the images, for so many held-out ones."""
     # As likely as any other place among H held-out images, sorted, is each of the H + 1 gaps between them.
     return {
         "nearer": 0.5,
@@ -357,7 +357,7 @@ def expected(held_out: int) -> dict[str, float]:
 
 
 def copying(samples: Array, held_out: Array) -> dict[str, float]:
-    """Values from distances to the nearest training image, of samples [M] and of held-out images [H], M and H ≥ 1."""
+    """Return values of distances to the nearest training image, of samples [M] and held-out images [H]; M, H ≥ 1."""
     values = _shares(samples, held_out)
     random = np.random.default_rng(SEED)
     again = [
@@ -384,7 +384,7 @@ def _hundredth(count: int) -> int:
 
 
 def _mann_whitney(samples: Array, held_out: Array) -> float:
-    """Number of pairs in which the sample is further, less what is expected, in standard deviations; ties corrected.
+    """Return the pairs in which the sample is further, less the expectation, in standard deviations; ties corrected.
 
     0 where all distances are the same.
     """
@@ -397,7 +397,7 @@ def _mann_whitney(samples: Array, held_out: Array) -> float:
 
 
 def preference(near: Sides, count: int) -> dict[str, float]:
-    """`preference` and `preference_std` among `count` images of each kind."""
+    """Return `preference` and `preference_std` among `count` images of each kind."""
     training, held_out = near
     ours = np.where(training.distances == held_out.distances, 0.5, training.distances < held_out.distances)
     winners = np.where(ours > 0, training.indices % count, count + held_out.indices % count)
@@ -407,7 +407,7 @@ def preference(near: Sides, count: int) -> dict[str, float]:
 
 
 def _distances(name: str, real: Observed, samples: Observed) -> dict[str, float]:
-    """The Fréchet distance from images, and its deviation, by the name of these."""
+    """Return the Fréchet distance from images, and its deviation, by the name of these."""
     sides = [_gaussian(observed) for observed in (real, samples)]
     values = {**frechet.compute(*sides), **frechet_error.compute(*sides)}
     return {f"fd_{name}": values["fd"], f"fd_{name}_std": values["fd_std"]}

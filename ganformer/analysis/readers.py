@@ -1,4 +1,4 @@
-"""What reads objects in images, for tables 2 and 3: a file for each kind, found by its name.
+"""Parsers of objects in images, for tables 2 and 3: a file for each kind, found by its name.
 
 Each has `Config(Parsing)`, `prepare(config, dataset, out, *, threads, gpus)`, which makes `parser.json` in the folder
 `out` and what belongs to it, and `load(path)`, which gives a `Reader`; `path`: a parser.json that names the kind.
@@ -19,22 +19,22 @@ from ganformer.errors import CheckpointError
 from ganformer.metrics import evaluate
 from ganformer.metrics.sets import ImageSet
 
-NAME = "parser.json"
 PACKAGE = "ganformer.analysis.parsers"
+NAME = "parser.json"
 
 Record = list[dict[str, Any]]  # the objects of an image: `visible_pixels`, and the value of each attribute by its name
 
 
 class Reader(Protocol):
-    """Says which objects there are in images."""
+    """Reader of the objects in images."""
 
     @property
     def attributes(self) -> Mapping[str, tuple[str, ...]]:
-        """What it says of each object, and the values that this can have."""
+        """Attributes of each object, and their possible values."""
 
     @property
     def paired(self) -> tuple[str, ...]:
-        """The attributes by which objects are told apart where pairs of them are counted."""
+        """Attributes of which pairs are counted."""
 
     @property
     def picture(self) -> tuple[int, int]:
@@ -46,20 +46,20 @@ class Reader(Protocol):
 
     @property
     def accuracy(self) -> Mapping[str, float]:
-        """What is known of how much it gets right."""
+        """Accuracy, as far as it is known."""
 
     def read(self, images: ImageSet, device: torch.device) -> list[Record]:
-        """The objects in all images of a set. DataError where they are of another shape than it was prepared for."""
+        """Return the objects in all images of a set. DataError if their shape is not what it was prepared for."""
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
-        """The objects in images [n, 3, H, W]; DataError as above."""
+        """Return the objects in images [n, 3, H, W]; DataError as above."""
 
     def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
-        """The objects in images [n, 3, H, W]; of which of them each pixel is [n, H, W], 0: of none, i: of the i-th."""
+        """Return the objects in images [n, 3, H, W], and the object of each pixel [n, H, W]: 0: none, i: the i-th."""
 
 
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
-    """Makes what reads objects in the images of a data set: `parser.json` in the folder `out`, and its weights.
+    """Make the parser of a data set: `parser.json` in the folder `out`, and its weights.
 
     Raises ConfigError where the settings do not fit the data set, and what the kind does.
     """
@@ -67,7 +67,7 @@ def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus:
 
 
 def load(path: Path) -> Reader:
-    """What `prepare` made; `path`: its parser.json. CheckpointError where files are of something else or do not fit."""
+    """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
     content = artifacts.read_json(path)
     kind = content.get("kind") if isinstance(content, Mapping) else None
     kinds = plugins.names(PACKAGE)
@@ -81,7 +81,7 @@ def load(path: Path) -> Reader:
 
 
 def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Part of a record like `metrics.json` that is known before anything is measured in a run's images.
+    """Return the part of a record like `metrics.json` that is known before a run's images are measured.
 
     `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
     """
@@ -104,7 +104,7 @@ def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any])
 def described(
     origin: Mapping[str, Any], values: Mapping[str, float], started: float, hardware: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A file like `metrics.json`: what `origin` gave, and these values. `started`: the monotonic clock, in seconds."""
+    """Return a record like `metrics.json` of `origin` and values. `started`: the monotonic clock, in seconds."""
     return {
         **origin,
         "values": {name: {"name": name, "value": value} for name, value in values.items()},

@@ -1,4 +1,4 @@
-"""Images for figures, real and generated, together with where they came from."""
+"""Images for figures, real and generated, together with their provenance."""
 
 import json
 import zipfile
@@ -23,9 +23,9 @@ FORMAT = 1  # of the npz files
 
 
 def reals(pack: Path, count: int, out: Path) -> None:
-    """Writes `count` real images, evenly spread over a pack, as `images` uint8 [count, H, W, C] into an npz file.
+    """Write `count` real images, evenly spread over a pack, as `images` uint8 [count, H, W, C] into an npz file.
 
-    Raises DataError where the pack is incomplete or has fewer images.
+    Raises DataError if the pack is incomplete or has fewer images.
     """
     data = Images(pack)
     if count > len(data):
@@ -36,8 +36,8 @@ def reals(pack: Path, count: int, out: Path) -> None:
     write(out, {"run": None, "data_sha256": data.digest, "classes": classes}, {"images": images})
 
 
-def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes `count` images of a trained run as `images` uint8 [count, H, W, C] into an npz file.
+def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Write `images` images of a trained run as `images` uint8 [images, H, W, C] into an npz file.
 
     The latents are the same for every run with latents of the same shape. `run`: its run.json.
     """
@@ -48,30 +48,30 @@ def sample(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None
     with devices.reproducible(threads), torch.no_grad():
         portions = [
             pixels(central(make(learner, image, labels, seeds), *image.picture))
-            for seeds in aligned(range(count), BATCH)
+            for seeds in aligned(range(images), BATCH)
         ]
-    write(out, {**provenance(record), "classes": classes_of(record, count)}, {"images": np.concatenate(portions)})
+    write(out, {**provenance(record), "classes": classes_of(record, images)}, {"images": np.concatenate(portions)})
 
 
 def classes_of(record: Mapping[str, Any], count: int) -> list[str]:
-    """Of the first `count` images of a run what their classes are called; nothing where there are no classes."""
+    """Return the names of the classes of the first `count` images of a run; empty without classes."""
     labels = draw_labels(record["data"]["label_counts"], range(count))
     return class_titles(record["data"]["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
 
 
 def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
-    """Of each image the name of its class, or its number where classes have none."""
+    """Return the name of the class of each image, or its number if classes have no names."""
     return [names[int(label)] if names else str(int(label)) for label in labels]
 
 
 def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file of images says about the run that made them."""
+    """Return the provenance of images of a run."""
     kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
     return {**kept, "data_sha256": record["data"]["data_sha256"]}
 
 
 def read_existing(out: Path) -> Any:
-    """Provenance of the images in such a file; None where there is none that can be read."""
+    """Return the provenance in a file of images; None if it cannot be read."""
     try:
         with np.load(out, allow_pickle=False) as file:
             return json.loads(str(file["provenance"]))
@@ -80,7 +80,7 @@ def read_existing(out: Path) -> Any:
 
 
 def write(out: Path, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes an npz file, the same bytes for the same content; `provenance` lies in it as JSON."""
+    """Write an npz file, the same bytes for the same content, with `provenance` in it as JSON."""
     text = artifacts.canonical({"format": FORMAT, **provenance, "code": artifacts.code_version()})
     with artifacts.atomic(out) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, provenance=np.array(text), **arrays)  # type: ignore[arg-type]

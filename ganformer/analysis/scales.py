@@ -18,18 +18,18 @@ from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.interfaces import Generator
 
 
-def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes `count` samples of a trained run at every scale into an npz file, and as a picture beside it.
+def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
+    """Write `images` samples of a trained run at every scale into an npz file, and as a picture beside it.
 
-    `scale_0`, `scale_1`, … uint8 [count, h, w, C], from coarse to fine; the finest are the images of `samples.sample`.
+    `scale_0`, `scale_1`, … uint8 [images, h, w, C], from coarse to fine; the finest are the images of `samples.sample`.
     The picture, of the same name with .png, has a row for each sample and a column for each scale, all enlarged to the
-    finest. `run`: its run.json. ConfigError where the model makes images of one scale only.
+    finest. `run`: its run.json. ConfigError if the model makes images of one scale only.
     """
     learner, record = restore(run)
     sampler = learner.sampler.to(devices.acquire(gpus))
     label_counts = record["data"]["label_counts"]
     with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
-        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(count))]
+        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(images))]
     scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*portions, strict=True)]
     if len(scales) < 2:
         kind = record["spec"]["model"]["kind"]
@@ -39,7 +39,7 @@ def sample_scales(run: Path, count: int, out: Path, *, threads: int, gpus: int) 
 
 
 def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:
-    """Images of these seeds at every scale; none where the sampler is no such generator."""
+    """Return images of these seeds at every scale; none if the sampler is no such generator."""
     if not isinstance(sampler, Generator):
         return ()
     device = sampler.w_average.device
@@ -47,7 +47,7 @@ def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> t
 
 
 def _picture(scales: Sequence[Pixels]) -> Pixels:
-    """[count · H, scales · W, C], H×W the finest."""
+    """Return a picture [count · H, scales · W, C], H×W the finest."""
     height = scales[-1].shape[1]
     enlarged = [scale.repeat(height // scale.shape[1], 1).repeat(height // scale.shape[1], 2) for scale in scales]
     return np.concatenate(np.concatenate(enlarged, axis=2))

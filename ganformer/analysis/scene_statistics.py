@@ -1,4 +1,4 @@
-"""How far generated scenes are from real ones in what they are made of (the paper, section 4.4 and table 2).
+"""Distances of properties of generated scenes from those of real ones (the paper, section 4.4 and table 2).
 
 The paper says that an object detector reads 1,000 generated scenes of CLEVR, and that "Chi-Square statistics" of their
 properties are computed. It does not say against what, in which bins or how normalised, and its code has none of it.
@@ -60,16 +60,17 @@ RESAMPLES = 200
 SEED = 0
 
 
-def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Reads so many images of a run, of seeds from 0 on, and as many real ones, evenly spread over a pack, or all.
+def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
+    """Compare properties of `images` images of a run, of seeds from 0 on, with those of real ones.
 
-    Writes a file like `metrics.json`: of each property the distance `chi2_…` and its standard deviation; `real` holds
-    the distances of one half of the real images from the other, below which nothing can be expected. `run`: its
-    run.json; `parser`: the parser.json of one that was made for these images. Raises what `compare` does.
+    Real images are as many, evenly spread over the pack `data`, or all. Writes a file like `metrics.json`: of each
+    property the distance `chi2_…` and its standard deviation; `real` holds the distances of one half of the real images
+    from the other, below which nothing can be expected. `run`: its run.json; `parser`: the parser.json of one that was
+    made for these images. Raises what `compare` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    reals, reader = Images(pack), readers.load(parser)
+    reals, reader = Images(data), readers.load(parser)
     count = min(images, len(reals))
     origin = readers.origin(reader, record, {"images": images, "real_images": count})
     origin["reference"] = {"data_sha256": reals.digest}
@@ -90,7 +91,7 @@ def measure_run(images: int, run: Path, pack: Path, parser: Path, out: Path, *, 
 def compare(
     generated: Sequence[Record], real: Sequence[Record], attributes: Attributes, paired: Sequence[str]
 ) -> dict[str, float]:
-    """The distance of each property by its name, and its standard deviation as `…_std`.
+    """Return the distance of each property by its name, and its standard deviation as `…_std`.
 
     The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. `attributes` are those of the
     objects, `paired` the ones by which objects of pairs are told apart. A property that no scene of one side has, of
@@ -114,7 +115,7 @@ def compare(
 
 
 def chi_square(counts: Histogram, expected: Histogram) -> Histogram:
-    """Σ (p − q)² / q of histograms [..., K], each made to sum to 100, with half a count more in `expected` [K]."""
+    """Return Σ (p − q)² / q of histograms [..., K], scaled to sum to 100, with half a count more in `expected` [K]."""
     p = 100 * counts / counts.sum(axis=-1, keepdims=True).clip(min=1)
     q = 100 * (expected + 0.5) / (expected + 0.5).sum()
     distance: Histogram = ((p - q) ** 2 / q).sum(axis=-1)
@@ -122,7 +123,7 @@ def chi_square(counts: Histogram, expected: Histogram) -> Histogram:
 
 
 def _resampled(counts: Histogram) -> Histogram:
-    """Histograms [RESAMPLES, K] of as many scenes, drawn with replacement from those of `counts` [N, K]."""
+    """Return histograms [RESAMPLES, K] of as many scenes, drawn with replacement from those of `counts` [N, K]."""
     count = len(counts)
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return drawn.astype(np.float64) @ counts
@@ -134,7 +135,7 @@ Count = Callable[[Sequence[Record]], Histogram]  # scenes → how often each val
 
 
 def _properties(real: Sequence[Record], attributes: Attributes, paired: Sequence[str]) -> dict[str, Count]:
-    """How each property is counted; bins of numbers follow the real scenes."""
+    """Return the counters of each property; bins of numbers follow the real scenes."""
     return {
         "object_area": _areas(real),
         "object_number": _numbers(real),
@@ -182,12 +183,12 @@ def _pairs(attributes: Attributes, records: Sequence[Record]) -> Histogram:
 
 
 def _number(attributes: Attributes) -> int:
-    """How many combinations of values there are."""
+    """Return the number of combinations of values."""
     return math.prod(map(len, attributes.values()))
 
 
 def _kind(thing: Mapping[str, Any], attributes: Attributes) -> int:
-    """Which of these combinations an object has."""
+    """Return the combination of an object."""
     number = 0
     for name, values in attributes.items():
         number = number * len(values) + values.index(thing[name])
@@ -195,6 +196,6 @@ def _kind(thing: Mapping[str, Any], attributes: Attributes) -> int:
 
 
 def _histograms(bins: Sequence[Any] | NDArray[Any], size: int) -> Histogram:
-    """How often each bin occurs in each scene [N, size]."""
+    """Return the occurrences of each bin in each scene [N, size]."""
     counted = [np.bincount(np.asarray(values, np.int64), minlength=size) for values in bins]
     return np.stack(counted).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How far what components attend to are things in the images: overlap of attention maps with segments.
+"""Overlap of attention maps of components with segments of images.
 
 The paper looks at generated images with a segmentor, and correlates "attention heads" of the GANformer with semantic
 segments by intersection over union (its supplement). It leaves open which layers, which components and which images
@@ -60,13 +60,13 @@ SEED = 0
 
 
 def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Compares what components of a GANformer attend to with what a parser sees in its images: values `iou_…`.
+    """Compare attention of components of a GANformer with segments that a parser sees in its images: values `iou_…`.
 
     In so many images, of seeds from 0 on, with constant noise. Writes a file like `metrics.json`; by the names of the
     values, `chance` holds the level of chance, `best` the layer (from 0, from coarse to fine), its size and the
     component that were chosen, `shown` in how many images there is what was looked for. `run`: its run.json; `parser`:
-    the parser.json of one that was made for these images. Raises ConfigError where the model has no attention maps,
-    DataError where the parser does not fit, images are not finite, and what `compare` does.
+    the parser.json of one that was made for these images. Raises ConfigError if the model has no attention maps,
+    DataError if the parser does not fit, images are not finite, and what `compare` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
@@ -85,7 +85,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
 
 
 def classes(reader: readers.Reader) -> Mapping[str, tuple[str, ...]]:
-    """The values that are classes, by the attributes that they are of."""
+    """Return the values that are classes, by their attributes."""
     return {name: reader.attributes[name] for name in reader.paired}
 
 
@@ -102,7 +102,7 @@ def _reader(parser: Path, images: Generated) -> readers.Reader:
 def _segmented(
     images: Generated, reader: readers.Reader, device: torch.device
 ) -> tuple[list[Integers], tuple[int, int], list[Record], NDArray[np.uint8]]:
-    """Components that positions attend to, shape of the images, objects in their middle, masks; as `compare` wants."""
+    """Return components that positions attend to, shape of the images, objects in their middle, masks."""
     layers, records, masks = [], list[Record](), []
     with Progress("attention segments {dataset}/{model}".format(**images.record["run"]), len(images)) as progress:
         for portion, maps in attended(images.learner, images.record, images.seeds, device):
@@ -123,7 +123,7 @@ def _segmented(
 
 
 class Compared(NamedTuple):
-    """What came out, by the names of the values: see `measure_run`."""
+    """Result by the names of the values: see `measure_run`."""
 
     values: dict[str, float]
     chance: dict[str, float]
@@ -138,7 +138,7 @@ def compare(
     records: Sequence[Record],
     masks: NDArray[np.uint8],
 ) -> Compared:
-    """Compares regions of components with segments, as the head of this file says.
+    """Compare regions of components with segments, as the head of this file says.
 
     classes: the values that are classes, by the attributes of objects; layers: of each the component [N, h, w] that a
     position attends to most, over the whole of images of `shape`; records: the objects of each image; masks [N, H, W]
@@ -185,7 +185,7 @@ class Fit(NamedTuple):
     things: Array
 
     def means(self) -> Array:
-        """The mean overlap for each choice."""
+        """Return the mean overlap for each choice."""
         means: Array = self.sums.sum(axis=0) / self.things.sum()
         return means
 
@@ -195,7 +195,7 @@ class Fit(NamedTuple):
         return float(self.means().max())
 
     def deviation(self, random: np.random.Generator) -> float:
-        """Standard deviation of `value` over bootstrap samples of the images."""
+        """Return the standard deviation of `value` over bootstrap samples of the images."""
         count = len(self.things)
         times = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
         means = times @ self.sums.reshape(count, -1) / (times @ self.things)[:, None]  # R choices
@@ -203,7 +203,7 @@ class Fit(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """What an image shows."""
+    """Content of an image."""
 
     mask: NDArray[np.uint8]
     """[H, W]: 0: of no object, i: of the i-th one."""
@@ -214,7 +214,7 @@ class Segments(NamedTuple):
 
     @classmethod
     def of(cls, classes: Mapping[str, Sequence[str]], record: Record, mask: NDArray[np.uint8]) -> "Segments":
-        """Those of the objects of a record; what has no pixel is not there."""
+        """Return the segments of the objects of a record that have pixels."""
         pixels = np.bincount(mask.ravel(), minlength=1 + len(record))
         kinds = {BACKGROUND: [1.0, *(0.0 for _ in record)]}
         for attribute, values in classes.items():
@@ -225,7 +225,7 @@ class Segments(NamedTuple):
 
 
 def _fits(regions: "Regions", scenes: Sequence[Segments], shift: int) -> dict[str, Fit]:
-    """How regions of each image fit the segments of the image that is `shift` further on; by the names of values."""
+    """Return the fit of regions of each image to segments of the image `shift` further on, by the names of values."""
     found: dict[str, list[tuple[Array, int]]] = {}
     for i in range(len(scenes)):
         scene = scenes[(i + shift) % len(scenes)]
@@ -239,7 +239,7 @@ def _fits(regions: "Regions", scenes: Sequence[Segments], shift: int) -> dict[st
 
 
 def overlaps(counts: Array, member: Array) -> Array:
-    """Intersection over union [L, K] of all regions with a segment of at least one pixel.
+    """Return the intersection over union [L, K] of all regions with a segment of at least one pixel.
 
     counts [L, K, 1 + I]: pixels of a region that are of the background and of each object; member [1 + I]: 1 for those
     that the segment is made of.
@@ -249,7 +249,7 @@ def overlaps(counts: Array, member: Array) -> Array:
 
 
 class Regions:
-    """Which component every pixel in the middle [H, W] of images of some shape attends to most, in every layer."""
+    """Component that every pixel in the middle [H, W] of images of some shape attends to most, in every layer."""
 
     def __init__(self, layers: Sequence[Integers], shape: tuple[int, int], picture: tuple[int, ...]) -> None:
         self.layers = layers
@@ -262,7 +262,7 @@ class Regions:
         ]
 
     def counts(self, image: int, scene: Segments) -> Array:
-        """Pixels [L, K, 1 + I] that each region of an image has in common with the background and each object."""
+        """Return pixels [L, K, 1 + I] that regions of an image have in common with the background and each object."""
         kinds = scene.things.shape[1]
         counted = [
             np.bincount(

@@ -1,15 +1,15 @@
-"""Which snapshot of a run is the best one."""
+"""Choice of the best snapshot of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ganformer import artifacts, plugins
 from ganformer.errors import DataError
-from ganformer.report import records, words
+from ganformer.report import formatting, records
 
 
 def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
-    """Writes to `out` which of the measured snapshots of a run has the best value `by`, and that value.
+    """Write the measured snapshot of a run with the best value `by`, and that value, to `out`.
 
     `run`: its run.json; `metrics`: metrics.json of its snapshots; of equal ones the earliest is taken. Raises DataError
     where they are of several runs, or do not have the value, and where none of its values is known to be better than
@@ -25,7 +25,7 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
             f"{metrics[0]}: '{by}', which tells the best snapshot, was not measured at every one; set best_by to what "
             f"was ({plugins.choices(by, allowed)})"
         )
-    better = words.metric(by, found["name"].iloc[0]).better
+    better = formatting.metric(by, found["name"].iloc[0]).better
     if better is None:
         raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
     row = found.sort_values(["value", "step"], ascending=[better == "low", True]).iloc[0]

@@ -29,7 +29,7 @@ class Finding:
 
     @property
     def is_current(self) -> bool:
-        """Tells whether the result is there and as the configuration has it."""
+        """True if the result is there and as the configuration has it."""
         return not (self.is_missing or self.problems)
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class Finding:
 
 
 def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Finding]:
-    """The state of every run, of all that was measured of it, and of every table and figure of a configuration.
+    """Return the state of every run, of all that was measured of it, and of every table and figure.
 
     `place`: the folder `results`, or the one that stands for it. With `is_quick` the records are compared with each
     other and the configuration, but not with the bytes of weights.
@@ -49,7 +49,7 @@ def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Findin
 
 
 def date_back(config: Config, place: Path) -> None:
-    """Dates what is stale back by 50 years, before all that it is made from, so that Snakemake makes it again.
+    """Date stale results back by 50 years, before all that they are made from, so that Snakemake makes them again.
 
     Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. What
     was dated back for another configuration, and is right for this one, gets its date again.
@@ -66,7 +66,7 @@ def date_back(config: Config, place: Path) -> None:
 
 
 def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
-    """Adds to the record of a table or figure what it was made of: settings, and the sha256 of every file.
+    """Add settings and the sha256 of every input file to the record of a table or figure.
 
     `experiment`: its settings as canonical JSON; `out`: its path without suffix.
     """
@@ -174,7 +174,7 @@ def _has_changed(file: Path, digest: str, stale: set[Path]) -> bool:
 
 
 def _differences(was: Any, now: Any) -> str:
-    """The settings in which two values differ, with both."""
+    """Return the settings in which two values differ, with both."""
     there, here = dict(_flat(was)), dict(_flat(now))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], SHOWN)

@@ -1,4 +1,4 @@
-"""Any text as LaTeX that the classes and fonts of every installation can set, and how wide it will be.
+"""LaTeX of any text that the classes and fonts of every installation can set, and its width.
 
 Nothing is assumed but `article` and its fonts (OT1, Computer Modern). What these cannot show is shown by its number, as
 [U+4E2D], so that no name of a class or a model stops a document.
@@ -84,7 +84,7 @@ _ACCENTS_BELOW = dict(zip("\u0327\u0323\u0331", "cdb", strict=True))
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX; of line breaks and tabs remain spaces."""
+    """Return text as LaTeX; line breaks and tabs become spaces."""
     pieces: list[str] = []
     for character in _composed(text):
         piece, last = _one(character), pieces[-1][-1] if pieces else ""
@@ -108,7 +108,7 @@ def _one(character: str) -> str:
 
 
 def _accented(character: str) -> str | None:
-    """A Latin letter with one accent; None where it is none."""
+    """Return the LaTeX of a Latin letter with one accent; None for other characters."""
     base, *marks = list(unicodedata.normalize("NFD", character))
     if len(marks) != 1 or not (base.isascii() and base.isalpha()):
         return None
@@ -151,7 +151,7 @@ _PUNCTUATION = re.compile(r"(?<=[/._:@=+])(?=\w)|(?<=\w)(?=[(])")
 
 
 def width(text: str, *, bold: bool = False) -> float:
-    """At most how wide `escaped(text)` is, in points, at 10 pt."""
+    """Return an upper bound of the width of `escaped(text)`, in points, at 10 pt."""
     return sum(map(_width, _composed(text))) * (BOLD if bold else 1.0)
 
 
@@ -166,7 +166,7 @@ def _width(character: str) -> float:
 
 
 def breakable(text: str, limit: float) -> str:
-    """`text`, whose words may be broken where they are wider than `limit` points: behind punctuation, or anywhere."""
+    """Return `text` with breaks in words wider than `limit` points: behind punctuation, or anywhere."""
     return " ".join(_broken(word, limit) if width(word) > limit else word for word in text.split(" "))
 
 
@@ -183,7 +183,7 @@ def _broken(word: str, limit: float) -> str:
 
 
 def lines(text: str, limit: float) -> list[str]:
-    """`text` in lines of at most `limit` points, or as its widest word; arrows stay with what is before them."""
+    """Return `text` in lines of at most `limit` points, or its widest word; arrows stay with the word before them."""
     first, *others = re.split(f"([ {BREAK}])", re.sub(r" (?=[↓↑])", "\u00a0", text))
     found = [first]
     limit = max(limit, *map(width, [first, *others[1::2]]))

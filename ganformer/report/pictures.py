@@ -1,42 +1,56 @@
 """Images and attention maps that `ganformer.analysis` stored."""
 
+from __future__ import annotations
+
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from ganformer.data.images import in_colours
+from ganformer.config import Experiment
 from ganformer.errors import DataError
 from ganformer.report.records import RUN
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = [*RUN, "kimg", "data", "file", "images", "maps", "classes"]
 
 
 def generated(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
+    """Return one row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
 
     `data`: sha256 of the data that the run was trained on; `images` uint8 [n, H, W, 3]; `maps`: one
     array [n, heads, components, h, w] a layer, coarse to fine, none where only images were stored; `classes`: what the
     class of each image is called, none where there are no classes. Files of real images
-    are left out. Raises DataError where a file is missing or is no such file.
+    are left out. Raises DataError if a file is missing or is no such file.
     """
+    import pandas as pd
+
     rows = [{**found["run"], **found} for found in map(_read, paths) if found["run"] is not None]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def real(paths: Iterable[Path]) -> Mapping[str, Mapping[str, Any]]:
-    """`images` uint8 [n, H, W, 3] and `classes` of real images by the sha256 of their data; others are left out.
+    """Return `images` uint8 [n, H, W, 3] and `classes` of real images by the sha256 of their data; skip other files.
 
-    Raises DataError where a file is missing or is no such file.
+    Raises DataError if a file is missing or is no such file.
     """
     return {found["data"]: found for found in map(_read, paths) if found["run"] is None}
 
 
+def in_order(experiment: Experiment, found: pd.DataFrame) -> list[pd.Series]:
+    """Return the rows in the experiment's order of models, then seeds."""
+    rows = [row for _, row in found.iterrows()]
+    return sorted(rows, key=lambda row: (experiment.models.index(row["model"]), experiment.seeds.index(row["seed"])))
+
+
 def _read(path: Path) -> dict[str, Any]:
+    from ganformer.data.images import in_colours
+
     try:
         with np.load(path, allow_pickle=False) as arrays:
             provenance = json.loads(str(arrays["provenance"]))

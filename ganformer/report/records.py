@@ -1,25 +1,30 @@
-"""What training and evaluation wrote down, as data frames with one row a run or a number."""
+"""Records of training and evaluation, as data frames with one row a run or a number."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ganformer import artifacts
 from ganformer.config import Experiment
 from ganformer.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUN = ["dataset", "model", "seed"]
 """Columns that name a run."""
 
 
 def runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a `run.json`: dataset, model, seed, file, and `record` with all that it says.
+    """Return one row a `run.json`: dataset, model, seed, file, and `record` with all of it.
 
-    Raises DataError where a file is missing, incomplete, or a run was given twice.
+    Raises DataError if a file is missing, incomplete, or a run was given twice.
     """
+    import pandas as pd
+
     rows = []
     for path in paths:
         record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
@@ -30,12 +35,14 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def measurements(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, file.
+    """Return one row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, file.
 
     `metric` is the key under which an experiment asks for it (`fd`), `name` what it is called on these features
     (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured. Raises
-    DataError where a file is missing or incomplete, or a step of a run was given twice.
+    DataError if a file is missing or incomplete, or a step of a run was given twice.
     """
+    import pandas as pd
+
     rows = []
     for path in paths:
         record = _read(path, "step", "kimg", "values", "recipe")
@@ -55,7 +62,7 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def needed(frame: pd.DataFrame, experiment: Experiment, what: str) -> pd.DataFrame:
-    """The rows of the experiment's runs; DataError names every run that has none, `what` says what it lacks."""
+    """Return the rows of the experiment's runs; DataError names every run without rows, and `what` it lacks."""
     wanted = list(experiment.runs())
     present = set(zip(frame["dataset"], frame["model"], frame["seed"], strict=True))
     missing = [
@@ -71,12 +78,12 @@ def needed(frame: pd.DataFrame, experiment: Experiment, what: str) -> pd.DataFra
 
 
 def last(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of every run only the numbers measured at its last step."""
+    """Return the numbers measured at the last step of every run."""
     return frame[frame["step"] == frame.groupby(RUN)["step"].transform("max")]
 
 
 def recipe(frame: pd.DataFrame, dataset: str) -> Mapping[str, Any]:
-    """How the numbers of one data set were measured; DataError where files differ in that."""
+    """Return the recipe of the numbers of one data set; DataError if files differ in it."""
     chosen = frame[frame["dataset"] == dataset]
     recipes = chosen.drop_duplicates("recipe")
     if len(recipes) > 1:
@@ -107,7 +114,7 @@ def _name(record: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 
 def refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:
-    """DataError, naming two files, where rows are alike in these columns, those of a run among them."""
+    """Raise DataError, naming two files, if rows are alike in these columns, those of a run among them."""
     doubles = frame[frame.duplicated(list(keys), keep=False)]
     if len(doubles):
         first, second = doubles["file"].iloc[0], doubles["file"].iloc[1]

@@ -1,4 +1,6 @@
-"""One table in four forms: csv for programs, Markdown, LaTeX, and JSON for the report page."""
+"""Table in four forms: csv for programs, Markdown, LaTeX, and JSON for the report page."""
+
+from __future__ import annotations
 
 import math
 import re
@@ -7,16 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ganformer import artifacts
 from ganformer.report.latex import breakable, escaped, lines, width
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `group` is the heading over it and its neighbours of the same group. Numbers are flush right."""
+    """Column; `group` is the heading over it and its neighbours of the same group. Numbers are flush right."""
 
     title: str
     group: str = ""
@@ -25,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """The text of a cell, and whether it is the best of its column."""
+    """Text of a cell; `is_best` if it is the best of its column."""
 
     text: str
     is_best: bool = False
@@ -33,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a table with columns of its own, e.g. one data set; `heading` is empty where there is only one."""
+    """Part of a table with columns of its own, e.g. one data set; `heading` is empty if it is the only one."""
 
     heading: str
     columns: Sequence[Column]
@@ -43,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for readers."""
+    """Table for readers."""
 
     title: str
     caption: str
@@ -51,7 +55,7 @@ class Table:
 
 
 def write(table: Table, numbers: pd.DataFrame, out: Path) -> None:
-    """Writes `out`.csv (`numbers`, unrounded), .md, .tex and .json (what the report page shows)."""
+    """Write `out`.csv (`numbers`, unrounded), .md, .tex and .json (for the report page)."""
     page = {"format": 1, "exhibit": "table", "target": out.name, **asdict(table)}
     write_numbers(numbers, out)
     artifacts.write_text(out.with_name(f"{out.name}.md"), markdown(table))
@@ -60,7 +64,7 @@ def write(table: Table, numbers: pd.DataFrame, out: Path) -> None:
 
 
 def write_numbers(numbers: pd.DataFrame, out: Path) -> None:
-    """Writes `out`.csv, unrounded."""
+    """Write `out`.csv, unrounded."""
     artifacts.write_text(out.with_name(f"{out.name}.csv"), numbers.to_csv(index=False, lineterminator="\n"))
 
 
@@ -68,7 +72,7 @@ def write_numbers(numbers: pd.DataFrame, out: Path) -> None:
 
 
 def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown; a column's group follows its title, as there is one line of headings only."""
+    """Return the table in GitHub's Markdown, with one line of headings: a column's group follows its title."""
     parts = [f"## {_marked(table.title)}", _marked(table.caption)]
     for block in table.blocks:
         if block.heading:
@@ -104,7 +108,7 @@ RULES = 16.0  # what the rules of a table add to its height
 
 @dataclass(frozen=True)
 class Look:
-    """How large a table is set: by a command of LaTeX, times as large as by none, with so many points beside a column.
+    """Size of a table: a command of LaTeX, its scale, and the points beside a column.
 
     `wraps`: headings are broken into lines, and columns of text that are wide.
     """
@@ -125,7 +129,7 @@ LOOKS = (
 
 
 def latex(table: Table, label: str) -> str:
-    """The table as LaTeX, no wider than the text of `article`; it needs the package booktabs.
+    """Return the table as LaTeX, no wider than the text of `article`; it needs the package booktabs.
 
     It is set smaller where it must be, and where that is not enough columns are put below each other, with those of the
     names again. What is higher than a page goes on in another float. The first is labelled `tab:<label>`.
@@ -157,19 +161,19 @@ def _beginning(look: Look) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Laid:
-    """A block, or a part of it, as it is laid out. Widths are points at the size of the look."""
+    """Layout of a block, or of a part of it. Widths are points at the size of the look."""
 
     block: Block
     look: Look
 
     @property
     def names(self) -> int:
-        """Columns at the beginning that say what a row is of."""
+        """Number of columns at the beginning that name a row."""
         first = [column.is_number for column in self.block.columns]
         return first.index(True) if True in first else min(1, len(first))
 
     def limit(self, place: int) -> float:
-        """The widest that a column may be; those of the names share a half of the text, the others get less."""
+        """Return the largest width of a column; those of the names share half of the text, the others get less."""
         if not self.look.wraps:
             return math.inf
         if place >= self.names:
@@ -194,7 +198,7 @@ class Laid:
 
     @cached_property
     def widths(self) -> list[float]:
-        """Of each column, its heading included."""
+        """Width of each column, its heading included."""
         widths = [
             max(min(self.natural[place], self.limit(place)), self._widest(title))
             for place, title in enumerate(self.titles)
@@ -213,19 +217,19 @@ class Laid:
 
     @property
     def fits(self) -> bool:
-        """Whether it is no wider than the text."""
+        """True if it is no wider than the text."""
         return self._span(self.widths) <= TEXT_WIDTH
 
     @property
     def height(self) -> float:
-        """About how high it is, its notes included, in points."""
+        """Estimate of the height, notes included, in points."""
         tall = [max(max(1, math.ceil(1.2 * x / limit)) for x, limit in self._cells(row)) for row in self.block.rows]
         heads = max(map(len, self.titles), default=0) + max(map(len, self.headings), default=0)
         notes = sum(_height(note, 0.86) + LINE / 2 for note in self.block.notes)
         return (sum(tall) + heads + bool(self.block.heading)) * LINE * self.look.scale + RULES + notes
 
     def lines(self) -> Iterator[str]:
-        """Its LaTeX."""
+        """Yield its LaTeX."""
         if self.block.heading:
             yield rf"\textbf{{{_paragraph(self.block.heading)}}}\\[2pt]"
         yield rf"\begin{{tabular}}{{@{{}}{''.join(map(self._kind, range(len(self.widths))))}@{{}}}}"
@@ -241,7 +245,7 @@ class Laid:
         yield from (rf"\par\smallskip{{\footnotesize {_paragraph(note)}\par}}" for note in self.block.notes)
 
     def _lines(self, title: str, wanted: float, limit: float) -> list[str]:
-        """A heading in one line, or in such of the width that is wanted, as far as its words allow."""
+        """Return a heading in one line, or in lines of the width `wanted`, as far as its words allow."""
         if not self.look.wraps:
             return [title]
         scale = self.look.scale
@@ -291,7 +295,7 @@ class Laid:
 
 
 def _parts(block: Block, look: Look, room: float) -> Iterator[Laid]:
-    """A block in parts that fit the text: columns below each other, then rows; its notes are behind the last one."""
+    """Yield parts of a block that fit the text: columns below each other, then rows; notes follow the last one."""
     whole = Laid(block, look)
     columns = [list(range(len(block.columns)))] if whole.fits else list(_portions(whole))
     bodies = []
@@ -307,7 +311,7 @@ def _parts(block: Block, look: Look, room: float) -> Iterator[Laid]:
 
 
 def _portions(whole: Laid) -> Iterator[list[int]]:
-    """Columns that fit beside those of the names, as many as do; groups stay together where they can."""
+    """Yield columns that fit beside those of the names, as many as do; groups stay together if they can."""
     block, names = whole.block, list(range(whole.names))
 
     def fits(chosen: Sequence[int]) -> bool:
@@ -329,7 +333,7 @@ def _portions(whole: Laid) -> Iterator[list[int]]:
 
 
 def _floats(parts: Sequence[Laid], room: float) -> list[list[Laid]]:
-    """Parts that are together no higher than a page."""
+    """Return lists of parts that are together no higher than a page."""
     floats: list[list[Laid]] = [[]]
     left = room
     for part in parts:
@@ -342,17 +346,17 @@ def _floats(parts: Sequence[Laid], room: float) -> list[list[Laid]]:
 
 
 def groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Neighbouring columns of one group: its heading and how many they are."""
+    """Return heading and number of neighbouring columns of one group."""
     return [(group, len(list(members))) for group, members in groupby(column.group for column in columns)]
 
 
 def _height(text: str, scale: float) -> float:
-    """Of a paragraph."""
+    """Return the height of a paragraph."""
     return math.ceil(width(text) * scale / TEXT_WIDTH) * LINE * scale
 
 
 def _stacked(heading: Sequence[str], side: str) -> str:
-    """Lines of a heading above each other."""
+    """Return the lines of a heading above each other."""
     text = r"\\".join(map(escaped, heading))
     return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}" if len(heading) > 1 else text
 

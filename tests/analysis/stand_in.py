@@ -57,7 +57,7 @@ def _builder(channels):
 
 
 def install(monkeypatch):
-    """Puts it in the place of torchvision."""
+    """Put it in the place of torchvision."""
     files = {
         "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
         "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
@@ -77,7 +77,7 @@ def install(monkeypatch):
 
 
 def write_weights(path, classes=(1, 3, 5), scores=(0.9, 0.8, 0.7), **changes):
-    """A file of weights: class and score of what is red, green and blue."""
+    """Write a file of weights: class and score of red, green and blue regions."""
     network = MaskRCNN()
     with torch.no_grad():
         network.mask_head.conv.weight[:] = torch.eye(3)[:, :, None, None]

@@ -1,6 +1,7 @@
 """DCI of matrices and codes for which it is known, and trees held against a plain implementation."""
 
 import json
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_modularity_by_hand(matrix, value):
 
 
 def plain_tree(codes, residual, depth):
-    """A tree as a function, and what its splits gain, as the definition reads."""
+    """Return a tree as a function, and the gains of its splits, as defined."""
     error = ((residual - residual.mean()) ** 2).sum()
     gains = np.zeros(codes.shape[1])
     best = (0.0, None, None)
@@ -174,6 +175,16 @@ def test_one_code_for_each_factor(quick):
     assert list(found) == [key for name in NAMES for key in (name, f"{name}_std")]
     assert all(found[name] > 0.9 for name in NAMES)
     assert all(0 <= found[f"{name}_std"] < 0.02 for name in NAMES)
+
+
+def test_deviation_is_that_of_a_sample_of_halvings(monkeypatch):
+    each = [0.1 * i for i in range(module.HALVINGS)]
+    values = iter(each)
+    monkeypatch.setattr(module, "modularity", lambda importances: next(values))
+    random = np.random.default_rng(0)
+    found = dci(random.normal(size=(40, 2)), random.integers(0, 3, (40, 2)).astype(float))
+    assert found["modularity"] == pytest.approx(statistics.mean(each))
+    assert found["modularity_std"] == pytest.approx(statistics.stdev(each))
 
 
 def test_turned_codes_stand_for_nothing_alone(quick):

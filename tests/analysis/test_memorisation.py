@@ -93,7 +93,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """The extractor with a few of its features, of which Fréchet distances take no time."""
+    """Use the extractor with a few of its features, of which Fréchet distances take no time."""
     whole = load_network(settings().extractor, torch.device("cpu"))
 
     def look(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +105,7 @@ def network() -> Network:
 
 @pytest.fixture
 def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, network: Network, tmp_path: Path) -> Find:
-    """Looks for copies among these images, which a run gives; returns what was written."""
+    """Look for copies among these images, which a run gives; return what was written."""
     monkeypatch.setattr(memorisation, "load_network", lambda extractor, device: network)
 
     def run(images: Array, mirror: bool = False, held_out: Path | None = held_out, count: int = 4, **data: str) -> Any:
@@ -376,7 +376,7 @@ def test_a_run_of_another_shape(find: Find, tmp_path: Path) -> None:
 
 
 def test_more_pictures_than_samples(find: Find, tmp_path: Path) -> None:
-    message = r"^count 71: only 70 images are generated to look for copies; set images to at least 71, or count to at"
+    message = r"^pairs 71: only 70 images are generated to look for copies; set images to at least 71, or pairs to at"
     refused(find, tmp_path, message, draw(M, seed=3), count=71, error=ConfigError)
 
 

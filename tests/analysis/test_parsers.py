@@ -23,7 +23,7 @@ PHOTOGRAPHS = Dataset.model_validate({"source": {"kind": "folder", "path": "phot
 
 
 def settings(**values):
-    """Settings as the configuration checks them."""
+    """Return settings as the configuration checks them."""
     return config.parse(config.Parsers, {"parser": values}, "parsing").parser
 
 
@@ -105,7 +105,7 @@ def installed(monkeypatch):
 
 @pytest.fixture
 def prepared(installed, tmp_path: Path):
-    """Makes a parser: (changes of its settings) → parser.json."""
+    """Make a parser: (changes of its settings) → parser.json."""
 
     def prepare(dataset=PHOTOGRAPHS, **changes):
         weights = stand_in.write_weights(tmp_path / "weights.pth", **changes.pop("weights", {}))
@@ -117,7 +117,7 @@ def prepared(installed, tmp_path: Path):
 
 
 def picture(**areas):
-    """An image of 8×8 pixels in which the first so many pixels are red, green, blue."""
+    """Return an image of 8×8 pixels in which the first so many pixels are red, green, blue."""
     image = np.zeros((3, 64), np.uint8)
     for channel, name in enumerate(("red", "green", "blue")):
         image[channel, : areas.get(name, 0)] = 255

@@ -27,7 +27,7 @@ def ganformer(monkeypatch, *words):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder with a pack and a run."""
+    """Make a folder with a pack and a run."""
     folder = tmp_path_factory.mktemp("trained")
     pack(Dataset.model_validate(SCENES), folder / "pack")
     settings = {
@@ -49,13 +49,13 @@ def values(path: Path) -> dict[str, float]:
 
 
 def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) -> dict[str, float]:
-    """What the commands find."""
+    """Return the values that the commands find."""
     words = ["--dataset", json.dumps(dataset), "--parsing", json.dumps(parsing)]
     ganformer(monkeypatch, "parser", *words, "--out", out)
     read = ["--images", IMAGES, "--run", trained / "run/run.json", "--parser", out / "parser.json"]
     found = {}
     for command, more in commands.items():
-        ganformer(monkeypatch, command, *read, *more, "--out", out / f"{command}.json")
+        ganformer(monkeypatch, "analyse", command, *read, *more, "--out", out / f"{command}.json")
         found |= values(out / f"{command}.json")
     return found
 

@@ -224,7 +224,7 @@ def test_the_true_maps_give_the_true_objects():
 
 
 def true_pixels(truth, masks):
-    """What pixels of these masks should say in images without halvings."""
+    """Return the counts of pixels of these masks in images without halvings."""
     pixels = torch.zeros(len(masks), PIXEL_NUMBERS, *masks.shape[1:])
     pixels[:, 0] = torch.from_numpy(masks > 0) * 2.0 - 1
     for image, row, column in np.argwhere(masks > 0).tolist():
@@ -462,7 +462,7 @@ def test_weights_of_another_network_are_refused(saved: Path):
 
 
 def signed(path: Path, weights: Path) -> None:
-    """Writes the sum of these weights into the parser's file."""
+    """Write the sum of these weights into the parser's file."""
     content = json.loads(path.read_text())
     content["weights_sha256"] = module.artifacts.file_digest(weights)
     path.write_text(json.dumps(content))

@@ -12,15 +12,16 @@ from ganformer.analysis import samples as stored
 from ganformer.analysis.attention import attend
 from ganformer.analysis.generate import Request, generate
 from ganformer.analysis.memorisation import find_copies
-from ganformer.config import Attention, Dataset, Evaluation, ImageSpec, Samples, Spec
+from ganformer.config import Dataset, Evaluation, ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.images import in_colours
 from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError
+from ganformer.exhibits import attention as attention_figure
+from ganformer.exhibits import samples as samples_figure
 from ganformer.learning.loop import train
 from ganformer.metrics import compare, evaluate
 from ganformer.metrics.sets import open_set
-from ganformer.report import figures
 
 SETTINGS = Evaluation.model_validate(
     {"extractor": {"kind": "random-vgg16"}, "images": 24, "metrics": ["frechet", "precision-recall", "kid"]}
@@ -142,9 +143,11 @@ def test_the_commands_of_the_graph_take_it(home: Path, channels: int, tmp_path: 
     assert shown.shape == (4, 16, 16, 3)
     experiment = {"title": "Samples", "datasets": ["d"], "models": ["duplex"], "count": 4}
     drawn = [tmp_path / "samples.npz", tmp_path / "reals.npz"]
-    figures.samples(Samples.model_validate({**experiment, "kind": "samples"}), drawn, tmp_path / "samples")
-    attention = Attention.model_validate({**experiment, "kind": "attention", "count": 2})
-    figures.attention(attention, [tmp_path / "attention.npz"], tmp_path / "attention")
+    samples_figure.draw(
+        samples_figure.Config.model_validate({**experiment, "kind": "samples"}), drawn, tmp_path / "samples"
+    )
+    attention = attention_figure.Config.model_validate({**experiment, "kind": "attention", "count": 2})
+    attention_figure.draw(attention, [tmp_path / "attention.npz"], tmp_path / "attention")
     for name in ("samples.png", "attention.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width > 100

@@ -35,7 +35,7 @@ RECIPE = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run.json; keywords replace what it says."""
+    """Write a run.json; keywords replace what it says."""
 
     def write(dataset: str = "scenes", model: str = "duplex", seed: int = 0, **changes: Any) -> Path:
         record = {
@@ -73,7 +73,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a metrics.json with the given values; keywords replace what it says."""
+    """Write a metrics.json with the given values; keywords replace what it says."""
 
     def write(dataset: str = "scenes", model: str = "duplex", seed: int = 0, step: int = 1000, **changes: Any) -> Path:
         numbers = {"fd": 12.34, "is": 2.5, "is_std": 0.1, "precision": 0.5, "recall": 0.25}
@@ -98,7 +98,7 @@ def metrics(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def fd(metrics: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes a metrics.json with nothing but this FD."""
+    """Write a metrics.json with nothing but this FD."""
 
     def write(value: float, **names: Any) -> Path:
         return metrics(values={"fd": {"name": "fd_random_vgg16", "value": value}}, **names)
@@ -122,7 +122,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an npz of images: generated ones, with attention maps of these sizes, or real ones (model None)."""
+    """Write an npz of images: generated ones, with attention maps of these sizes, or real ones (model None)."""
 
     def write(
         dataset: str = "scenes",

@@ -10,26 +10,25 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ganformer.config import DataEfficiency, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import curves
+from ganformer.exhibits import data_efficiency, learning_curves
 
 MakeFile = Callable[..., Path]
 
 
-def lines(**changes: object) -> LearningCurves:
+def lines(**changes: object) -> learning_curves.Config:
     fields = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
-    return LearningCurves.model_validate({**fields, **changes})
+    return learning_curves.Config.model_validate({**fields, **changes})
 
 
-def efficiency(**changes: object) -> DataEfficiency:
+def efficiency(**changes: object) -> data_efficiency.Config:
     fields = {"kind": "data-efficiency", "title": "Few images", "datasets": ["all", "few"], "models": ["duplex"]}
-    return DataEfficiency.model_validate({**fields, **changes})
+    return data_efficiency.Config.model_validate({**fields, **changes})
 
 
 @pytest.fixture
 def trained(run: MakeFile) -> Callable[..., list[Path]]:
-    """Writes the run.json of runs on data sets of these numbers of images."""
+    """Write the run.json of runs on data sets of these numbers of images."""
 
     def write(counts: dict[str, int], models: tuple[str, ...] = ("duplex",), seeds: int = 1) -> list[Path]:
         return [
@@ -43,7 +42,7 @@ def trained(run: MakeFile) -> Callable[..., list[Path]]:
 
 
 def numbers(out: Path) -> list[dict[str, Any]]:
-    """The rows of the csv."""
+    """Return the rows of the csv."""
     rows: list[dict[str, Any]] = pd.read_csv(out.with_name(f"{out.name}.csv")).to_dict("records")
     return rows
 
@@ -58,7 +57,7 @@ def about(out: Path) -> dict[str, Any]:
 
 def test_a_curve_for_each_model_over_the_steps(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     files = [fd(v, model=m, step=s) for m, s, v in [("duplex", 1000, 3.0), ("duplex", 500, 7.0), ("simplex", 500, 9.0)]]
-    curves.learning_curves(lines(), files, tmp_path / "curves")
+    learning_curves.draw(lines(), files, tmp_path / "curves")
     (axes,) = drawn[0].axes
     assert [line.get_label() for line in axes.lines] == ["GANformer (simplex)", "GANformer (duplex)"]
     assert axes.lines[1].get_xydata().tolist() == [[8.0, 7.0], [16.0, 3.0]]
@@ -78,7 +77,7 @@ def test_a_curve_for_each_model_over_the_steps(tmp_path: Path, fd: MakeFile, dra
 
 def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     files = [fd(value, step=s, seed=seed) for s in (500, 1000) for seed, value in enumerate((10.0, 12.0))]
-    curves.learning_curves(lines(models=["duplex"], seeds=[0, 1]), files, tmp_path / "curves")
+    learning_curves.draw(lines(models=["duplex"], seeds=[0, 1]), files, tmp_path / "curves")
     (axes,) = drawn[0].axes
     assert axes.lines[0].get_ydata().tolist() == [11.0, 11.0]
     (band,) = axes.collections
@@ -89,19 +88,19 @@ def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[F
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     names = ["a", "b", "c", "d"]
     files = [fd(5.0, dataset=name) for name in names]
-    curves.learning_curves(lines(models=["duplex"], datasets=names), files, tmp_path / "curves")
+    learning_curves.draw(lines(models=["duplex"], datasets=names), files, tmp_path / "curves")
     assert [axes.get_title(loc="left")[0] for axes in drawn[0].axes] == names
 
 
 def test_precision_is_drawn_in_percent(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
-    curves.learning_curves(lines(models=["duplex"], metric="precision"), [metrics()], tmp_path / "curves")
+    learning_curves.draw(lines(models=["duplex"], metric="precision"), [metrics()], tmp_path / "curves")
     assert drawn[0].axes[0].lines[0].get_ydata().tolist() == [50.0]
     assert drawn[0].get_supylabel() == "Precision % ↑"
 
 
 def test_metric_that_was_not_measured(tmp_path: Path, fd: MakeFile) -> None:
     with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Curves' draws; .*evaluate again"):
-        curves.learning_curves(lines(models=["duplex"], metric="recall"), [fd(5.0)], tmp_path / "curves")
+        learning_curves.draw(lines(models=["duplex"], metric="recall"), [fd(5.0)], tmp_path / "curves")
 
 
 def test_csv_has_the_numbers_of_the_curves(tmp_path: Path, metrics: MakeFile) -> None:
@@ -113,7 +112,7 @@ def test_csv_has_the_numbers_of_the_curves(tmp_path: Path, metrics: MakeFile) ->
         )
         for s, seed, v in values
     ]
-    curves.learning_curves(lines(models=["duplex"], seeds=[0, 1], metric="precision"), files, tmp_path / "curves")
+    learning_curves.draw(lines(models=["duplex"], seeds=[0, 1], metric="precision"), files, tmp_path / "curves")
     shared = {"dataset": "scenes", "model": "duplex", "metric": "precision_vgg16", "seeds": 2, "error": 0.125}
     assert numbers(tmp_path / "curves") == [
         {**shared, "kimg": 8.0, "mean": 0.25, "std": 0.0},
@@ -124,14 +123,14 @@ def test_csv_has_the_numbers_of_the_curves(tmp_path: Path, metrics: MakeFile) ->
 def test_rows_of_the_csv_are_in_the_order_of_the_experiment(tmp_path: Path, fd: MakeFile) -> None:
     names = {"datasets": ["b", "a"], "models": ["simplex", "duplex"]}
     files = [fd(5.0, dataset=dataset, model=model) for dataset in "ab" for model in ("duplex", "simplex")]
-    curves.learning_curves(lines(**names), files, tmp_path / "curves")
+    learning_curves.draw(lines(**names), files, tmp_path / "curves")
     rows = [(row["dataset"], row["model"]) for row in numbers(tmp_path / "curves")]
     assert rows == [("b", "simplex"), ("b", "duplex"), ("a", "simplex"), ("a", "duplex")]
 
 
 def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile, drawn: list[Figure]) -> None:
     values = {"is": {"name": "is_x", "value": 2.5}, "is_std": {"name": "is_std_x", "value": 0.1}}
-    curves.learning_curves(lines(models=["duplex"], metric="is"), [metrics(values=values)], tmp_path / "curves")
+    learning_curves.draw(lines(models=["duplex"], metric="is"), [metrics(values=values)], tmp_path / "curves")
     (bars,) = drawn[0].axes[0].collections
     assert bars.get_segments()[0].tolist() == [[16.0, 2.4], [16.0, 2.6]]
     assert about(tmp_path / "curves")["caption"].endswith(
@@ -144,7 +143,7 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
 
 def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:
     with pytest.raises(DataError, match="'Curves' needs metrics of scenes/simplex seed 0"):
-        curves.learning_curves(lines(), [fd(5.0)], tmp_path / "curves")
+        learning_curves.draw(lines(), [fd(5.0)], tmp_path / "curves")
 
 
 # ---------------------------------------------------------------------------------------- data efficiency
@@ -157,7 +156,7 @@ def test_values_at_the_end_over_the_number_of_images(
     runs = trained({"all": 4000, "few": 250}, models)
     files = [fd(value, model=m, dataset=d) for m, d, value in [("simplex", "few", 9.0), ("simplex", "all", 4.0)]]
     files += [fd(value, dataset=d) for d, value in [("few", 8.0), ("all", 3.0)]] + [fd(99.0, dataset="few", step=500)]
-    curves.data_efficiency(efficiency(models=models), runs, files, tmp_path / "few")
+    data_efficiency.draw(efficiency(models=models), [*runs, *files], tmp_path / "few")
     (axes,) = drawn[0].axes
     assert [line.get_label() for line in axes.lines] == ["GANformer (simplex)", "GANformer (duplex)"]
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[250, 9], [4000, 4]], [[250, 8], [4000, 3]]]
@@ -191,7 +190,7 @@ def test_seeds_of_few_images_are_a_mean_and_a_band(
 ) -> None:
     files = [fd(v + seed, dataset=name, seed=seed) for name, v in (("few", 8.0), ("all", 3.0)) for seed in (0, 2)]
     runs = [path for path in trained({"all": 4000, "few": 250}, seeds=3) if "seed1" not in str(path)]
-    curves.data_efficiency(efficiency(seeds=[0, 2]), runs, files, tmp_path / "few")
+    data_efficiency.draw(efficiency(seeds=[0, 2]), [*runs, *files], tmp_path / "few")
     (axes,) = drawn[0].axes
     assert axes.lines[0].get_ydata().tolist() == [9.0, 4.0]
     (band,) = axes.collections
@@ -205,13 +204,13 @@ def test_labels_of_close_numbers_are_upright(
 ) -> None:
     counts = {"one": 100, "few": few, "all": 4000}
     files = [fd(5.0, dataset=name) for name in counts]
-    curves.data_efficiency(efficiency(datasets=list(counts)), trained(counts), files, tmp_path / "few")
+    data_efficiency.draw(efficiency(datasets=list(counts)), [*trained(counts), *files], tmp_path / "few")
     assert {text.get_rotation() for text in drawn[0].axes[0].get_xticklabels()} == {rotation}
 
 
 def test_one_data_set_is_a_point(tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]) -> None:
     runs = trained({"all": 4000})
-    curves.data_efficiency(efficiency(datasets=["all"]), runs, [fd(5.0, dataset="all")], tmp_path / "few")
+    data_efficiency.draw(efficiency(datasets=["all"]), [*runs, *[fd(5.0, dataset="all")]], tmp_path / "few")
     left, right = drawn[0].axes[0].get_xlim()
     assert left < 4000 < right
 
@@ -228,7 +227,7 @@ def test_runs_that_were_not_measured_alike(
 ) -> None:
     files = [fd(3.0, dataset="few", **change), fd(5.0, dataset="all")]
     with pytest.raises(DataError) as raised:
-        curves.data_efficiency(efficiency(), trained({"all": 4000, "few": 250}), files, tmp_path / "few")
+        data_efficiency.draw(efficiency(), [*trained({"all": 4000, "few": 250}), *files], tmp_path / "few")
     said = rf"few/.*step-1000\.json and .*all/.*step-1000\.json were {message}.*; name one data set in measured_against"
     assert re.search(said, str(raised.value))
     assert not list(tmp_path.glob("few.*"))
@@ -242,14 +241,14 @@ def test_metrics_that_do_not_tell_the_real_images(
     record = {key: value for key, value in json.loads(file.read_text()).items() if key != "reference"} | reference
     file.write_text(json.dumps(record))
     with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.data_sha256; .* make it again"):
-        curves.data_efficiency(efficiency(datasets=["all"]), trained({"all": 4000}), [file], tmp_path / "few")
+        data_efficiency.draw(efficiency(datasets=["all"]), [*trained({"all": 4000}), *[file]], tmp_path / "few")
 
 
 def test_data_sets_of_equally_many_images(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
     files = [fd(5.0, dataset=name) for name in ("all", "few")]
     message = "'Few images': data sets all and few both have 4,000 training images, .*; leave one of them out"
     with pytest.raises(DataError, match=message):
-        curves.data_efficiency(efficiency(), trained({"all": 4000, "few": 4000}), files, tmp_path / "few")
+        data_efficiency.draw(efficiency(), [*trained({"all": 4000, "few": 4000}), *files], tmp_path / "few")
 
 
 def test_data_set_that_changed_between_runs(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
@@ -260,7 +259,7 @@ def test_data_set_that_changed_between_runs(tmp_path: Path, run: MakeFile, fd: M
         r"simplex/.*run\.json was trained on 4,000 images, .*duplex/.*run\.json of the same data set on 250; train"
     )
     with pytest.raises(DataError, match=message):
-        curves.data_efficiency(efficiency(datasets=["all"], models=models), runs, files, tmp_path / "few")
+        data_efficiency.draw(efficiency(datasets=["all"], models=models), [*runs, *files], tmp_path / "few")
 
 
 def test_runs_of_different_lengths(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
@@ -272,21 +271,21 @@ def test_runs_of_different_lengths(tmp_path: Path, trained: MakeFile, fd: MakeFi
     )
     with pytest.raises(DataError, match=message):
         experiment = efficiency(datasets=["all"], models=models)
-        curves.data_efficiency(experiment, trained({"all": 4000}, models), files, tmp_path / "few")
+        data_efficiency.draw(experiment, [*trained({"all": 4000}, models), *files], tmp_path / "few")
 
 
 def test_run_that_does_not_tell_its_images(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
     with pytest.raises(DataError, match=r"'Few images' needs run\.json of few/duplex seed 0"):
-        curves.data_efficiency(efficiency(), trained({"all": 4000}), [fd(5.0, dataset="all")], tmp_path / "few")
+        data_efficiency.draw(efficiency(), [*trained({"all": 4000}), *[fd(5.0, dataset="all")]], tmp_path / "few")
     with pytest.raises(DataError, match="'Few images' needs metrics of few/duplex seed 0"):
         runs = trained({"all": 4000, "few": 250})
-        curves.data_efficiency(efficiency(), runs, [fd(5.0, dataset="all")], tmp_path / "few")
+        data_efficiency.draw(efficiency(), [*runs, *[fd(5.0, dataset="all")]], tmp_path / "few")
 
 
 def test_metric_at_the_end_that_was_not_measured(tmp_path: Path, trained: MakeFile, fd: MakeFile) -> None:
     experiment = efficiency(datasets=["all"], metric="recall")
     with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Few images' draws"):
-        curves.data_efficiency(experiment, trained({"all": 4000}), [fd(5.0, dataset="all")], tmp_path / "few")
+        data_efficiency.draw(experiment, [*trained({"all": 4000}), *[fd(5.0, dataset="all")]], tmp_path / "few")
 
 
 # ---------------------------------------------------------------------------------------------- both of them
@@ -295,7 +294,7 @@ def test_metric_at_the_end_that_was_not_measured(tmp_path: Path, trained: MakeFi
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        curves.learning_curves(lines(models=["duplex"]), [fd(5.0)], tmp_path / name / "curves")
+        learning_curves.draw(lines(models=["duplex"]), [fd(5.0)], tmp_path / name / "curves")
     for suffix in ("png", "pdf", "csv", "json"):
         one, other = ((tmp_path / name / f"curves.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other

@@ -10,15 +10,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ganformer.config import Attention, Samples
 from ganformer.errors import DataError
-from ganformer.report import drawing, figures
+from ganformer.exhibits import attention, samples
+from ganformer.report import drawing
 
 NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
 MakeFile = Callable[..., Path]
 
 
-def strips(**changes: object) -> Samples:
+def strips(**changes: object) -> samples.Config:
     fields = {
         "kind": "samples",
         "title": "Samples",
@@ -26,12 +26,12 @@ def strips(**changes: object) -> Samples:
         "models": ["stylegan2", "duplex"],
         "count": 4,
     }
-    return Samples.model_validate({**fields, **changes})
+    return samples.Config.model_validate({**fields, **changes})
 
 
-def maps(**changes: object) -> Attention:
+def maps(**changes: object) -> attention.Config:
     fields = {"kind": "attention", "title": "Maps", "datasets": ["scenes"], "models": ["simplex", "duplex"], "count": 2}
-    return Attention.model_validate({**fields, **changes})
+    return attention.Config.model_validate({**fields, **changes})
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -39,7 +39,7 @@ def maps(**changes: object) -> Attention:
 
 def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(model="duplex"), images(model="stylegan2"), images(model=None, count=6)]
-    figures.samples(strips(), files, tmp_path / "samples")
+    samples.draw(strips(), files, tmp_path / "samples")
     labels = [text.get_text() for text in drawn[0].texts]
     assert labels == ["scenes: real images", "StyleGAN2", "GANformer (duplex)"]
     assert [text.get_color() for text in drawn[0].texts] == [drawing.INK, drawing.COLOURS["stylegan2"], "#d55e00"]
@@ -52,7 +52,7 @@ def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile,
 
 def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile) -> None:
     files = [images(model="duplex"), images(model=None)]
-    figures.samples(strips(models=["duplex"]), files, tmp_path / "samples")
+    samples.draw(strips(models=["duplex"]), files, tmp_path / "samples")
     with Image.open(tmp_path / "samples.png") as image:
         pixels = np.asarray(image.convert("RGB"))
     first = drawing.resized(np.load(files[0])["images"][0], 128)
@@ -61,13 +61,13 @@ def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile
 
 def test_large_pictures_are_made_smaller(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(count=9, size=512), images(model=None, count=9, size=512)]
-    figures.samples(strips(models=["duplex"], count=9), files, tmp_path / "samples")
+    samples.draw(strips(models=["duplex"], count=9), files, tmp_path / "samples")
     assert drawn[0].axes[1].images[0].get_array().shape == (2 * 260 - 4, 8 * 260 - 4, 3)
 
 
 def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(seed=1), images(seed=0), images(model=None)]
-    figures.samples(strips(models=["duplex"], seeds=[0, 1]), files, tmp_path / "samples")
+    samples.draw(strips(models=["duplex"], seeds=[0, 1]), files, tmp_path / "samples")
     labels = [text.get_text() for text in drawn[0].texts[1:]]
     assert labels == ["GANformer (duplex), seed 0", "GANformer (duplex), seed 1"]
 
@@ -76,12 +76,12 @@ def test_reals_of_another_pack(tmp_path: Path, images: MakeFile) -> None:
     files = [images(), images(model=None, data_sha256="e" * 64)]
     message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
     with pytest.raises(DataError, match=message):
-        figures.samples(strips(models=["duplex"]), files, tmp_path / "samples")
+        samples.draw(strips(models=["duplex"]), files, tmp_path / "samples")
 
 
 def test_run_without_samples(tmp_path: Path, images: MakeFile) -> None:
     with pytest.raises(DataError, match="'Samples' needs generated images of scenes/stylegan2 seed 0"):
-        figures.samples(strips(), [images(), images(model=None)], tmp_path / "samples")
+        samples.draw(strips(), [images(), images(model=None)], tmp_path / "samples")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK nonsense", b"text", NPY])
@@ -89,12 +89,12 @@ def test_broken_file_of_images(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.npz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"broken\.npz: is no readable file of images .*; make it again"):
-        figures.samples(strips(), [path], tmp_path / "samples")
+        samples.draw(strips(), [path], tmp_path / "samples")
 
 
 def test_missing_file_of_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.npz: is no readable file of images"):
-        figures.samples(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
+        samples.draw(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
 
 
 # ---------------------------------------------------------------------------------------------- attention
@@ -104,7 +104,7 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     tmp_path: Path, images: MakeFile, drawn: list[Figure]
 ) -> None:
     files = [images(model=model, maps=(4, 8, 8)) for model in ("duplex", "simplex")]
-    figures.attention(maps(), files, tmp_path / "maps")
+    attention.draw(maps(), files, tmp_path / "maps")
     texts = [text.get_text() for text in drawn[0].texts]
     block = ["sample", "overlaid", "8×8", "4×4"]
     assert texts == ["GANformer (simplex)", *block, "GANformer (duplex)", *block]
@@ -123,7 +123,7 @@ def test_attention_shows_the_finest_map_of_each_resolution(
 
 def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(dataset, "duplex", maps=(4,)) for dataset in ("scenes", "faces")]
-    figures.attention(maps(models=["duplex"], datasets=["scenes", "faces"]), files, tmp_path / "maps")
+    attention.draw(maps(models=["duplex"], datasets=["scenes", "faces"]), files, tmp_path / "maps")
     one, other = (axes.get_position() for axes in drawn[0].axes)
     assert one.x0 == other.x0
     assert one.y0 > other.y1
@@ -131,8 +131,10 @@ def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, d
 
 
 def test_file_without_maps(tmp_path: Path, images: MakeFile) -> None:
-    with pytest.raises(DataError, match=r"duplex-0\.npz: holds images only; make it with `ganformer attend`"):
-        figures.attention(maps(models=["duplex"]), [images()], tmp_path / "maps")
+    with pytest.raises(
+        DataError, match=r"duplex-0\.npz: holds images only; make it with `ganformer analyse attention`"
+    ):
+        attention.draw(maps(models=["duplex"]), [images()], tmp_path / "maps")
 
 
 # ---------------------------------------------------------------------------------------------- all of them
@@ -142,7 +144,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, images: MakeFile) -
     files = [images(), images(model=None)]
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        figures.samples(strips(models=["duplex"]), files, tmp_path / name / "samples")
+        samples.draw(strips(models=["duplex"]), files, tmp_path / name / "samples")
     for suffix in ("png", "pdf", "json"):
         one, other = ((tmp_path / name / f"samples.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other

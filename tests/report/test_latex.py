@@ -15,9 +15,9 @@ import yaml
 from snakemake.utils import update_config
 
 from ganformer import config
-from ganformer.report import table, tables, words
+from ganformer.exhibits import comparison, cost
+from ganformer.report import compared, formatting, properties, table
 from ganformer.report.latex import BREAK, breakable, escaped, lines, width
-from ganformer.report.parsed import parsed
 from ganformer.report.table import LOOKS, Block, Cell, Column, Laid, Table, latex
 
 MakeFile = Callable[..., Path]
@@ -69,9 +69,15 @@ def test_whatever_is_written_is_of_characters_that_every_latex_reads() -> None:
 
 
 def test_words_of_our_own_tables_need_no_replacement() -> None:
-    headings = [words.metric(key, key).heading for key in words.METRICS]
-    shown = [*headings, *words.PUBLISHED.values(), *words.MODELS.values(), words.NONE, table.__doc__ or ""]
-    shown += [tables.ONE_SEED, tables.SEEDS, tables.QUOTED, tables.COST]
+    headings = [formatting.metric(key, key).heading for key in formatting.METRICS]
+    shown = [
+        *headings,
+        *formatting.PUBLISHED.values(),
+        *formatting.MODELS.values(),
+        formatting.NONE,
+        table.__doc__ or "",
+    ]
+    shown += [compared.ONE_SEED, compared.SEEDS, compared.QUOTED, cost.COST]
     assert not [text for text in shown if "U+" in escaped(text)]
 
 
@@ -189,7 +195,7 @@ def compile_all(texts: Sequence[str], folder: Path, allowed: str = "(?!)") -> No
 
 
 def merged(preset: str) -> config.Config:
-    """The configuration as Snakemake makes it of config.yaml and an overlay."""
+    """Return the configuration as Snakemake makes it of config.yaml and an overlay."""
     raw = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     if preset:
         update_config(raw, yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text(encoding="utf-8")))
@@ -209,15 +215,15 @@ def test_all_tables_of_a_configuration_compile(
             continue
         experiment = told.model_copy(update={"seeds": seeds})
         out = tmp_path / name
-        if isinstance(experiment, config.Cost):
-            tables.cost(experiment, costs(experiment, run, random), out)
-        elif isinstance(experiment, config.Parsed):
+        if isinstance(experiment, cost.Config):
+            cost.draw(experiment, costs(experiment, run, random), out)
+        elif isinstance(experiment, properties.Properties):
             prefix = "chi2_" if experiment.kind == "scene-statistics" else "dci_"
-            keys = [key for key in words.METRICS if key.startswith(prefix)]
-            parsed(experiment, values(experiment, keys, metrics, random), PUBLISHED, out)
+            keys = [key for key in formatting.METRICS if key.startswith(prefix)]
+            properties.draw(experiment, [*values(experiment, keys, metrics, random), PUBLISHED], out)
         else:
-            keys = [key for key in words.METRICS if not key.startswith(("chi2_", "dci_"))]
-            tables.comparison(experiment, values(experiment, keys, metrics, random), PUBLISHED, out)
+            keys = [key for key in formatting.METRICS if not key.startswith(("chi2_", "dci_"))]
+            comparison.draw(experiment, [*values(experiment, keys, metrics, random), PUBLISHED], out)
         texts.append(out.with_name(f"{name}.tex").read_text(encoding="utf-8"))
     assert texts
     compile_all(texts, tmp_path)
@@ -229,7 +235,7 @@ def values(experiment: Any, keys: list[str], metrics: MakeFile, random: np.rando
     for dataset, model, seed in experiment.runs():
         found = {}
         for key in keys:
-            value = float(random.uniform(0.1, 0.9) if words.METRICS[key].scale == 100 else random.uniform(10, 200))
+            value = float(random.uniform(0.1, 0.9) if formatting.METRICS[key].scale == 100 else random.uniform(10, 200))
             network = {"by": "inception-2015" if key[0] in "fi" else "vgg16"}
             found[key] = {"name": f"fid_{key}", "value": value, **network}
             found[f"{key}_std"] = {"name": f"fid_{key}_std", "value": value / 20, **network}

@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ganformer.config import Memorisation
 from ganformer.errors import DataError
+from ganformer.exhibits import memorisation
 from ganformer.report import drawing
-from ganformer.report.memorisation import memorisation
 
 VALUES = {
     "nearer": 0.733,
@@ -36,7 +35,7 @@ MakeFile = Callable[..., Path]
 
 @pytest.fixture
 def found(tmp_path: Path) -> MakeFile:
-    """Writes a file of nearest training images; keywords replace what it says, `without` names arrays to leave out."""
+    """Write a file of nearest training images; keywords replace what it says, `without` names arrays to leave out."""
 
     def write(
         dataset: str = "scenes",
@@ -72,9 +71,9 @@ def found(tmp_path: Path) -> MakeFile:
     return write
 
 
-def experiment(**changes: object) -> Memorisation:
+def experiment(**changes: object) -> memorisation.Config:
     fields = {"title": "Copies", "datasets": ["scenes"], "models": ["gan", "duplex"]}
-    return Memorisation.model_validate({"kind": "memorisation", **fields, **changes})
+    return memorisation.Config.model_validate({"kind": "memorisation", **fields, **changes})
 
 
 def about(out: Path) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def about(out: Path) -> dict[str, Any]:
 
 def test_pairs_and_curves_of_each_model(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
     files = [found(model="duplex"), found(model="gan", seed=0, scale=2.0), found(model="vqgan")]
-    memorisation(experiment(), files, tmp_path / "copies")
+    memorisation.draw(experiment(), files, tmp_path / "copies")
     for suffix in ("png", "pdf"):
         assert (tmp_path / f"copies.{suffix}").stat().st_size > 1000
     axes = drawn[0].axes
@@ -106,7 +105,7 @@ def test_pairs_and_curves_of_each_model(tmp_path: Path, found: MakeFile, drawn: 
 
 
 def test_numbers_stand_beside_the_expected_ones(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
-    memorisation(experiment(models=["duplex"]), [found()], tmp_path / "copies")
+    memorisation.draw(experiment(models=["duplex"]), [found()], tmp_path / "copies")
     texts = [text.get_text() for text in drawn[0].texts]
     assert texts[0] == "GANformer (duplex)"
     assert texts[1:7] == [
@@ -126,7 +125,7 @@ def test_numbers_stand_beside_the_expected_ones(tmp_path: Path, found: MakeFile,
 
 def test_text_does_not_run_into_other_text(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
     values = {key: {"name": key, "value": value} for key, value in {**VALUES, "fd_training": 1234.5}.items()}
-    memorisation(experiment(models=["duplex"]), [found(values=values)], tmp_path / "copies")
+    memorisation.draw(experiment(models=["duplex"]), [found(values=values)], tmp_path / "copies")
     boxes = [(text.get_text(), text.get_window_extent()) for text in drawn[0].texts]
     for i, (text, box) in enumerate(boxes):
         assert drawn[0].bbox.containsx(box.x0), text
@@ -135,7 +134,7 @@ def test_text_does_not_run_into_other_text(tmp_path: Path, found: MakeFile, draw
 
 
 def test_the_csv_has_every_number(tmp_path: Path, found: MakeFile) -> None:
-    memorisation(experiment(), [found(model="duplex"), found(model="gan")], tmp_path / "copies")
+    memorisation.draw(experiment(), [found(model="duplex"), found(model="gan")], tmp_path / "copies")
     numbers = pd.read_csv(tmp_path / "copies.csv")
     assert list(numbers["model"].unique()) == ["gan", "duplex"]
     duplex = numbers[numbers["model"] == "duplex"].set_index("metric")
@@ -146,7 +145,7 @@ def test_the_csv_has_every_number(tmp_path: Path, found: MakeFile) -> None:
 
 
 def test_what_the_page_says(tmp_path: Path, found: MakeFile) -> None:
-    memorisation(experiment(models=["duplex"]), [found()], tmp_path / "copies")
+    memorisation.draw(experiment(models=["duplex"]), [found()], tmp_path / "copies")
     said = about(tmp_path / "copies")
     assert said["exhibit"] == "figure"
     assert "nearest to its own, or its mirror image, which was trained on as well: for the samples" in said["caption"]
@@ -157,7 +156,7 @@ def test_what_the_page_says(tmp_path: Path, found: MakeFile) -> None:
 def test_without_held_out_images(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
     recipe = {"extractor": {"kind": "vgg16"}, "images": 50, "mirrored": False}
     file = found(without=("held_out_to_training",), values={}, expected={}, recipe=recipe)
-    memorisation(experiment(models=["duplex"]), [file], tmp_path / "copies")
+    memorisation.draw(experiment(models=["duplex"]), [file], tmp_path / "copies")
     assert len(drawn[0].axes[2].lines) == 1
     assert drawn[0].texts[-3].get_text() == "no held-out images to compare with"
     said = about(tmp_path / "copies")
@@ -169,7 +168,7 @@ def test_without_held_out_images(tmp_path: Path, found: MakeFile, drawn: list[Fi
 
 def test_more_pairs_than_fit_side_by_side(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
     file = found(pairs=11, size=256)
-    memorisation(experiment(models=["duplex"]), [file], tmp_path / "copies")
+    memorisation.draw(experiment(models=["duplex"]), [file], tmp_path / "copies")
     shown = np.asarray(drawn[0].axes[0].images[0].get_array())
     assert shown.shape == (4 * 132 - 4, 8 * 132 - 4, 3)
     ninth = drawing.resized(np.load(file)["nearest_samples"][8], 128)
@@ -180,7 +179,7 @@ def test_more_pairs_than_fit_side_by_side(tmp_path: Path, found: MakeFile, drawn
 def test_seeds_and_data_sets_are_named(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:
     files = [found(dataset, "duplex", seed) for dataset in ("faces", "scenes") for seed in (1, 0)]
     chosen = experiment(models=["duplex"], datasets=["scenes", "faces"], seeds=[0, 1])
-    memorisation(chosen, files, tmp_path / "copies")
+    memorisation.draw(chosen, files, tmp_path / "copies")
     labels = [text.get_text() for text in drawn[0].texts if text.get_text().startswith("GANformer")]
     assert labels == [f"GANformer (duplex), {name}, seed {seed}" for name in ("scenes", "faces") for seed in (0, 1)]
 
@@ -190,27 +189,27 @@ def test_seeds_and_data_sets_are_named(tmp_path: Path, found: MakeFile, drawn: l
 
 def test_run_that_is_missing(tmp_path: Path, found: MakeFile) -> None:
     with pytest.raises(DataError, match="'Copies' needs nearest training images of scenes/gan seed 0"):
-        memorisation(experiment(), [found()], tmp_path / "copies")
+        memorisation.draw(experiment(), [found()], tmp_path / "copies")
 
 
 def test_run_that_was_given_twice(tmp_path: Path, found: MakeFile) -> None:
     with pytest.raises(DataError, match=r"\.npz and \S+\.npz both hold scenes/duplex seed 0; pass only one of them"):
-        memorisation(experiment(models=["duplex"]), [found(), found()], tmp_path / "copies")
+        memorisation.draw(experiment(models=["duplex"]), [found(), found()], tmp_path / "copies")
 
 
 def test_runs_that_were_measured_in_different_ways(tmp_path: Path, found: MakeFile) -> None:
     other = {"extractor": {"kind": "vgg16"}, "images": 1000, "mirrored": True}
     with pytest.raises(DataError, match=r"were measured in different ways .*; evaluate all runs of 'scenes' alike"):
-        memorisation(experiment(), [found(), found(model="gan", recipe=other)], tmp_path / "copies")
+        memorisation.draw(experiment(), [found(), found(model="gan", recipe=other)], tmp_path / "copies")
 
 
 def test_file_of_something_else(tmp_path: Path, found: MakeFile) -> None:
-    message = r"\.npz: is no readable file of nearest training images \({}.*\); make it with `ganformer find-copies`"
+    message = r"\.npz: is no readable file of nearest training images \({}.*\); make it with `ganformer analyse copies`"
     with pytest.raises(DataError, match=message.format("has no first_training")):
-        memorisation(experiment(models=["duplex"]), [found(without=("first_training",))], tmp_path / "copies")
+        memorisation.draw(experiment(models=["duplex"]), [found(without=("first_training",))], tmp_path / "copies")
     with pytest.raises(DataError, match=message.format("")):
-        memorisation(experiment(models=["duplex"]), [tmp_path / "absent.npz"], tmp_path / "copies")
+        memorisation.draw(experiment(models=["duplex"]), [tmp_path / "absent.npz"], tmp_path / "copies")
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(DataError, match=message.format("")):
-        memorisation(experiment(models=["duplex"]), [tmp_path / "text.npz"], tmp_path / "copies")
+        memorisation.draw(experiment(models=["duplex"]), [tmp_path / "text.npz"], tmp_path / "copies")
     assert not list(tmp_path.glob("copies.*"))

@@ -9,14 +9,15 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ganformer import artifacts, plugins
-from ganformer.config import Comparison, LearningCurves
 from ganformer.errors import DataError
-from ganformer.report import curves, tables
+from ganformer.exhibits import comparison, learning_curves
 from ganformer.report.check import Finding
 from ganformer.report.page import page
+from ganformer.report.table import Block, Cell, Column, Table, write
 
 MakeFile = Callable[..., Path]
 TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
@@ -44,8 +45,8 @@ def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) ->
     models = ("simplex", "duplex")
     fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
     measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]
-    tables.comparison(Comparison.model_validate(TABLE), measured, tmp_path / "absent.csv", tmp_path / "tables/table1")
-    curves.learning_curves(LearningCurves.model_validate(FIGURE), measured, tmp_path / "figures/curves")
+    comparison.draw(comparison.Config.model_validate(TABLE), measured, tmp_path / "tables/table1")
+    learning_curves.draw(learning_curves.Config.model_validate(FIGURE), measured, tmp_path / "figures/curves")
     manifest = tmp_path / "manifest.json"
     artifacts.write_json(manifest, MANIFEST)
     digest = MANIFEST["content"]
@@ -69,7 +70,7 @@ def parsed(text: str) -> ET.Element:
 
 
 def said(text: str) -> str:
-    """What a reader sees, in one line."""
+    """Return the visible text in one line."""
     body = text[text.index("<body>") :]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
@@ -111,6 +112,37 @@ def test_it_shows_tables_and_figures_in_the_order_of_the_files(text: str) -> Non
     assert "Models <&> numbers" in seen
     assert "<strong>12.3</strong>" in text
     assert "measured, scenes 32, random-vgg16, 1k" in seen
+
+
+ODD = "A&B <i> \"q\" 'r'"
+
+
+def test_all_text_is_shown_as_it_is(tmp_path: Path, files: list[Path], run: MakeFile) -> None:
+    made = [Cell(f"cell {ODD}"), Cell(f"number {ODD}", is_best=True), Cell(f"other {ODD}")]
+    columns = [Column("", is_number=False), Column(f"column {ODD}", f"group {ODD}"), Column("plain", f"group {ODD}")]
+    blocks = [Block(f"heading {ODD}", columns, [made], [f"note {ODD}"])]
+    table = Table(f"title {ODD}", f"caption {ODD}", blocks)
+    write(table, pd.DataFrame({"a": [1]}), tmp_path / "tables/table1")
+    figure = artifacts.read_json(files[-1])
+    artifacts.write_json(files[-1], {**figure, "caption": f"figure {ODD}", "alt": f"alt {ODD}"})
+    artifacts.write_json(files[0], {**MANIFEST, "class_names": [f"class {ODD}"], "source": {"kind": f"source {ODD}"}})
+    hardware = {"device": "cuda", "device_name": f"device {ODD}", "gpus": 1, "system": f"system {ODD}", "threads": 1}
+    data = {"data_sha256": MANIFEST["content"], "count": 4000}
+    files = [*files, run(model=f"model {ODD}", data=data, hardware=hardware)]
+    findings = [Finding(Path(f"file {ODD}"), is_missing=True)]
+    page(CONFIG, files, tmp_path / "report.html", f"make {{}} {ODD}", findings)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    root = parsed(text)
+    assert not list(root.iter("i"))
+    shown = ["".join(element.itertext()) for element in root.iter()]
+    for place in ("cell", "number", "column", "group", "heading", "note", "title", "caption", "figure", "model"):
+        assert f"{place} {ODD}" in shown, place
+    for words in (f"make table1 {ODD}", f"Classes: class {ODD}", f"missing  file {ODD}"):
+        assert words in shown, words
+    assert f"Example CPU 3000, 2 threads and device {ODD}" in shown
+    assert f"Source: source {ODD}; stored as npy" in shown
+    assert f"alt {ODD}" in [image.attrib["alt"] for image in root.iter("img")]
+    assert f"device {ODD}; system {ODD}" in shown
 
 
 def test_it_says_what_was_run(text: str) -> None:
@@ -205,14 +237,14 @@ def test_tables_figures_and_page_need_no_torch() -> None:
     modules = [f"ganformer.report.{name}" for name in plugins.names("ganformer.report")]
     program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert "ganformer.report.tables" in loaded
+    assert "ganformer.report.compared" in loaded
     assert not {"torch", "scipy", "snakemake", "matplotlib.pyplot"} & set(loaded)
 
 
 def test_settings_of_a_table_are_read_without_torch() -> None:
     program = (
         "import sys; from ganformer import config; "
-        f"config.parse(config.Comparison, {TABLE!r}, 'experiment'); print('torch' in sys.modules)"
+        f"config.parse_experiment({TABLE!r}, 'experiment'); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said == "False\n"

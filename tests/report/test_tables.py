@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ganformer.config import Comparison, Cost, Published
 from ganformer.errors import DataError
-from ganformer.report import tables
+from ganformer.exhibits import comparison, cost
+from ganformer.report.published import Published
 
 MakeFile = Callable[..., Path]
 MEASURED = "measured, scenes 32, random-vgg16, 1k"
 HEADER = "paper,table,dataset,resolution,model,metric,value,n_images,source,verified\n"
 
 
-def compared(models: tuple[str, ...] = ("simplex", "duplex"), **changes: object) -> Comparison:
+def compared(models: tuple[str, ...] = ("simplex", "duplex"), **changes: object) -> comparison.Config:
     fields = {"kind": "comparison", "title": "Models", "datasets": ["scenes"], "models": models, **changes}
-    return Comparison.model_validate(fields)
+    return comparison.Config.model_validate(fields)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def numbers(out: Path) -> list[dict[str, str]]:
 
 def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     out = tmp_path / "table1"
-    tables.comparison(compared(), [metrics(model="simplex"), metrics(model="duplex")], published, out)
+    comparison.draw(compared(), [metrics(model="simplex"), metrics(model="duplex"), published], out)
     assert numbers(out)[1] == {
         "dataset": "scenes",
         "model": "duplex",
@@ -79,7 +79,7 @@ def test_best_of_one_seed_is_bold_in_its_direction(tmp_path: Path, metrics: Make
         )
         for model, values in (("simplex", (20.0, 3.0, 1.0)), ("duplex", (9.172, 2.0, 2.0)))
     ]
-    tables.comparison(compared(), files, published, out)
+    comparison.draw(compared(), [*files, published], out)
     lines = read(out, "md").splitlines()
     assert f"| Model | FID ↓ ({MEASURED}) | IS ↑ ({MEASURED}) | new-metric ({MEASURED}) |" in lines
     assert "| GANformer (simplex) | 20.00 | **3.00** | 1.00 |" in lines
@@ -89,8 +89,33 @@ def test_best_of_one_seed_is_bold_in_its_direction(tmp_path: Path, metrics: Make
 
 def test_nothing_is_bold_where_all_are_equal(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     out = tmp_path / "t"
-    tables.comparison(compared(), [fd(12.001, model="simplex"), fd(12.002, model="duplex")], published, out)
+    comparison.draw(compared(), [fd(12.001, model="simplex"), fd(12.002, model="duplex"), published], out)
     assert "**" not in read(out, "md")
+
+
+@pytest.mark.parametrize("spreads", [(0.1, 2.0), (2.0, 0.1)])
+def test_nothing_is_bold_that_either_uncertainty_could_turn_round(
+    tmp_path: Path, metrics: MakeFile, published: Path, spreads: tuple[float, float]
+) -> None:
+    files = [
+        metrics(
+            model=model,
+            values={key: {"name": f"{key}_random_vgg16", "value": x} for key, x in {"fd": fd, "fd_std": std}.items()},
+        )
+        for model, fd, std in zip(("simplex", "duplex"), (10.0, 11.0), spreads, strict=True)
+    ]
+    comparison.draw(compared(), [*files, published], tmp_path / "t")
+    assert "| GANformer (simplex) | 10.0 ± " in read(tmp_path / "t", "md")
+    assert "**" not in read(tmp_path / "t", "md")
+
+
+def test_kid_is_shown_in_thousandths(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    values = {"kid": {"name": "kid_random_vgg16", "value": 0.00123}}
+    comparison.draw(compared(("duplex",)), [metrics(values=values), published], tmp_path / "t")
+    lines = read(tmp_path / "t", "md").splitlines()
+    assert f"| Model | KID × 10³ ↓ ({MEASURED}) |" in lines
+    assert "| GANformer (duplex) | 1.23 |" in lines
+    assert numbers(tmp_path / "t")[0]["kid_random_vgg16"] == "0.00123"
 
 
 @pytest.mark.parametrize(("other", "cell"), [([14.0, 16.0], "**11.0 ± 1.4**"), ([11.0, 13.0], "11.0 ± 1.4")])
@@ -98,7 +123,7 @@ def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: lis
     files = [fd(value, model="simplex", seed=seed) for seed, value in enumerate([10.0, 12.0])]
     files += [fd(value, model="duplex", seed=seed) for seed, value in enumerate(other)]
     out = tmp_path / "t"
-    tables.comparison(compared(seeds=(0, 1)), files, published, out)
+    comparison.draw(compared(seeds=(0, 1)), [*files, published], out)
     assert f"| GANformer (simplex) | {cell} |" in read(out, "md").splitlines()
     assert "over 2 seeds" in read(out, "md")
     first = numbers(out)[0]
@@ -109,7 +134,7 @@ def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: lis
 
 def test_only_the_last_step_of_a_run_counts(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     out = tmp_path / "t"
-    tables.comparison(compared(("duplex",)), [fd(50.0, step=500), fd(12.0)], published, out)
+    comparison.draw(compared(("duplex",)), [fd(50.0, step=500), fd(12.0), published], out)
     assert numbers(out)[0]["fd_random_vgg16"] == "12.0"
     assert "12.0 |" in read(out, "md")
 
@@ -122,7 +147,7 @@ def test_published_numbers_have_columns_of_their_own(tmp_path: Path, fd: MakeFil
         published=Published(table="Table 1", datasets={"scenes": "CLEVR"}, models=names),
     )
     files = [fd(10.0 + i, model=model) for i, model in enumerate(experiment.models)]
-    tables.comparison(experiment, files, published, out)
+    comparison.draw(experiment, [*files, published], out)
     lines = read(out, "md").splitlines()
     heading = f"| Model | FD ↓ ({MEASURED}) | FID ↓ (published, CLEVR 256, 50k)"
     assert f"{heading} | Precision % ↑ (published, CLEVR 256, 50k) |" in lines
@@ -149,7 +174,7 @@ def test_every_data_set_has_a_block(tmp_path: Path, fd: MakeFile, published: Pat
         datasets=["scenes", "faces"],
         published=Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"}),
     )
-    tables.comparison(experiment, [fd(12.0), fd(0.0123, dataset="faces")], published, out)
+    comparison.draw(experiment, [fd(12.0), fd(0.0123, dataset="faces"), published], out)
     text = read(out, "md")
     assert text.index("### scenes") < text.index("12.0") < text.index("### faces") < text.index("0.0123")
     assert f"| Model | FD ↓ ({MEASURED.replace('scenes', 'faces')}) |" in text.splitlines()
@@ -158,14 +183,14 @@ def test_every_data_set_has_a_block(tmp_path: Path, fd: MakeFile, published: Pat
 
 def test_special_characters_are_escaped(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     out = tmp_path / "a_b"
-    tables.comparison(compared(("duplex",), title="50% & <more>|_#"), [fd(12.0)], published, out)
+    comparison.draw(compared(("duplex",), title="50% & <more>|_#"), [fd(12.0), published], out)
     assert r"\caption{50\% \& \textless{}more\textgreater{}\textbar{}\_\#. " in read(out, "tex")
     assert r"## 50% & \<more\>\|\_#" in read(out, "md")
 
 
 def test_page_form_says_the_same(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     out = tmp_path / "table1"
-    tables.comparison(compared(("duplex",)), [fd(12.0)], published, out)
+    comparison.draw(compared(("duplex",)), [fd(12.0), published], out)
     page = json.loads(read(out, "json"))
     assert (page["exhibit"], page["target"], page["title"]) == ("table", "table1", "Models")
     assert page["blocks"][0]["rows"] == [
@@ -175,30 +200,30 @@ def test_page_form_says_the_same(tmp_path: Path, fd: MakeFile, published: Path) 
 
 def test_missing_run_is_named(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     with pytest.raises(DataError, match=r"'Models' needs metrics of scenes/simplex seed 0; files given: .*json"):
-        tables.comparison(compared(), [fd(12.0)], published, tmp_path / "t")
+        comparison.draw(compared(), [fd(12.0), published], tmp_path / "t")
 
 
 def test_missing_file_is_named(tmp_path: Path, published: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.json: cannot be read"):
-        tables.comparison(compared(), [tmp_path / "absent.json"], published, tmp_path / "t")
+        comparison.draw(compared(), [tmp_path / "absent.json", published], tmp_path / "t")
 
 
 def test_incomplete_file_is_named(tmp_path: Path, published: Path) -> None:
     path = tmp_path / "half.json"
     path.write_text('{"format": 1, "run": {"dataset": "scenes", "model": "duplex", "seed": 0}, "step": 1, "kimg": 1}')
     with pytest.raises(DataError, match=r"half\.json: has no 'values', 'recipe'; .* make it again"):
-        tables.comparison(compared(), [path], published, tmp_path / "t")
+        comparison.draw(compared(), [path, published], tmp_path / "t")
 
 
 def test_incomplete_name_is_named(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     path = metrics(run={"dataset": "scenes", "model": "duplex"})
     with pytest.raises(DataError, match=r"json: 'run' has no 'seed'"):
-        tables.comparison(compared(), [path], published, tmp_path / "t")
+        comparison.draw(compared(), [path, published], tmp_path / "t")
 
 
 def test_foreign_format_is_refused(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     with pytest.raises(DataError, match=r"is of format 2, format 1 was expected"):
-        tables.comparison(compared(), [metrics(format=2)], published, tmp_path / "t")
+        comparison.draw(compared(), [metrics(format=2), published], tmp_path / "t")
 
 
 def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published: Path) -> None:
@@ -206,7 +231,7 @@ def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published:
     copy = tmp_path / "copy.json"
     copy.write_bytes(path.read_bytes())
     with pytest.raises(DataError, match=r"copy\.json both hold scenes/duplex seed 0"):
-        tables.comparison(compared(("duplex",)), [path, copy], published, tmp_path / "t")
+        comparison.draw(compared(("duplex",)), [path, copy, published], tmp_path / "t")
 
 
 def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
@@ -215,7 +240,7 @@ def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: 
         metrics(model="duplex", recipe={"images": 50, "extractor": {"kind": "random-vgg16"}}),
     ]
     with pytest.raises(DataError, match=r"measured in different ways .*evaluate all runs of 'scenes' alike"):
-        tables.comparison(compared(), files, published, tmp_path / "t")
+        comparison.draw(compared(), [*files, published], tmp_path / "t")
     assert not (tmp_path / "t.csv").exists()
 
 
@@ -232,7 +257,7 @@ def test_unknown_published_name(
 ) -> None:
     names = {"table": "Table 1", "datasets": {"scenes": "CLEVR"}, "models": {"duplex": "GANformer-duplex"}}
     with pytest.raises(DataError, match=message):
-        tables.comparison(compared(("duplex",), published={**names, **change}), [fd(12.0)], published, tmp_path / "t")
+        comparison.draw(compared(("duplex",), published={**names, **change}), [fd(12.0), published], tmp_path / "t")
 
 
 def test_ambiguous_published_number_is_refused(tmp_path: Path, fd: MakeFile, published: Path) -> None:
@@ -240,7 +265,7 @@ def test_ambiguous_published_number_is_refused(tmp_path: Path, fd: MakeFile, pub
         file.write("The paper,Table 1,CLEVR,128,GANformer-duplex,FID,8.00,50000,its PDF,yes\n")
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
     with pytest.raises(DataError, match=r"FID of duplex on CLEVR is in 'Table 1' more than once"):
-        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], published, tmp_path / "t")
+        comparison.draw(compared(("duplex",), published=names), [fd(12.0), published], tmp_path / "t")
 
 
 @pytest.mark.parametrize(
@@ -252,13 +277,13 @@ def test_broken_published_table(tmp_path: Path, fd: MakeFile, content: str, mess
     path.write_text(content)
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
     with pytest.raises(DataError, match=f"broken.csv: {message}"):
-        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], path, tmp_path / "t")
+        comparison.draw(compared(("duplex",), published=names), [fd(12.0), path], tmp_path / "t")
 
 
 def test_absent_published_table(tmp_path: Path, fd: MakeFile) -> None:
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
     with pytest.raises(DataError, match=r"absent\.csv: cannot be read"):
-        tables.comparison(compared(("duplex",), published=names), [fd(12.0)], tmp_path / "absent.csv", tmp_path / "t")
+        comparison.draw(compared(("duplex",), published=names), [fd(12.0), tmp_path / "absent.csv"], tmp_path / "t")
 
 
 def test_table_1_of_the_paper_is_found(tmp_path: Path, fd: MakeFile) -> None:
@@ -272,22 +297,22 @@ def test_table_1_of_the_paper_is_found(tmp_path: Path, fd: MakeFile) -> None:
     }
     names = Published(table="Table 1 (ICML)", datasets={"scenes": "CLEVR"}, models=models)
     files = [fd(12.0, model=model) for model in models]
-    tables.comparison(compared(tuple(models), published=names), files, real, tmp_path / "t")
+    comparison.draw(compared(tuple(models), published=names), [*files, real], tmp_path / "t")
     assert [row["published_FID"] for row in numbers(tmp_path / "t")] == ["16.05", "26.04", "28.29", "10.26", "9.17"]
 
 
 # --------------------------------------------------------------------------------------------------- cost
 
 
-def costs(**changes: object) -> Cost:
+def costs(**changes: object) -> cost.Config:
     fields = {"kind": "cost", "title": "Cost", "datasets": ["scenes"], "models": ["stylegan2", "duplex"], **changes}
-    return Cost.model_validate(fields)
+    return cost.Config.model_validate(fields)
 
 
 def test_cost(tmp_path: Path, run: MakeFile) -> None:
     out = tmp_path / "cost"
     plain = run(model="stylegan2", parameters={"generator": 999, "codebook": 30_903_632}, peak_memory_mb=None)
-    tables.cost(costs(), [plain, run()], out)
+    cost.draw(costs(), [plain, run()], out)
     lines = read(out, "md").splitlines()
     assert (
         "| Model | Generator (parameters) | Codebook (parameters) | Discriminator (parameters) | s/kimg (speed) | "
@@ -305,7 +330,7 @@ def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) ->
     out = tmp_path / "cost"
     on_gpu = {"device": "cuda", "device_name": "Example GPU", "gpus": 8}
     files = [run(seed=0), run(seed=1, seconds_per_kimg=10.0, hardware=on_gpu), run("faces"), run("faces", seed=1)]
-    tables.cost(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
+    cost.draw(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
     lines = read(out, "md").splitlines()
     row = next(line for line in lines if line.startswith("| scenes |"))
     assert "| 9.00 ± 1.41 | 112 ± 17.7 |" in row
@@ -316,4 +341,4 @@ def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) ->
 
 def test_cost_without_a_run(tmp_path: Path, run: MakeFile) -> None:
     with pytest.raises(DataError, match=r"'Cost' needs run\.json of scenes/stylegan2 seed 0"):
-        tables.cost(costs(), [run()], tmp_path / "t")
+        cost.draw(costs(), [run()], tmp_path / "t")

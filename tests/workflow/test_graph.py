@@ -3,9 +3,11 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -36,7 +38,7 @@ def edited(checkout, edit):
 
 @pytest.fixture
 def copied(finished, checkout):
-    """The finished checkout, to be changed."""
+    """Copy the finished checkout, to be changed."""
     shutil.rmtree(checkout.folder)
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
     return checkout
@@ -79,6 +81,9 @@ def test_what_takes_longer_is_made_when_asked_for(copied):
     reals = json.loads((results / "runs/scenes-250/duplex/seed0/metrics/step-8.json").read_text())["reference"]
     run = json.loads((results / "runs/scenes/duplex/seed0/run.json").read_text())
     assert reals["data_sha256"] == run["data"]["data_sha256"]
+    with np.load(results / "runs/scenes/duplex/seed0/copies-memorisation.npz") as file:
+        assert json.loads(str(file["provenance"]))["recipe"]["images"] == 24
+        assert len(file["samples_to_training"]) == 24
 
 
 def test_the_best_snapshot_is_found(copied):
@@ -86,6 +91,7 @@ def test_the_best_snapshot_is_found(copied):
     said = copied.smoke(f"{run}/best.json")
     assert said.returncode == 0, said.stdout
     best = json.loads((copied.folder / run / "best.json").read_text())
+    assert sorted(best["measured"]) == ["4", "8"]
     assert best["by"]["value"] == min(best["measured"].values())
     assert (copied.folder / best["weights"]).exists()
     assert planned(copied.smoke("-n", "best_checkpoint")) == {"best": len(MODELS) - 1, "best_checkpoint": 1}
@@ -98,6 +104,7 @@ def test_all_models_are_in_one_table(finished):
     assert [row["model"] for row in rows] == MODELS
     assert all(float(row["fd_random_vgg16"]) > 0 for row in rows)
     assert [row["model"] for row in rows if row["rfd_random_vgg16"]] == ["vqgan"]
+    assert {float(row["kimg"]) for row in rows} == {0.064}  # of the last snapshot
 
 
 def test_labels_go_from_the_source_to_the_metrics(checkout):
@@ -205,13 +212,47 @@ def test_one_figure_needs_no_evaluation(checkout):
 
 
 def inception(**settings):
-    """An edit that measures with the network of FID."""
+    """Return an edit that measures with the network of FID."""
     return lambda raw: raw["evaluation"].update(extractor={"kind": "inception-2015", **settings})
 
 
 def test_weights_of_the_extractor_are_fetched_by_a_job_of_their_own(checkout):
     edited(checkout, inception())
     assert planned(checkout.smoke("-n", "table1"))["weights"] == 1
+
+
+def reference_of(checkout):
+    """Return the reference of real images that a dry run plans, measured with the network of FID."""
+    planned = re.findall(r"results/reference/scenes/[\w-]+\.npz", checkout.smoke("-n", "table1").stdout)
+    (file,) = set(planned)
+    assert Path(file).name.startswith("inception-2015-")
+    return file
+
+
+def test_weights_are_fetched_for_references_alone(checkout):
+    edited(checkout, inception())
+    assert planned(checkout.smoke("-n", reference_of(checkout))) == {"pack": 1, "reference": 1, "weights": 1}
+
+
+def test_weights_are_fetched_where_references_are_there(copied):
+    edited(copied, inception())
+    reference = reference_of(copied)
+    (copied.folder / reference).touch()
+    jobs = planned(copied.smoke("-n", "results/runs/scenes/duplex/seed0/metrics/step-8.json"))
+    assert (jobs["evaluate"], jobs["weights"]) == (1, 1)
+
+
+def test_every_seed_has_a_run_of_its_own(checkout):
+    edited(checkout, lambda raw: raw["experiments"]["cost"].update(seeds=[0, 1], models=["gan"]))
+    said = checkout.smoke("-n", "--printshellcmds", "cost")
+    assert planned(said)["train"] == 2
+    specs = [json.loads(words[words.index("--spec") + 1]) for words in commands(said) if "train" in words]
+    assert sorted(spec["seed"] for spec in specs) == [0, 1]
+
+
+def commands(said):
+    """Words of every call of ganformer that a dry run prints."""
+    return [shlex.split(line) for line in re.findall(r"exec ganformer (.*)", said.stdout)]
 
 
 def test_own_weights_are_taken_from_where_they_are(checkout):

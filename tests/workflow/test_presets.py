@@ -31,7 +31,7 @@ def text(name):
 
 @cache
 def merged(name):
-    """The configuration as Snakemake makes it of config.yaml and the overlay."""
+    """Return the configuration as Snakemake makes it of config.yaml and the overlay."""
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(raw, yaml.safe_load(text(name)))
     return config.load(raw)
@@ -39,7 +39,7 @@ def merged(name):
 
 @cache
 def specs(name):
-    """The resolved runs by data set and model."""
+    """Return the resolved runs by data set and model."""
     found = merged(name)
     return {(dataset, model): found.spec(dataset, model, seed) for dataset, model, seed in found.runs()}
 
@@ -63,7 +63,7 @@ def learners(name):
 
 
 def official(metric, dataset="all", table="official code defaults"):
-    """A number that was published of the paper's code."""
+    """Return a published number of the paper's code."""
     (row,) = (
         row
         for row in NUMBERS

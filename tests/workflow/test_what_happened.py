@@ -15,7 +15,7 @@ CONFIGS = ("tests/smoke.yaml", "few.json")
 
 
 def few(checkout, **changes):
-    """A configuration of one table of two models."""
+    """Return a configuration of one table of two models."""
     experiments = yaml.safe_load((checkout.folder / "config.yaml").read_text())["experiments"]
     content = {
         "experiments": {name: None for name in experiments if name != "table1"}

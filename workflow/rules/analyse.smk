@@ -14,50 +14,6 @@ rule reals:
         "exec ganformer --log {log} reals --data {input.data} --count {wildcards.number} --out {output}"
 
 
-rule sample:
-    input:
-        weights=f"{RUN}/weights.safetensors",
-        run=f"{RUN}/run.json",
-    output:
-        f"{RUN}/samples-{{number}}.npz",
-    log:
-        "results/logs/sample/{dataset}.{model}.seed{seed}-{number}.log",
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        gpu=gpu,
-        mem_mb=4000,
-        runtime=30,
-    shell:
-        "exec ganformer --log {log} sample --run {input.run} --count {wildcards.number} --out {output}"
-        " --threads {threads} --gpus {resources.gpu}"
-
-
-rule attend:
-    input:
-        weights=with_attention,
-        run=f"{RUN}/run.json",
-    output:
-        f"{RUN}/attention-{{number}}.npz",
-    log:
-        "results/logs/attend/{dataset}.{model}.seed{seed}-{number}.log",
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        gpu=gpu,
-        mem_mb=4000,
-        runtime=30,
-    shell:
-        "exec ganformer --log {log} attend --run {input.run} --count {wildcards.number} --out {output}"
-        " --threads {threads} --gpus {resources.gpu}"
-
-
 # What reads objects in images; for the built-in scenes a small network is trained.
 rule parser:
     input:
@@ -84,85 +40,72 @@ rule parser:
         " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
-rule scene_statistics:
-    input:
-        weights=f"{RUN}/weights.safetensors",
-        run=f"{RUN}/run.json",
-        data=lambda w: f"results/data/{cfg.reals(w.dataset)}/manifest.json",
-        parser="results/parsers/{dataset}/parser.json",
-    output:
-        update(f"{RUN}/scene-statistics-{{number}}.json"),
-    log:
-        "results/logs/scene_statistics/{dataset}.{model}.seed{seed}-{number}.log",
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        gpu=gpu,
-        mem_mb=4000,
-        runtime=60,
-    params:
-        results=results,
-    shell:
-        "exec ganformer --results {params.results:q} --log {log} scene-statistics --images {wildcards.number} --run {input.run} --data {input.data}"
-        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
+PARSER = "results/parsers/{dataset}/parser.json"
+# What is computed from images of a run: the name of its rule, its kind, its file, the weights that it can be computed
+# of, what it needs beside the run, and minutes.
+ANALYSES = [
+    ("sample", "samples", "samples-{number}.npz", weights, {}, 30),
+    ("attend", "attention", "attention-{number}.npz", with_attention, {}, 30),
+    (
+        "scene_statistics",
+        "scene-statistics",
+        "scene-statistics-{number}.json",
+        weights,
+        {"data": real_images, "parser": PARSER},
+        60,
+    ),
+    (
+        "disentanglement",
+        "disentanglement",
+        "disentanglement-{number}.json",
+        with_latents,
+        {"parser": PARSER},
+        60,
+    ),
+    (
+        "attention_segments",
+        "attention-segmentation",
+        "attention-segmentation-{number}.json",
+        with_attention,
+        {"parser": PARSER},
+        30,
+    ),
+]
 
+for analysis, kind, file, analysed, others, minutes in ANALYSES:
 
-rule disentanglement:
-    input:
-        weights=with_latents,
-        run=f"{RUN}/run.json",
-        parser="results/parsers/{dataset}/parser.json",
-    output:
-        update(f"{RUN}/disentanglement-{{number}}.json"),
-    log:
-        "results/logs/disentanglement/{dataset}.{model}.seed{seed}-{number}.log",
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        gpu=gpu,
-        mem_mb=4000,
-        runtime=60,
-    params:
-        results=results,
-    shell:
-        "exec ganformer --results {params.results:q} --log {log} disentanglement --images {wildcards.number} --run {input.run}"
-        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
-
-
-rule attention_segments:
-    input:
-        weights=with_attention,
-        run=f"{RUN}/run.json",
-        parser="results/parsers/{dataset}/parser.json",
-    output:
-        update(f"{RUN}/attention-segmentation-{{number}}.json"),
-    log:
-        "results/logs/attention_segments/{dataset}.{model}.seed{seed}-{number}.log",
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        gpu=gpu,
-        mem_mb=4000,
-        runtime=30,
-    params:
-        results=results,
-    shell:
-        "exec ganformer --results {params.results:q} --log {log} attention-segments --images {wildcards.number} --run {input.run}"
-        " --parser {input.parser} --out {output} --threads {threads} --gpus {resources.gpu}"
+    rule:
+        name:
+            analysis
+        input:
+            **others,
+            weights=analysed,
+            run=f"{RUN}/run.json",
+        output:
+            update(f"{RUN}/{file}"),
+        log:
+            f"results/logs/{analysis}/{{dataset}}.{{model}}.seed{{seed}}-{{number}}.log",
+        wildcard_constraints:
+            number=r"\d+",
+        conda:
+            "../../envs/torch.yaml"
+        threads: 1
+        resources:
+            gpu=gpu,
+            mem_mb=4000,
+            runtime=minutes,
+        params:
+            results=results,
+            kind=kind,
+            others=as_options(others),
+        shell:
+            "exec ganformer --results {params.results:q} --log {log} analyse {params.kind} --images {wildcards.number} --run {input.run}"
+            "{params.others} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
 rule find_copies:
     input:
-        weights=f"{RUN}/weights.safetensors",
+        weights=weights,
         run=f"{RUN}/run.json",
         data="results/data/{dataset}/manifest.json",
         held_out=held_out,
@@ -185,10 +128,11 @@ rule find_copies:
     params:
         results=results,
         evaluation=copies_evaluation,
+        images=lambda w: cfg.experiments[w.experiment].images,
         pairs=lambda w: cfg.experiments[w.experiment].count,
         held_out=lambda w, input: (
             f" --held-out {input.held_out}" if input.held_out else ""
         ),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} find-copies --evaluation {params.evaluation:q} --run {input.run} --data {input.data}"
-        "{params.held_out} --count {params.pairs} --out {output} --threads {threads} --gpus {resources.gpu}"
+        "exec ganformer --results {params.results:q} --log {log} analyse copies --images {params.images} --run {input.run} --data {input.data}"
+        "{params.held_out} --evaluation {params.evaluation:q} --pairs {params.pairs} --out {output} --threads {threads} --gpus {resources.gpu}"

@@ -9,33 +9,9 @@ from ganformer import config as settings
 from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
 from ganformer.report.check import date_back
-from ganformer.workflow import command, find_commands, gpus, published_numbers
+from ganformer.workflow import caption, command, find_commands, from_here, gpus
 
-RUN = "results/runs/{dataset}/{model}/seed{seed}"
-PUBLISHED = local(published_numbers())
-TABLE_KINDS = {"comparison", "scene-statistics", "disentanglement", "cost"}
-# Figures of numbers, which have a csv beside them.
-CURVE_KINDS = {
-    "learning-curves",
-    "data-efficiency",
-    "ablation",
-    "attention-segmentation",
-    "memorisation",
-}
-# The order of the report, whatever the order in which overlays name their entries.
-KINDS = [
-    "comparison",
-    "learning-curves",
-    "samples",
-    "attention",
-    "attention-segmentation",
-    "memorisation",
-    "scene-statistics",
-    "disentanglement",
-    "data-efficiency",
-    "ablation",
-    "cost",
-]
+RUN = settings.RUN
 
 if workflow.storage_settings.default_storage_provider:
     raise WorkflowError(
@@ -111,37 +87,36 @@ def named(*kinds):
     return "|".join(names) or "(?!)"
 
 
-def stem(name):
-    """Path of a table or figure without its suffix."""
-    return f"results/{'tables' if cfg.experiments[name].kind in TABLE_KINDS else 'figures'}/{name}"
+def kinds():
+    """Return the settings of each kind of table and figure that the configuration has, by its name."""
+    return {entry.kind: type(entry) for entry in cfg.experiments.values()}
 
 
 def target(name):
-    """Files of one table or figure."""
-    kind = cfg.experiments[name].kind
-    if kind in TABLE_KINDS:
-        suffixes = ["csv", "md", "tex"]
-    else:
-        suffixes = ["csv"] * (kind in CURVE_KINDS) + ["png", "pdf"]
-    return [f"{stem(name)}.{suffix}" for suffix in suffixes]
+    """Return the files of one table or figure."""
+    experiment = cfg.experiments[name]
+    return [f"{experiment.stem(name)}.{form}" for form in experiment.forms]
 
 
 def exhibit(name):
-    """What the report page needs to know of one table or figure."""
-    return f"{stem(name)}.json"
+    """Return the file that the report page reads of one table or figure."""
+    return f"{cfg.experiments[name].stem(name)}.json"
+
+
+def drawn_from(wildcards):
+    """Return the files that one table or figure is drawn from."""
+    name = wildcards.experiment
+    return paths(map(from_here, cfg.experiments[name].inputs(name, cfg)))
 
 
 def exhibits(page):
-    """Names of the tables and figures of a page in the order of the report: `report` or, with all, `extended`."""
+    """Return the names of the tables and figures of a page in its order: `report` or, with all, `extended`."""
     chosen = [
         name
         for name in cfg.experiments
         if page == "extended" or not cfg.experiments[name].extended
     ]
-    return sorted(
-        chosen,
-        key=lambda name: (KINDS.index(cfg.experiments[name].kind), name),
-    )
+    return sorted(chosen, key=lambda name: (cfg.experiments[name].place, name))
 
 
 def shown(page):
@@ -266,45 +241,35 @@ def references(wildcards):
     ]
 
 
+def weights(wildcards):
+    """Return the weights of a run."""
+    w = wildcards
+    return f"{run_folder(w.dataset, w.model, w.seed)}/weights.safetensors"
+
+
+def real_images(wildcards):
+    """Return the manifest of the images that a run is measured against."""
+    return f"results/data/{cfg.reals(wildcards.dataset)}/manifest.json"
+
+
+def as_options(names):
+    """Return a function of a rule's params that writes the inputs of these names as options of a command."""
+    return lambda wildcards, input: "".join(
+        f" --{name} {input[name]}" for name in names
+    )
+
+
 def held_out(wildcards):
-    """Manifest of images that a run was not trained on, where the experiment names some."""
+    """Return the manifest of images that a run was not trained on, if the experiment names some."""
     other = cfg.experiments[wildcards.experiment].held_out.get(wildcards.dataset)
     return [f"results/data/{other}/manifest.json"] if other else []
 
 
 def copies_evaluation(wildcards):
-    """What is generated to look for copies, and the network that looks, as JSON."""
+    """Return the network that looks for copies, and the seed of the images that it looks at, as JSON."""
     return settings.Evaluation(
-        extractor=cfg.evaluation.extractor.model_dump(),
-        images=cfg.experiments[wildcards.experiment].images,
-        seed=cfg.evaluation.seed,
+        extractor=cfg.evaluation.extractor.model_dump(), seed=cfg.evaluation.seed
     ).json()
-
-
-def per_run(file):
-    """Input function: `file` of every run of the experiment, whose settings and wildcards may stand in it: `{e.count}`."""
-
-    def files(wildcards):
-        experiment = cfg.experiments[wildcards.experiment]
-        return [
-            f"{run_folder(*run)}/{file.format(e=experiment, w=wildcards)}"
-            for run in experiment.runs()
-        ]
-
-    return files
-
-
-def metrics(every_snapshot):
-    """Input function: metrics files of every run of the experiment, at the end or at every snapshot."""
-
-    def files(wildcards):
-        return [
-            f"{run_folder(*run)}/metrics/step-{step}.json"
-            for run in cfg.experiments[wildcards.experiment].runs()
-            for step in cfg.spec(*run).snapshot_steps[0 if every_snapshot else -1 :]
-        ]
-
-    return files
 
 
 def experiment_json(wildcards):

@@ -1,269 +1,34 @@
-rule comparison_table:
-    input:
-        metrics=metrics(every_snapshot=False),
-        published=PUBLISHED,
-    output:
-        report(
-            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
-            caption="../report/comparison.rst",
-            category="Tables",
-            labels={"table": "{experiment}"},
-        ),
-        json="results/tables/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("comparison"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} comparison --experiment {params.experiment:q} --published {input.published}"
-        " --out {params.stem} {input.metrics}"
+# One rule for each kind of table and figure that the configuration has; a kind says what it is drawn from, and its forms.
+for kind, exhibit_type in kinds().items():
 
-
-rule cost_table:
-    input:
-        runs=per_run("run.json"),
-    output:
-        report(
-            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
-            caption="../report/cost.rst",
-            category="Tables",
-            labels={"table": "{experiment}"},
-        ),
-        json="results/tables/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("cost"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} cost --experiment {params.experiment:q}"
-        " --out {params.stem} {input.runs}"
-
-
-rule learning_curves_figure:
-    input:
-        metrics=metrics(every_snapshot=True),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
-            caption="../report/learning-curves.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("learning-curves"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} learning-curves --experiment {params.experiment:q}"
-        " --out {params.stem} {input.metrics}"
-
-
-rule data_efficiency_figure:
-    input:
-        runs=per_run("run.json"),
-        metrics=metrics(every_snapshot=False),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
-            caption="../report/data-efficiency.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("data-efficiency"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} data-efficiency --experiment {params.experiment:q}"
-        " --out {params.stem} {input.runs} {input.metrics}"
-
-
-rule ablation_figure:
-    input:
-        metrics=metrics(every_snapshot=False),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
-            caption="../report/ablation.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("ablation"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} ablation --experiment {params.experiment:q}"
-        " --out {params.stem} {input.metrics}"
-
-
-rule samples_figure:
-    input:
-        reals=lambda w: expand(
-            "results/data/{dataset}/reals-{number}.npz",
-            dataset=cfg.experiments[w.experiment].datasets,
-            number=cfg.experiments[w.experiment].count,
-        ),
-        samples=per_run("samples-{e.count}.npz"),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".png", ".pdf"),
-            caption="../report/samples.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("samples"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} samples --experiment {params.experiment:q}"
-        " --out {params.stem} {input.reals} {input.samples}"
-
-
-rule attention_figure:
-    input:
-        maps=per_run("attention-{e.count}.npz"),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".png", ".pdf"),
-            caption="../report/attention.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("attention"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} attention --experiment {params.experiment:q}"
-        " --out {params.stem} {input.maps}"
-
-
-rule attention_segmentation_figure:
-    input:
-        files=per_run("attention-segmentation-{e.images}.json"),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
-            caption="../report/attention-segmentation.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("attention-segmentation"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} attention-segmentation --experiment {params.experiment:q}"
-        " --out {params.stem} {input.files}"
-
-
-rule memorisation_figure:
-    input:
-        files=per_run("copies-{w.experiment}.npz"),
-    output:
-        report(
-            multiext("results/figures/{experiment}", ".csv", ".png", ".pdf"),
-            caption="../report/memorisation.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
-        json="results/figures/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("memorisation"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} memorisation --experiment {params.experiment:q}"
-        " --out {params.stem} {input.files}"
-
-
-rule parsed_table:
-    input:
-        files=per_run("{e.kind}-{e.images}.json"),
-        published=PUBLISHED,
-    output:
-        report(
-            multiext("results/tables/{experiment}", ".csv", ".md", ".tex"),
-            caption="../report/parsed.rst",
-            category="Tables",
-            labels={"table": "{experiment}"},
-        ),
-        json="results/tables/{experiment}.json",
-    log:
-        "results/logs/report/{experiment}.log",
-    wildcard_constraints:
-        experiment=named("scene-statistics", "disentanglement"),
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    params:
-        experiment=experiment_json,
-        stem=lambda w, output: output.json.removesuffix(".json"),
-    shell:
-        "exec ganformer --log {log} parsed --experiment {params.experiment:q} --published {input.published}"
-        " --out {params.stem} {input.files}"
+    rule:
+        name:
+            f"{kind.replace('-', '_')}_{exhibit_type.shape}"
+        input:
+            drawn_from,
+        output:
+            report(
+                multiext(
+                    f"results/{exhibit_type.shape}s/{{experiment}}",
+                    *[f".{form}" for form in exhibit_type.forms],
+                ),
+                caption=caption(kind),
+                category=f"{exhibit_type.shape.title()}s",
+                labels={exhibit_type.shape: "{experiment}"},
+            ),
+            json=f"results/{exhibit_type.shape}s/{{experiment}}.json",
+        log:
+            "results/logs/report/{experiment}.log",
+        wildcard_constraints:
+            experiment=named(kind),
+        localrule: True
+        conda:
+            "../../envs/report.yaml"
+        params:
+            experiment=experiment_json,
+            stem=lambda w, output: output.json.removesuffix(".json"),
+        shell:
+            "exec ganformer --log {log} draw --experiment {params.experiment:q} --out {params.stem} {input}"
 
 
 # `report` is of what `all` makes, `extended` of everything.

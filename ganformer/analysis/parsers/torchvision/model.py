@@ -1,4 +1,4 @@
-"""Photographs, read by one of torchvision's instance segmentors with weights that were trained on COCO.
+"""Parser of photographs: one of torchvision's instance segmentors with weights that were trained on COCO.
 
 What is said of an object is its class: a person, a chair, a car. torchvision is not needed for anything else, so that
 it is imported when such a parser is made or used.
@@ -32,7 +32,7 @@ BATCH = 4  # images read at a time; each is enlarged to 800 pixels
 
 
 def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
-    """Writes down what reads the images of a data set, once it has been found to be there and to fit.
+    """Write the record of the segmentor of a data set, once it is known to be there and to fit.
 
     Raises ConfigError where torchvision is missing or has no such class, DataError where there is no file of weights,
     and CheckpointError where it is of another network.
@@ -53,7 +53,7 @@ def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: 
 
 
 def load(path: Path) -> "Reader":
-    """The segmentor, on the CPU. Raises what `prepare` does, and CheckpointError where the weights were replaced."""
+    """Return the segmentor, on the CPU. Raises as `prepare` does, and CheckpointError if the weights were replaced."""
     content = artifacts.read_json(path)
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: is no parser of format {FORMAT}; make it again with this version")
@@ -70,7 +70,7 @@ def load(path: Path) -> "Reader":
 
 
 class Reader:
-    """Reads images with a segmentor; `categories`: the class of each number."""
+    """Reader of images with a segmentor; `categories`: the class of each number."""
 
     paired = ("class",)
     accuracy: Mapping[str, float] = {}  # on these images nothing is known of it
@@ -83,7 +83,7 @@ class Reader:
         self.about = {**settings.model_dump(mode="json"), "weights_sha256": sha256}
 
     def read(self, images: ImageSet, device: torch.device) -> list[Record]:
-        """The objects in all images of a set. DataError where they are of another shape than those prepared for."""
+        """Return the objects in all images of a set. DataError if they are of another shape than those prepared for."""
         if not images.can_show(self.picture):
             raise self._misfit(images.title, images.picture)
         self.network.to(device)
@@ -91,7 +91,7 @@ class Reader:
         return list(itertools.chain.from_iterable(map(self.parse, portions)))
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
-        """The objects in images [n, 3, H, W], from the highest score down: `class`, `score`, `visible_pixels`.
+        """Return the objects in images [n, 3, H, W], from the highest score down: `class`, `score`, `visible_pixels`.
 
         Where masks overlap, a pixel is visible of the object with the highest score, of whatever class it is; of
         objects of which nothing is visible, nothing is said. DataError for images of another shape.
@@ -103,7 +103,7 @@ class Reader:
             raise self._misfit("images", (images.shape[2], images.shape[3]))
 
     def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
-        """The objects as `parse` gives them, and of which of them each pixel is [n, H, W]: 0 of none, i of the i-th."""
+        """Return the objects as `parse` does, and the object of each pixel [n, H, W]: 0: none, i: the i-th."""
         self._check(images)
         records: list[Record] = []
         masks = np.zeros((len(images), *self.picture), np.uint8)
@@ -158,17 +158,17 @@ def _torchvision() -> ModuleType:
 
 
 def _published(config: Config) -> Any:
-    """What torchvision says of its own weights of a network: `url`, and `meta` with the names of classes."""
+    """Return torchvision's entry of its own weights of a network: `url`, and `meta` with the names of classes."""
     return _torchvision().models.get_model_weights(config.model).COCO_V1
 
 
 def _categories(config: Config) -> tuple[str, ...]:
-    """The class of each number that the network gives."""
+    """Return the class of each number that the network gives."""
     return tuple(_published(config).meta["categories"])
 
 
 def _classes(config: Config) -> tuple[str, ...]:
-    """The classes that are looked at, in the network's order; ConfigError where it does not know one."""
+    """Return the chosen classes, in the network's order; ConfigError if it does not know one."""
     known = [name for name in _categories(config) if name not in NO_CLASS]
     for name in config.classes or ():
         if name not in known:
@@ -179,7 +179,7 @@ def _classes(config: Config) -> tuple[str, ...]:
 
 
 def _network(config: Config) -> nn.Module:
-    """The network with its weights, ready to be called."""
+    """Return the network with its weights, ready to be called."""
     network: nn.Module = getattr(_torchvision().models.detection, config.model)(weights=None, weights_backbone=None)
     state, where = _state(config), f"{config.weights}: the file for {config.model}"
     try:

@@ -11,26 +11,26 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ganformer.config import AttentionSegmentation
 from ganformer.errors import DataError
-from ganformer.report import drawing, segments
+from ganformer.exhibits import attention_segmentation
+from ganformer.report import drawing
 
 MakeFile = Callable[..., Path]
 
 
-def experiment(**changes: object) -> AttentionSegmentation:
+def experiment(**changes: object) -> attention_segmentation.Config:
     fields = {
         "kind": "attention-segmentation",
         "title": "Overlap",
         "datasets": ["scenes"],
         "models": ["simplex", "duplex"],
     }
-    return AttentionSegmentation.model_validate({**fields, **changes})
+    return attention_segmentation.Config.model_validate({**fields, **changes})
 
 
 @pytest.fixture
 def overlaps(metrics: MakeFile) -> MakeFile:
-    """Writes what `attention-segments` says of a run: overlaps by class, each with 0.01 as error and half as chance."""
+    """Write a record of attention segmentation: overlaps by class, each with 0.01 as error and half as chance."""
 
     def write(model: str = "duplex", classes: dict[str, float] | None = None, **changes: Any) -> Path:
         found = classes or {"background": 0.8, "sphere": 0.2, "object": 0.4}
@@ -55,7 +55,7 @@ def test_a_bar_for_each_model_in_a_group_for_each_class(
     tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]
 ) -> None:
     simplex = overlaps("simplex", {"background": 0.7, "sphere": 0.1, "object": 0.3})
-    segments.attention_segments(experiment(), [overlaps(), simplex], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(), [overlaps(), simplex], tmp_path / "overlap")
     (axes,) = drawn[0].axes
     assert labels(drawn[0]) == ["background", "sphere", "single\nobjects"]
     assert [bar.get_height() for bar in axes.patches] == [0.7, 0.1, 0.3, 0.8, 0.2, 0.4]
@@ -77,7 +77,7 @@ def test_a_bar_for_each_model_in_a_group_for_each_class(
 def test_chance_is_a_line_on_its_bar_and_errors_are_bars(
     tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]
 ) -> None:
-    segments.attention_segments(experiment(models=["duplex"]), [overlaps()], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"]), [overlaps()], tmp_path / "overlap")
     (axes,) = drawn[0].axes
     errors, chance = axes.collections
     spans = [path.vertices[:, 1].tolist() for path in errors.get_paths()]
@@ -90,7 +90,7 @@ def test_chance_is_a_line_on_its_bar_and_errors_are_bars(
 
 def test_seeds_are_a_mean_with_their_deviation(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
     files = [overlaps(classes={"background": value, "object": 0.5}, seed=i) for i, value in enumerate((0.6, 0.8))]
-    segments.attention_segments(experiment(models=["duplex"], seeds=[0, 1]), files, tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"], seeds=[0, 1]), files, tmp_path / "overlap")
     (axes,) = drawn[0].axes
     assert axes.patches[0].get_height() == pytest.approx(0.7)
     span = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -105,7 +105,7 @@ def about(out: Path) -> dict[str, Any]:
 
 def test_numbers_are_written_unrounded(tmp_path: Path, overlaps: MakeFile) -> None:
     file = overlaps(classes={"background": 1 / 3, "object": 0.4})
-    segments.attention_segments(experiment(models=["duplex"]), [file], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"]), [file], tmp_path / "overlap")
     numbers = pd.read_csv(tmp_path / "overlap.csv")
     assert list(numbers) == ["dataset", "model", "metric", "mean", "std", "seeds", "error", "chance", "shown"]
     assert numbers["metric"].tolist() == ["iou_background", "iou_object"]
@@ -115,7 +115,7 @@ def test_numbers_are_written_unrounded(tmp_path: Path, overlaps: MakeFile) -> No
 
 
 def test_the_page_says_what_is_seen(tmp_path: Path, overlaps: MakeFile) -> None:
-    segments.attention_segments(experiment(models=["duplex"]), [overlaps()], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"]), [overlaps()], tmp_path / "overlap")
     page = about(tmp_path / "overlap")
     assert page["title"] == "Overlap"
     assert page["alt"] == (
@@ -128,7 +128,7 @@ def test_the_page_says_what_is_seen(tmp_path: Path, overlaps: MakeFile) -> None:
 
 def test_of_many_classes_those_that_most_images_show(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
     classes = {"background": 0.9, **{f"class{i}": 0.1 for i in range(30)}, "object": 0.2}
-    segments.attention_segments(experiment(models=["duplex"]), [overlaps(classes=classes)], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"]), [overlaps(classes=classes)], tmp_path / "overlap")
     assert labels(drawn[0]) == ["background", *(f"class{i}" for i in range(15)), "single\nobjects"]
     assert len(pd.read_csv(tmp_path / "overlap.csv")) == 32
     assert about(tmp_path / "overlap")["caption"].endswith("the 16 that most images show; the csv has all.")
@@ -137,21 +137,21 @@ def test_of_many_classes_those_that_most_images_show(tmp_path: Path, overlaps: M
 def test_a_class_that_a_model_does_not_show_has_no_bar(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
     simplex = overlaps("simplex", {"background": 0.7, "cube": 0.1, "object": 0.3})
     duplex = overlaps(classes={"background": 0.7, "sphere": 0.2, "cube": 0.1, "object": 0.3})
-    segments.attention_segments(experiment(), [simplex, duplex], tmp_path / "overlap")
+    attention_segmentation.draw(experiment(), [simplex, duplex], tmp_path / "overlap")
     assert labels(drawn[0]) == ["background", "sphere", "cube", "single\nobjects"]
     assert len(drawn[0].axes[0].patches) == 7
 
 
 def test_a_panel_for_each_data_set(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
     files = [overlaps(dataset="b"), overlaps(dataset="a", classes={"background": 0.5, "object": 0.1})]
-    segments.attention_segments(experiment(models=["duplex"], datasets=["a", "b"]), files, tmp_path / "overlap")
+    attention_segmentation.draw(experiment(models=["duplex"], datasets=["a", "b"]), files, tmp_path / "overlap")
     assert [labels(drawn[0], i)[1] for i in range(2)] == ["single\nobjects", "sphere"]
     assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [f"{x} 32, parser, 1k images" for x in "ab"]
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path, overlaps: MakeFile) -> None:
     for name in "ab":
-        segments.attention_segments(experiment(models=["duplex"]), [overlaps()], tmp_path / name)
+        attention_segmentation.draw(experiment(models=["duplex"]), [overlaps()], tmp_path / name)
     for kind in ("png", "pdf", "csv"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
@@ -159,14 +159,14 @@ def test_the_same_numbers_are_the_same_bytes(tmp_path: Path, overlaps: MakeFile)
 def test_run_without_overlaps(tmp_path: Path, overlaps: MakeFile) -> None:
     message = "'Overlap' needs overlaps of attention with segments of scenes/simplex seed 0"
     with pytest.raises(DataError, match=message):
-        segments.attention_segments(experiment(), [overlaps()], tmp_path / "overlap")
+        attention_segmentation.draw(experiment(), [overlaps()], tmp_path / "overlap")
 
 
 def test_file_of_other_numbers(tmp_path: Path, metrics: MakeFile) -> None:
     with pytest.raises(
-        DataError, match=r"step-1000\.json: has no overlaps of attention; make it with `ganformer atten"
+        DataError, match=r"step-1000\.json: has no overlaps of attention; make it with `ganformer analyse at"
     ):
-        segments.attention_segments(experiment(models=["duplex"]), [metrics()], tmp_path / "overlap")
+        attention_segmentation.draw(experiment(models=["duplex"]), [metrics()], tmp_path / "overlap")
     assert not list(tmp_path.glob("overlap*"))
 
 
@@ -174,5 +174,5 @@ def test_runs_measured_in_different_ways(tmp_path: Path, overlaps: MakeFile) -> 
     recipe = json.loads(overlaps().read_text())["recipe"]
     simplex = overlaps("simplex", recipe={**recipe, "images": 7})
     with pytest.raises(DataError, match=re.escape("were measured in different ways")):
-        segments.attention_segments(experiment(), [overlaps(), simplex], tmp_path / "overlap")
+        attention_segmentation.draw(experiment(), [overlaps(), simplex], tmp_path / "overlap")
     assert not list(tmp_path.glob("overlap*"))

@@ -1,4 +1,4 @@
-"""How models, metrics and quantities are written, the same in every table and figure."""
+"""Spelling of models, metrics and quantities, the same in every table and figure."""
 
 import math
 import re
@@ -26,7 +26,7 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Metric:
-    """How a measured number is shown: its title, which direction is better, its unit and where it was published.
+    """Display of a measured number: its title, the better direction, its unit and its published names.
 
     `decimals` None: as many as give the smallest value of a column three significant digits.
     """
@@ -95,17 +95,17 @@ PUBLISHED = {
 
 
 def model(name: str) -> str:
-    """The usual spelling of a model's name; the name itself where there is none."""
+    """Return the usual spelling of a model's name, else the name itself."""
     return MODELS.get(plain(name), name)
 
 
 def plain(name: str) -> str:
-    """A name in small letters without hyphens, so that `k-GAN` and `kgan` are one."""
+    """Return a name in small letters without hyphens, so that `k-GAN` and `kgan` are one."""
     return name.replace("-", "").replace("_", "").lower()
 
 
 def metric(key: str, name: str) -> Metric:
-    """How metric `key` is shown where it goes by `name`; "FID" is said only of the features of that name."""
+    """Return the display of metric `key` with the name `name`; only features of that name give "FID"."""
     known = METRICS.get(key, Metric(key))
     title = known.title.replace("FD", "FID") if "fid" in name else known.title
     resize = " (clean)" * name.startswith("clean_") + " (pytorch-fid)" * ("_pytorch" in name)
@@ -113,24 +113,24 @@ def metric(key: str, name: str) -> Metric:
 
 
 def conditions(dataset: str, recipe: Mapping[str, Any], by: str) -> str:
-    """What numbers measured `by` a network are of: data set, size, features and images, as `scenes 32, vgg16, 1k`."""
+    """Return data set, size, features and images of numbers measured `by` a network: `scenes 32, vgg16, 1k`."""
     height, width = ImageSpec.model_validate(recipe["image"]).picture
     size = f"{width}" if height == width else f"{width}×{height}"
     return f"{dataset} {size}, {by}, {thousands(str(recipe['images']))}"
 
 
 def count(number: float) -> str:
-    """12345 → `12,345`."""
+    """Return a whole number with commas: 12345 → `12,345`."""
     return f"{number:,.0f}"
 
 
 def thousands(number: str) -> str:
-    """50000 → `50k`; what is no whole number of thousands stays."""
+    """Return whole thousands in short, others as they are: 50000 → `50k`."""
     return f"{int(number) // 1000}k" if number.endswith("000") else number
 
 
 def millions(number: float) -> str:
-    """30903632 → `30.9 M`, 845000 → `845 k`."""
+    """Return a large number in short: 30903632 → `30.9 M`, 845000 → `845 k`."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{quantity(number / size)} {unit}"
@@ -138,22 +138,22 @@ def millions(number: float) -> str:
 
 
 def quantity(number: float) -> str:
-    """Three significant digits, whole numbers from 100 on: 0.0123, 1.20, 12.3, 1,234."""
+    """Return three significant digits, whole numbers from 100 on: 0.0123, 1.20, 12.3, 1,234."""
     return f"{number:,.{decimals(number)}f}"
 
 
 def decimals(number: float) -> int:
-    """Decimals that show three significant digits of a number; at most six, and two of zero."""
+    """Return the decimals that show three significant digits of a number; at most six, and two for zero."""
     return 2 if number == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(number)))))
 
 
 def kimg(number: float) -> str:
-    """Thousands of images: 16.0 → `16`, 0.064 → `0.064`."""
+    """Return thousands of images: 16.0 → `16`, 0.064 → `0.064`."""
     return f"{number:,g}"
 
 
 def device(hardware: Mapping[str, Any]) -> str:
-    """What a run was computed on: GPUs, or the processor and how many of its threads."""
+    """Return the device of a run: GPUs, or the processor and its number of threads."""
     name = re.sub(r"\((R|TM)\)", "", hardware["device_name"])
     if hardware["device"] == "cpu":
         return f"{name}, {plural(hardware['threads'], 'thread')}"
@@ -161,7 +161,7 @@ def device(hardware: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """75 → `1 min 15 s`; the two largest units from days to seconds."""
+    """Return the two largest units from days to seconds: 75 → `1 min 15 s`."""
     left, parts = round(seconds), []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if left >= size:
@@ -171,10 +171,10 @@ def duration(seconds: float) -> str:
 
 
 def listing(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, or `a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
+    """Return a number and its noun: `1 seed`, `3 seeds`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

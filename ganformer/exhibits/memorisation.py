@@ -1,24 +1,28 @@
-"""The figure that tells whether models repeat training images: samples, the nearest training images, distances."""
+"""Figure of samples beside the training images nearest to them, and of their distances beside held-out images."""
+
+from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
+from pydantic import PositiveInt, model_validator
 
-from ganformer import artifacts
-from ganformer.config import Memorisation
-from ganformer.data.images import in_colours
+from ganformer import artifacts, plugins
+from ganformer.config import Config as Configuration
+from ganformer.config import Experiment, Name, of_one_shape
 from ganformer.errors import DataError
-from ganformer.report import drawing, records, table, words
+from ganformer.report import drawing, formatting, records, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 ARRAYS = ("nearest_samples", "nearest_training", "first_samples", "first_training", "samples_to_training")
 COLUMNS = 8  # pairs side by side
@@ -37,12 +41,51 @@ PERCENT = 100
 KINDS = ("sample", "training\nimage")
 
 
-def memorisation(experiment: Memorisation, files: Sequence[Path], out: Path) -> None:
-    """Draws pairs of samples and training images, and how far they are: `out`.png, .pdf, .csv and .json.
+class Config(Experiment):
+    """Settings of the figure of samples beside the training images nearest to them, and of their distances."""
 
-    `files`: what `find-copies` wrote of every run; other runs are left out. A block for each run. The csv has a row for
-    each number, unrounded, with what is expected without memorisation. Raises DataError where a run is missing or given
-    twice, a file cannot be read, or runs of one data set were measured in different ways.
+    kind: Literal["memorisation"] = "memorisation"
+    place = 60
+    shape = "figure"
+    forms = ("csv", "png", "pdf")
+
+    count: PositiveInt = 8
+    """Pairs of each run: so many samples that are nearest to a training image, and as many first ones."""
+    images: PositiveInt = 1000
+    """Images of each run that are looked at."""
+    held_out: Mapping[Name, Name] = {}
+    """For data sets, another one with images of the same kind that nothing was trained on."""
+
+    def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
+        """Return the training images nearest to images of every run."""
+        return self.of_runs(f"copies-{name}.npz")
+
+    @model_validator(mode="after")
+    def _has_enough_images(self) -> Self:
+        if self.count > self.images:
+            raise ValueError(
+                f"count {self.count} is more than images {self.images}; ask for fewer pairs or more images"
+            )
+        return self
+
+    def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
+        """Yield held-out images of unknown data sets, or of other shapes."""
+        for name, other in self.held_out.items():
+            if name not in self.datasets:
+                yield f"held_out.{name}", f"'{name}' is not in datasets; {plugins.choices(name, self.datasets)}"
+            elif other not in configuration.datasets:
+                known = list(configuration.datasets)
+                yield f"held_out.{name}", f"'{other}' is not an entry of datasets; {plugins.choices(other, known)}"
+            else:
+                yield from of_one_shape(configuration, f"held_out.{name}", name, other)
+
+
+def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
+    """Draw pairs of samples and training images, and their distances: `out`.png, .pdf, .csv and .json.
+
+    `files`: what `analyse copies` wrote of every run; other runs are left out. A block for each run. The csv has a row
+    for each number, unrounded, with its value expected without memorisation. Raises DataError if a run is missing or
+    given twice, a file cannot be read, or runs of one data set were measured in different ways.
     """
     found = records.needed(_read_all(files), experiment, "nearest training images")
     for dataset in experiment.datasets:
@@ -58,7 +101,9 @@ def memorisation(experiment: Memorisation, files: Sequence[Path], out: Path) -> 
 
 
 def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
-    """One row a file: dataset, model, seed, kimg, recipe, file, `record` with all that it says, `arrays`."""
+    """Return one row a file: dataset, model, seed, kimg, recipe, file, `record` (all of it), `arrays`."""
+    import pandas as pd
+
     rows = [_read(path) for path in paths]
     columns = [*records.RUN, "kimg", "recipe", "file", "record", "arrays"]
     frame = pd.DataFrame(rows, columns=columns)
@@ -76,7 +121,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"has no {lacking[0] if lacking else 'expected'}")
     except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path}: is no readable file of nearest training images ({error}); make it with `ganformer find-copies`"
+            f"{path}: is no readable file of nearest training images ({error}); make it with `ganformer analyse copies`"
         ) from error
     return {
         **record["run"],
@@ -88,15 +133,17 @@ def _read(path: Path) -> Mapping[str, Any]:
     }
 
 
-def _in_order(experiment: Memorisation, found: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the experiment's order of data sets, models, seeds."""
+def _in_order(experiment: Config, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in the experiment's order of data sets, models, seeds."""
     order = {run: place for place, run in enumerate(experiment.runs())}
     places = [order[run] for run in zip(found["dataset"], found["model"], found["seed"], strict=True)]
     return found.iloc[np.argsort(places)].reset_index(drop=True)
 
 
 def _numbers(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a number: dataset, model, seed, kimg, metric, name, value, expected (NaN where nothing is)."""
+    """Return one row a number: dataset, model, seed, kimg, metric, name, value, expected (NaN if unknown)."""
+    import pandas as pd
+
     rows = [
         [*row[[*records.RUN, "kimg"]], metric, entry["name"], entry["value"], row["record"]["expected"].get(metric)]
         for _, row in found.iterrows()
@@ -109,7 +156,7 @@ def _numbers(found: pd.DataFrame) -> pd.DataFrame:
 
 
 class Strip(NamedTuple):
-    """A mosaic of pairs, in so many rows: samples, training images and so on."""
+    """Mosaic of pairs in `rows` rows: samples, training images and so on."""
 
     pixels: NDArray[np.uint8]
     rows: int
@@ -117,7 +164,7 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """The part of the figure that shows one run."""
+    """Part of the figure that shows one run."""
 
     label: str
     colour: str
@@ -134,12 +181,12 @@ class Block:
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         pictures = sum(LABEL + strip.pixels.shape[0] + SPACE for strip in self.strips.values()) - SPACE
         return HEAD + max(pictures, PLOT_HEIGHT + AXIS + LINE * len(self.lines))
 
 
-def _figure(experiment: Memorisation, found: pd.DataFrame) -> Figure:
+def _figure(experiment: Config, found: pd.DataFrame) -> Figure:
     limits = {dataset: _limit(rows) for dataset, rows in found.groupby("dataset")}
     blocks = [_block(experiment, row, limits[row["dataset"]]) for _, row in found.iterrows()]
     widest = max(strip.pixels.shape[1] for block in blocks for strip in block.strips.values())
@@ -154,9 +201,9 @@ def _figure(experiment: Memorisation, found: pd.DataFrame) -> Figure:
     return sheet.figure
 
 
-def _block(experiment: Memorisation, row: pd.Series, limit: float) -> Block:
+def _block(experiment: Config, row: pd.Series, limit: float) -> Block:
     arrays, record = row["arrays"], row["record"]
-    images = words.count(record["recipe"]["images"])
+    images = formatting.count(record["recipe"]["images"])
     strips = {
         title: _strip(arrays[f"{name}_samples"], arrays[f"{name}_training"])
         for name, title in (("nearest", f"the nearest of {images} samples"), ("first", "the first samples"))
@@ -164,7 +211,7 @@ def _block(experiment: Memorisation, row: pd.Series, limit: float) -> Block:
     seed = f", seed {row['seed']}" if len(experiment.seeds) > 1 else ""
     dataset = f", {row['dataset']}" if len(experiment.datasets) > 1 else ""
     return Block(
-        f"{words.model(row['model'])}{dataset}{seed}",
+        f"{formatting.model(row['model'])}{dataset}{seed}",
         drawing.colours(experiment.models)[row["model"]],
         strips,
         arrays["samples_to_training"],
@@ -176,7 +223,9 @@ def _block(experiment: Memorisation, row: pd.Series, limit: float) -> Block:
 
 
 def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
-    """Rows of samples, each above the row of their training images."""
+    """Return rows of samples, each above the row of their training images."""
+    from ganformer.data.images import in_colours
+
     width = samples.shape[2] * max(1, round(TILE / samples.shape[2])) if samples.shape[2] <= TILE else TILE
     portions = zip(
         *(drawing.batched(list(in_colours(images, axis=-1)), COLUMNS) for images in (samples, training)), strict=True
@@ -186,7 +235,7 @@ def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
 
 
 def _limit(rows: pd.DataFrame) -> float:
-    """A distance within which nearly all of each curve lies."""
+    """Return a distance within which nearly all of each curve lies."""
     names = ("samples_to_training", "held_out_to_training")
     return max(float(np.quantile(arrays[name], SHOWN)) for arrays in rows["arrays"] for name in names if name in arrays)
 
@@ -203,6 +252,8 @@ def _pairs(sheet: drawing.Sheet, block: Block, top: int) -> None:
 
 
 def _plot(sheet: drawing.Sheet, block: Block, left: int, top: int) -> None:
+    from matplotlib.ticker import PercentFormatter
+
     box = (
         left / sheet.width,
         1 - (top + PLOT_HEIGHT) / sheet.height,
@@ -244,7 +295,7 @@ def _lines(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         for key, what in SHARES.items()
     ]
     distances = [
-        (f"FD from {kind} images", f"{words.quantity(values[key])} ± {values[f'{key}_std']:.2g}", words.NONE)
+        (f"FD from {kind} images", f"{formatting.quantity(values[key])} ± {values[f'{key}_std']:.2g}", formatting.NONE)
         for key, kind in (("fd_training", "training"), ("fd_held_out", "held-out"))
     ]
     return [
@@ -284,8 +335,9 @@ def _caption(found: pd.DataFrame) -> str:
 def _in_words(found: pd.DataFrame) -> str:
     told = "Pairs of samples and nearest training images beside curves of their distances."
     said = [
-        f"{words.model(row['model'])} on {row['dataset']} {PERCENT * row['record']['values']['nearer']['value']:.0f} %"
+        f"{formatting.model(row['model'])} on {row['dataset']} "
+        f"{PERCENT * row['record']['values']['nearer']['value']:.0f} %"
         for _, row in found.iterrows()
         if row["record"]["values"]
     ]
-    return f"{told} Samples nearer than the median held-out image: {words.listing(said)}." if said else told
+    return f"{told} Samples nearer than the median held-out image: {formatting.listing(said)}." if said else told

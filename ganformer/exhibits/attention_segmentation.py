@@ -1,37 +1,61 @@
-"""The figure of what components attend to: how far their regions are things in the images, beside chance."""
+"""Figure of the overlap of attention with segments of images (IoU), beside chance."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import matplotlib.patheffects as effects
-import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from pydantic import PositiveInt
 
 from ganformer import artifacts
-from ganformer.config import AttentionSegmentation
+from ganformer.config import Config as Configuration
+from ganformer.config import Experiment
 from ganformer.errors import DataError
-from ganformer.report import drawing, records, table, words
+from ganformer.report import drawing, formatting, records, requirements, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BACKGROUND, OBJECT = "iou_background", "iou_object"
 LABELS = {OBJECT: "single\nobjects"}
 GROUPS = 16  # classes of a panel, at most
 FILLED = 0.82  # of a group's width
 APART = 0.4  # more room beside the background and single objects, in groups
-OUTLINE = [effects.withStroke(linewidth=3, foreground="white")]
 
 
-def attention_segments(experiment: AttentionSegmentation, files: Sequence[Path], out: Path) -> None:
-    """Draws the overlap of attention with each class of segments: `out`.png, .pdf, .csv and .json.
+class Config(Experiment):
+    """Settings of the figure of the overlap of attention with segments of images (IoU), beside chance."""
 
-    `files`: what `attention-segments` wrote of every run; other runs are left out. A panel for each data set, in it a
-    group of bars for each class, a bar for each model, with a line at the level of chance. Bars are means over the
-    seeds with error bars of one standard deviation; of one seed, of the bootstrap over its images. Of more than 16
-    classes those that most images show are drawn. The csv has all of them, unrounded. Raises DataError where a run is
-    missing, runs of one data set were measured in different ways, or a file has no such numbers.
+    kind: Literal["attention-segmentation"] = "attention-segmentation"
+    place = 50
+    shape = "figure"
+    forms = ("csv", "png", "pdf")
+
+    images: PositiveInt = 200
+    """Images of each run that are looked at."""
+
+    def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
+        """Return the overlaps of attention with segments of every run."""
+        return self.of_runs(f"attention-segmentation-{self.images}.json")
+
+    def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
+        """Yield models without attention maps, and data sets whose images no parser reads."""
+        yield from requirements.attention_maps(self.models, configuration)
+        yield from requirements.parsers(self.datasets, configuration)
+
+
+def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
+    """Draw the overlap of attention with each class of segments: `out`.png, .pdf, .csv and .json.
+
+    `files`: what `analyse attention-segmentation` wrote of every run; other runs are left out. A panel for each data
+    set, in it a group of bars for each class, a bar for each model, with a line at the level of chance. Bars are means
+    over the seeds with error bars of one standard deviation; of one seed, of the bootstrap over its images. Of more
+    than 16 classes those that most images show are drawn. The csv has all of them, unrounded. Raises DataError if a run
+    is missing, runs of one data set were measured in different ways, or a file has no such numbers.
     """
     measured = records.needed(records.measurements(files), experiment, "overlaps of attention with segments")
     chosen = _with_chance(measured)
@@ -45,12 +69,16 @@ def attention_segments(experiment: AttentionSegmentation, files: Sequence[Path],
 
 
 def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
-    """The rows of overlaps with their `error`, the level of `chance` and how many images have it (`shown`)."""
+    """Return the rows of overlaps with `error`, `chance` (its level) and `shown` (number of images with the class)."""
+    import pandas as pd
+
     rows = []
     for file, values in measured.groupby("file", sort=False):
         content = artifacts.read_json(Path(str(file)))
         if "chance" not in content or "shown" not in content:
-            raise DataError(f"{file}: has no overlaps of attention; make it with `ganformer attention-segments`")
+            raise DataError(
+                f"{file}: has no overlaps of attention; make it with `ganformer analyse attention-segmentation`"
+            )
         errors = values.set_index("metric")["value"]
         chosen = values[values["metric"].isin(content["chance"])]
         rows.append(
@@ -65,11 +93,11 @@ def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _conditions(dataset: str, chosen: pd.DataFrame) -> str:
     here = chosen[chosen["dataset"] == dataset]
-    return f"{words.conditions(dataset, records.recipe(here, dataset), 'parser')} images"
+    return f"{formatting.conditions(dataset, records.recipe(here, dataset), 'parser')} images"
 
 
-def _over_seeds(experiment: AttentionSegmentation, chosen: pd.DataFrame) -> pd.DataFrame:
-    """One row for each data set, class and model: mean, std, seeds, error, chance, shown; in the experiment's order."""
+def _over_seeds(experiment: Config, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each data set, class and model, in order: mean, std, seeds, error, chance, shown."""
     groups = chosen.groupby(["dataset", "model", "metric"], sort=False)
     numbers = groups.agg(
         mean=("value", "mean"),
@@ -86,14 +114,14 @@ def _over_seeds(experiment: AttentionSegmentation, chosen: pd.DataFrame) -> pd.D
 
 
 def _classes(chosen: pd.DataFrame) -> list[str]:
-    """Classes in the order of the file that has most of them, then those of others; single objects come last."""
+    """Return the classes in the order of the file with most of them, then the others; single objects come last."""
     files = sorted((list(rows["metric"]) for _, rows in chosen.groupby("file", sort=False)), key=len, reverse=True)
     names = dict.fromkeys(name for file in files for name in file if name != OBJECT)
     return [*names, OBJECT]
 
 
 def _drawn(here: pd.DataFrame) -> list[str]:
-    """The classes of a panel, in order; `here`: the numbers of its data set."""
+    """Return the classes of a panel, in order; `here`: the numbers of its data set."""
     images = here.groupby("metric", sort=False)["shown"].max()
     kept = set(images.nlargest(GROUPS).index) | {OBJECT}
     return [name for name in images.index if name in kept]
@@ -102,22 +130,28 @@ def _drawn(here: pd.DataFrame) -> list[str]:
 # ------------------------------------------------------------------------------------------------ drawing
 
 
-def _panels(experiment: AttentionSegmentation, numbers: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+def _panels(experiment: Config, numbers: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     rows = len(experiment.datasets)
-    figure = Figure(figsize=(drawing.WIDTH, 0.7 + 3.4 * rows), dpi=drawing.DPI, layout="constrained")
+    figure = drawing.figure(0.7 + 3.4 * rows)
     for axes, dataset in zip(figure.subplots(rows, 1, squeeze=False)[:, 0], experiment.datasets, strict=True):
         _panel(axes, experiment, numbers[numbers["dataset"] == dataset])
         axes.set_title(titles[dataset], loc="left", weight="bold", size=10)
         axes.set_ylabel("intersection over union ↑", size=9)
     colours = drawing.colours(experiment.models)
-    handles: list[Artist] = [Patch(color=colours[model], label=words.model(model)) for model in experiment.models]
+    handles: list[Artist] = [Patch(color=colours[model], label=formatting.model(model)) for model in experiment.models]
     handles.append(Line2D([], [], color=drawing.INK, lw=1.6, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
     return figure
 
 
-def _panel(axes: Axes, experiment: AttentionSegmentation, here: pd.DataFrame) -> None:
-    """Groups of bars of one data set, the background and single objects apart from the classes."""
+def _panel(axes: Axes, experiment: Config, here: pd.DataFrame) -> None:
+    """Draw groups of bars of one data set, the background and single objects apart from the classes."""
+    from matplotlib import patheffects
+
+    outline = [patheffects.withStroke(linewidth=3, foreground="white")]
     names, width = _drawn(here), FILLED / len(experiment.models)
     places = {name: i + APART * ((i > 0) + (name == OBJECT)) for i, name in enumerate(names)}
     for i, (model, colour) in enumerate(drawing.colours(experiment.models).items()):
@@ -129,7 +163,7 @@ def _panel(axes: Axes, experiment: AttentionSegmentation, here: pd.DataFrame) ->
             x, bars["mean"], yerr=spread, fmt="none", ecolor=drawing.INK, elinewidth=0.8, capsize=1.5, zorder=5
         )
         ends = (x - 0.47 * width, x + 0.47 * width)
-        axes.hlines(bars["chance"], *ends, color=drawing.INK, lw=1.6, zorder=4, path_effects=OUTLINE)
+        axes.hlines(bars["chance"], *ends, color=drawing.INK, lw=1.6, zorder=4, path_effects=outline)
     axes.set_xticks(list(places.values()), labels=[_label(name) for name in names])
     axes.tick_params(axis="x", length=0, labelsize=9)
     axes.set_xlim(-0.6, max(places.values()) + 0.6)
@@ -143,7 +177,7 @@ def _label(name: str) -> str:
 # ----------------------------------------------------------------------------------------------- in words
 
 
-def _caption(experiment: AttentionSegmentation, numbers: pd.DataFrame) -> str:
+def _caption(experiment: Config, numbers: pd.DataFrame) -> str:
     seeds = len(experiment.seeds)
     over = "one seed per model, error bars of the bootstrap over images"
     if seeds > 1:
@@ -158,11 +192,11 @@ def _caption(experiment: AttentionSegmentation, numbers: pd.DataFrame) -> str:
     )
 
 
-def _in_words(experiment: AttentionSegmentation, numbers: pd.DataFrame) -> str:
-    """The figure in words: background and single objects."""
+def _in_words(experiment: Config, numbers: pd.DataFrame) -> str:
+    """Describe the figure: background and single objects."""
     said = [
-        f"{words.model(str(row['model']))} on {row['dataset']}, {name}: {words.quantity(row['mean'])}, by chance "
-        f"{words.quantity(row['chance'])}"
+        f"{formatting.model(str(row['model']))} on {row['dataset']}, {name}: {formatting.quantity(row['mean'])}, by "
+        f"chance {formatting.quantity(row['chance'])}"
         for key, name in ((BACKGROUND, "background"), (OBJECT, "single objects"))
         for _, row in numbers[numbers["metric"] == key].iterrows()
     ]

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ganformer.config import Parsed
 from ganformer.errors import DataError
-from ganformer.report.parsed import parsed
+from ganformer.report.properties import Properties, draw
 
 MakeFile = Callable[..., Path]
 PUBLISHED = Path(__file__).parents[2] / "ganformer/report/published.csv"
@@ -23,14 +22,14 @@ RECIPE = {
 REAL = {"chi2_shape": 0.25, "chi2_colour": 3.0}
 
 
-def table(kind: str = "scene-statistics", **changes: Any) -> Parsed:
+def table(kind: str = "scene-statistics", **changes: Any) -> Properties:
     fields = {"kind": kind, "title": "Table", "datasets": ["scenes"], "models": ["stylegan2", "duplex"], **changes}
-    return Parsed.model_validate(fields)
+    return Properties.model_validate(fields)
 
 
 @pytest.fixture
 def measured(metrics: MakeFile) -> Callable[..., Path]:
-    """Writes what `scene-statistics` or `disentanglement` does."""
+    """Write a record of scene statistics or disentanglement."""
 
     def write(model: str, values: dict[str, float], seed: int = 0, **changes: Any) -> Path:
         named = {key: {"name": key, "value": value} for key, value in values.items()}
@@ -54,7 +53,7 @@ def test_properties_are_rows_with_the_floor_of_real_images(tmp_path: Path, measu
         "models": {"duplex": "GANformer-duplex"},
     }
     out = tmp_path / "table2"
-    parsed(table(published=quoted), files, PUBLISHED, out)
+    draw(table(published=quoted), [*files, PUBLISHED], out)
     group = "(measured, scenes 32, parser, 40)"
     found = lines(out)
     assert (
@@ -76,7 +75,7 @@ def test_properties_are_rows_with_the_floor_of_real_images(tmp_path: Path, measu
 
 def test_a_property_that_no_image_has_is_left_blank(tmp_path: Path, measured: MakeFile) -> None:
     files = [measured("stylegan2", {"chi2_shape": 9.0, "chi2_colour": 1.0}), measured("duplex", {"chi2_shape": 7.0})]
-    parsed(table(), files, PUBLISHED, tmp_path / "t")
+    draw(table(), [*files, PUBLISHED], tmp_path / "t")
     assert "| Colour ↓ | 1.00 | – |" in lines(tmp_path / "t")
 
 
@@ -86,12 +85,12 @@ def test_several_seeds_have_their_spread(tmp_path: Path, measured: MakeFile) -> 
         for model, value in (("stylegan2", 0.2), ("duplex", 0.7))
         for seed in (0, 1)
     ]
-    parsed(table("disentanglement", seeds=(0, 1)), files, PUBLISHED, tmp_path / "t")
+    draw(table("disentanglement", seeds=(0, 1)), [*files, PUBLISHED], tmp_path / "t")
     assert "| Modularity ↑ | 0.250 ± 0.071 | **0.750 ± 0.071** |" in lines(tmp_path / "t")
     assert "nothing can be expected" not in "\n".join(lines(tmp_path / "t"))
 
 
 def test_missing_run_is_named(tmp_path: Path, measured: MakeFile) -> None:
     with pytest.raises(DataError, match="'Table' needs measurements of scenes/duplex seed 0"):
-        parsed(table(), [measured("stylegan2", {"chi2_shape": 1.0})], PUBLISHED, tmp_path / "t")
+        draw(table(), [measured("stylegan2", {"chi2_shape": 1.0}), PUBLISHED], tmp_path / "t")
     assert not (tmp_path / "t.md").exists()

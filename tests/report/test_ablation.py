@@ -13,9 +13,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ganformer.config import Ablation
 from ganformer.errors import DataError
-from ganformer.report import ablations, drawing
+from ganformer.exhibits import ablation
+from ganformer.report import drawing
 
 MakeFile = Callable[..., Path]
 VALUES = {"duplex": 10.0, "four": 12.0, "sixteen": 9.0, "add": 15.0}
@@ -25,7 +25,7 @@ def variants(changed: str, *models: str) -> dict[str, object]:
     return {"changed": changed, "models": models}
 
 
-def changed(**changes: object) -> Ablation:
+def changed(**changes: object) -> ablation.Config:
     fields = {
         "kind": "ablation",
         "title": "Ablations",
@@ -33,7 +33,7 @@ def changed(**changes: object) -> Ablation:
         "base": "duplex",
         "groups": [variants("Components", "four", "duplex", "sixteen"), variants("Integration", "add")],
     }
-    return Ablation.model_validate({**fields, **changes})
+    return ablation.Config.model_validate({**fields, **changes})
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def dots(axes: Axes) -> list[tuple[float, float]]:
 
 
 def test_a_dot_for_each_model_in_blocks(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:
-    ablations.ablation(changed(), files, tmp_path / "ablations")
+    ablation.draw(changed(), files, tmp_path / "ablations")
     (axes,) = drawn[0].axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     base = "GANformer (duplex)"
@@ -65,7 +65,7 @@ def test_a_dot_for_each_model_in_blocks(tmp_path: Path, files: list[Path], drawn
 
 
 def test_the_base_is_a_line_through_the_panel(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:
-    ablations.ablation(changed(), files, tmp_path / "ablations")
+    ablation.draw(changed(), files, tmp_path / "ablations")
     (axes,), (legend,) = drawn[0].axes, drawn[0].legends
     line = axes.lines[0]
     assert np.array_equal(line.get_xdata(), [10.0, 10.0])
@@ -78,7 +78,7 @@ def test_the_base_is_a_line_through_the_panel(tmp_path: Path, files: list[Path],
 
 
 def test_what_is_said_about_it(tmp_path: Path, files: list[Path]) -> None:
-    ablations.ablation(changed(), files, tmp_path / "ablations")
+    ablation.draw(changed(), files, tmp_path / "ablations")
     assert json.loads((tmp_path / "ablations.json").read_text()) == {
         "format": 1,
         "exhibit": "figure",
@@ -92,7 +92,7 @@ def test_what_is_said_about_it(tmp_path: Path, files: list[Path]) -> None:
 
 
 def test_csv_has_the_difference_from_the_base(tmp_path: Path, files: list[Path]) -> None:
-    ablations.ablation(changed(), files, tmp_path / "ablations")
+    ablation.draw(changed(), files, tmp_path / "ablations")
     table = pd.read_csv(tmp_path / "ablations.csv", keep_default_na=False)
     columns = ["dataset", "group", "model", "kimg", "metric", "mean", "std", "seeds", "error", "difference"]
     assert list(table.columns) == columns
@@ -110,7 +110,7 @@ def test_csv_has_the_difference_from_the_base(tmp_path: Path, files: list[Path])
 def test_seeds_are_means_with_error_bars(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     experiment = changed(seeds=[0, 1], groups=[variants("Integration", "add")])
     files = [fd(VALUES[model] + 2 * seed, model=model, seed=seed) for model in ("duplex", "add") for seed in (0, 1)]
-    ablations.ablation(experiment, files, tmp_path / "ablations")
+    ablation.draw(experiment, files, tmp_path / "ablations")
     (axes,) = drawn[0].axes
     assert [value for value, _ in dots(axes)] == [11.0, 16.0]
     bars = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections if isinstance(bar, LineCollection)]
@@ -126,7 +126,7 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
     values = {"recall": {"name": "recall_x", "value": 0.25}, "recall_std": {"name": "recall_std_x", "value": 0.125}}
     files = [metrics(model=model, values=values) for model in ("duplex", "add")]
     experiment = changed(groups=[variants("Integration", "add")], metric="recall")
-    ablations.ablation(experiment, files, tmp_path / "ablations")
+    ablation.draw(experiment, files, tmp_path / "ablations")
     (axes,) = drawn[0].axes
     assert [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections] == [[12.5, 37.5], [12.5, 37.5]]
     assert axes.texts[0].get_text() == "25.0 ± 12.5"
@@ -140,7 +140,7 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     names = ["scenes", "faces", "large-pictures"]
     files = [fd(VALUES[model], dataset=name, model=model) for name in sorted(names) for model in VALUES]
-    ablations.ablation(changed(datasets=names), files, tmp_path / "ablations")
+    ablation.draw(changed(datasets=names), files, tmp_path / "ablations")
     one, other, third = drawn[0].axes
     assert one.get_xlabel() == "FD ↓\nscenes 32, random-vgg16, 1k"
     assert other.get_xlabel() == "FD ↓\nfaces 32, random-vgg16, 1k"
@@ -152,7 +152,7 @@ def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Fig
 
 def test_nothing_written_over_something_else(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:
     long = "First and last resolution of attention in the generator and in the discriminator"
-    ablations.ablation(
+    ablation.draw(
         changed(groups=[variants(long, "four", "sixteen"), variants("Two", "add")]), files, tmp_path / "ablations"
     )
     (axes,) = drawn[0].axes
@@ -166,37 +166,37 @@ def test_nothing_written_over_something_else(tmp_path: Path, files: list[Path], 
 
 
 def test_only_the_last_step_counts(tmp_path: Path, files: list[Path], fd: MakeFile, drawn: list[Figure]) -> None:
-    ablations.ablation(changed(), [fd(99.0, step=500), *files], tmp_path / "ablations")
+    ablation.draw(changed(), [fd(99.0, step=500), *files], tmp_path / "ablations")
     assert dots(drawn[0].axes[0])[0][0] == 10.0
 
 
 def test_run_without_metrics(tmp_path: Path, files: list[Path]) -> None:
     with pytest.raises(DataError, match="'Ablations' needs metrics of scenes/add seed 0"):
-        ablations.ablation(changed(), files[:-1], tmp_path / "ablations")
+        ablation.draw(changed(), files[:-1], tmp_path / "ablations")
 
 
 def test_metric_that_was_not_measured(tmp_path: Path, files: list[Path]) -> None:
     with pytest.raises(DataError, match=r"step-1000\.json: has no 'recall', which 'Ablations' draws"):
-        ablations.ablation(changed(metric="recall"), files, tmp_path / "ablations")
+        ablation.draw(changed(metric="recall"), files, tmp_path / "ablations")
 
 
 def test_runs_measured_in_different_ways(tmp_path: Path, files: list[Path], fd: MakeFile) -> None:
     other = fd(15.0, model="add", recipe={"images": 5, "extractor": {"kind": "x"}})
     with pytest.raises(DataError, match=r"were measured in different ways .*; evaluate all runs of 'scenes' alike"):
-        ablations.ablation(changed(), [*files[:-1], other], tmp_path / "ablations")
+        ablation.draw(changed(), [*files[:-1], other], tmp_path / "ablations")
     assert not list(tmp_path.glob("ablations.*"))
 
 
 def test_runs_of_different_lengths(tmp_path: Path, files: list[Path], fd: MakeFile) -> None:
     shorter = [*files[:-1], fd(15.0, model="add", step=500)]
     with pytest.raises(DataError, match=r"after 16 kimg of training, .* after 8, so 'Ablations' cannot compare them"):
-        ablations.ablation(changed(), shorter, tmp_path / "ablations")
+        ablation.draw(changed(), shorter, tmp_path / "ablations")
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, files: list[Path]) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        ablations.ablation(changed(), files, tmp_path / name / "ablations")
+        ablation.draw(changed(), files, tmp_path / name / "ablations")
     for suffix in ("png", "pdf", "csv", "json"):
         one, other = ((tmp_path / name / f"ablations.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganformer.report import words
+from ganformer.report import formatting
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from ganformer.report import words
     [(0.25, "0.25 s"), (5, "5 s"), (75, "1 min 15 s"), (3600, "1 h"), (93_784, "1 d 2 h"), (7261, "2 h 1 min")],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -18,57 +18,62 @@ def test_duration(seconds: float, text: str) -> None:
     [(0, "0.00"), (0.0123, "0.0123"), (1.2, "1.20"), (12.34, "12.3"), (1234.5, "1,234"), (-5, "-5.00")],
 )
 def test_quantity(number: float, text: str) -> None:
-    assert words.quantity(number) == text
+    assert formatting.quantity(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(999, "999"), (845_000, "845 k"), (30_903_632, "30.9 M")])
 def test_millions(number: float, text: str) -> None:
-    assert words.millions(number) == text
+    assert formatting.millions(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [("50000", "50k"), ("1500", "1500"), ("100", "100")])
 def test_thousands(number: str, text: str) -> None:
-    assert words.thousands(number) == text
+    assert formatting.thousands(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(16.0, "16"), (0.064, "0.064"), (25_000.0, "25,000")])
 def test_kimg(number: float, text: str) -> None:
-    assert words.kimg(number) == text
+    assert formatting.kimg(number) == text
 
 
 @pytest.mark.parametrize(
     ("items", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
 def test_listing(items: list[str], text: str) -> None:
-    assert words.listing(items) == text
+    assert formatting.listing(items) == text
 
 
 @pytest.mark.parametrize(("name", "title"), [("fd_random_vgg16", "FD ↓"), ("fid50k", "FID ↓")])
 def test_only_what_is_named_fid_is_called_fid(name: str, title: str) -> None:
-    assert words.metric("fd", name).heading == title
+    assert formatting.metric("fd", name).heading == title
 
 
 def test_model_names_are_spelt_as_usual() -> None:
-    assert [words.model(name) for name in ("k-GAN", "kgan", "msg_gan", "mine")] == ["k-GAN", "k-GAN", "MSG-GAN", "mine"]
+    assert [formatting.model(name) for name in ("k-GAN", "kgan", "msg_gan", "mine")] == [
+        "k-GAN",
+        "k-GAN",
+        "MSG-GAN",
+        "mine",
+    ]
 
 
 def test_conditions_of_oblong_images() -> None:
     recipe = {"image": {"height": 24, "width": 32}, "images": 50_000}
-    assert words.conditions("clevr", recipe, "inception-2015") == "clevr 32×24, inception-2015, 50k"
+    assert formatting.conditions("clevr", recipe, "inception-2015") == "clevr 32×24, inception-2015, 50k"
 
 
 def test_bars_do_not_count_to_the_size():
     recipe = {"image": {"height": 192, "width": 256, "rows": 188}, "images": 50_000}
-    assert words.conditions("bedrooms", recipe, "vgg16") == "bedrooms 256×188, vgg16, 50k"
+    assert formatting.conditions("bedrooms", recipe, "vgg16") == "bedrooms 256×188, vgg16, 50k"
 
 
 def test_every_value_of_a_measure_has_words():
     known = {"fd", "rfd", "sfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
-    assert {key for key in words.METRICS if not key.startswith(("chi2_", "dci_", "ppl_"))} == known
-    assert words.metric("fd_infinity", "fid_infinity").title == "FID∞"
+    assert {key for key in formatting.METRICS if not key.startswith(("chi2_", "dci_", "ppl_"))} == known
+    assert formatting.metric("fd_infinity", "fid_infinity").title == "FID∞"
 
 
 def test_other_resizing_is_told() -> None:
-    assert words.metric("fd", "clean_fid50k").title == "FID (clean)"
-    assert words.metric("fd", "fid50k_pytorch").title == "FID (pytorch-fid)"
-    assert words.metric("fd", "fid50k").title == "FID"
+    assert formatting.metric("fd", "clean_fid50k").title == "FID (clean)"
+    assert formatting.metric("fd", "fid50k_pytorch").title == "FID (pytorch-fid)"
+    assert formatting.metric("fd", "fid50k").title == "FID"

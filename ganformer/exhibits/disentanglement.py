@@ -1,0 +1,24 @@
+"""Table 3 of the paper: disentanglement (DCI) of the latents of models."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from ganformer.config import AdversarialModel
+from ganformer.config import Config as Configuration
+from ganformer.report.properties import Properties, draw
+
+__all__ = ["Config", "draw"]
+
+
+class Config(Properties):
+    """Settings of table 3: correspondence of single latents to single properties of images (DCI)."""
+
+    kind: Literal["disentanglement"] = "disentanglement"
+    place = 80
+
+    def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
+        """Yield data sets whose images no parser reads, and models without mapped latents."""
+        yield from super().problems(configuration)
+        for model in self.models:
+            if not isinstance(configuration.models[model], AdversarialModel):
+                yield "models", f"'{model}' has no latents that are mapped; leave it out"

@@ -1,0 +1,14 @@
+"""Table 2 of the paper: distances of properties of generated images from those of real ones."""
+
+from typing import Literal
+
+from ganformer.report.properties import Properties, draw
+
+__all__ = ["Config", "draw"]
+
+
+class Config(Properties):
+    """Settings of table 2: distances (chi-square) between properties of generated and of real images."""
+
+    kind: Literal["scene-statistics"] = "scene-statistics"
+    place = 70

@@ -162,7 +162,8 @@ def train(
 
     `model`: a kind such as "stylegan2", or its settings with their `kind`; `adversarial`: settings of the losses and
     optimisers, as in the section of that name; `training`: settings of the section `training`, e.g. `kimg=10`,
-    `batch=32`; `mirror`: flip images left to right at random. Raises ConfigError for wrong settings, and whatever training raises.
+    `batch=32`; `mirror`: flip images left to right at random. Raises ConfigError for wrong
+    settings, and whatever training raises.
     """
     opened = data if isinstance(data, Pack) else Pack(data)
     settings: dict[str, Any] = {"kind": model} if isinstance(model, str) else dict(model)

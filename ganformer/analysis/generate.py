@@ -139,8 +139,7 @@ def check(truncation: float, first: int, last: int) -> None:
     """Raise ConfigError if ψ, or one of the seeds from `first` to `last`, is out of range."""
     if not 0 <= truncation <= LARGEST_TRUNCATION:
         raise ConfigError(
-            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are usual from 0.5 "
-            "to 1"
+            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; 0.5 to 1 is usual"
         )
     if first < 0 or last > LARGEST_SEED:
         raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {LARGEST_SEED}; choose others")

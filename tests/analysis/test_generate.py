@@ -319,5 +319,5 @@ def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert call("--weights", str(run), "--out", str(tmp_path / "mean"), "--label", "0", *zero, *mean) == 0
     assert (read(tmp_path / "own") != read(tmp_path / "mean")).any()
     assert call("--weights", str(run), "--out", str(tmp_path / "other"), "--label", "9") == 1
-    assert "ganformer: ConfigError: --label 9:" in capsys.readouterr().err
+    assert "ganformer: ConfigError: label 9:" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

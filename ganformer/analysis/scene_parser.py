@@ -29,12 +29,12 @@ from ganformer.config import ImageSpec
 from ganformer.data.raycast import HALF_CUBE, Frame, Vector, aim
 from ganformer.data.sources import scenes
 from ganformer.errors import CheckpointError, DataError
-from ganformer.learning.samples import normalise
-from ganformer.learning.state import load_module
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.seeds import mix
 from ganformer.settings.scene_parser import Settings
+from ganformer.training.samples import normalise
+from ganformer.training.state import load_module
 
 FORMAT = 2  # 1: without masks
 NAME, WEIGHTS = "parser.json", "parser.safetensors"

@@ -17,10 +17,10 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import in_colours
 from ganformer.data.pack import pack
 from ganformer.errors import ConfigError
-from ganformer.learning.loop import train
 from ganformer.metrics import compare, evaluate
 from ganformer.metrics.sets import open_set
 from ganformer.report import figures
+from ganformer.training.loop import train
 
 SETTINGS = Evaluation.model_validate(
     {"extractor": {"kind": "random-vgg16"}, "images": 24, "metrics": ["frechet", "precision-recall", "kid"]}

@@ -92,8 +92,8 @@ def _observe(options: argparse.Namespace, keep: frozenset[str], seed: int):  # t
     """What the stand-in sees in so many images: features not below 0, few of them large, and logits."""
     import torch
 
-    from ganformer.learning.samples import batches
     from ganformer.metrics.sets import ALL, ImageSet, observe
+    from ganformer.training.samples import batches
 
     generator = torch.Generator().manual_seed(seed)
     scales = torch.logspace(0, -2, options.features)

@@ -18,10 +18,10 @@ from ganformer.data.images import Pixels, central
 from ganformer.data.packing import detect
 from ganformer.data.packing import pack as packing
 from ganformer.errors import ConfigError
-from ganformer.learning import loop
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import draw_labels, make, pixels
 from ganformer.metrics import compare
+from ganformer.training import loop
+from ganformer.training.checkpoint import restore
+from ganformer.training.samples import draw_labels, make, pixels
 
 Settings = Mapping[str, Any]
 

@@ -341,7 +341,7 @@ def train(
     ] = False,
 ) -> None:
     """Train one run, or go on with it where it was stopped."""
-    from ganformer.learning.loop import train as run
+    from ganformer.training.loop import train as run
 
     run(
         _parse(config.Spec, spec, "spec"),

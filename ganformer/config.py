@@ -370,7 +370,7 @@ class AdversarialSettings(Strict):
     """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
 
     loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "logistic"
-    """What both players minimise (`ganformer/learning/losses.py`)."""
+    """What both players minimise (`ganformer/training/losses.py`)."""
     generator_learning_rate: PositiveFloat = 0.002
     discriminator_learning_rate: PositiveFloat = 0.002
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0

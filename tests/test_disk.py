@@ -13,7 +13,7 @@ from ganformer import artifacts
 from ganformer.config import Dataset, Spec
 from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
-from ganformer.learning.loop import train
+from ganformer.training.loop import train
 
 SCENES = {"source": {"kind": "scenes", "images": 40}, "resolution": 16}
 SPEC = {

@@ -13,8 +13,8 @@ import pytest
 
 from ganformer import config, plugins
 from ganformer.errors import ConfigError
-from tests.learning.tiny_runs import write_pack
 from tests.plug_ins import TINY, describe, install
+from tests.training.tiny_runs import write_pack
 
 
 def test_file_names_become_names():

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from ganformer import plugins
 from ganformer.config import AdversarialModel
-from ganformer.learning.adversarial import Adversarial
+from ganformer.training.adversarial import Adversarial
 
 PACKAGE = "ganformer.models"
 SMALL = {

@@ -11,11 +11,11 @@ from torch import Tensor
 from ganformer import devices, plugins
 from ganformer.analysis.samples import classes_of, provenance, write
 from ganformer.errors import ConfigError
-from ganformer.learning.adversarial import evaluating
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.learner import Learner
-from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.layers import constant_noise
+from ganformer.training.adversarial import evaluating
+from ganformer.training.checkpoint import restore
+from ganformer.training.learner import Learner
+from ganformer.training.samples import batches, draw_labels, latents, pixels
 
 
 class Attending(Protocol):

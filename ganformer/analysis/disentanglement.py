@@ -35,11 +35,11 @@ from scipy.special import xlogy
 from ganformer import artifacts, devices
 from ganformer.analysis import readers
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import checkpoint
-from ganformer.learning.adversarial import Adversarial, evaluating
-from ganformer.learning.samples import batches, draw_labels, latents
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.training import checkpoint
+from ganformer.training.adversarial import Adversarial, evaluating
+from ganformer.training.samples import batches, draw_labels, latents
 
 # N images, D codes, F factors, J nodes of a level
 

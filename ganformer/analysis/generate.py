@@ -21,12 +21,12 @@ from ganformer.data.generated import Record
 from ganformer.data.images import Pixels, central
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError
-from ganformer.learning import record
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.learner import Learner
-from ganformer.learning.samples import aligned, block_size, draw_labels, make, pixels
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
+from ganformer.training import record
+from ganformer.training.checkpoint import restore
+from ganformer.training.learner import Learner
+from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
 SHOWN = 20  # names of classes in a message
 LARGEST_TRUNCATION = 1000.0

@@ -56,14 +56,14 @@ from ganformer.config import Evaluation
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import checkpoint
-from ganformer.learning.samples import BATCH, batches, in_colours
 from ganformer.metrics.evaluate import computing, load_network
 from ganformer.metrics.measures import frechet, frechet_error
 from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
 from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, is_canvas, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
+from ganformer.training import checkpoint
+from ganformer.training.samples import BATCH, batches, in_colours
 
 BLOCK = 16_384  # images whose features are held at a time, while the nearest ones are looked for
 RESAMPLES = 200

@@ -16,8 +16,8 @@ from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import BATCH, aligned, draw_labels, make, pixels
+from ganformer.training.checkpoint import restore
+from ganformer.training.samples import BATCH, aligned, draw_labels, make, pixels
 
 FORMAT = 1  # of the npz files
 

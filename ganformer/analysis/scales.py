@@ -12,10 +12,10 @@ from ganformer.analysis.samples import provenance, write
 from ganformer.data.images import Pixels
 from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError
-from ganformer.learning.adversarial import evaluating
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, draw_labels, latents, pixels
 from ganformer.nn.interfaces import Generator
+from ganformer.training.adversarial import evaluating
+from ganformer.training.checkpoint import restore
+from ganformer.training.samples import batches, draw_labels, latents, pixels
 
 
 def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:

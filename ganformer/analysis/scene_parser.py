@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from ganformer import artifacts, config, devices
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError, DataError
-from ganformer.learning.samples import normalise
-from ganformer.learning.state import load_module
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.scenes import source as scenes
 from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim
 from ganformer.seeds import mix
 from ganformer.settings.scene_parser import Settings
+from ganformer.training.samples import normalise
+from ganformer.training.state import load_module
 
 FORMAT = 2  # 1: without masks
 NAME, WEIGHTS = "parser.json", "parser.safetensors"

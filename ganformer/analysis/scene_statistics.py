@@ -44,9 +44,9 @@ from ganformer.analysis import readers
 from ganformer.data.dataset import Images
 from ganformer.data.images import central, in_colours
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.training import checkpoint
 
 # N scenes, K bins
 

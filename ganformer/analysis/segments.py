@@ -42,11 +42,11 @@ from ganformer.analysis import readers
 from ganformer.analysis.attention import attended, require_maps
 from ganformer.data.images import central
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint
-from ganformer.learning.samples import in_colours, quantise
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
 from ganformer.progress import Progress
+from ganformer.training import checkpoint
+from ganformer.training.samples import in_colours, quantise
 
 Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]

@@ -23,9 +23,9 @@ from torch import Tensor
 from ganformer.errors import CheckpointError
 from ganformer.interop import torch_file
 from ganformer.interop.imported import Imported, square
-from ganformer.learning.state import refuse_misfit, shapes
 from ganformer.nn.layers import SQRT_2, SQRT_HALF
 from ganformer.settings.ladders import STEM_WIDTH
+from ganformer.training.state import refuse_misfit, shapes
 
 ORIGIN = "BMSG-GAN"
 FULL_WIDTH = 32  # the widest images with all features; those twice as wide have half of them, and so on

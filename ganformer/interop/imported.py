@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
 from ganformer.errors import CheckpointError, ConfigError
-from ganformer.learning import record
-from ganformer.learning.checkpoint import FORMAT, build, write_weights
-from ganformer.learning.learner import Learner
-from ganformer.learning.state import load_module
+from ganformer.training import record
+from ganformer.training.checkpoint import FORMAT, build, write_weights
+from ganformer.training.learner import Learner
+from ganformer.training.state import load_module
 
 DISCRIMINATOR = "discriminator.safetensors"
 NO_DISCRIMINATOR = "without a discriminator, which it does not hold"

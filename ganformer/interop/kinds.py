@@ -7,8 +7,8 @@ from typing import Any
 
 from ganformer.data.decoding import START, recognise, signatures
 from ganformer.errors import CheckpointError
-from ganformer.learning import record
-from ganformer.learning.checkpoint import METADATA
+from ganformer.training import record
+from ganformer.training.checkpoint import METADATA
 
 POINTER = b"version https://git-lfs"
 HEADER = 8  # bytes at the start of a safetensors file that give the length of its JSON

@@ -16,10 +16,10 @@ from ganformer.errors import CheckpointError
 from ganformer.interop import names
 from ganformer.interop.imported import Imported, discriminator, spec
 from ganformer.interop.options import Options
-from ganformer.learning.learner import Learner
-from ganformer.learning.state import refuse_misfit
 from ganformer.nn.discriminator import GROUP
 from ganformer.nn.resampling import Filter
+from ganformer.training.learner import Learner
+from ganformer.training.state import refuse_misfit
 
 Tensors = Mapping[str, Tensor]
 

@@ -18,9 +18,6 @@ from ganformer.data.batches import filled
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint, distribution
-from ganformer.learning.learner import Learner, Reconstructor
-from ganformer.learning.samples import batches, in_colours, normalise, quantise
 from ganformer.metrics import path_length, summary
 from ganformer.metrics.checks import Size, Sized, refuse
 from ganformer.metrics.measures import frechet
@@ -40,6 +37,9 @@ from ganformer.metrics.sets import (
     observe_with,
 )
 from ganformer.metrics.statistics import Observed
+from ganformer.training import checkpoint, distribution
+from ganformer.training.learner import Learner, Reconstructor
+from ganformer.training.samples import batches, in_colours, normalise, quantise
 
 FORMAT = 1
 PATHS = "path-length"  # part of the values that are no extractor's

@@ -27,10 +27,6 @@ from ganformer import plugins
 from ganformer.config import AdversarialModel
 from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import distribution
-from ganformer.learning.adversarial import Adversarial, evaluating, noise_from
-from ganformer.learning.learner import Learner
-from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, latents
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
 from ganformer.models.msggan.multiscale import MultiScaleGenerator
@@ -38,6 +34,10 @@ from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.settings.path_length import PathLength, Sampling, Space
+from ganformer.training import distribution
+from ganformer.training.adversarial import Adversarial, evaluating, noise_from
+from ganformer.training.learner import Learner
+from ganformer.training.samples import BATCH, batches, draw_labels, in_colours, latents
 
 SETTING = "evaluation.path_length"
 SIDE = 256  # larger images are averaged down to it, since VGG16 was made for 224 (StyleGAN2)

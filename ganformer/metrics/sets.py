@@ -23,13 +23,13 @@ from ganformer.data.packing.detect import recognise
 from ganformer.data.source import ImageFiles, ImageSource, Rejection, Sample, open_source
 from ganformer.data.sources import pack
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint, distribution, record
-from ganformer.learning.learner import Learner
-from ganformer.learning.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
+from ganformer.training import checkpoint, distribution, record
+from ganformer.training.learner import Learner
+from ganformer.training.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from ganformer import artifacts
 from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.interop import torch_file, unpickler
-from ganformer.learning.state import Shapes, refuse_misfit, shapes
+from ganformer.training.state import Shapes, refuse_misfit, shapes
 
 SETTING = "evaluation.extractor.weights"
 

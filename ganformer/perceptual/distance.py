@@ -13,8 +13,6 @@ from torch import Tensor
 from ganformer import artifacts
 from ganformer.errors import CheckpointError
 from ganformer.interop import kinds, torch_file
-from ganformer.learning import distribution
-from ganformer.learning.state import Shapes, refuse_misfit, shapes
 from ganformer.perceptual import vgg16
 from ganformer.perceptual.settings import (
     NoPerceptual,
@@ -23,6 +21,8 @@ from ganformer.perceptual.settings import (
     TrainedNetwork,
     TrainedPerceptual,
 )
+from ganformer.training import distribution
+from ganformer.training.state import Shapes, refuse_misfit, shapes
 
 SETTING = "model.perceptual"
 EPSILON = 1e-10

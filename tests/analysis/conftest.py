@@ -9,7 +9,7 @@ import pytest
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.manifest import Crop, Manifest, Shard
-from ganformer.learning.loop import train
+from ganformer.training.loop import train
 
 IMAGE = ImageSpec(height=16, width=16)
 TINY = {"channel_base": 64, "channel_max": 8, "latent_size": 16}

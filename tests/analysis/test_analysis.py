@@ -13,7 +13,7 @@ from ganformer.analysis.attention import attend
 from ganformer.analysis.samples import reals, sample
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.learning.checkpoint import restore
+from ganformer.training.checkpoint import restore
 
 Runs = dict[str, Path]
 
@@ -62,7 +62,7 @@ def test_samples_again_are_the_same_bytes(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_portions_make_up_the_count(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganformer.learning.samples.BATCH", 2)
+    monkeypatch.setattr("ganformer.training.samples.BATCH", 2)
     sample(runs["simplex"], 5, tmp_path / "a.npz", threads=1, gpus=0)
     attend(runs["simplex"], 5, tmp_path / "b.npz", threads=1, gpus=0)
     assert len(read(tmp_path / "a.npz")[1]["images"]) == 5

@@ -25,8 +25,8 @@ from ganformer.analysis.parsers.scenes.model import Reader
 from ganformer.analysis.scene_parser import Settings
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import latents as z_of
+from ganformer.training.checkpoint import restore
+from ganformer.training.samples import latents as z_of
 
 NAMES = ["disentanglement", "modularity", "completeness", "informativeness", "informativeness_prime"]
 ONE_EACH = np.diag(5 * np.ones(5))

@@ -17,12 +17,12 @@ from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.packing.pack import pack
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.loop import train
-from ganformer.learning.samples import pixels
 from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
+from ganformer.training.checkpoint import restore
+from ganformer.training.loop import train
+from ganformer.training.samples import pixels
 
 EVALUATION = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "metrics": ["frechet"]})
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2}

@@ -19,10 +19,10 @@ from ganformer.config import Evaluation, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.manifest import Crop, Manifest, Shard
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import checkpoint
 from ganformer.metrics.evaluate import load_network
 from ganformer.metrics.nearest import Nearest
 from ganformer.metrics.sets import Network
+from ganformer.training import checkpoint
 
 N, H, M, SIZE = 80, 60, 70, 16
 Array = np.ndarray[Any, Any]

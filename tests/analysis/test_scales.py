@@ -12,7 +12,7 @@ from ganformer.analysis.samples import sample
 from ganformer.analysis.scales import sample_scales
 from ganformer.config import Spec
 from ganformer.errors import ConfigError
-from ganformer.learning.loop import train
+from ganformer.training.loop import train
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def test_scales_of_the_very_samples(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample(run, 5, tmp_path / "samples.npz", threads=1, gpus=0)
     images = read(tmp_path / "samples.npz")[1]["images"]
-    monkeypatch.setattr("ganformer.learning.samples.batches.__defaults__", (2,))
+    monkeypatch.setattr("ganformer.training.samples.batches.__defaults__", (2,))
     sample_scales(run, 5, tmp_path / "scales.npz", threads=1, gpus=0)
     provenance, arrays = read(tmp_path / "scales.npz")
     assert {name: array.shape for name, array in arrays.items()} == {

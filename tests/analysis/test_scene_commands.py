@@ -11,7 +11,7 @@ from ganformer import artifacts, cli
 from ganformer.config import Dataset, Spec
 from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError
-from ganformer.learning.loop import train
+from ganformer.training.loop import train
 from tests.analysis import stand_in
 
 SCENES = {"source": {"kind": "scenes", "images": 60, "max_objects": 4, "min_objects": 1}, "resolution": 16}

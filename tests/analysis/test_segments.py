@@ -15,9 +15,9 @@ from ganformer.analysis.scene_parser import Settings, train
 from ganformer.analysis.segments import compare, measure_run
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning.checkpoint import restore
-from ganformer.learning.samples import batches, quantise
 from ganformer.metrics.evaluate import computing
+from ganformer.training.checkpoint import restore
+from ganformer.training.samples import batches, quantise
 
 SIDE = 8
 CLASSES = {"shape": ("sphere", "cube", "cylinder"), "colour": ("red", "blue")}

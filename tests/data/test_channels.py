@@ -16,7 +16,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import Traits, prepare
 from ganformer.data.packing.pack import pack
 from ganformer.data.packing.prepare import LOOKED_AT, Seen
-from ganformer.learning.samples import in_colours
+from ganformer.training.samples import in_colours
 
 FORMATS = plugins.names("ganformer.data.formats")
 MODES = {"grey": "L", "colour": "RGB", "opaque": "RGBA", "transparent": "RGBA", "grey-opaque": "LA", "grey-clear": "LA"}

@@ -19,7 +19,7 @@ from ganformer.data.info import info
 from ganformer.data.packing.pack import pack
 from ganformer.data.shuffle import Order
 from ganformer.errors import DataError
-from ganformer.learning.samples import draw_labels
+from ganformer.training.samples import draw_labels
 
 
 def scenes(classes, **settings):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ganformer.learning.checkpoint import read_weights
+from ganformer.training.checkpoint import read_weights
 
 
 def one_hot(classes, count):

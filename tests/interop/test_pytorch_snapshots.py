@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ganformer.interop import snapshot
-from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from ganformer.training.checkpoint import restore
 from tests.interop import official_pytorch as twin
 from tests.interop.official import dumped, in_protocols
 from tests.interop.parity import discriminator_of, one_hot, relative_error

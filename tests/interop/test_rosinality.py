@@ -12,8 +12,8 @@ from torch import Tensor
 from ganformer.errors import CheckpointError
 from ganformer.interop import rosinality
 from ganformer.interop.snapshot import import_snapshot
-from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from ganformer.training.checkpoint import restore
 from tests.interop import official_rosinality as official
 from tests.interop.parity import discriminator_of, relative_error
 

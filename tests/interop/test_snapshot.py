@@ -24,7 +24,7 @@ from ganformer.data.fetching.download import Remote
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.interop import published
 from ganformer.interop.snapshot import import_snapshot
-from ganformer.learning.checkpoint import restore
+from ganformer.training.checkpoint import restore
 from tests.interop import official, official_pytorch, official_tensorflow
 from tests.interop import test_pytorch_snapshots as pytorch_snapshots
 from tests.interop import test_stylegan2_ada_snapshots as ada_snapshots

@@ -9,9 +9,9 @@ from ganformer.analysis.generate import Request, generate
 from ganformer.config import Evaluation
 from ganformer.errors import CheckpointError
 from ganformer.interop import snapshot
-from ganformer.learning.checkpoint import restore
 from ganformer.metrics.compare import compare
 from ganformer.nn.layers import constant_noise
+from ganformer.training.checkpoint import restore
 from tests.interop import official_stylegan2_ada as twin
 from tests.interop.official import dumped, in_protocols
 from tests.interop.parity import discriminator_of, one_hot, relative_error

@@ -15,9 +15,9 @@ from ganformer.errors import CheckpointError
 from ganformer.interop import imported, taming, torch_file
 from ganformer.interop.imported import Imported
 from ganformer.interop.snapshot import PACKAGES
-from ganformer.learning.checkpoint import restore
 from ganformer.models.vqgan.learner import TwoStage
 from ganformer.models.vqgan.transformer import Sampling
+from ganformer.training.checkpoint import restore
 from tests.interop import official_taming as official
 from tests.interop.parity import discriminator_of, one_hot, relative_error
 

@@ -5,8 +5,8 @@ import torch
 
 from ganformer.errors import CheckpointError
 from ganformer.interop import snapshot
-from ganformer.learning.checkpoint import restore
 from ganformer.nn.layers import constant_noise
+from ganformer.training.checkpoint import restore
 from tests.interop import official_tensorflow as twin
 from tests.interop.official import in_protocols
 from tests.interop.parity import discriminator_of, relative_error

@@ -16,10 +16,10 @@ from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning.loop import train
 from ganformer.metrics import compare as sets
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
+from ganformer.training.loop import train
 
 REALS, FAKES = 40, 36
 VALUES = ("fd", "is", "is_std", "precision", "recall")

@@ -14,11 +14,11 @@ from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
-from ganformer.learning import checkpoint, distribution
-from ganformer.learning.learner import Reconstructor
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.reference import Reference
+from ganformer.training import checkpoint, distribution
+from ganformer.training.learner import Reconstructor
 
 REALS, FAKES = 40, 36
 IMAGE = {"height": 16, "width": 16, "channels": 3}

@@ -19,9 +19,9 @@ from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError
 from ganformer.exhibits import attention as attention_figure
 from ganformer.exhibits import samples as samples_figure
-from ganformer.learning.loop import train
 from ganformer.metrics import compare, evaluate
 from ganformer.metrics.sets import open_set
+from ganformer.training.loop import train
 
 SETTINGS = Evaluation.model_validate(
     {"extractor": {"kind": "random-vgg16"}, "images": 24, "metrics": ["frechet", "precision-recall", "kid"]}

@@ -7,8 +7,8 @@ import pytest
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
-from ganformer.learning.loop import train
 from ganformer.metrics import evaluate as metrics
+from ganformer.training.loop import train
 
 SPATIAL = {"kind": "inception-random", "features": "spatial"}
 

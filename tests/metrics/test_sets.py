@@ -19,10 +19,10 @@ from ganformer.config import Dataset, Evaluation
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import checkpoint
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
+from ganformer.training import checkpoint
 
 CPU = torch.device("cpu")
 COUNT = 40  # more than a portion

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.learning.adversarial import Adversarial
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import constant_noise
+from ganformer.training.adversarial import Adversarial
 from tests.variants import PACKAGE, label, variants
 
 CLASSES = 3

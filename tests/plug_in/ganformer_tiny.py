@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config import AdversarialModel, ImageSpec
-from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.learner import Learner
 from ganformer.nn.interfaces import Discriminator, Generator
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.learner import Learner
 
 
 class Config(AdversarialModel):

@@ -12,9 +12,9 @@ from snakemake.utils import update_config
 
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
-from ganformer.learning.adversarial import Adversarial
 from ganformer.perceptual.distance import PUBLISHED as LPIPS
 from ganformer.report import published
+from ganformer.training.adversarial import Adversarial
 from tests.workflow.test_graph import CONFIG, ROOT, planned
 
 PRESETS = ["paper", "replication"]

@@ -3,7 +3,6 @@
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.gan.settings import Config, PlainModel
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import Noise, UnmodulatedConvolution, UnmodulatedToRGB
@@ -11,6 +10,7 @@ from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_ste
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.stem import LatentGenerator, LatentStem
 from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, SynthesisLayer, ToRGB
+from ganformer.training.adversarial import Adversarial, make_learner
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

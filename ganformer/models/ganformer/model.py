@@ -6,7 +6,6 @@ from functools import partial
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.ganformer import positions
 from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.models.ganformer.attention import (
@@ -60,6 +59,7 @@ from ganformer.nn.mapping import (
 from ganformer.nn.resampling import Convolve, ConvolveUp
 from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, Stem, SynthesisLayer, ToRGB
 from ganformer.settings.ladders import STEM_WIDTH
+from ganformer.training.adversarial import Adversarial, make_learner
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

@@ -4,11 +4,11 @@ Progressive GAN's networks without the growing. The paper's losses and rates are
 """
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
 from ganformer.models.msggan.multiscale import COMBINATIONS, DEVIATIONS, MultiScaleDiscriminator, MultiScaleGenerator
 from ganformer.models.msggan.settings import Config
 from ganformer.nn.discriminator import make_head
 from ganformer.nn.mapping import NormaliseEach, latent_input
+from ganformer.training.adversarial import Adversarial
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

@@ -3,13 +3,13 @@
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.gan import model as gan
 from ganformer.models.sagan.self_attention import AttendedBlock, PixelAttention
 from ganformer.models.sagan.settings import Config
 from ganformer.models.sagan.spectral_norm import normalise_spectrally
 from ganformer.nn.discriminator import Discriminator, ladder_discriminator
 from ganformer.nn.stem import LatentGenerator
+from ganformer.training.adversarial import Adversarial, make_learner
 
 
 def build(config: Config, image: ImageSpec) -> Adversarial:

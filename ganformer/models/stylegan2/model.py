@@ -7,7 +7,6 @@ Its regularisation of path lengths is a setting, `adversarial.path_length_weight
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial, make_learner
 from ganformer.models.stylegan2.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.interfaces import Generator
@@ -25,6 +24,7 @@ from ganformer.nn.synthesis import (
     SynthesisLayer,
     ToRGB,
 )
+from ganformer.training.adversarial import Adversarial, make_learner
 
 
 class StyleGenerator(Generator):

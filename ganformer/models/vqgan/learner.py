@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
-from ganformer.learning import distribution, losses
-from ganformer.learning.adversarial import evaluating
-from ganformer.learning.augmentation import Augmentation
-from ganformer.learning.learner import Learner, Reals, Reconstructor
-from ganformer.learning.samples import in_colours
-from ganformer.learning.state import load_adam, load_module, refuse_misfit
-from ganformer.learning.update import Update
 from ganformer.models.vqgan.autoencoder import Autoencoder
 from ganformer.models.vqgan.discriminator import PatchDiscriminator
 from ganformer.models.vqgan.quantisation import usage
 from ganformer.models.vqgan.settings import TwoStageModel
 from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
 from ganformer.perceptual.distance import Distance, distance
+from ganformer.training import distribution, losses
+from ganformer.training.adversarial import evaluating
+from ganformer.training.augmentation import Augmentation
+from ganformer.training.learner import Learner, Reals, Reconstructor
+from ganformer.training.samples import in_colours
+from ganformer.training.state import load_adam, load_module, refuse_misfit
+from ganformer.training.update import Update
 
 MAX_ADVERSARIAL_WEIGHT = 1e4
 EPSILON = 1e-4

@@ -1,12 +1,12 @@
 """VQGAN (Esser et al. 2021, Taming Transformers): codes of a convolutional autoencoder, drawn by a transformer."""
 
 from ganformer.config import ImageSpec
-from ganformer.learning import augmentation
 from ganformer.models.vqgan.autoencoder import Autoencoder, Decoder, Encoder
 from ganformer.models.vqgan.discriminator import PatchDiscriminator
 from ganformer.models.vqgan.learner import Stages, TwoStage
 from ganformer.models.vqgan.settings import Config
 from ganformer.models.vqgan.transformer import CodeTransformer
+from ganformer.training import augmentation
 
 
 def build(config: Config, image: ImageSpec) -> TwoStage:

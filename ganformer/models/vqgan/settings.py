@@ -37,7 +37,7 @@ class TwoStageModel(Model):
     perceptual: Perceptual = RandomPerceptual()
     """Perceptual distance, added to the distance of pixels."""
     loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "hinge"
-    """Adversarial loss of discriminator and autoencoder (`ganformer/learning/losses.py`)."""
+    """Adversarial loss of discriminator and autoencoder (`ganformer/training/losses.py`)."""
     discriminator_start_kimg: NonNegativeFloat | None = None
     """Thousands of images before the discriminator takes part. None: 90, but at most a quarter of the first stage."""
     discriminator_weight: NonNegativeFloat = 0.8

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ganformer.config import ImageSpec
-from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.learner import Reals
 from ganformer.models.ganformer import model as ganformer
 from ganformer.models.ganformer.attention import AttendedLayer, CarriedCentroid, Centroid
 from ganformer.models.ganformer.generator import ComponentGenerator
 from ganformer.models.ganformer.parts import present
 from ganformer.nn.layers import constant_noise
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.learner import Reals
 
 SMALL = {"channel_base": 128, "channel_max": 8, "latent_size": 16, "components": 4, "mapping_layers": 2}
 IMAGE = ImageSpec(height=12, width=16)

@@ -6,11 +6,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.learning.learner import Reals
 from ganformer.models.kgan import model as kgan
 from ganformer.models.kgan.model import ComposingGenerator
 from ganformer.models.stylegan2 import model as stylegan2
 from ganformer.nn.layers import constant_noise
+from ganformer.training.learner import Reals
 from tests.variants import fingerprint
 
 SMALL = {

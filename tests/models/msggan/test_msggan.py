@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.learner import Reals
 from ganformer.models.msggan import model as msggan
 from ganformer.nn.synthesis import Resolution
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.learner import Reals
 
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8}
 LOSSES: dict[str, dict[str, Any]] = {

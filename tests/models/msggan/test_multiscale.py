@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.learning import losses
 from ganformer.models.msggan.multiscale import (
     COMBINATIONS,
     DEVIATIONS,
@@ -25,6 +24,7 @@ from ganformer.models.msggan.multiscale import (
 from ganformer.nn.discriminator import Logit, append_deviation
 from ganformer.nn.mapping import LatentInput, NormaliseEach
 from ganformer.nn.synthesis import Resolution
+from ganformer.training import losses
 
 LATENT = 6
 SQUARE = (4, 4)

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.learner import Reals
 from ganformer.models.gan import model as gan
 from ganformer.models.sagan import model as sagan
 from ganformer.models.sagan.self_attention import PixelAttention
 from ganformer.nn.layers import Convolution, Projection, constant_noise
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.learner import Reals
 
 SMALL = {"channel_base": 256, "channel_max": 8, "latent_size": 4, "mapping_layers": 2, "attention_resolutions": (8, 16)}
 IMAGE = ImageSpec(height=24, width=32, classes=2)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
-from ganformer.learning.learner import Reals
 from ganformer.models.vqgan import model as vqgan
 from ganformer.models.vqgan.learner import TwoStage, adaptive_weight, decayed
-from tests.learning.tiny_runs import same
+from ganformer.training.learner import Reals
+from tests.training.tiny_runs import same
 
 IMAGE = ImageSpec(height=8, width=8)
 SMALL: dict[str, Any] = {

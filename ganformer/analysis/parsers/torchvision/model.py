@@ -22,9 +22,9 @@ from ganformer.analysis.parsers.torchvision.settings import Config
 from ganformer.analysis.readers import NAME, Record
 from ganformer.config import Dataset, parse
 from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.learning.state import refuse_misfit
 from ganformer.metrics import weights
 from ganformer.metrics.sets import ImageSet, Picture
+from ganformer.training.state import refuse_misfit
 
 FORMAT = 1
 NO_CLASS = {"__background__", "N/A"}  # what some numbers of torchvision's classes stand for

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from ganformer.learning.state import Shapes, shapes
 from ganformer.metrics import portions, resizing, weights
 from ganformer.metrics.extractors.inception_2015.settings import PYTORCH_FID, Config, Features
+from ganformer.training.state import Shapes, shapes
 
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299

@@ -21,10 +21,10 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
-from ganformer.learning import checkpoint, distribution, loop
-from ganformer.learning import record as records
-from ganformer.learning.adversarial import Adversarial
-from tests.learning.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
+from ganformer.training import checkpoint, distribution, loop
+from ganformer.training import record as records
+from ganformer.training.adversarial import Adversarial
+from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
 
 Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganformer.learning.augmentations.change import Change, Draws
+from ganformer.training.augmentations.change import Change, Draws
 
 
 class Colour(Change):

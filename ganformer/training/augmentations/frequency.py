@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.learning.augmentations.change import Change, Draws, Frame
-from ganformer.learning.augmentations.sampling import reflected
+from ganformer.training.augmentations.change import Change, Draws, Frame
+from ganformer.training.augmentations.sampling import reflected
 
 # Power of the low-pass filter of the wavelet sym2, H(z)·H(1/z)/2, and of the high-pass filter that completes it to 1.
 LOW = np.array([-1, 0, 9, 16, 9, 0, -1]) / 32

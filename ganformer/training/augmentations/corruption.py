@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.learning.augmentations.change import Change, Draws, Frame
+from ganformer.training.augmentations.change import Change, Draws, Frame
 
 
 class Noise(Change):

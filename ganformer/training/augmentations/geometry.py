@@ -15,9 +15,9 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from ganformer.learning.augmentations.change import Change, Draws, Frame
-from ganformer.learning.augmentations.sampling import fold, reflected, sample
 from ganformer.ops.upfirdn2d import upfirdn2d
+from ganformer.training.augmentations.change import Change, Draws, Frame
+from ganformer.training.augmentations.sampling import fold, reflected, sample
 
 # Low-pass filter of the orthogonal wavelet sym6 (Daubechies 1992, the least asymmetric one of 12 taps).
 SYM6 = (

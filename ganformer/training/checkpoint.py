@@ -15,9 +15,9 @@ from torch import nn
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
 from ganformer.errors import CheckpointError
-from ganformer.learning.learner import Learner
-from ganformer.learning.state import load_module
 from ganformer.seeds import mix
+from ganformer.training.learner import Learner
+from ganformer.training.state import load_module
 
 FORMAT = 1  # version of checkpoints, weights and run.json
 CHECKPOINTS_KEPT = 2  # the newest may be damaged

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
-from ganformer.learning import augmentation, distribution, losses
-from ganformer.learning.augmentation import Augmentation
-from ganformer.learning.learner import Learner, Reals
-from ganformer.learning.samples import latents
-from ganformer.learning.state import load_adam, load_module, refuse_misfit
-from ganformer.learning.update import Update
 from ganformer.nn import interfaces
 from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
 from ganformer.settings.ladders import StyleBasedModel
+from ganformer.training import augmentation, distribution, losses
+from ganformer.training.augmentation import Augmentation
+from ganformer.training.learner import Learner, Reals
+from ganformer.training.samples import latents
+from ganformer.training.state import load_adam, load_module, refuse_misfit
+from ganformer.training.update import Update
 
 PATH_LENGTH_DECAY = 0.01  # step of the running mean path length, per computed microbatch (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)

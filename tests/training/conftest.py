@@ -7,8 +7,8 @@ import pytest
 
 from ganformer import plugins
 from ganformer.config import Spec
-from tests.learning.tiny_runs import PROGRAM, write_pack
 from tests.plug_ins import TINY, install
+from tests.training.tiny_runs import PROGRAM, write_pack
 
 
 @pytest.fixture(scope="session")

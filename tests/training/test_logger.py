@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ganformer.data.pictures import grid
-from ganformer.learning.logger import RunLogger
-from ganformer.learning.samples import pixels
-from ganformer.learning.writer import RunningMean
+from ganformer.training.logger import RunLogger
+from ganformer.training.samples import pixels
+from ganformer.training.writer import RunningMean
 
 
 def test_a_grid_shows_every_level_and_clips() -> None:

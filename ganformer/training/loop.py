@@ -18,15 +18,15 @@ from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
-from ganformer.learning import distribution, record, writer
-from ganformer.learning.checkpoint import Checkpoints, Identity, build, step_of
-from ganformer.learning.learner import Reals
-from ganformer.learning.logger import bring_back
-from ganformer.learning.samples import normalise
-from ganformer.learning.stop import Stop
-from ganformer.learning.writer import GRID_IMAGES, RunWriter
 from ganformer.locking import acquired
 from ganformer.seeds import mix
+from ganformer.training import distribution, record, writer
+from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
+from ganformer.training.learner import Reals
+from ganformer.training.logger import bring_back
+from ganformer.training.samples import normalise
+from ganformer.training.stop import Stop
+from ganformer.training.writer import GRID_IMAGES, RunWriter
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ganformer import config
-from ganformer.learning import distribution
-from ganformer.learning.augmentations import differentiable, geometry
-from ganformer.learning.augmentations.change import Change, Draws
-from ganformer.learning.augmentations.colour import Colour
-from ganformer.learning.augmentations.corruption import Cutout, Noise
-from ganformer.learning.augmentations.frequency import BandFilter
+from ganformer.training import distribution
+from ganformer.training.augmentations import differentiable, geometry
+from ganformer.training.augmentations.change import Change, Draws
+from ganformer.training.augmentations.colour import Colour
+from ganformer.training.augmentations.corruption import Cutout, Noise
+from ganformer.training.augmentations.frequency import BandFilter
 
 
 class Augmentation(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganformer.config import AdversarialSettings
-from ganformer.learning import losses
+from ganformer.training import losses
 
 
 def test_losses_of_an_undecided_discriminator_are_logarithms_of_two() -> None:

@@ -12,8 +12,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from ganformer import config
 from ganformer.errors import ConfigError
-from ganformer.learning import augmentation, distribution
-from ganformer.learning.augmentation import Augmentation
+from ganformer.training import augmentation, distribution
+from ganformer.training.augmentation import Augmentation
 
 GROUPS = ("blitting", "geometry", "colour", "filter", "noise", "cutout")
 SHAPES = [(3, 16, 16), (3, 24, 32), (3, 32, 16), (1, 16, 16), (1, 8, 16), (4, 8, 8)]

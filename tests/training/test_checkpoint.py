@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from ganformer import artifacts, config
 from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.learning import checkpoint, loop
-from ganformer.learning.checkpoint import Checkpoints, History, Identity, Stretch, restore
-from tests.learning.tiny_runs import NAMES, final_state, same, tiny_spec
+from ganformer.training import checkpoint, loop
+from ganformer.training.checkpoint import Checkpoints, History, Identity, Stretch, restore
+from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec
 
 STRETCH = Stretch(
     0, 2, "then", "later", 1.5, {"ganformer": "1", "commit": "abc", "dirty": True}, {"torch": "2"}, {"device": "cpu"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.data.images import Pixels
-from ganformer.learning.learner import Learner
+from ganformer.training.learner import Learner
 
 BATCH = 32  # images at a time
 

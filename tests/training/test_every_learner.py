@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ganformer import plugins
 from ganformer.config import ImageSpec, Spec
-from ganformer.learning.checkpoint import build
-from ganformer.learning.learner import Learner, Reals
-from tests.learning.tiny_runs import same
+from ganformer.training.checkpoint import build
+from ganformer.training.learner import Learner, Reals
+from tests.training.tiny_runs import same
 from tests.variants import PACKAGE, label, variants
 
 IMAGES = {

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from ganformer import artifacts
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError, TrainingError
-from ganformer.learning import distribution, loop
-from ganformer.learning.checkpoint import Checkpoints, Identity
-from ganformer.learning.learner import Reals
-from ganformer.learning.stop import Stop
-from ganformer.learning.update import Update
 from ganformer.models.stylegan2 import model as stylegan2
-from tests.learning.tiny_runs import IMAGE, tiny_spec
+from ganformer.training import distribution, loop
+from ganformer.training.checkpoint import Checkpoints, Identity
+from ganformer.training.learner import Reals
+from ganformer.training.stop import Stop
+from ganformer.training.update import Update
+from tests.training.tiny_runs import IMAGE, tiny_spec
 
 TWO = [torch.device("cpu")] * 2
 
@@ -150,7 +150,7 @@ def test_the_death_of_one_rank_ends_all() -> None:
 
 
 def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
-    program = "from pathlib import Path; import sys; from tests.learning import test_distribution as t; "
+    program = "from pathlib import Path; import sys; from tests.training import test_distribution as t; "
     program += "t.distribution.launch(t.note_and_sleep, (Path(sys.argv[1]),), t.TWO)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment) as parent:

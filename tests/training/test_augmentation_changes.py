@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.learning.augmentations import colour, differentiable, frequency, geometry, sampling
-from ganformer.learning.augmentations.change import Draws, Frame
-from ganformer.learning.augmentations.corruption import Cutout, Noise, cut
-from ganformer.learning.augmentations.geometry import Geometry
+from ganformer.training.augmentations import colour, differentiable, frequency, geometry, sampling
+from ganformer.training.augmentations.change import Draws, Frame
+from ganformer.training.augmentations.corruption import Cutout, Noise, cut
+from ganformer.training.augmentations.geometry import Geometry
 
 MANY = 20_000
 CPU = torch.device("cpu")

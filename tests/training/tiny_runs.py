@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from ganformer.config import Spec, parse
 from ganformer.errors import UserError
-from ganformer.learning.loop import train
+from ganformer.training.loop import train
 spec = parse(Spec, json.loads(sys.argv[2]), "spec")
 try:
     train(spec, Path(sys.argv[3]), Path(sys.argv[4]), names={"dataset": "noise", "model": "tiny"}, threads=1, gpus=0,

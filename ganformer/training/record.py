@@ -15,7 +15,7 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError
-from ganformer.learning.checkpoint import FORMAT, History, Identity
+from ganformer.training.checkpoint import FORMAT, History, Identity
 
 NAME = "run.json"
 WEIGHTS = "weights.safetensors"

@@ -10,7 +10,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ganformer.errors import TrainingError
-from ganformer.learning import distribution
+from ganformer.training import distribution
 
 P = TypeVar("P")
 

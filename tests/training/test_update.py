@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.errors import TrainingError
-from ganformer.learning.update import Update
+from ganformer.training.update import Update
 
 
 def model() -> nn.Module:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganformer.learning.augmentations.change import Change, Draws, Frame
-from ganformer.learning.augmentations.corruption import cut
-from ganformer.learning.augmentations.geometry import translated
+from ganformer.training.augmentations.change import Change, Draws, Frame
+from ganformer.training.augmentations.corruption import cut
+from ganformer.training.augmentations.geometry import translated
 
 
 class Colour(Change):

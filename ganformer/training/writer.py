@@ -14,12 +14,12 @@ from torch import Tensor
 from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
-from ganformer.learning import record
-from ganformer.learning.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
-from ganformer.learning.learner import Learner
-from ganformer.learning.logger import RunLogger
-from ganformer.learning.samples import batches, draw_labels
 from ganformer.progress import Progress
+from ganformer.training import record
+from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
+from ganformer.training.learner import Learner
+from ganformer.training.logger import RunLogger
+from ganformer.training.samples import batches, draw_labels
 
 LOG_STEPS = 10  # steps that one line of the log averages
 GRID_IMAGES = 32

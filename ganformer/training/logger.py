@@ -11,8 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
 from ganformer.data.pictures import grid, save_picture
-from ganformer.learning.record import STATE
-from ganformer.learning.samples import pixels
+from ganformer.training.record import STATE
+from ganformer.training.samples import pixels
 
 
 class RunLogger:

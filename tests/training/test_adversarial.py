@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
-from ganformer.learning import adversarial, distribution, losses
-from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.checkpoint import build
-from ganformer.learning.learner import Reals
-from tests.learning.tiny_runs import same, tiny_spec
+from ganformer.training import adversarial, distribution, losses
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.checkpoint import build
+from ganformer.training.learner import Reals
+from tests.training.tiny_runs import same, tiny_spec
 
 
 def learner(**settings: Any) -> Adversarial:

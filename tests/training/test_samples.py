@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec
-from ganformer.learning.samples import aligned, block_size, draw_labels, latents, make, normalise, quantise
+from ganformer.training.samples import aligned, block_size, draw_labels, latents, make, normalise, quantise
 
 
 def test_black_and_white_are_the_ends_of_the_range():

@@ -44,7 +44,7 @@ def test_samples_are_those_of_the_learner(runs: Runs, tmp_path: Path) -> None:
     provenance, arrays = read(tmp_path / "a.npz")
     learner, record = restore(runs["duplex"])
     with devices.reproducible(threads=1):  # sums of several threads are rounded differently
-        images = learner.sample(torch.zeros(5, 0), range(5))
+        images = learner.sample(torch.zeros(8, 0), range(8))[:5]  # whole blocks are computed
     expected = (images * 127.5 + 128).clamp(0, 255).floor().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     assert np.array_equal(arrays["images"], expected)
     assert arrays["images"].dtype == np.uint8

@@ -13,7 +13,8 @@ from measure import Result, Side, in_turn
 from torch import Tensor
 
 from ganformer.metrics import evaluate, weights
-from ganformer.metrics.extractors import inception_2015, inception_random
+from ganformer.metrics.extractors.inception_2015 import model as inception_2015
+from ganformer.metrics.extractors.inception_random import model as inception_random
 
 See = Callable[[Tensor], Tensor]  # images [n, 3, H, W] -> features [n, 2048]
 

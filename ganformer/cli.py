@@ -433,11 +433,11 @@ def parser(
     gpus: Gpus = 0,
 ) -> None:
     """Make what reads objects in images of a data set, and measure how well it does where that can be known."""
-    from ganformer.analysis import parsers
+    from ganformer.analysis import readers
 
     settings = _of_kind("ganformer.analysis.parsers", parsing, "parsing")
     chosen = config.parse(config.Parsers, {"parser": settings}, "parsing").parser
-    parsers.prepare(chosen, _parse(config.Dataset, dataset, "dataset"), out, threads=threads, gpus=gpus)
+    readers.prepare(chosen, _parse(config.Dataset, dataset, "dataset"), out, threads=threads, gpus=gpus)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
@@ -32,11 +32,10 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
-    create_model,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, SchemaValidator, core_schema
 
 from ganformer import artifacts, plugins
 from ganformer.errors import ConfigError
@@ -76,28 +75,56 @@ S = TypeVar("S", bound=Strict)
 
 
 class _Plugged:
-    """Marks a field that takes the `Config` of any file in `package`, chosen by its `kind`.
+    """Mark of a field that takes the `Config` of any plug-in of `package`, chosen by its `kind`.
 
-    A file is imported when the first value of its kind is checked, not when this module is.
+    A plug-in is imported when the first value of its kind is checked, not when this module is.
     """
 
     def __init__(self, package: str) -> None:
         self.package = package
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        kinds: dict[Any, CoreSchema] = {
-            name: core_schema.no_info_plain_validator_function(partial(self._checked, name))
-            for name in plugins.names(self.package)
-        }
-        return core_schema.tagged_union_schema(kinds, discriminator="kind")
+        return core_schema.no_info_plain_validator_function(self._checked)
 
-    def _checked(self, name: str, value: Any) -> Strict:
-        return _tagged(self.package, name).model_validate(value)
+    def _checked(self, value: Any) -> Strict:
+        if isinstance(value, Strict):
+            value = value.model_dump()
+        checked: Strict = _union(self.package, plugins.names(self.package)).validate_python(value)
+        return checked
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        members = tuple(_tagged(self.package, name) for name in plugins.names(self.package))
+        members = tuple(_config(self.package, name) for name in plugins.names(self.package))
         union: Any = members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - built at run time
-        return handler(TypeAdapter(Annotated[union, Field(discriminator="kind")]).core_schema)
+        schema = handler(TypeAdapter(Annotated[union, Field(discriminator="kind")]).core_schema)
+        for option in schema.get("oneOf", [schema]):  # a value names its kind, although each class knows its own
+            member = handler.resolve_ref_schema(option)
+            member["required"] = list(dict.fromkeys(["kind", *member.get("required", ())]))
+        return schema
+
+
+@cache
+def _union(package: str, names: Sequence[str]) -> SchemaValidator:
+    """Return the check of values of all plug-ins of a package, which imports one when it meets its name."""
+    kinds: dict[Any, CoreSchema] = {
+        name: core_schema.no_info_plain_validator_function(partial(_checked, package, name)) for name in names
+    }
+    return SchemaValidator(core_schema.tagged_union_schema(kinds, discriminator="kind"))
+
+
+def _checked(package: str, name: str, value: Any) -> Strict:
+    return _config(package, name).model_validate(value)
+
+
+def _config(package: str, name: str) -> type[Strict]:
+    """Return the settings class of a plug-in; ConfigError if its file has none that says the name of the file."""
+    module = plugins.settings(package, name)
+    found: type[Strict] | None = getattr(module, "Config", None)
+    if found is None or "kind" not in found.model_fields or found.model_fields["kind"].default != name:
+        raise ConfigError(
+            f"{module.__name__}: is plug-in '{name}' of {package}, so it needs a class `Config` with the line "
+            f'`kind: Literal["{name}"] = "{name}"`'
+        )
+    return found
 
 
 class _In:
@@ -108,21 +135,6 @@ class _In:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return handler.generate_schema(getattr(importlib.import_module(self.module), self.name))
-
-
-@cache
-def _tagged(package: str, name: str) -> type[Strict]:
-    config: type[Strict] = plugins.settings(package, name).Config
-    kind: Any = (Literal[name], Field(description="Which file describes it."))
-    title = f"{package.rpartition('.')[2]}:{name}"
-    tagged: type[Strict] = create_model(title, __base__=config, __doc__=config.__doc__, kind=kind)
-
-    # No module has the class by its name, so that pickle, which sources go through to other processes, is told the way.
-    def reduce(settings: Strict) -> tuple[Callable[..., Strict], tuple[Any, ...]]:
-        return _settings, (package, name, settings.model_dump())
-
-    tagged.__reduce__ = reduce  # type: ignore[assignment]
-    return tagged
 
 
 @cache
@@ -153,10 +165,6 @@ def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
         for node in nodes
         if isinstance(node, ast.ClassDef)
     }
-
-
-def _settings(package: str, name: str, values: Mapping[str, Any]) -> Strict:
-    return _tagged(package, name).model_validate(values)
 
 
 # ------------------------------------------------------------------------------------------------ images
@@ -834,7 +842,7 @@ def parse_experiment(raw: Any, where: str) -> Experiment:
         raise ConfigError(
             f"{where}: kind '{kind}' is unknown; {plugins.choices(str(kind), plugins.names('ganformer.exhibits'))}"
         )
-    return parse(_tagged("ganformer.exhibits", kind), raw, where)  # type: ignore[return-value]
+    return parse(_config("ganformer.exhibits", kind), raw, where)  # type: ignore[return-value]
 
 
 def schema_text() -> str:

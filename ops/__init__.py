@@ -1,1 +1,1 @@
-"""Operations that exist twice: as readable PyTorch here, and compiled, under one signature."""
+"""Operations of StyleGAN2 as plain PyTorch functions, installed as `ganformer.ops`."""

@@ -15,9 +15,9 @@ def bias_act(
     gain: float = 1.0,
     clamp: float | None = None,
 ) -> Tensor:
-    """clamp(act(x + bias) · gain) for `x` of any shape, `bias` [x.shape[dim]], elementwise.
+    """Return act(x + bias) · gain, clamped, for `x` of any shape and `bias` [x.shape[dim]], elementwise.
 
-    `lrelu` multiplies what is negative by `alpha`; `linear` leaves it. `clamp` limits the result to [-clamp, clamp].
+    `lrelu` multiplies negative values by `alpha`; `linear` keeps them. `clamp` limits the result to [-clamp, clamp].
     Differentiable twice in `x` and `bias`.
     """
     if bias is not None:

@@ -12,7 +12,7 @@ def upfirdn2d(
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     gain: float = 1.0,
 ) -> Tensor:
-    """Convolves `x` [B, C, H, W] with `kernel` [h, w] between zero insertion and decimation, channel by channel.
+    """Convolve `x` [B, C, H, W] with `kernel` [h, w] between zero insertion and decimation, channel by channel.
 
     Every pixel is followed by `up - 1` zeros on both axes; `padding` (left, right, top, bottom) zeros are added, or
     taken away where negative; the result of a true convolution without further padding is multiplied by `gain`; every
@@ -28,7 +28,7 @@ def upfirdn2d(
 
 
 def _upsampled(x: Tensor, weight: Tensor, up: int, padding: tuple[int, int, int, int]) -> Tensor:
-    """The filtered image before decimation, as a transposed convolution, which never multiplies the inserted zeros.
+    """Return the filtered image before decimation, by a transposed convolution, which skips the inserted zeros.
 
     It has kernel − 1 pixels at every edge that a convolution without padding lacks, and lacks the response to the
     up − 1 zeros behind the last pixel, which is zero.

@@ -1,7 +1,12 @@
 """What the project says of itself in several files is the same everywhere."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,3 +46,41 @@ def test_torch_environment_has_everything_but_the_workflow():
     environment = yaml.safe_load((ROOT / "envs/torch.yaml").read_text())
     names = {line.split(" ")[0] for line in environment["dependencies"]} - {"python", "pip"}
     assert names == set(versions()) - {"snakemake", "pandas", "matplotlib-base", "jinja2"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this project, built of a copy, so that nothing is left in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("ganformer", "ops"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    done = subprocess.run([*command, "--wheel-dir", folder, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_every_module_and_one_package(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (top_level,) = (archive.read(name).decode() for name in names if name.endswith("/top_level.txt"))
+    assert top_level.split() == ["ganformer"]
+    modules = {name for name in names if name.endswith(".py")}
+    tracked = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ganformer").rglob("*.py")}
+    operations = {f"ganformer/ops/{path.name}" for path in (ROOT / "ops").glob("*.py")}
+    assert modules == tracked | operations
+    assert "ganformer/ops/upfirdn2d.py" in operations
+
+
+def test_operations_are_imported_from_the_wheel(wheel, tmp_path):
+    program = "import ganformer.nn.layers; from ganformer.ops import bias_act; print(bias_act.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{wheel}/ganformer/ops/bias_act.py"

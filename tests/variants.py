@@ -42,7 +42,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 
 def variants(*, adversarial_only: bool = False) -> Iterator[dict[str, Any]]:
-    """The settings of every kind, made small, with each combination of what must be chosen."""
+    """Yield small settings of every kind, with each combination of the settings that have no default."""
     for kind in plugins.names(PACKAGE):
         config = plugins.find(PACKAGE, kind).Config
         if adversarial_only and not issubclass(config, AdversarialModel):
@@ -58,12 +58,12 @@ def variants(*, adversarial_only: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def label(model: dict[str, Any]) -> str:
-    """Name of a variant."""
+    """Return the name of a variant."""
     return "-".join(value for value in model.values() if isinstance(value, str))
 
 
 def fingerprint(learner: Adversarial) -> tuple[object, ...]:
-    """What settings made of a learner: its weights, what it was told, its parts and their limits."""
+    """Return weights, settings, parts and limits of a learner, to compare two of them."""
     weights = {name: value.tolist() for name, value in learner.network.state_dict().items()}
     parts = [(type(part).__name__, getattr(part, "clamp", None)) for part in learner.network.modules()]
     return weights, learner.settings, parts

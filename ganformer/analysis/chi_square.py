@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
-from ganformer.analysis import parsers
+from ganformer.analysis import readers
 from ganformer.data.dataset import Images
 from ganformer.data.images import central, in_colours
 from ganformer.errors import DataError
@@ -70,9 +70,9 @@ def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, 
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    reals, reader = Images(data), parsers.load(parser)
+    reals, reader = Images(data), readers.load(parser)
     count = min(images, len(reals))
-    origin = parsers.origin(reader, record, {"images": images, "real_images": count})
+    origin = readers.origin(reader, record, {"images": images, "real_images": count})
     origin["reference"] = {"data_sha256": reals.digest}
     if artifacts.is_kept(out, artifacts.read_existing(out), origin):
         return
@@ -84,7 +84,7 @@ def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, 
         {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}
         for sides in ((generated, real), (real[::2], real[1::2]))
     )
-    content = parsers.described(origin, values, started, devices.describe(device, threads))
+    content = readers.described(origin, values, started, devices.describe(device, threads))
     artifacts.write_json(out, {**content, "real": floor})
 
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from ganformer import artifacts, devices
-from ganformer.analysis import parsers
+from ganformer.analysis import readers
 from ganformer.errors import ConfigError, DataError
 from ganformer.learning import checkpoint
 from ganformer.learning.adversarial import Adversarial, evaluating
@@ -66,8 +66,8 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
         kind = record["spec"]["model"]["kind"]
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
-    reader = parsers.load(parser)
-    origin = parsers.origin(reader, record, {"images": images})
+    reader = readers.load(parser)
+    origin = readers.origin(reader, record, {"images": images})
     if artifacts.is_kept(out, artifacts.read_existing(out), origin):
         return
     device = devices.acquire(gpus)
@@ -76,7 +76,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
         codes = _codes(learner, record["data"]["label_counts"], made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
-    artifacts.write_json(out, parsers.described(origin, values, started, hardware))
+    artifacts.write_json(out, readers.described(origin, values, started, hardware))
 
 
 def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:

@@ -67,8 +67,8 @@ def generate(
     run = find_run(weights)
     learner, known = restore(run)
     image = ImageSpec.model_validate(known["spec"]["image"])
-    label = _class(request.label, known["data"], run)
-    _check(request)
+    label = class_number(request.label, known["data"], run)
+    check(request.truncation, request.seed, request.seed + request.count - 1)
     _aim(learner, request, run)
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
     kept.begin()
@@ -117,7 +117,7 @@ def find_run(weights: Path) -> Path:
     return run
 
 
-def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
+def class_number(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
     """Return the number of the class of a name or a number; a name wins. ConfigError if there is none."""
     names, classes = data["class_names"], len(data["label_counts"])
     if label is None:
@@ -127,24 +127,23 @@ def _class(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
     if label.isdecimal() and int(label) < classes:
         return int(label)
     if not classes:
-        known = "it was trained without labels; leave --label out"
+        known = "it was trained without labels; leave the label out"
     elif names:
         known = f"its classes are {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}, or 0 to {classes - 1}"
     else:
         known = f"its classes are 0 to {classes - 1}"
-    raise ConfigError(f"--label {label}: {run} has no such class; {known}")
+    raise ConfigError(f"label {label}: {run} has no such class; {known}")
 
 
-def _check(request: Request) -> None:
-    if not 0 <= request.truncation <= LARGEST_TRUNCATION:
+def check(truncation: float, first: int, last: int) -> None:
+    """Raise ConfigError if ψ, or one of the seeds from `first` to `last`, is out of range."""
+    if not 0 <= truncation <= LARGEST_TRUNCATION:
         raise ConfigError(
-            f"--truncation-psi {request.truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are "
-            "usual from 0.5 to 1"
+            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; images are usual from 0.5 "
+            "to 1"
         )
-    if request.seed + request.count - 1 > LARGEST_SEED:
-        raise ConfigError(
-            f"--seed {request.seed}: with {request.count} images the last seed is beyond {LARGEST_SEED}; lower it"
-        )
+    if first < 0 or last > LARGEST_SEED:
+        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {LARGEST_SEED}; choose others")
 
 
 def _aim(learner: Learner, request: Request, run: Path) -> None:

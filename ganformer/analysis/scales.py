@@ -15,7 +15,7 @@ from ganformer.errors import ConfigError
 from ganformer.learning.adversarial import evaluating
 from ganformer.learning.checkpoint import restore
 from ganformer.learning.samples import batches, draw_labels, latents, pixels
-from ganformer.nn.players import Generator
+from ganformer.nn.interfaces import Generator
 
 
 def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:

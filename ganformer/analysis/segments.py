@@ -2,7 +2,7 @@
 
 The paper looks at generated images with a segmentor, and correlates "attention heads" of the GANformer with semantic
 segments by intersection over union (its supplement). It leaves open which layers, which components and which images
-are meant, and its code has none of it. Here, a parser (`parsers`) says of which object each pixel is.
+are meant, and its code has none of it. Here, a parser (`readers`) says of which object each pixel is.
 
 - Region of a component in a layer: the positions that attend to it more than to any other component, in the mean over
   the heads; of several as strong ones the first. Maps are enlarged to the size of the image, each pixel taking the
@@ -38,7 +38,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
-from ganformer.analysis import parsers
+from ganformer.analysis import readers
 from ganformer.analysis.attention_maps import attended, require_maps
 from ganformer.data.images import central
 from ganformer.errors import DataError
@@ -73,24 +73,24 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     require_maps(record, run)
     made = Generated(learner, record, run, None, range(images))
     reader = _reader(parser, made)
-    origin = parsers.origin(reader, record, {"images": images})
+    origin = readers.origin(reader, record, {"images": images})
     if artifacts.is_kept(out, artifacts.read_existing(out), origin):
         return
     device = devices.acquire(gpus)
     with computing(threads):
         found = compare(classes(reader), *_segmented(made, reader, device))
     hardware = devices.describe(device, threads)
-    content = parsers.described(origin, found.values, started, hardware)
+    content = readers.described(origin, found.values, started, hardware)
     artifacts.write_json(out, {**content, "chance": found.chance, "best": found.best, "shown": found.shown})
 
 
-def classes(reader: parsers.Reader) -> Mapping[str, tuple[str, ...]]:
+def classes(reader: readers.Reader) -> Mapping[str, tuple[str, ...]]:
     """Return the values that are classes, by their attributes."""
     return {name: reader.attributes[name] for name in reader.paired}
 
 
-def _reader(parser: Path, images: Generated) -> parsers.Reader:
-    reader = parsers.load(parser)
+def _reader(parser: Path, images: Generated) -> readers.Reader:
+    reader = readers.load(parser)
     if not images.can_show(reader.picture):
         raise DataError(
             f"{images.title}: holds images of {images.picture[1]}×{images.picture[0]} pixels, but {parser} reads "
@@ -100,7 +100,7 @@ def _reader(parser: Path, images: Generated) -> parsers.Reader:
 
 
 def _segmented(
-    images: Generated, reader: parsers.Reader, device: torch.device
+    images: Generated, reader: readers.Reader, device: torch.device
 ) -> tuple[list[Integers], tuple[int, int], list[Record], NDArray[np.uint8]]:
     """Return components that positions attend to, shape of the images, objects in their middle, masks."""
     layers, records, masks = [], list[Record](), []

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,7 @@ class Variants(Strict):
 class Config(series.Plotted):
     """Settings of the figure of a metric of models that differ from one of them in one thing each."""
 
+    kind: Literal["ablation"] = "ablation"
     place = 100
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import PositiveInt
@@ -28,6 +28,7 @@ LAYERS = 3  # resolutions of attention maps in a figure, the finest ones
 class Config(Experiment):
     """Settings of the figure of samples and attention maps, one colour a component."""
 
+    kind: Literal["attention"] = "attention"
     place = 40
     shape = "figure"
     forms = ("png", "pdf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveInt
 
@@ -30,6 +30,7 @@ APART = 0.4  # more room beside the background and single objects, in groups
 class Config(Experiment):
     """Settings of the figure of the overlap of attention with segments of images (IoU), beside chance."""
 
+    kind: Literal["attention-segmentation"] = "attention-segmentation"
     place = 50
     shape = "figure"
     forms = ("csv", "png", "pdf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.report import compared, formatting, published, records
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Config(Compared):
     """Settings of the table of models × metrics for each data set, at the end of training."""
 
+    kind: Literal["comparison"] = "comparison"
     place = 10
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:

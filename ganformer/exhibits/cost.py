@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
@@ -24,6 +24,7 @@ COST = (
 class Config(Experiment):
     """Settings of the table of parameters, seconds per thousand images and peak memory of each run."""
 
+    kind: Literal["cost"] = "cost"
     place = 110
     shape = "table"
     forms = ("csv", "md", "tex")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ CLOSE = 0.07  # of the width of the axis: labels of ticks that are closer run in
 class Config(series.Plotted):
     """Settings of the figure of a metric against the number of training images; data sets are parts of one."""
 
+    kind: Literal["data-efficiency"] = "data-efficiency"
     place = 90
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:

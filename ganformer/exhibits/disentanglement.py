@@ -1,6 +1,7 @@
 """Table 3 of the paper: disentanglement (DCI) of the latents of models."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from ganformer.config import AdversarialModel
 from ganformer.config import Config as Configuration
@@ -12,6 +13,7 @@ __all__ = ["Config", "draw"]
 class Config(Properties):
     """Settings of table 3: correspondence of single latents to single properties of images (DCI)."""
 
+    kind: Literal["disentanglement"] = "disentanglement"
     place = 80
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:

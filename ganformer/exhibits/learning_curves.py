@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.report import drawing, formatting, records, series, table
@@ -19,6 +19,7 @@ PANELS = 3  # side by side
 class Config(series.Plotted):
     """Settings of the figure of a metric against the thousands of images seen."""
 
+    kind: Literal["learning-curves"] = "learning-curves"
     place = 20
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import PositiveInt, model_validator
@@ -44,6 +44,7 @@ KINDS = ("sample", "training\nimage")
 class Config(Experiment):
     """Settings of the figure of samples beside the training images nearest to them, and of their distances."""
 
+    kind: Literal["memorisation"] = "memorisation"
     place = 60
     shape = "figure"
     forms = ("csv", "png", "pdf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import PositiveInt
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Config(Experiment):
     """Settings of the figure of real images, and images of each model from the same seeds."""
 
+    kind: Literal["samples"] = "samples"
     place = 30
     shape = "figure"
     forms = ("png", "pdf")

@@ -1,5 +1,7 @@
 """Table 2 of the paper: distances of properties of generated images from those of real ones."""
 
+from typing import Literal
+
 from ganformer.report.properties import Properties, draw
 
 __all__ = ["Config", "draw"]
@@ -8,4 +10,5 @@ __all__ = ["Config", "draw"]
 class Config(Properties):
     """Settings of table 2: distances (chi-square) between properties of generated and of real images."""
 
+    kind: Literal["scene-statistics"] = "scene-statistics"
     place = 70

@@ -22,7 +22,7 @@ from ganformer.interop.translate import (
     without,
     without_filters,
 )
-from ganformer.nn.position import Linear, Sinusoidal
+from ganformer.models.ganformer.positions import Linear, Sinusoidal
 
 ORIGIN = "GANformer (PyTorch)"
 POSITIONS = {"sinus": "sinusoidal", "linear": "linear", "trainable": "trainable", "trainable2d": "trainable-2d"}

@@ -18,7 +18,7 @@ from torch import Tensor
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
 from ganformer.interop.imported import NO_DISCRIMINATOR, Imported, square
-from ganformer.models import vqgan
+from ganformer.models.vqgan import model as vqgan
 
 ORIGIN = "Taming Transformers"
 PROJECTS = "*-project.yaml"

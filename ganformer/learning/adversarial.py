@@ -1,4 +1,4 @@
-"""The game between a generator and a discriminator, as StyleGAN2 plays it; every model that plays it learns here."""
+"""Adversarial training of a generator against a discriminator, as in StyleGAN2, for every model that does so."""
 
 # B batch, L layers, z latents, w latents of the layers
 
@@ -19,22 +19,24 @@ from ganformer.learning.learner import Learner, Reals
 from ganformer.learning.samples import latents
 from ganformer.learning.state import load_adam, load_module, refuse_misfit
 from ganformer.learning.update import Update
-from ganformer.nn import players
+from ganformer.nn import interfaces
+from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
+from ganformer.settings.ladders import StyleBasedModel
 
-PATH_LENGTH_DECAY = 0.01  # of the running mean path length, per computed portion (StyleGAN2)
+PATH_LENGTH_DECAY = 0.01  # step of the running mean path length, per computed microbatch (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
-CLASS_LATENTS = 4096  # that the mean of w of a class is taken over, the same for all classes
-CLASS_PORTION = 512  # of them at a time
+CLASS_LATENTS = 4096  # latents in the mean of w of a class, the same for all classes
+CLASS_MICROBATCH = 512  # latents at a time
 
 
-class Game(nn.Module):
-    """Everything that is saved: both players, what is done to the images, the moving average, the mean path length."""
+class Networks(nn.Module):
+    """All state that is saved: both networks, augmentation, moving average of the generator, mean path length."""
 
     path_length_mean: Tensor
 
     def __init__(
-        self, generator: players.Generator, discriminator: players.Discriminator, augmentation: Augmentation
+        self, generator: interfaces.Generator, discriminator: interfaces.Discriminator, augmentation: Augmentation
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -51,15 +53,15 @@ class Adversarial(Learner):
     3.1); images are sampled from a moving average of the generator. Generated images have the labels of the real ones.
     """
 
-    network: Game
-    sampler: players.Generator
+    network: Networks
+    sampler: interfaces.Generator
 
     def __init__(
-        self, generator: players.Generator, discriminator: players.Discriminator, settings: AdversarialSettings
+        self, generator: interfaces.Generator, discriminator: interfaces.Discriminator, settings: AdversarialSettings
     ) -> None:
         self.settings = settings
         self.loss = losses.LOSSES[settings.loss]
-        self.network = Game(generator, discriminator, augmentation.make(settings.augmentation))
+        self.network = Networks(generator, discriminator, augmentation.make(settings.augmentation))
         self.sampler = self.network.sampler
         self.generator_adam = lazy_adam(
             generator.parameters(),
@@ -79,7 +81,7 @@ class Adversarial(Learner):
         self._class_means: dict[int, Tensor] = {}
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
-        """Both players move once, in each portion against fresh latents; then the moving average follows."""
+        """Update both networks once, with new latents for each microbatch, then the moving average."""
         self._class_means.clear()
         scalars = {"generator": self._play_generator(reals, step)}
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
@@ -87,14 +89,14 @@ class Adversarial(Learner):
         scalars |= self._play_discriminator(reals, step)
         if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
             scalars["r1"] = self._regularise_discriminator(reals)
-        batch = sum(len(portion.images) for portion in reals) * distribution.ranks()
+        batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         self._follow(average_beta(self.settings, batch, seen=step * batch))
         return scalars
 
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B).
+        """Return images of the moving average; `truncation` ψ < 1 moves w towards its mean (StyleGAN, section B).
 
-        That is the mean of the image's class where there are classes, unless `truncation_mean` is "global".
+        With classes it is the mean of the image's class, unless `truncation_mean` is "global".
         """
         sampler = self.sampler
         device = sampler.w_average.device
@@ -107,7 +109,7 @@ class Adversarial(Learner):
         return images
 
     def save(self) -> dict[str, Any]:
-        """Weights and buffers of both players and of the average, and both optimisers."""
+        """Return weights and buffers of both networks and of the average, and both optimisers."""
         return {
             "network": self.network.state_dict(),
             "generator_adam": self.generator_adam.state_dict(),
@@ -115,7 +117,7 @@ class Adversarial(Learner):
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `save` returned; CheckpointError names what does not fit."""
+        """Continue from the result of `save`; CheckpointError names the parts that do not fit."""
         refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
         self._class_means.clear()
         load_module(self.network, state["network"], "the network's state")
@@ -123,7 +125,7 @@ class Adversarial(Learner):
         load_adam(self.discriminator_adam, state["discriminator_adam"], "the discriminator's optimiser")
 
     def _means(self, labels: Tensor) -> Tensor | None:
-        """The mean of w [n, w_size] of the class of every image; None where one mean is that of all."""
+        """Return the mean of w of the class of every image, [n, w_size]; None if one mean serves all."""
         if self.truncation_mean == "global" or not labels.shape[1]:
             return None
         numbers = labels.argmax(dim=1).tolist()
@@ -133,28 +135,28 @@ class Adversarial(Learner):
         return torch.stack([self._class_means[number] for number in numbers])
 
     def _play_generator(self, reals: Sequence[Reals], step: int) -> Tensor:
-        game, mapped = self.network, []
+        networks, mapped = self.network, []
 
-        def loss(portion: Reals) -> Tensor:
-            w = self._map(portion.labels)
+        def loss(microbatch: Reals) -> Tensor:
+            w = self._map(microbatch.labels)
             mapped.append(w.detach())
-            fakes = self._score(game.generator.scales(self._mix(w, portion.labels)), portion.labels)
-            return self.loss.generator(fakes, partial(self._score_reals, portion))
+            fakes = self._score(networks.generator.scales(self._mix(w, microbatch.labels)), microbatch.labels)
+            return self.loss.generator(fakes, partial(self._score_reals, microbatch))
 
         total = self.generator_update.minimise(loss, reals)
-        game.generator.track(torch.cat(mapped), step)
-        distribution.average([game.generator.w_average])
+        networks.generator.track(torch.cat(mapped), step)
+        distribution.average([networks.generator.w_average])
         return total
 
     def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:
         scores: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
 
-        def loss(portion: Reals) -> Tensor:
-            generated = self._generate(portion.labels)
-            real, fake = self._score_reals(portion), self._score(generated, portion.labels)
+        def loss(microbatch: Reals) -> Tensor:
+            generated = self._generate(microbatch.labels)
+            real, fake = self._score_reals(microbatch), self._score(generated, microbatch.labels)
             scores["real_score"].append(real.detach())
             scores["fake_score"].append(fake.detach())
-            penalty = self._gradient_penalty(portion, generated) if self.settings.gradient_penalty else 0.0
+            penalty = self._gradient_penalty(microbatch, generated) if self.settings.gradient_penalty else 0.0
             return self.loss.discriminator(real, fake) + penalty
 
         total = self.discriminator_update.minimise(loss, reals)
@@ -164,49 +166,51 @@ class Adversarial(Learner):
         means = {name: each.mean() for name, each in joined.items()}
         return {"discriminator": total, **means, **shown.scalars()}
 
-    def _gradient_penalty(self, portion: Reals, generated: Sequence[Tensor]) -> Tensor:
-        """WGAN-GP's, between the real images and the generated ones, at the same point for all scales."""
-        shares = torch.rand(len(portion.labels), 1, 1, 1, device=portion.labels.device)
-        scales = zip(self.network.discriminator.scales(portion.images), generated, strict=True)
+    def _gradient_penalty(self, microbatch: Reals, generated: Sequence[Tensor]) -> Tensor:
+        """Return WGAN-GP's penalty between the real images and the generated ones, at the same point for all scales."""
+        shares = torch.rand(len(microbatch.labels), 1, 1, 1, device=microbatch.labels.device)
+        scales = zip(self.network.discriminator.scales(microbatch.images), generated, strict=True)
         between = [real.lerp(fake, shares).requires_grad_() for real, fake in scales]
-        return self.settings.gradient_penalty * losses.gradient_penalty(self._score(between, portion.labels), between)
+        return self.settings.gradient_penalty * losses.gradient_penalty(
+            self._score(between, microbatch.labels), between
+        )
 
     def _regularise_generator(self, reals: Sequence[Reals]) -> Tensor:
-        """Path-length regularisation (StyleGAN2, equation 4); returns the running mean length."""
-        game = self.network
+        """Regularise path lengths (StyleGAN2, equation 4); return the running mean length."""
+        networks = self.network
         weight = self.settings.path_length_weight * self.settings.path_length_interval
 
-        def loss(portion: Reals) -> Tensor:
-            labels = portion.labels[: max(1, len(portion.labels) // PATH_LENGTH_SHRINK)]
+        def loss(microbatch: Reals) -> Tensor:
+            labels = microbatch.labels[: max(1, len(microbatch.labels) // PATH_LENGTH_SHRINK)]
             w = self._mix(self._map(labels), labels).requires_grad_()  # also where nothing learned made it
-            lengths = losses.path_lengths(game.generator.synthesise(w), w)
-            mean = game.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
-            game.path_length_mean = mean.detach()
+            lengths = losses.path_lengths(networks.generator.synthesise(w), w)
+            mean = networks.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
+            networks.path_length_mean = mean.detach()
             return weight * (lengths - mean).square().mean()
 
         self.generator_update.minimise(loss, reals)
-        return game.path_length_mean.clone()
+        return networks.path_length_mean.clone()
 
     def _regularise_discriminator(self, reals: Sequence[Reals]) -> Tensor:
-        """R1 (Mescheder et al. 2018, equation 9); returns the penalty, γ included, without the lazy factor."""
+        """Regularise by R1 (Mescheder et al. 2018, equation 9); return the penalty with γ, without the lazy factor."""
 
-        def loss(portion: Reals) -> Tensor:
-            scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(portion.images)]
-            penalty = losses.r1_penalty(self._score(scales, portion.labels), scales)
+        def loss(microbatch: Reals) -> Tensor:
+            scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(microbatch.images)]
+            penalty = losses.r1_penalty(self._score(scales, microbatch.labels), scales)
             return self.settings.r1_gamma * self.settings.r1_interval * penalty
 
         return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Logits [B] of images at all scales, as the discriminator is shown them."""
+        """Return logits [B] of images at all scales, augmented as the discriminator sees them."""
         logits: Tensor = self.network.discriminator(self.network.augmentation(images), labels)
         return logits
 
-    def _score_reals(self, portion: Reals) -> Tensor:
-        return self._score(self.network.discriminator.scales(portion.images), portion.labels)
+    def _score_reals(self, microbatch: Reals) -> Tensor:
+        return self._score(self.network.discriminator.scales(microbatch.images), microbatch.labels)
 
     def _generate(self, labels: Tensor) -> tuple[Tensor, ...]:
-        """New images at all scales, without a gradient."""
+        """Generate images at all scales, without a gradient."""
         with torch.no_grad():
             return self.network.generator.scales(self._mix(self._map(labels), labels))
 
@@ -216,9 +220,10 @@ class Adversarial(Learner):
         return w
 
     def _mix(self, w: Tensor, labels: Tensor) -> Tensor:
-        """Mixing: with some probability what lies behind a random layer, or component, gets other latents.
+        """Mix latents: with some probability the layers, or components, behind a random one get other latents.
 
-        One cut for all images of a portion, as in the official code; drawn on the CPU, so nothing waits for the device.
+        One cut for all images of a microbatch, as in the official code; drawn on the CPU, so that no step waits for the
+        device.
         """
         for dim, probability in ((1, self.settings.style_mixing), (2, self.settings.component_mixing)):
             count = w.shape[dim]
@@ -229,7 +234,7 @@ class Adversarial(Learner):
         return w
 
     def _follow(self, beta: float) -> None:
-        """The moving average takes a step towards the generator; what is no weight is copied."""
+        """Move the average towards the generator; buffers are copied."""
         source, average = self.network.generator, self.sampler
         with torch.no_grad():
             for mean, value in zip(average.parameters(), source.parameters(), strict=True):
@@ -238,19 +243,28 @@ class Adversarial(Learner):
                 copied.copy_(buffer)
 
 
+def make_learner(
+    config: StyleBasedModel, generator: interfaces.Generator, discriminator: interfaces.Discriminator
+) -> Adversarial:
+    """Return the learner of two networks, whose activations are limited by `activation_clamp`."""
+    for network in (generator, discriminator):
+        clamp_activations(network, config.activation_clamp)
+    return Adversarial(generator, discriminator, config.adversarial)
+
+
 def lazy_adam(
     parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float], interval: int | None
 ) -> Adam:
-    """Adam that takes interval + 1 updates where it should take interval (StyleGAN2, appendix B).
+    """Return Adam corrected for interval + 1 updates instead of interval (StyleGAN2, appendix B).
 
-    `interval`: steps from one regularising update to the next; None where nothing is corrected.
+    `interval`: steps from one regularising update to the next; None: no correction.
     """
     share = interval / (interval + 1) if interval else 1.0
     return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)
 
 
-def class_mean(sampler: players.Generator, label: Tensor) -> Tensor:
-    """The mean of w [w_size] of one class, over layers, components and 4,096 latents, always the same.
+def class_mean(sampler: interfaces.Generator, label: Tensor) -> Tensor:
+    """Return the mean of w [w_size] of one class, over layers, components and the same 4,096 latents each time.
 
     It is computed, not tracked in training, so that all weights have it, imported ones as well. `label` [classes];
     `sampler` is in evaluation mode.
@@ -258,14 +272,14 @@ def class_mean(sampler: players.Generator, label: Tensor) -> Tensor:
     device = sampler.w_average.device
     everything = torch.randn(CLASS_LATENTS, *sampler.latent_shape, generator=torch.Generator().manual_seed(0))
     means = []
-    for z in everything.split(CLASS_PORTION):
+    for z in everything.split(CLASS_MICROBATCH):
         w = sampler.map(z.to(device), label.to(device).expand(len(z), -1))
         means.append(w.flatten(end_dim=-2).mean(dim=0))
     return torch.stack(means).mean(dim=0)
 
 
 def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:
-    """How much of the moving average stays after one more batch, when `seen` images were seen before it."""
+    """Return the factor of the moving average for one more batch after `seen` images."""
     half_life = settings.ema_kimg * 1000
     if settings.ema_rampup is not None:
         half_life = min(half_life, seen * settings.ema_rampup)
@@ -274,7 +288,7 @@ def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside, `module` is in evaluation mode; afterwards it is as it was."""
+    """Put `module` into evaluation mode inside the context."""
     was_training = module.training
     module.eval()
     try:
@@ -285,7 +299,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def noise_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's default generators start from `seed`; afterwards they are as they were."""
+    """Start torch's default generators from `seed` inside the context, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(mix(seed, "noise"))
         yield

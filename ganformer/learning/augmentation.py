@@ -1,4 +1,4 @@
-"""Changes made to what the discriminator sees, so that it cannot learn a small data set by heart."""
+"""Augmentation of the images that the discriminator sees, against overfitting of small data sets."""
 
 # B batch, C channels, H×W pixels
 
@@ -31,21 +31,21 @@ class Augmentation(nn.Module):
         self.register_buffer("probability", torch.ones(()), persistent=False)
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The same images at several scales, the finest last, each [B, C, H, W] in [-1, 1] → the same shapes."""
+        """Change images, given at several scales, the finest last, each [B, C, H, W] in [-1, 1] → same shapes."""
         draws = Draws(len(images[-1]), images[-1].device, self.probability)
         for change in self.changes:
             images = change(images, draws)
         return tuple(images)
 
     def adapt(self, real_scores: Tensor, step: int, batch: int) -> None:
-        """Follows how well the discriminator knows the real images; to be called once a step, on every rank.
+        """Adapt to how well the discriminator knows the real images; called once a step, on every rank.
 
         `real_scores` [B]: logits of this rank's real images; `step`: number of finished steps; `batch`: real images of
         this step over all ranks. Here nothing follows.
         """
 
     def scalars(self) -> dict[str, Tensor]:
-        """What is to be logged, on its device; here nothing."""
+        """Return scalars to be logged, on their device; here none."""
         return {}
 
 
@@ -68,7 +68,7 @@ class AdaptiveAugmentation(Augmentation):
 
     @torch.no_grad()
     def adapt(self, real_scores: Tensor, step: int, batch: int) -> None:
-        """Counts signs, and every few steps moves the probability."""
+        """Count signs, and change the probability every few steps."""
         signs = real_scores.sign().mean(dtype=torch.float32)
         distribution.average([signs])  # at once, since the buffers of all ranks are made alike after every step
         self.sign_sum += signs
@@ -77,7 +77,7 @@ class AdaptiveAugmentation(Augmentation):
             self._move(batch * self.settings.interval / (self.settings.kimg * 1000))
 
     def scalars(self) -> dict[str, Tensor]:
-        """The probability, on its device."""
+        """Return the probability, on its device."""
         return {"augmentation_probability": self.probability.clone()}
 
     def _move(self, amount: float) -> None:
@@ -88,7 +88,7 @@ class AdaptiveAugmentation(Augmentation):
 
 
 def make(settings: config.AnyAugmentation) -> Augmentation:
-    """The augmentation that settings describe."""
+    """Return the augmentation of these settings."""
     match settings:
         case config.Ada():
             return AdaptiveAugmentation(_adaptive_changes(settings.transforms), settings)
@@ -106,7 +106,7 @@ DIFFERENTIABLE: dict[str, type[Change]] = {
 
 
 def _adaptive_changes(groups: Collection[str]) -> Iterator[Change]:
-    """In the paper's order; blitting and geometry are one change, so that an image is resampled once."""
+    """Yield changes in the paper's order; blitting and geometry are one, so that an image is resampled once."""
     steps = {"blitting": geometry.BLITTING, "geometry": geometry.GENERAL}
     moving = [step for name, members in steps.items() if name in groups for step in members]
     if moving:

@@ -1,4 +1,4 @@
-"""What training leaves on disk: checkpoints to go on from, and weights to sample from. Loading never executes code."""
+"""Files of a training: checkpoints to resume from, and weights to sample from. Loading never executes code."""
 
 import json
 import sys
@@ -19,8 +19,8 @@ from ganformer.learning.learner import Learner
 from ganformer.learning.state import load_module
 from ganformer.seeds import mix
 
-FORMAT = 1  # of checkpoints, weights and run.json
-KEPT = 2  # checkpoints: the newest may be damaged
+FORMAT = 1  # version of checkpoints, weights and run.json
+CHECKPOINTS_KEPT = 2  # the newest may be damaged
 METADATA = "ganformer"  # one key, since safetensors writes several in random order
 
 
@@ -39,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps that one process trained without a break, and what with: recorded when they were trained."""
+    """Steps that one process trained without a break, with its code and hardware, recorded at that time."""
 
     first: int
     """Number of steps finished before."""
@@ -57,7 +57,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class History:
-    """How far a training is: finished steps, and the stretches in which they were trained, in order."""
+    """Progress of a training: finished steps, and the stretches in which they were trained, in order."""
 
     step: int = 0
     peak_memory_mb: Mapping[str, float] = field(default_factory=dict)
@@ -69,12 +69,12 @@ class History:
         return sum(stretch.wall_seconds for stretch in self.stretches)
 
     def content(self) -> dict[str, Any]:
-        """Plain values, which `parse` reads."""
+        """Return plain values, which `parse` reads."""
         return asdict(self)
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "History":
-        """Reads what `content` gave."""
+        """Read the result of `content`."""
         return cls(**{**content, "stretches": tuple(Stretch(**stretch) for stretch in content["stretches"])})
 
 
@@ -82,7 +82,7 @@ class History:
 
 
 def build(spec: Spec) -> Learner:
-    """The untrained learner of a run, on the CPU; its initial weights are a function of the seed."""
+    """Return the untrained learner of a run, on the CPU; its initial weights are a function of the seed."""
     module = plugins.find("ganformer.models", spec.model.kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(spec.seed, "init"))
@@ -91,11 +91,11 @@ def build(spec: Spec) -> Learner:
 
 
 def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str, Any]]:
-    """A trained learner on the CPU, ready to `sample`, and the record of its run.
+    """Return a trained learner on the CPU, ready to `sample`, and the record of its run.
 
     `step` is one of the record's snapshots; None: the end of training. Only the sampler is trained in it.
-    Raises DataError where `run_json` cannot be read, ConfigError where its spec is not understood, CheckpointError
-    where the weights do not fit it.
+    Raises DataError if `run_json` cannot be read, ConfigError if its spec is not valid, CheckpointError if the weights
+    do not fit it.
     """
     record = artifacts.read_json(run_json)
     _check_record(record, run_json)
@@ -121,7 +121,7 @@ def _check_record(record: Any, run_json: Path) -> None:
 
 
 def _check_format(found: Any, path: Path) -> None:
-    """CheckpointError where a file is of another format than this version reads, or no such file."""
+    """Raise CheckpointError if a file is of a format that this version does not read."""
     if isinstance(found, int) and found > FORMAT:
         raise CheckpointError(
             f"{path}: is of format {found}, written by a newer version; this one reads {FORMAT}: update the package"
@@ -131,13 +131,13 @@ def _check_format(found: Any, path: Path) -> None:
 
 
 def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
-    """What a record says of its snapshot at `step`, None: the end; CheckpointError with the steps there are."""
+    """Return the entry of a record for its snapshot at `step`, None: the last; CheckpointError names known steps."""
     wanted = record["steps"] if step is None else step
     for kept in record["snapshots"]:
         if kept["step"] == wanted:
             return dict(kept)
     steps = ", ".join(str(kept["step"]) for kept in record["snapshots"])
-    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; there are those of {steps}")
+    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; the record has {steps}")
 
 
 def _check_digest(path: Path, expected: str, run_json: Path) -> None:
@@ -162,9 +162,9 @@ def _check_digest(path: Path, expected: str, run_json: Path) -> None:
 
 
 def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) -> str:
-    """Writes a sampler's state, the same bytes for the same state, and returns their sha256.
+    """Write a sampler's state, the same bytes for the same state, and return their sha256.
 
-    `trajectory`: that of the spec they were trained with, which the file names.
+    `trajectory`: of the spec that they were trained with; the file names it.
     """
     state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
     metadata = {METADATA: artifacts.canonical({"format": FORMAT, "trajectory_sha256": trajectory, "step": step})}
@@ -174,9 +174,9 @@ def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) ->
 
 
 def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> None:
-    """Fills `sampler`; CheckpointError where the file is damaged, of another spec or of another network.
+    """Fill `sampler`; CheckpointError if the file is damaged, of another spec or of another network.
 
-    `spec`: as the record of the run has it, perhaps without settings that came later.
+    `spec`: as the record of the run has it, perhaps without settings that were added later.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -199,7 +199,7 @@ def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> Non
 
 
 def step_of(path: Path) -> int:
-    """Number of steps that a checkpoint is of, by the name of its file."""
+    """Return the number of steps of a checkpoint, from the name of its file."""
     return int(path.stem.rpartition("-")[2])
 
 
@@ -211,22 +211,22 @@ class Checkpoints:
         self.identity = identity
 
     def paths(self, until: int | None = None) -> list[Path]:
-        """All there are, or those of at most `until` steps, the newest first."""
+        """Return the checkpoints, of at most `until` steps, the newest first."""
         found = sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
         return [path for path in found if until is None or step_of(path) <= until]
 
     def weights(self, step: int) -> Path:
-        """Place of the sampler's weights after `step` steps."""
+        """Return the path of the sampler's weights after `step` steps."""
         return self.folder / f"step-{step:08d}.safetensors"
 
     def first_without_weights(self, steps: Iterable[int]) -> int | None:
-        """The first of these steps whose weights are not here."""
+        """Return the first of these steps whose weights are missing; None if all are there."""
         return next((step for step in steps if not self.weights(step).exists()), None)
 
-    def save(self, learner: Learner, history: History, keep: int = KEPT) -> None:
-        """Writes one and removes all but the newest `keep` up to it; DataError where there is no room for it.
+    def save(self, learner: Learner, history: History, keep: int = CHECKPOINTS_KEPT) -> None:
+        """Write a checkpoint, and remove all but the newest `keep` up to it; DataError if the disk is full.
 
-        Those of more steps stay: they are of a longer run.
+        Checkpoints of more steps stay: they belong to a longer run.
         """
         content = {
             "format": FORMAT,
@@ -241,10 +241,10 @@ class Checkpoints:
             path.unlink()
 
     def load(self, learner: Learner, until: int | None = None) -> History:
-        """Fills `learner` from the newest whole checkpoint, of at most `until` steps; no step where there is none.
+        """Fill `learner` from the newest whole checkpoint of at most `until` steps; without one, return no steps.
 
-        A damaged one is passed over with a printed line. Raises CheckpointError where all are damaged, or where one is
-        of another training.
+        A damaged checkpoint is skipped with a printed line. Raises CheckpointError if all are damaged, or if one is of
+        another training.
         """
         paths = self.paths(until)
         for path in paths:

@@ -1,4 +1,4 @@
-"""Several processes, one for each GPU, that work together. Alone, a process is rank 0 of 1 and exchanges nothing."""
+"""Data-parallel processes, one for each GPU. A single process is rank 0 of 1 and exchanges nothing."""
 
 import multiprocessing
 import os
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def ranks() -> int:
-    """Number of processes that work together."""
+    """Return the number of processes that work together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def average(tensors: Iterable[Tensor]) -> None:
-    """Replaces tensors of one type, the same ones on every rank, by their mean over the ranks: one flat all-reduce."""
+    """Replace tensors of one type, the same ones on every rank, by their mean over the ranks: one flat all-reduce."""
     if ranks() > 1:
         with _flat(tensors) as flat:
             dist.all_reduce(flat)
@@ -41,14 +41,14 @@ def average(tensors: Iterable[Tensor]) -> None:
 
 
 def share(tensors: Iterable[Tensor]) -> None:
-    """Replaces tensors of one type, the same ones on every rank, by those of rank 0: one flat broadcast."""
+    """Replace tensors of one type, the same ones on every rank, by the tensors of rank 0: one flat broadcast."""
     if ranks() > 1:
         with _flat(tensors) as flat:
             dist.broadcast(flat, src=0)
 
 
 def any_rank(is_so: bool, device: torch.device) -> bool:
-    """Whether it is so on at least one rank."""
+    """Return whether it is so on at least one rank."""
     if ranks() == 1:
         return is_so
     flag = torch.tensor(float(is_so), device=device)
@@ -57,7 +57,7 @@ def any_rank(is_so: bool, device: torch.device) -> bool:
 
 
 def gather(value: T) -> list[T]:
-    """The values of all ranks, in their order, on rank 0; on the others nothing. What is given is pickled."""
+    """Return the values of all ranks, in order, on rank 0, and an empty list on the others; values are pickled."""
     if ranks() == 1:
         return [value]
     values: list[Any] | None = [None] * ranks() if rank() == 0 else None
@@ -66,15 +66,15 @@ def gather(value: T) -> list[T]:
 
 
 def meet() -> None:
-    """Waits until every rank is here."""
+    """Wait until every rank is here."""
     if ranks() > 1:
         dist.barrier()
 
 
 def launch(work: Callable[..., None], arguments: tuple[Any, ...], devices: Sequence[torch.device]) -> None:
-    """Runs `work(*arguments, device)` for each device: here where it is one, else in a process for each.
+    """Run `work(*arguments, device)` for each device: in this process for one device, else in a process for each.
 
-    SIGTERM and SIGINT are passed on. Raises the UserError of the lowest rank that had one; when one process fails, the
+    SIGTERM and SIGINT are passed on. Raises the UserError of the lowest rank that had one; if one process fails, the
     others are ended.
     """
     if len(devices) == 1:
@@ -97,7 +97,7 @@ def launch(work: Callable[..., None], arguments: tuple[Any, ...], devices: Seque
 
 @contextmanager
 def _flat(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """One tensor with all values of `tensors`; on leaving they get its values."""
+    """Yield one tensor with all values of `tensors`, and copy its values back afterwards."""
     tensors = [tensor.detach() for tensor in tensors]
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     yield flat
@@ -129,7 +129,7 @@ def _work(
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot end its processes, and nobody else would."""
+    """End this process when its parent is gone: a killed parent cannot end its processes."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -138,7 +138,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _passing_signals(processes: Sequence[BaseProcess]) -> Iterator[None]:
-    """Inside, what would stop this process stops the others, which end by themselves when they have saved."""
+    """Pass SIGTERM and SIGINT to the other processes inside the context; they end by themselves after saving."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for process in processes:
@@ -154,7 +154,7 @@ def _passing_signals(processes: Sequence[BaseProcess]) -> Iterator[None]:
 
 
 def _wait(processes: Sequence[BaseProcess]) -> None:
-    """Until all have ended; one that failed would be waited for by the others for ever, so they are ended then."""
+    """Wait until all have ended; if one failed, end the others, which would wait for it for ever."""
     running: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
     while running:
         for sentinel in wait(list(running)):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Reals(NamedTuple):
-    """One portion of a batch of real images."""
+    """One microbatch of a batch of real images."""
 
     images: Tensor
     """[B, C, H, W] float32 in [-1, 1]."""
@@ -27,36 +27,36 @@ class Learner(ABC):
     network: nn.Module
     sampler: nn.Module
     truncation_mean: Literal["class", "global"] | None = None
-    """Which mean truncation moves latents towards, that of the image's class or that of all; None: towards none."""
+    """Target of truncation: the mean of the image's class or of all images; None: the model has no such mean."""
 
     @abstractmethod
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
-        """One training step.
+        """Train for one step.
 
-        `reals`: the portions of one batch; gradients are averaged over them. `step`: number of finished steps.
+        `reals`: the microbatches of one batch; gradients are averaged over them. `step`: number of finished steps.
         Randomness comes from torch's default generators, which the loop seeds with a function of (seed, rank, step).
         Returns scalars to be logged, still on the device.
         """
 
     @abstractmethod
     def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """An image for each row of `labels` [n, classes]: [n, C, H, W] float32, nominally in [-1, 1], from `sampler`.
+        """Return images [n, C, H, W] of `sampler` for `labels` [n, classes]: float32, nominally in [-1, 1].
 
         The latents of an image are a function of its seed, from 0 to 2³² − 1, whatever the device and the images beside
-        it; noise that layers add comes from the first seed. `truncation` ψ < 1 gives up variety for quality; what it
-        scales is the model's to say.
+        it; noise of layers comes from the first seed. `truncation` ψ < 1 gives up variety for quality; its meaning
+        depends on the model.
         """
 
     @abstractmethod
     def save(self) -> dict[str, Any]:
-        """Everything that training continues from, optimisers included; tensors and plain values only."""
+        """Return all state to continue training from, optimisers included; tensors and plain values only."""
 
     @abstractmethod
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `save` returned. Raises CheckpointError where it does not fit this learner."""
+        """Continue from the result of `save`. Raises CheckpointError if it does not fit this learner."""
 
     def parameters(self) -> Mapping[str, int]:
-        """Number of trained values by part, for the cost table: every direct child of `network` but the sampler."""
+        """Return the number of parameters by part, for the cost table: children of `network` but the sampler."""
         counts = {
             name: sum(p.numel() for p in part.parameters())
             for name, part in self.network.named_children()
@@ -66,8 +66,8 @@ class Learner(ABC):
 
 
 class Reconstructor(ABC):
-    """What a learner is besides, where it learns an autoencoder whose own error can be measured."""
+    """Interface of learners that contain an autoencoder, so that its reconstruction error can be measured."""
 
     @abstractmethod
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1] on the device of the network, encoded and decoded → same shape."""
+        """Encode and decode images [B, C, H, W] in [-1, 1] on the device of the network → same shape."""

@@ -1,4 +1,4 @@
-"""The one training loop. What it drives is a `Learner`; resuming a run is running it again."""
+"""The training loop of all models, which drives a `Learner`; resuming a run is running it again."""
 
 import math
 import sys
@@ -7,24 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ganformer import artifacts, devices
-from ganformer.config import ImageSpec, Spec, parse
+from ganformer.config import ImageSpec, Spec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
-from ganformer.learning import distribution, keeper, record
+from ganformer.learning import distribution, record, writer
 from ganformer.learning.checkpoint import Checkpoints, Identity, build, step_of
-from ganformer.learning.journal import bring_back
-from ganformer.learning.keeper import GRID_IMAGES, Keeper
 from ganformer.learning.learner import Reals
+from ganformer.learning.logger import bring_back
 from ganformer.learning.samples import normalise
 from ganformer.learning.stop import Stop
+from ganformer.learning.writer import GRID_IMAGES, RunWriter
 from ganformer.locking import acquired
 from ganformer.seeds import mix
 
@@ -43,30 +43,30 @@ def train(
     check_data: bool = False,
     restart: bool = False,
 ) -> None:
-    """Trains one run on a pack, from its last checkpoint where there is one, and writes the folder `out`.
+    """Train one run on a pack, from its last checkpoint if there is one, and write the folder `out`.
 
     At the end `weights.safetensors` and then `run.json`; on the way `log.jsonl`, `tensorboard/`, `samples/`, and
     `state/` with checkpoints and snapshots. A checkpoint is saved every `checkpoint_minutes`, and on SIGTERM or SIGINT.
-    `names`: what `dataset` and `model` are called, for the record. With several `gpus` each has a process of its own
+    `names`: names of `dataset` and `model`, for the record. With several `gpus` each has a process of its own
     and an equal share of every batch. With `check_data` every shard is compared with its checksum when first read.
 
     On the same machine, with the same `threads` and `gpus`, a run that was stopped or killed any number of times ends
     with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training,
-    and a longer run of the same trajectory (`Spec.trajectory`) goes on from it and ends with the same bytes as one that
+    and a longer run of the same trajectory (`Spec.trajectory`) resumes from it and ends with the same bytes as one that
     was this long from the beginning. `restart` removes all checkpoints of this trajectory first.
 
-    Where the spec leaves the channels of images to the data, they are those of the pack.
+    If the spec leaves the channels of images to the data, the pack has them.
 
-    Raises DataError where the pack does not fit the spec or `out` cannot be written, CheckpointError where a checkpoint
-    is of another run or `out` holds one that was not trained there, TrainingError where a loss is not finite or a
-    signal stopped the run.
+    Raises DataError if the pack does not fit the spec or `out` cannot be written, CheckpointError if a checkpoint is of
+    another run or `out` holds a run that was not trained there, TrainingError if a loss is not finite or a signal
+    stopped the run.
     """
     record.refuse_foreign(out)
     images = Images(pack)
     spec = spec.with_channels(images.image.channels)
     _check_images(images, spec, pack)
     identity = Identity(spec.trajectory, images.digest)
-    checkpoints = Checkpoints(keeper.folder(out, identity), identity)
+    checkpoints = Checkpoints(writer.folder(out, identity), identity)
     label = f"train {names['dataset']}/{names['model']} seed {spec.seed}"
     with alone(out, label):
         if restart:
@@ -74,6 +74,7 @@ def train(
         elif record.is_complete(out, spec, images.digest):
             print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
+        _remove_damaged(out, identity, label)
         if record.is_another(out, identity):
             print(
                 f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
@@ -84,7 +85,7 @@ def train(
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
         job = Job(
-            spec.model_dump(mode="json"),
+            spec,
             pack,
             out,
             identity,
@@ -99,7 +100,7 @@ def train(
 
 
 def _nothing_trained(checkpoints: Checkpoints) -> str:
-    """What is said where all steps were done already, and how they are done anew."""
+    """Return the message for a run whose steps are all done, with the way to train it anew."""
     return (
         "nothing is trained; to train it anew, give --restart to `ganformer train`, or delete "
         f"{checkpoints.folder} and its run.json"
@@ -107,17 +108,25 @@ def _nothing_trained(checkpoints: Checkpoints) -> str:
 
 
 def _forget(checkpoints: Checkpoints) -> None:
-    """Removes the checkpoints and weights of a trajectory."""
+    """Remove the checkpoints and weights of a trajectory."""
     with artifacts.may_write(checkpoints.folder):
         for path in (*checkpoints.paths(), *checkpoints.folder.glob("step-*.safetensors")):
             path.unlink()
 
 
-def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:
-    """Number of steps that a checkpoint may have at most for this run to go on from it.
+def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
+    """Remove weights that are not as this training left them, to be made again, and print their names."""
+    with artifacts.may_write(out):
+        for path in record.damaged(out, identity):
+            print(f"{label}: {path} is damaged, its sha256 is not that of {record.NAME}; making it again", flush=True)
+            path.unlink()
 
-    Behind it is the first snapshot that this run has and an earlier one of the same trajectory did not keep; a printed
-    line says so where training must go back for it.
+
+def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:
+    """Return the most steps that a checkpoint may have for this run to resume from it.
+
+    Training must go back to the first snapshot that an earlier run of the same trajectory did not keep; a printed line
+    says so.
     """
     missing = checkpoints.first_without_weights(spec.snapshot_steps[:-1])
     until = spec.steps if missing is None else missing
@@ -133,9 +142,9 @@ def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:
 
 @contextmanager
 def alone(out: Path, label: str) -> Iterator[None]:
-    """Inside, no other process trains in the folder `out`; waits for one that does, say of a killed Snakemake.
+    """Hold the lock of the folder `out`; wait for another process that trains there, say of a killed Snakemake.
 
-    DataError where the folder cannot be written.
+    Raises DataError if the folder cannot be written.
     """
     waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
@@ -146,15 +155,15 @@ def alone(out: Path, label: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a training is told, in plain values that another process can be sent."""
+    """Arguments of every process of a training; they can be pickled."""
 
-    spec: Mapping[str, Any]
+    spec: Spec
     pack: Path
     out: Path
     identity: Identity
     names: Mapping[str, str | int]
     label: str
-    """Names what is being done, for lines that are printed."""
+    """Name of the run in printed lines."""
     threads: int
     checkpoint_seconds: float
     check_data: bool
@@ -163,16 +172,16 @@ class Job:
 
 
 def train_rank(job: Job, device: torch.device) -> None:
-    """The part of one process, which has `device` for itself."""
-    spec = parse(Spec, job.spec, "spec")
-    checkpoints = Checkpoints(keeper.folder(job.out, job.identity), job.identity)
+    """Train on one device: the body of each rank."""
+    spec = job.spec
+    checkpoints = Checkpoints(writer.folder(job.out, job.identity), job.identity)
     with Stop() as stop, devices.reproducible(max(1, job.threads // distribution.ranks())):
         steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
         if distribution.rank() > 0:
             _advance(steps, stop, None)
             return
         gpus = distribution.ranks() if device.type == "cuda" else 0
-        kept = Keeper(
+        kept = RunWriter(
             spec,
             job.out,
             checkpoints,
@@ -188,24 +197,24 @@ def train_rank(job: Job, device: torch.device) -> None:
         else:
             with kept.watch(job.label):
                 if steps.history.step == 0:
-                    kept.journal.show("reals", "reals", 0, steps.first_reals())
+                    kept.logger.show("reals", "reals", 0, steps.first_reals())
                 _advance(steps, stop, kept)
         kept.finish(job.names, steps.images.manifest)
 
 
-def _advance(steps: "Steps", stop: Stop, kept: Keeper | None) -> None:
-    """Trains to the end, or to a signal; only the first process has something to keep."""
+def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:
+    """Train to the end, or until a signal; only the first process writes files."""
     for finished, scalars in steps:
         is_stopping = distribution.any_rank(stop.name is not None, steps.device)
         if kept is not None:
             kept.after(finished, scalars, is_stopping=is_stopping)
         if is_stopping and finished < steps.spec.steps:
             distribution.meet()  # the first process may still be saving
-            raise TrainingError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to go on")
+            raise TrainingError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to resume")
 
 
 class Steps:
-    """Iterating trains: yields the number of finished steps, and what the last of them returned."""
+    """Iterator that trains: it yields the number of finished steps and the scalars of the last one."""
 
     def __init__(self, spec: Spec, images: Images, checkpoints: Checkpoints, until: int, device: torch.device) -> None:
         self.spec, self.images, self.checkpoints, self.device = spec, images, checkpoints, device
@@ -215,40 +224,40 @@ class Steps:
         self.history = checkpoints.load(self.learner, until)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
-        for step, portions in ahead(self._portions, range(self.history.step, self.spec.steps)):
+        for step, microbatches in ahead(self._microbatches, range(self.history.step, self.spec.steps)):
             torch.manual_seed(mix(self.spec.seed, "step", distribution.rank(), step))
             try:
-                scalars = self.learner.step([self._moved(portion) for portion in portions], step)
+                scalars = self.learner.step([self._moved(microbatch) for microbatch in microbatches], step)
                 check_finite(scalars)
             except TrainingError as error:
                 last = next(iter(self.checkpoints.paths()), "none yet")
                 raise TrainingError(
-                    f"step {step + 1}: {error}; training cannot go on, nothing was overwritten. Last good checkpoint: "
-                    f"{last}. A smaller learning rate or a larger r1_gamma often helps"
+                    f"step {step + 1}: {error}; training cannot continue, nothing was overwritten. Last good "
+                    f"checkpoint: {last}. A smaller learning rate or a larger r1_gamma often helps"
                 ) from error
             distribution.share(b for b in self.learner.network.buffers() if b.dtype == torch.float32)
             yield step + 1, scalars
 
     def first_reals(self) -> Tensor:
-        """Some images to look at, in the order of training."""
+        """Return the first images in the order of training, to be shown."""
         count = min(GRID_IMAGES, len(self.images))
         return normalise(batch(self.images, self.order, 0, count, self.spec.image, mirror=False)[0])
 
-    def _moved(self, portion: Reals) -> Reals:
-        """On the device, and in [-1, 1]; the way there is that of bytes, a quarter as long as that of floats."""
-        return Reals(normalise(portion.images.to(self.device)), portion.labels.to(self.device))
+    def _moved(self, microbatch: Reals) -> Reals:
+        """Move a microbatch to the device and scale it to [-1, 1]; it is copied as uint8, a quarter of the traffic."""
+        return Reals(normalise(microbatch.images.to(self.device)), microbatch.labels.to(self.device))
 
-    def _portions(self, step: int) -> list[Reals]:
-        """This rank's share of a step's batch, in portions of `microbatch`."""
+    def _microbatches(self, step: int) -> list[Reals]:
+        """Read this rank's share of a step's batch, in microbatches."""
         share = self.spec.training.batch // distribution.ranks()
         position = step * self.spec.training.batch + distribution.rank() * share
         images, labels = batch(self.images, self.order, position, share, self.spec.image, self.spec.mirror)
         size = self.spec.training.microbatch or share
-        return [Reals(*portion) for portion in zip(images.split(size), labels.split(size), strict=True)]
+        return [Reals(*microbatch) for microbatch in zip(images.split(size), labels.split(size), strict=True)]
 
 
 def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:
-    """Each step with what `read` gives for it, read by a thread while the step before is computed."""
+    """Yield each step and its batch from `read`, which a thread reads while the step before is computed."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming = [pool.submit(read, step) for step in steps[:1]]
         for step in steps:
@@ -258,7 +267,7 @@ def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:
 
 
 def check_finite(scalars: Mapping[str, Tensor]) -> None:
-    """TrainingError where a logged value is not finite."""
+    """Raise TrainingError if a logged value is not finite."""
     wrong = {name: float(value) for name, value in scalars.items() if not math.isfinite(value)}
     if wrong:
         raise TrainingError(", ".join(f"{name} is {value}" for name, value in wrong.items()))
@@ -278,10 +287,10 @@ def _check_images(images: Images, spec: Spec, pack: Path) -> None:
 
 
 def _check_share(spec: Spec, ranks: int) -> None:
-    portion = spec.training.microbatch or 1
-    if spec.training.batch % (ranks * portion):
+    microbatch = spec.training.microbatch or 1
+    if spec.training.batch % (ranks * microbatch):
         raise ConfigError(
-            f"training.batch {spec.training.batch} cannot be shared by {ranks} GPUs in portions of {portion}; "
+            f"training.batch {spec.training.batch} cannot be shared by {ranks} GPUs in microbatches of {microbatch}; "
             "ask for another number of GPUs or change training.batch or training.microbatch"
         )
 

@@ -1,4 +1,4 @@
-"""Loss terms of the adversarial game, one function per equation; scores are logits, [B]."""
+"""Loss terms of adversarial training, one function per equation; scores are logits, [B]."""
 
 # B batch, C channels, H×W pixels, L layers, K components, D features of w
 
@@ -9,19 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DRIFT = 0.001  # how strongly WGAN's scores of reals are held near zero (Progressive GAN, appendix A.1)
+DRIFT = 0.001  # weight that keeps WGAN's scores of reals near zero (Progressive GAN, appendix A.1)
 
 
 class Loss(ABC):
-    """What the two players minimise."""
+    """Losses of generator and discriminator."""
 
     @abstractmethod
     def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
-        """From the scores of fakes; `reals` computes those of reals, for losses that look at them."""
+        """Return the generator's loss from scores of fakes; `reals` computes scores of reals if a loss uses them."""
 
     @abstractmethod
     def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
-        """From both scores."""
+        """Return the discriminator's loss from both scores."""
 
 
 class Logistic(Loss):
@@ -84,7 +84,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def r1_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """½ E‖∇ₓ D(x)‖², over x at all scales, each [B, C, H, W], that `scores` were computed from.
+    """Return ½ E‖∇ₓ D(x)‖², over x at all scales, each [B, C, H, W], that `scores` were computed from.
 
     Mescheder et al. 2018, equation 9.
     """
@@ -92,19 +92,19 @@ def r1_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
 
 
 def gradient_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """E(‖∇ₓ D(x)‖ − 1)², x [B, C, H, W] at all scales between a real and a generated image (WGAN-GP, equation 3)."""
+    """Return E(‖∇ₓ D(x)‖ − 1)², x [B, C, H, W] at all scales between real and generated images (WGAN-GP, eq. 3)."""
     # The root has no derivative at zero.
     return ((_squared_slopes(scores, images) + 1e-12).sqrt() - 1).square().mean()
 
 
 def _squared_slopes(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """‖∇ₓ D(x)‖² of each image [B]."""
+    """Return ‖∇ₓ D(x)‖² of each image [B]."""
     gradients = torch.autograd.grad(scores.sum(), list(images), create_graph=True)
     return torch.stack([gradient.square().sum(dim=(1, 2, 3)) for gradient in gradients]).sum(dim=0)
 
 
 def path_lengths(images: Tensor, w: Tensor) -> Tensor:
-    """‖Jᵀy‖ of each image [B], y unit noise: how far an image moves with its w (StyleGAN2, equation 4).
+    """Return ‖Jᵀy‖ of each image [B], y unit noise: the change of an image with its w (StyleGAN2, equation 4).
 
     `images` [B, C, H, W] computed from w [B, L, …, D]. The square is summed over features and averaged over layers and
     components, so that a path is as long whatever their number.

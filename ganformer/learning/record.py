@@ -1,8 +1,8 @@
-"""`run.json`: what a finished run was made from, with what, at what cost, and the weights it left."""
+"""`run.json`: inputs, code, hardware, cost and weights of a finished run."""
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ STATE = "state"  # folder of checkpoints and snapshots
 
 
 def is_complete(out: Path, spec: Spec, pack: str) -> bool:
-    """Whether the folder holds a finished run of exactly this spec and pack, and every file it names, unchanged.
+    """Return whether the folder holds a finished run of exactly this spec and pack, with all its files unchanged.
 
     `pack`: sha256 of the data.
     """
@@ -35,20 +35,35 @@ def is_complete(out: Path, spec: Spec, pack: str) -> bool:
         return False
     if record["data"]["data_sha256"] != pack:
         return False
-    files = [(out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"]]
-    return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in files)
+    return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in _files(out, record))
+
+
+def _files(out: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield every file of weights that a record names, and its sha256."""
+    return ((out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"])
 
 
 def is_another(out: Path, identity: Identity) -> bool:
-    """Whether the folder holds the record of a run of another trajectory or of other images."""
+    """Return whether the folder holds the record of a run of another trajectory or of other images."""
     record = artifacts.read_existing(out / NAME)
-    return record is not None and not artifacts.agrees(
-        record, {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
-    )
+    return record is not None and not _is_of(record, identity)
+
+
+def _is_of(record: Mapping[str, Any], identity: Identity) -> bool:
+    expected = {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
+    return artifacts.agrees(record, expected)
+
+
+def damaged(out: Path, identity: Identity) -> list[Path]:
+    """Return the files of weights that are not the bytes which the record of this training in the folder names."""
+    record = artifacts.read_existing(out / NAME)
+    if record is None or not _is_of(record, identity):
+        return []
+    return [file for file, digest in _files(out, record) if file.exists() and artifacts.file_digest(file) != digest]
 
 
 def refuse_foreign(out: Path) -> None:
-    """CheckpointError where a folder holds a run that was not trained there, which training would replace."""
+    """Raise CheckpointError if a folder holds a run that was not trained there, which training would replace."""
     path = out / NAME
     if not path.exists():
         _refuse_files_without_record(out)
@@ -65,7 +80,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def _refuse_files_without_record(out: Path) -> None:
-    """CheckpointError where a folder that no training of ours has state in has files called as training calls its."""
+    """Raise CheckpointError if a folder without training state holds files with the names that training uses."""
     if (out / STATE).exists():
         return
     for path in (out / WEIGHTS, out / "log.jsonl", out / "samples", out / "tensorboard"):
@@ -77,7 +92,7 @@ def _refuse_files_without_record(out: Path) -> None:
 
 
 def origin(hardware: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record of a stretch of training says of its process; to be called when that begins."""
+    """Return the provenance of a stretch of training for its record; called when it begins."""
     return {
         "started": now(),
         "code": dict(artifacts.code_version()),
@@ -96,9 +111,9 @@ def describe(
     history: History,
     snapshots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The record of a finished run on `data`; `snapshots` end with the final weights.
+    """Return the record of a finished run on `data`; `snapshots` end with the final weights.
 
-    `code`, `hardware` and `libraries` are those of the last stretch; `stretches` has those of all.
+    `code`, `hardware` and `libraries` belong to the last stretch; `stretches` has them for all.
     """
     kimg = spec.kimg_at(spec.steps)
     begin, end = history.stretches[0], history.stretches[-1]
@@ -133,12 +148,12 @@ def describe(
 
 
 def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
+    """Return the time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Most memory this process had so far, in MB (10⁶ bytes): of the GPU and of the host where it uses a GPU."""
+    """Return the peak memory of this process in MB (10⁶ bytes): of the host, and of the GPU if it uses one."""
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     if device.type != "cuda":

@@ -1,4 +1,4 @@
-"""What a learner samples: from which seeds, of which classes, in which portions, and as pixels of 8 bits."""
+"""Seeds, labels, batches and 8-bit pixels of sampled images."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +21,17 @@ BLOCK_PIXELS = 2**19
 
 
 def batches(seeds: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
-    """Seeds in portions of at most `size`."""
+    """Yield seeds in batches of at most `size`."""
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
 
 
 def block_size(image: ImageSpec) -> int:
-    """Number of seeds whose images are computed together, for images of this shape: 1, 2, 4 or 8."""
+    """Return the number of seeds whose images of this shape are computed together: 1, 2, 4 or 8."""
     return max(1, min(BLOCK, BLOCK_PIXELS // (image.height * image.width)))
 
 
 def aligned(seeds: range, size: int) -> Iterator[range]:
-    """Consecutive seeds, cut at the multiples of `size`."""
+    """Yield consecutive seeds, cut at the multiples of `size`."""
     cuts = [seeds.start, *range(seeds.start - seeds.start % size + size, seeds.stop, size), seeds.stop]
     return (range(start, stop) for start, stop in itertools.pairwise(cuts))
 
@@ -43,7 +43,7 @@ def make(
     seeds: range,
     truncation: float = 1.0,
 ) -> Tensor:
-    """An image for each of these consecutive seeds [n, C, H, W], as `Learner.sample` makes them of the shape `image`.
+    """Return an image for each of these consecutive seeds [n, C, H, W] of the shape `image`, by `Learner.sample`.
 
     Sums of floats depend on how many images are computed together, and noise of layers on the first of them. Hence
     whole blocks are computed, those that begin at the multiples of `block_size`, and what was not asked for is left
@@ -60,15 +60,15 @@ def make(
 
 
 def latents(shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
-    """Standard normal [n, *shape], for each image a function of its seed: the one that StyleGAN2-ADA's code has."""
+    """Draw standard normal latents [n, *shape], each a function of its seed, the same as in StyleGAN2-ADA's code."""
     drawn = np.stack([np.random.RandomState(seed).standard_normal(shape) for seed in seeds])
     return torch.from_numpy(drawn).float()
 
 
 def draw_labels(counts: Sequence[int], seeds: Sequence[int]) -> Tensor:
-    """Labels as in a data set with `counts` images of each class, for each image a function of its seed.
+    """Draw labels as in a data set with `counts` images of each class, each a function of its seed.
 
-    One-hot [n, classes]; where there are no classes, without columns.
+    One-hot [n, classes]; without classes there are no columns.
     """
     if not counts:
         return torch.zeros(len(seeds), 0)
@@ -78,12 +78,12 @@ def draw_labels(counts: Sequence[int], seeds: Sequence[int]) -> Tensor:
 
 
 def quantise(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, rounded as the official code does: ⌊clip(127.5 x + 128, 0, 255)⌋."""
+    """Return images in [-1, 1] as uint8, rounded as in the official code: ⌊clip(127.5 x + 128, 0, 255)⌋."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
 def in_colours(images: Tensor) -> Tensor:
-    """Images [n, C, H, W] of 1, 3 or 4 channels, uint8 or floats in [-1, 1], as [n, 3, H, W] of the same type.
+    """Return images [n, C, H, W] of 1, 3 or 4 channels, uint8 or floats in [-1, 1], as [n, 3, H, W] of the same type.
 
     Grey is repeated; with opacity images are laid on white, for uint8 with the same bits as `data.images.prepare`.
     """
@@ -101,10 +101,10 @@ def in_colours(images: Tensor) -> Tensor:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Images uint8 as float32 in [-1, 1]."""
+    """Return uint8 images as float32 in [-1, 1]."""
     return images.float().div_(127.5).sub_(1)
 
 
 def pixels(images: Tensor) -> Pixels:
-    """Images [n, C, H, W] in [-1, 1], clipped there → uint8 [n, H, W, C]."""
+    """Return images [n, C, H, W] in [-1, 1], clipped, as uint8 [n, H, W, C]."""
     return quantise(images).permute(0, 2, 3, 1).cpu().numpy()

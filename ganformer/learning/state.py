@@ -12,13 +12,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def load_module(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Copies `state` into `module`; CheckpointError, with nothing copied, names what is missing, extra, mis-shaped."""
+    """Copy `state` into `module`; CheckpointError, with nothing copied, names missing, extra and mis-shaped tensors."""
     refuse_misfit(shapes(module.state_dict()), shapes(state), where)
     module.load_state_dict(state)
 
 
 def load_adam(optimiser: Adam, state: Mapping[str, Any], where: str) -> None:
-    """Continues an optimiser; CheckpointError where the state is of other parameters."""
+    """Continue an optimiser; CheckpointError if the state is of other parameters."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     expected = {f"moments of parameter {i}": tuple(p.shape) for i, p in enumerate(parameters)}
@@ -31,12 +31,12 @@ def load_adam(optimiser: Adam, state: Mapping[str, Any], where: str) -> None:
 
 
 def shapes(state: Mapping[str, Tensor]) -> Shapes:
-    """Shape of every tensor."""
+    """Return the shape of every tensor."""
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def refuse_misfit(expected: Shapes, found: Shapes, where: str) -> None:
-    """Raises CheckpointError where the two differ in names or shapes; `where` begins its message."""
+    """Raise CheckpointError if the two differ in names or shapes; its message begins with `where`."""
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     misshaped = [

@@ -1,4 +1,4 @@
-"""Being asked to stop: by a scheduler whose time is up, or by Ctrl-C."""
+"""Requests to stop: by a scheduler whose time is up, or by Ctrl-C."""
 
 import signal
 from types import FrameType, TracebackType
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class Stop:
-    """Inside, SIGTERM and SIGINT are remembered instead of ending the process; a second SIGINT acts as ever."""
+    """Context in which SIGTERM and SIGINT are remembered instead of ending the process; a second SIGINT ends it."""
 
     def __init__(self) -> None:
         self.name: str | None = None

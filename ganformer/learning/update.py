@@ -1,4 +1,4 @@
-"""One optimiser's step: gradients over all portions and all ranks, checked before they move a weight."""
+"""Step of one optimiser: gradients over all microbatches and ranks, checked before they change a weight."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -16,31 +16,31 @@ P = TypeVar("P")
 
 
 class Update:
-    """Owns `optimiser`, which moves `parameters` and nothing else; `name` is how messages call them."""
+    """Updates of `parameters` by `optimiser`; messages call them `name`."""
 
     def __init__(self, name: str, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> None:
         self.name = name
         self.parameters = list(parameters)
         self.optimiser = optimiser
 
-    def minimise(self, loss: Callable[[P], Tensor], portions: Sequence[P]) -> Tensor:
-        """One step down the mean of `loss` over the portions of a batch, and over the ranks; returns that mean.
+    def minimise(self, loss: Callable[[P], Tensor], microbatches: Sequence[P]) -> Tensor:
+        """Take one step down the mean of `loss` over the microbatches of a batch and over the ranks; return that mean.
 
-        Gradients reach `parameters` only, whatever else the loss is made with. Raises TrainingError, with no weight
-        moved, where the loss or a gradient is not finite.
+        Gradients reach `parameters` only, whatever else the loss depends on. Raises TrainingError, with no weight
+        changed, if the loss or a gradient is not finite.
         """
         self.optimiser.zero_grad(set_to_none=True)
-        total = self._accumulate(loss, portions)
+        total = self._accumulate(loss, microbatches)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         distribution.average([*gradients, total])
         self._check(total, gradients)
         self.optimiser.step()
         return total
 
-    def _accumulate(self, loss: Callable[[P], Tensor], portions: Sequence[P]) -> Tensor:
+    def _accumulate(self, loss: Callable[[P], Tensor], microbatches: Sequence[P]) -> Tensor:
         losses = []
-        for portion in portions:
-            part = loss(portion) / len(portions)
+        for microbatch in microbatches:
+            part = loss(microbatch) / len(microbatches)
             part.backward(inputs=self.parameters)
             losses.append(part.detach())
         return torch.stack(losses).sum()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ganformer.learning.perceptual import PUBLISHED
+from ganformer.perceptual.distance import PUBLISHED
 from ganformer.settings.path_length import EPSILON, OUTLIERS, PAIRS
 
 # Where the field's name is not the key with the number of images.

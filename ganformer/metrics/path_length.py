@@ -27,14 +27,15 @@ from ganformer import plugins
 from ganformer.config import AdversarialModel
 from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
-from ganformer.learning import distribution, perceptual
+from ganformer.learning import distribution
 from ganformer.learning.adversarial import Adversarial, evaluating, noise_from
 from ganformer.learning.learner import Learner
 from ganformer.learning.samples import BATCH, batches, draw_labels, in_colours, latents
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
-from ganformer.nn.multiscale import MultiScaleGenerator
-from ganformer.nn.players import Generator
+from ganformer.models.msggan.multiscale import MultiScaleGenerator
+from ganformer.nn.interfaces import Generator
+from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.settings.path_length import PathLength, Sampling, Space
 

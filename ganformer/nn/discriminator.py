@@ -7,7 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganformer.nn import players
+from ganformer.config import ImageSpec
+from ganformer.nn import interfaces
 from ganformer.nn.layers import (
     EPSILON,
     SQRT_HALF,
@@ -19,13 +20,13 @@ from ganformer.nn.layers import (
 )
 from ganformer.nn.mapping import plain_steps
 from ganformer.nn.resampling import Convolve, ConvolveDown, Downsample
-from ganformer.nn.synthesis import Size
+from ganformer.settings.ladders import Resolution, StyleBasedModel
 
 GROUP = 4  # images whose statistics are compared (StyleGAN2)
 
 
 def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
-    """Appends to x [B, C, H, W] a channel with the mean standard deviation within a group of images → [B, C + 1, H, W].
+    """Append to x [B, C, H, W] a channel with the mean standard deviation within a group: [B, C + 1, H, W].
 
     Groups hold `group` images, or the largest number below it that divides B; image i is in group i mod (B / group)
     (Progressive GAN, section 3).
@@ -64,7 +65,7 @@ class ResidualBlock(Block):
 
 
 class Logit(nn.Module):
-    """Features [B, C] → logits [B]; labels are not looked at."""
+    """Features [B, C] → logits [B]; labels are not used."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -106,7 +107,7 @@ class LabelProjection(nn.Module):
 
 
 def make_head(kind: str, features: int, classes: int) -> nn.Module:
-    """What ends a discriminator; `kind`, "logits" or "projection", matters where there are classes."""
+    """Return the last layer of a discriminator; `kind`: use of labels, "logits" or "projection", with classes."""
     if not classes:
         return Logit(features)
     return {"logits": ClassLogits, "projection": LabelProjection}[kind](features, classes)
@@ -115,7 +116,7 @@ def make_head(kind: str, features: int, classes: int) -> nn.Module:
 class Epilogue(nn.Module):
     """The last features [B, C, H, W], with their deviation within the batch, and labels [B, classes] → logits [B]."""
 
-    def __init__(self, size: Size, head: nn.Module) -> None:
+    def __init__(self, size: Resolution, head: nn.Module) -> None:
         super().__init__()
         self.convolution = ActivatedConvolution(size.channels + 1, size.channels, 3, Convolve())
         self.hidden = ActivatedLinear(size.channels * size.height * size.width, size.channels)
@@ -126,34 +127,34 @@ class Epilogue(nn.Module):
         return logits
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head is given: x [B, C, H, W] → [B, C]."""
+        """Return the input of the head: x [B, C, H, W] → [B, C]."""
         y: Tensor = self.hidden(self.convolution(append_deviation(x)).flatten(1))
         return y
 
 
-class Discriminator(players.Discriminator):
+class Discriminator(interfaces.Discriminator):
     """Images [B, channels, H, W] at one scale and labels [B, classes] → logits [B].
 
-    `sizes`: the rungs from the coarsest to the image, as those of the generator. `head`: features of the first rung
+    `resolutions`: from the coarsest to the image, as in the generator. `head`: features of the coarsest resolution
     [B, C] and labels → logits.
     """
 
     make_block: Callable[[int, int], nn.Module] = Block
 
-    def __init__(self, sizes: Sequence[Size], channels: int, head: nn.Module) -> None:
+    def __init__(self, resolutions: Sequence[Resolution], channels: int, head: nn.Module) -> None:
         super().__init__()
-        down = sizes[::-1]
+        down = resolutions[::-1]
         self.from_colours = ActivatedConvolution(channels, down[0].channels, 1, Convolve())
         self.blocks = nn.ModuleList(self.make_block(above.channels, size.channels) for above, size in pairwise(down))
         self.epilogue = Epilogue(down[-1], head)
 
     def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
-        (x,) = deque(self.rungs(images), maxlen=1)
+        (x,) = deque(self.pyramid(images), maxlen=1)
         logits: Tensor = self.epilogue(x, labels)
         return logits
 
-    def rungs(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Features [B, C, H, W] of every rung, from the image's to the first, that its block or the epilogue sees."""
+    def pyramid(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the features [B, C, H, W] of every resolution, from the image's to the coarsest."""
         x = self.from_colours(images[-1].contiguous(memory_format=torch.channels_last))
         yield x
         for block in self.blocks:
@@ -168,16 +169,16 @@ class ResidualDiscriminator(Discriminator):
 
 
 class SkipDiscriminator(Discriminator):
-    """A discriminator whose every rung adds features of the down-sampled image (StyleGAN2, figure 7b)."""
+    """A discriminator whose every resolution adds features of the down-sampled image (StyleGAN2, figure 7b)."""
 
-    def __init__(self, sizes: Sequence[Size], channels: int, head: nn.Module) -> None:
-        super().__init__(sizes, channels, head)
+    def __init__(self, resolutions: Sequence[Resolution], channels: int, head: nn.Module) -> None:
+        super().__init__(resolutions, channels, head)
         self.downsample = Downsample()
         self.from_coarse_colours = nn.ModuleList(
-            ActivatedConvolution(channels, size.channels, 1, Convolve()) for size in sizes[-2::-1]
+            ActivatedConvolution(channels, size.channels, 1, Convolve()) for size in resolutions[-2::-1]
         )
 
-    def rungs(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
+    def pyramid(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
         image = images[-1].contiguous(memory_format=torch.channels_last)
         x = self.from_colours(image)
         yield x
@@ -189,3 +190,10 @@ class SkipDiscriminator(Discriminator):
 
 DISCRIMINATORS = {"orig": Discriminator, "skip": SkipDiscriminator, "resnet": ResidualDiscriminator}
 """Architectures by the names that StyleGAN2's code gave them."""
+
+
+def ladder_discriminator(config: StyleBasedModel, image: ImageSpec) -> Discriminator:
+    """Return the discriminator of these settings for images of this shape."""
+    resolutions = config.resolutions(image)
+    head = make_head(config.discriminator_labels, resolutions[0].channels, image.classes)
+    return DISCRIMINATORS[config.discriminator_architecture](resolutions, image.channels, head)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.nn.resampling import Convolve
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 SQRT_2 = math.sqrt(2)
 SQRT_HALF = math.sqrt(0.5)
@@ -21,7 +21,7 @@ EPSILON = 1e-8
 
 
 def normalise(x: Tensor) -> Tensor:
-    """x [..., D] divided by the root of the mean square of its last dimension."""
+    """Divide x [..., D] by the root mean square of its last dimension."""
     return x * (x.square().mean(dim=-1, keepdim=True) + EPSILON).rsqrt()
 
 
@@ -35,7 +35,7 @@ class Projection(nn.Module):
 
     @property
     def scaled_weight(self) -> Tensor:
-        """The matrix [outputs, inputs] that x is multiplied with."""
+        """Matrix [outputs, inputs] that x is multiplied with."""
         return self.weight * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class ModulatedConvolution(nn.Module):
 
 
 class UnmodulatedConvolution(nn.Module):
-    """A 3×3 convolution in the place of a modulated one; the style is not looked at."""
+    """A 3×3 convolution in the place of a modulated one; the style is not used."""
 
     def __init__(self, inputs: int, outputs: int, operation: nn.Module) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class UnmodulatedConvolution(nn.Module):
         return y
 
 
-class ModulatedColours(Clamped):
+class ModulatedToRGB(Clamped):
     """Features to colours by a modulated 1×1 convolution without demodulation.
 
     x [B, inputs, H, W], style [B, style_size] → [B, channels, H, W].
@@ -150,8 +150,8 @@ class ModulatedColours(Clamped):
         return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
-class UnmodulatedColours(nn.Module):
-    """Features to colours by a 1×1 convolution with bias; the style is not looked at."""
+class UnmodulatedToRGB(nn.Module):
+    """Features to colours by a 1×1 convolution with bias; the style is not used."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class Noise(nn.Module):
 
 @contextmanager
 def constant_noise(network: nn.Module) -> Iterator[None]:
-    """Within it, every `Noise` of `network` adds its constant."""
+    """Make every `Noise` of `network` add its constant inside the context."""
     parts = [part for part in network.modules() if isinstance(part, Noise)]
     before = [part.is_constant for part in parts]
     for part in parts:
@@ -198,7 +198,7 @@ def constant_noise(network: nn.Module) -> Iterator[None]:
 
 
 def clamp_activations(network: nn.Module, limit: float | None) -> None:
-    """Limits what leaves every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
+    """Limit the output of every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
 
     StyleGAN2-ADA does so at 256, to keep finite what it computes in half precision.
     """

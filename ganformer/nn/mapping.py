@@ -23,8 +23,8 @@ class NormaliseJointly(nn.Module):
         return z * (z.square().mean(dim=(1, 2), keepdim=True) + EPSILON).rsqrt()
 
 
-class Entrance(nn.Module):
-    """z [B, ..., size] → u, the same shape: normalised by `normalisation`; there are no labels to look at."""
+class LatentInput(nn.Module):
+    """z [B, ..., size] → u, the same shape: normalised by `normalisation`; without labels."""
 
     def __init__(self, normalisation: nn.Module) -> None:
         super().__init__()
@@ -35,10 +35,10 @@ class Entrance(nn.Module):
         return u
 
 
-class LabelledEntrance(Entrance):
+class LabelledLatentInput(LatentInput):
     """z [B, ..., size], labels [B, classes] → u, shaped as z: one layer sees latents beside an embedding of the label.
 
-    As in StyleGAN2-ADA, whose first layer it is; where there are several latents, each is told the label.
+    As the first layer of StyleGAN2-ADA; each of several latents gets the label.
     """
 
     def __init__(self, normalisation: nn.Module, size: int, classes: int, rate: float) -> None:
@@ -53,13 +53,13 @@ class LabelledEntrance(Entrance):
         return u
 
 
-def entrance(normalisation: nn.Module, size: int, classes: int, rate: float) -> Entrance:
-    """How latents enter a mapping network, with labels where there are classes."""
-    return LabelledEntrance(normalisation, size, classes, rate) if classes else Entrance(normalisation)
+def latent_input(normalisation: nn.Module, size: int, classes: int, rate: float) -> LatentInput:
+    """Return the first layers of a mapping network, with labels if there are classes."""
+    return LabelledLatentInput(normalisation, size, classes, rate) if classes else LatentInput(normalisation)
 
 
 class PlainStep(nn.Module):
-    """features [..., size] → same, by one activated layer; u, what the features were made of, is not looked at."""
+    """features [..., size] → same, by one activated layer; u, the input of the mapping, is not used."""
 
     def __init__(self, size: int, rate: float) -> None:
         super().__init__()
@@ -82,12 +82,12 @@ class ResidualStep(nn.Module):
 
 
 def plain_steps(layers: int, size: int, rate: float) -> list[nn.Module]:
-    """StyleGAN2's mapping network: `layers` layers with learning rate multiplied by `rate`."""
+    """Return StyleGAN2's mapping network: `layers` layers with learning rate multiplied by `rate`."""
     return [PlainStep(size, rate) for _ in range(layers)]
 
 
 def residual_steps(layers: int, size: int, rate: float) -> list[nn.Module]:
-    """GANformer's: half as many residual steps of two layers each, rounded up, and one plain step behind them."""
+    """Return GANformer's mapping network: half as many residual steps of two layers, rounded up, and a plain step."""
     return [*(ResidualStep(size, rate) for _ in range((layers + 1) // 2)), PlainStep(size, rate)]
 
 
@@ -97,7 +97,7 @@ STEPS = {"plain": plain_steps, "resnet": residual_steps}
 class Mapping(nn.Module):
     """z [B, ..., size], labels [B, classes] → w [B, ..., size], every latent by itself."""
 
-    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: LatentInput, steps: Sequence[nn.Module]) -> None:
         super().__init__()
         self.entrance = entrance
         self.steps = nn.ModuleList(steps)
@@ -110,13 +110,13 @@ class Mapping(nn.Module):
 
 
 class AttendedMapping(nn.Module):
-    """z [B, m, size], labels [B, classes] → w [B, m, size]; the m latents attend to each other before all steps but
-    the last.
+    """z [B, m, size], labels [B, classes] → w [B, m, size]; the m latents attend to each other.
 
-    `attentions`: one less than `steps`, each called with latents, their positions [m, size], and z.
+    They do before all steps but the last. `attentions`: one less than `steps`, each called with latents, their
+    positions [m, size], and z.
     """
 
-    def __init__(self, entrance: Entrance, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
+    def __init__(self, entrance: LatentInput, steps: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
         super().__init__()
         self.entrance = entrance
         self.steps = nn.ModuleList(steps)

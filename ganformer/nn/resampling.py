@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ops.upfirdn2d import upfirdn2d
+from ganformer.ops.upfirdn2d import upfirdn2d
 
 
 class Filter(nn.Module):

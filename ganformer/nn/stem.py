@@ -5,32 +5,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import SQRT_2, Projection
 from ganformer.nn.mapping import Mapping
-from ganformer.nn.players import Generator
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, MakeLayer, Place, Size
-from ops.bias_act import bias_act
+from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerSpec, LayerState, MakeLayer, Resolution
+from ganformer.ops.bias_act import bias_act
 
-GAIN = SQRT_2 / 4  # of the layer that makes the first features (Progressive GAN's code, GANformer's)
+GAIN = SQRT_2 / 4  # gain of the first layer (Progressive GAN's code, GANformer's)
 
 
 class LatentStem(AnyStem):
     """The latent, made into the first features by an activated linear layer, and the first layer of the ladder."""
 
-    def __init__(self, size: Size, latent_size: int, make_layer: MakeLayer) -> None:
+    def __init__(self, size: Resolution, latent_size: int, make_layer: MakeLayer) -> None:
         super().__init__()
         self.shape = (size.channels, size.height, size.width)
         values = size.channels * size.height * size.width
         self.features = Projection(latent_size, values)
         self.bias = nn.Parameter(torch.zeros(values))
-        self.layer = make_layer(Place(size.channels, size, Convolve()))
+        self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
         features = bias_act(self.features(latents[0].style) * GAIN, self.bias, gain=SQRT_2)
         x = features.unflatten(1, self.shape).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.layer(x, latents[0])
-        return y
+        x, state = self.layer(x, latents[0], state)
+        return x, state
 
 
 class LatentGenerator(Generator):

@@ -1,7 +1,7 @@
-"""The ladder of a synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
+"""Synthesis network: a learned constant, then two layers at every doubled resolution, then colours.
 
-The ladder knows the order of things. What a layer is and how features become colours, the makers passed to it decide.
-Each layer is called with features [B, C, H, W] and the latents of that layer.
+`Ladder` fixes only the order of blocks; `make_layer` and `make_to_rgb` create the layers and the RGB outputs. A layer
+is a function: (features [B, C, H, W], the latents of that layer, the state of the layers before) → (features, state).
 """
 
 from abc import ABC, abstractmethod
@@ -14,100 +14,109 @@ from torch import Tensor, nn
 
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
-from ganformer.settings.ladders import Size
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
+from ganformer.settings.ladders import Resolution
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a layer stands: its input channels, its output, the operation of its convolution, its gain at the end."""
+class LayerSpec:
+    """Specification of a layer: input channels, output, operation of its convolution, gain of its activation."""
 
     inputs: int
-    output: Size
+    output: Resolution
     operation: nn.Module
     gain: float = 1.0
 
 
 @dataclass(frozen=True)
 class LayerLatents:
-    """What one layer is given: `style` [B, D] modulates its convolution."""
+    """Latents of one layer: `style` [B, D] modulates its convolution."""
 
     style: Tensor
 
 
-MakeLayer = Callable[[Place], nn.Module]
-MakeColours = Callable[[Size], "Colours"]
+@dataclass(frozen=True)
+class LayerState:
+    """State that a layer hands to the next one; StyleGAN2's layers have none and hand on what they were given."""
+
+
+NO_STATE = LayerState()
+
+MakeLayer = Callable[[LayerSpec], nn.Module]
+MakeToRGB = Callable[[Resolution], "ToRGB"]
 
 
 class SynthesisLayer(Clamped):
     """Modulated convolution, noise, bias and leaky rectifier (StyleGAN2, figure 2c)."""
 
-    def __init__(self, place: Place, convolution: nn.Module, noise: nn.Module) -> None:
-        super().__init__(place.gain)
+    def __init__(self, spec: LayerSpec, convolution: nn.Module, noise: nn.Module) -> None:
+        super().__init__(spec.gain)
         self.convolution = convolution
         self.noise = noise
-        self.bias = nn.Parameter(torch.zeros(place.output.channels))
+        self.bias = nn.Parameter(torch.zeros(spec.output.channels))
 
-    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
-        return self.finish(self.convolution(x, latents.style))
+    def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
+        return self.finish(self.convolution(x, latents.style)), state
 
     def finish(self, x: Tensor) -> Tensor:
-        """What follows the convolution: x [B, C, H, W] → same."""
+        """Add noise and bias and activate: x [B, C, H, W] → same."""
         return bias_act(self.noise(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
 
 
 class AnyStem(nn.Module, ABC):
-    """Where a ladder begins: latents → features of the first rung; `layers` says how many latents it needs."""
+    """Start of a ladder: latents → features of the first resolution; `layers`: number of latents that it uses."""
 
     layers = 1
 
     @abstractmethod
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        """The latents of all layers, its own first → features [B, C, H, W]."""
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        """Return features [B, C, H, W] and the state for the next layer; `latents` begin with the stem's own."""
 
 
 class Stem(AnyStem):
     """A learned constant and the first layer."""
 
-    def __init__(self, size: Size, make_layer: MakeLayer) -> None:
+    def __init__(self, size: Resolution, make_layer: MakeLayer) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.randn(size.channels, size.height, size.width))
-        self.layer = make_layer(Place(size.channels, size, Convolve()))
+        self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.constant.expand(len(latents[0].style), -1, -1, -1)
-        y: Tensor = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0])
-        return y
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        x = self.constant.expand(len(latents[0].style), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x, state = self.layer(x, latents[0], state)
+        return x, state
 
 
 class Block(nn.Module):
     """Two layers, the first of which doubles the resolution."""
 
-    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer, gain: float = 1.0) -> None:
+    def __init__(self, inputs: int, output: Resolution, make_layer: MakeLayer, gain: float = 1.0) -> None:
         super().__init__()
-        self.first = make_layer(Place(inputs, output, ConvolveUp()))
-        self.second = make_layer(Place(output.channels, output, Convolve(), gain))
+        self.first = make_layer(LayerSpec(inputs, output, ConvolveUp()))
+        self.second = make_layer(LayerSpec(output.channels, output, Convolve(), gain))
 
-    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
-        y: Tensor = self.second(self.first(x, latents[0]), latents[1])
-        return y
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        x, state = self.first(x, latents[0], state)
+        x, state = self.second(x, latents[1], state)
+        return x, state
 
 
 class ResidualBlock(Block):
     """Block with a linear short cut around it; both paths are scaled by √½."""
 
-    def __init__(self, inputs: int, output: Size, make_layer: MakeLayer) -> None:
+    def __init__(self, inputs: int, output: Resolution, make_layer: MakeLayer) -> None:
         super().__init__(inputs, output, make_layer, gain=SQRT_HALF)
         self.shortcut = nn.Sequential(
             Convolution(inputs, output.channels, 1, Convolve(), gain=SQRT_HALF),
             Upsample(),
         )
 
-    def forward(self, x: Tensor, latents: Sequence[LayerLatents]) -> Tensor:
-        return super().forward(x, latents) + self.shortcut(x)
+    def forward(self, x: Tensor, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
+        y, state = super().forward(x, latents, state)
+        return y + self.shortcut(x), state
 
 
-class Colours(nn.Module):
+class ToRGB(nn.Module):
     """The last features to colours: `colours` is called with them and the style."""
 
     layers = 1
@@ -121,7 +130,7 @@ class Colours(nn.Module):
         return y
 
 
-class RefinedColours(Colours):
+class RefinedToRGB(ToRGB):
     """Colours after one more modulated convolution without noise, bias or activation (GANformer's code)."""
 
     layers = 2
@@ -135,28 +144,30 @@ class RefinedColours(Colours):
 
 
 class Ladder(nn.Module):
-    """Latents of every layer → images [B, channels, H, W]; `layers` says how many latents are needed.
+    """Latents of every layer → images [B, channels, H, W]; `layers`: number of latents that it uses.
 
-    `stem`: latents → features of the first of the `sizes`, which are the rungs from the stem to the image, each twice
-    as high and wide as the one before.
+    `stem`: latents → features of the first of the `resolutions`, which go from the stem to the image, each twice as
+    high and wide as the one before.
     """
 
-    make_block: Callable[[int, Size, MakeLayer], nn.Module] = Block
+    make_block: Callable[[int, Resolution, MakeLayer], nn.Module] = Block
 
-    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
+    def __init__(
+        self, stem: AnyStem, resolutions: Sequence[Resolution], make_layer: MakeLayer, make_to_rgb: MakeToRGB
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(
-            self.make_block(below.channels, size, make_layer) for below, size in pairwise(sizes)
+            self.make_block(below.channels, size, make_layer) for below, size in pairwise(resolutions)
         )
-        self.colours = make_colours(sizes[-1])
+        self.colours = make_to_rgb(resolutions[-1])
         self.layers = stem.layers + 2 * len(self.blocks) + self.colours.layers
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents)
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
+        x, state = self.stem(latents, state)
         latents = latents[self.stem.layers :]
         for index, block in enumerate(self.blocks):
-            x = block(x, latents[2 * index :])
+            x, state = block(x, latents[2 * index :], state)
         images: Tensor = self.colours(x, latents[2 * len(self.blocks) :])
         return images
 
@@ -168,24 +179,26 @@ class ResidualLadder(Ladder):
 
 
 class SkipLadder(Ladder):
-    """A ladder whose every rung adds its colours to the up-sampled image (StyleGAN2, figure 7b).
+    """Ladder that adds an RGB output at every resolution to the up-sampled image (StyleGAN2, figure 7b).
 
-    The colours of a rung share their latents with the layer that comes next.
+    The RGB output of a resolution shares its latents with the next layer.
     """
 
-    def __init__(self, stem: AnyStem, sizes: Sequence[Size], make_layer: MakeLayer, make_colours: MakeColours) -> None:
-        super().__init__(stem, sizes, make_layer, make_colours)
+    def __init__(
+        self, stem: AnyStem, resolutions: Sequence[Resolution], make_layer: MakeLayer, make_to_rgb: MakeToRGB
+    ) -> None:
+        super().__init__(stem, resolutions, make_layer, make_to_rgb)
         self.upsample = Upsample()
-        self.coarse_colours = nn.ModuleList(make_colours(size) for size in sizes[:-1])
+        self.coarse_colours = nn.ModuleList(make_to_rgb(size) for size in resolutions[:-1])
 
-    def forward(self, latents: Sequence[LayerLatents]) -> Tensor:
-        x = self.stem(latents)
+    def forward(self, latents: Sequence[LayerLatents], state: LayerState = NO_STATE) -> Tensor:
+        x, state = self.stem(latents, state)
         latents = latents[self.stem.layers :]
         images: Tensor = self.coarse_colours[0](x, latents)
         for index, (block, colours) in enumerate(
             zip(self.blocks, [*self.coarse_colours[1:], self.colours], strict=True)
         ):
-            x = block(x, latents[2 * index :])
+            x, state = block(x, latents[2 * index :], state)
             images = self.upsample(images) + colours(x, latents[2 * index + 2 :])
         return images
 

@@ -6,7 +6,7 @@ and no object hidden behind others. Every image is a function of (seed, index, s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ CHUNK_PIXELS = 1 << 17  # pixels rendered at a time
 
 class Config(Source):
     """Rendered scenes of spheres, cubes and cylinders, with masks and the place and looks of each object."""
+
+    kind: Literal["scenes"] = "scenes"
 
     channels = 3
 

@@ -1,4 +1,1 @@
-"""Settings of parts that need torch, in files without it: planning reads them, and torch alone takes longer to import.
-
-A part that has no file here has its `Config` beside its code.
-"""
+"""Settings that several plug-ins share, in files without torch: planning reads them."""

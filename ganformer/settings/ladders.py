@@ -1,4 +1,4 @@
-"""What all models whose networks climb by doublings can be told, and the rungs that follow from it."""
+"""Settings shared by all models built on a ladder of resolutions (4, 8, 16, …), and the resolutions they imply."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from ganformer.config import AdversarialModel, ImageSpec, TrainingSettings
 STEM_WIDTH = 4
 
 
-def _is_of_a_rung(width: int) -> int:
+def _is_a_resolution(width: int) -> int:
     if width < STEM_WIDTH or width & (width - 1):
         raise ValueError(f"{width} is not a power of two from {STEM_WIDTH}")
     return width
 
 
-Width = Annotated[int, AfterValidator(_is_of_a_rung)]
-"""Width of the features of a rung."""
+Width = Annotated[int, AfterValidator(_is_a_resolution)]
+"""Width of features: a power of two from 4."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """One rung: `height` × `width` pixels with `channels` features."""
+class Resolution:
+    """Resolution of features: `height` × `width` pixels with `channels` features."""
 
     height: int
     width: int
@@ -31,31 +31,31 @@ class Size:
 
 
 class LadderModel(AdversarialModel):
-    """A generator that climbs from 4 columns to the image, and a discriminator that mirrors it."""
+    """Settings of a generator that doubles from 4 columns to the image, and a discriminator that mirrors it."""
 
     channel_base: PositiveInt = 32768
     """Features at width r: channel_base / r, rounded down, but at most `channel_max`. The same in both networks."""
     channel_max: PositiveInt = 512
-    """The most features anywhere."""
+    """Largest number of features."""
     latent_size: PositiveInt = 512
-    """Number of values in the latent z, over all local components where there are any."""
+    """Number of values in the latent z, over all local components if the model has some."""
     discriminator_labels: Literal["logits", "projection"] = "logits"
-    """How the discriminator uses labels: one logit for every class, or the product with an embedding of the label."""
+    """Use of labels in the discriminator: one logit for every class, or the product with an embedding of the label."""
 
     def channels(self, width: int) -> int:
-        """Features where the image is `width` pixels wide."""
+        """Return the number of features at this width."""
         return min(self.channel_base // width, self.channel_max)
 
-    def sizes(self, image: ImageSpec) -> list[Size]:
-        """The rungs from the stem, 4 pixels wide, to the image."""
+    def resolutions(self, image: ImageSpec) -> list[Resolution]:
+        """Return the resolutions from the stem, 4 pixels wide, to the image."""
         doublings = range((image.width // STEM_WIDTH).bit_length())
         return [
-            Size(image.height * width // image.width, width, self.channels(width))
+            Resolution(image.height * width // image.width, width, self.channels(width))
             for width in (STEM_WIDTH << doubling for doubling in doublings)
         ]
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield one sentence for every conflict of these settings with images of this shape and this training."""
         if image.width < 2 * STEM_WIDTH or image.width & (image.width - 1):
             yield f"width {image.width} of the images is not a power of two from {2 * STEM_WIDTH}"
         elif image.height * STEM_WIDTH % image.width:
@@ -69,15 +69,15 @@ class LadderModel(AdversarialModel):
 
 
 class StyleBasedModel(LadderModel):
-    """A generator with StyleGAN2's mapping network, and one of its discriminators."""
+    """Settings of a generator with StyleGAN2's mapping network, and one of its discriminators."""
 
     mapping_layers: PositiveInt = 8
-    """Layers of the mapping network, behind the one where labels enter it if there are classes."""
+    """Layers of the mapping network, without the first one for labels if there are classes."""
     mapping_learning_rate_multiplier: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """The mapping network learns at this part of the generator's learning rate."""
+    """Learning rate of the mapping network, relative to the generator's."""
     discriminator_architecture: Literal["orig", "skip", "resnet"] = "resnet"
-    """How the discriminator is connected (StyleGAN2, figure 7)."""
+    """Architecture of the discriminator (StyleGAN2, figure 7)."""
     noise: bool = True
-    """Whether each layer of the generator adds noise to its features."""
+    """Add noise to the features in each layer of the generator."""
     activation_clamp: PositiveFloat | None = None
-    """Limit of what leaves a layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""
+    """Limit of the output of every layer, in both networks (StyleGAN2-ADA: 256). None: no limit."""

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ganformer.config import Strict
-from ganformer.settings.perceptual import AnyNetwork
+from ganformer.perceptual.settings import AnyNetwork
 
-PAIRS, EPSILON, OUTLIERS = 50_000, 1e-4, 1.0  # of published path lengths
+PAIRS, EPSILON, OUTLIERS = 50_000, 1e-4, 1.0  # published path lengths
 
 Space = Literal["z", "w"]
 
@@ -17,22 +17,22 @@ Sampling = Literal["full", "end"]
 
 
 class PathLength(Strict):
-    """Which path lengths are measured, and how; the defaults are StyleGAN2's, without the crop of faces."""
+    """Settings of path lengths; the defaults are StyleGAN2's, without the crop of faces."""
 
     network: AnyNetwork
-    """What says how different two images look; published numbers are of LPIPS, `vgg16`."""
+    """Perceptual distance of two images; published numbers use LPIPS, `vgg16`."""
     images: PositiveInt = PAIRS
     """Number of pairs of images."""
     epsilon: PositiveFloat = EPSILON
-    """How far two images of a pair are apart, as a part of the path."""
+    """Distance of the two images of a pair, as a part of the path."""
     crop: bool = False
-    """Compare only where the face is in FFHQ's images, as numbers called `ppl` do; those of whole images are `ppl2`."""
+    """Compare only the face in FFHQ's images, as numbers called `ppl`; numbers of whole images are `ppl2`."""
     outliers: Annotated[float, Field(ge=0, lt=50)] = OUTLIERS
-    """Percent of the pairs left out on either side, those that differ least and most."""
+    """Percent of the pairs left out at either end, the ones that differ least and most."""
     spaces: Annotated[tuple[Space, ...], Field(min_length=1)] = ("z", "w")
-    """Where paths lie: among the latents z, or behind the mapping network."""
+    """Spaces of the paths: the latents z, or w behind the mapping network."""
     sampling: Annotated[tuple[Sampling, ...], Field(min_length=1)] = ("full", "end")
-    """Where on its path a pair of images is: anywhere, or at the beginning."""
+    """Places of the pairs on their paths: anywhere, or at the beginning."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:

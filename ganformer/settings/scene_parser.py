@@ -10,7 +10,7 @@ from ganformer.scenes import source as scenes
 
 
 class Settings(Strict):
-    """Which images are read, and what the network learns from."""
+    """Settings of the network: its images, and the scenes that it learns from."""
 
     image: ImageSpec
     """Shape of the images."""
@@ -23,7 +23,7 @@ class Settings(Strict):
     held_out: PositiveInt = 500
     """Other scenes that it is measured on."""
     epochs: PositiveInt = 2
-    """How often it sees each scene, flipped left to right at random."""
+    """Number of times that it sees each scene, flipped left to right at random."""
     batch: PositiveInt = 16
     """Scenes in one step."""
     channels: PositiveInt = 32
@@ -33,7 +33,7 @@ class Settings(Strict):
 
     @classmethod
     def of(cls, dataset: Dataset, **changes: Any) -> Self:
-        """Settings for the pictures of a data set of built-in scenes; ConfigError where it is of something else."""
+        """Return the settings for a data set of built-in scenes; ConfigError if its source is another one."""
         source = dataset.source
         if not isinstance(source, scenes.Config):
             raise ConfigError(

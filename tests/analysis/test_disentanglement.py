@@ -11,7 +11,7 @@ import torch
 
 from ganformer import artifacts
 from ganformer.analysis import dci as module
-from ganformer.analysis import parsers
+from ganformer.analysis import readers
 from ganformer.analysis.dci import (
     areas,
     boost,
@@ -21,7 +21,7 @@ from ganformer.analysis.dci import (
     measure_run,
     modularity,
 )
-from ganformer.analysis.parsers.scenes import Reader
+from ganformer.analysis.parsers.scenes.model import Reader
 from ganformer.analysis.scene_parser import Settings
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
@@ -280,7 +280,7 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
         return dci(codes, factors)
 
     monkeypatch.setattr(module, "dci", noted)
-    monkeypatch.setattr(parsers, "load", lambda path: Guesser())
+    monkeypatch.setattr(readers, "load", lambda path: Guesser())
     measure_run(40, runs[model], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     content = json.loads((tmp_path / "out.json").read_text())
 

@@ -210,11 +210,11 @@ def test_what_is_no_run_is_refused(weights: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label": "2"}, r"--label 2: .*run\.json has no such class; its classes are 0 to 1"),
-        ({"truncation": float("inf")}, r"--truncation-psi inf: is not from 0 \(the mean\) to 1000"),
-        ({"truncation": 1e39}, r"--truncation-psi 1e\+39: is not from 0"),
-        ({"truncation": float("nan")}, r"--truncation-psi nan: is not from 0"),
-        ({"seed": 2**32 - 2}, r"--seed 4294967294: with 5 images the last seed is beyond 4294967295; lower it"),
+        ({"label": "2"}, r"label 2: .*run\.json has no such class; its classes are 0 to 1"),
+        ({"truncation": float("inf")}, r"truncation ψ inf: is not from 0 \(the mean\) to 1000"),
+        ({"truncation": 1e39}, r"truncation ψ 1e\+39: is not from 0"),
+        ({"truncation": float("nan")}, r"truncation ψ nan: is not from 0"),
+        ({"seed": 2**32 - 2}, r"seeds 4294967294 to 4294967298: are not all from 0 to 4294967295"),
     ],
 )
 def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
@@ -226,7 +226,7 @@ def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
 
 
 def test_without_classes_there_is_no_label(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--label 0: .* it was trained without labels; leave --label out"):
+    with pytest.raises(ConfigError, match=r"label 0: .* it was trained without labels; leave the label out"):
         made(runs["stylegan2"], tmp_path / "out", label="0")
     with np.load(made(runs["stylegan2"], tmp_path, as_npz=True) / "images.npz") as arrays:
         assert arrays.files == ["arr_0"]

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from ganformer import artifacts, config
-from ganformer.analysis import parsers, scene_parser
+from ganformer.analysis import readers, scene_parser
+from ganformer.analysis.parsers.scenes import settings as scenes
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics.sets import Packed
-from ganformer.settings.parsers import scenes
 from tests.analysis import stand_in
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def test_other_files_are_refused(tmp_path: Path, content: str, found: str):
         CheckpointError,
         match=rf"parser\.json: is no parser: its kind is {found}, allowed: scenes, torchvision; make it again with `g",
     ):
-        parsers.load(tmp_path / "parser.json")
+        readers.load(tmp_path / "parser.json")
 
 
 # ---------------------------------------------------------------------------------------- built-in scenes
@@ -50,7 +50,7 @@ def of_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """parser.json of one that has hardly learnt anything."""
     out = tmp_path_factory.mktemp("scenes")
     chosen = settings(kind="scenes", scenes=64, held_out=8, epochs=1, channels=4, seed=5)
-    parsers.prepare(chosen, SCENES, out, threads=1, gpus=0)
+    readers.prepare(chosen, SCENES, out, threads=1, gpus=0)
     return out / "parser.json"
 
 
@@ -69,7 +69,7 @@ def test_settings_of_the_network_are_checked():
 
 
 def test_scenes_are_read_by_the_trained_network(of_scenes: Path):
-    reader, parser = parsers.load(of_scenes), scene_parser.Parser.load(of_scenes)
+    reader, parser = readers.load(of_scenes), scene_parser.Parser.load(of_scenes)
     assert (parser.settings.scenes, parser.settings.seed, parser.settings.max_objects) == (64, 5, 2)
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16), np.uint8)
     assert reader.parse(images) == parser.parse(images)
@@ -91,7 +91,7 @@ def test_other_data_sets_are_no_scenes(tmp_path: Path):
     assert list(chosen.problems(SCENES)) == []
     assert [problem.startswith(message) for problem in chosen.problems(PHOTOGRAPHS)] == [True]
     with pytest.raises(ConfigError, match=message):
-        parsers.prepare(chosen, PHOTOGRAPHS, tmp_path / "out", threads=1, gpus=0)
+        readers.prepare(chosen, PHOTOGRAPHS, tmp_path / "out", threads=1, gpus=0)
     assert not (tmp_path / "out").exists()
 
 
@@ -110,7 +110,7 @@ def prepared(installed, tmp_path: Path):
     def prepare(dataset=PHOTOGRAPHS, **changes):
         weights = stand_in.write_weights(tmp_path / "weights.pth", **changes.pop("weights", {}))
         chosen = settings(kind="torchvision", weights=str(weights), **changes)
-        parsers.prepare(chosen, dataset, tmp_path, threads=1, gpus=0)
+        readers.prepare(chosen, dataset, tmp_path, threads=1, gpus=0)
         return tmp_path / "parser.json"
 
     return prepare
@@ -125,13 +125,13 @@ def picture(**areas):
 
 
 def read(path, *images):
-    records = parsers.load(path).parse(np.stack(images))
+    records = readers.load(path).parse(np.stack(images))
     return [[(thing["class"], thing["visible_pixels"]) for thing in record] for record in records]
 
 
 def test_objects_are_read(prepared):
     path = prepared()
-    reader = parsers.load(path)
+    reader = readers.load(path)
     (record,) = reader.parse(picture(green=5)[None])
     assert record == [{"class": "car", "score": pytest.approx(0.8), "visible_pixels": 5}]
     assert reader.attributes == {"class": ("person", "bicycle", "car", "chair")}
@@ -158,7 +158,7 @@ def test_of_overlapping_objects_the_one_with_the_higher_score_is_in_front(prepar
 
 def test_pixels_are_of_the_object_in_front(prepared):
     image = picture(red=10, green=30, blue=40)
-    reader = parsers.load(prepared(weights={"scores": (0.6, 0.8, 0.7)}, classes=["chair", "person"]))
+    reader = readers.load(prepared(weights={"scores": (0.6, 0.8, 0.7)}, classes=["chair", "person"]))
     records, (mask,) = reader.segment(image[None])
     assert [(thing["class"], thing["visible_pixels"]) for thing in records[0]] == [("chair", 10)]
     # The car, with the highest score, covers the first thirty; nobody asks for it.
@@ -171,7 +171,7 @@ def test_pixels_are_of_the_object_in_front(prepared):
 def test_objects_of_classes_that_are_not_looked_at_are_in_front_too(prepared):
     path = prepared(classes=["chair", "car"])
     assert read(path, picture(red=10, green=30)) == [[("car", 20)]]
-    assert parsers.load(path).attributes == {"class": ("car", "chair")}  # in the network's order
+    assert readers.load(path).attributes == {"class": ("car", "chair")}  # in the network's order
 
 
 def test_numbers_that_stand_for_no_class_are_left_out(prepared):
@@ -200,12 +200,12 @@ def test_normalisations_of_the_first_version_add_nothing_to_variances(prepared):
 def test_many_images_keep_their_order(prepared):
     images = [picture(red=i) for i in range(11)]
     assert read(prepared(), *images) == [[("person", i)] if i else [] for i in range(11)]
-    assert parsers.load(prepared()).parse(np.zeros((0, 3, 8, 8), np.uint8)) == []
+    assert readers.load(prepared()).parse(np.zeros((0, 3, 8, 8), np.uint8)) == []
 
 
 def test_sets_of_images_are_read(prepared, pack: Path):
     noise = Dataset.model_validate({"source": {"kind": "folder", "path": "noise"}, "resolution": 16})
-    reader, images = parsers.load(prepared(noise)), Images(pack)
+    reader, images = readers.load(prepared(noise)), Images(pack)
     found = reader.read(Packed(images), CPU)
     pixels = images.read(np.arange(10))
     assert found == reader.parse(pixels)
@@ -213,7 +213,7 @@ def test_sets_of_images_are_read(prepared, pack: Path):
 
 
 def test_images_of_another_shape_are_refused(prepared, pack: Path):
-    reader = parsers.load(prepared())
+    reader = readers.load(prepared())
     told = r"16×16 pixels, but the parser was made for 8×8; make one for these images with `ganformer parser`$"
     with pytest.raises(DataError, match=rf"^{pack.parent}: {told}"):
         reader.read(Packed(Images(pack)), CPU)
@@ -231,7 +231,7 @@ def test_torchvision_is_missing(monkeypatch, tmp_path: Path):
         match=r"^parsers of kind 'torchvision' need the package torchvision, which cannot be imported \(.*\): pip "
         r"install torchvision, or this package with its extra 'segmentation'$",
     ):
-        parsers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
+        readers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
     assert not (tmp_path / "parser.json").exists()
 
 
@@ -250,7 +250,7 @@ def test_the_file_of_weights_is_missing(installed, tmp_path: Path, model: str, f
         match=rf"weights\.pth: there is no such file; put the weights of {model} there, which torchvision publishes as "
         rf"{file} \(https://example\.org/models/{file}\), or correct parsing\.weights$",
     ):
-        parsers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
+        readers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
     assert not (tmp_path / "parser.json").exists()
 
 
@@ -274,7 +274,7 @@ def test_a_file_of_something_else_is_refused(installed, tmp_path: Path):
     (tmp_path / "weights.pth").write_bytes(b"no weights")
     chosen = settings(kind="torchvision", weights=str(tmp_path / "weights.pth"))
     with pytest.raises(CheckpointError, match=r"weights\.pth: is damaged or was not written by torch\.save"):
-        parsers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
+        readers.prepare(chosen, PHOTOGRAPHS, tmp_path, threads=1, gpus=0)
 
 
 def test_weights_that_were_replaced_are_refused(prepared, tmp_path: Path):
@@ -284,7 +284,7 @@ def test_weights_that_were_replaced_are_refused(prepared, tmp_path: Path):
         CheckpointError,
         match=r"weights\.pth: sha256 is \w{12}… but .*parser\.json says \w{12}…; put the file back, or make the pars",
     ):
-        parsers.load(path)
+        readers.load(path)
 
 
 def test_parsers_of_other_formats_are_refused(prepared):
@@ -293,7 +293,7 @@ def test_parsers_of_other_formats_are_refused(prepared):
     with pytest.raises(
         CheckpointError, match=r"parser\.json: is no parser of format 1; make it again with this version$"
     ):
-        parsers.load(path)
+        readers.load(path)
 
 
 @pytest.mark.parametrize(

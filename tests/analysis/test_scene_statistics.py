@@ -9,9 +9,9 @@ import pytest
 
 from ganformer import artifacts
 from ganformer.analysis import chi_square as module
-from ganformer.analysis import parsers
+from ganformer.analysis import readers
 from ganformer.analysis.chi_square import chi_square, measure_run
-from ganformer.analysis.parsers.scenes import Reader
+from ganformer.analysis.parsers.scenes.model import Reader
 from ganformer.analysis.scene_parser import Settings
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
@@ -265,7 +265,7 @@ class Guesser(Reader):
 @pytest.mark.parametrize(("images", "real"), [(6, 6), (12, 10)])  # the pack has 10 images
 def test_a_run_is_measured_against_the_reals(monkeypatch, runs, pack: Path, tmp_path: Path, images, real):
     reader = Guesser()
-    monkeypatch.setattr(parsers, "load", lambda path: reader)
+    monkeypatch.setattr(readers, "load", lambda path: reader)
     measure_run(images, runs["duplex"], pack, tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     content = json.loads((tmp_path / "out.json").read_text())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganformer import artifacts, devices
-from ganformer.analysis import attention_maps, parsers
+from ganformer.analysis import attention_maps, readers
 from ganformer.analysis import segments as module
 from ganformer.analysis.scene_parser import Settings, train
 from ganformer.analysis.segments import compare, measure_run
@@ -214,7 +214,7 @@ class Reader:
 
 def measured(monkeypatch, run, out, reader=None):
     reader = reader or Reader()
-    monkeypatch.setattr(parsers, "load", lambda path: reader)
+    monkeypatch.setattr(readers, "load", lambda path: reader)
     measure_run(6, run, Path("p.json"), out, threads=1, gpus=0)
     return json.loads(out.read_text()), reader
 
@@ -284,7 +284,7 @@ def test_a_trained_parser_says_which_pixels_objects_have(runs, tmp_path: Path):
     train(settings).save(tmp_path)
     content = json.loads((tmp_path / "parser.json").read_text())
     artifacts.write_json(tmp_path / "parser.json", {"kind": "scenes", **content})
-    reader = parsers.load(tmp_path / "parser.json")
+    reader = readers.load(tmp_path / "parser.json")
     assert reader.picture == (16, 16)
     assert list(module.classes(reader)) == ["shape", "colour"]
     with devices.reproducible(threads=1):

@@ -16,7 +16,7 @@ from ganformer.errors import CheckpointError
 from ganformer.interop import bmsg, imported, torch_file
 from ganformer.interop.imported import Imported
 from ganformer.learning.checkpoint import restore
-from ganformer.models import msggan
+from ganformer.models.msggan import model as msggan
 
 EPOCH = "GAN_GEN_SHADOW_3.pth"
 NONE = torch.zeros(5, 0)

@@ -16,8 +16,8 @@ from ganformer.interop import imported, taming, torch_file
 from ganformer.interop.imported import Imported
 from ganformer.interop.snapshot import PACKAGES
 from ganformer.learning.checkpoint import restore
-from ganformer.learning.two_stage import TwoStage
-from ganformer.nn.code_transformer import Sampling
+from ganformer.models.vqgan.learner import TwoStage
+from ganformer.models.vqgan.transformer import Sampling
 from tests.interop import official_taming as official
 from tests.interop.parity import discriminator_of, one_hot, relative_error
 

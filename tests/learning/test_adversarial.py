@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
-from ganformer.learning import adversarial, losses
+from ganformer.learning import adversarial, distribution, losses
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.checkpoint import build
 from ganformer.learning.learner import Reals
@@ -26,13 +26,13 @@ def learner(**settings: Any) -> Adversarial:
 NO_LABELS = torch.zeros(8, 0)
 
 
-def reals(portions: int = 1, batch: int = 8) -> list[Reals]:
+def reals(microbatches: int = 1, batch: int = 8) -> list[Reals]:
     images = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return unlabelled(images.split(batch // portions))
+    return unlabelled(images.split(batch // microbatches))
 
 
-def unlabelled(portions: Sequence[Tensor]) -> list[Reals]:
-    return [Reals(portion, torch.zeros(len(portion), 0)) for portion in portions]
+def unlabelled(microbatches: Sequence[Tensor]) -> list[Reals]:
+    return [Reals(microbatch, torch.zeros(len(microbatch), 0)) for microbatch in microbatches]
 
 
 def stepped(player: Adversarial, steps: range) -> Adversarial:
@@ -140,7 +140,7 @@ def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pyt
     for player in (whole, parts):
         monkeypatch.setattr(player.network.generator, "synthesise", lambda w: torch.zeros(len(w), 3, 8, 8))
     loss = whole._play_discriminator(reals(), 0)["discriminator"]
-    torch.testing.assert_close(parts._play_discriminator(reals(portions=4), 0)["discriminator"], loss)
+    torch.testing.assert_close(parts._play_discriminator(reals(microbatches=4), 0)["discriminator"], loss)
     for one, other in zip(
         whole.network.discriminator.parameters(), parts.network.discriminator.parameters(), strict=True
     ):
@@ -167,6 +167,15 @@ def test_the_sampler_follows_the_generator() -> None:
     torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
     assert torch.equal(player.sampler.w_average, player.network.generator.w_average)
     assert not any(p.requires_grad for p in player.sampler.parameters())
+
+
+def test_the_sampler_counts_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    player = learner(ema_kimg=0.016)  # half-life: a batch of 8 images on each of two ranks
+    before = player.network.sampler.paint.weight.clone()
+    monkeypatch.setattr(distribution, "ranks", lambda: 2)
+    monkeypatch.setattr(distribution, "average", lambda tensors: None)
+    stepped(player, range(1))
+    torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
 
 
 def test_component_mixing_takes_later_components_from_another_draw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +288,7 @@ def test_truncation_by_zero_leaves_the_noise_only() -> None:
 
 
 def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the portions, and by nothing that is drawn for mixing, regularisers or the discriminator."""
+    """Whatever the microbatches, and by nothing that is drawn for mixing, regularisers or the discriminator."""
     player = learner(style_mixing=1.0, path_length_weight=2.0)
     generator = player.network.generator
     mapped, tracked = [], []
@@ -291,7 +300,7 @@ def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.
 
     monkeypatch.setattr(generator, "map", watched)
     monkeypatch.setattr(generator, "track", lambda w, step: (tracked.append((w, step)), track(w, step)))
-    player.step(reals(portions=2), 0)
+    player.step(reals(microbatches=2), 0)
     ((w, step),) = tracked
     assert step == 0
     assert torch.equal(w, torch.cat([mapped[0], mapped[2]]))  # mapped[1] and [3] are of mixing

@@ -36,7 +36,7 @@ class Highest(Draws):
 
 
 def moved_by(*rows: tuple[float, float, float]) -> Geometry:
-    """A geometry that always makes one change: the matrix of where a pixel comes from, in pixels from the centre."""
+    """Return a geometry with one certain change: the matrix of the origin of a pixel, in pixels from the centre."""
     return Geometry([lambda draws, frame: torch.tensor([*rows, (0, 0, 1)]).expand(draws.count, 3, 3)])
 
 

@@ -39,7 +39,7 @@ def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def rewrite_weights(run: Path, change: Callable[[dict[str, torch.Tensor]], object], **metadata: object) -> None:
-    """Changes the weights and makes run.json agree with the new file."""
+    """Change the weights and make run.json agree with the new file."""
     path = run.parent / "weights.safetensors"
     state = load_file(path)
     change(state)
@@ -78,7 +78,7 @@ def test_building_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
 
 
 def test_a_step_without_a_snapshot_is_refused(run: Path) -> None:
-    with pytest.raises(CheckpointError, match="no snapshot of step 5; there are those of 4, 8, 12"):
+    with pytest.raises(CheckpointError, match="no snapshot of step 5; the record has 4, 8, 12"):
         restore(run, 5)
 
 

@@ -6,20 +6,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganformer import artifacts
+from ganformer.data.dataset import Images
 from ganformer.errors import DataError, TrainingError
-from ganformer.learning import distribution
+from ganformer.learning import distribution, loop
+from ganformer.learning.checkpoint import Checkpoints, Identity
 from ganformer.learning.learner import Reals
 from ganformer.learning.stop import Stop
 from ganformer.learning.update import Update
-from ganformer.models import stylegan2
-from tests.learning.tiny_runs import IMAGE
+from ganformer.models.stylegan2 import model as stylegan2
+from tests.learning.tiny_runs import IMAGE, tiny_spec
 
 TWO = [torch.device("cpu")] * 2
 
@@ -58,6 +61,22 @@ def write_means_of_w(folder: Path, device: torch.device) -> None:
     artifacts.write_json(folder / f"{distribution.rank()}.json", known)
 
 
+def write_buffers(pack: Path, folder: Path, device: torch.device) -> None:
+    """Train one step, and write the buffers before they are made alike and after."""
+    spec = tiny_spec(2, adversarial={"path_length_weight": 2.0, "path_length_interval": 1})
+    steps = loop.Steps(spec, Images(pack), Checkpoints(folder, Identity("", "")), 2, device)
+    network, share, own = steps.learner.network, distribution.share, []
+
+    def remembered(tensors: Iterable[Tensor]) -> None:
+        own.append({name: buffer.tolist() for name, buffer in network.named_buffers()})
+        share(tensors)
+
+    distribution.share = remembered
+    next(iter(steps))
+    kept = {name: buffer.tolist() for name, buffer in network.named_buffers()}
+    artifacts.write_json(folder / f"{distribution.rank()}.json", {"own": own[-1], "kept": kept})
+
+
 def fail_on_rank_one(device: torch.device) -> None:
     if distribution.rank() == 1:
         raise DataError("a shard is gone")
@@ -72,7 +91,7 @@ def die_on_rank_one(device: torch.device) -> None:
 
 def note_and_sleep(folder: Path, device: torch.device) -> None:
     (folder / str(os.getpid())).touch()
-    time.sleep(60)
+    time.sleep(600)
 
 
 def note_and_wait(folder: Path, device: torch.device) -> None:
@@ -103,6 +122,13 @@ def test_the_mean_of_w_is_that_of_all_ranks(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(one["average"]), expected)
 
 
+def test_buffers_of_all_ranks_are_those_of_the_first(pack: Path, tmp_path: Path) -> None:
+    distribution.launch(write_buffers, (pack, tmp_path), TWO)
+    one, other = (artifacts.read_json(tmp_path / f"{rank}.json") for rank in range(2))
+    assert one["own"]["path_length_mean"] != other["own"]["path_length_mean"]
+    assert one["kept"] == other["kept"] == one["own"]
+
+
 def test_alone_there_is_one_rank_and_nothing_is_exchanged(tmp_path: Path) -> None:
     assert (distribution.rank(), distribution.ranks()) == (0, 1)
     tensor = torch.ones(2, dtype=torch.int32)
@@ -124,21 +150,31 @@ def test_the_death_of_one_rank_ends_all() -> None:
 
 
 def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
-    program = "from pathlib import Path; import sys, test_distribution as t; "
+    program = "from pathlib import Path; import sys; from tests.learning import test_distribution as t; "
     program += "t.distribution.launch(t.note_and_sleep, (Path(sys.argv[1]),), t.TWO)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment) as parent:
-        while len(numbers := list(tmp_path.iterdir())) < 2:
-            assert parent.poll() is None
-            time.sleep(0.01)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or parent.poll() is not None)
         parent.kill()
-    for number in numbers:
-        while is_running(int(number.name)):
-            time.sleep(0.01)
+    numbers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(numbers) == 2
+    try:
+        wait_until(lambda: not any(map(is_running, numbers)))
+    finally:
+        for number in filter(is_running, numbers):
+            os.kill(number, signal.SIGKILL)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait, and fail if it takes longer; the processes sleep for longer than that."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, f"it took more than {seconds} s"
+        time.sleep(0.01)
 
 
 def is_running(process: int) -> bool:
-    """Whether there is such a process that is more than an entry nobody has asked for yet."""
+    """Return whether such a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -147,8 +183,7 @@ def is_running(process: int) -> bool:
 
 def test_a_signal_reaches_every_rank(tmp_path: Path) -> None:
     def send() -> None:
-        while len(list(tmp_path.iterdir())) < 2:
-            time.sleep(0.01)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
         os.kill(os.getpid(), signal.SIGTERM)
 
     sender = threading.Thread(target=send)

@@ -31,7 +31,7 @@ def image(request: pytest.FixtureRequest) -> ImageSpec:
 
 @pytest.fixture(params=variants(), ids=label)
 def spec(request: pytest.FixtureRequest, image: ImageSpec) -> Spec:
-    """A run of one variant, with every regulariser on."""
+    """Return a run of one variant, with every regulariser on."""
     model = request.param
     if "adversarial" in plugins.find(PACKAGE, model["kind"]).Config.model_fields:
         model = {**model, "adversarial": {"path_length_weight": 2.0, "path_length_interval": 2, "r1_interval": 2}}
@@ -51,7 +51,7 @@ def stepped(learner: Learner, spec: Spec, steps: range) -> Learner:
 def reals(image: ImageSpec, step: int) -> list[Reals]:
     generator = torch.Generator().manual_seed(step)
     images = torch.rand(4, image.channels, image.height, image.width, generator=generator) * 2 - 1
-    return [Reals(*portion) for portion in zip(images.split(2), labels(image, 4).split(2), strict=True)]
+    return [Reals(*microbatch) for microbatch in zip(images.split(2), labels(image, 4).split(2), strict=True)]
 
 
 def labels(image: ImageSpec, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The loop: outputs, resuming after anything, and messages when it cannot go on."""
+"""The loop: outputs, resuming after anything, and messages when it cannot continue."""
 
 import json
 import random
@@ -21,7 +21,7 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
-from ganformer.learning import checkpoint, loop
+from ganformer.learning import checkpoint, distribution, loop
 from ganformer.learning import record as records
 from ganformer.learning.adversarial import Adversarial
 from tests.learning.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
@@ -106,8 +106,26 @@ def test_lost_outputs_are_written_again_as_they_were(
     assert "all 12 steps are done; nothing is trained; to train it anew, give --restart" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("number", [0, -1], ids=["snapshot", "weights"])
+def test_damaged_weights_of_a_finished_run_are_written_again(
+    number: int, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_spec(), pack, tmp_path)
+    record = (tmp_path / "run.json").read_bytes()
+    file = tmp_path / artifacts.read_json(tmp_path / "run.json")["snapshots"][number]["file"]
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    train(tiny_spec(), pack, tmp_path)
+    assert file.read_bytes() == before
+    assert f"{file} is damaged, its sha256 is not that of run.json; making it again" in capsys.readouterr().out
+    again = artifacts.read_json(tmp_path / "run.json")
+    if number == -1:  # no step was trained again
+        assert (tmp_path / "run.json").read_bytes() == record
+    assert again["snapshots"] == json.loads(record)["snapshots"]
+
+
 def another_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, processes are of a commit and a time of their own."""
+    """Give processes another commit and another time from here on."""
     monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9", "commit": "f" * 12, "dirty": False})
     monkeypatch.setattr(records, "now", lambda: "2040-01-01T00:00:00+00:00")
 
@@ -180,7 +198,7 @@ def test_a_finished_run_can_be_lengthened(
     pack: Path,
     tmp_path: Path,
 ) -> None:
-    """From so many steps and snapshots to others, with the same bytes as if it had been that long at once."""
+    """A run made longer has the same bytes as one that was this long from the beginning."""
     train(lengths(*longer), pack, tmp_path / "at once")
     train(lengths(*shorter), pack, tmp_path / "later")
     train(lengths(*longer), pack, tmp_path / "later")
@@ -335,7 +353,7 @@ def test_a_signal_saves_and_ends_with_a_message(
     process.send_signal(number)
     message = process.communicate()[1]
     assert process.returncode == 1
-    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to go on", message)
+    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to resume", message)
     assert found, message
     assert [path.name for path in tmp_path.glob("state/*/*.pt")] == [f"checkpoint-{int(found[1]):08d}.pt"]
     assert not (tmp_path / "run.json").exists()
@@ -359,7 +377,7 @@ class InterruptionError(Exception):
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
-    """The next training in this process ends when it wants to do this step."""
+    """End the next training in this process at this step."""
     real = Adversarial.step
 
     def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
@@ -483,7 +501,7 @@ def test_a_folder_that_cannot_be_written_is_refused(pack: Path, tmp_path: Path) 
 
 def test_a_batch_that_gpus_cannot_share_is_refused(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganformer.devices.acquire_all", lambda gpus: [torch.device("cpu")] * 3)
-    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in portions of 1"):
+    with pytest.raises(ConfigError, match=r"training\.batch 4 cannot be shared by 3 GPUs in microbatches of 1"):
         train(tiny_spec(), pack, tmp_path)
 
 
@@ -506,6 +524,48 @@ def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: py
     learner, record = checkpoint.restore(tmp_path / "run.json")
     assert record["steps"] == 4
     assert learner.sample(torch.zeros(2, 0), range(2)).isfinite().all()
+
+
+def as_rank(monkeypatch: pytest.MonkeyPatch, rank: int, ranks: int) -> None:
+    monkeypatch.setattr(distribution, "rank", lambda: rank)
+    monkeypatch.setattr(distribution, "ranks", lambda: ranks)
+
+
+def steps_of(pack: Path, folder: Path, **training: Any) -> loop.Steps:
+    spec = tiny_spec(4, batch=8)
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+    checkpoints = checkpoint.Checkpoints(folder, checkpoint.Identity("", ""))
+    return loop.Steps(spec, Images(pack), checkpoints, 4, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("microbatch", [None, 2])
+@pytest.mark.parametrize("step", [0, 7])
+def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
+    step: int, microbatch: int | None, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = steps_of(pack, tmp_path, microbatch=microbatch)
+    whole = torch.cat([part.images for part in steps._microbatches(step)])
+    shares = []
+    for rank in range(2):
+        as_rank(monkeypatch, rank, 2)
+        microbatches = steps._microbatches(step)
+        assert [len(part.images) for part in microbatches] == ([2, 2] if microbatch else [4])
+        shares.append(torch.cat([part.images for part in microbatches]))
+    assert torch.cat(shares).equal(whole)
+    assert len(whole.unique(dim=0)) == 8
+
+
+def test_every_rank_and_every_step_draws_numbers_of_its_own(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distribution, "share", lambda buffers: None)
+    steps, drawn = steps_of(pack, tmp_path), []
+    monkeypatch.setattr(steps.learner, "step", lambda reals, step: drawn.append(torch.rand(()).item()) or {})
+    for rank in (0, 1, 0):
+        as_rank(monkeypatch, rank, 2)
+        assert len(list(steps)) == 4
+    assert drawn[:4] == drawn[8:]
+    assert len(set(drawn)) == 8
 
 
 # ------------------------------------------------------------------------------------------------- parts

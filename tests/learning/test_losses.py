@@ -87,16 +87,17 @@ def test_r1_of_a_quadratic_discriminator() -> None:
 
 
 @pytest.mark.parametrize("components", [(), (5,)])
-def test_path_lengths_of_a_linear_generator(components: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 16)])
+def test_path_lengths_of_a_linear_generator(height: int, width: int, components: tuple[int, ...]) -> None:
     """Images that are c times a feature: each layer's and component's gradient is c Σ noise, whatever their number."""
-    layers, features, size = 3, 2, 8
+    layers, features = 3, 2
     w = torch.randn(4, layers, *components, features, requires_grad=True)
     each = w.flatten(start_dim=1).sum(dim=1)  # every layer, component and feature moves every pixel alike
-    images = 0.5 * each[:, None, None, None].expand(4, 1, size, size)
+    images = 0.5 * each[:, None, None, None].expand(4, 1, height, width)
     torch.manual_seed(1)
     lengths = losses.path_lengths(images, w)
     torch.manual_seed(1)
-    noise = torch.randn(4, 1, size, size) / size  # √(H·W)
+    noise = torch.randn(4, 1, height, width) / (height * width) ** 0.5
     expected = 0.5 * noise.sum(dim=(1, 2, 3)).abs() * features**0.5
     torch.testing.assert_close(lengths, expected)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec
-from ganformer.learning.samples import aligned, block_size, make, normalise, quantise
+from ganformer.learning.samples import aligned, block_size, draw_labels, latents, make, normalise, quantise
 
 
 def test_black_and_white_are_the_ends_of_the_range():
@@ -14,6 +14,23 @@ def test_black_and_white_are_the_ends_of_the_range():
 def test_bytes_survive_the_way_there_and_back():
     values = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(quantise(normalise(values)), values)
+
+
+# ------------------------------------------------------------------------------------------------ labels
+
+
+def test_labels_of_two_equal_classes_are_drawn_equally_often():
+    assert draw_labels([1, 1], range(4000)).mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+
+
+def test_labels_of_seeds_stay_what_they_are():
+    assert draw_labels([3, 1, 4], range(12)).argmax(dim=1).tolist() == [2, 2, 1, 2, 0, 1, 2, 2, 0, 0, 1, 0]
+
+
+def test_labels_do_not_depend_on_the_latents_of_the_same_seeds():
+    seeds = range(4000)
+    label, latent = draw_labels([500, 500], seeds)[:, 1], latents((1,), seeds)[:, 0]
+    assert abs(torch.corrcoef(torch.stack([label, latent]))[0, 1]) < 0.05
 
 
 # ------------------------------------------------------------------------------------------------ blocks of seeds

@@ -1,4 +1,4 @@
-"""One optimiser's step: portions, what is moved, and what is refused."""
+"""One optimiser's step: microbatches, what is moved, and what is refused."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ def model() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4, dtype=torch.float64), nn.Tanh(), nn.Linear(4, 1, dtype=torch.float64))
 
 
-def updated(portions: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
+def updated(microbatches: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
     network = model()
     update = Update("model", network.parameters(), torch.optim.SGD(network.parameters(), lr=0.1))
-    return network, update.minimise(lambda inputs: network(inputs).square().mean(), portions)
+    return network, update.minimise(lambda inputs: network(inputs).square().mean(), microbatches)
 
 
 def test_portions_add_up_to_the_whole_batch() -> None:

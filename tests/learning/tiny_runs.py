@@ -12,15 +12,13 @@ from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.manifest import Crop, Manifest, Shard
 
-KINDS = Path(__file__).parent / "kinds"
 IMAGE = ImageSpec(height=8, width=8)
 NAMES = {"dataset": "noise", "model": "tiny"}
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-import ganformer.models
-ganformer.models.__path__.append(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
 from ganformer.config import Spec, parse
 from ganformer.errors import UserError
 from ganformer.learning.loop import train
@@ -34,7 +32,7 @@ except UserError as error:
 
 
 def write_pack(folder: Path, count: int) -> Path:
-    """A pack of `count` images of noise."""
+    """Write a pack of `count` images of noise."""
     layout = plugins.find("ganformer.data.formats", "npy")
     path = folder / f"images-00000{layout.SUFFIX}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +53,7 @@ def write_pack(folder: Path, count: int) -> Path:
 
 
 def tiny_spec(steps: int = 12, *, seed: int = 0, batch: int = 4, kind: str = "tiny", **model: Any) -> Spec:
-    """A run of so many steps; settings of the model by name."""
+    """Return a run of so many steps; settings of the model by name."""
     return Spec(
         image=IMAGE,
         mirror=True,
@@ -66,7 +64,7 @@ def tiny_spec(steps: int = 12, *, seed: int = 0, batch: int = 4, kind: str = "ti
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two saved states are equal, bit for bit."""
+    """Return whether two saved states are equal, bit for bit."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, Mapping):
@@ -77,6 +75,6 @@ def same(one: Any, other: Any) -> bool:
 
 
 def final_state(out: Path) -> Any:
-    """The learner's state in the only checkpoint that a finished run keeps."""
+    """Return the learner's state in the only checkpoint that a finished run keeps."""
     (path,) = out.glob("state/*/checkpoint-*.pt")
     return torch.load(path, weights_only=True)["learner"]

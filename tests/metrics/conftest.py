@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ganformer.metrics.extractors import random_vgg16
+from ganformer.metrics.extractors.random_vgg16 import model as random_vgg16
 from ganformer.metrics.statistics import Observed, Observer
 
 Images = NDArray[np.uint8]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
-from ganformer.metrics.extractors import inception_2015
-from ganformer.metrics.extractors.inception_2015 import Config
+from ganformer.metrics.extractors.inception_2015 import model as inception_2015
+from ganformer.metrics.extractors.inception_2015.model import Config
 from tests.metrics.other_implementations import rival
 from tests.metrics.test_clean_resizing import half_pixels
 from tests.metrics.test_weights import script

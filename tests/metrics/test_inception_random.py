@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ganformer.metrics.extractors import inception_random
-from ganformer.metrics.extractors.inception_random import Config
+from ganformer.metrics.extractors.inception_random import model as inception_random
+from ganformer.metrics.extractors.inception_random.model import Config
 from ganformer.metrics.measures import frechet, inception_score
 
 pytestmark = pytest.mark.usefixtures("one_thread")

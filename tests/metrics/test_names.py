@@ -3,8 +3,8 @@
 import pytest
 
 from ganformer import plugins
-from ganformer.learning.perceptual import PUBLISHED
 from ganformer.metrics.names import label, path_label
+from ganformer.perceptual.distance import PUBLISHED
 
 
 @pytest.mark.parametrize(

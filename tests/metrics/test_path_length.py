@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from ganformer import plugins
 from ganformer.config import AdversarialSettings, ImageSpec, parse
 from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.learning import distribution, perceptual
+from ganformer.learning import distribution
 from ganformer.learning.adversarial import Adversarial
 from ganformer.learning.samples import draw_labels, latents
 from ganformer.metrics import path_length
 from ganformer.metrics.path_length import PathLength, face, measure, points, shrunk, slerp, spaces, trimmed_mean
-from ganformer.nn.attention_parts import present
+from ganformer.models.ganformer.parts import present
+from ganformer.nn.interfaces import Discriminator, Generator
 from ganformer.nn.layers import Noise
-from ganformer.nn.players import Discriminator, Generator
+from ganformer.perceptual import distance as perceptual
 from tests.variants import variants
 
 pytestmark = pytest.mark.usefixtures("one_thread")

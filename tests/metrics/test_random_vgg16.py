@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from ganformer.metrics import portions
-from ganformer.metrics.extractors import random_vgg16
+from ganformer.metrics.extractors.random_vgg16 import model as random_vgg16
 from ganformer.metrics.measures import frechet, inception_score
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics import resizing
-from ganformer.metrics.extractors import vgg16
-from ganformer.metrics.extractors.vgg16 import Config
+from ganformer.metrics.extractors.vgg16 import model as vgg16
+from ganformer.metrics.extractors.vgg16.model import Config
 from tests.metrics.other_implementations import rival
 from tests.metrics.test_weights import script
 

@@ -1,4 +1,4 @@
-"""What holds for every model that plays the adversarial game, found by its file name."""
+"""Contract of every model that is trained adversarially, found by its file name."""
 
 import copy
 from typing import Any
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
 from ganformer.learning.adversarial import Adversarial
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import constant_noise
-from ganformer.nn.players import Generator
 from tests.variants import PACKAGE, label, variants
 
 CLASSES = 3

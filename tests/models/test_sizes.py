@@ -1,4 +1,4 @@
-"""Every kind of model with its own defaults fits all sizes; only shapes are computed, so that it takes no time."""
+"""Every kind of model fits all resolutions with its own defaults; only shapes are computed, which takes no time."""
 
 from typing import Any
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.models import stylegan2
-from ganformer.nn.settings import ladder_discriminator
-from ganformer.nn.synthesis import Size
+from ganformer.models.stylegan2 import model as stylegan2
+from ganformer.nn.discriminator import ladder_discriminator
+from ganformer.nn.synthesis import Resolution
 from tests.variants import fingerprint
 
 
@@ -34,8 +34,8 @@ def test_features_of_every_resolution() -> None:
 
 
 def test_rungs_of_a_rectangle() -> None:
-    sizes = config(channel_base=64, channel_max=8).sizes(ImageSpec(height=12, width=16))
-    assert sizes == [Size(3, 4, 8), Size(6, 8, 8), Size(12, 16, 4)]
+    resolutions = config(channel_base=64, channel_max=8).resolutions(ImageSpec(height=12, width=16))
+    assert resolutions == [Resolution(3, 4, 8), Resolution(6, 8, 8), Resolution(12, 16, 4)]
 
 
 def test_generator_has_the_parameters_of_the_paper() -> None:

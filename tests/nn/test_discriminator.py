@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganformer.nn.discriminator import DISCRIMINATORS, ClassLogits, LabelProjection, Logit, append_deviation, make_head
-from ganformer.nn.synthesis import Size
+from ganformer.nn.synthesis import Resolution
 
 
 def test_deviation_within_groups_of_four() -> None:
@@ -30,8 +30,8 @@ def test_groups_divide_any_batch(batch: int, group: int) -> None:
 @pytest.mark.parametrize("architecture", DISCRIMINATORS)
 @pytest.mark.parametrize("rows", [1, 4, 7])
 def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: str, rows: int) -> None:
-    sizes = [Size(rows << doubling, 4 << doubling, 4 + doubling) for doubling in range(3)]
-    discriminator = DISCRIMINATORS[architecture](sizes, channels=2, head=Logit(4))
+    resolutions = [Resolution(rows << doubling, 4 << doubling, 4 + doubling) for doubling in range(3)]
+    discriminator = DISCRIMINATORS[architecture](resolutions, channels=2, head=Logit(4))
     images = torch.randn(4, 2, 4 * rows, 16, requires_grad=True)
     logits = discriminator([images], torch.zeros(4, 0))
     assert logits.shape == (4,)
@@ -45,8 +45,8 @@ def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: 
 
 
 def test_every_rung_of_the_skip_discriminator_sees_the_image() -> None:
-    sizes = [Size(4 << doubling, 4 << doubling, 4) for doubling in range(3)]
-    plain, skip = (DISCRIMINATORS[name](sizes, 3, Logit(4)) for name in ("orig", "skip"))
+    resolutions = [Resolution(4 << doubling, 4 << doubling, 4) for doubling in range(3)]
+    plain, skip = (DISCRIMINATORS[name](resolutions, 3, Logit(4)) for name in ("orig", "skip"))
     count = sum("from_coarse_colours" in name and "weight" in name for name, _ in skip.named_parameters())
     assert count == 2
     skip.load_state_dict(plain.state_dict(), strict=False)

@@ -21,7 +21,7 @@ from ganformer.nn.resampling import Convolve, ConvolveDown, ConvolveUp, Downsamp
         (layers.Convolution(50, 60, 3, Convolve()), 1 / math.sqrt(50 * 9)),
         (layers.Convolution(50, 60, 3, Convolve(), gain=0.5), 0.5 / math.sqrt(50 * 9)),
         (layers.ModulatedConvolution(50, 60, 8, Convolve()), 1 / math.sqrt(50 * 9)),
-        (layers.ModulatedColours(200, 300, 8), 1 / math.sqrt(200)),
+        (layers.ModulatedToRGB(200, 300, 8), 1 / math.sqrt(200)),
     ],
 )
 def test_weights_begin_with_the_scale_of_their_inputs(layer: nn.Module, scale: float) -> None:
@@ -89,7 +89,7 @@ def test_modulation_is_one_demodulated_weight_an_image(operation: type[nn.Module
 
 
 def test_modulated_colours_are_one_weight_an_image() -> None:
-    layer = layers.ModulatedColours(6, 3, 4).double()
+    layer = layers.ModulatedToRGB(6, 3, 4).double()
     nn.init.normal_(layer.bias)
     x, style = torch.randn(2, 6, 3, 5, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
     for image, scale, y in zip(x, layer.affine(style), layer(x, style), strict=True):
@@ -103,7 +103,7 @@ def test_styles_begin_at_one() -> None:
 
 def test_unmodulated_layers_do_not_look_at_the_style() -> None:
     x = torch.randn(2, 4, 4, 4)
-    convolution, colours = layers.UnmodulatedConvolution(4, 5, Convolve()), layers.UnmodulatedColours(4, 3)
+    convolution, colours = layers.UnmodulatedConvolution(4, 5, Convolve()), layers.UnmodulatedToRGB(4, 3)
     nn.init.normal_(colours.bias)
     expected = F.conv2d(x, convolution.convolution.weight / math.sqrt(4 * 9), padding=1)
     torch.testing.assert_close(convolution(x, torch.empty(2, 0)), expected)

@@ -7,21 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganformer.nn.attention_parts import ComponentSoftmax
-from ganformer.nn.components import NoAttention, SelfAttention
+from ganformer.models.ganformer.components import NoAttention, SelfAttention
+from ganformer.models.ganformer.parts import ComponentSoftmax
 from ganformer.nn.mapping import (
     AttendedMapping,
-    LabelledEntrance,
+    LabelledLatentInput,
     Mapping,
     NormaliseEach,
     NormaliseJointly,
-    entrance,
+    latent_input,
     plain_steps,
     residual_steps,
 )
 
 NO_LABELS = torch.zeros(2, 0)
-ENTRANCE = entrance(NormaliseEach(), 4, 0, 0.01)
+ENTRANCE = latent_input(NormaliseEach(), 4, 0, 0.01)
 
 
 def test_every_latent_is_normalised_by_itself() -> None:
@@ -37,7 +37,7 @@ def test_latents_may_be_normalised_together() -> None:
 
 
 def test_labels_enter_beside_every_latent() -> None:
-    labelled = LabelledEntrance(NormaliseEach(), 4, classes=3, rate=1.0)
+    labelled = LabelledLatentInput(NormaliseEach(), 4, classes=3, rate=1.0)
     z, labels = torch.randn(2, 5, 4), torch.eye(3)[[0, 2]]
     embedded = labelled.embedding.weight.T[[0, 2]] / math.sqrt(3)
     embedded = embedded / embedded.square().mean(dim=1, keepdim=True).sqrt()

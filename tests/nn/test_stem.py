@@ -5,23 +5,23 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganformer.nn.mapping import Mapping, NormaliseEach, entrance, plain_steps
+from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.stem import LatentGenerator, LatentStem
-from ganformer.nn.synthesis import Ladder, LayerLatents, Place, Size
+from ganformer.nn.synthesis import NO_STATE, Ladder, LayerLatents, LayerSpec, LayerState, Resolution
 
-SIZE = Size(height=3, width=4, channels=2)
+SIZE = Resolution(height=3, width=4, channels=2)
 
 
 class Show(nn.Module):
     """A layer that leaves features as they are and remembers what it was called with."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, spec: LayerSpec) -> None:
         super().__init__()
-        self.place = place
+        self.spec = spec
 
-    def forward(self, x: Tensor, latents: LayerLatents) -> Tensor:
+    def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
         self.seen = latents.style
-        return x
+        return x, state
 
 
 def test_features_are_an_activated_linear_layer_of_the_latent() -> None:
@@ -32,9 +32,9 @@ def test_features_are_an_activated_linear_layer_of_the_latent() -> None:
     for values in style:
         linear = math.sqrt(2) / 4 / math.sqrt(5) * stem.features.weight @ values + stem.bias
         expected.append(torch.where(linear > 0, linear, 0.2 * linear).view(2, 3, 4) * math.sqrt(2))
-    torch.testing.assert_close(stem([LayerLatents(style)]), torch.stack(expected))
-    assert stem.layer.place.inputs == 2
-    assert stem.layer.place.output == SIZE
+    torch.testing.assert_close(stem([LayerLatents(style)], NO_STATE)[0], torch.stack(expected))
+    assert stem.layer.spec.inputs == 2
+    assert stem.layer.spec.output == SIZE
     assert stem.layer.seen is style
 
 
@@ -49,7 +49,7 @@ def test_the_latent_enters_at_the_stem_alone() -> None:
             assert len(latents) == 3
             return latents[0].style
 
-    mapping = Mapping(entrance(NormaliseEach(), 5, 0, 1.0), plain_steps(1, 5, 1.0))
+    mapping = Mapping(latent_input(NormaliseEach(), 5, 0, 1.0), plain_steps(1, 5, 1.0))
     generator = LatentGenerator(5, mapping, Spy())
     z = torch.randn(2, 5)
     w = generator.map(z, torch.zeros(2, 0))

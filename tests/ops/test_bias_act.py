@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from ops.bias_act import bias_act
+from ganformer.ops.bias_act import bias_act
 
 
 def test_adds_bends_multiplies_and_clamps() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from ops.upfirdn2d import upfirdn2d
+from ganformer.ops.upfirdn2d import upfirdn2d
 
 # each: up, down and the padding at the left, right, top and bottom edge
 CASES = [

@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
 from ganformer.learning.adversarial import Adversarial
-from ganformer.learning.perceptual import PUBLISHED as LPIPS
+from ganformer.perceptual.distance import PUBLISHED as LPIPS
 from ganformer.report import published
 from tests.workflow.test_graph import CONFIG, ROOT, planned
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data import decoding
@@ -43,6 +43,7 @@ class Config(Source):
     it first where that takes long.
     """
 
+    kind: Literal["archive"] = "archive"
     path: Path
     """The archive; a relative path starts at the working directory."""
     folder: str = ""

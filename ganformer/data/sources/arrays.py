@@ -46,6 +46,7 @@ class Config(ArraySettings):
     NAME-labels.npy beside NAME.npy where none is named. Compressed arrays are read from front to back.
     """
 
+    kind: Literal["arrays"] = "arrays"
     array: str | None = None
     """Name of the array in a npz. None: the only one that can be images."""
 

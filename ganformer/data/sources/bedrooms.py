@@ -14,6 +14,8 @@ EDITIONS = {"original": BEDROOM.edition}
 class Config(Catalogued):
     """3,033,042 bedrooms: what `lsun` has under `bedroom`, with the paper's crop and weight of R1."""
 
+    kind: Literal["bedrooms"] = "bedrooms"
+
     title = "LSUN bedrooms"
     home = "https://www.yf.io/p/lsun"
     licence = LICENCE

@@ -25,6 +25,8 @@ EDITIONS = {
 class Config(Catalogued):
     """30,000 faces of 1024×1024 pixels: the JPEGs that CelebAMask-HQ distributes, or PNGs of your own."""
 
+    kind: Literal["celeba-hq"] = "celeba-hq"
+
     title = "CelebA-HQ"
     home = "https://github.com/switchablenorms/CelebAMask-HQ"
     licence = (

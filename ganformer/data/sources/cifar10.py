@@ -42,6 +42,8 @@ EDITIONS = {
 class Config(Catalogued):
     """The 50,000 training images, 32×32 pixels of ten classes, from the binary version."""
 
+    kind: Literal["cifar10"] = "cifar10"
+
     title = "CIFAR-10"
     home = "https://www.cs.toronto.edu/~kriz/cifar.html"
     licence = (

@@ -74,6 +74,8 @@ _IMAGE = re.compile(rf"(?:(?:.*/)?{INSIDE}/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_
 class Config(Catalogued):
     """Images of the left camera, of all splits: the author's TFRecords, or the originals, which need a login."""
 
+    kind: Literal["cityscapes"] = "cityscapes"
+
     title = "Cityscapes"
     home = "https://www.cityscapes-dataset.com"
     licence = (

@@ -44,6 +44,8 @@ EDITIONS = {
 class Config(Catalogued):
     """Scenes of simple solids: those of the paper in the author's TFRecords, or CLEVR_v1.0, which are not the same."""
 
+    kind: Literal["clevr"] = "clevr"
+
     title = "CLEVR"
     home = "https://cs.stanford.edu/people/jcjohns/clevr/"
     licence = (

@@ -45,6 +45,8 @@ NVlabs/ffhq-dataset names."""
 class Config(Catalogued):
     """70,000 faces: the author's TFRecords of 256×256 pixels, or the originals of 1024×1024."""
 
+    kind: Literal["ffhq"] = "ffhq"
+
     title = "Flickr-Faces-HQ (FFHQ)"
     home = "https://github.com/NVlabs/ffhq-dataset"
     licence = (

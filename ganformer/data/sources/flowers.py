@@ -48,6 +48,8 @@ EDITIONS = {
 class Config(Catalogued):
     """8,189 flowers of 102 classes, those of all splits."""
 
+    kind: Literal["flowers"] = "flowers"
+
     title = "Oxford flowers (102 categories)"
     home = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
     licence = (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data import decoding, generated, manifest
@@ -36,6 +36,7 @@ class Config(Source):
     Hidden files and folders are left out, and so are the files of packs. Of a TIFF of several pictures all are taken.
     """
 
+    kind: Literal["folder"] = "folder"
     path: Path
     """The folder; a relative path starts at the working directory."""
     labels: Path | None = None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -49,6 +49,7 @@ class Config(ArraySettings):
     is `labels` beside the images.
     """
 
+    kind: Literal["hdf5"] = "hdf5"
     dataset: str | None = None
     """Name of the dataset with its groups, e.g. train/images. None: the only one that can be images."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import lmdb
 
@@ -41,6 +42,7 @@ class Config(Source):
     things that programs are known to write beside images, as `num-samples`, are left out.
     """
 
+    kind: Literal["lmdb"] = "lmdb"
     path: Path
     """The folder with data.mdb, or the file itself; a relative path starts at the working directory."""
     database: str | None = None

@@ -226,6 +226,8 @@ EDITIONS = {name: category.edition for name, category in CATEGORIES.items()}
 class Config(Catalogued):
     """The photos of one category: of a scene, as `church-outdoor`, or with an object, as `cat`."""
 
+    kind: Literal["lsun"] = "lsun"
+
     title = "LSUN"
     home = "https://www.yf.io/p/lsun"
     licence = LICENCE

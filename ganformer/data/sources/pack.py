@@ -16,6 +16,7 @@ from ganformer.data.source import ImageSource, Sample
 class Config(Source):
     """The images of a pack, with their labels where it has them, but without what is known about scenes."""
 
+    kind: Literal["pack"] = "pack"
     path: Path
     """The pack: its folder or its manifest; a relative path starts at the working directory."""
 

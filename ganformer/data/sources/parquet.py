@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data.containers import shards
@@ -33,6 +33,7 @@ class Config(Source):
     It is of bytes, or of `bytes` and `path` as Hugging Face's `datasets` writes it. Files are read page by page.
     """
 
+    kind: Literal["parquet"] = "parquet"
     path: Path
     """The file, or the folder of files, in which they may lie in one sub-folder."""
     column: str | None = None

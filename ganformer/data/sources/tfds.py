@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Config(Source):
     It is downloaded and prepared by that package where it is not yet, as `array_record` files.
     """
 
+    kind: Literal["tfds"] = "tfds"
     name: str
     """Its name there, as in "oxford_flowers102", "lsun/church_outdoor" or "cifar10:3.0.2"."""
     split: str = "train"

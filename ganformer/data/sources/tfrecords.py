@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -54,6 +54,7 @@ class Config(Source):
     counted from 1. Others, as `train-00000-of-01024` or `x.tfrecord`: all of a folder, with classes in the records.
     """
 
+    kind: Literal["tfrecords"] = "tfrecords"
     path: Path
     """One of the files, or the folder of all, in which they may lie in one sub-folder."""
     feature: str | None = None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Annotated, Any, NamedTuple
+from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import StringConstraints
@@ -48,6 +48,7 @@ class Config(Source):
     part `input.png` of the sample `0001`.
     """
 
+    kind: Literal["webdataset"] = "webdataset"
     path: Path
     """A tar, a folder of tars, or a pattern as train-{000000..000009}.tar or {train,val}.tar, which may have several
     braces; a relative path starts at the working directory."""

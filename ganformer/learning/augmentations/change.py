@@ -1,4 +1,4 @@
-"""What every change of images is, and the random numbers it is made with."""
+"""Base of all changes of images, and the random numbers that they are made with."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, images: Sequence[Tensor]) -> "Frame":
-        """Size of the last of `images` [B, C, H, W]."""
+        """Return the size of the last of `images` [B, C, H, W]."""
         height, width = images[-1].shape[-2:]
         return cls(height, width)
 
@@ -24,7 +24,7 @@ class Frame(NamedTuple):
 class Draws:
     """Random numbers for `count` images, from torch's default generator of `device`; all are float32.
 
-    `probability` [] is that of a change being made to an image.
+    `probability` []: probability of a change of an image.
     """
 
     def __init__(self, count: int, device: torch.device, probability: Tensor) -> None:
@@ -33,23 +33,23 @@ class Draws:
         self.probability = probability
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """[count, *shape] between `low` and `high`."""
+        """Draw uniform numbers [count, *shape] between `low` and `high`."""
         return low + (high - low) * torch.rand(self.count, *shape, device=self.device)
 
     def normal(self, deviation: float, *shape: int) -> Tensor:
-        """[count, *shape] around 0."""
+        """Draw normal numbers [count, *shape] around 0."""
         return deviation * torch.randn(self.count, *shape, device=self.device)
 
     def whole(self, low: int, high: int) -> Tensor:
-        """[count] whole numbers from `low` to `high`, both included."""
+        """Draw [count] whole numbers from `low` to `high`, both included."""
         return torch.randint(low, high + 1, (self.count,), device=self.device).float()
 
     def sign(self) -> Tensor:
-        """[count] of −1 and 1, equally often."""
+        """Draw [count] signs, −1 and 1 equally often."""
         return 2 * self.whole(0, 1) - 1
 
     def sometimes(self, value: Tensor, otherwise: float, probability: Tensor | None = None) -> Tensor:
-        """`value` [count, ...] for images that are changed, `otherwise` for the others; default: `self.probability`."""
+        """Return `value` [count, ...] for changed images, `otherwise` for others; default: `self.probability`."""
         chance = self.probability if probability is None else probability
         is_changed = torch.rand(self.count, device=self.device) < chance
         return torch.where(is_changed.view(-1, *[1] * (value.ndim - 1)), value, otherwise)
@@ -60,4 +60,4 @@ class Change(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
-        """The same images at several scales, the finest last, each [B, C, H, W] → the same shapes."""
+        """Change images, given at several scales, the finest last, each [B, C, H, W] → same shapes."""

@@ -33,7 +33,7 @@ class Colour(Change):
 
 
 def around_grey(luma: Tensor, hue: Tensor, saturation: Tensor, channels: int) -> Tensor:
-    """[B, C, C]: multiplies what lies along the grey axis by `luma`, the rest by `saturation`, turned by `hue`; [B]."""
+    """Return matrices [B, C, C] that scale the grey axis by `luma`, the rest by `saturation`, turned by `hue`; [B]."""
     unchanged = torch.eye(channels, device=luma.device)
     along = torch.full_like(unchanged, 1 / channels)  # projection on the grey axis
     turned = (unchanged.roll(1, dims=0) - unchanged.roll(-1, dims=0)) / math.sqrt(3)  # cross product with the axis
@@ -42,7 +42,7 @@ def around_grey(luma: Tensor, hue: Tensor, saturation: Tensor, channels: int) ->
 
 
 def recoloured(image: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """`image` [B, C, H, W], its first K channels multiplied by `matrix` [B, K, K], and `offset` [B] added to them."""
+    """Multiply the first K channels of `image` [B, C, H, W] by `matrix` [B, K, K], and add `offset` [B]."""
     if image.shape[1] > matrix.shape[1]:
         colours, opacity = image[:, : matrix.shape[1]], image[:, matrix.shape[1] :]
         return torch.cat([recoloured(colours, matrix, offset), opacity], dim=1)

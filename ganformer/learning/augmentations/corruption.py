@@ -24,7 +24,7 @@ class Noise(Change):
 
 
 class Cutout(Change):
-    """A rectangle of half the width and half the height becomes 0; its centre lies anywhere in the image."""
+    """A rectangle of half the width and half the height becomes 0; its centre is anywhere in the image."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)
@@ -38,9 +38,9 @@ class Cutout(Change):
 
 
 def cut(image: Tensor, columns: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], frame: Frame) -> Tensor:
-    """`image` [B, C, H, W] with 0 where `columns` and `rows` meet: first one and end, [B], in the finest pixels.
+    """Set `image` [B, C, H, W] to 0 in `columns` and `rows`: first one and end, [B], in the finest pixels.
 
-    A pixel of a coarser scale that lies partly in the rectangle loses that part.
+    A pixel of a coarser scale that is partly in the rectangle loses that part.
     """
     height, width = image.shape[-2:]
     inside = (
@@ -50,7 +50,7 @@ def cut(image: Tensor, columns: tuple[Tensor, Tensor], rows: tuple[Tensor, Tenso
 
 
 def _covered(first: Tensor, end: Tensor, finest: int, size: int) -> Tensor:
-    """Which part [B, size] of each of the pixels of an axis lies between `first` and `end` [B]."""
+    """Return the part [B, size] of each pixel of an axis that is between `first` and `end` [B]."""
     unit = finest / size
     left = torch.arange(size, device=first.device) * unit
     overlap = torch.minimum(end[:, None], left + unit) - torch.maximum(first[:, None], left)

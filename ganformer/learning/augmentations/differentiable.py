@@ -43,7 +43,7 @@ class Translation(Change):
 
 
 class Cutout(Change):
-    """A rectangle of half the width and half the height becomes 0; its centre lies on any corner between pixels."""
+    """A rectangle of half the width and half the height becomes 0; its centre is any corner between pixels."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)
@@ -52,7 +52,7 @@ class Cutout(Change):
 
 
 def _span(size: int, draws: Draws) -> tuple[Tensor, Tensor]:
-    """First pixel and end, [B], of half of an axis of `size` pixels; parts of it may lie beyond the edge."""
+    """Return first pixel and end, [B], of half of an axis of `size` pixels; it may exceed the edge."""
     length = size // 2
     first = draws.whole(0, size - length % 2) - length // 2
     return first, first + length

@@ -15,12 +15,12 @@ from ganformer.learning.augmentations.sampling import reflected
 # Power of the low-pass filter of the wavelet sym2, H(z)·H(1/z)/2, and of the high-pass filter that completes it to 1.
 LOW = np.array([-1, 0, 9, 16, 9, 0, -1]) / 32
 HIGH = np.array([1, 0, -9, 16, -9, 0, 1]) / 32
-OCTAVES = 3  # that are split off at the upper end of the finest scale; the fourth band is all below them
+OCTAVES = 3  # bands at the upper end of the finest scale; the fourth band is the rest
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # expected in each band, from the lowest to the highest
 
 
 def bank(octaves: int) -> Tensor:
-    """Filters [octaves + 1, T] of the bands, from the lowest to the highest, that add up to the identity."""
+    """Return filters [octaves + 1, T] of the bands, from the lowest to the highest, that add up to the identity."""
     bands = [np.ones(1)]
     for _ in range(octaves):
         bands = [np.convolve(_zeros_inserted(band), LOW) for band in bands]
@@ -54,7 +54,7 @@ class BandFilter(Change):
         return tuple(self._filtered(image, gains, frame) for image in images)
 
     def gains(self, factors: Tensor) -> Tensor:
-        """Factors of the bands [B, 4] → the same, each normalised to keep the expected power before they meet."""
+        """Return factors of the bands [B, 4], each normalised to keep the expected power before they meet."""
         return factors * (1 + self.power * (factors.square() - 1)).rsqrt().prod(dim=1, keepdim=True)
 
     def _filtered(self, image: Tensor, gains: Tensor, frame: Frame) -> Tensor:
@@ -65,7 +65,7 @@ class BandFilter(Change):
 
 
 def convolved(image: Tensor, taps: Tensor) -> Tensor:
-    """`image` [B, C, H, W], mirrored at its edges, along both axes with the symmetric filter [B, T] of each image."""
+    """Convolve `image` [B, C, H, W], mirrored at its edges, along both axes with the symmetric filters [B, T]."""
     batch, channels = image.shape[:2]
     weight = taps.repeat_interleave(channels, dim=0)[:, None, None]  # BC 1 1 T
     flat = reflected(image, taps.shape[1] // 2).flatten(0, 1)[None]  # 1 BC H+T-1 W+T-1

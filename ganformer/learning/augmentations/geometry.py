@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganformer.learning.augmentations.change import Change, Draws, Frame
 from ganformer.learning.augmentations.sampling import fold, reflected, sample
-from ops.upfirdn2d import upfirdn2d
+from ganformer.ops.upfirdn2d import upfirdn2d
 
 # Low-pass filter of the orthogonal wavelet sym6 (Daubechies 1992, the least asymmetric one of 12 taps).
 SYM6 = (
@@ -39,7 +39,7 @@ TAPS = len(SYM6)
 # it flips or turns around is therefore off by 0.4 pixels.
 DELAY = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 MARGIN = TAPS // 4  # pixels beyond the edge that the filter reaches at twice the resolution
-WHOLE = 1e-4  # of a pixel: a place this near to a pixel is the pixel
+WHOLE = 1e-4  # pixels: a place this near to a pixel is the pixel
 
 # ------------------------------------------------------------------------------------------- what is drawn
 
@@ -47,43 +47,43 @@ Step = Callable[[Draws, Frame], Tensor]
 
 
 def flip(draws: Draws, frame: Frame) -> Tensor:
-    """Left and right change places, with probability 1/2."""
+    """Flip left to right with probability 1/2."""
     sign = draws.sometimes(draws.sign(), 1.0)
     return _scaled(sign, torch.ones_like(sign))
 
 
 def quarter_turns(draws: Draws, frame: Frame) -> Tensor:
-    """A rotation by 0 to 3 right angles; on a rectangle the centre is turned, and the rest mirrored or cut off."""
+    """Rotate by 0 to 3 right angles; on a rectangle the centre is turned, and the rest mirrored or cut off."""
     angle = draws.sometimes(draws.whole(0, 3), 0.0) * (math.pi / 2)
     return _rotated(angle.cos().round(), angle.sin().round())
 
 
 def whole_translation(draws: Draws, frame: Frame) -> Tensor:
-    """At most an eighth of the width and of the height, in whole pixels of the finest scale."""
+    """Shift by at most an eighth of the width and of the height, in whole pixels of the finest scale."""
     shares = draws.sometimes(draws.uniform(-1 / 8, 1 / 8, 2), 0.0)
     return _moved((shares[:, 0] * frame.width).round(), (shares[:, 1] * frame.height).round())
 
 
 def scaling(draws: Draws, frame: Frame) -> Tensor:
-    """By a factor whose log₂ has the standard deviation 0.2."""
+    """Scale by a factor whose log₂ has the standard deviation 0.2."""
     factor = draws.sometimes(draws.normal(0.2).exp2(), 1.0)
     return _scaled(1 / factor, 1 / factor)
 
 
 def rotation(draws: Draws, frame: Frame) -> Tensor:
-    """By any angle. There are two chances for one, which together have the probability of a change."""
+    """Rotate by any angle. There are two chances for it, which together have the probability of a change."""
     angle = draws.sometimes(draws.uniform(-math.pi, math.pi), 0.0, 1 - (1 - draws.probability).sqrt())
     return _rotated(angle.cos(), angle.sin())
 
 
 def stretching(draws: Draws, frame: Frame) -> Tensor:
-    """As much wider as lower; log₂ of the factor has the standard deviation 0.2."""
+    """Stretch to one side and shrink to the other; log₂ of the factor has the standard deviation 0.2."""
     factor = draws.sometimes(draws.normal(0.2).exp2(), 1.0)
     return _scaled(1 / factor, factor)
 
 
 def translation(draws: Draws, frame: Frame) -> Tensor:
-    """By shares of the width and the height, each with the standard deviation 1/8."""
+    """Shift by parts of the width and the height, each with the standard deviation 1/8."""
     shares = draws.sometimes(draws.normal(1 / 8, 2), 0.0)
     return _moved(shares[:, 0] * frame.width, shares[:, 1] * frame.height)
 
@@ -93,7 +93,7 @@ GENERAL: tuple[Step, ...] = (scaling, rotation, stretching, rotation, translatio
 
 
 def _matrix(*entries: Tensor) -> Tensor:
-    """The upper six entries, row by row, each [B] → [B, 3, 3]."""
+    """Return matrices [B, 3, 3] of their upper six entries, row by row, each [B]."""
     zero, one = torch.zeros_like(entries[0]), torch.ones_like(entries[0])
     return torch.stack([*entries, zero, zero, one], dim=1).unflatten(1, (3, 3))
 
@@ -109,13 +109,13 @@ def _rotated(cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _moved(across: Tensor, down: Tensor) -> Tensor:
-    """What moves by these pixels is found as many pixels before."""
+    """Return matrices that look up each pixel as many pixels before as the image moves."""
     zero, one = torch.zeros_like(across), torch.ones_like(across)
     return _matrix(one, zero, -across, zero, one, -down)
 
 
 def _product(first: Tensor, second: Tensor) -> Tensor:
-    """Matrix product without `matmul`, which may round on GPUs (TF32) to less than a pixel of a large image."""
+    """Multiply matrices without `matmul`, whose rounding on GPUs (TF32) is too coarse for pixels of large images."""
     return (first[:, :, :, None] * second[:, None]).sum(dim=2)
 
 
@@ -123,10 +123,10 @@ def _product(first: Tensor, second: Tensor) -> Tensor:
 
 
 def origins(matrix: Tensor, frame: Frame, size: Frame, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the places `columns` [w] × `rows` [h] of a changed image come from: columns and rows, [B, h, w].
+    """Return the origin of the places `columns` [w] × `rows` [h] of a changed image: columns and rows, [B, h, w].
 
-    Places are counted in pixels of an image of `size`, from the centre of its first one; where they come from, in
-    pixels of the finest scale, from the centre of its first one.
+    Places are counted in pixels of an image of `size`, origins in pixels of the finest scale, both from the centre of
+    the first pixel.
     """
     x = (columns + 0.5) * (frame.width / size.width) - frame.width / 2
     y = ((rows + 0.5) * (frame.height / size.height) - frame.height / 2)[:, None]
@@ -138,12 +138,12 @@ def origins(matrix: Tensor, frame: Frame, size: Frame, columns: Tensor, rows: Te
 
 
 def _in_pixels(places: Tensor, finest: int, size: int) -> Tensor:
-    """Places on an axis of `finest` pixels, as places on the same axis of `size` pixels."""
+    """Return places on an axis of `finest` pixels as places on the same axis of `size` pixels."""
     return (places + 0.5) / (finest / size) - 0.5
 
 
 def translated(image: Tensor, across: Tensor, down: Tensor, frame: Frame) -> Tensor:
-    """`image` [B, C, H, W] moved by [B] pixels of the finest scale; what appears at the edges is 0."""
+    """Shift `image` [B, C, H, W] by [B] pixels of the finest scale, with zeros at the edges."""
     size = Frame.of([image])
     columns, rows = origins(_moved(across, down), frame, size, *_axes(image, size))
     return sample(image, _in_pixels(columns, frame.width, size.width), _in_pixels(rows, frame.height, size.height))
@@ -171,7 +171,7 @@ class Geometry(Change):
         return tuple(self.warp(image, matrix, frame) for image in images)
 
     def warp(self, image: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
-        """`image` [B, C, H, W], at any scale, changed as `matrix` [B, 3, 3] says."""
+        """Change `image` [B, C, H, W], at any scale, by `matrix` [B, 3, 3]."""
         columns, rows = _mirrored(image, matrix, frame, *_axes(image, Frame.of([image])))
         off = torch.maximum((columns - columns.round()).abs(), (rows - rows.round()).abs()).amax(dim=(1, 2))
         copied = sample(image, columns.round(), rows.round())
@@ -189,7 +189,7 @@ class Geometry(Change):
 
 
 def _mirrored(image: Tensor, matrix: Tensor, frame: Frame, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where places come from in `image`, mirrored at the edges of the finest scale; all are counted in its pixels."""
+    """Return the origin of places in `image`, mirrored at the edges of the finest scale, counted in its pixels."""
     size = Frame.of([image])
     from_columns, from_rows = origins(matrix, frame, size, columns, rows)
     return (
@@ -199,7 +199,7 @@ def _mirrored(image: Tensor, matrix: Tensor, frame: Frame, columns: Tensor, rows
 
 
 def _axes(image: Tensor, size: Frame) -> tuple[Tensor, Tensor]:
-    """Numbers of the columns and of the rows of an image of `size`."""
+    """Return the numbers of the columns and of the rows of an image of `size`."""
     return (
         torch.arange(size.width, device=image.device, dtype=torch.float32),
         torch.arange(size.height, device=image.device, dtype=torch.float32),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def fold(places: Tensor, size: int) -> Tensor:
-    """Places anywhere on an axis of `size` pixels → those in [0, size − 1] that mirrors at the edge pixels show."""
+    """Fold places on an axis of `size` pixels into [0, size − 1], mirrored at the edge pixels."""
     last = size - 1
     if last == 0:
         return torch.zeros_like(places)
@@ -19,7 +19,7 @@ def fold(places: Tensor, size: int) -> Tensor:
 
 
 def reflected(image: Tensor, margin: int) -> Tensor:
-    """[B, C, H, W] → [B, C, H + 2·margin, W + 2·margin], mirrored at the edge pixels as often as it takes."""
+    """Add margins to [B, C, H, W], mirrored at the edge pixels: [B, C, H + 2·margin, W + 2·margin]."""
     for dim in (2, 3):
         size = image.shape[dim]
         places = torch.arange(-margin, size + margin, device=image.device)
@@ -28,7 +28,7 @@ def reflected(image: Tensor, margin: int) -> Tensor:
 
 
 def sample(image: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
-    """Linear interpolation of `image` [B, C, H, W] at places [B, h, w], counted in pixels → [B, C, h, w].
+    """Sample `image` [B, C, H, W] linearly at places [B, h, w], counted in pixels: [B, C, h, w].
 
     Outside of the image is 0. Whole numbers give pixels as they are.
     """
@@ -43,7 +43,7 @@ def sample(image: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
 
 
 def _weighted(image: Tensor, columns: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """Pixels at whole places times weights [B, h, w]; 0 outside."""
+    """Return pixels at whole places times weights [B, h, w]; 0 outside."""
     channels, height, width = image.shape[1:]
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     index = rows.clamp(0, height - 1).long() * width + columns.clamp(0, width - 1).long()  # B h w

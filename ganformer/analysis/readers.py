@@ -1,0 +1,114 @@
+"""Parsers of objects in images, for tables 2 and 3: a file for each kind, found by its name.
+
+Each has `Config(Parsing)`, `prepare(config, dataset, out, *, threads, gpus)`, which makes `parser.json` in the folder
+`out` and what belongs to it, and `load(path)`, which gives a `Reader`; `path`: a parser.json that names the kind.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ganformer import artifacts, plugins
+from ganformer.config import Dataset, Parsing
+from ganformer.errors import CheckpointError
+from ganformer.metrics import evaluate
+from ganformer.metrics.sets import ImageSet
+
+PACKAGE = "ganformer.analysis.parsers"
+NAME = "parser.json"
+
+Record = list[dict[str, Any]]  # the objects of an image: `visible_pixels`, and the value of each attribute by its name
+
+
+class Reader(Protocol):
+    """Reader of the objects in images."""
+
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]:
+        """Attributes of each object, and their possible values."""
+
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """Attributes of which pairs are counted."""
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Rows and columns of the images that it reads."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Its kind and settings, for records."""
+
+    @property
+    def accuracy(self) -> Mapping[str, float]:
+        """Accuracy, as far as it is known."""
+
+    def read(self, images: ImageSet, device: torch.device) -> list[Record]:
+        """Return the objects in all images of a set. DataError if their shape is not what it was prepared for."""
+
+    def parse(self, images: NDArray[np.uint8]) -> list[Record]:
+        """Return the objects in images [n, 3, H, W]; DataError as above."""
+
+    def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
+        """Return the objects in images [n, 3, H, W], and the object of each pixel [n, H, W]: 0: none, i: the i-th."""
+
+
+def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
+    """Make the parser of a data set: `parser.json` in the folder `out`, and its weights.
+
+    Raises ConfigError where the settings do not fit the data set, and what the kind does.
+    """
+    plugins.find(PACKAGE, config.kind).prepare(config, dataset, out, threads=threads, gpus=gpus)
+
+
+def load(path: Path) -> Reader:
+    """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
+    content = artifacts.read_json(path)
+    kind = content.get("kind") if isinstance(content, Mapping) else None
+    kinds = plugins.names(PACKAGE)
+    if kind not in kinds:
+        raise CheckpointError(
+            f"{path}: is no parser: its kind is {kind!r}, allowed: {', '.join(kinds)}; make it again with "
+            "`ganformer parser`"
+        )
+    reader: Reader = plugins.find(PACKAGE, kind).load(path)
+    return reader
+
+
+def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a record like `metrics.json` that is known before a run's images are measured.
+
+    `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
+    """
+    end = record["snapshots"][-1]
+    return {
+        "format": evaluate.FORMAT,
+        "run": record["run"],
+        "step": end["step"],
+        "kimg": end["kimg"],
+        "weights_sha256": end["sha256"],
+        "recipe": {
+            **recipe,
+            "image": record["spec"]["image"],
+            "extractor": reader.about,
+            "accuracy": reader.accuracy,
+        },
+    }
+
+
+def described(
+    origin: Mapping[str, Any], values: Mapping[str, float], started: float, hardware: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a record like `metrics.json` of `origin` and values. `started`: the monotonic clock, in seconds."""
+    return {
+        **origin,
+        "values": {name: {"name": name, "value": value} for name, value in values.items()},
+        "seconds": time.monotonic() - started,
+        "code": artifacts.code_version(),
+        "hardware": hardware,
+    }

@@ -1,0 +1,217 @@
+"""Python interface: runs, packs, evaluation and training in a few lines. Its names are those of `ganformer` itself."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ganformer import config, devices, plugins
+from ganformer.analysis import generate
+from ganformer.config import Adversarial, AdversarialModel, Dataset, Evaluation, ImageSpec, Spec, TrainingSettings
+from ganformer.data.dataset import Images
+from ganformer.data.images import Pixels, central
+from ganformer.data.packing import detect
+from ganformer.data.packing import pack as packing
+from ganformer.errors import ConfigError
+from ganformer.learning import loop
+from ganformer.learning.checkpoint import restore
+from ganformer.learning.samples import draw_labels, make, pixels
+from ganformer.metrics import compare
+
+Settings = Mapping[str, Any]
+
+
+class Pack:
+    """Packed images: a sequence of uint8 arrays [H, W, C], with labels if the pack has classes."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a pack by its folder or manifest.json; DataError if there is no complete pack."""
+        self._images = Images(Path(path))
+        self.folder: Path = self._images.folder
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int | slice) -> Pixels:
+        """Return image `index` [H, W, C], or the images of a slice [n, H, W, C]; IndexError outside the pack."""
+        numbers = range(len(self))[index]
+        found = self._images.read(np.atleast_1d(np.asarray(numbers, np.int64))).transpose(0, 2, 3, 1)
+        return found if isinstance(index, slice) else found[0]
+
+    @property
+    def image(self) -> ImageSpec:
+        """Shape of the images."""
+        return self._images.image
+
+    @property
+    def manifest(self) -> Path:
+        """Path of its manifest."""
+        return self.folder / "manifest.json"
+
+    @property
+    def labels(self) -> "np.ndarray[Any, np.dtype[np.int64]] | None":
+        """Class of every image, int64 [n]; None without classes."""
+        if not self.image.classes:
+            return None
+        return self._images.labels(np.arange(len(self))).argmax(axis=1)
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, if the source has names."""
+        return self._images.manifest.class_names
+
+
+class Run:
+    """A trained or imported run, ready to be sampled."""
+
+    def __init__(self, path: str | Path, step: int | None = None, *, gpus: int = 0, threads: int = 1) -> None:
+        """Open a run by its folder, run.json or weights; `step`: one of its snapshots, None: the end of training.
+
+        Raises ConfigError if there is no run, CheckpointError if it cannot be read or has no such snapshot.
+        """
+        self.path = generate.find_run(Path(path))
+        self._learner, record = restore(self.path, step)
+        self.record: Mapping[str, Any] = record
+        """Content of run.json."""
+        self.spec = config.parse(Spec, record["spec"], f"{self.path}: spec")
+        """Resolved settings of the run."""
+        self._threads = threads
+        self._learner.sampler.to(devices.acquire(gpus))
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """Network that images are sampled from, e.g. the moving average of the generator."""
+        return self._learner.sampler
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps whose weights are kept."""
+        return [int(snapshot["step"]) for snapshot in self.record["snapshots"]]
+
+    def sample(self, seeds: Sequence[int], *, truncation: float = 1.0, label: int | str | None = None) -> Pixels:
+        """Generate one image per seed, uint8 [n, H, W, C]; the same seed always gives the same image.
+
+        `truncation`: ψ, less than 1 trades variety for quality. `label`: name or number of a class; None: classes are
+        drawn as in the data. The images are those of `ganformer generate`. Raises ConfigError for an unknown class, and
+        for a seed or ψ out of range.
+        """
+        data, image = self.record["data"], self.spec.image
+        if not len(seeds):
+            return np.zeros((0, *image.picture, image.channels), np.uint8)
+        generate.check(truncation, min(seeds), max(seeds))
+        counts = data["label_counts"]
+        chosen = generate.class_number(None if label is None else str(label), data, self.path)
+
+        def labels(some: Sequence[int]) -> torch.Tensor:
+            if chosen is None:
+                return draw_labels(counts, some)
+            return F.one_hot(torch.full((len(some),), chosen), len(counts)).float()
+
+        images = partial(make, self._learner, image, labels, truncation=truncation)
+        with devices.reproducible(self._threads), torch.no_grad():
+            parts = [pixels(central(images(part), *image.picture)) for part in _consecutive(seeds)]
+        return np.concatenate(parts)
+
+
+def _consecutive(seeds: Sequence[int]) -> list[range]:
+    groups = itertools.groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0])
+    parts = [[int(seed) for _, seed in group] for _, group in groups]
+    return [range(part[0], part[-1] + 1) for part in parts]
+
+
+def load_run(path: str | Path, step: int | None = None, *, gpus: int = 0, threads: int = 1) -> Run:
+    """Open a run by its folder, run.json or weights; see `Run`."""
+    return Run(path, step, gpus=gpus, threads=threads)
+
+
+def load_pack(path: str | Path) -> Pack:
+    """Open a pack by its folder or manifest.json; see `Pack`."""
+    return Pack(path)
+
+
+def pack(source: str | Path | Settings, out: str | Path, *, workers: int = 1, **settings: Any) -> Pack:
+    """Crop, resize and store images as a pack in the folder `out`.
+
+    `source`: a path, the name of a data set, or settings of a source with their `kind`; `settings`: of a data set, e.g.
+    `resolution=64`, `format="lmdb"`. A pack of the same source and settings has the same bytes. Raises ConfigError
+    for wrong settings, DataError if images cannot be read or written.
+    """
+    found = source if isinstance(source, Mapping) else detect.recognise(str(source))
+    packing.pack(config.parse(Dataset, {"source": found, **settings}, "pack"), Path(out), workers)
+    return Pack(out)
+
+
+def train(
+    model: str | Settings,
+    data: Pack | str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    mirror: bool = False,
+    gpus: int = 0,
+    threads: int = 1,
+    adversarial: Settings | None = None,
+    **training: Any,
+) -> Run:
+    """Train a model on a pack, or resume that training, and return the run in the folder `out`.
+
+    `model`: a kind such as "stylegan2", or its settings with their `kind`; `adversarial`: settings of the losses and
+    optimisers, as in the section of that name; `training`: settings of the section `training`, e.g. `kimg=10`,
+    `batch=32`; `mirror`: flip images left to right at random. Raises ConfigError for wrong settings, and whatever training raises.
+    """
+    opened = data if isinstance(data, Pack) else Pack(data)
+    settings: dict[str, Any] = {"kind": model} if isinstance(model, str) else dict(model)
+    kind = settings.get("kind", "")
+    chosen = config.parse(plugins.settings("ganformer.models", kind).Config, settings, "model")
+    if isinstance(chosen, AdversarialModel):
+        section = config.parse(Adversarial, dict(adversarial or {}), "adversarial")
+        settings["adversarial"] = section.model_dump(exclude={"per_dataset"}) | dict(settings.get("adversarial") or {})
+    elif adversarial:
+        raise ConfigError(f"adversarial: a model of kind '{kind}' has no such settings; leave it out")
+    spec = config.parse(
+        Spec,
+        {
+            "image": opened.image.canvas,
+            "mirror": mirror,
+            "model": settings,
+            "training": config.parse(TrainingSettings, training, "training").model_dump(),
+            "seed": seed,
+        },
+        "train",
+    )
+    if problems := list(spec.model.problems(spec.image, spec.training)):
+        raise ConfigError(f"model: {'; '.join(problems)}")
+    names = {"dataset": opened.folder.name, "model": kind}
+    loop.train(spec, opened.manifest, Path(out), names=names, threads=threads, gpus=gpus)
+    return Run(out, gpus=gpus, threads=threads)
+
+
+def evaluate(
+    real: Pack | Run | str | Path,
+    fake: Pack | Run | str | Path,
+    *,
+    step: int | None = None,
+    gpus: int = 0,
+    threads: int = 1,
+    **settings: Any,
+) -> dict[str, float]:
+    """Measure one set of images against another; return the values by name, e.g. `fid50k`.
+
+    A set is a pack, a run, or what `ganformer evaluate` takes. `settings`: those of the section `evaluation`, e.g.
+    `metrics=["frechet"]`, `extractor={"kind": "inception-2015"}`, `images=10_000`. Raises ConfigError for wrong
+    settings, DataError if the sets cannot be compared.
+    """
+    evaluation = config.parse(Evaluation, settings, "evaluate")
+    found = compare.compare(evaluation, _named(real), _named(fake), step=step, threads=threads, gpus=gpus)
+    return {entry["name"]: entry["value"] for entry in found["values"].values()}
+
+
+def _named(images: Pack | Run | str | Path) -> str:
+    if isinstance(images, Pack):
+        return str(images.folder)
+    return str(images.path) if isinstance(images, Run) else str(images)

@@ -1,0 +1,192 @@
+"""Writer of the files of a training: log, snapshots, checkpoints, and at the end the outputs."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ganformer import artifacts
+from ganformer.config import Spec
+from ganformer.data.manifest import Manifest
+from ganformer.learning import record
+from ganformer.learning.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
+from ganformer.learning.learner import Learner
+from ganformer.learning.logger import RunLogger
+from ganformer.learning.samples import batches, draw_labels
+from ganformer.progress import Progress
+
+LOG_STEPS = 10  # steps that one line of the log averages
+GRID_IMAGES = 32
+
+
+class RunWriter:
+    """Writer of a run: after every step of `learner` it logs, samples and saves what is due.
+
+    `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
+    `hardware`: what this process trains on, for the record. Raises DataError where `out` cannot be written.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        out: Path,
+        checkpoints: Checkpoints,
+        learner: Learner,
+        history: History,
+        label_counts: Sequence[int],
+        seconds: float,
+        hardware: Mapping[str, Any],
+    ) -> None:
+        self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
+        self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
+        self._before, self._origin = history, record.origin(hardware)
+        self._remove_halves()
+        self._keep_end_of_shorter_run()
+        self._started = time.monotonic()
+        self._saved, self._means, self._open = self._started, RunningMean(), ExitStack()
+
+    def watch(self, label: str) -> Self:
+        """Open the log and show progress as `label`; used as a context."""
+        size, step = self.spec.training.batch, self.history.step
+        self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
+        self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def after(self, step: int, scalars: Mapping[str, Tensor], *, is_stopping: bool) -> None:
+        """Record that `step` steps are finished; `scalars`: result of the last one."""
+        size = self.spec.training.batch
+        self._means.add(scalars, size)
+        self._bar.update(size, self._means.shown)
+        is_snapshot = step in self.spec.snapshot_steps
+        if step % LOG_STEPS == 0 or is_snapshot:
+            self.logger.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._means.take()})
+        if is_snapshot:
+            self._snapshot(step)
+        is_due = time.monotonic() - self._saved >= self.checkpoint_seconds
+        if is_due or is_stopping or step == self.spec.steps:
+            self._save(step)
+
+    def finish(self, names: Mapping[str, str | int], data: Manifest) -> None:
+        """Write the outputs of a training on `data` whose steps are all done, `run.json` last.
+
+        Provenance was recorded when the steps were trained, so the outputs have the same bytes each time.
+        """
+        write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
+        content = record.describe(
+            self.spec,
+            self.identity,
+            names=names,
+            data=data,
+            parameters=self.learner.parameters(),
+            history=self.history,
+            snapshots=[self._described(step) for step in self.spec.snapshot_steps],
+        )
+        artifacts.write_json(self.out / record.NAME, content)
+
+    def _seconds(self) -> float:
+        return self._before.wall_seconds + time.monotonic() - self._started
+
+    def _snapshot(self, step: int) -> None:
+        """Write samples of the same latents each time, and weights; `finish` writes the final weights."""
+        if step < self.spec.steps:
+            write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
+        size = self.spec.training.microbatch or self.spec.training.batch
+        microbatches = batches(range(GRID_IMAGES), size)
+        images = torch.cat(
+            [self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in microbatches]
+        )
+        self.logger.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+
+    def _save(self, step: int) -> None:
+        """Write a checkpoint; of a finished training only the last one stays."""
+        device = next(self.learner.network.parameters()).device
+        peaks, before = record.peak_memory(device), self._before
+        stretch = Stretch(
+            first=before.step,
+            last=step,
+            ended=record.now(),
+            wall_seconds=time.monotonic() - self._started,
+            **self._origin,
+        )
+        self.history = History(
+            step=step,
+            peak_memory_mb={name: max(value, before.peak_memory_mb.get(name, 0.0)) for name, value in peaks.items()},
+            stretches=(*before.stretches, stretch),
+        )
+        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else CHECKPOINTS_KEPT)
+        self._saved = time.monotonic()
+
+    def _path(self, step: int) -> Path:
+        if step == self.spec.steps:
+            return self.out / record.WEIGHTS
+        return self.checkpoints.weights(step)
+
+    def _described(self, step: int) -> dict[str, Any]:
+        path = self._path(step)
+        return {
+            "step": step,
+            "kimg": self.spec.kimg_at(step),
+            "file": path.relative_to(self.out).as_posix(),
+            "sha256": artifacts.file_digest(path),
+        }
+
+    def _remove_halves(self) -> None:
+        """Remove files that a killed process left half-written; `artifacts.atomic` names them so."""
+        for place in (self.out, self.out / "samples", self.checkpoints.folder):
+            for path in place.glob(".*.tmp"):
+                if artifacts.of_temporary(path.name):
+                    path.unlink()
+
+    def _keep_end_of_shorter_run(self) -> None:
+        """Keep the weights of the present step if they are a snapshot of this run but the end of a shorter one before.
+
+        The end of a run is `weights.safetensors`, which the longer one replaces.
+        """
+        step = self.history.step
+        if step in self.spec.snapshot_steps[:-1] and not self._path(step).exists():
+            write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
+
+
+class RunningMean:
+    """Running means of logged values, and the speed, since the last line; `take` alone waits for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()
+        self._images, self._since = 0, time.monotonic()
+        self.shown: dict[str, float] = {}
+        """The means that `take` returned last."""
+
+    def add(self, scalars: Mapping[str, Tensor], images: int) -> None:
+        """Add the scalars of one step on `images` images."""
+        self._images += images
+        for name, value in scalars.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] += 1
+
+    def take(self) -> dict[str, float]:
+        """Return means since the last call, and `images_per_second`."""
+        now = time.monotonic()
+        self.shown = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+        rate = self._images / max(now - self._since, 1e-9)
+        self._sums, self._counts, self._images, self._since = {}, Counter(), 0, now
+        return {**self.shown, "images_per_second": rate}
+
+
+def folder(out: Path, identity: Identity) -> Path:
+    """Return the folder of the state of a training: one for each trajectory and pack."""
+    return out / record.STATE / identity.digest[:12]

@@ -1,0 +1,104 @@
+"""A generator whose latents are components that features attend to."""
+
+# B batch, L layers, m components, k latents (components, then the global one if there is one), D size of a latent
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ganformer.models.ganformer.attention import AttendedLayer
+from ganformer.models.ganformer.components import AttendedLatents, ComponentState
+from ganformer.models.ganformer.parts import present
+from ganformer.nn.interfaces import Generator
+from ganformer.nn.mapping import AttendedMapping, Mapping
+from ganformer.nn.synthesis import Ladder
+
+
+class ComponentGenerator(Generator):
+    """Local components that features attend to and, behind them, one global latent that modulates, or none.
+
+    z [B, components + 1 or 0, size] → w [B, layers, as before, size] → images. `positions` [components, size] belongs
+    to the components in the mapping network and in every attention. It is the only parameter that can be without use:
+    with `centroid` attention if neither the components attend to anything nor gates use them.
+    """
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, int],
+        components: int,
+        local_mapping: AttendedMapping,
+        global_mapping: Mapping,
+        ladder: Ladder,
+    ) -> None:
+        super().__init__(latent_shape, latent_shape[1])
+        self.components = components
+        self.positions = nn.Parameter(torch.rand(components, latent_shape[1]))
+        self.local_mapping = local_mapping
+        self.global_mapping = global_mapping
+        self.synthesis = ladder
+
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        local = self.local_mapping(z[:, : self.components], labels, self.positions)
+        w = torch.cat([local, self.global_mapping(z[:, self.components :], labels)], dim=1)
+        return w[:, None].expand(-1, self.synthesis.layers, -1, -1)
+
+    def synthesise(self, w: Tensor) -> Tensor:
+        latents = [
+            AttendedLatents(layer[:, self.components :].flatten(1), layer[:, : self.components], self.positions)
+            for layer in w.unbind(1)
+        ]
+        images: Tensor = self.synthesis(latents, ComponentState())
+        return images
+
+    def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return images of w, and the map of every attention, from coarse to fine.
+
+        A map is [B, heads, components, height, width] with sum 1 over the components, or less with gates
+        (in evaluation, without dropout); of several iterations it is the last.
+        """
+        layers = [part for part in self.synthesis.modules() if isinstance(part, AttendedLayer)]
+        weights: dict[AttendedLayer, Tensor] = {}
+        hooks = [layer.attention.gates.register_forward_hook(partial(_keep, weights, layer)) for layer in layers]
+        try:
+            images = self.synthesise(w)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return images, [layer.as_maps(weights[layer]) for layer in layers]
+
+
+def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Tensor) -> None:
+    weights[layer] = call[-1]
+
+
+class DroppingGenerator(ComponentGenerator):
+    """A generator that does without some components in training, each with probability `dropout`, never without all.
+
+    One mask serves everything: absent components are zero in z, hence in w, and every softmax skips them.
+    Latents to sample with are not drawn here, so nothing is absent from them.
+    """
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, int],
+        components: int,
+        local_mapping: AttendedMapping,
+        global_mapping: Mapping,
+        ladder: Ladder,
+        dropout: float,
+    ) -> None:
+        super().__init__(latent_shape, components, local_mapping, global_mapping, ladder)
+        self.dropout = dropout
+
+    def latents(self, count: int) -> Tensor:
+        z = super().latents(count)
+        chances = torch.rand(count, self.components, 1, device=z.device)
+        kept = (chances >= self.dropout) | (chances == chances.amax(dim=1, keepdim=True))
+        return torch.cat([z[:, : self.components] * kept, z[:, self.components :]], dim=1)
+
+    def map(self, z: Tensor, labels: Tensor) -> Tensor:
+        return super().map(z, labels) * present(z)[:, None, :, None]
+
+    def track(self, w: Tensor, step: int) -> None:
+        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over what is present

@@ -1,0 +1,271 @@
+"""Learning in two stages (VQGAN, Esser et al. 2021): images as codes, then the distribution of the codes."""
+
+# B batch, N codes of an image, K possible codes, h×w codes in rows and columns
+
+import copy
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW
+
+from ganformer.learning import distribution, losses
+from ganformer.learning.adversarial import evaluating
+from ganformer.learning.augmentation import Augmentation
+from ganformer.learning.learner import Learner, Reals, Reconstructor
+from ganformer.learning.samples import in_colours
+from ganformer.learning.state import load_adam, load_module, refuse_misfit
+from ganformer.learning.update import Update
+from ganformer.models.vqgan.autoencoder import Autoencoder
+from ganformer.models.vqgan.discriminator import PatchDiscriminator
+from ganformer.models.vqgan.quantisation import usage
+from ganformer.models.vqgan.settings import TwoStageModel
+from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
+from ganformer.perceptual.distance import Distance, distance
+
+MAX_ADVERSARIAL_WEIGHT = 1e4
+EPSILON = 1e-4
+SHARES_DECAY = 0.95  # moving average of the shares of the codes, per training step
+
+
+class CodeSampler(nn.Module):
+    """Sampler: the transformer draws codes, the decoder makes images of them."""
+
+    def __init__(self, autoencoder: Autoencoder, transformer: CodeTransformer, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.transformer = transformer
+        self.shape = shape
+
+    def forward(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+        """Return images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
+        codes = self.transformer.sample(labels, sampling, seeds).unflatten(1, self.shape)  # B h w
+        return self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
+
+
+class Stages(nn.Module):
+    """Networks of both stages, with the moving average for sampling and the recent shares of the codes.
+
+    `code_shares` [K]: moving average of the part of all codes that each entry of the codebook had.
+    """
+
+    code_shares: Tensor
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        discriminator: PatchDiscriminator,
+        augmentation: Augmentation,
+        transformer: CodeTransformer,
+        shape: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.discriminator = discriminator
+        self.augmentation = augmentation
+        self.transformer = transformer
+        self.sampler = copy.deepcopy(CodeSampler(autoencoder, transformer, shape)).eval().requires_grad_(False)
+        self.register_buffer("code_shares", torch.zeros(len(autoencoder.quantiser.codebook)))
+
+
+class TwoStage(Learner, Reconstructor):
+    """First trains the autoencoder, against a discriminator of patches, then the transformer over its codes.
+
+    The second stage sees codes of the moving average of the autoencoder, which is fixed then, and which decodes
+    samples. Until it begins, samples are of codes that are drawn at random.
+    """
+
+    network: Stages
+    sampler: CodeSampler
+
+    def __init__(self, stages: Stages, settings: TwoStageModel) -> None:
+        self.settings = settings
+        self.network = stages
+        self.sampler = stages.sampler
+        self.loss = losses.LOSSES[settings.loss]
+        betas = settings.autoencoder_beta1, settings.autoencoder_beta2
+        self.autoencoder_adam = Adam(stages.autoencoder.parameters(), betas=betas)
+        self.discriminator_adam = Adam(stages.discriminator.parameters(), betas=betas)
+        self.transformer_adam = AdamW(
+            decayed(stages.transformer, settings.weight_decay),
+            betas=(settings.transformer_beta1, settings.transformer_beta2),
+        )
+        self.autoencoder_update = Update("autoencoder", stages.autoencoder.parameters(), self.autoencoder_adam)
+        self.discriminator_update = Update("discriminator", stages.discriminator.parameters(), self.discriminator_adam)
+        self.transformer_update = Update("transformer", stages.transformer.parameters(), self.transformer_adam)
+
+    @cached_property
+    def perceptual(self) -> Distance:
+        """Loaded when training begins, since sampling does without it."""
+        return distance(self.settings.perceptual, next(self.network.parameters()).device)
+
+    def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
+        """Train the stage that is due after the images seen so far."""
+        batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
+        seen, first = step * batch, self.settings.lengths[1] * 1000
+        beta = 0.5 ** (batch / (self.settings.ema_kimg * 1000)) if self.settings.ema_kimg else 0.0
+        if seen < first:
+            self.network.autoencoder.quantiser.anneal(seen / first)
+            scalars = self._train_autoencoder(reals, batch, step)
+            _follow(self.sampler.autoencoder, self.network.autoencoder, beta)
+            return scalars
+        scalars = self._train_transformer(reals, batch)
+        _follow(self.sampler.transformer, self.network.transformer, beta)
+        return scalars
+
+    def sample(self, labels: Tensor, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
+        """Return images of the moving average; `truncation` ψ multiplies the temperature; 0: the likeliest codes."""
+        sampling = self.settings.sampling
+        sampling = sampling.model_copy(update={"temperature": sampling.temperature * truncation})
+        with torch.no_grad(), evaluating(self.sampler):
+            images: Tensor = self.sampler(labels.to(self.sampler.transformer.starts.device), sampling, seeds)
+        return images
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Encode and decode images [B, C, H, W] in [-1, 1] by the moving average of the autoencoder."""
+        with torch.no_grad(), evaluating(self.sampler):
+            reconstructed: Tensor = self.sampler.autoencoder(images)[0]
+        return reconstructed
+
+    def save(self) -> dict[str, Any]:
+        """Return weights and buffers of all parts, and all three optimisers."""
+        return {"network": self.network.state_dict()} | {
+            f"{name}_adam": adam.state_dict() for name, adam in self._optimisers().items()
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from the result of `save`; CheckpointError names the parts that do not fit."""
+        refuse_misfit(dict.fromkeys(self.save(), ()), dict.fromkeys(state, ()), "the training state")
+        load_module(self.network, state["network"], "the network's state")
+        for name, adam in self._optimisers().items():
+            load_adam(adam, state[f"{name}_adam"], f"the {name}'s optimiser")
+
+    def _optimisers(self) -> dict[str, Adam]:
+        return {
+            "autoencoder": self.autoencoder_adam,
+            "discriminator": self.discriminator_adam,
+            "transformer": self.transformer_adam,
+        }
+
+    def _train_autoencoder(self, reals: Sequence[Reals], batch: int, step: int) -> dict[str, Tensor]:
+        """Train the autoencoder for one step, then, once it takes part, the discriminator on the same images."""
+        is_adversarial = step * batch >= self.settings.lengths[0] * 1000
+        _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
+        record = Record()
+        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, is_adversarial), reals)
+        quantiser = self.network.autoencoder.quantiser
+        counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
+        self.network.code_shares.lerp_(counts / counts.sum(), 1 - SHARES_DECAY)
+        quantiser.revive(self.network.code_shares, torch.cat(record.latents))
+        distribution.share([quantiser.codebook])
+        scalars = record.means() | usage(counts)
+        if is_adversarial:
+            pairs = list(zip((microbatch.images for microbatch in reals), record.reconstructed, strict=True))
+            scalars |= self._train_discriminator(pairs, batch, step)
+        return scalars
+
+    def _autoencoder_loss(self, record: "Record", is_adversarial: bool, microbatch: Reals) -> Tensor:
+        """Return the loss: reconstruction, codebook and, if `is_adversarial`, the discriminator's (equation 6)."""
+        images, quantised = self.network.autoencoder(microbatch.images)
+        pixels = (images - microbatch.images).abs().mean()
+        looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
+        record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
+        record.reconstructed.append(images.detach())
+        record.latents.append(quantised.latents.detach())
+        record.codes.append(quantised.codes.flatten())
+        total = pixels + looks + self.settings.codebook_weight * quantised.loss
+        if not is_adversarial:
+            return total
+        adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
+        weight = adaptive_weight(pixels + looks, adversarial, self.network.autoencoder.decoder.last.weight)
+        record.add({"adversarial": adversarial, "adaptive_weight": weight})
+        return total + self.settings.discriminator_weight * weight * adversarial
+
+    def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
+        """Train for one step on pairs of images and their reconstructions."""
+        _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
+        record, real_scores, augmentation = Record(), [], self.network.augmentation
+
+        def loss(pair: tuple[Tensor, Tensor]) -> Tensor:
+            images = pair[0].detach().requires_grad_()
+            real, fake = self._score(images), self._score(pair[1])
+            real_scores.append(real.detach())
+            record.add({"real_score": real.mean(), "fake_score": fake.mean()})
+            total = self.loss.discriminator(real, fake)
+            if self.settings.r1_gamma:
+                penalty = self.settings.r1_gamma * losses.r1_penalty(real, [images])
+                record.add({"r1": penalty})
+                return total + penalty
+            return total
+
+        total = self.discriminator_update.minimise(loss, pairs)
+        augmentation.adapt(torch.cat(real_scores), step, batch)
+        return {"discriminator": total, **record.means(), **augmentation.scalars()}
+
+    def _train_transformer(self, reals: Sequence[Reals], batch: int) -> dict[str, Tensor]:
+        """Train for one step on the likelihood of the codes; return the loss in nats a code (equation 9)."""
+        _set_rate(self.transformer_adam, self.settings.transformer_learning_rate * batch)
+
+        def loss(microbatch: Reals) -> Tensor:
+            with torch.no_grad():
+                codes = self.sampler.autoencoder.encode(microbatch.images).codes.flatten(1)  # B N
+            logits = self.network.transformer(codes, microbatch.labels)
+            return F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+
+        return {"transformer": self.transformer_update.minimise(loss, reals)}
+
+    def _score(self, images: Tensor) -> Tensor:
+        """Return logits of all patches of all images, augmented, [B · patches]."""
+        logits: Tensor = self.network.discriminator(*self.network.augmentation([images]))
+        return logits.flatten()
+
+
+class Record:
+    """Values of the microbatches of one batch: to be logged, and for the discriminator."""
+
+    def __init__(self) -> None:
+        self.latents: list[Tensor] = []
+        """Latents, [B, D, h, w] each."""
+        self.codes: list[Tensor] = []
+        """Their codes, [B · h · w] each."""
+        self.reconstructed: list[Tensor] = []
+        self._values: dict[str, list[Tensor]] = {}
+
+    def add(self, scalars: Mapping[str, Tensor]) -> None:
+        """Add the values of one microbatch."""
+        for name, value in scalars.items():
+            self._values.setdefault(name, []).append(value.detach())
+
+    def means(self) -> dict[str, Tensor]:
+        """Return the means over the microbatches."""
+        return {name: torch.stack(values).mean() for name, values in self._values.items()}
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
+    """Return ‖∇ reconstruction‖ / ‖∇ adversarial‖ with respect to the `last` weight of the decoder (equation 7)."""
+    slopes = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
+    steep, other = slopes
+    return (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
+
+
+def decayed(transformer: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameters for AdamW in two groups: matrices of linear layers, which decay, and all others."""
+    matrices = [part.weight for part in transformer.modules() if isinstance(part, nn.Linear)]
+    numbers = set(map(id, matrices))
+    others = [parameter for parameter in transformer.parameters() if id(parameter) not in numbers]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _set_rate(adam: Adam, rate: float) -> None:
+    for group in adam.param_groups:
+        group["lr"] = rate
+
+
+def _follow(average: nn.Module, source: nn.Module, beta: float) -> None:
+    """Move an average towards its source: average := beta · average + (1 − beta) · source."""
+    with torch.no_grad():
+        for mean, value in zip(average.parameters(), source.parameters(), strict=True):
+            mean.lerp_(value, 1 - beta)

@@ -1,1 +1,0 @@
-"""Settings of the networks in `ganformer/metrics/extractors`."""

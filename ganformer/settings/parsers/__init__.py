@@ -1,1 +1,0 @@
-"""Settings of what is in `ganformer/analysis/parsers`."""

@@ -1,0 +1,71 @@
+"""Functions of the scores: softmax over the components, dropout, gates."""
+
+import pytest
+import torch
+
+from ganformer.models.ganformer.parts import (
+    AttentionDropout,
+    AttentionSize,
+    ComponentSoftmax,
+    Gates,
+    ImageGate,
+    Pixels,
+    PresentSoftmax,
+    present,
+)
+
+
+def test_dropout_thins_out_weights_and_components() -> None:
+    torch.manual_seed(0)
+    dropout = AttentionDropout(0.5)
+    weights = dropout(torch.full((50, 2, 8, 100), 1 / 8))
+    kept = weights.count_nonzero() / weights.numel()
+    assert kept == pytest.approx(0.75**2, abs=0.02)
+    assert weights[weights > 0].unique().numel() == 1
+    torch.testing.assert_close(weights.max(), torch.tensor(1 / 8 / 0.75**2))
+    gone = (weights == 0).all(dim=3).float().mean()
+    assert gone == pytest.approx(0.25, abs=0.04)
+    assert dropout.eval()(torch.ones(1, 2, 8, 4)).equal(torch.ones(1, 2, 8, 4))
+
+
+def test_dropout_may_thin_out_pixels_instead() -> None:
+    torch.manual_seed(0)
+    weights = AttentionDropout(0.5, over=2)(torch.ones(10, 1, 50, 40))
+    assert (weights == 0).all(dim=2).float().mean() == pytest.approx(0.25, abs=0.04)
+    assert not (weights == 0).all(dim=3).any()
+
+
+def test_softmax_is_over_the_components_of_each_head() -> None:
+    scores = torch.randn(2, 2 * 3, 5)
+    expected = torch.stack([scores[:, :3].softmax(dim=1), scores[:, 3:].softmax(dim=1)], dim=1)
+    torch.testing.assert_close(ComponentSoftmax(2)(scores, torch.zeros(2, 3, 4)), expected)
+
+
+def test_softmax_may_leave_out_components_without_values() -> None:
+    scores, latents = torch.randn(2, 2 * 3, 5), torch.randn(2, 3, 4)
+    softmax = PresentSoftmax(2)
+    assert softmax(scores, latents).equal(ComponentSoftmax(2)(scores, latents))
+    latents[1, 1] = 0
+    latents[:, 2, 0] = 0  # one value is nothing
+    assert present(latents).tolist() == [[True] * 3, [True, False, True]]
+    weights = softmax(scores, latents)
+    assert weights[0].equal(ComponentSoftmax(2)(scores, latents)[0])
+    assert not weights[1, :, 1].any()
+    expected = scores[1].view(2, 3, 5)[:, [0, 2]].softmax(dim=1)
+    torch.testing.assert_close(weights[1][:, [0, 2]], expected)
+    assert softmax(scores, torch.zeros(2, 3, 4)).unique().tolist() == pytest.approx([1 / 3])
+
+
+def test_an_image_gate_begins_half_open_and_a_little_more() -> None:
+    gate = ImageGate(AttentionSize(channels=4, latent=2, components=3, heads=2))
+    torch.nn.init.zeros_(gate.content.weight)
+    torch.nn.init.zeros_(gate.place.weight)
+    weights = torch.rand(1, 2, 3, 5)
+    pixels = Pixels(torch.randn(1, 5, 4), torch.randn(5, 2))
+    gated = Gates({"image": gate})(weights, pixels, torch.randn(1, 3, 2), torch.randn(3, 2))
+    torch.testing.assert_close(gated, weights * torch.tensor(1.0).sigmoid())
+
+
+def test_without_gates_weights_stay() -> None:
+    weights = torch.rand(1, 2, 3, 5)
+    assert Gates()(weights, Pixels(torch.empty(0), torch.empty(0)), torch.empty(0), torch.empty(0)) is weights

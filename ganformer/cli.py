@@ -456,7 +456,7 @@ def best(
 @app.command()
 def reals(data: Data, count: Count, out: OutFile) -> None:
     """Take real images for a figure."""
-    from ganformer.analysis.samples import reals as take
+    from ganformer.analysis.stored_images import reals as take
 
     take(data, count, out)
 
@@ -503,13 +503,13 @@ class Analysis:
 
 
 ANALYSES = {
-    "samples": Analysis("samples", "sample"),
+    "samples": Analysis("stored_images", "sample"),
     "scales": Analysis("scales", "sample_scales"),
-    "attention": Analysis("attention", "attend"),
-    "scene-statistics": Analysis("scene_statistics", "measure_run", ("data", "parser")),
-    "disentanglement": Analysis("disentanglement", "measure_run", ("parser",)),
+    "attention": Analysis("attention_maps", "attend"),
+    "scene-statistics": Analysis("chi_square", "measure_run", ("data", "parser")),
+    "disentanglement": Analysis("dci", "measure_run", ("parser",)),
     "attention-segmentation": Analysis("segments", "measure_run", ("parser",)),
-    "copies": Analysis("memorisation", "find_copies", ("data", "evaluation", "pairs"), ("held_out",)),
+    "copies": Analysis("copies", "find_copies", ("data", "evaluation", "pairs"), ("held_out",)),
 }
 
 

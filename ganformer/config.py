@@ -660,7 +660,7 @@ class Experiment(Strict):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     extended: bool = False
-    """Whether only the target `extended` makes it, not `all`, since it takes long."""
+    """Made by the target `extended` only, not by `all`, since it takes long."""
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Yield every (data set, model, seed) that it needs."""

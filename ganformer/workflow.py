@@ -73,9 +73,9 @@ def from_here(file: Path) -> Path:
 def caption(kind: str) -> str:
     """Return the caption of a kind of table or figure, relative to the rules.
 
-    A kind that is not in this package brings its caption beside its file, with the suffix .rst.
+    A kind that is not in this package brings its caption beside its file, as KIND.rst.
     """
-    own = Path(str(plugins.find("ganformer.exhibits", kind).__file__)).with_suffix(".rst")
+    own = Path(str(plugins.settings("ganformer.exhibits", kind).__file__)).with_name(f"{kind}.rst")
     return str(own) if own.exists() else f"../report/{kind}.rst"
 
 

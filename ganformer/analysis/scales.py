@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices
-from ganformer.analysis.samples import provenance, write
+from ganformer.analysis.stored_images import provenance, write
 from ganformer.data.images import Pixels
 from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
 from ganformer.analysis import readers
-from ganformer.analysis.attention import attended, require_maps
+from ganformer.analysis.attention_maps import attended, require_maps
 from ganformer.data.images import central
 from ganformer.errors import DataError
 from ganformer.metrics.evaluate import computing

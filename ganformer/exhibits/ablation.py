@@ -32,7 +32,7 @@ class Variants(Strict):
     """Group of models that differ in one thing."""
 
     changed: str
-    """What they differ in, as the figure calls it."""
+    """Name of the difference in the figure."""
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     """In the order in which they are shown; the base may be one of them."""
 
@@ -44,11 +44,11 @@ class Config(series.Plotted):
     place = 100
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)] = ()
-    """Those of the groups and the base, which need not be said again."""
+    """All models of the groups and the base; filled in, need not be given."""
     base: Name
     """The model that the others are changed from."""
     groups: Annotated[tuple[Variants, ...], Field(min_length=1)]
-    """What is changed, one thing after the other."""
+    """Changes, one thing after the other."""
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return the measurements at the end of training."""

@@ -36,7 +36,7 @@ class Config(Experiment):
     forms = ("csv", "png", "pdf")
 
     images: PositiveInt = 200
-    """Images of each run that are looked at."""
+    """Images of each run that are compared with segments."""
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return the overlaps of attention with segments of every run."""

@@ -52,7 +52,7 @@ class Config(Experiment):
     count: PositiveInt = 8
     """Pairs of each run: so many samples that are nearest to a training image, and as many first ones."""
     images: PositiveInt = 1000
-    """Images of each run that are looked at."""
+    """Images of each run that are searched for copies."""
     held_out: Mapping[Name, Name] = {}
     """For data sets, another one with images of the same kind that nothing was trained on."""
 

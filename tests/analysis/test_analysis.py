@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ganformer import artifacts, devices
-from ganformer.analysis.attention import attend
-from ganformer.analysis.samples import reals, sample
+from ganformer.analysis.attention_maps import attend
+from ganformer.analysis.stored_images import reals, sample
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.training.checkpoint import restore
+from ganformer.training.samples import BLOCK
 
 Runs = dict[str, Path]
 
@@ -43,8 +44,8 @@ def test_samples_are_those_of_the_learner(runs: Runs, tmp_path: Path) -> None:
     sample(runs["duplex"], 5, tmp_path / "a.npz", threads=1, gpus=0)
     provenance, arrays = read(tmp_path / "a.npz")
     learner, record = restore(runs["duplex"])
-    with devices.reproducible(threads=1):  # sums of several threads are rounded differently
-        images = learner.sample(torch.zeros(8, 0), range(8))[:5]  # whole blocks are computed
+    with devices.reproducible(threads=1):  # sums of several threads are rounded differently, and those of small batches
+        images = learner.sample(torch.zeros(BLOCK, 0), range(BLOCK))[:5]
     expected = (images * 127.5 + 128).clamp(0, 255).floor().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     assert np.array_equal(arrays["images"], expected)
     assert arrays["images"].dtype == np.uint8

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ganformer import artifacts
-from ganformer.analysis import disentanglement as module
+from ganformer.analysis import dci as module
 from ganformer.analysis import readers
-from ganformer.analysis.disentanglement import (
+from ganformer.analysis.dci import (
     areas,
     boost,
     completeness,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganformer import artifacts, cli
 from ganformer.analysis import generate as module
-from ganformer.analysis import samples
+from ganformer.analysis import stored_images
 from ganformer.analysis.generate import Request, find_run, generate
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.packing.pack import pack
@@ -87,7 +87,7 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
         return learner, known
 
     monkeypatch.setattr(module, "restore", read_loud)
-    monkeypatch.setattr(samples, "restore", read_loud)
+    monkeypatch.setattr(stored_images, "restore", read_loud)
 
 
 @pytest.mark.usefixtures("loud")
@@ -108,10 +108,10 @@ def test_images_are_the_same_bits_alone_and_among_any_others(run: Path, tmp_path
 @pytest.mark.usefixtures("loud")
 def test_samples_and_evaluations_see_the_images_that_are_generated(run: Path, tmp_path: Path) -> None:
     expected = read(made(run, tmp_path, seed=0, count=37, truncation=1.0, is_noisy=True))
-    samples.sample(run / "run.json", 37, tmp_path / "samples.npz", threads=1, gpus=0)
+    stored_images.sample(run / "run.json", 37, tmp_path / "samples.npz", threads=1, gpus=0)
     with np.load(tmp_path / "samples.npz") as arrays:
         assert (arrays["images"] == expected).all()
-    measured = Generated(*samples.restore(run / "run.json"), run / "run.json", None, range(5, 37))
+    measured = Generated(*stored_images.restore(run / "run.json"), run / "run.json", None, range(5, 37))
     portions = list(measured.portions(measured.picture, torch.device("cpu")))
     assert (torch.cat(portions).permute(0, 2, 3, 1).numpy() == expected[5:]).all()
 

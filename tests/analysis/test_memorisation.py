@@ -12,9 +12,9 @@ import torch
 from scipy import stats
 
 from ganformer import artifacts, plugins
-from ganformer.analysis import memorisation
-from ganformer.analysis.memorisation import Sides, copying, expected, find_copies, preference
-from ganformer.analysis.samples import sample
+from ganformer.analysis import copies
+from ganformer.analysis.copies import Sides, copying, expected, find_copies, preference
+from ganformer.analysis.stored_images import sample
 from ganformer.config import Evaluation, ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.manifest import Crop, Manifest, Shard
@@ -106,7 +106,7 @@ def network() -> Network:
 @pytest.fixture
 def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, network: Network, tmp_path: Path) -> Find:
     """Look for copies among these images, which a run gives; return what was written."""
-    monkeypatch.setattr(memorisation, "load_network", lambda extractor, device: network)
+    monkeypatch.setattr(copies, "load_network", lambda extractor, device: network)
 
     def run(images: Array, mirror: bool = False, held_out: Path | None = held_out, count: int = 4, **data: str) -> Any:
         record = {
@@ -120,7 +120,7 @@ def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, netw
             "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "a" * 64}],
         }
         monkeypatch.setattr(checkpoint, "restore", lambda run: (Learner(images), record))
-        out = tmp_path / "memorisation.npz"
+        out = tmp_path / "copies.npz"
         find_copies(settings(len(images)), tmp_path / "run.json", trained_on, held_out, count, out, threads=1, gpus=0)
         return read(out)
 
@@ -232,7 +232,7 @@ def test_distances_are_those_of_the_features(find: Find, training: Array, networ
 def test_the_size_of_the_parts_does_not_matter(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = draw(M, seed=3)
     _, whole = find(samples, mirror=True)
-    monkeypatch.setattr(memorisation, "BLOCK", 7)
+    monkeypatch.setattr(copies, "BLOCK", 7)
     _, parts = find(samples, mirror=True)
     for name, array in whole.items():
         np.testing.assert_allclose(parts[name], array, rtol=1e-4)
@@ -294,7 +294,7 @@ def test_deviations_are_those_of_other_images() -> None:
     random = np.random.default_rng(0)
     drawn = [(random.gamma(3, size=200), random.gamma(3, size=100)) for _ in range(300)]
     stated = copying(*drawn[0])
-    values = [memorisation._shares(*pair) for pair in drawn]
+    values = [copies._shares(*pair) for pair in drawn]
     for key in ("nearer", "copying"):
         assert stated[f"{key}_std"] == pytest.approx(np.std([one[key] for one in values]), rel=0.25)
         assert np.mean([one[key] for one in values]) == pytest.approx(0.5, abs=0.01)

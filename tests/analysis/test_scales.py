@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganformer.analysis.samples import sample
 from ganformer.analysis.scales import sample_scales
+from ganformer.analysis.stored_images import sample
 from ganformer.config import Spec
 from ganformer.errors import ConfigError
 from ganformer.training.loop import train

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from ganformer import artifacts
-from ganformer.analysis import readers, scene_statistics
+from ganformer.analysis import chi_square as module
+from ganformer.analysis import readers
+from ganformer.analysis.chi_square import chi_square, measure_run
 from ganformer.analysis.parsers.scenes.model import Reader
 from ganformer.analysis.scene_parser import Settings
-from ganformer.analysis.scene_statistics import chi_square, measure_run
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
@@ -21,7 +22,7 @@ PROPERTIES = ["object_area", "object_number", "co_occurrence", "shape", "colour"
 
 
 def compare(generated, real, attributes=Reader.attributes, paired=Reader.paired):
-    return scene_statistics.compare(generated, real, attributes, paired)
+    return module.compare(generated, real, attributes, paired)
 
 
 # In an order of its own, lest other scenes be drawn where attributes are listed in another one.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganformer import artifacts, devices
-from ganformer.analysis import attention, readers
+from ganformer.analysis import attention_maps, readers
 from ganformer.analysis import segments as module
 from ganformer.analysis.scene_parser import Settings, train
 from ganformer.analysis.segments import compare, measure_run
@@ -224,7 +224,7 @@ def test_a_run_is_measured_by_its_own_maps(monkeypatch, runs, tmp_path: Path, mo
     content, reader = measured(monkeypatch, runs[model], tmp_path / "out.json")
     learner, record = restore(runs[model])
     with computing(1):
-        ((images, maps),) = attention.attended(learner, record, range(6), torch.device("cpu"))
+        ((images, maps),) = attention_maps.attended(learner, record, range(6), torch.device("cpu"))
     assert (reader.shown == quantise(images).numpy()).all()
     records, masks = reader.segment(reader.shown)
     expected = compared([layer.mean(dim=1).argmax(dim=1).numpy() for layer in maps], masks, records, (16, 16))
@@ -249,7 +249,7 @@ def test_the_file_says_what_was_measured(monkeypatch, runs, tmp_path: Path):
 
 
 def test_images_in_portions_are_all_measured(monkeypatch, runs, tmp_path: Path):
-    monkeypatch.setattr(attention, "batches", partial(batches, size=4))
+    monkeypatch.setattr(attention_maps, "batches", partial(batches, size=4))
     content, reader = measured(monkeypatch, runs["duplex"], tmp_path / "out.json")
     assert len(reader.shown) == 2
     assert content["shown"]["iou_object"] == 6

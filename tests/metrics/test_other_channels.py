@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ganformer.analysis import samples as stored
-from ganformer.analysis.attention import attend
+from ganformer.analysis import stored_images as stored
+from ganformer.analysis.attention_maps import attend
+from ganformer.analysis.copies import find_copies
 from ganformer.analysis.generate import Request, generate
-from ganformer.analysis.memorisation import find_copies
 from ganformer.config import Dataset, Evaluation, ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.images import in_colours

@@ -14,6 +14,7 @@ from tests.workflow.checkouts import ROOT
 KIND = '''
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import PositiveInt
 
@@ -30,6 +31,7 @@ class Config(Experiment):
     shape = "table"
     forms = ("csv", "md", "tex")
 
+    kind: Literal["step-table"] = "step-table"
     every: PositiveInt = 1
     """Steps are counted in so many."""
 
@@ -63,18 +65,20 @@ ENTRY = """
 experiments:
   mine: {kind: step-table, title: Steps of my own, datasets: [scenes], models: [gan, duplex], every: 2}
 """
-FOUND = "import ganformer.exhibits\nganformer.exhibits.__path__.append({!r})\n"
+METADATA = "Metadata-Version: 2.1\nName: step-tables\nVersion: 1.0\n"
+ENTRY_POINTS = "[ganformer.exhibits]\nstep-table = step_table\n"
 
 
 @pytest.fixture
 def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return an environment in which the kind is found beside those of the package."""
+    """Return an environment in which another package with the kind is installed."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "step_table.py").write_text(KIND, encoding="utf-8")
-    (folder / "step_table.rst").write_text(CAPTION, encoding="utf-8")
-    (folder / "found").mkdir()
-    (folder / "found" / "sitecustomize.py").write_text(FOUND.format(str(folder)), encoding="utf-8")
-    return {"PYTHONPATH": os.pathsep.join([str(folder / "found"), os.environ.get("PYTHONPATH", "")])}
+    (folder / "step-table.rst").write_text(CAPTION, encoding="utf-8")
+    (folder / "step_tables-1.0.dist-info").mkdir()
+    (folder / "step_tables-1.0.dist-info" / "METADATA").write_text(METADATA, encoding="utf-8")
+    (folder / "step_tables-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS, encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def test_a_kind_from_outside_is_drawn_and_on_the_page(finished, checkout, outside: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ rule reals:
         "exec ganformer --log {log} reals --data {input.data} --count {wildcards.number} --out {output}"
 
 
-# What reads objects in images; for the built-in scenes a small network is trained.
+# Parser of objects in images; for the built-in scenes a small network is trained.
 rule parser:
     input:
         parser_inputs,
@@ -41,8 +41,8 @@ rule parser:
 
 
 PARSER = "results/parsers/{dataset}/parser.json"
-# What is computed from images of a run: the name of its rule, its kind, its file, the weights that it can be computed
-# of, what it needs beside the run, and minutes.
+# Analyses of images of a run: name of the rule, kind, file, weights of models that it can analyse, inputs beside the
+# run, and minutes.
 ANALYSES = [
     ("sample", "samples", "samples-{number}.npz", weights, {}, 30),
     ("attend", "attention", "attention-{number}.npz", with_attention, {}, 30),

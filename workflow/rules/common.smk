@@ -1,4 +1,4 @@
-"""The checked configuration, and where everything lies."""
+"""Checked configuration, and paths of all files."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ wildcard_constraints:
 
 
 def is_elsewhere():
-    """Whether jobs run on other machines than planning, as is seen from here and from within such a job."""
+    """Return True if jobs run on other machines than planning, here and within such a job."""
     # A dry run replaces the executor; that jobs are started by threads is all it leaves of another one than the local.
     return (
         workflow.non_local_exec
@@ -60,7 +60,7 @@ def is_elsewhere():
 
 
 def gpu(wildcards):
-    """GPUs of a job that computes: one; on this machine none where it has none."""
+    """Return the GPUs of a job that computes: one; on this machine none if it has none."""
     if not is_elsewhere():
         return gpus()
     if (
@@ -75,12 +75,12 @@ def gpu(wildcards):
 
 
 def early_signal(wildcards):
-    """Options for Slurm: time to save before the time limit ends a job."""
+    """Return options for Slurm: time to save before the time limit ends a job."""
     return "--signal=TERM@120" if is_elsewhere() else None
 
 
 def named(*kinds):
-    """Constraint of the wildcard `experiment`: the entries of these kinds."""
+    """Return the constraint of the wildcard `experiment`: the entries of these kinds."""
     names = [
         name for name, experiment in cfg.experiments.items() if experiment.kind in kinds
     ]
@@ -120,27 +120,27 @@ def exhibits(page):
 
 
 def shown(page):
-    """The configuration of a page."""
+    """Return the configuration of a page."""
     return cfg.only(exhibits(page))
 
 
 def used_datasets(page):
-    """Names of the data sets that some table or figure of a page needs."""
+    """Return the names of the data sets that some table or figure of a page needs."""
     return sorted({dataset for dataset, _, _ in shown(page).runs()})
 
 
 def results(wildcards):
-    """Folder that stands for `results` in settings: another one where this workflow is a module with a prefix."""
+    """Return the folder that stands for `results` in settings: another one in a module with a prefix."""
     return RESULTS
 
 
 def refuse(target, problem):
-    """Ends planning, since nothing can make `target`."""
+    """End planning, since nothing can make `target`."""
     raise WorkflowError(f"{target}: {problem}")
 
 
 def at_snapshot(wildcards):
-    """Weights of a run, of whose snapshots the wanted step is one."""
+    """Return the weights of a run with a snapshot of the wanted step."""
     w = wildcards
     steps = cfg.spec(w.dataset, w.model, int(w.seed)).snapshot_steps
     if int(w.step) not in steps:
@@ -152,7 +152,7 @@ def at_snapshot(wildcards):
 
 
 def with_attention(wildcards):
-    """Weights of a run of a model that has attention maps."""
+    """Return the weights of a run of a model with attention maps."""
     w = wildcards
     if not cfg.models[w.model].has_attention_maps:
         able = [name for name, model in cfg.models.items() if model.has_attention_maps]
@@ -164,7 +164,7 @@ def with_attention(wildcards):
 
 
 def with_latents(wildcards):
-    """Weights of a run of a model whose images come from latents that are mapped."""
+    """Return the weights of a run of a model with mapped latents."""
     w = wildcards
     able = [
         name
@@ -180,7 +180,7 @@ def with_latents(wildcards):
 
 
 def parser_inputs(wildcards):
-    """Files that the parser of a data set is made from."""
+    """Return the files that the parser of a data set is made from."""
     try:
         parsing = cfg.parser(wildcards.dataset)
     except ConfigError as error:
@@ -189,12 +189,12 @@ def parser_inputs(wildcards):
 
 
 def run_folder(dataset, model, seed):
-    """Where one run lies."""
+    """Return the folder of one run."""
     return RUN.format(dataset=dataset, model=model, seed=seed)
 
 
 def paths(files):
-    """Paths as Snakemake takes them; the user's own lie where they are, also for a module with a prefix."""
+    """Return paths as Snakemake takes them; the user's own stay as they are, also in a module with a prefix."""
     return [
         str(file) if Path(file).parts[:1] == ("results",) else local(str(file))
         for file in files
@@ -202,13 +202,13 @@ def paths(files):
 
 
 def outermost(files):
-    """Of files and folders, those that lie in none of the others."""
+    """Return the files and folders that are in none of the others."""
     inside = set(files)
     return [file for file in files if not inside.intersection(Path(file).parents)]
 
 
 def newest(files):
-    """What tells whether something changed in the folders among these: a digest of all that lie in another of them."""
+    """Return a digest that changes with the content of folders among these: of all that are in another of them."""
     inner = sorted(set(files).difference(outermost(files)))
     return digest(
         [[str(file), file.stat().st_mtime_ns] for file in inner if file.exists()]
@@ -216,14 +216,14 @@ def newest(files):
 
 
 def extractor_inputs():
-    """Weights of all networks that look at images."""
+    """Return the weights of all networks that look at images."""
     networks = [part.extractor for part in cfg.evaluation.parts().values()]
     networks += [cfg.evaluation.path_length] if cfg.evaluation.path_length else []
     return paths(sorted({path for network in networks for path in network.inputs}))
 
 
 def extractor_alone(file):
-    """The evaluation, as JSON, that consists of nothing but the network that reads this file of weights."""
+    """Return the evaluation, as JSON, of only the network that reads this file of weights."""
     parts = cfg.evaluation.parts().values()
     for extractor in (cfg.evaluation.extractor, *(part.extractor for part in parts)):
         if file in paths(extractor.inputs):
@@ -234,7 +234,7 @@ def extractor_alone(file):
 
 
 def references(wildcards):
-    """What is known of the real images that generated ones are measured against."""
+    """Return the statistics of the real images that generated ones are measured against."""
     return [
         f"results/reference/{cfg.reals(wildcards.dataset)}/{part}.npz"
         for part in cfg.evaluation.parts()
@@ -273,5 +273,5 @@ def copies_evaluation(wildcards):
 
 
 def experiment_json(wildcards):
-    """The experiment's settings as canonical JSON."""
+    """Return the experiment's settings as canonical JSON."""
     return cfg.experiments[wildcards.experiment].json()

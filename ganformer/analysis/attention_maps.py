@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.samples import classes_of, provenance, write
+from ganformer.analysis.stored_images import classes_of, provenance, write
 from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
 from ganformer.training.adversarial import evaluating

@@ -51,7 +51,7 @@ from scipy import stats
 from torch import Tensor
 
 from ganformer import artifacts, devices
-from ganformer.analysis import samples as stored
+from ganformer.analysis import stored_images as stored
 from ganformer.config import Evaluation
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central

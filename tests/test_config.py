@@ -34,7 +34,7 @@ def test_default_config_is_valid(raw):
 
 def test_schema_is_current():
     written = (ROOT / "workflow/config.schema.json").read_text()
-    assert written == config.schema_text(), "run: ganformer schema --out workflow/config.schema.json"
+    assert written == config.schema_text(), "run: ganformer step schema --out workflow/config.schema.json"
 
 
 def test_schema_describes_every_key(raw):

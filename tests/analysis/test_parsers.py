@@ -214,7 +214,7 @@ def test_sets_of_images_are_read(prepared, pack: Path):
 
 def test_images_of_another_shape_are_refused(prepared, pack: Path):
     reader = readers.load(prepared())
-    told = r"16×16 pixels, but the parser was made for 8×8; make one for these images with `ganformer parser`$"
+    told = r"16×16 pixels, but the parser was made for 8×8; make one for these images with `ganformer step parser`$"
     with pytest.raises(DataError, match=rf"^{pack.parent}: {told}"):
         reader.read(Packed(Images(pack)), CPU)
     with pytest.raises(DataError, match=rf"^images: {told}"):

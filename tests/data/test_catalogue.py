@@ -195,7 +195,9 @@ def test_archive_is_fetched_and_read_as_it_is(server, publish, capfd):
     publish("original", remote("CLEVR_v1.0.zip", content, url), counts=(2,))
     config = named("clevr-original")
     assert [str(path) for path in config.inputs] == ["results/downloads/clevr-original/download.json"]
-    with pytest.raises(DataError, match=r"not downloaded \(completely\) yet; run 'ganformer download clevr-original'"):
+    with pytest.raises(
+        DataError, match=r"not downloaded \(completely\) yet; run 'ganformer data download clevr-original'"
+    ):
         open_source(config, IMAGE)
     out = download(config)
     said = capfd.readouterr().err

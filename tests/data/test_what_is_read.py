@@ -28,8 +28,8 @@ HEAD = """# What is read, and what is refused
 Written by `python -m tests.data.test_what_is_read`, whose tests pack an example of every line. A picture is converted
 to 8-bit sRGB by the tags of its own file. A file, member, key, row or page that cannot be read is named with its reason
 (in `rejected` of the manifest; `on_error: fail`, the default, stops there). What is no picture at all is counted by
-kind in the output, in `left_out` of the manifest, and by `ganformer info`. `ganformer evaluate` reads its sides in the
-same way.
+kind in the output, in `left_out` of the manifest, and by `ganformer data info`. `ganformer evaluate` reads its sides in
+the same way.
 """
 
 Source = dict[str, Any]

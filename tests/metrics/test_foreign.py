@@ -116,8 +116,8 @@ def test_pickled_arrays_are_not_read(tmp_path):
 def test_npz_of_something_else_says_what_it_holds(tmp_path):
     np.savez(tmp_path / "images.npz", arr_0=np.zeros(3), arr_1=np.zeros(3))
     message = (
-        r"images\.npz: holds the arrays arr_0, arr_1, but statistics are mu and sigma, or what `ganformer reference` "
-        "writes; name one of these, or the images themselves as a folder, zip, tar or pack$"
+        r"images\.npz: holds the arrays arr_0, arr_1, but statistics are mu and sigma, or what "
+        "`ganformer step reference` writes; name one of these, or the images themselves as a folder, zip, tar or pack$"
     )
     with pytest.raises(DataError, match=message):
         foreign.read_npz(tmp_path / "images.npz")

@@ -238,7 +238,7 @@ def test_folder_of_two_shapes_is_refused(own):
         Image.new("RGB", (32, 24)).save(own / name)
     message = (
         rf"^{own}: the images are not of one shape: 38 of 16×12 pixels as 000\.png, 2 of 32×24 pixels as 007\.png; a "
-        "measure does not crop or resize: give all one shape, with `ganformer pack` for example$"
+        "measure does not crop or resize: give all one shape, with `ganformer data pack` for example$"
     )
     with pytest.raises(DataError, match=message):
         open_set(own, SETTINGS)

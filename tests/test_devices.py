@@ -46,7 +46,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def other_process(folder: Path, gpus: int = 1, **environment: str) -> Iterator[str]:
-    """Another process that holds GPUs of the four, and what torch calls them there."""
+    """Yield another process that holds GPUs of the four, and what torch calls them there."""
     command = [sys.executable, "-c", HOLD, str(folder), str(gpus)]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, **environment}

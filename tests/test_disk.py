@@ -28,7 +28,7 @@ TOLD = "cannot be written (File too large); make room there"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A folder with a pack and a run, and nothing else."""
+    """Provide a folder with a pack and a run, and nothing else."""
     folder = tmp_path_factory.mktemp("made")
     pack(Dataset.model_validate(SCENES), folder / "pack")
     names = {"dataset": "scenes", "model": "stylegan2"}
@@ -37,7 +37,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def ganformer(words: list[str], folder: Path, kilobytes: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line in a folder, where no file may be larger than so many kilobytes."""
+    """Return the command line in a folder, where no file may be larger than so many kilobytes."""
     limit = "" if kilobytes is None else f"ulimit -f {kilobytes}; "
     command = ["bash", "-c", f'{limit}exec "$@"', "bash", sys.executable, "-m", "ganformer", *words]
     return subprocess.run(command, cwd=folder, text=True, capture_output=True)

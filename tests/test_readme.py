@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def arrows(mermaid):
-    """Pairs of rules from a Mermaid graph, by name; `a --> b & c` is two of them."""
+    """Return pairs of rules from a Mermaid graph, by name; `a --> b & c` is two of them."""
     names = dict(re.findall(r"^\s*(\w+)\[(\w+)\]", mermaid, re.MULTILINE))
     lines = re.findall(r"^\s*([\w &]+?) --> ([\w &]+?)$", mermaid, re.MULTILINE)
     return {

@@ -60,7 +60,7 @@ def options(
     log: Annotated[Path | None, typer.Option(help="File for a copy of all messages.")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder that `results` in settings stands for.")] = None,
 ) -> None:
-    """Generative Adversarial Transformers: data, training, evaluation, tables and figures."""
+    """Generative Adversarial Transformers: data, training, evaluation, tables and figures."""  # noqa: D401 - the help text
     if results is not None:
         os.environ[artifacts.RESULTS] = str(results)
     if log is not None:

@@ -11,7 +11,7 @@ from ganformer.errors import ConfigError, DataError
 
 
 def _own_record(path: Path | None) -> Path | None:
-    """The path of what `evaluate` found; a file that is something else is not replaced."""
+    """Return the path of what `evaluate` found; a file that is something else is not replaced."""
     if path is not None:
         writable(path)
         if path.exists() and not artifacts.agrees(artifacts.read_existing(path), {"values": {}, "recipe": {}}):

@@ -50,7 +50,7 @@ class Strict(BaseModel):
         return schema
 
     def json(self) -> str:  # type: ignore[override]
-        """The canonical text: the same for the same settings, however they were written."""
+        """Return the canonical text: the same for the same settings, however they were written."""
         return artifacts.canonical(self.model_dump(mode="json"))
 
     @property
@@ -127,7 +127,7 @@ class SettingsIn:
 
 @cache
 def docstrings(settings: type[Strict]) -> Mapping[str, str]:
-    """The text below each field of a class and of those that it builds on, as written."""
+    """Return the text below each field of a class and of those that it builds on, as written."""
     texts: dict[str, str] = {}
     for kind in reversed(settings.__mro__):
         for name in vars(kind).get("__annotations__", {}):
@@ -138,7 +138,7 @@ def docstrings(settings: type[Strict]) -> Mapping[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Of each class at the top of a module the text below each of its fields."""
+    """Return for each class at the top of a module the text below each of its fields."""
     file = getattr(sys.modules[module], "__file__", None)
     if file is None:
         return {}
@@ -156,7 +156,7 @@ def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def parse(kind: type[S], raw: Any, where: str) -> S:
-    """Checks one piece of settings; ConfigError with all its problems, `where` names the piece."""
+    """Check one piece of settings; ConfigError with all its problems, `where` names the piece."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -170,7 +170,7 @@ def known(name: str, package: str) -> str:
 
 
 def overlaid(kind: type[S], base: Strict, other: Strict | None) -> S:
-    """`base` with what `other` sets explicitly, cut down to the fields of `kind`."""
+    """Return `base` with what `other` sets explicitly, cut down to the fields of `kind`."""
     values = base.model_dump(include=set(kind.model_fields))
     if other is not None:
         values |= other.model_dump(include=set(kind.model_fields), exclude_unset=True)
@@ -202,7 +202,7 @@ def problems_of(kind: type[Strict], error: ValidationError) -> list[tuple[str, s
 
 
 def _locate(root: Mapping[str, Any], details: ErrorDetails) -> tuple[str, Mapping[str, Any]]:
-    """YAML path of an error, and the schema of the mapping that holds it.
+    """Return YAML path of an error, and the schema of the mapping that holds it.
 
     pydantic puts the chosen `kind` into the path of what is inside; YAML has no such level.
     """

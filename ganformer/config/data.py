@@ -39,7 +39,7 @@ class ImageSpec(Strict):
         return self.rows or self.height, self.columns or self.width
 
     def with_channels(self, channels: int) -> "ImageSpec":
-        """This shape with so many channels."""
+        """Return this shape with so many channels."""
         return ImageSpec.model_validate({**self.model_dump(), "channels": channels})
 
     @property
@@ -57,7 +57,7 @@ class ImageSpec(Strict):
 
 
 class Source(Strict):
-    """Where images come from. Every file in `ganformer/data/sources` has its own `Config(Source)`."""
+    """Origin of images. Every file in `ganformer/data/sources` has its own `Config(Source)`."""
 
     crop_ratio: ClassVar[float] = 1.0
     """Height over width that a data set's images are cropped to where it does not say."""

@@ -48,7 +48,7 @@ AnyExtractor = SerializeAsAny[Annotated[Extractor, Plugged("ganformer.metrics.ex
 
 
 class Evaluation(Strict):
-    """Which numbers are measured, on what."""
+    """Settings of evaluation: measures, extractors, number of images."""
 
     extractor: AnyExtractor
     extractors: Mapping[Name, AnyExtractor] = {}
@@ -92,11 +92,11 @@ class Evaluation(Strict):
 
     @property
     def seeds(self) -> range:
-        """Those of the generated images, in the first of several rounds."""
+        """Seeds of the generated images, in the first of several rounds."""
         return range(self.seed * self.images, (self.seed + 1) * self.images)
 
     def parts(self) -> dict[str, "Evaluation"]:
-        """What is measured with each network, by a name for files that no other settings of a network have."""
+        """Return the part of the evaluation of each network, by a name for files that no other settings share."""
         parts: dict[str, Evaluation] = {}
         for metric in self.metrics:
             extractor = self.extractors.get(metric, self.extractor)
@@ -112,7 +112,7 @@ class Evaluation(Strict):
 
 
 class Parsing(Strict):
-    """What reads objects in images, for tables 2 and 3. Every file in `ganformer/analysis/parsers` has its own."""
+    """Parser of objects in images, for tables 2 and 3. Every file in `ganformer/analysis/parsers` has its own."""
 
     kind: str
 
@@ -122,7 +122,7 @@ class Parsing(Strict):
         return ()
 
     def problems(self, dataset: Dataset) -> Iterable[str]:
-        """What does not fit between these settings and a data set, one sentence each."""
+        """Yield problems of these settings with a data set, one sentence each."""
         return ()
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TrainingSettings(Strict):
-    """How long and in which portions a run trains; the same for every kind of model."""
+    """Length of training and its batches; the same for every kind of model."""
 
     kimg: PositiveFloat = 25_000.0
     """Length of the training in thousands of real images shown; rounded up to whole batches."""
@@ -141,15 +141,15 @@ class Model(Strict):
         return self
 
     def conflicts(self) -> Iterable[str]:
-        """What does not fit between these settings, whatever the images, one sentence each; they are refused then."""
+        """Yield problems of these settings with each other, whatever the images, one sentence each."""
         return ()
 
     def resolved(self, training: TrainingSettings) -> Self:
-        """These settings with what follows from the training filled in; a `Spec` holds them so."""
+        """Return these settings with what follows from the training filled in; a `Spec` holds them so."""
         return self
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
-        """What does not fit between these settings, images of this shape and this training, one sentence each."""
+        """Yield problems of these settings with images of this shape and this training, one sentence each."""
         return ()
 
 
@@ -187,7 +187,7 @@ class Spec(Strict):
         return self
 
     def with_channels(self, channels: int) -> "Spec":
-        """This run on images of so many channels, where its plan left them to the data; else itself.
+        """Return this run on images of so many channels, where its plan left them to the data; else itself.
 
         Raises ConfigError where its model does not fit them.
         """
@@ -220,11 +220,11 @@ class Spec(Strict):
         return trajectory(self.model_dump(mode="json"))
 
     def kimg_at(self, step: int) -> float:
-        """Thousands of real images shown after `step` steps."""
+        """Return thousands of real images shown after `step` steps."""
         return step * self.training.batch / 1000
 
 
 def trajectory(spec: Mapping[str, Any]) -> str:
-    """The trajectory of a spec as a record has it, whatever settings there have been since it was written."""
+    """Return the trajectory of a spec as a record has it, whatever settings there have been since it was written."""
     training = {key: value for key, value in spec["training"].items() if key not in ("kimg", "snapshots")}
     return artifacts.digest({**spec, "training": training})

@@ -48,14 +48,14 @@ class Config(Strict):
     experiments: Mapping[Name, AnyExperiment] = {}
 
     def text(self) -> str:
-        """Canonical text that `load` turns into this configuration again: what was set, and nothing that was not.
+        """Return canonical text that `load` turns into this configuration again; it holds only what was set.
 
-        A default that is written down would win over what a section says.
+        A default that is written down would override a section.
         """
         return artifacts.canonical(self.model_dump(mode="json", exclude_unset=True))
 
     def spec(self, dataset: str, model: str, seed: int) -> Spec:
-        """The resolved run: type defaults < section < data set's own < its `per_dataset` < the model's own entry."""
+        """Return the resolved run: defaults < section < data set's own < its `per_dataset` < the model's own entry."""
         entry = self.models[model]
         if isinstance(entry, AdversarialModel):
             recommended = self.datasets[dataset].source.r1_gamma
@@ -74,7 +74,7 @@ class Config(Strict):
         )
 
     def parser(self, dataset: str) -> Parsing:
-        """What reads objects in the images of a data set; ConfigError where nothing does."""
+        """Return the parser of objects for a data set; ConfigError if there is none."""
         source = self.datasets[dataset].source.kind
         if dataset in self.parsing:
             return self.parsing[dataset]
@@ -83,28 +83,28 @@ class Config(Strict):
         return parse(Parsers, {"parser": {"kind": source}}, f"parsing.{dataset}").parser
 
     def reals(self, dataset: str) -> str:
-        """The data set whose images those of runs on this one are measured against."""
+        """Return the data set whose images those of runs on this one are measured against."""
         return self.measured_against.get(dataset, dataset)
 
     def only(self, experiments: Iterable[str]) -> Self:
-        """This configuration with no other tables and figures than these."""
+        """Return this configuration with no other tables and figures than these."""
         return self.model_copy(update={"experiments": {name: self.experiments[name] for name in experiments}})
 
     def usual(self) -> Self:
-        """This configuration without the tables and figures that only the target `extended` makes."""
+        """Return this configuration without the tables and figures that only the target `extended` makes."""
         return self.only(name for name, experiment in self.experiments.items() if not experiment.extended)
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
-        """Every (data set, model, seed) that some experiment needs, once."""
+        """Return every (data set, model, seed) that some experiment needs, once."""
         needed = (experiment.runs() for experiment in self.experiments.values())
         return iter(dict.fromkeys(itertools.chain.from_iterable(needed)))
 
 
 def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
-    """Checks merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files.
+    """Check merged YAML. Raises ConfigError with all problems, each with its YAML path; `where` names the files.
 
-    An entry of a section that is null is left out: so an overlay takes away what another file has. The word null is
-    null: what stands in braces behind Snakemake's option --config arrives as words.
+    An entry of a section that is null is left out: so an overlay removes what another file has. The word null is null:
+    values in braces after Snakemake's option --config arrive as words.
     """
     raw = {
         section: {name: entry for name, entry in entries.items() if entry is not None}
@@ -125,9 +125,9 @@ def load(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
 
 
 def merged(files: Iterable[Path]) -> dict[str, Any]:
-    """Content of YAML files, later ones over earlier ones, mappings key by key, as Snakemake merges configurations.
+    """Merge YAML files, later ones over earlier ones, mappings key by key, as Snakemake merges configurations.
 
-    Raises ConfigError where a file cannot be read or is no mapping.
+    Raises ConfigError if a file cannot be read or is no mapping.
     """
     content: dict[str, Any] = {}
     for file in files:
@@ -162,7 +162,7 @@ def parse_experiment(raw: Any, where: str) -> Experiment:
 
 
 def schema_text() -> str:
-    """JSON schema of `config.yaml`, for editors; `workflow/config.schema.json` is a copy that a test keeps current."""
+    """Return the JSON schema of `config.yaml`, for editors; a test keeps `workflow/config.schema.json` current."""
     return (
         json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}, indent=2)
         + "\n"
@@ -176,7 +176,7 @@ def _with_nulls(value: Any) -> Any:
 
 
 def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """References to data sets and models that the configuration does not define."""
+    """Yield references to data sets and models that the configuration does not define."""
     defined = {section: list(as_mapping(raw.get(section))) for section in ("datasets", "models")}
     for section in ("training", "adversarial"):
         for name in as_mapping(as_mapping(raw.get(section)).get("per_dataset")):
@@ -200,7 +200,7 @@ def _undefined(path: str, name: Any, section: str, defined: Mapping[str, Sequenc
 
 
 def _unfit_runs(config: Config) -> Iterator[tuple[str, str]]:
-    """What only shows when a run is put together."""
+    """Yield problems that only show when a run is resolved."""
     seen = set()
     for dataset, model, seed in config.runs():
         if (dataset, model) in seen:

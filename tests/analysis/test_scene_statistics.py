@@ -34,7 +34,7 @@ def thing(shape="sphere", colour="red", size="large", material="rubber", area=10
 
 
 def drawn(count, seed):
-    """Scenes of 3 to 8 objects in which all values are as frequent."""
+    """Return scenes of 3 to 8 objects in which all values are as frequent."""
     random = np.random.default_rng(seed)
     return [
         [

@@ -28,7 +28,7 @@ def thing(shape="sphere", colour="red"):
 
 
 def boxes(count, seed=0):
-    """Masks [count, 8, 8] with one object each, of 3×3 pixels, anywhere."""
+    """Return masks [count, 8, 8] with one object each, of 3×3 pixels, anywhere."""
     random = np.random.default_rng(seed)
     masks = np.zeros((count, SIDE, SIDE), np.uint8)
     for mask in masks:

@@ -45,7 +45,7 @@ def zipped(**members):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Downloads lie below the working directory, and nothing waits between attempts."""
+    """Download lie below the working directory, and nothing waits between attempts."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(fetch.__kwdefaults__, "sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -59,7 +59,7 @@ def server():
 
 @pytest.fixture
 def publish(monkeypatch):
-    """Puts an edition, of CLEVR if nothing else is said, in place of the real one."""
+    """Put an edition, of CLEVR if nothing else is said, in place of the real one."""
 
     def publish(name="original", *remotes, kind="clevr", **facts):
         edition = replace(config_of(kind).editions[name], **{"files": remotes, **facts})

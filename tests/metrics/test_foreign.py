@@ -15,7 +15,7 @@ MEAN, COVARIANCE = FEATURES.mean(axis=0, dtype=np.float64), np.cov(FEATURES.asty
 
 
 def state(**changes):
-    """What StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two portions."""
+    """Return what StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two portions."""
     wide = FEATURES.astype(np.float64)
     return {
         "capture_all": False,
@@ -32,7 +32,7 @@ def state(**changes):
 
 @pytest.fixture
 def pickled(tmp_path):
-    """Writes any object as a pickle."""
+    """Write any object as a pickle."""
 
     def write(content, protocol=pickle.DEFAULT_PROTOCOL):
         path = tmp_path / "stats.pkl"
@@ -44,7 +44,7 @@ def pickled(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    """Writes an npz of mu and sigma, or what they are changed to."""
+    """Write an npz of mu and sigma, or what they are changed to."""
 
     def write(**changes):
         path = tmp_path / "stats.npz"

@@ -24,7 +24,7 @@ class Reader(Parser):
 
 
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
-    """Trains the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
+    """Train the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
     settings = Settings.of(dataset, **config.model_dump(exclude={"kind"}))
     path = out / scene_parser.NAME
     origin = {"kind": config.kind, **scene_parser.origin(settings)}
@@ -43,5 +43,5 @@ def _is_whole(path: Path) -> bool:
 
 
 def load(path: Path) -> Reader:
-    """The trained network, on the CPU. CheckpointError where its files do not fit."""
+    """Return the trained network, on the CPU. CheckpointError where its files do not fit."""
     return Reader.load(path)

@@ -18,7 +18,7 @@ class _OfScenes(Parsing):
     kind: Literal["scenes"] = "scenes"
 
     def problems(self, dataset: Dataset) -> Iterable[str]:
-        """One where the data set is of something else."""
+        """Return one where the data set is of something else."""
         try:
             Settings.of(dataset)
         except ConfigError as error:

@@ -4,13 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import (
-    Field,
-    PositiveInt,
-    SerializeAsAny,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
 from ganformer import plugins
 from ganformer.config.base import Name, Plugged, SettingsIn, Strict, known
@@ -43,7 +37,7 @@ SHORT = {
     "sfid": "spatial-frechet",
 }
 """Metrics by the names that the field has for their values."""
-SomePathLength = SerializeAsAny[Annotated[Strict, SettingsIn("ganformer.settings.path_length", "PathLength")]]
+SomePathLength = SerializeAsAny[Annotated[Strict, SettingsIn("ganformer.config.path_length", "PathLength")]]
 AnyExtractor = SerializeAsAny[Annotated[Extractor, Plugged("ganformer.metrics.extractors")]]
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from ganformer import artifacts, plugins
 from ganformer.config.base import Name, Strict, as_mapping, message_of, overlaid, parse, plug_in, problems_of, report

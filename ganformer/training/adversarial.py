@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
+from ganformer.config.ladders import StyleBasedModel
 from ganformer.nn import interfaces
 from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
-from ganformer.settings.ladders import StyleBasedModel
 from ganformer.training import augmentation, distribution, losses
 from ganformer.training.augmentation import Augmentation
 from ganformer.training.learner import Learner, Reals

@@ -11,11 +11,11 @@ import torch
 from ganformer import artifacts, devices
 from ganformer.analysis import attention_maps, readers
 from ganformer.analysis import segments as module
-from ganformer.analysis.scene_parser import Settings, train
 from ganformer.analysis.segments import compare, measure_run
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import computing
+from ganformer.scenes.parser import Settings, train
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import batches, quantise
 

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from ganformer.config import Dataset, Parsing, docstrings
 from ganformer.errors import ConfigError
-from ganformer.settings.scene_parser import Settings
+from ganformer.scenes.parser_settings import Settings
 
 FROM_DATASET = {"image", "min_objects", "max_objects"}
 

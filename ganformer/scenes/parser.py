@@ -30,9 +30,9 @@ from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.scenes import source as scenes
+from ganformer.scenes.parser_settings import Settings
 from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim
 from ganformer.seeds import mix
-from ganformer.settings.scene_parser import Settings
 from ganformer.training.samples import normalise
 from ganformer.training.state import load_module
 

@@ -12,6 +12,8 @@ import ganformer
 from ganformer.analysis.generate import Request, generate
 from ganformer.errors import CheckpointError, ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 TINY = {"kind": "stylegan2", "channel_base": 64, "channel_max": 8, "latent_size": 16}
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from ganformer import cli
 
+pytestmark = pytest.mark.slow
+
 
 def ganformer(*words, cwd=None):
     command = [sys.executable, "-m", "ganformer", *map(str, words)]

@@ -179,6 +179,7 @@ def test_visible_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert indices(devices.acquire_all(1, tmp_path)) == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theirs", ["1,2", "2,1", "GPU-00000002-0000,1", "GPU-00000002,GPU-00000001"])
 def test_no_gpu_is_taken_twice_by_different_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four: None, theirs: str
@@ -253,6 +254,7 @@ def test_the_option_takes_numbers_and_auto(monkeypatch: pytest.MonkeyPatch) -> N
             gpus_of(wrong)
 
 
+@pytest.mark.slow
 def test_the_command_ends_at_once_without_its_gpu(tmp_path: Path) -> None:
     scenes = '{"source": {"kind": "scenes", "images": 8}, "resolution": 16}'
     words = ["step", "parser", "--parsing", "scenes", "--dataset", scenes, "--out", str(tmp_path / "parser")]

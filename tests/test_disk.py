@@ -15,6 +15,8 @@ from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 from ganformer.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 SCENES = {"source": {"kind": "scenes", "images": 40}, "resolution": 16}
 SPEC = {
     "image": {"height": 16, "width": 16},

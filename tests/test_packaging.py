@@ -14,6 +14,8 @@ import yaml
 
 from ganformer import __version__
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "lmdb": "python-lmdb", "isal": "python-isal"}
 

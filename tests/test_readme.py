@@ -28,6 +28,7 @@ def arrows(mermaid):
     }
 
 
+@pytest.mark.slow
 def test_graph_is_the_workflows():
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
     drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -16,6 +16,8 @@ from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import BLOCK
 
+pytestmark = pytest.mark.slow
+
 Runs = dict[str, Path]
 
 

@@ -24,6 +24,8 @@ from ganformer.metrics.nearest import Nearest
 from ganformer.metrics.sets import Network
 from ganformer.training import checkpoint
 
+pytestmark = pytest.mark.slow
+
 N, H, M, SIZE = 80, 60, 70, 16
 Array = np.ndarray[Any, Any]
 Find = Callable[..., tuple[dict[str, Any], dict[str, Array]]]

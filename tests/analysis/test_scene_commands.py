@@ -14,6 +14,8 @@ from ganformer.errors import ConfigError
 from ganformer.training.loop import train
 from tests.analysis import stand_in
 
+pytestmark = pytest.mark.slow
+
 SCENES = {"source": {"kind": "scenes", "images": 60, "max_objects": 4, "min_objects": 1}, "resolution": 16}
 IMAGES = 40
 

@@ -50,6 +50,7 @@ def parser() -> Parser:
 # ---------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 def test_seconds_of_training_are_much_better_than_chance(parser):
     found = parser.accuracy
     assert found["images"] == 100

@@ -16,7 +16,10 @@ ADA = ["StyleGAN2-ADA, our png pack", "StyleGAN2-ADA, a zip of its own"]
 PACKERS = [f"ganformer, {layout}, {workers}" for layout in ("npy", "png") for workers in ("1 process", "2 processes")]
 MORE = [f"ganformer, {layout}, {count} images" for layout in ("npy", "hdf5", "lmdb", "png") for count in (1, 10)]
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc, processor affinity)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc, processor affinity)"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ SEEING = ["libraries", "reference: real images", "reading the reference", "gener
 MEASURES = ["frechet", "frechet-error", "inception-score", "precision-recall, 8 images", "kid", "frechet-infinity"]
 SMALL = ["--images", "40", "--features", "4", "--classes", "3", "--manifolds", "8", "--cores", "1"]
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc)")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc)")]
 
 
 def run(*options):

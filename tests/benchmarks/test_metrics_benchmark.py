@@ -15,7 +15,10 @@ RIVALS = ["torch-fidelity", "pytorch-fid"]
 NETWORK = ["--network-images", "2", "--image-size", "8", "--batch", "1"]
 NEAR = [f"{way}, {images} images" for images in (24, 48) for way in ("ganformer, in tiles", "whole matrices")]
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc, processor affinity)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux (/proc, processor affinity)"),
+]
 
 
 def run(*options, program=("benchmarks/metrics.py",)):

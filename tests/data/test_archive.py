@@ -568,6 +568,7 @@ def test_empty_zip(tmp_path):
         opened(write(tmp_path / "a.zip", []))
 
 
+@pytest.mark.slow
 def test_members_are_not_kept_in_memory(tmp_path):
     """Of a zip one string for each member exists while they are sorted, then 8 bytes; of a tar hashes of 8 bytes."""
     count = 8_000

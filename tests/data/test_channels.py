@@ -53,6 +53,7 @@ def packed(path, out, **changes):
     return pack(Dataset.model_validate(given), out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kinds", "channels"),
     [

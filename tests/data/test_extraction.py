@@ -347,6 +347,7 @@ def test_directory_of_a_zip_that_lost_members(tmp_path, target):
     assert message in refused(archive, target)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_zip_of_more_members_than_its_end_can_count(tmp_path, target):
     extract(write_zip(tmp_path / "x.zip", ("a.png", b"1"), *[("folder/", b"")] * 2**16), target)

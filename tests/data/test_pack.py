@@ -92,6 +92,7 @@ def test_same_input_gives_the_same_bytes(tmp_path, layout):
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", FORMATS)
 def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, monkeypatch):
     monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 2)
@@ -314,6 +315,7 @@ def test_full_disk(tmp_path, monkeypatch):
     assert contents(tmp_path / "pack") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", FORMATS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_run_again(tmp_path, layout, workers):

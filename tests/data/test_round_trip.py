@@ -153,6 +153,7 @@ def test_every_way_in_and_out(tmp_path, write, layout):
         assert (images.labels(np.arange(COUNT)) == np.eye(3)[LABELS]).all()
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["folder", "zip", "tar", "npy", "hdf5"]),
     st.sampled_from(FORMATS),

@@ -10,6 +10,8 @@ from tests.interop import official_pytorch as twin
 from tests.interop.official import dumped, in_protocols
 from tests.interop.parity import discriminator_of, one_hot, relative_error
 
+pytestmark = pytest.mark.slow
+
 WIDTH, COMPONENTS, SIZE = 16, 4, 8
 LIMITS = {"channel_base": 128, "channel_max": 16}
 ATTENDING = {

@@ -244,6 +244,7 @@ def test_a_truncated_snapshot_is_damaged(whole, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_payload_ends_the_command_with_one_message(tmp_path):
     target, path = tmp_path / "pwned", tmp_path / "snapshot.pkl"
     path.write_bytes(with_payload(path, target))
@@ -265,6 +266,7 @@ def test_a_checksum_is_compared_before_anything_is_read(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_imported(whole, tmp_path):
     said = command(whole, "--out", "out", "--sha256", file_digest(whole).upper(), cwd=tmp_path)
     assert said.returncode == 0, said.stderr

@@ -16,6 +16,8 @@ from tests.interop import official_stylegan2_ada as twin
 from tests.interop.official import dumped, in_protocols
 from tests.interop.parity import discriminator_of, one_hot, relative_error
 
+pytestmark = pytest.mark.slow
+
 WIDTH, SIZE = 16, 12
 LIMITS = {"channel_base": 128, "channel_max": 16}
 

@@ -11,6 +11,8 @@ from tests.interop import official_tensorflow as twin
 from tests.interop.official import in_protocols
 from tests.interop.parity import discriminator_of, relative_error
 
+pytestmark = pytest.mark.slow
+
 WIDTH, COMPONENTS, SIZE = 16, 4, 8
 OLD = {"size": "latent_size", "base": "fmap_base", "most": "fmap_max", "layers": "mapping_layersnum"}
 NEW = {"size": "z_dim", "base": "channel_base", "most": "channel_max", "layers": "mapping_num_layers"}

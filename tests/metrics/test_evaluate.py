@@ -20,6 +20,8 @@ from ganformer.metrics.reference import Reference
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Reconstructor
 
+pytestmark = pytest.mark.slow
+
 REALS, FAKES = 40, 36
 IMAGE = {"height": 16, "width": 16, "channels": 3}
 

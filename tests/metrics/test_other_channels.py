@@ -23,6 +23,8 @@ from ganformer.metrics import compare, evaluate
 from ganformer.metrics.sets import open_set
 from ganformer.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Evaluation.model_validate(
     {"extractor": {"kind": "random-vgg16"}, "images": 24, "metrics": ["frechet", "precision-recall", "kid"]}
 )

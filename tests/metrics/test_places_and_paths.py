@@ -10,6 +10,8 @@ from ganformer.data.packing.pack import pack
 from ganformer.metrics import evaluate as metrics
 from ganformer.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 SPATIAL = {"kind": "inception-random", "features": "spatial"}
 
 

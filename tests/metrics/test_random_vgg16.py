@@ -11,6 +11,8 @@ from ganformer.metrics import portions
 from ganformer.metrics.extractors.random_vgg16 import model as random_vgg16
 from ganformer.metrics.measures import frechet, inception_score
 
+pytestmark = pytest.mark.slow
+
 
 def blurred(images, strength):
     return ndimage.gaussian_filter(images.astype(float), (0, 0, strength, strength)).astype(np.uint8)

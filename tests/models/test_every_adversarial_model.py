@@ -75,6 +75,7 @@ def test_every_layer_has_its_say(model: dict[str, Any], width: int) -> None:
     assert (gradient.flatten(2).abs().amax(dim=2) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", SHAPES[:2], ids=["", "labelled"])
 def test_every_parameter_learns(model: dict[str, Any], image: ImageSpec) -> None:
     network = stirred(learner(model, image).network)
@@ -87,6 +88,7 @@ def test_every_parameter_learns(model: dict[str, Any], image: ImageSpec) -> None
     assert [name for name, gradient in found.items() if gradient is None or not gradient.any()] == []
 
 
+@pytest.mark.slow
 def test_regularisers_differentiate_twice(model: dict[str, Any]) -> None:
     network = stirred(learner(model, SHAPES[0]).network)
     none = labels(SHAPES[0], 4)

@@ -9,6 +9,8 @@ from ganformer import plugins
 from ganformer.config import ImageSpec, TrainingSettings
 from tests.variants import PACKAGE, label, variants
 
+pytestmark = pytest.mark.slow
+
 CHOSEN = ("kind", "attention")  # all other settings are the defaults
 SIZES = [(32, 32), (256, 256), (512, 1024), (768, 1024), (1024, 512), (1024, 1024)]
 

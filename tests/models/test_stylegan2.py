@@ -102,6 +102,7 @@ def test_all_settings_are_tried() -> None:
     assert set(CHANGES) | {"kind"} == set(stylegan2.Config.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     small = {"channel_base": 64, "channel_max": 8, "latent_size": 4, "mapping_layers": 3}

@@ -202,6 +202,7 @@ def merged(preset: str) -> config.Config:
     return config.load(raw)
 
 
+@pytest.mark.slow
 @pytest.mark.latex
 @pytest.mark.parametrize(("preset", "seeds"), [*((preset, (0,)) for preset in PRESETS), ("", (0, 1))])
 def test_all_tables_of_a_configuration_compile(

@@ -351,6 +351,7 @@ def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights()
 # -------------------------------------------------------------------------------------------- continuing
 
 
+@pytest.mark.slow
 def test_continues_where_it_stopped() -> None:
     settings = {"path_length_weight": 2.0, "r1_interval": 4}
     whole = stepped(learner(**settings), range(10))

@@ -109,6 +109,7 @@ def test_is_a_function_of_the_seed(made: Augmentation) -> None:
     assert (drawn(made, images.clone())[0][0] != drawn(made, images[[0, 0, 0, 0]])[0][1]).any()  # one draw an image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [ada(), diffaugment()], ids=["ada", "diffaugment"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_has_first_and_second_derivatives(made: Augmentation, channels: int) -> None:

@@ -24,6 +24,8 @@ from ganformer.training.stop import Stop
 from ganformer.training.update import Update
 from tests.training.tiny_runs import IMAGE, tiny_spec
 
+pytestmark = pytest.mark.slow
+
 TWO = [torch.device("cpu")] * 2
 
 

@@ -13,6 +13,8 @@ from ganformer.training.learner import Learner, Reals
 from tests.training.tiny_runs import same
 from tests.variants import PACKAGE, label, variants
 
+pytestmark = pytest.mark.slow
+
 IMAGES = {
     "square": ImageSpec(height=16, width=16),
     "square-labelled": ImageSpec(height=16, width=16, classes=3),

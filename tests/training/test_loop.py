@@ -26,6 +26,8 @@ from ganformer.training import record as records
 from ganformer.training.adversarial import Adversarial
 from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
 
 

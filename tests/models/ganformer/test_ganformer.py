@@ -295,6 +295,7 @@ def test_all_settings_are_tried() -> None:
     assert set(CHANGES) | {"kind"} == set(ganformer.Config.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     base = {**SMALL, "attention": "duplex", **NEEDS.get(name, {})}

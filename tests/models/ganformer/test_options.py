@@ -77,6 +77,7 @@ def images_of(generator: ComponentGenerator, z: Tensor) -> Tensor:
         return generator(z, none(len(z)))
 
 
+@pytest.mark.slow
 @whatever_options
 @whatever_heads
 def test_every_parameter_learns(options: dict[str, Any], heads: int) -> None:
@@ -89,6 +90,7 @@ def test_every_parameter_learns(options: dict[str, Any], heads: int) -> None:
     assert [name for name, p in named if p.grad is None or not p.grad.any()] == []
 
 
+@pytest.mark.slow
 @whatever_options
 def test_regularisers_differentiate_twice(options: dict[str, Any]) -> None:
     learner = build(options, adversarial={"path_length_weight": 2.0, "component_mixing": 0.5, "style_mixing": 0.5})

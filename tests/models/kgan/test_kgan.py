@@ -197,6 +197,7 @@ def test_all_settings_are_tried() -> None:
     assert set(CHANGES) | {"kind"} == set(kgan.Config.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     before, after = (made(config(**settings)) for settings in (SMALL, {**SMALL, name: CHANGES[name]}))

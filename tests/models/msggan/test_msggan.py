@@ -191,6 +191,7 @@ def test_all_settings_are_tried() -> None:
     assert set(CHANGES) | {"kind"} == set(msggan.Config.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     image = square(16, classes=2)

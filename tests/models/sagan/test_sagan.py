@@ -182,6 +182,7 @@ def test_all_settings_are_tried() -> None:
     assert set(CHANGES) == set(sagan.Config.model_fields) - set(gan.Config.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_model(name: str) -> None:
     def fingerprint(**settings: object) -> object:

@@ -33,6 +33,7 @@ def test_images_become_grids_of_codes_and_images_again(height: int, width: int) 
     assert quantised.codes.shape == (2, height // 4, width // 4)
 
 
+@pytest.mark.slow
 def test_every_parameter_learns() -> None:
     network = autoencoder()
     images, quantised = network(torch.randn(4, 3, 16, 16))

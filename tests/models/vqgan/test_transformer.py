@@ -55,6 +55,7 @@ def test_every_class_has_a_start_of_its_own() -> None:
     assert transformer().starts.shape == (1, 8)
 
 
+@pytest.mark.slow
 def test_every_parameter_learns() -> None:
     network = transformer(classes=3)
     network(codes(), torch.eye(3)).square().sum().backward()

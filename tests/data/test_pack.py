@@ -92,6 +92,20 @@ def test_same_input_gives_the_same_bytes(tmp_path, layout):
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
 
 
+@pytest.mark.parametrize("layout", FORMATS)
+def test_shards_are_full_behind_a_picture_that_was_left_out(pictures, tmp_path, layout):
+    settings = {"format": layout, "shard_images": 3}
+    pack(folder_of(pictures, **settings), tmp_path / "good")
+    (pictures / "a-a.png").write_bytes(b"not a picture")
+    written = pack(folder_of(pictures, on_error="skip", **settings), tmp_path / "pack")
+    assert [rejected.path for rejected in written.rejected] == ["a-a.png"]
+    assert [shard.count for shard in written.shards] == [3, 3, 1]
+    good, found = contents(tmp_path / "good"), contents(tmp_path / "pack")
+    assert {name: found[name] for name in found if name != "manifest.json"} == {
+        name: good[name] for name in good if name != "manifest.json"
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", FORMATS)
 def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, monkeypatch):

@@ -201,6 +201,24 @@ def test_precision_and_recall_see_fewer_modes(observe):
     assert (found["precision"], found["recall"]) == (1, 0.5)
 
 
+def test_radii_far_from_the_origin_are_exact():
+    """In float32, |x|² + |y|² − 2xy of such points is nothing but rounding errors."""
+    points = np.random.default_rng(0).normal(500, 1e-3, (30, 8)).astype(np.float32)
+    exact = points.astype(np.float64)
+    distances = np.sort(((exact[:, None] - exact[None]) ** 2).sum(axis=2), axis=1)
+    for neighbours_of in (1, 3):
+        found = neighbours.radii(points, neighbours_of).numpy()
+        np.testing.assert_allclose(found, distances[:, neighbours_of], rtol=1e-9)
+
+
+def test_inception_score_is_computed_in_float64():
+    logits = np.random.default_rng(0).normal(0, 4, (200, 50)).astype(np.float32)
+    shares = np.exp(logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    divergences = (shares * np.log(shares / shares.mean(axis=0))).sum(axis=1)
+    assert inception_score.inception_score(logits) == pytest.approx(np.exp(divergences.mean()), rel=1e-12)
+
+
 def test_precision_and_recall_of_equal_sets_are_one(observe):
     points = np.random.default_rng(0).normal(500, 1e-3, (30, 8)).astype(np.float32)
     found = precision_recall.compute(observe(points), observe(points))

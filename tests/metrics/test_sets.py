@@ -439,6 +439,21 @@ def test_what_is_no_picture_is_told(own):
     assert open_set(own, SETTINGS).about["left_out"] == {".txt": 1}
 
 
+def test_mirrored_images_are_turned_left_to_right(draw_shapes, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(draw_shapes(5, seed=0)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number}.png")
+    source = {"kind": "folder", "path": str(folder)}
+    pack(Dataset.model_validate({"source": source, "resolution": image.shape[-1]}), tmp_path / "pack")
+    images = Images(tmp_path / "pack")
+    (seen,) = Packed(images, mirrored=True).portions(images.image.picture, torch.device("cpu"))
+    expected = images.read(np.arange(5))
+    assert (expected != expected[..., ::-1]).any()
+    assert np.array_equal(seen[:5], expected)
+    assert np.array_equal(seen[5:], expected[..., ::-1])
+
+
 @pytest.mark.parametrize(("count", "mirrored", "sizes"), [(40, False, {32}), (20, False, {20}), (40, True, {64})])
 def test_the_last_images_are_seen_among_as_many_as_the_others(draw_shapes, tmp_path, count, mirrored, sizes):
     """Sums of floats depend on how many images a network sees together, so that copies would not quite be equal."""

@@ -37,7 +37,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """
     markdown = re.sub(r"<!-- generated: ([\w-]+) -->", lambda found: GENERATED[found[1]](), markdown)
     markdown = re.sub(r"<!-- fields: ([\w.]+) -->", lambda found: fields(found[1]), markdown)
-    return re.sub(r"```mermaid\n(.*?)```", lambda found: graph_table(found[1]), markdown, flags=re.DOTALL)
+    return re.sub(
+        r"```mermaid\n(.*?)```",
+        lambda found: graph_table(found[1]),
+        markdown,
+        flags=re.DOTALL,
+    )
 
 
 # ------------------------------------------------------------------------------------------- settings
@@ -59,18 +64,31 @@ class Settings:
         yield self._table(schema, path)
         for name in [name for name in self._places if name not in known]:
             heading, anchor = self._places[name]
-            inside = heading.split(",")[0].strip("`")
-            yield f"{'#' * min(3, 2 + inside.count('.'))} {heading} {{ #{anchor} }}"
+            inside, _, kind = heading.replace("`", "").partition(", kind ")
+            parts = [part for part in inside.split(".") if part != "NAME"]
+            label = f"{parts[-1]}: {kind}" if kind else inside
+            yield f"{'#' * min(4, 1 + len(parts))} {heading} {{ #{anchor} data-toc-label='{label}' }}"
             yield self._schema["$defs"][name].get("description", "")
             yield from self._parts(self._schema["$defs"][name], inside)
 
     def _table(self, schema: Schema, path: str) -> str:
         rows = [
-            [f"`{key}`", self._type(node, f"{path}.{key}" if path else key), _default(key, node, schema), text(node)]
+            [
+                f"`{key}`",
+                self._type(node, f"{path}.{key}" if path else key),
+                _default(key, node, schema),
+                self._text(node),
+            ]
             for key, node in schema.get("properties", {}).items()
             if key != "kind"
         ]
         return table(["setting", "values", "default", "meaning"], rows)
+
+    def _text(self, node: Schema) -> str:
+        """Return the docstring of a field, or, if it has none, the first line of that of its class."""
+        name = node.get("$ref", "").rpartition("/")[2]
+        of_class = self._schema["$defs"].get(name, {}).get("description", "")
+        return text(node) or of_class.partition("\n")[0]
 
     def _type(self, node: Schema, path: str) -> str:
         if "$ref" in node:
@@ -109,9 +127,19 @@ def simple(node: Schema) -> str:
         return f"`{node['const']}`"
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
-    words = {"integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+        "null": "null",
+    }
     kind = words.get(node.get("type", ""), "path" if node.get("format") == "path" else "text")
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    signs = {
+        "minimum": "≥",
+        "exclusiveMinimum": ">",
+        "maximum": "≤",
+        "exclusiveMaximum": "<",
+    }
     limits = ", ".join(f"{sign} {node[key]:g}" for key, sign in signs.items() if key in node)
     return f"{kind} {limits}".strip()
 
@@ -134,7 +162,11 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; nothing without rows."""
     if not rows:
         return ""
-    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [
+        heads,
+        ["---"] * len(heads),
+        *([cell.replace("|", "\\|") for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -210,7 +242,13 @@ def graph_table(mermaid: str) -> str:
     """Return the rules of a graph, each with the rules whose outputs it reads."""
     pairs = arrows(mermaid)
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    rows = [[f"`{name}`", ", ".join(f"`{start}`" for start, end in pairs if end == name) or "–"] for name in names]
+    rows = [
+        [
+            f"`{name}`",
+            ", ".join(f"`{start}`" for start, end in pairs if end == name) or "–",
+        ]
+        for name in names
+    ]
     return table(["rule", "reads the outputs of"], rows)
 
 

@@ -202,16 +202,19 @@ def test_fields_of_a_run_are_named(tried):
     assert named == set(json.loads((work / "results/runs/scenes/duplex/seed0/run.json").read_text()))
 
 
-def test_models_to_copy_are_formatted(tmp_path):
-    """Blocks with a file name pass the linters that files of the repository pass."""
+def test_python_is_formatted_as_wide_as_pages_are(tmp_path):
+    """Files to copy pass the linters of the repository, too."""
+    files, snippets = tmp_path / "files", tmp_path / "snippets"
     for page in PAGES:
-        for title, text in blocks(page, "python"):
-            if title.endswith(".py"):
-                (tmp_path / title).write_text(text, encoding="utf-8")
-    assert len(list(tmp_path.iterdir())) == 2
-    for words in (["check"], ["format", "--check"]):
-        call = [sys.executable, "-m", "ruff", *words, "--config", str(ROOT / "pyproject.toml"), str(tmp_path)]
-        said = subprocess.run(call, capture_output=True, text=True, timeout=60)
+        for number, (title, text) in enumerate(blocks(page, "python")):
+            if title.endswith(".py") or not title:
+                path = files / title if title else snippets / f"{page.stem}-{number}.py"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    assert len(list(files.iterdir())) == 2
+    settings = ["--config", str(ROOT / "pyproject.toml"), "--line-length", "88"]
+    for words in (["check", *settings, str(files)], ["format", "--check", *settings, str(tmp_path)]):
+        said = subprocess.run([sys.executable, "-m", "ruff", *words], capture_output=True, text=True, timeout=60)
         assert said.returncode == 0, said.stdout
 
 
@@ -310,3 +313,15 @@ def test_navigation_names_every_page():
 
     there = {page.name for page in (ROOT / "docs").glob("*.md")} | {"contributing.md", "changelog.md"}
     assert sorted(names(nav)) == sorted(there)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.stem)
+def test_code_fits_on_a_page(page):
+    long = [
+        line
+        for language, _, text in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if language not in ("mermaid", "text")
+        for line in text.splitlines()
+        if len(line) > 100
+    ]
+    assert long == []

@@ -66,7 +66,7 @@ class Settings:
             heading, anchor = self._places[name]
             inside, _, kind = heading.replace("`", "").partition(", kind ")
             parts = [part for part in inside.split(".") if part != "NAME"]
-            label = f"{parts[-1]}: {kind}" if kind else inside
+            label = f"{parts[-1]}: {kind}" if kind else parts[-1]
             yield f"{'#' * min(4, 1 + len(parts))} {heading} {{ #{anchor} data-toc-label='{label}' }}"
             yield self._schema["$defs"][name].get("description", "")
             yield from self._parts(self._schema["$defs"][name], inside)

@@ -325,3 +325,10 @@ def test_code_fits_on_a_page(page):
         if len(line) > 100
     ]
     assert long == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_no_line_within_a_sentence_begins_as_a_list(page):
+    """Python-Markdown takes "40. One" at the beginning of a line for an entry of a list, unlike GitHub."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^ *\d+\. .*$", text, re.MULTILINE) == []

@@ -64,7 +64,7 @@ with contextlib.redirect_stderr(io.StringIO()):
 
 
 def main() -> None:
-    """Runs all comparisons and prints them."""
+    """Run all comparisons and prints them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="the earlier checkout")
     parser.add_argument("--images", type=int, default=300, help="pictures of 512×512 that are packed to 256×256")
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _pictures(home: Path, sides: dict[str, Path], options: argparse.Namespace) -> list[dict[str, str]]:
-    """Packing PNGs and JPEGs, and reading packs."""
+    """Return packing PNGs and JPEGs, and reading packs."""
     origin = comparisons.save_pictures(home / "png", options.images, 512)
     (home / "jpeg").mkdir()
     for path in sorted((home / "png").iterdir()):
@@ -97,7 +97,7 @@ def _pictures(home: Path, sides: dict[str, Path], options: argparse.Namespace) -
 
 
 def _many(home: Path, sides: dict[str, Path], options: argparse.Namespace) -> list[dict[str, str]]:
-    """Walking through keys of a folder, a tar and an LMDB of empty images."""
+    """Return walking through keys of a folder, a tar and an LMDB of empty images."""
     folder = home / "many"
     for number in range(options.many):
         if number % 10_000 == 0:

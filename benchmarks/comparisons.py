@@ -43,7 +43,7 @@ class Bench:
         print(f"{images} pictures of {2 * resolution} × {2 * resolution} pixels from {origin}, {repeats} repeats")
 
     def print_all(self) -> None:
-        """Prints a table for each comparison."""
+        """Print a table for each comparison."""
         for table in (self.reading, self.converting, self.shuffling, self.packing_more):
             print()
             table()
@@ -99,7 +99,7 @@ class Bench:
         print_table(f"Making packs of {self.resolution} × {self.resolution} from PNGs twice as large, two cores", rows)
 
     def shuffling(self) -> None:
-        """Start-up."""
+        """Return start-up."""
 
         def ours() -> int:
             Order(MANY, seed=0).indices(0, BATCH)
@@ -190,17 +190,17 @@ class Bench:
 
 
 def _plain(images: Images, order: Order, position: int) -> object:
-    """A batch as it is stored."""
+    """Return a batch as it is stored."""
     return images.read(order.indices(position, BATCH))
 
 
 def _augmented(images: Images, order: Order, position: int) -> object:
-    """A batch as training takes it: mirrored, and of larger images a random window."""
+    """Return a batch as training takes it: mirrored, and of larger images a random window."""
     return batch(images, order, position, BATCH, images.image.canvas, mirror=True)
 
 
 def save_pictures(folder: Path, count: int, side: int) -> str:
-    """Saves PNGs of `side` × `side` pixels; returns what they show: photographs, or scenes where none are near."""
+    """Save PNGs of `side` × `side` pixels; returns what they show: photographs, or scenes where none are near."""
     folder.mkdir()
     paths = sorted(path for name in ("coco_ccby", "clevr_samples") for path in (PHOTOS / name).rglob("*.*g"))
     if paths:
@@ -213,7 +213,7 @@ def save_pictures(folder: Path, count: int, side: int) -> str:
 
 
 def _windows(paths: Sequence[Path], side: int) -> Iterator[Image.Image]:
-    """Random square windows of the pictures, without end."""
+    """Yield random square windows of the pictures, without end."""
     generator = np.random.default_rng(0)
     for path in itertools.cycle(paths):
         with Image.open(path) as picture:
@@ -229,7 +229,7 @@ def _scenes(count: int, side: int) -> Iterator[Image.Image]:
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, str]]) -> None:
-    """Prints rows that map columns to cells as a Markdown table; the first row that is whole names the columns."""
+    """Print rows that map columns to cells as a Markdown table; the first row that is whole names the columns."""
     columns = list(max(rows, key=len))
     widths = {column: max(len(column), *(len(row.get(column, "")) for row in rows)) for column in columns}
     lines = [{column: column for column in columns}, {column: "-" * widths[column] for column in columns}, *rows]
@@ -250,7 +250,7 @@ def _memory(result: Result) -> dict[str, str]:
 
 
 def _ratio(results: Mapping[str, Result], name: str, other: str) -> str:
-    """How many times as fast as the other one."""
+    """Return how many times as fast as the other one."""
     return f"{results[other].seconds / results[name].seconds:.2f}" if other in results else "–"
 
 

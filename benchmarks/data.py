@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Runs all comparisons and prints them."""
+    """Run all comparisons and prints them."""
     # Not above: processes that packing starts import this file, and would wait for torch.
     import numpy as np
     from comparisons import Bench

@@ -27,7 +27,7 @@ MANIFOLDS = "precision-recall"  # takes time with the square of the number of im
 
 
 def main() -> None:
-    """Runs the evaluation and prints what each stage needed."""
+    """Run the evaluation and prints what each stage needed."""
     options = _options()
     for library in ("OPENBLAS", "MKL", "OMP"):  # read when numpy and torch are imported
         os.environ[f"{library}_NUM_THREADS"] = str(options.cores)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _stages(options: argparse.Namespace, chosen: "dict[str, ModuleType]", folder: Path) -> Iterator[dict[str, str]]:
-    """Runs every stage; yields its row of the table."""
+    """Run every stage; yields its row of the table."""
     from ganformer.metrics import evaluate
     from ganformer.metrics.reference import Reference
 
@@ -68,7 +68,7 @@ def _stages(options: argparse.Namespace, chosen: "dict[str, ModuleType]", folder
 
 
 def _measured(name: str, work: Callable[[], T]) -> tuple[T, dict[str, str]]:
-    """What the work gives, and its row: seconds, and megabytes at most and afterwards."""
+    """Return what the work gives, and its row: seconds, and megabytes at most and afterwards."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak is the present size again
     files, start = _megabytes("RssFile"), time.perf_counter()
     result = work()
@@ -89,7 +89,7 @@ def _megabytes(field: str) -> float:
 
 
 def _observe(options: argparse.Namespace, keep: frozenset[str], seed: int):  # type: ignore[no-untyped-def]
-    """What the stand-in sees in so many images: features not below 0, few of them large, and logits."""
+    """Yield what the stand-in sees in so many images: features not below 0, few of them large, and logits."""
     import torch
 
     from ganformer.metrics.sets import ALL, ImageSet, observe
@@ -116,7 +116,7 @@ def _observe(options: argparse.Namespace, keep: frozenset[str], seed: int):  # t
 
 
 def _first(observed, count: int):  # type: ignore[no-untyped-def]
-    """The first images of a set, where it is not all of them; their features are not copied."""
+    """Return the first images of a set, where it is not all of them; their features are not copied."""
     from ganformer.metrics.statistics import Observed
 
     if count == observed.count:

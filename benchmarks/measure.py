@@ -26,7 +26,7 @@ class Result:
 
 
 def in_turn(sides: Mapping[str, Side], repeats: int, *, cores: int = 1) -> dict[str, Result]:
-    """Measures every side `repeats` times, one side after another, each on the same `cores` cores of the machine."""
+    """Measure every side `repeats` times, one side after another, each on the same `cores` cores of the machine."""
     runs: dict[str, list[Result]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
@@ -66,7 +66,7 @@ def _run(side: Side, cores: int, sender: Connection) -> None:
 
 
 def _peak() -> float:
-    """Most memory this process has had, in megabytes."""
+    """Return most memory this process has had, in megabytes."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) * 1024 / 1e6

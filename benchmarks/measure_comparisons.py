@@ -31,7 +31,7 @@ class Bench:
         print(f"{features} features an image, {repeats} repeats")
 
     def print_all(self) -> None:
-        """Prints a table for each comparison."""
+        """Print a table for each comparison."""
         for table in (self.regular, self.singular, self.manifolds, self.kernels):
             print()
             table()
@@ -101,7 +101,7 @@ class Bench:
     def _measure(
         self, ways: Mapping[str, Measure], sets: list[Observed]
     ) -> tuple[dict[str, Result], dict[str, Values]]:
-        """Time and memory of each way, and the values it found."""
+        """Return time and memory of each way, and the values it found."""
         files = {name: self.folder / f"{name}.json" for name in ways}
 
         def side(name: str) -> Callable[[], int]:
@@ -117,7 +117,7 @@ class Bench:
 
 
 def by_root(real: Observed, fake: Observed) -> Values:
-    """The Fréchet distance as its formula reads, and as pytorch-fid has it."""
+    """Return the Fréchet distance as its formula reads, and as pytorch-fid has it."""
     a, b = real.arrays, fake.arrays
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # singular covariances
@@ -126,13 +126,13 @@ def by_root(real: Observed, fake: Observed) -> Values:
 
 
 def by_eigenvalues(real: Observed, fake: Observed) -> Values:
-    """The Fréchet distance by the eigenvalues of the product, as torch-fidelity has it."""
+    """Return the Fréchet distance by the eigenvalues of the product, as torch-fidelity has it."""
     values = np.linalg.eigvals(real.arrays["covariance"] @ fake.arrays["covariance"])
     return _distance(real, fake, np.sqrt(values.astype(complex)).sum().real)
 
 
 def by_singular_values(real: Observed, fake: Observed) -> Values:
-    """The Fréchet distance without covariances: the trace is the sum of singular values of the sets' product."""
+    """Return the Fréchet distance without covariances: the trace is the sum of singular values of the sets' product."""
     x, y = (
         (observed.arrays["features"] - observed.arrays["mean"]) / (observed.count - 1) ** 0.5
         for observed in (real, fake)
@@ -147,7 +147,7 @@ def _distance(real: Observed, fake: Observed, trace: float) -> Values:
 
 
 def by_whole_matrices(real: Observed, fake: Observed) -> Values:
-    """Precision and recall with all distances at once, as torch-fidelity has them, in float64."""
+    """Return precision and recall with all distances at once, as torch-fidelity has them, in float64."""
     x, y = (torch.from_numpy(observed.arrays["features"]).double() for observed in (real, fake))
     real_radii, fake_radii = (
         torch.cdist(points, points).kthvalue(precision_recall.NEIGHBOURS + 1).values for points in (x, y)
@@ -158,7 +158,7 @@ def by_whole_matrices(real: Observed, fake: Observed) -> Values:
 
 
 def by_powers(real: Observed, fake: Observed) -> Values:
-    """KID with kernels as their formula reads, of the same subsets."""
+    """Return KID with kernels as their formula reads, of the same subsets."""
     size, random = min(kid.SIZE, real.count // 2, fake.count // 2), np.random.RandomState(kid.SEED)
     sets = [observed.arrays["features"] for observed in (fake, real)]
     generated, reals = (features[order.by_value(features)] for features in sets)
@@ -176,7 +176,10 @@ def by_powers(real: Observed, fake: Observed) -> Values:
 
 
 def _features(images: int, features: int, seed: int) -> Array:
-    """Not below 0 and most of them small, with a hundred directions in common, as an Inception network gives them."""
+    """Return not below 0 and most of them small.
+
+    With a hundred directions in common, as an Inception network gives them.
+    """
     random = np.random.default_rng(seed)
     own = random.exponential(0.3, (images, features)) * np.geomspace(1, 0.01, features)
     directions = np.random.default_rng(2).exponential(0.02, (100, features))
@@ -195,5 +198,5 @@ def _row(name: str, result: Result) -> dict[str, str]:
 
 
 def _ratio(results: Mapping[str, Result], name: str, other: str) -> str:
-    """How many times as fast as the other one."""
+    """Return how many times as fast as the other one."""
     return f"{results[other].seconds / results[name].seconds:.2f}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Runs all comparisons and prints them."""
+    """Run all comparisons and prints them."""
     options = _options()
     for library in ("OPENBLAS", "MKL", "OMP"):  # read when numpy and torch are imported
         os.environ[f"{library}_NUM_THREADS"] = str(options.cores)

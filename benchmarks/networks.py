@@ -38,7 +38,7 @@ class Bench:
         torch.save(dict(inception_random.draw(np.random.PCG64(0))), self.weights)
 
     def print_all(self) -> None:
-        """Prints the table."""
+        """Print the table."""
         rivals = {package: _imported(package) for package in RIVALS}
         builders = {"torch-fidelity": self._torch_fidelity, "pytorch-fid": self._pytorch_fid}
         sides: dict[str, Side] = {OURS: self._ours}
@@ -59,7 +59,7 @@ class Bench:
         return rate | ratios | {"memory MB": f"{results[name].memory:.0f}", "off": self._difference(name)}
 
     def _difference(self, name: str) -> str:
-        """Between features of this side and torch-fidelity's."""
+        """Return between features of this side and torch-fidelity's."""
         true = self._features("torch-fidelity")
         if name != OURS or not true.exists():
             return "–"
@@ -98,13 +98,16 @@ class Bench:
         return work
 
     def _torch_fidelity(self, module: ModuleType) -> tuple[See, Tensor]:
-        """Its extractor, as its measures call it for FID and the inception score, and images as it takes them."""
+        """Return its extractor, as its measures call it for FID and the inception score.
+
+        And images as it takes them.
+        """
         wanted = ["2048", "logits_unbiased"]
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", wanted, str(self.weights)).to(self.device)
         return lambda portion: network(portion)[0], self._images()
 
     def _pytorch_fid(self, module: ModuleType) -> tuple[See, Tensor]:
-        """Its network, which has no logits, and images as it takes them, in [0, 1]."""
+        """Return its network, which has no logits, and images as it takes them, in [0, 1]."""
         state = torch.load(self.weights, weights_only=True)
         module.load_state_dict_from_url = lambda *_, **__: state  # type: ignore[attr-defined]
         network = module.InceptionV3().to(self.device).eval()
@@ -117,7 +120,7 @@ class Bench:
 
 
 def _imported(package: str) -> ModuleType | str:
-    """The module that holds the package's network, or why it is not measured."""
+    """Return the module that holds the package's network, or why it is not measured."""
     try:
         return importlib.import_module(RIVALS[package])
     except ModuleNotFoundError as error:
@@ -128,5 +131,5 @@ def _imported(package: str) -> ModuleType | str:
 
 
 def _ratio(results: Mapping[str, Result], name: str, other: str) -> str:
-    """How many times as fast as the other one."""
+    """Return how many times as fast as the other one."""
     return f"{results[name].rate / results[other].rate:.2f}" if other in results else "–"

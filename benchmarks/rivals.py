@@ -25,14 +25,15 @@ class FolderOfPngs:
         self._paths = sorted(folder.glob("*.png"))
 
     def __getitem__(self, index: int) -> Pixels:
-        """uint8 [C, H, W]."""
+        """Return uint8 [C, H, W]."""
         with Image.open(self._paths[index]) as picture:
             return np.asarray(picture.convert("RGB")).transpose(2, 0, 1).copy()
 
 
 class StyleGan2AdaZip:
-    """How StyleGAN2-ADA reads its zip files (`ImageFolderDataset` in its training/dataset.py): the archive stays open,
-    a member is read through Python's zipfile and decoded by pyspng, one image at a time.
+    """How StyleGAN2-ADA reads its zip files (`ImageFolderDataset` in its training/dataset.py).
+
+    The archive stays open, a member is read through Python's zipfile and decoded by pyspng, one image at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,13 +41,13 @@ class StyleGan2AdaZip:
         self._names = sorted(name for name in self._zip.namelist() if name.endswith(".png"))
 
     def __getitem__(self, index: int) -> Pixels:
-        """uint8 [C, H, W]."""
+        """Return uint8 [C, H, W]."""
         with self._zip.open(self._names[index]) as file:
             return pyspng.load(file.read()).transpose(2, 0, 1).copy()
 
 
 def write_stylegan2_ada_zip(pictures: Path, path: Path) -> None:
-    """Packs a folder of PNGs as StyleGAN2-ADA's dataset_tool does: uncompressed PNGs in an uncompressed zip."""
+    """Pack a folder of PNGs as StyleGAN2-ADA's dataset_tool does: uncompressed PNGs in an uncompressed zip."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, picture in enumerate(sorted(pictures.glob("*.png"))):
             name = f"{number:08d}"
@@ -55,9 +56,10 @@ def write_stylegan2_ada_zip(pictures: Path, path: Path) -> None:
 
 
 def official_tool(pictures: Path, out: Path) -> int:
-    """The steps of `create_from_imgs` of GANformer's dataset_tool (PyTorch version): decode, convert to RGB, crop the
-    centre, pad to a square, resize to the nearest power of two, then save this size and every smaller one down to 4 as
-    PNGs, each the mean of 2 × 2 pixels of the one before.
+    """Return the steps of `create_from_imgs` of GANformer's dataset_tool (PyTorch version).
+
+    Decode, convert to RGB, crop the centre, pad to a square, resize to the nearest power of two, then save this size
+    and every smaller one down to 4 as PNGs, each the mean of 2 × 2 pixels of the one before.
     """
     paths = sorted(pictures.glob("**/*.png"))
     for number, path in enumerate(paths):
@@ -71,7 +73,7 @@ def official_tool(pictures: Path, out: Path) -> int:
 
 
 def least_tool(pictures: Path, out: Path, resolution: int) -> int:
-    """Only what is needed of it: decode, convert, crop, resize to the resolution that is wanted, save as PNG."""
+    """Return only what is needed of it: decode, convert, crop, resize to the resolution that is wanted, save as PNG."""
     out.mkdir(parents=True, exist_ok=True)
     paths = sorted(pictures.glob("**/*.png"))
     for number, path in enumerate(paths):
@@ -88,7 +90,7 @@ def _square(image: Image.Image) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> Iterator[NDArray[np.generic]]:
-    """[C, H, W] at a power of two, then at each half, floats, down to 4."""
+    """Yield [C, H, W] at a power of two, then at each half, floats, down to 4."""
     side = 2 ** round(np.log2(image.width))
     level: NDArray[np.generic] = np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
     while True:
@@ -133,7 +135,7 @@ class OfficialCheckout:
             raise SystemExit(f"{checkout}: pytorch_version/dataset_tool.py cannot be imported; is this a checkout?")
 
     def __call__(self) -> int:
-        """Converts all pictures; returns their number."""
+        """Convert all pictures; returns their number."""
         self._process.communicate("go\n")
         if self._process.returncode:
             raise SystemExit(f"the official tool ended with status {self._process.returncode}")

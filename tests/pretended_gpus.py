@@ -9,7 +9,7 @@ from ganformer import devices
 
 
 def pretend(setattr_, count, uuids=None):
-    """Patches torch by `setattr_`. GPUs are called by their index, the start of `GPU-<uuid>`, or `MIG-<uuid>`."""
+    """Patch torch by `setattr_`. GPUs are called by their index, the start of `GPU-<uuid>`, or `MIG-<uuid>`."""
     uuids = uuids or [f"{index:08}-0000" for index in range(count)]
 
     def seen():

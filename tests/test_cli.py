@@ -21,14 +21,17 @@ def ganformer(*words, cwd=None):
 def test_help_lists_the_commands():
     said = ganformer("--help")
     assert said.returncode == 0
-    assert all(command in said.stdout for command in ("pack", "train", "evaluate", "analyse", "draw"))
+    assert all(
+        command in said.stdout
+        for command in ("data", "train", "evaluate", "generate", "import", "draw", "check", "step")
+    )
 
 
 def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
     log = tmp_path / "logs" / "pack.log"
     source = {"kind": "folder", "path": str(tmp_path / "absent")}
     dataset = json.dumps({"source": source, "resolution": 16})
-    said = ganformer("--log", log, "pack", "--dataset", dataset, "--out", tmp_path / "pack")
+    said = ganformer("--log", log, "data", "pack", "--dataset", dataset, "--out", tmp_path / "pack")
     assert said.returncode == 1
     assert "absent" in said.stderr
     assert "Traceback" not in said.stderr
@@ -48,7 +51,7 @@ def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):
     ],
 )
 def test_wrong_settings_are_explained(tmp_path, settings, message):
-    said = ganformer("pack", "--dataset", settings, "--out", tmp_path)
+    said = ganformer("data", "pack", "--dataset", settings, "--out", tmp_path)
     assert said.returncode == 1
     assert message in said.stderr
 
@@ -60,13 +63,13 @@ def test_pictures_are_packed_with_options(tmp_path):
         Image.fromarray(noise).save(tmp_path / "pictures" / f"{number}.png")
     (tmp_path / "pictures" / "0-bad.png").write_bytes(b"not a picture")
     options = ["--format=png", "--ratio=0.7", "--resolution=32", "--shards-num=2", "--max-images=7", "--on-error=skip"]
-    said = ganformer("pack", "--source", tmp_path / "pictures", *options, "--out", tmp_path / "pack")
+    said = ganformer("data", "pack", "--source", tmp_path / "pictures", *options, "--out", tmp_path / "pack")
     assert said.returncode == 0, said.stderr
     assert said.stdout.splitlines()[-1].endswith("6 images of 32×22 pixels, colour; 1 unusable (see manifest.json)")
     manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
     assert [shard["count"] for shard in manifest["shards"]] == [3, 3]
     assert [rejected["path"] for rejected in manifest["rejected"]] == ["0-bad.png"]
-    said = ganformer("info", tmp_path / "pack")
+    said = ganformer("data", "info", tmp_path / "pack")
     assert said.returncode == 0, said.stderr
     assert "6, 0 of them equal to an earlier one" in said.stdout
     assert (tmp_path / "pack" / "contact-sheet.png").is_file()
@@ -84,7 +87,7 @@ def test_pictures_are_packed_with_options(tmp_path):
     ],
 )
 def test_wrong_options_of_pack_are_explained(tmp_path, words, message):
-    said = ganformer("pack", *words, "--out", tmp_path / "pack", cwd=tmp_path)
+    said = ganformer("data", "pack", *words, "--out", tmp_path / "pack", cwd=tmp_path)
     assert said.returncode == 1
     assert message in said.stderr
     assert not (tmp_path / "pack").exists()
@@ -92,8 +95,8 @@ def test_wrong_options_of_pack_are_explained(tmp_path, words, message):
 
 def test_labels_are_not_taken_for_a_pack(tmp_path):
     dataset = '{"source": {"kind": "scenes", "images": 2}, "resolution": 16}'
-    assert ganformer("pack", "--dataset", dataset, "--out", tmp_path / "made").returncode == 0
-    said = ganformer("pack", "--source", tmp_path / "made", "--labels", "x.csv", "--out", tmp_path / "pack")
+    assert ganformer("data", "pack", "--dataset", dataset, "--out", tmp_path / "made").returncode == 0
+    said = ganformer("data", "pack", "--source", tmp_path / "made", "--labels", "x.csv", "--out", tmp_path / "pack")
     assert said.returncode == 1
     assert "is of kind 'pack', which has its labels in itself if it has any; leave --labels out" in said.stderr
     assert not (tmp_path / "pack").exists()
@@ -113,10 +116,10 @@ def test_old_names_answer_with_the_new_one(capsys, monkeypatch, old, new):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["analyse", "smaples"], "'smaples' is unknown; did you mean 'samples'?"),
-        (["analyse", "copies", "--data", "d"], "analyse copies needs --evaluation"),
-        (["analyse", "scene-statistics", "--data", "d"], "analyse scene-statistics needs --parser"),
-        (["analyse", "samples", "--held-out", "d"], "analyse samples does not take --held-out; leave it out"),
+        (["step", "analyse", "smaples"], "'smaples' is unknown; did you mean 'samples'?"),
+        (["step", "analyse", "copies", "--data", "d"], "copies: needs --evaluation"),
+        (["step", "analyse", "scene-statistics", "--data", "d"], "scene-statistics: needs --parser"),
+        (["step", "analyse", "samples", "--held-out", "d"], "samples: does not take --held-out; leave it out"),
     ],
 )
 def test_wrong_calls_of_analyse_are_explained(tmp_path, capsys, monkeypatch, words, message):
@@ -149,15 +152,31 @@ def test_wrong_settings_of_a_figure_are_explained(tmp_path, capsys, monkeypatch,
 @pytest.mark.parametrize(
     "words",
     [
-        ["analyse", "samples", "--images", "1", "--run", "r"],
-        ["reals", "--data", "d", "--count", "1"],
-        ["measure", "--evaluation", "e", "--run", "r", "--data", "d", "--reference", "x"],
-        ["analyse", "scene-statistics", "--images", "2", "--run", "r", "--data", "d", "--parser", "p"],
-        ["analyse", "copies", "--images", "2", "--evaluation", "e", "--run", "r", "--data", "d", "--pairs", "1"],
-        ["best", "--by", "fd", "--run", "r", "metrics.json"],
-        ["page", "--config", "c", "run.json"],
+        ["step", "analyse", "samples", "--images", "1", "--run", "r"],
+        ["step", "reals", "--data", "d", "--count", "1"],
+        ["step", "metrics", "--evaluation", "e", "--run", "r", "--data", "d", "--reference", "x"],
+        ["step", "analyse", "scene-statistics", "--images", "2", "--run", "r", "--data", "d", "--parser", "p"],
+        [
+            *[
+                "step",
+                "analyse",
+                "copies",
+                "--images",
+                "2",
+                "--evaluation",
+                "e",
+                "--run",
+                "r",
+                "--data",
+                "d",
+                "--pairs",
+                "1",
+            ]
+        ],
+        ["step", "best", "--by", "fd", "--run", "r", "metrics.json"],
+        ["step", "page", "--config", "c", "run.json"],
         ["evaluate", "--real", "a", "--fake", "b"],
-        ["schema"],
+        ["step", "schema"],
     ],
 )
 def test_a_folder_is_no_file_to_write_and_that_is_said_before_the_work(tmp_path, words):
@@ -172,7 +191,7 @@ def test_files_that_are_no_records_of_ours_are_not_replaced(tmp_path):
     """By the log of a command and by what evaluate found."""
     for name in ("thesis.txt", "run.json"):
         (tmp_path / name).write_text('{"mine": 1}')
-    said = ganformer("--log", "thesis.txt", "schema", cwd=tmp_path)
+    said = ganformer("--log", "thesis.txt", "step", "schema", cwd=tmp_path)
     assert said.returncode == 1
     assert "--log thesis.txt: is there already and not called .log; name another file" in said.stderr
     said = ganformer("evaluate", "--real", "a", "--fake", "b", "--out", "run.json", cwd=tmp_path)
@@ -180,7 +199,7 @@ def test_files_that_are_no_records_of_ours_are_not_replaced(tmp_path):
     assert "run.json: is there already and holds no numbers of an evaluation, which would replace it" in said.stderr
     assert {path.read_text() for path in tmp_path.iterdir()} == {'{"mine": 1}'}
     (tmp_path / "x.log").write_text("of an earlier call")
-    assert ganformer("--log", "x.log", "schema", cwd=tmp_path).returncode == 0
+    assert ganformer("--log", "x.log", "step", "schema", cwd=tmp_path).returncode == 0
     assert "of an earlier call" not in (tmp_path / "x.log").read_text()
 
 
@@ -193,7 +212,7 @@ def test_nothing_is_no_name_of_images(tmp_path):
 def test_a_log_is_never_to_be_deleted(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
     (tmp_path / "run.json").write_text("{}")
-    words = ["best", "--by", "fd", "--run", "run.json", "--out", "best.json", "log.jsonl"]
+    words = ["step", "best", "--by", "fd", "--run", "run.json", "--out", "best.json", "log.jsonl"]
     said = ganformer(*words, cwd=tmp_path)
     assert said.returncode == 1
     assert "log.jsonl: is not valid JSON (Extra data" in said.stderr
@@ -201,13 +220,13 @@ def test_a_log_is_never_to_be_deleted(tmp_path):
 
 
 def test_data_sets_are_listed():
-    said = ganformer("download")
+    said = ganformer("data", "download")
     assert said.returncode == 0, said.stderr
     assert all(name in said.stdout for name in ("ffhq", "clevr", "clevr-original", "cityscapes", "bedrooms", "lsun-"))
 
 
 def test_unknown_data_set_is_refused(tmp_path):
-    said = ganformer("download", "clever", "--out", tmp_path)
+    said = ganformer("data", "download", "clever", "--out", tmp_path)
     assert said.returncode == 1
     assert "did you mean 'clevr'?" in said.stderr
     assert not list(tmp_path.iterdir())
@@ -215,7 +234,7 @@ def test_unknown_data_set_is_refused(tmp_path):
 
 def test_settings_may_come_from_a_yaml_file(tmp_path):
     (tmp_path / "dataset.yaml").write_text("source: {kind: scenes, images: 3}\nresolution: 16\n")
-    said = ganformer("pack", "--dataset", tmp_path / "dataset.yaml", "--out", tmp_path / "pack")
+    said = ganformer("data", "pack", "--dataset", tmp_path / "dataset.yaml", "--out", tmp_path / "pack")
     assert said.returncode == 0, said.stderr
     assert json.loads((tmp_path / "pack" / "manifest.json").read_text())["count"] == 3
 
@@ -227,13 +246,13 @@ def test_wrong_call_is_refused():
 def test_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     dataset = '{"source": {"kind": "scenes", "images": 2}, "resolution": 16}'
-    said = ganformer("pack", "--dataset", dataset, "--out", tmp_path / "file" / "pack")
+    said = ganformer("data", "pack", "--dataset", dataset, "--out", tmp_path / "file" / "pack")
     assert said.returncode == 1
     assert "cannot be written" in said.stderr
 
 
 def test_schema_is_printed():
-    assert json.loads(ganformer("schema").stdout)["title"] == "Config"
+    assert json.loads(ganformer("step", "schema").stdout)["title"] == "Config"
 
 
 @pytest.mark.parametrize(
@@ -244,19 +263,19 @@ def test_schema_is_printed():
     ],
 )
 def test_weights_are_fetched_where_they_are_needed(extractor, status, message):
-    said = ganformer("weights", "--evaluation", f'{{"extractor": {extractor}}}')
+    said = ganformer("step", "weights", "--evaluation", f'{{"extractor": {extractor}}}')
     assert said.returncode == status
     assert message in said.stdout + said.stderr
 
 
 def test_a_flipped_byte_in_a_pack_is_found(tmp_path):
     said = ganformer(
-        "pack", "--dataset", '{"source": {"kind": "scenes", "images": 3}, "resolution": 16}', "--out", tmp_path
+        "data", "pack", "--dataset", '{"source": {"kind": "scenes", "images": 3}, "resolution": 16}', "--out", tmp_path
     )
     assert said.returncode == 0, said.stderr
-    assert "every file is as it was packed" in ganformer("verify", tmp_path).stdout
+    assert "every file is as it was packed" in ganformer("data", "verify", tmp_path).stdout
     shard = next(tmp_path.glob("images-*"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    said = ganformer("verify", tmp_path)
+    said = ganformer("data", "verify", tmp_path)
     assert said.returncode == 1
     assert f"{shard}: not the bytes that were packed" in said.stderr

@@ -34,7 +34,7 @@ def test_default_config_is_valid(raw):
 
 def test_schema_is_current():
     written = (ROOT / "workflow/config.schema.json").read_text()
-    assert written == config.schema_text(), "run: ganformer schema --out workflow/config.schema.json"
+    assert written == config.schema_text(), "run: ganformer step schema --out workflow/config.schema.json"
 
 
 def test_schema_describes_every_key(raw):
@@ -214,7 +214,7 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
 
 @pytest.mark.parametrize("overlay", [None, "paper.yaml", "replication.yaml", "own_images.yaml"])
 def test_a_configuration_is_the_same_after_it_was_text(overlay):
-    """Runs too, in which what a model sets wins over sections, and defaults do not."""
+    """Run too, in which what a model sets wins over sections, and defaults do not."""
     files = [ROOT / "config.yaml", *([ROOT / "workflow/presets" / overlay] if overlay else [])]
     settings = config.load(config.merged(files))
     again = config.load(json.loads(settings.text()))

@@ -14,7 +14,8 @@ from filelock import FileLock
 from torch.utils import deterministic
 from typer import BadParameter
 
-from ganformer import cli, devices
+from ganformer import devices
+from ganformer.cli.common import gpus_of
 from ganformer.errors import DeviceError
 from tests.pretended_gpus import pretend
 
@@ -45,7 +46,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def other_process(folder: Path, gpus: int = 1, **environment: str) -> Iterator[str]:
-    """Another process that holds GPUs of the four, and what torch calls them there."""
+    """Yield another process that holds GPUs of the four, and what torch calls them there."""
     command = [sys.executable, "-c", HOLD, str(folder), str(gpus)]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, **environment}
@@ -246,15 +247,16 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, count
 
 def test_the_option_takes_numbers_and_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch.setattr, 2)
-    assert [cli._gpus(word) for word in ("0", "3", "auto", 0)] == [0, 3, 1, 0]
+    assert [gpus_of(word) for word in ("0", "3", "auto", 0)] == [0, 3, 1, 0]
     for wrong in ("-1", "all", "1.5", ""):
         with pytest.raises(BadParameter, match=f"'{wrong}' is neither a number from 0 nor auto"):
-            cli._gpus(wrong)
+            gpus_of(wrong)
 
 
 def test_the_command_ends_at_once_without_its_gpu(tmp_path: Path) -> None:
     scenes = '{"source": {"kind": "scenes", "images": 8}, "resolution": 16}'
-    words = ["parser", "--parsing", "scenes", "--dataset", scenes, "--out", str(tmp_path / "parser"), "--gpus", "1"]
+    words = ["step", "parser", "--parsing", "scenes", "--dataset", scenes, "--out", str(tmp_path / "parser")]
+    words += ["--gpus", "1"]
     environment = {**os.environ, devices.VISIBLE: ""}  # so also on a machine with a GPU
     done = subprocess.run([sys.executable, "-m", "ganformer", *words], capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr

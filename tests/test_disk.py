@@ -28,7 +28,7 @@ TOLD = "cannot be written (File too large); make room there"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A folder with a pack and a run, and nothing else."""
+    """Provide a folder with a pack and a run, and nothing else."""
     folder = tmp_path_factory.mktemp("made")
     pack(Dataset.model_validate(SCENES), folder / "pack")
     names = {"dataset": "scenes", "model": "stylegan2"}
@@ -37,7 +37,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def ganformer(words: list[str], folder: Path, kilobytes: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line in a folder, where no file may be larger than so many kilobytes."""
+    """Return the command line in a folder, where no file may be larger than so many kilobytes."""
     limit = "" if kilobytes is None else f"ulimit -f {kilobytes}; "
     command = ["bash", "-c", f'{limit}exec "$@"', "bash", sys.executable, "-m", "ganformer", *words]
     return subprocess.run(command, cwd=folder, text=True, capture_output=True)
@@ -48,7 +48,7 @@ def files(folder: Path) -> set[str]:
 
 
 def packing(form: str) -> list[str]:
-    return ["pack", "--dataset", json.dumps({**SCENES, "format": form}), "--out", "out/pack", "--workers", "1"]
+    return ["data", "pack", "--dataset", json.dumps({**SCENES, "format": form}), "--out", "out/pack", "--workers", "1"]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def packing(form: str) -> list[str]:
         (["train", "--spec", json.dumps(SPEC), "--data", "pack", "--out", "out", "--dataset", "d", "--model", "m"], 16),
         (["generate", "--weights", "run", "--npz", "--out", "out"], 4),
         (["generate", "--weights", "run", "--grid", "--out", "out"], 1),
-        (["analyse", "samples", "--run", "run/run.json", "--images", "32", "--out", "out/samples.npz"], 4),
-        (["reals", "--data", "pack/manifest.json", "--count", "32", "--out", "out/reals.npz"], 4),
-        (["schema", "--out", "out/schema.json"], 4),
-        (["info", "pack", "--out", "out"], 1),
+        (["step", "analyse", "samples", "--run", "run/run.json", "--images", "32", "--out", "out/samples.npz"], 4),
+        (["step", "reals", "--data", "pack/manifest.json", "--count", "32", "--out", "out/reals.npz"], 4),
+        (["step", "schema", "--out", "out/schema.json"], 4),
+        (["data", "info", "pack", "--out", "out"], 1),
     ],
 )
 def test_a_file_too_large_is_said_and_nothing_is_half_made(words, kilobytes, made, tmp_path):
@@ -88,7 +88,7 @@ def test_a_file_too_large_is_said_and_nothing_is_half_made(words, kilobytes, mad
 )
 def test_a_log_that_cannot_be_written_is_said(log, message, tmp_path):
     (tmp_path / "file").touch()
-    said = ganformer(["--log", log, "schema"], tmp_path)
+    said = ganformer(["--log", log, "step", "schema"], tmp_path)
     assert said.returncode == 1
     assert message in said.stderr
     assert "Traceback" not in said.stderr

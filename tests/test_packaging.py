@@ -23,7 +23,7 @@ def project():
 
 
 def versions():
-    """Version ranges of the package's dependencies by conda name."""
+    """Return version ranges of the package's dependencies by conda name."""
     pairs = (re.match(r"([\w-]+)(?:\[\w+\])?(.*)", line).groups() for line in project()["dependencies"])
     return {CONDA_NAMES.get(name, name): versions for name, versions in pairs}
 
@@ -50,7 +50,7 @@ def test_torch_environment_has_everything_but_the_workflow():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of this project, built of a copy, so that nothing is left in the checkout."""
+    """Provide the wheel of this project, built of a copy, so that nothing is left in the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")

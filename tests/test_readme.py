@@ -22,7 +22,7 @@ def read(page):
 
 
 def arrows(mermaid):
-    """Pairs of rules from a Mermaid graph, by name; `a --> b & c` is two of them."""
+    """Return pairs of rules from a Mermaid graph, by name; `a --> b & c` is two of them."""
     names = dict(re.findall(r"^\s*(\w+)\[(\w+)\]", mermaid, re.MULTILINE))
     lines = re.findall(r"^\s*([\w &]+?) --> ([\w &]+?)$", mermaid, re.MULTILINE)
     return {

@@ -31,7 +31,7 @@ by_line = pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 
 @cache
 def names(path: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    """Functions, methods and classes of a file."""
+    """Return functions, methods and classes of a file."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 

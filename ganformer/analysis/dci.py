@@ -217,7 +217,10 @@ def boost(codes: Array, factor: Array, other_codes: Array, other_factor: Array) 
 
 
 def _grow(cells: Integers, residual: Array, other_cells: Integers, importances: Array) -> tuple[Integers, Integers]:
-    """Grow one tree, level by level; return the leaf of every image, and add the gains of splits to `importances`."""
+    """Grow one tree, level by level; return the leaf of every image.
+
+    Gains of splits are added to `importances`.
+    """
     leaf, other_leaf = np.zeros(len(cells), np.int64), np.zeros(len(other_cells), np.int64)
     weights = np.repeat(residual, cells.shape[1])
     for level in range(DEPTH):

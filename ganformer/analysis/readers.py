@@ -74,7 +74,7 @@ def load(path: Path) -> Reader:
     if kind not in kinds:
         raise CheckpointError(
             f"{path}: is no parser: its kind is {kind!r}, allowed: {', '.join(kinds)}; make it again with "
-            "`ganformer parser`"
+            "`ganformer step parser`"
         )
     reader: Reader = plugins.find(PACKAGE, kind).load(path)
     return reader

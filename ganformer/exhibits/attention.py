@@ -54,7 +54,7 @@ def draw(experiment: Config, maps: Sequence[Path], out: Path) -> None:
     drawn = records.needed(pictures.generated(maps), experiment, "attention maps")
     for _, row in drawn.iterrows():
         if not row["maps"]:
-            raise DataError(f"{row['file']}: holds images only; make it with `ganformer analyse attention`")
+            raise DataError(f"{row['file']}: holds images only; make it with `ganformer step analyse attention`")
     lines = [
         line
         for dataset in experiment.datasets

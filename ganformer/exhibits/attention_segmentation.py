@@ -77,7 +77,7 @@ def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
         content = artifacts.read_json(Path(str(file)))
         if "chance" not in content or "shown" not in content:
             raise DataError(
-                f"{file}: has no overlaps of attention; make it with `ganformer analyse attention-segmentation`"
+                f"{file}: has no overlaps of attention; make it with `ganformer step analyse attention-segmentation`"
             )
         errors = values.set_index("metric")["value"]
         chosen = values[values["metric"].isin(content["chance"])]

@@ -121,7 +121,8 @@ def _read(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"has no {lacking[0] if lacking else 'expected'}")
     except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path}: is no readable file of nearest training images ({error}); make it with `ganformer analyse copies`"
+            f"{path}: is no readable file of nearest training images ({error}); make it with "
+            "`ganformer step analyse copies`"
         ) from error
     return {
         **record["run"],

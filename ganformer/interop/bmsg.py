@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganformer.config.ladders import STEM_WIDTH
 from ganformer.errors import CheckpointError
 from ganformer.interop import torch_file
 from ganformer.interop.imported import Imported, square
 from ganformer.nn.layers import SQRT_2, SQRT_HALF
-from ganformer.settings.ladders import STEM_WIDTH
 from ganformer.training.state import refuse_misfit, shapes
 
 ORIGIN = "BMSG-GAN"

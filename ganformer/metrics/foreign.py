@@ -35,8 +35,8 @@ def read_npz(path: Path) -> Observed:
             if not {"mu", "sigma"} <= set(file.files):
                 held = f"the arrays {', '.join(sorted(file.files))}" if file.files else "no arrays"
                 raise DataError(
-                    f"{path}: holds {held}, but statistics are mu and sigma, or what `ganformer reference` writes; "
-                    "name one of these, or the images themselves as a folder, zip, tar or pack"
+                    f"{path}: holds {held}, but statistics are mu and sigma, or what `ganformer step reference` "
+                    "writes; name one of these, or the images themselves as a folder, zip, tar or pack"
                 )
             mean, covariance = file["mu"], file["sigma"]
     except DAMAGED as error:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ganformer.config.path_length import EPSILON, OUTLIERS, PAIRS
 from ganformer.perceptual.distance import PUBLISHED
-from ganformer.settings.path_length import EPSILON, OUTLIERS, PAIRS
 
 # Where the field's name is not the key with the number of images.
 FIELD = {

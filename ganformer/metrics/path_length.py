@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ganformer import plugins
 from ganformer.config import AdversarialModel
+from ganformer.config.path_length import PathLength, Sampling, Space
 from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.sets import Picture, Share
@@ -33,7 +34,6 @@ from ganformer.models.msggan.multiscale import MultiScaleGenerator
 from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
-from ganformer.settings.path_length import PathLength, Sampling, Space
 from ganformer.training import distribution
 from ganformer.training.adversarial import Adversarial, evaluating, noise_from
 from ganformer.training.learner import Learner

@@ -333,7 +333,7 @@ def _other_shape(side: str, image: Sample, picture: Picture) -> DataError:
     of = "no shape of its own" if image.size is None else in_pixels(image.size)
     return DataError(
         f"{side}: {image.name} is of {of}, but others are of {in_pixels(picture)}; a measure does not crop or resize: "
-        "give all one shape, with `ganformer pack` for example"
+        "give all one shape, with `ganformer data pack` for example"
     )
 
 
@@ -357,7 +357,7 @@ def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
         more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
         raise DataError(
             f"{side}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
-            "give all one shape, with `ganformer pack` for example"
+            "give all one shape, with `ganformer data pack` for example"
         )
     return next(iter(shapes))
 

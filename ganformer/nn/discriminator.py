@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
+from ganformer.config.ladders import Resolution, StyleBasedModel
 from ganformer.nn import interfaces
 from ganformer.nn.layers import (
     EPSILON,
@@ -20,7 +21,6 @@ from ganformer.nn.layers import (
 )
 from ganformer.nn.mapping import plain_steps
 from ganformer.nn.resampling import Convolve, ConvolveDown, Downsample
-from ganformer.settings.ladders import Resolution, StyleBasedModel
 
 GROUP = 4  # images whose statistics are compared (StyleGAN2)
 

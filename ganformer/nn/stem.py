@@ -1,4 +1,4 @@
-"""For ladders that no style modulates: a stem that grows from the latent, and the generator around it."""
+"""Networks without style modulation: a stem that grows from the latent, and the generator around it."""
 
 from collections.abc import Sequence
 

@@ -12,10 +12,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ganformer.config.ladders import Resolution
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
 from ganformer.ops.bias_act import bias_act
-from ganformer.settings.ladders import Resolution
 
 
 @dataclass(frozen=True)

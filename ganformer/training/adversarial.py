@@ -5,7 +5,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
+from ganformer.config.ladders import StyleBasedModel
 from ganformer.nn import interfaces
 from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
-from ganformer.settings.ladders import StyleBasedModel
 from ganformer.training import augmentation, distribution, losses
 from ganformer.training.augmentation import Augmentation
 from ganformer.training.learner import Learner, Reals
@@ -63,22 +63,43 @@ class Adversarial(Learner):
         self.loss = losses.LOSSES[settings.loss]
         self.network = Networks(generator, discriminator, augmentation.make(settings.augmentation))
         self.sampler = self.network.sampler
-        self.generator_adam = lazy_adam(
-            generator.parameters(),
+        self.truncation_mean = "class"
+        self._class_means: dict[int, Tensor] = {}
+
+    # Made when first used: the first optimiser of a process imports torch._dynamo, which takes longer than sampling a
+    # small run.
+    @cached_property
+    def generator_adam(self) -> Adam:
+        """Optimiser of the generator."""
+        settings = self.settings
+        interval = settings.path_length_interval
+        return lazy_adam(
+            self.network.generator.parameters(),
             settings.generator_learning_rate,
             (settings.beta1, settings.beta2),
-            settings.path_length_interval if settings.path_length_weight or settings.generator_correction else None,
+            interval if settings.path_length_weight or settings.generator_correction else None,
         )
-        self.discriminator_adam = lazy_adam(
-            discriminator.parameters(),
+
+    @cached_property
+    def discriminator_adam(self) -> Adam:
+        """Optimiser of the discriminator."""
+        settings = self.settings
+        return lazy_adam(
+            self.network.discriminator.parameters(),
             settings.discriminator_learning_rate,
             (settings.beta1, settings.beta2),
             settings.r1_interval if settings.r1_gamma else None,
         )
-        self.generator_update = Update("generator", generator.parameters(), self.generator_adam)
-        self.discriminator_update = Update("discriminator", discriminator.parameters(), self.discriminator_adam)
-        self.truncation_mean = "class"
-        self._class_means: dict[int, Tensor] = {}
+
+    @cached_property
+    def generator_update(self) -> Update:
+        """Updates of the generator's parameters."""
+        return Update("generator", self.network.generator.parameters(), self.generator_adam)
+
+    @cached_property
+    def discriminator_update(self) -> Update:
+        """Updates of the discriminator's parameters."""
+        return Update("discriminator", self.network.discriminator.parameters(), self.discriminator_adam)
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """Update both networks once, with new latents for each microbatch, then the moving average."""

@@ -12,19 +12,11 @@ import torch
 from ganformer import artifacts
 from ganformer.analysis import dci as module
 from ganformer.analysis import readers
-from ganformer.analysis.dci import (
-    areas,
-    boost,
-    completeness,
-    dci,
-    disentanglement,
-    measure_run,
-    modularity,
-)
+from ganformer.analysis.dci import areas, boost, completeness, dci, disentanglement, measure_run, modularity
 from ganformer.analysis.parsers.scenes.model import Reader
-from ganformer.analysis.scene_parser import Settings
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
+from ganformer.scenes.parser import Settings
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import latents as z_of
 

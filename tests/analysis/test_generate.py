@@ -30,7 +30,7 @@ SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run with two classes of images, twice as wide as high."""
+    """Provide folder of a run with two classes of images, twice as wide as high."""
     folder = tmp_path_factory.mktemp("conditional")
     source = {"kind": "scenes", "images": 8, "min_objects": 1, "max_objects": 2}
     dataset = {"source": source, "resolution": 16, "ratio": 0.5, "classes": 2}

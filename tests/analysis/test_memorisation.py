@@ -42,7 +42,7 @@ class Learner:
 
 
 def draw(count: int, seed: int) -> Array:
-    """Two boxes of random colours on a random ground, lighter to the right, uint8 [count, 3, SIZE, SIZE]."""
+    """Return two boxes of random colours on a random ground, lighter to the right, uint8 [count, 3, SIZE, SIZE]."""
     random = np.random.default_rng(seed)
     ground = random.integers(0, 196, (count, 3, 1, 1)) + np.arange(0, 4 * SIZE, 4)
     images = np.broadcast_to(ground, (count, 3, SIZE, SIZE)).astype(np.uint8)
@@ -54,7 +54,7 @@ def draw(count: int, seed: int) -> Array:
 
 
 def packed(images: Array, folder: Path) -> Path:
-    """manifest.json of a pack of these images."""
+    """Return manifest.json of a pack of these images."""
     folder.mkdir(parents=True)
     layout = plugins.find("ganformer.data.formats", "npy")
     path, shape = folder / f"images-00000{layout.SUFFIX}", ImageSpec(height=images.shape[2], width=images.shape[3])

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from ganformer import artifacts, config
-from ganformer.analysis import readers, scene_parser
+from ganformer.analysis import readers
 from ganformer.analysis.parsers.scenes import settings as scenes
 from ganformer.config import Dataset
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics.sets import Packed
+from ganformer.scenes import parser
 from tests.analysis import stand_in
 
 CPU = torch.device("cpu")
@@ -55,7 +56,7 @@ def of_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_settings_are_those_of_the_network_but_what_follows_from_the_data_set():
-    found, network = settings(kind="scenes").model_dump(), scene_parser.Settings.of(SCENES).model_dump()
+    found, network = settings(kind="scenes").model_dump(), parser.Settings.of(SCENES).model_dump()
     assert found.keys() ^ network.keys() == {"kind", "image", "min_objects", "max_objects"}
     assert all(found[name] == network[name] for name in found.keys() & network.keys())
     assert scenes.Config.model_fields["scenes"].description == "Scenes that it learns from."
@@ -69,12 +70,12 @@ def test_settings_of_the_network_are_checked():
 
 
 def test_scenes_are_read_by_the_trained_network(of_scenes: Path):
-    reader, parser = readers.load(of_scenes), scene_parser.Parser.load(of_scenes)
-    assert (parser.settings.scenes, parser.settings.seed, parser.settings.max_objects) == (64, 5, 2)
+    reader, trained = readers.load(of_scenes), parser.Parser.load(of_scenes)
+    assert (trained.settings.scenes, trained.settings.seed, trained.settings.max_objects) == (64, 5, 2)
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16), np.uint8)
-    assert reader.parse(images) == parser.parse(images)
-    assert reader.about == {"kind": "scenes", **parser.settings.model_dump(mode="json")}
-    assert reader.accuracy == parser.accuracy
+    assert reader.parse(images) == trained.parse(images)
+    assert reader.about == {"kind": "scenes", **trained.settings.model_dump(mode="json")}
+    assert reader.accuracy == trained.accuracy
     assert reader.accuracy["images"] == 8
     assert {name: len(values) for name, values in reader.attributes.items()} == {
         "shape": 3,
@@ -214,7 +215,7 @@ def test_sets_of_images_are_read(prepared, pack: Path):
 
 def test_images_of_another_shape_are_refused(prepared, pack: Path):
     reader = readers.load(prepared())
-    told = r"16×16 pixels, but the parser was made for 8×8; make one for these images with `ganformer parser`$"
+    told = r"16×16 pixels, but the parser was made for 8×8; make one for these images with `ganformer step parser`$"
     with pytest.raises(DataError, match=rf"^{pack.parent}: {told}"):
         reader.read(Packed(Images(pack)), CPU)
     with pytest.raises(DataError, match=rf"^images: {told}"):

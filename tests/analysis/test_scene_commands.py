@@ -51,11 +51,11 @@ def values(path: Path) -> dict[str, float]:
 def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) -> dict[str, float]:
     """Return the values that the commands find."""
     words = ["--dataset", json.dumps(dataset), "--parsing", json.dumps(parsing)]
-    ganformer(monkeypatch, "parser", *words, "--out", out)
+    ganformer(monkeypatch, "step", "parser", *words, "--out", out)
     read = ["--images", IMAGES, "--run", trained / "run/run.json", "--parser", out / "parser.json"]
     found = {}
     for command, more in commands.items():
-        ganformer(monkeypatch, "analyse", command, *read, *more, "--out", out / f"{command}.json")
+        ganformer(monkeypatch, "step", "analyse", command, *read, *more, "--out", out / f"{command}.json")
         found |= values(out / f"{command}.json")
     return found
 
@@ -106,7 +106,7 @@ def test_other_images_are_read_by_a_segmentor(monkeypatch, trained, tmp_path):
 )
 def test_unknown_settings_of_the_parser_are_refused(monkeypatch, tmp_path, parsing, told):
     words = ["--dataset", json.dumps(SCENES), "--parsing", json.dumps(parsing), "--out", str(tmp_path / "p")]
-    monkeypatch.setattr(sys, "argv", ["ganformer", "parser", *words])
+    monkeypatch.setattr(sys, "argv", ["ganformer", "step", "parser", *words])
     with pytest.raises(ConfigError, match=told):
         cli.app(standalone_mode=True)
     assert not (tmp_path / "p").exists()

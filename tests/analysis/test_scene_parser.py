@@ -8,8 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ganformer.analysis import scene_parser as module
-from ganformer.analysis.scene_parser import (
+from ganformer.config import Dataset, ImageSpec
+from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.metrics.sets import ImageSet
+from ganformer.scenes import parser as module
+from ganformer.scenes import source as scenes
+from ganformer.scenes.parser import (
     ATTRIBUTES,
     CLASSES,
     NUMBERS,
@@ -22,10 +26,6 @@ from ganformer.analysis.scene_parser import (
     measure_masks,
     train,
 )
-from ganformer.config import Dataset, ImageSpec
-from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.metrics.sets import ImageSet
-from ganformer.scenes import source as scenes
 from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim, project
 
 SMALL = Settings(

@@ -12,11 +12,11 @@ from ganformer.analysis import chi_square as module
 from ganformer.analysis import readers
 from ganformer.analysis.chi_square import chi_square, measure_run
 from ganformer.analysis.parsers.scenes.model import Reader
-from ganformer.analysis.scene_parser import Settings
 from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.scenes import source as scenes
+from ganformer.scenes.parser import Settings
 
 PROPERTIES = ["object_area", "object_number", "co_occurrence", "shape", "colour", "size", "material", "class"]
 
@@ -34,7 +34,7 @@ def thing(shape="sphere", colour="red", size="large", material="rubber", area=10
 
 
 def drawn(count, seed):
-    """Scenes of 3 to 8 objects in which all values are as frequent."""
+    """Return scenes of 3 to 8 objects in which all values are as frequent."""
     random = np.random.default_rng(seed)
     return [
         [

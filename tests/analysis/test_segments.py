@@ -11,11 +11,11 @@ import torch
 from ganformer import artifacts, devices
 from ganformer.analysis import attention_maps, readers
 from ganformer.analysis import segments as module
-from ganformer.analysis.scene_parser import Settings, train
 from ganformer.analysis.segments import compare, measure_run
 from ganformer.config import ImageSpec
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import computing
+from ganformer.scenes.parser import Settings, train
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import batches, quantise
 
@@ -28,7 +28,7 @@ def thing(shape="sphere", colour="red"):
 
 
 def boxes(count, seed=0):
-    """Masks [count, 8, 8] with one object each, of 3×3 pixels, anywhere."""
+    """Return masks [count, 8, 8] with one object each, of 3×3 pixels, anywhere."""
     random = np.random.default_rng(seed)
     masks = np.zeros((count, SIDE, SIDE), np.uint8)
     for mask in masks:

@@ -39,14 +39,14 @@ def pictures(tmp_path):
 
 
 def run(*program):
-    """What the benchmark prints at its smallest."""
+    """Return what the benchmark prints at its smallest."""
     size = ["--images", "10", "--repeats", "1", "--resolution", "8"]
     command = [sys.executable, *program, *size]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def rows(printed):
-    """First cell of every row to the others."""
+    """Return first cell of every row to the others."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:2] == "| "]
     return {first: others for first, *others in lines if first and set(first) != {"-"}}
 

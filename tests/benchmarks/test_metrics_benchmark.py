@@ -24,7 +24,7 @@ def run(*options, program=("benchmarks/metrics.py",)):
 
 
 def tables(printed):
-    """Of each table its rows, as first cell and the others by their columns."""
+    """Return of each table its rows, as first cell and the others by their columns."""
     found = []
     for text in printed.split("###")[1:]:
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def save_noise(path, *, seed=0, size=(20, 16)):
-    """Saves a picture of noise, `size` is width and height."""
+    """Save a picture of noise, `size` is width and height."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     Image.fromarray(noise).save(path)
@@ -22,7 +22,7 @@ def save_picture():
 
 @pytest.fixture
 def mapped():
-    """Tells how many bytes of files are in the memory of this process."""
+    """Tell how many bytes of files are in the memory of this process."""
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("needs Linux, which tells what is in memory")
@@ -31,7 +31,7 @@ def mapped():
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Seven good pictures in several folders, and files that are to be overlooked."""
+    """Provide seven good pictures in several folders, and files that are to be overlooked."""
     folder = tmp_path / "pictures"
     names = ["b/1.png", "b/10.png", "b/2.bmp", "a.png", "a/deep/x.JPG", "a-b/y.webp", "z.gif"]
     for seed, name in enumerate(names):

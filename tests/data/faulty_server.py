@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
             answer(self)
 
     def head(self, status: int, **headers: str | int) -> None:
-        """Sends status and headers, whose names are written with underscores."""
+        """Send status and headers, whose names are written with underscores."""
         self.send_response(status)
         # A client that is not told may send its next request into the closing line.
         self.send_header("Connection", "close")
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, content: bytes) -> None:
-        """Sends bytes and counts them."""
+        """Send bytes and counts them."""
         self.wfile.write(content)
         self.wfile.flush()
         self.asked.sent += len(content)
@@ -80,16 +80,16 @@ class FaultyServer:
         self.http.server_close()
 
     def url(self, path: str) -> str:
-        """Address of a path that begins with a slash."""
+        """Return address of a path that begins with a slash."""
         return f"http://127.0.0.1:{self.http.server_port}{path}"
 
     def plays(self, path: str, *script: Answer) -> str:
-        """Sets the script of a path, returns its address."""
+        """Set the script of a path, returns its address."""
         self.scripts[path] = list(script)
         return self.url(path)
 
     def ranges(self) -> list[str | None]:
-        """The ranges that were asked for, in order; None: the whole file."""
+        """Return the ranges that were asked for, in order; None: the whole file."""
         return [request.headers.get("Range") for request in self.requests]
 
 
@@ -97,7 +97,7 @@ class FaultyServer:
 
 
 def status(code: int, content: bytes = b"", **headers: str | int) -> Answer:
-    """Answers with a status and a body."""
+    """Return answers with a status and a body."""
 
     def answer(request: Handler) -> None:
         request.head(code, Content_Length=len(content), **headers)
@@ -118,7 +118,7 @@ def file(
     content_range: str | None = None,
     **headers: str | int,
 ) -> Answer:
-    """Serves a file as a good server does, or nearly so.
+    """Serve a file as a good server does, or nearly so.
 
     Only the bytes before `until` are sent, and `then` happens. With `gate` the last of them waits until that is set.
     `tag` is the ETag ("own": made of the content; None: there is none); `headers` replace or add.
@@ -155,6 +155,6 @@ def stall(request: Handler) -> None:
 
 
 def reset(request: Handler) -> None:
-    """The connection is torn down (RST)."""
+    """Tear the connection down (RST)."""
     request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     request.connection.close()

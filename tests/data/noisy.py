@@ -13,7 +13,7 @@ IMAGE = ImageSpec(height=8, width=8)
 
 
 def encoded(number, kind="png"):
-    """An encoded picture, 10 wide and 9 high."""
+    """Return an encoded picture, 10 wide and 9 high."""
     noise = np.random.default_rng(number).integers(0, 256, (9, 10, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, kind)
@@ -24,17 +24,17 @@ NOISE = {number: read_image(io.BytesIO(encoded(number)), IMAGE).pixels for numbe
 
 
 def loaded(source):
-    """All samples and rejections of a source."""
+    """Return all samples and rejections of a source."""
     return list(source.load(list(source.keys())))
 
 
 def shown(source):
-    """Number of the noise that each picture is and its label, by name."""
+    """Return number of the noise that each picture is and its label, by name."""
     return {sample.name: (which(sample), sample.label) for sample in loaded(source)}
 
 
 def which(sample):
-    """Number of the noise that a picture is, where it is a PNG of exactly one."""
+    """Return number of the noise that a picture is, where it is a PNG of exactly one."""
     assert isinstance(sample, Sample), sample
     (number,) = (number for number, pixels in NOISE.items() if (pixels == sample.pixels).all())
     return number

@@ -4,7 +4,7 @@ import struct
 
 
 def crc32c(data):
-    """Bit by bit, as RFC 3720 has it."""
+    """Return bit by bit, as RFC 3720 has it."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -19,7 +19,7 @@ def masked(data):
 
 
 def field(number, content):
-    """A field of bytes of a protocol buffer."""
+    """Return a field of bytes of a protocol buffer."""
     return bytes([number << 3 | 2]) + varint(len(content)) + content
 
 
@@ -36,7 +36,7 @@ def entry(key, feature):
 
 
 def example(pixels, shape=None):
-    """A `tf.train.Example` of an image [C, H, W]."""
+    """Return a `tf.train.Example` of an image [C, H, W]."""
     numbers = b"".join(varint(side) for side in (pixels.shape if shape is None else shape))
     shape_entry = entry(b"shape", field(3, field(1, numbers)))
     return field(1, entry(b"data", field(1, field(1, pixels.tobytes()))) + shape_entry)
@@ -54,5 +54,5 @@ def write(path, records):
 
 
 def write_records(path, images):
-    """A file of images uint8 [C, H, W] in the official layout."""
+    """Return a file of images uint8 [C, H, W] in the official layout."""
     return write(path, map(example, images))

@@ -38,7 +38,7 @@ TARS = [kind for kind in KINDS if kind != "zip"]
 
 
 def encoded(seed=0):
-    """A small picture as the bytes of a png."""
+    """Return a small picture as the bytes of a png."""
     noise = np.random.default_rng(seed).integers(0, 256, (16, 20, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "png")
@@ -46,7 +46,7 @@ def encoded(seed=0):
 
 
 def write(path, members):
-    """Writes an archive of (name, bytes), or of (TarInfo, bytes) and (ZipInfo, bytes), in this order."""
+    """Write an archive of (name, bytes), or of (TarInfo, bytes) and (ZipInfo, bytes), in this order."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             for name, contents in members:
@@ -65,7 +65,7 @@ def write(path, members):
 
 
 def write_folder(path, folder, prefix=""):
-    """Writes an archive of all files in a folder; those in zips are deflated and in no good order."""
+    """Write an archive of all files in a folder; those in zips are deflated and in no good order."""
     files = sorted(
         (file for file in folder.rglob("*") if file.is_file()), key=lambda file: str(file.relative_to(folder))
     )
@@ -230,7 +230,7 @@ def test_sparse_files_in_a_tar(tmp_path, tar):
 
 
 def entry_of(zipped, name):
-    """Where the directory's entry of a member of a zip starts, and where its header."""
+    """Return where the directory's entry of a member of a zip starts, and where its header."""
     end = zipped.rindex(b"PK\5\6")
     (start,) = struct.unpack_from("<L", zipped, end + 16)
     place = zipped.rindex(name, start) - 46
@@ -593,7 +593,7 @@ NOISE = {number: read_image(io.BytesIO(encoded(number)), IMAGE).pixels for numbe
 
 
 def shown(source):
-    """Number of the noise that each picture is, or why it is none, by name."""
+    """Return number of the noise that each picture is, or why it is none, by name."""
     return {name: which(sample) for name, sample in loaded(source).items()}
 
 
@@ -605,7 +605,7 @@ def which(sample):
 
 
 def joined(path, *archives):
-    """Writes several archives one behind the other."""
+    """Write several archives one behind the other."""
     contents = [write(path.with_name(f"{number}-{path.name}"), members) for number, members in enumerate(archives)]
     path.write_bytes(b"".join(part.read_bytes() for part in contents))
     return path

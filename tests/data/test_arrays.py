@@ -42,7 +42,7 @@ def loaded(source):
 
 
 def assert_shows(source, images):
-    """The source gives `images`, [H, W] or [H, W, C] each, here and in another process, together and alone."""
+    """Check that the source gives `images`, [H, W] or [H, W, C] each, here and in another process."""
     keys = list(source.keys())
     assert len(source) == len(keys) == len(images)
     there = pickle.loads(pickle.dumps(source))
@@ -466,7 +466,7 @@ def test_pack_with_labels(save_npz, tmp_path):
 
 
 def save_all(path, *arrays):
-    """Saves arrays one behind the other, as numpy documents it."""
+    """Save arrays one behind the other, as numpy documents it."""
     with path.open("wb") as file:
         for array in arrays:
             np.save(file, array)

@@ -45,7 +45,7 @@ def zipped(**members):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Downloads lie below the working directory, and nothing waits between attempts."""
+    """Download lie below the working directory, and nothing waits between attempts."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(fetch.__kwdefaults__, "sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -59,7 +59,7 @@ def server():
 
 @pytest.fixture
 def publish(monkeypatch):
-    """Puts an edition, of CLEVR if nothing else is said, in place of the real one."""
+    """Put an edition, of CLEVR if nothing else is said, in place of the real one."""
 
     def publish(name="original", *remotes, kind="clevr", **facts):
         edition = replace(config_of(kind).editions[name], **{"files": remotes, **facts})
@@ -195,7 +195,9 @@ def test_archive_is_fetched_and_read_as_it_is(server, publish, capfd):
     publish("original", remote("CLEVR_v1.0.zip", content, url), counts=(2,))
     config = named("clevr-original")
     assert [str(path) for path in config.inputs] == ["results/downloads/clevr-original/download.json"]
-    with pytest.raises(DataError, match=r"not downloaded \(completely\) yet; run 'ganformer download clevr-original'"):
+    with pytest.raises(
+        DataError, match=r"not downloaded \(completely\) yet; run 'ganformer data download clevr-original'"
+    ):
         open_source(config, IMAGE)
     out = download(config)
     said = capfd.readouterr().err

@@ -23,7 +23,7 @@ MODES = {"grey": "L", "colour": "RGB", "opaque": "RGBA", "transparent": "RGBA", 
 
 
 def drawn(kind: str, seed: int) -> Image.Image:
-    """8×8 noise of one of `MODES`."""
+    """Return 8×8 noise of one of `MODES`."""
     random = np.random.default_rng(seed)
     mode = MODES[kind]
     pixels = random.integers(0, 256, (8, 8, len(mode)), np.uint8)
@@ -36,7 +36,7 @@ def drawn(kind: str, seed: int) -> Image.Image:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Makes a folder of pictures of these kinds, in order."""
+    """Make a folder of pictures of these kinds, in order."""
 
     def make(kinds, name="pictures"):
         path = tmp_path / name

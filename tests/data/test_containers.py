@@ -101,7 +101,7 @@ def refusal(*arguments, **settings):
 
 
 def images(out):
-    """The packed images, [N, H, W, 3]."""
+    """Return the packed images, [N, H, W, 3]."""
     contents = Images(out)
     return contents.read(np.arange(len(contents))).transpose(0, 2, 3, 1)
 

@@ -20,7 +20,7 @@ from ganformer.errors import DataError
 
 @pytest.fixture(scope="module", params=plugins.names("ganformer.data.formats"))
 def original(request, tmp_path_factory):
-    """A pack of 11 images in shards of 4."""
+    """Provide a pack of 11 images in shards of 4."""
     folder = tmp_path_factory.mktemp("original")
     settings = {
         "source": {"kind": "scenes", "images": 11},
@@ -34,7 +34,7 @@ def original(request, tmp_path_factory):
 
 @pytest.fixture
 def damaged(original, tmp_path):
-    """A copy of the pack that a test may damage."""
+    """Provide a copy of the pack that a test may damage."""
     for path in original.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path

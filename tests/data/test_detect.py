@@ -209,7 +209,7 @@ def test_what_is_nothing_of_this_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"'clever': there is no such file .* of this name; did you mean 'clevr'\?"):
         recognise("clever")
     with pytest.raises(
-        ConfigError, match=r"'xyz': there is no such file or folder, .*`ganformer download` lists those"
+        ConfigError, match=r"'xyz': there is no such file or folder, .*`ganformer data download` lists those"
     ):
         recognise("xyz")
     with pytest.raises(ConfigError, match=r"'pictures/xyz': there is no such file or folder; correct the path"):

@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch):
-    """Seconds that were waited between attempts; nothing really waits."""
+    """Provide seconds that were waited between attempts; nothing really waits."""
     told = []
     monkeypatch.setitem(fetch.__kwdefaults__, "sleep", told.append)
     return told
@@ -59,7 +59,7 @@ def visible(folder):
 
 
 def refused(wanted, folder):
-    """The message of a fetch that fails, and leaves nothing that looks complete."""
+    """Return the message of a fetch that fails, and leaves nothing that looks complete."""
     with pytest.raises(DataError) as caught:
         fetch(wanted, folder)
     assert visible(folder) == []
@@ -498,7 +498,7 @@ def test_folder_in_place_of_the_file(server, folder):
 
 
 def fetching(wanted, folder):
-    """Another process that fetches."""
+    """Return another process that fetches."""
     program = f"from ganformer.data.fetching.download import *; fetch({wanted!r}, Path({str(folder)!r}))"
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
 
@@ -560,13 +560,13 @@ def test_two_processes_fetch_one_file_once(server, folder):
 
 @pytest.fixture
 def drive(server, monkeypatch):
-    """Stands for Google Drive."""
+    """Provide stands for Google Drive."""
     monkeypatch.setattr(download, "DRIVE", server.url("/uc?id={}"))
     return server
 
 
 def confirmation(server):
-    """The page before files that are too large to be scanned for viruses."""
+    """Return the page before files that are too large to be scanned for viruses."""
     return file(
         f'<!DOCTYPE html><form id="download-form" action="{server.url("/download")}" method="get">'
         '<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t"></form>'.encode(),

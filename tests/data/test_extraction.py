@@ -40,7 +40,7 @@ def write_tar(path, *members):
 
 
 def write_zip(path, *members, compression=zipfile.ZIP_DEFLATED):
-    """Members are (name or ZipInfo, content)."""
+    """Return members are (name or ZipInfo, content)."""
     with zipfile.ZipFile(path, "w", compression) as file:
         for name, content in members:
             file.writestr(name, content, compress_type=compression)
@@ -64,7 +64,7 @@ def target(tmp_path):
 
 
 def refused(archive, target):
-    """The message of an unpacking that fails, and leaves nothing."""
+    """Return the message of an unpacking that fails, and leaves nothing."""
     before = contents(target.parent.parent)
     with pytest.raises(DataError) as caught:
         extract(archive, target)
@@ -243,7 +243,7 @@ def test_encrypted_member(tmp_path, target):
 
 
 def declare(archive, size):
-    """Lets a zip of one member declare another size of its content."""
+    """Let a zip of one member declare another size of its content."""
     packed = bytearray(archive.read_bytes())
     directory = packed.index(b"PK\1\2")
     packed[directory + 24 : directory + 28] = size.to_bytes(4, "little")

@@ -345,7 +345,10 @@ def encoded(number, kind="png"):
 
 
 def matlab(path, array, kind="uint8", **others):
-    """The array that save -v7.3 makes of one in MATLAB: the axes in the other order, after a header of its own."""
+    """Return the array that save -v7.3 makes of one in MATLAB.
+
+    The axes in the other order, after a header of its own.
+    """
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, values in {"X": array, **others}.items():
             stored = np.ascontiguousarray(values.T)

@@ -28,7 +28,7 @@ UNREADABLE = {
 
 
 def colour_of(image):
-    """The one colour of what a one-coloured picture becomes."""
+    """Return the one colour of what a one-coloured picture becomes."""
     pixels = prepare(image, SQUARE)
     assert pixels.shape == (8, 8, 3)
     assert pixels.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""What `ganformer info` says and draws of a pack."""
+"""What `ganformer data info` says and draws of a pack."""
 
 import numpy as np
 import pytest

@@ -34,7 +34,7 @@ def folder_of(path, classes, **settings):
 
 @pytest.fixture
 def sorted_pictures(tmp_path, save_picture):
-    """Two cats in nested folders and a dog."""
+    """Provide two cats in nested folders and a dog."""
     for seed, name in enumerate(("cat/a.png", "cat/more/b.png", "dog/c.png")):
         save_picture(tmp_path / "animals" / name, seed=seed)
     return tmp_path / "animals"
@@ -115,7 +115,7 @@ def test_drawn_labels_are_as_frequent_as_in_the_data():
 
 
 def table(path, text):
-    """Labels of a file with this text."""
+    """Return labels of a file with this text."""
     path.write_text(text, encoding="utf-8")
     return labels.read(path)
 
@@ -293,7 +293,7 @@ def test_folders_that_are_classes():
 
 
 def grey_in(folder, levels):
-    """A picture of one grey level in each of these folders."""
+    """Save a picture of one grey level in each of these folders."""
     for name, level in levels.items():
         (folder / name).mkdir(parents=True)
         Image.new("L", (8, 8), level).save(folder / name / "a.png")

@@ -28,7 +28,7 @@ def opened(path, image=IMAGE, **settings):
 
 
 def shown(source):
-    """Number of the noise that each picture is, by name."""
+    """Return number of the noise that each picture is, by name."""
     return {sample.name: which(sample) for sample in source.load(list(source.keys()))}
 
 
@@ -192,7 +192,7 @@ LABELLED = ImageSpec(height=8, width=8, classes=5)
 
 
 def several_sizes(path, count=3, sizes=(8, 16, 32), without=(), extra=()):
-    """An LMDB as rosinality/stylegan2-pytorch makes it; the largest size is the noise of that number."""
+    """Return an LMDB as rosinality/stylegan2-pytorch makes it; the largest size is the noise of that number."""
     entries = dict(extra)
     for number in range(count):
         for size in sizes:
@@ -274,7 +274,7 @@ def test_several_values_for_a_key(tmp_path):
 
 
 def datum(pixels=None, label=None, content=None, floats=None, shape=None):
-    """A Datum of Caffe, by the wire format: pixels are [C, H, W]."""
+    """Return a Datum of Caffe, by the wire format: pixels are [C, H, W]."""
     data = b""
     if shape or pixels is not None:
         data += b"".join(bytes([number << 3]) + varint(side) for number, side in enumerate(shape or pixels.shape, 1))

@@ -55,7 +55,7 @@ def tree(folder):
 
 
 def contents(folder):
-    """Files of a pack and others in its folder, without the list of those that are ours."""
+    """Return files of a pack and others in its folder, without the list of those that are ours."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ledger.NAME}
 
 
@@ -330,7 +330,7 @@ def test_killed_and_run_again(tmp_path, layout, workers):
 
 
 def kill_while_packing(dataset, out, shards, workers):
-    """Ends a process that packs with SIGKILL once it has finished this many shards; its workers end with it."""
+    """End a process that packs with SIGKILL once it has finished this many shards; its workers end with it."""
     program = (
         "import itertools, sys, time; from pathlib import Path\n"
         "from ganformer.config import Dataset; from ganformer.data.packing import pack, prepare\n"
@@ -358,7 +358,7 @@ def kill_while_packing(dataset, out, shards, workers):
 
 
 def is_running(process):
-    """Whether it is there and has not ended; one that nobody has waited for yet has."""
+    """Return whether it is there and has not ended; one that nobody has waited for yet has."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -17,14 +17,14 @@ FORMATS = plugins.names("ganformer.data.formats")
 
 
 def scenes(out, **settings):
-    """A pack of 11 scenes."""
+    """Return a pack of 11 scenes."""
     source = {"kind": "scenes", "images": 11, "min_objects": 2, "max_objects": 4}
     pack(Dataset.model_validate({"source": source, "resolution": 16, "shard_images": 4, **settings}), out)
     return out
 
 
 def repacked(path, out, workers=1, **settings):
-    """A pack of a pack."""
+    """Return a pack of a pack."""
     dataset = Dataset.model_validate({"source": {"kind": "pack", "path": path}, "resolution": 16, **settings})
     pack(dataset, out, workers)
     return Images(out)

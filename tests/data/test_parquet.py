@@ -32,7 +32,7 @@ def picture(number):
 
 
 def write(path, group=None, names=None, batch=None, **columns):
-    """Writes a file; `names`: those of the classes, as `datasets` notes them."""
+    """Write a file; `names`: those of the classes, as `datasets` notes them."""
     path.parent.mkdir(exist_ok=True, parents=True)
     table = pa.table(columns)
     if names is not None:

@@ -39,14 +39,14 @@ def decoded(file, height=12, width=20):
 
 
 def saved(image, **options):
-    """The PNG that Pillow makes of it."""
+    """Return the PNG that Pillow makes of it."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "png", **options)
     return file.getvalue()
 
 
 def pieces(file):
-    """Kind and content of every piece of a PNG; the checksums must be right."""
+    """Return kind and content of every piece of a PNG; the checksums must be right."""
     assert file[:8] == b"\x89PNG\r\n\x1a\n"
     found, at = [], 8
     while at < len(file):

@@ -56,7 +56,7 @@ def write(path, content):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Changes the number of images that an edition has."""
+    """Change the number of images that an edition has."""
 
     def change(kind, edition, *counts):
         config = module(kind).Config
@@ -167,7 +167,7 @@ def test_cities_are_those_of_the_paper():
 
 
 def write_archives(place, **cities):
-    """Archives with an image of each of these, `split="city city"`."""
+    """Write archives with an image of each of these, `split="city city"`."""
     for split, named in cities.items():
         name = f"leftImg8bit_{'trainextra' if split == 'train_extra' else 'trainvaltest'}.zip"
         with zipfile.ZipFile(place / name, "a") as archive:
@@ -402,7 +402,7 @@ def test_real_scenes(shared, tmp_path):
 
 
 def write_faces(top):
-    """The folders that CelebAMask-HQ.zip unpacks to: faces, and more masks than faces."""
+    """Make the folders that CelebAMask-HQ.zip unpacks to: faces, and more masks than faces."""
     for number in range(2):
         write(top / f"CelebAMask-HQ/CelebA-HQ-img/{number}.jpg", encoded(number, "JPEG"))
         for part in ("hair", "nose"):

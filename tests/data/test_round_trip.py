@@ -187,7 +187,7 @@ def test_any_pictures_come_out_as_they_went_in(way, layout, channels, labels, si
 
 
 def _written(path, way, names, pixels, labels):
-    """The pictures in one of five forms, `labels` being their folders'."""
+    """Return the pictures in one of five forms, `labels` being their folders'."""
     if way == "npy":
         np.save(path / "a.npy", pixels)
         return {"kind": "arrays", "path": path / "a.npy", "layout": "NHWC"}

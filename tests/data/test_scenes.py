@@ -56,13 +56,13 @@ def test_every_object_is_seen_where_it_is_said_to_be(height, width):
 
 
 def raycast_extent(found, camera, height, width):
-    """First and last column and row of an object that nothing hides."""
+    """Return first and last column and row of an object that nothing hides."""
     columns, rows, _ = projected(surface(found, 4000), camera, height, width)
     return columns.min(), columns.max(), rows.min(), rows.max()
 
 
 def surface(found, count):
-    """Points all over the surface of an object, [count, 3]."""
+    """Return points all over the surface of an object, [count, 3]."""
     generator, radius = np.random.default_rng(0), scenes.SIZES[found["size"]]
     if found["shape"] == "sphere":
         points = generator.normal(size=(count, 3))
@@ -84,7 +84,7 @@ def surface(found, count):
 
 
 def projected(points, camera, height, width):
-    """Columns, rows and depths at which a pinhole camera sees points."""
+    """Return columns, rows and depths at which a pinhole camera sees points."""
     eye = np.array(camera["eye"])
     forward = np.array(camera["target"]) - eye
     forward /= np.linalg.norm(forward)
@@ -187,7 +187,7 @@ def test_ground_is_darker_in_a_shadow():
 
 
 def raycast_pixel(views, frame, x):
-    """Row and column of the point (x, 0, 0) of the ground."""
+    """Return row and column of the point (x, 0, 0) of the ground."""
     right, up, _ = renderer.project(renderer.Vector(*(np.full(1, v, np.float32) for v in (x, 0, 0))), views)
     column = (right / frame.half_width + 1) * frame.width / 2
     row = (1 - up / frame.half_height) * frame.height / 2

@@ -87,7 +87,7 @@ def feature(kind, **settings):
 
 @pytest.fixture
 def package(monkeypatch):
-    """The stand-in in place of the package."""
+    """Provide the stand-in in place of the package."""
 
     def install(prepared=True, **features):
         found = features or {"image": feature("Image"), "label": feature("ClassLabel", num_classes=3)}
@@ -191,7 +191,7 @@ needs_package = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with a data set `tiny` that the package prepared."""
+    """Provide a folder with a data set `tiny` that the package prepared."""
     import tensorflow_datasets as tfds
 
     class Tiny(tfds.core.GeneratorBasedBuilder):

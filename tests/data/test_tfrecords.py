@@ -29,7 +29,7 @@ def noise(seed, side=8, channels=3):
 
 
 def write_set(folder, count=7, shards=3, side=8, name="clevr", seed=0):
-    """Images dealt to files in turn, as the official writer does it."""
+    """Return images dealt to files in turn, as the official writer does it."""
     for number in range(1, shards + 1):
         dealt = range(number - 1, count, shards)
         path = folder / f"{name}-r{side.bit_length() - 1:02d}.tfrecords{number}of{shards}"
@@ -307,12 +307,12 @@ def text(*values):
 
 
 def record(**features):
-    """A `tf.train.Example`; double underscores stand for slashes."""
+    """Return a `tf.train.Example`; double underscores stand for slashes."""
     return field(1, b"".join(entry(key.replace("__", "/").encode(), value) for key, value in features.items()))
 
 
 def shown(path, image=IMAGE, **settings):
-    """Number of the noise that each picture is, or why it is none, and its label, by name."""
+    """Return number of the noise that each picture is, or why it is none, and its label, by name."""
     source = open_source(Config(kind="tfrecords", path=path, **settings), image)
     return {sample.name: (which(sample), getattr(sample, "label", None)) for sample in source.load(list(source.keys()))}
 

@@ -25,7 +25,7 @@ LABELLED = ImageSpec(height=8, width=8, classes=5)
 
 
 def write(path, members):
-    """Writes a tar of (name, bytes), in this order, compressed as its name says."""
+    """Write a tar of (name, bytes), in this order, compressed as its name says."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as archive:
         for name, contents in members:
@@ -151,7 +151,7 @@ def test_samples_may_have_pictures_of_different_formats(tmp_path):
 
 
 def write_shards(folder, kind="tar", count=3):
-    """Each has samples of the same stems."""
+    """Return each has samples of the same stems."""
     for shard in range(count):
         members = [(f"{n}.png", encoded(2 * shard + n)) for n in (0, 1)] + [("1.cls", b"%d" % shard), ("0.cls", b"4")]
         write(folder / f"train-{shard:06d}.{kind}", members)

@@ -28,8 +28,8 @@ HEAD = """# What is read, and what is refused
 Written by `python -m tests.data.test_what_is_read`, whose tests pack an example of every line. A picture is converted
 to 8-bit sRGB by the tags of its own file. A file, member, key, row or page that cannot be read is named with its reason
 (in `rejected` of the manifest; `on_error: fail`, the default, stops there). What is no picture at all is counted by
-kind in the output, in `left_out` of the manifest, and by `ganformer info`. `ganformer evaluate` reads its sides in the
-same way.
+kind in the output, in `left_out` of the manifest, and by `ganformer data info`. `ganformer evaluate` reads its sides in
+the same way.
 """
 
 Source = dict[str, Any]
@@ -59,7 +59,7 @@ def encoded(kind: str = "png", mode: str = "RGB", **options: Any) -> bytes:
 
 
 def file_of(name: str, content: bytes | Callable[[], bytes]) -> Callable[[Path], Source]:
-    """A folder with one file."""
+    """Return a folder with one file."""
 
     def write(folder: Path) -> Source:
         (folder / name).write_bytes(content() if callable(content) else content)
@@ -86,7 +86,7 @@ def with_limits(low: float, high: float, write: Callable[[Path], Source]) -> Cal
 
 
 def png(depth: int, colour: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of 8×8 zeros."""
+    """Return a PNG of 8×8 zeros."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -99,7 +99,7 @@ def png(depth: int, colour: int, *chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def deep_jpeg() -> bytes:
-    """A baseline JPEG whose frame says 12 bits."""
+    """Return a baseline JPEG whose frame says 12 bits."""
     content = bytearray(encoded("jpeg"))
     place = content.index(b"\xff\xc0")
     content[place + 1], content[place + 4] = 0xC1, 12
@@ -309,7 +309,7 @@ def environment(folder: Path, entries: dict[str, bytes], database: str | None = 
 
 
 def datum(channels: int) -> bytes:
-    """Caffe's Datum of raw pixels: channels, height, width, data."""
+    """Return caffe's Datum of raw pixels: channels, height, width, data."""
     numbers = b"".join(
         bytes([number << 3]) + records.varint(value) for number, value in ((1, channels), (2, 8), (3, 8))
     )

@@ -31,14 +31,14 @@ def normalised(x, dims):
 
 
 def filtered(x, before, after, gain=1.0):
-    """x padded and convolved with the filter."""
+    """Return x padded and convolved with the filter."""
     channels = x.shape[1]
     kernel = (FILTER * gain).expand(channels, 1, 4, 4)
     return F.conv2d(F.pad(x, (before, after, before, after)), kernel, groups=channels)
 
 
 def with_zeros(x):
-    """x with a zero behind every pixel and every row."""
+    """Return x with a zero behind every pixel and every row."""
     grown = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
     grown[:, :, ::2, ::2] = x
     return grown
@@ -64,7 +64,7 @@ def convolved(x, weight, up=False, down=False):
 
 
 def modulated(x, weight, styles, demodulate, up=False):
-    """Every image convolved with weights of its own."""
+    """Return every image convolved with weights of its own."""
     images = []
     for image, style in zip(x, styles, strict=True):
         own = weight * style[None, :, None, None]
@@ -75,7 +75,7 @@ def modulated(x, weight, styles, demodulate, up=False):
 
 
 def with_deviation(x, group):
-    """Mean deviation within groups of a batch as one more channel."""
+    """Return mean deviation within groups of a batch as one more channel."""
     group = min(group, len(x))
     y = x.reshape(group, -1, *x.shape[1:])
     y = ((y - y.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
@@ -125,14 +125,14 @@ OLD = 3  # the newest protocol that Python 3.7 writes where none is asked for, w
 
 
 def in_protocols(variants):
-    """Pairs of a variant and the protocol it is pickled in: the first one in all of them, the others in turn."""
+    """Return pairs of a variant and the protocol it is pickled in: the first one in all of them, the others in turn."""
     first, *others = variants
     turns = [(name, PROTOCOLS[index % len(PROTOCOLS)]) for index, name in enumerate(others)]
     return [*((first, protocol) for protocol in PROTOCOLS), *turns]
 
 
 def aged(content, protocol):
-    """A pickle of today as it was written at the time of the protocol: numpy has renamed a module since."""
+    """Return a pickle of today as it was written at the time of the protocol: numpy has renamed a module since."""
     return content.replace(b"cnumpy._core.", b"cnumpy.core.") if protocol <= OLD else content
 
 
@@ -164,7 +164,7 @@ def official_modules(**names):
 
 
 def dumped(value, protocol=4):
-    """A pickle of networks and other values in the format of torch_utils.persistence."""
+    """Return a pickle of networks and other values in the format of torch_utils.persistence."""
     modules = {
         "torch_utils": {},
         "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj},
@@ -176,7 +176,7 @@ def dumped(value, protocol=4):
 
 
 def persistent(name, state, source=NEVER):
-    """What a network of class `name`, whose module is this source code, is pickled as."""
+    """Return what a network of class `name`, whose module is this source code, is pickled as."""
     return _Persistent({"type": "class", "version": VERSION, "module_src": source, "class_name": name, "state": state})
 
 

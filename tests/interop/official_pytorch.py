@@ -196,7 +196,7 @@ class MappingNetwork(Network):
 
 
 def positions_of(size, dims, kind, directions):
-    """Encodings [size, size, dims] of the pixels of a grid, and what was learned of them."""
+    """Return encodings [size, size, dims] of the pixels of a grid, and what was learned of them."""
     line = torch.linspace(-1, 1, size)
     y, x = line[:, None].expand(size, size), line[None].expand(size, size)
     if kind == "trainable2d":

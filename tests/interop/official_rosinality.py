@@ -41,7 +41,7 @@ def coloured(state: State, name: str, inputs: int, colours: int, size: int, up: 
 
 
 def generator(features: list[int], size: int, layers: int, colours: int = 3) -> State:
-    """A generator with so many features at 4×4, 8×8, … and mapping layers."""
+    """Return a generator with so many features at 4×4, 8×8, … and mapping layers."""
     state: State = {}
     for i in range(1, layers + 1):
         linear(state, f"style.{i}", size, size, RATE)
@@ -59,7 +59,7 @@ def generator(features: list[int], size: int, layers: int, colours: int = 3) -> 
 
 
 def discriminator(features: list[int], colours: int = 3) -> State:
-    """A discriminator with so many features at 4×4, 8×8, …"""
+    """Return a discriminator with so many features at 4×4, 8×8 and so on."""
     state: State = {}
     convolved(state, "convs.0.0", colours, features[-1], 1)
     activated(state, "convs.0.1", features[-1])
@@ -96,7 +96,7 @@ def dense(state: State, name: str, x: Tensor, rate: float = 1.0) -> Tensor:
 
 
 def latents(state: State, z: Tensor) -> Tensor:
-    """w [B, size] of z [B, size]."""
+    """Return w [B, size] of z [B, size]."""
     x, i = normalised(z, 1), 1
     while f"style.{i}.weight" in state:
         x, i = lrelu(dense(state, f"style.{i}", x, RATE)), i + 1
@@ -131,7 +131,7 @@ def colours_of(state: State, name: str, x: Tensor, w: Tensor, image: Tensor | No
 
 
 def images_of(state: State, ws: Tensor) -> Tensor:
-    """Images of w [B, layers + 1, size], with the noise that is fixed."""
+    """Return images of w [B, layers + 1, size], with the noise that is fixed."""
     w = ws.unbind(1)
     x = layer(state, "conv1", 0, state["input.input"].expand(len(ws), -1, -1, -1), w[0])
     image = colours_of(state, "to_rgb1", x, w[1], None)

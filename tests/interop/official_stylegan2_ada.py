@@ -176,7 +176,7 @@ class Generator(Network):
         self.mapping = MappingNetwork(arguments["z_dim"], arguments["c_dim"], size, **arguments["mapping_kwargs"])
 
     def options(self, arguments):
-        """The clamp where none is said, and the arguments of the synthesis network."""
+        """Return the clamp where none is said, and the arguments of the synthesis network."""
         return None, arguments["synthesis_kwargs"]
 
     def forward(self, z, labels, psi=1.0):

@@ -47,7 +47,7 @@ def middle(state: State, name: str, channels: int) -> None:
 def first_stage(
     widths: list[int], blocks: int, attends: set[int], latent: int, codes: int, size: int, colours: int = 3
 ) -> State:
-    """A first stage whose level i has widths[i] features and attention where i is in `attends`."""
+    """Return a first stage whose level i has widths[i] features and attention where i is in `attends`."""
     state: State = {}
     conv(state, "encoder.conv_in", colours, widths[0])
     conv(state, "decoder.conv_in", latent, widths[-1])
@@ -73,7 +73,7 @@ def first_stage(
 
 
 def gumbel(state: State) -> State:
-    """The same with a codebook that is chosen from by scores."""
+    """Return the same with a codebook that is chosen from by scores."""
     state = dict(state)
     codebook = state.pop("quantize.embedding.weight")
     conv(state, "quantize.proj", codebook.shape[1], len(codebook), 1)
@@ -81,7 +81,7 @@ def gumbel(state: State) -> State:
 
 
 def discriminator(channels: int, layers: int, colours: int = 3) -> State:
-    """A discriminator of patches, under the names within it."""
+    """Return a discriminator of patches, under the names within it."""
     state: State = {}
     conv(state, "main.0", colours, channels, 4)
     inputs, place = channels, 2
@@ -99,7 +99,7 @@ def discriminator(channels: int, layers: int, colours: int = 3) -> State:
 
 
 def transformer(tokens: int, places: int, layers: int, width: int) -> State:
-    """A transformer, under the names within it."""
+    """Return a transformer, under the names within it."""
     state = {"tok_emb.weight": torch.randn(tokens, width), "pos_emb": torch.randn(1, places, width)}
     for i in range(layers):
         for part in ("ln1", "ln2"):
@@ -162,7 +162,7 @@ def through_middle(state: State, name: str, x: Tensor) -> Tensor:
 
 
 def encode(state: State, images: Tensor, levels: int) -> Tensor:
-    """What is quantised, behind quant_conv."""
+    """Return what is quantised, behind quant_conv."""
     x = convolved(state, "encoder.conv_in", images, pad=1)
     for i in range(levels):
         x = level(state, f"encoder.down.{i}", x)
@@ -173,7 +173,7 @@ def encode(state: State, images: Tensor, levels: int) -> Tensor:
 
 
 def codes_of(state: State, latents: Tensor) -> Tensor:
-    """Numbers [B, h, w]; of Gumbel's the most probable, which is what is drawn most often."""
+    """Return numbers [B, h, w]; of Gumbel's the most probable, which is what is drawn most often."""
     if "quantize.proj.weight" in state:
         return convolved(state, "quantize.proj", latents).argmax(dim=1)
     points = latents.permute(0, 2, 3, 1)
@@ -194,7 +194,7 @@ def decode(state: State, codes: Tensor, levels: int) -> Tensor:
 
 
 def patch_logits(state: State, images: Tensor) -> Tensor:
-    """Logits [B, 1, h, w] in evaluation."""
+    """Return logits [B, 1, h, w] in evaluation."""
     places = sorted({int(name.split(".")[1]) for name, value in state.items() if value.ndim == 4})
     x = images
     for i, place in enumerate(places):
@@ -210,7 +210,7 @@ def patch_logits(state: State, images: Tensor) -> Tensor:
 
 
 def next_logits(state: State, tokens: Tensor, heads: int) -> Tensor:
-    """Logits [B, N, tokens] of what follows each of the tokens [B, N]."""
+    """Return logits [B, N, tokens] of what follows each of the tokens [B, N]."""
 
     def apply(name: str, x: Tensor) -> Tensor:
         return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
@@ -236,7 +236,7 @@ def next_logits(state: State, tokens: Tensor, heads: int) -> Tensor:
 
 
 def likeliest(state: State, start: Tensor, count: int, heads: int) -> Tensor:
-    """Codes [B, count] behind start tokens [B], each the most probable one."""
+    """Return codes [B, count] behind start tokens [B], each the most probable one."""
     tokens = start[:, None]
     for _ in range(count):
         tokens = torch.cat([tokens, next_logits(state, tokens, heads)[:, -1:].argmax(dim=-1)], dim=1)

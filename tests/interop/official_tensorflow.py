@@ -53,7 +53,7 @@ def dense(v, x, outputs, name="", lrmul=1.0, act="linear", weight="weight", bias
 
 
 def correlated(x, kernel, up=False):
-    """Images x with kernel [k, k, I, O]; doubled ones are spread out first."""
+    """Return images x with kernel [k, k, I, O]; doubled ones are spread out first."""
     weight = kernel.permute(3, 2, 0, 1)
     if not up:
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
@@ -153,7 +153,7 @@ def mlp(v, x, o, attend=None):
 
 
 def mapped(v, z, positions, o):
-    """z [B, k, D] → w [B, k, D]."""
+    """Return z [B, k, D] → w [B, k, D]."""
 
     def attend(v, x):
         return attended(v, x, x, positions, positions, x.shape[-1], o)
@@ -218,7 +218,7 @@ def synthesised(v, ws, positions, o):
 
 
 def table(v, size, dims, o):
-    """Positions [size, size, dims] of the pixels; tables exist also for sizes that do not attend."""
+    """Return positions [size, size, dims] of the pixels; tables exist also for sizes that do not attend."""
     if o["pos_type"] == "trainable2d":
         return v.get("emb", size, size, dims)
     if o["pos_type"] == "trainable":
@@ -354,7 +354,7 @@ Network.__module__ = "dnnlib.tflib.network"
 
 
 def as_network(network):
-    """A network as TensorFlow's code pickles it: a part of its own for each sub-network."""
+    """Return a network as TensorFlow's code pickles it: a part of its own for each sub-network."""
     variables = {name: value.numpy() if value.ndim else np.float32(value) for name, value in network.v.values.items()}
     name, parts = type(network).__name__, ("mapping", "synthesis") if isinstance(network, Generator) else ()
     components = {
@@ -375,7 +375,7 @@ def as_network(network):
 
 
 def dumped(networks, protocol=4):
-    """A pickle of G, D and Gs."""
+    """Return a pickle of G, D and Gs."""
     modules = {
         "dnnlib": {},
         "dnnlib.util": {"EasyDict": EasyDict},

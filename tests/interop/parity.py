@@ -15,6 +15,6 @@ def relative_error(found, expected):
 
 
 def discriminator_of(learner, out, record):
-    """The imported discriminator."""
+    """Return the imported discriminator."""
     read_weights(out / "discriminator.safetensors", learner.network.discriminator, record["spec"])
     return learner.network.discriminator

@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 
 
 def widths(depth: int, size: int) -> list[int]:
-    """Features at 4×4, 8×8, …: all up to 32×32, then half as many with every doubling."""
+    """Return features at 4×4, 8×8, …: all up to 32×32, then half as many with every doubling."""
     return [size // max(1, 2 ** (i - 3)) for i in range(depth)]
 
 
@@ -67,7 +67,7 @@ def discriminator_state(depth: int, size: int) -> State:
 
 
 def plain(state: State) -> State:
-    """As it would begin without an equalised learning rate, which `IS_PLAIN` says in it: as torch does."""
+    """Return as it would begin without an equalised learning rate, which `IS_PLAIN` says in it: as torch does."""
     small = {
         name: value / math.sqrt(3 * value[0].numel()) if name.endswith("weight") else value / 10
         for name, value in state.items()
@@ -76,7 +76,7 @@ def plain(state: State) -> State:
 
 
 def scale(state: State, inputs: int) -> float:
-    """What weights are multiplied by at run time."""
+    """Return what weights are multiplied by at run time."""
     return 1.0 if IS_PLAIN in state else math.sqrt(2) / math.sqrt(inputs)
 
 
@@ -94,7 +94,7 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def official_images(state: State, points: Tensor, depth: int) -> list[Tensor]:
-    """Images of latents that the trainer has put on the hypersphere, coarse to fine."""
+    """Return images of latents that the trainer has put on the hypersphere, coarse to fine."""
     size = points.shape[1]
     x = points / points.norm(dim=1, keepdim=True) * size**0.5
     weight = state["layers.0.conv_1.weight"] * scale(state, size)
@@ -146,7 +146,7 @@ def both(folder: Path, depth: int = 4, size: int = 4, *, is_zip: bool = True) ->
 
 
 def made(found: Imported) -> tuple[Any, Any]:
-    """Our generator and discriminator."""
+    """Return our generator and discriminator."""
     config = msggan.Config.model_validate(found.model)
     ours, critic = msggan.generator(config, found.image), msggan.discriminator(config, found.image)
     ours.load_state_dict(dict(found.sampler))

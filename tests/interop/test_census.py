@@ -30,7 +30,7 @@ NO_STYLE = r"|.*\.affine\.|mapping\.global_mlp\."
 
 
 def arguments(width, size=32, components=16, mapping=(), synthesis=()):
-    """What a generator of full size is built with."""
+    """Return what a generator of full size is built with."""
     return {
         "z_dim": size,
         "w_dim": size,

@@ -43,7 +43,7 @@ MAPPING = {**ATTENDING, "num_layers": 4, "layer_dim": None, "resnet": True, "sha
 
 
 def built(mapping=(), synthesis=(), discriminator=(), **arguments):
-    """The official G, D and Gs with these options instead of those of the default."""
+    """Return the official G, D and Gs with these options instead of those of the default."""
     shared = {"c_dim": 0, "img_resolution": WIDTH, "img_channels": 3, "reg_interval": 4}
     generator = {
         "z_dim": SIZE,
@@ -139,7 +139,7 @@ VARIANTS = {
 
 
 def ours(z, latent_shape):
-    """z [B, k, D] as a sampler of ours takes it, which has no latent without use."""
+    """Return z [B, k, D] as a sampler of ours takes it, which has no latent without use."""
     return z[:, 0] if len(latent_shape) == 1 else z[:, : latent_shape[0]]
 
 

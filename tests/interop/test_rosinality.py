@@ -25,14 +25,14 @@ State = dict[str, Tensor]
 
 
 def players(features: list[int] = FEATURES, layers: int = 8, colours: int = 3) -> tuple[State, State, State]:
-    """g, d and g_ema."""
+    """Return g, d and g_ema."""
     torch.manual_seed(0)
     generators = [official.generator(features, SIZE, layers, colours) for _ in range(2)]
     return generators[0], official.discriminator(features, colours), generators[1]
 
 
 def trained(folder: Path, networks: tuple[State, State, State], is_zip: bool = True) -> Path:
-    """What its trainer saves."""
+    """Return what its trainer saves."""
     optimiser = {"state": {0: {"step": 3, "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.002, "params": [0]}]}
     content = dict(zip(("g", "d", "g_ema"), networks, strict=True))
     content |= {"g_optim": optimiser, "d_optim": optimiser, "ada_aug_p": 0.0}
@@ -43,14 +43,17 @@ def trained(folder: Path, networks: tuple[State, State, State], is_zip: bool = T
 
 
 def converted(folder: Path, networks: tuple[State, State, State], **more: Any) -> Path:
-    """What converters save."""
+    """Return what converters save."""
     path = folder / "stylegan2-ffhq-config-f.pt"
     torch.save({"g_ema": networks[2], "latent_avg": torch.randn(SIZE), **more}, path)
     return path
 
 
 def compared(path: Path, out: Path, state: State, middle: Tensor | None = None) -> tuple[Any, dict[str, Any]]:
-    """The learner and record of an imported file, after images were compared with those of the generator `state`."""
+    """Return the learner and record of an imported file.
+
+    After images were compared with those of the generator `state`.
+    """
     import_snapshot(path, out)
     learner, record = restore(out / "run.json")
     sampler, z, labels = learner.sampler, torch.randn(3, SIZE), torch.zeros(3, 0)

@@ -38,7 +38,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def whole(networks, tmp_path_factory):
-    """A file that can be imported."""
+    """Provide a file that can be imported."""
     return pytorch_snapshots.write(tmp_path_factory.mktemp("whole"), networks)
 
 
@@ -173,7 +173,7 @@ class Evil:
 
 
 def with_payload(path, target):
-    """A snapshot in which one of the networks is a call instead."""
+    """Return a snapshot in which one of the networks is a call instead."""
     return pickle.dumps({"G": 1, "D": 2, "Gs": Evil(target)})
 
 
@@ -309,7 +309,7 @@ def test_a_run_is_told_from_a_snapshot(whole, tmp_path):
 
 
 def stand_in(module, name, state=None):
-    """An object of a class that only the other program has, as it pickles it by its name."""
+    """Return an object of a class that only the other program has, as it pickles it by its name."""
     kind = type(name, (), {"__module__": module})
     made = kind()
     vars(made).update(state or {})
@@ -367,7 +367,7 @@ def test_other_programs_are_refused_by_their_names(tmp_path, program, write, pro
 
 
 def changed(networks, generator=(), mapping=(), synthesis=(), discriminator=()):
-    """Networks that say they were built with other arguments."""
+    """Return networks that say they were built with other arguments."""
     generator_network, other, average = networks
     average, other = copy.deepcopy(average), copy.deepcopy(other)
     average._init_kwargs.update(generator)
@@ -505,7 +505,7 @@ def test_a_network_that_is_a_part_of_itself_is_refused(tmp_path):
 
 @pytest.fixture
 def drive(monkeypatch):
-    """What Google Drive holds, in place of it; tests/data/test_download.py shows how files come from there."""
+    """Provide what Google Drive holds, in place of it; tests/data/test_download.py shows how files come from there."""
 
     def fetch(remote, folder):
         asked.append(remote)

@@ -21,7 +21,7 @@ LIMITS = {"channel_base": 128, "channel_max": 16}
 
 
 def built(mapping=(), synthesis=(), discriminator=(), **arguments):
-    """The official G, D and G_ema."""
+    """Return the official G, D and G_ema."""
     shared = {"c_dim": 0, "img_resolution": WIDTH, "img_channels": 3, **arguments}
     generator = {
         "z_dim": SIZE,
@@ -36,7 +36,7 @@ def built(mapping=(), synthesis=(), discriminator=(), **arguments):
 
 
 def built_later(mapping=(), discriminator=(), **arguments):
-    """G, D and G_ema of StyleGAN3's code; what is left out has its defaults, which snapshots do not say."""
+    """Return G, D and G_ema of StyleGAN3's code; what is left out has its defaults, which snapshots do not say."""
     shared = {"c_dim": 0, "img_resolution": WIDTH, "img_channels": 3, **LIMITS}
     generator = {
         "z_dim": SIZE,
@@ -107,7 +107,10 @@ def test_images_and_logits_are_those_of_stylegan3s_code(tmp_path, name, protocol
 
 
 def compared(tmp_path, networks, classes, protocol):
-    """The record of a snapshot that was imported, after its images and logits were compared with the official ones."""
+    """Return the record of a snapshot that was imported.
+
+    After its images and logits were compared with the official ones.
+    """
     _, discriminator, average = networks
     snapshot.import_snapshot(write(tmp_path, networks, protocol), tmp_path / "out")
     learner, record = restore(tmp_path / "out" / "run.json")
@@ -169,7 +172,7 @@ def test_the_moving_average_suffices(tmp_path, build):
 
 
 def without_attributes(network, *names):
-    """The network without what its layers hold under these names."""
+    """Return the network without what its layers hold under these names."""
     for part in network.modules():
         for name in names:
             vars(part).pop(name, None)

@@ -28,7 +28,7 @@ State = dict[str, Tensor]
 
 
 def saved(folder: Path, state: State, parameters: Any = None, **more: Any) -> Path:
-    """A checkpoint as a training leaves it, with the settings beside it where there are any."""
+    """Return a checkpoint as a training leaves it, with the settings beside it where there are any."""
     path = folder / "checkpoints" / "last.ckpt"
     path.parent.mkdir(exist_ok=True)
     torch.save({"epoch": 3, "global_step": 8, "state_dict": state, "optimizer_states": [], **more}, path)
@@ -49,7 +49,7 @@ def first_stage(colours: int = 3) -> State:
 
 
 def discriminated(state: State, colours: int = 3) -> State:
-    """With what else a checkpoint of a first stage holds."""
+    """Return with what else a checkpoint of a first stage holds."""
     made = official.discriminator(4, 2, colours)
     discriminator = {f"loss.discriminator.{name}": value for name, value in made.items()}
     return {**state, **discriminator, "loss.perceptual_loss.lin0.model.1.weight": torch.ones(1, 64, 1, 1)}

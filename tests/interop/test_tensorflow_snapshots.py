@@ -59,7 +59,7 @@ DEFAULT = {
 
 
 def built(names=NEW, discriminator=(), st_spread=0.0, layers=4, **options):
-    """The official G, D and Gs with these options instead of those of the default."""
+    """Return the official G, D and Gs with these options instead of those of the default."""
     sizes = {names["base"]: 64, names["most"]: 16}
     latents = {names["size"]: SIZE, {"z_dim": "w_dim"}.get(names["size"], "dlatent_size"): SIZE}
     generator = {**DEFAULT, **sizes, **latents, names["layers"]: layers, **options}

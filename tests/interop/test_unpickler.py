@@ -32,7 +32,7 @@ def written(folder, value):
 
 
 def named(module, name, arguments):
-    """A pickle that calls `module`.`name` with `arguments`, in opcodes."""
+    """Return a pickle that calls `module`.`name` with `arguments`, in opcodes."""
     return b"\x80\x03c" + module.encode() + b"\n" + name.encode() + b"\n" + arguments + b"R."
 
 

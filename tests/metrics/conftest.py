@@ -15,7 +15,7 @@ ALL = {"mean", "covariance", "features", "logits"}
 
 
 def _shapes(count: int, seed: int, size: int = 32) -> Images:
-    """Discs and boxes of a few colours on smooth grounds, uint8 [count, 3, size, size]."""
+    """Return discs and boxes of a few colours on smooth grounds, uint8 [count, 3, size, size]."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size
     palette = np.array([[200, 30, 30], [30, 200, 30], [40, 40, 210], [220, 220, 40], [200, 40, 200], [30, 200, 200]])
@@ -31,7 +31,7 @@ def _shapes(count: int, seed: int, size: int = 32) -> Images:
 
 
 def _observe(features: NDArray[np.floating], logits: NDArray[np.floating] | None = None) -> Observed:
-    """Everything that can be known of these features and logits."""
+    """Return everything that can be known of these features and logits."""
     observer = Observer("images", ALL)
     observer.update(features, np.zeros((len(features), 1)) if logits is None else logits)
     return observer.observed()
@@ -63,7 +63,7 @@ def network() -> random_vgg16.Network:
 
 @pytest.fixture(scope="session")
 def seen(network) -> Callable[[Images], Observed]:
-    """What the random VGG16 sees in images."""
+    """Provide what the random VGG16 sees in images."""
 
     def see(images: Images) -> Observed:
         observer = Observer("images", ALL)
@@ -78,7 +78,7 @@ def seen(network) -> Callable[[Images], Observed]:
 
 @pytest.fixture(scope="session")
 def shapes() -> Images:
-    """Real images: [200, 3, 32, 32]."""
+    """Provide real images: [200, 3, 32, 32]."""
     return _shapes(200, seed=1)
 
 

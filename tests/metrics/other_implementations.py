@@ -10,7 +10,7 @@ import torch
 
 
 def rival(module: str, package: str) -> ModuleType:
-    """A module of a package that needs torchvision; skips the test where the package is not installed.
+    """Return a module of a package that needs torchvision; skips the test where the package is not installed.
 
     Where torchvision lacks its compiled part, stand-ins for it let the import pass.
     """

@@ -11,13 +11,16 @@ from tests.metrics.other_implementations import rival
 
 @pytest.fixture(scope="module")
 def metric():
-    """Modules of torch-fidelity by their names."""
+    """Provide modules of torch-fidelity by their names."""
     return {name: rival(f"torch_fidelity.metric_{name}", "torch-fidelity") for name in ("fid", "isc", "kid", "prc")}
 
 
 @pytest.fixture(scope="module", params=[(2200, 2000), (2000, 3000)], ids=["more reals", "more fakes"])
 def features(request):
-    """Features as an Inception network gives them: not below 0, few of them large. [N, 48] and [M, 48] float32."""
+    """Provide features as an Inception network gives them: not below 0, few of them large.
+
+    [N, 48] and [M, 48] float32.
+    """
     random = np.random.default_rng(0)
     scales = np.arange(1, 49) ** -0.5
     return [

@@ -21,7 +21,7 @@ PICTURES = [
 
 
 def pillow(images, size=299):
-    """Every channel of images [n, C, H, W], as float, resized by Pillow and clipped."""
+    """Return every channel of images [n, C, H, W], as float, resized by Pillow and clipped."""
     resized = [
         [
             np.asarray(Image.fromarray(c.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
@@ -38,7 +38,7 @@ def noise(*shape):
 
 @pytest.fixture(params=PICTURES)
 def picture(request, shared):
-    """One real image [1, 3, H, W]."""
+    """Provide one real image [1, 3, H, W]."""
     path = min((shared / "data").glob(request.param))
     with Image.open(path) as opened:
         return np.asarray(opened.convert("RGB")).transpose(2, 0, 1)[None].copy()
@@ -106,7 +106,9 @@ def test_clean_clips_what_the_filter_overshoots():
 
 
 def half_pixels(images, size=299):
-    """Images [n, C, H, W] of values in [0, 1] resized by lines between the centres of pixels, first rows, then columns.
+    """Return images [n, C, H, W] of values in [0.
+
+    1] resized by lines between the centres of pixels, first rows, then columns.
 
     Pixel i of the result lies at (i + 1/2) × in/out − 1/2; beyond the centres of the outermost pixels are their values.
     """

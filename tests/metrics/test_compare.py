@@ -37,14 +37,14 @@ def write(images, folder):
 
 
 def statistics(images, path):
-    """What pytorch-fid writes of what the extractor sees in these images."""
+    """Return what pytorch-fid writes of what the extractor sees in these images."""
     np.savez(path, mu=images.arrays["mean"], sigma=images.arrays["covariance"])
     return path
 
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, network):
-    """The network, whose weights take longer to draw than these images to be seen, is loaded once for all tests."""
+    """Load the network once for all tests: its weights take longer to draw than these images to be seen."""
     for module in (metrics, sets):
         monkeypatch.setattr(module, "load_network", lambda extractor, device: network)
 
@@ -78,7 +78,7 @@ def data(folder, place):
 
 @pytest.fixture(scope="module")
 def run(data, place):
-    """Folder of a run of two steps."""
+    """Provide folder of a run of two steps."""
     model = {"kind": "gan", "channel_base": 64, "channel_max": 8, "latent_size": 16}
     training = {"kimg": 0.004, "batch": 2, "snapshots": 1}
     image = Images(data).image

@@ -9,13 +9,16 @@ from ganformer.metrics.measures import density_coverage
 
 
 def near(real, fake):
-    """Whether each generated image is nearer to each real one than its fifth neighbour, as the definition reads."""
+    """Return whether each generated image is nearer to each real one than its fifth neighbour.
+
+    As the definition reads.
+    """
     reach = [np.sort(np.linalg.norm(real - point, axis=1))[5] for point in real]
     return np.array([[np.linalg.norm(a - b) < r for b in fake] for a, r in zip(real, reach, strict=True)])
 
 
 def jackknife(values):
-    """Standard error from the values without each of the images."""
+    """Return standard error from the values without each of the images."""
     return ((len(values) - 1) * np.var(values)) ** 0.5
 
 

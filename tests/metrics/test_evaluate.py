@@ -60,7 +60,7 @@ def data(reals, tmp_path_factory):
 
 
 def refer(evaluation, data, out, **options):
-    """The one file that `reference` writes into the folder `out`."""
+    """Return the one file that `reference` writes into the folder `out`."""
     metrics.reference(evaluation, data, out, threads=1, gpus=0, **options)
     (path,) = out.glob("*.npz")
     return path
@@ -87,7 +87,7 @@ def record(data):
 
 @pytest.fixture
 def measure(monkeypatch, record, data, reference, tmp_path):
-    """Evaluates a learner of these images; returns what was written."""
+    """Evaluate a learner of these images; returns what was written."""
 
     def run(learnt, step=None, reference=reference.parent, data=data, other_data=False, **changes):
         learner = Learner(learnt)

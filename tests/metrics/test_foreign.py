@@ -15,7 +15,7 @@ MEAN, COVARIANCE = FEATURES.mean(axis=0, dtype=np.float64), np.cov(FEATURES.asty
 
 
 def state(**changes):
-    """What StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two portions."""
+    """Return what StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two portions."""
     wide = FEATURES.astype(np.float64)
     return {
         "capture_all": False,
@@ -32,7 +32,7 @@ def state(**changes):
 
 @pytest.fixture
 def pickled(tmp_path):
-    """Writes any object as a pickle."""
+    """Write any object as a pickle."""
 
     def write(content, protocol=pickle.DEFAULT_PROTOCOL):
         path = tmp_path / "stats.pkl"
@@ -44,7 +44,7 @@ def pickled(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    """Writes an npz of mu and sigma, or what they are changed to."""
+    """Write an npz of mu and sigma, or what they are changed to."""
 
     def write(**changes):
         path = tmp_path / "stats.npz"
@@ -116,8 +116,8 @@ def test_pickled_arrays_are_not_read(tmp_path):
 def test_npz_of_something_else_says_what_it_holds(tmp_path):
     np.savez(tmp_path / "images.npz", arr_0=np.zeros(3), arr_1=np.zeros(3))
     message = (
-        r"images\.npz: holds the arrays arr_0, arr_1, but statistics are mu and sigma, or what `ganformer reference` "
-        "writes; name one of these, or the images themselves as a folder, zip, tar or pack$"
+        r"images\.npz: holds the arrays arr_0, arr_1, but statistics are mu and sigma, or what "
+        "`ganformer step reference` writes; name one of these, or the images themselves as a folder, zip, tar or pack$"
     )
     with pytest.raises(DataError, match=message):
         foreign.read_npz(tmp_path / "images.npz")

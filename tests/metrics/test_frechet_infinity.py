@@ -9,7 +9,7 @@ from ganformer.metrics.statistics import Observed
 
 
 def known(mean, deviations):
-    """Real images without a sample: their mean and covariance."""
+    """Return real images without a sample: their mean and covariance."""
     return Observed("reals", 0, {"mean": np.asarray(mean), "covariance": np.diag(np.square(deviations))})
 
 

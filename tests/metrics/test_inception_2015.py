@@ -46,7 +46,7 @@ NVIDIA = {
 
 @pytest.fixture(scope="module")
 def state():
-    """Random weights that keep activations in size."""
+    """Provide random weights that keep activations in size."""
     random = np.random.RandomState(0)
 
     def draw(name, shape):
@@ -74,7 +74,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def weights(state, tmp_path_factory):
-    """A file with these weights."""
+    """Provide a file with these weights."""
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(state, path)
     return path
@@ -82,7 +82,7 @@ def weights(state, tmp_path_factory):
 
 @pytest.fixture
 def take_for(monkeypatch):
-    """Lets a file be taken for the published one at a place."""
+    """Let a file be taken for the published one at a place."""
 
     def take(path, index):
         real = inception_2015.published()

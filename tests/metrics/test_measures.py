@@ -29,13 +29,13 @@ def rotation(dims):
 
 
 def with_square_root(mean, cov, other_mean, other_cov):
-    """The textbook form, by a root of a general matrix."""
+    """Return the textbook form, by a root of a general matrix."""
     root = linalg.sqrtm(cov @ other_cov).real
     return ((mean - other_mean) ** 2).sum() + np.trace(cov + other_cov - 2 * root)
 
 
 def brute_force(real, fake):
-    """Precision and recall as their definition reads."""
+    """Return precision and recall as their definition reads."""
 
     def covered(points, others):
         radii = [np.sort(np.linalg.norm(others - other, axis=1))[3] for other in others]
@@ -52,7 +52,7 @@ def distances(a, b):
 
 
 def jackknife(values):
-    """Standard error from the values without each of the images."""
+    """Return standard error from the values without each of the images."""
     return ((len(values) - 1) * np.var(values)) ** 0.5
 
 

@@ -46,7 +46,10 @@ def channels(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="module")
 def home(channels: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of two classes, their pack, and a run of two steps whose spec leaves the channels to the data."""
+    """Provide pictures of two classes.
+
+    Their pack, and a run of two steps whose spec leaves the channels to the data.
+    """
     home = tmp_path_factory.mktemp(CHANNELS[channels])
     random = np.random.default_rng(channels)
     for number in range(24):

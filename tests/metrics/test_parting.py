@@ -8,7 +8,7 @@ from ganformer.metrics.measures import frechet, frechet_error, frechet_infinity,
 
 
 def by_class(dims=6):
-    """Three kinds of 40 images each, kind after kind, float32 [120, dims]."""
+    """Return three kinds of 40 images each, kind after kind, float32 [120, dims]."""
     random = np.random.default_rng(0)
     return random.normal(np.repeat([0, 4, 9], 40)[:, None], 1, (120, dims)).astype(np.float32)
 

@@ -87,7 +87,7 @@ def settings(**changes: Any) -> PathLength:
 
 @pytest.fixture
 def squares(monkeypatch):
-    """Compares by the mean square of what differs."""
+    """Compare by the mean square of what differs."""
 
     def each(images, others):
         return (images - others).square().mean(dim=(1, 2, 3))
@@ -101,7 +101,7 @@ def lengths(player: Adversarial, picture: tuple[int, int] = (SIDE, SIDE), seed: 
 
 
 def pairs(count: int = PAIRS, first: int = 0) -> tuple[Any, Any]:
-    """Both latents [n, SIZE] of the pairs of these seeds."""
+    """Return both latents [n, SIZE] of the pairs of these seeds."""
     z = latents((2, SIZE), range(first, first + count)).double().numpy()
     return z[:, 0], z[:, 1]
 

@@ -26,7 +26,7 @@ def posterised(images, levels):
 
 
 def narrowed(images, distinct):
-    """As many images, but only so many different ones: mode collapse."""
+    """Return as many images, but only so many different ones: mode collapse."""
     return np.resize(images[:distinct], images.shape)
 
 

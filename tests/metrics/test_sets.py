@@ -52,7 +52,7 @@ def folder(reals, tmp_path_factory):
 
 @pytest.fixture
 def own(folder, tmp_path):
-    """A copy of the folder that a test may change."""
+    """Provide a copy of the folder that a test may change."""
     return shutil.copytree(folder, tmp_path / "own")
 
 
@@ -76,7 +76,7 @@ class Learner:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Makes a folder of a run that has learnt these images by heart."""
+    """Make a folder of a run that has learnt these images by heart."""
 
     def make(images, data_sha256="f" * 64, **image):
         made = {"height": images.shape[2], "width": images.shape[3], "channels": 3, **image}
@@ -187,7 +187,7 @@ def test_statistics_say_what_they_are(tmp_path):
 
 @pytest.fixture
 def reference(tmp_path):
-    """Writes a reference of ours with these arrays."""
+    """Write a reference of ours with these arrays."""
 
     def make(extractor=None, **arrays):
         path = tmp_path / "reference.npz"
@@ -238,7 +238,7 @@ def test_folder_of_two_shapes_is_refused(own):
         Image.new("RGB", (32, 24)).save(own / name)
     message = (
         rf"^{own}: the images are not of one shape: 38 of 16×12 pixels as 000\.png, 2 of 32×24 pixels as 007\.png; a "
-        "measure does not crop or resize: give all one shape, with `ganformer pack` for example$"
+        "measure does not crop or resize: give all one shape, with `ganformer data pack` for example$"
     )
     with pytest.raises(DataError, match=message):
         open_set(own, SETTINGS)
@@ -357,7 +357,7 @@ def test_a_run_with_bars_of_its_own_shows_what_lies_between(folder, run, reals):
 
 
 def oriented_tiff(path, upright, orientation):
-    """An uncompressed 8-bit TIFF that is to be turned: its stored rows and columns follow from `upright` [H, W]."""
+    """Write an uncompressed 8-bit TIFF to be turned: stored rows and columns follow from `upright` [H, W]."""
     stored = {5: upright.T, 6: np.rot90(upright), 7: np.rot90(upright, 2).T, 8: np.rot90(upright, -1)}[orientation]
     tifffile.imwrite(path, stored, photometric="minisblack", extratags=[(274, "H", 1, orientation, False)])
 

@@ -24,14 +24,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Lets the network have few channels: with all of them a file has half a gigabyte."""
+    """Let the network have few channels: with all of them a file has half a gigabyte."""
     monkeypatch.setattr(vgg16, "BLOCKS", ((2, 3), (3, 4), (4, 4, 4), (5, 5, 5), (6, 6, 6)))
     monkeypatch.setattr(vgg16, "FEATURES", 10)
     monkeypatch.setattr(vgg16, "CLASSES", 7)
 
 
 def drawn():
-    """Random weights that keep activations in size, under torchvision's names."""
+    """Return random weights that keep activations in size, under torchvision's names."""
     random = np.random.default_rng(0)
     state = {}
     for name, shape in vgg16.published().shapes.items():
@@ -47,7 +47,7 @@ def state(tiny):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Loads the network from a file, taken for torchvision's or, as an archive, for NVIDIA's, with these weights."""
+    """Load the network from a file, taken for torchvision's or, as an archive, for NVIDIA's, with these weights."""
 
     def loaded(state, layout=0):
         published = vgg16.published()
@@ -70,7 +70,10 @@ def images():
 
 
 def textbook(state, images):
-    """The network built of torch's modules in the order of torchvision's numbers, in float64: features and logits."""
+    """Return the network built of torch's modules in the order of torchvision's numbers, in float64.
+
+    Features and logits.
+    """
     x = resizing.tensorflow(images, 224).double() / 255
     x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     number = 0

@@ -39,7 +39,7 @@ class Holder(nn.Module):
 
 
 def script(tensors, path):
-    """Writes an archive of TorchScript with these tensors: parameters where they are called weight, else buffers."""
+    """Write an archive of TorchScript with these tensors: parameters where they are called weight, else buffers."""
     root = Holder()
     for name, tensor in tensors.items():
         *modules, leaf = name.split(".")
@@ -58,7 +58,7 @@ def script(tensors, path):
 
 
 def known(path, index=0):
-    """The tiny network, of which this file is the one at `index`."""
+    """Return the tiny network, of which this file is the one at `index`."""
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     files = [replace(file, sha256=sha) if i == index else file for i, file in enumerate(TINY.files)]
     return replace(TINY, files=tuple(files))
@@ -222,7 +222,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def rewritten(path, ending, data):
-    """The archive with other bytes in the files whose names end so."""
+    """Return the archive with other bytes in the files whose names end so."""
     with zipfile.ZipFile(path) as old:
         content = {name: old.read(name) for name in old.namelist()}
     assert any(name.endswith(ending) for name in content)

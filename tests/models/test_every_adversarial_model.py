@@ -41,7 +41,7 @@ def mapped(generator: Generator, image: ImageSpec, count: int) -> Tensor:
 
 
 def stirred(network: nn.Module) -> nn.Module:
-    """Parameters that begin at zero, such as the strength of noise, moved away from it."""
+    """Return parameters that begin at zero, such as the strength of noise, moved away from it."""
     for parameter in network.parameters():
         with torch.no_grad():
             parameter.add_(0.1 * torch.randn_like(parameter))

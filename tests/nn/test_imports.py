@@ -15,7 +15,7 @@ SHARED = sorted(path.stem for path in (ROOT / "nn").glob("[a-z]*.py"))
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    """Names of all modules and their members that a file imports anywhere in it."""
+    """Return names of all modules and their members that a file imports anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -27,7 +27,7 @@ def imported(path: Path) -> frozenset[str]:
 
 
 def shared_by(files: list[Path]) -> set[str]:
-    """Modules of `nn` that these files import, and those that these import in turn."""
+    """Return modules of `nn` that these files import, and those that these import in turn."""
     found: set[str] = set()
     while files:
         names = {name for name in SHARED for file in files if f"ganformer.nn.{name}" in imported(file)} - found

@@ -109,7 +109,7 @@ def test_images_may_be_smaller_than_the_network_halves_them() -> None:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[list[Tensor]]]:
-    """Files as torchvision and LPIPS have them, with other numbers, and what is in them."""
+    """Provide files as torchvision and LPIPS have them, with other numbers, and what is in them."""
     folder = tmp_path_factory.mktemp("weights")
     generator, inputs, parts = torch.Generator().manual_seed(0), 3, [[], [], []]
     network: dict[str, Tensor] = {"classifier.0.bias": torch.zeros(3)}

@@ -108,7 +108,7 @@ def fd(metrics: Callable[..., Path]) -> Callable[..., Path]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written."""
+    """Provide every figure that is written."""
     found: list[Figure] = []
     write = drawing.write
 

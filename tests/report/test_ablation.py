@@ -42,7 +42,7 @@ def files(fd: MakeFile) -> list[Path]:
 
 
 def dots(axes: Axes) -> list[tuple[float, float]]:
-    """Value and place of every dot from top to bottom."""
+    """Return value and place of every dot from top to bottom."""
     found = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
     return sorted(((x, y) for x, y in found), key=lambda dot: dot[1])
 

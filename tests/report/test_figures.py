@@ -132,7 +132,7 @@ def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, d
 
 def test_file_without_maps(tmp_path: Path, images: MakeFile) -> None:
     with pytest.raises(
-        DataError, match=r"duplex-0\.npz: holds images only; make it with `ganformer analyse attention`"
+        DataError, match=r"duplex-0\.npz: holds images only; make it with `ganformer step analyse attention`"
     ):
         attention.draw(maps(models=["duplex"]), [images()], tmp_path / "maps")
 

@@ -99,7 +99,7 @@ def test_lines_are_as_wide_as_they_may_be() -> None:
 
 
 def numbers(columns: int, rows: int = 3, *, group: int = 4, name: str = "a model", cell: str = "12.34 ± 0.56") -> Block:
-    """Columns of numbers in groups, behind one of names; every cell says where it stands."""
+    """Return columns of numbers in groups, behind one of names; every cell says where it stands."""
     titles = [Column("Model", is_number=False)]
     titles += [Column(f"Metric {i} ↓", f"measured, group {i // group}, vgg16, 50k") for i in range(columns)]
     found = [[Cell(f"{name} {j}"), *(Cell(f"{cell} r{j}c{i}", i == j) for i in range(columns))] for j in range(rows)]
@@ -230,7 +230,7 @@ def test_all_tables_of_a_configuration_compile(
 
 
 def values(experiment: Any, keys: list[str], metrics: MakeFile, random: np.random.Generator) -> list[Path]:
-    """metrics.json of every run, with all numbers that there can be and their errors."""
+    """Return metrics.json of every run, with all numbers that there can be and their errors."""
     files = []
     for dataset, model, seed in experiment.runs():
         found = {}
@@ -251,7 +251,7 @@ def values(experiment: Any, keys: list[str], metrics: MakeFile, random: np.rando
 
 
 def costs(experiment: Any, run: MakeFile, random: np.random.Generator) -> list[Path]:
-    """run.json of every run, on hardware with long names."""
+    """Return run.json of every run, on hardware with long names."""
     hardware = {"device": "cuda", "device_name": "NVIDIA H100 80GB HBM3", "gpus": 8, "threads": 2}
     parts = ("generator", "discriminator", "autoencoder", "transformer")
     return [

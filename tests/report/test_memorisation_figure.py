@@ -204,7 +204,9 @@ def test_runs_that_were_measured_in_different_ways(tmp_path: Path, found: MakeFi
 
 
 def test_file_of_something_else(tmp_path: Path, found: MakeFile) -> None:
-    message = r"\.npz: is no readable file of nearest training images \({}.*\); make it with `ganformer analyse copies`"
+    message = (
+        r"\.npz: is no readable file of nearest training images \({}.*\); make it with `ganformer step analyse copies`"
+    )
     with pytest.raises(DataError, match=message.format("has no first_training")):
         memorisation.draw(experiment(models=["duplex"]), [found(without=("first_training",))], tmp_path / "copies")
     with pytest.raises(DataError, match=message.format("")):

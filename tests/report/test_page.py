@@ -41,7 +41,7 @@ MANIFEST = {
 
 @pytest.fixture
 def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) -> list[Path]:
-    """All that a small page is made from."""
+    """Provide all that a small page is made from."""
     models = ("simplex", "duplex")
     fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
     measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]

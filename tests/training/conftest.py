@@ -13,7 +13,7 @@ from tests.training.tiny_runs import PROGRAM, write_pack
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with an installed package that adds the kind of model `tiny`."""
+    """Provide folder with an installed package that adds the kind of model `tiny`."""
     return install(TINY, tmp_path_factory.mktemp("site"))
 
 

@@ -36,7 +36,7 @@ def noise(count: int, *shape: int) -> Tensor:
 
 
 def smooth(count: int, channels: int, height: int, width: int) -> Tensor:
-    """Images in which nothing happens within fewer than 16 pixels."""
+    """Return images in which nothing happens within fewer than 16 pixels."""
     return F.interpolate(
         noise(count, channels, height // 16, width // 16), (height, width), mode="bicubic", align_corners=True
     )

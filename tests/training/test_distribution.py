@@ -28,7 +28,7 @@ TWO = [torch.device("cpu")] * 2
 
 
 def slope_of(share: float) -> float:
-    """Mean gradient of two ranks, the second of which has twice the share."""
+    """Return mean gradient of two ranks, the second of which has twice the share."""
     parameter = nn.Parameter(torch.zeros(2))
     update = Update("line", [parameter], torch.optim.SGD([parameter], lr=1.0))
     loss = update.minimise(lambda slope: slope * parameter.sum() + slope, [share * (1 + distribution.rank())])

@@ -169,7 +169,7 @@ def lengths(steps: int, snapshots: int) -> Spec:
 
 
 def of_snapshots(out: Path) -> dict[int, str]:
-    """sha256 of the weights of every snapshot by its step."""
+    """Return sha256 of the weights of every snapshot by its step."""
     found = {each["step"]: each["sha256"] for each in artifacts.read_json(out / "run.json")["snapshots"]}
     assert {step: artifacts.file_digest(path_of(out, step)) for step in found} == found
     return found
@@ -390,7 +390,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
 
 
 def partly_trained(spec: Spec, pack: Path, out: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> list[Path]:
-    """Trains so many steps with a checkpoint at each; the checkpoints, the newest first."""
+    """Train so many steps with a checkpoint at each; the checkpoints, the newest first."""
     interrupt(monkeypatch, steps)
     with pytest.raises(InterruptionError):
         train(spec, pack, out, minutes=0)

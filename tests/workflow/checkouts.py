@@ -47,7 +47,7 @@ class Checkout:
     def snakemake(
         self, *words: str, environment: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.CompletedProcess[str]:
-        """Runs Snakemake here; output and errors come together. `environment` is added to that of this process."""
+        """Run Snakemake here; output and errors come together. `environment` is added to that of this process."""
         command = [sys.executable, "-m", "snakemake", *words]
         environment = {
             **os.environ,
@@ -61,9 +61,9 @@ class Checkout:
         )
 
     def with_stand_in(self, replace: str) -> dict[str, str]:
-        """Environment of processes in which the function `replace(module)` changes `ganformer.devices` when imported.
+        """Return the environment of processes in which `replace(module)` changes `ganformer.devices` on import.
 
-        So GPUs that are pretended can be computed with; `replace`: its source.
+        So pretended GPUs can be computed with; `replace`: its source.
         """
         folder = self.folder / "stand-in"
         folder.mkdir()
@@ -72,5 +72,5 @@ class Checkout:
         return {"PYTHONPATH": os.pathsep.join(map(str, places))}
 
     def smoke(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs Snakemake here on the smallest configuration."""
+        """Run Snakemake here on the smallest configuration."""
         return self.snakemake("--cores", "2", *words, "--configfile", "tests/smoke.yaml")

@@ -8,7 +8,7 @@ from tests.workflow.checkouts import Checkout
 
 @pytest.fixture(scope="session")
 def warmed(tmp_path_factory):
-    """Environment in which commands of jobs run in processes that have imported torch already."""
+    """Provide environment in which commands of jobs run in processes that have imported torch already."""
     with warm.server(tmp_path_factory.mktemp("warm")) as environment:
         yield environment
 
@@ -20,7 +20,7 @@ def checkout(tmp_path, warmed):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, warmed):
-    """A checkout in which the smallest configuration has run; tests leave it as it is."""
+    """Provide a checkout in which the smallest configuration has run; tests leave it as it is."""
     made = Checkout(tmp_path_factory.mktemp("finished"), warmed)
     made.said = made.smoke()
     assert made.said.returncode == 0, made.said.stdout

@@ -21,7 +21,7 @@ PICTURES = {"source": {"kind": "folder", "path": "pictures"}, "resolution": 16}
 
 
 def planned(said):
-    """How many jobs of each rule a dry run lists."""
+    """Return how many jobs of each rule a dry run lists."""
     table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", said.stdout, re.DOTALL | re.MULTILINE)
     if table is None:
         assert NOTHING in said.stdout, said.stdout
@@ -30,7 +30,7 @@ def planned(said):
 
 
 def edited(checkout, edit):
-    """Rewrites config.yaml after `edit` has changed its content."""
+    """Rewrite config.yaml after `edit` has changed its content."""
     path = checkout.folder / "config.yaml"
     raw = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(edit(raw) or raw, sort_keys=False))
@@ -251,7 +251,7 @@ def test_every_seed_has_a_run_of_its_own(checkout):
 
 
 def commands(said):
-    """Words of every call of ganformer that a dry run prints."""
+    """Return words of every call of ganformer that a dry run prints."""
     return [shlex.split(line) for line in re.findall(r"exec ganformer (.*)", said.stdout)]
 
 

@@ -19,7 +19,7 @@ FIGURES = {"learning_curves", "samples", "attention", "attention_segmentation", 
 
 
 def imported(said):
-    """Names of all modules that a run with Python's option `importtime` lists."""
+    """Return names of all modules that a run with Python's option `importtime` lists."""
     found = set(re.findall(r"^import time:.*\| +([\w.]+)$", said, re.MULTILINE))
     assert "ganformer.config" in found, said
     return found

@@ -46,13 +46,13 @@ def specs(name):
 
 @cache
 def built(name):
-    """Networks by model, height and width of images, without values."""
+    """Return networks by model, height and width of images, without values."""
     return {key: learner.network for key, learner in learners(name).items()}
 
 
 @cache
 def learners(name):
-    """Learners by model, height and width of images, without values."""
+    """Return learners by model, height and width of images, without values."""
     found = {}
     for (_, model), spec in specs(name).items():
         key = model, spec.image.height, spec.image.width

@@ -13,8 +13,10 @@ MODELS = ["stylegan2", "duplex"]
 
 
 def overlay(shared):
-    """Two folders of pictures through every table and figure: one with a margin for random crops, one with a height
-    that networks put between bars."""
+    """Return two folders of pictures through every table and figure.
+
+    One with a margin for random crops, one with a height that networks put between bars.
+    """
     pictures = {
         "clevr_samples": {"resolution": 64, "ratio": 0.75, "mirror": True, "crop_margin": 0.125, "format": "lmdb"},
         "nlvr": {"resolution": 32, "ratio": 0.7, "format": "png", "max_images": 200},

@@ -22,7 +22,7 @@ FOLDER = "ganformer-slurm"
 
 @pytest.fixture(scope="module")
 def slurm(shared, tmp_path_factory):
-    """A running cluster; skipped where Debian's packages slurmctld, slurmd, slurm-client and munge are missing."""
+    """Provide a cluster; skip if Debian's packages slurmctld, slurmd, slurm-client and munge are missing."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         pytest.skip(f"Slurm is not installed: {', '.join(missing)} missing")
@@ -42,7 +42,7 @@ def slurm(shared, tmp_path_factory):
 
 
 def wipe_orphan(script):
-    """Ends the cluster of a test run that was killed, whose daemons and configuration outlived it."""
+    """End the cluster of a test run that was killed, whose daemons and configuration outlived it."""
     if CONFIGURATION.is_symlink() and CONFIGURATION.readlink().parent.name.startswith(FOLDER):
         subprocess.run([script, "wipe", "--dir", CONFIGURATION.readlink().parent], check=True)
         CONFIGURATION.unlink(missing_ok=True)  # left where its folder is gone already
@@ -68,7 +68,7 @@ DOUBLED = ["--set-resources", "train:runtime=2880"]
 
 
 def jobs():
-    """What Slurm knows of each job, the newest last: rule, time limit and GPUs."""
+    """Return what Slurm knows of each job, the newest last: rule, time limit and GPUs."""
     listed = subprocess.run(["scontrol", "show", "job", "-o"], capture_output=True, text=True, check=True).stdout
     fields = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in listed.splitlines() if line.startswith("JobId")]
     found = []
@@ -80,7 +80,7 @@ def jobs():
 
 @pytest.fixture(scope="module")
 def cluster_run(slurm, tmp_path_factory):
-    """A checkout in which the graph ran on Slurm with one model, and what its jobs asked Slurm for."""
+    """Provide a checkout in which the graph ran on Slurm with one model, and what its jobs asked Slurm for."""
     made = Checkout(tmp_path_factory.mktemp("cluster"))
     experiments = yaml.safe_load((made.folder / "config.yaml").read_text())["experiments"]
     few = {"experiments": {name: {"models": ["duplex"]} for name in experiments}}

@@ -46,7 +46,10 @@ def small(tmp_path_factory, warmed):
 
 @pytest.fixture
 def copied(small, checkout):
-    """As `cp -r` copies: every time is new, in no order that means anything; and Snakemake's own notes are gone."""
+    """Provide as `cp -r` copies: every time is new, in no order that means anything.
+
+    And Snakemake's own notes are gone.
+    """
     shutil.rmtree(checkout.folder)
     shutil.copytree(small.folder, checkout.folder, copy_function=shutil.copyfile)
     shutil.rmtree(checkout.folder / ".snakemake")
@@ -54,7 +57,7 @@ def copied(small, checkout):
 
 
 def files(checkout):
-    """Content of every result that takes time to make."""
+    """Return content of every result that takes time to make."""
     found = checkout.folder.glob("results/runs/*/*/*/**/*.*")
     return {path.relative_to(checkout.folder): path.read_bytes() for path in found if path.suffix != ".pt"}
 

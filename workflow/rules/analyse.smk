@@ -11,7 +11,7 @@ rule reals:
     conda:
         "../../envs/torch.yaml"
     shell:
-        "exec ganformer --log {log} reals --data {input.data} --count {wildcards.number} --out {output}"
+        "exec ganformer --log {log} step reals --data {input.data} --count {wildcards.number} --out {output}"
 
 
 # Parser of objects in images; for the built-in scenes a small network is trained.
@@ -36,7 +36,7 @@ rule parser:
         parsing=lambda w: cfg.parser(w.dataset).json(),
         dataset=lambda w: cfg.datasets[w.dataset].json(),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} parser --parsing {params.parsing:q} --dataset {params.dataset:q}"
+        "exec ganformer --results {params.results:q} --log {log} step parser --parsing {params.parsing:q} --dataset {params.dataset:q}"
         " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
@@ -99,7 +99,7 @@ for analysis, kind, file, analysed, others, minutes in ANALYSES:
             kind=kind,
             others=as_options(others),
         shell:
-            "exec ganformer --results {params.results:q} --log {log} analyse {params.kind} --images {wildcards.number} --run {input.run}"
+            "exec ganformer --results {params.results:q} --log {log} step analyse {params.kind} --images {wildcards.number} --run {input.run}"
             "{params.others} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
@@ -134,5 +134,5 @@ rule find_copies:
             f" --held-out {input.held_out}" if input.held_out else ""
         ),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} analyse copies --images {params.images} --run {input.run} --data {input.data}"
+        "exec ganformer --results {params.results:q} --log {log} step analyse copies --images {params.images} --run {input.run} --data {input.data}"
         "{params.held_out} --evaluation {params.evaluation:q} --pairs {params.pairs} --out {output} --threads {threads} --gpus {resources.gpu}"

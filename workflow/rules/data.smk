@@ -10,7 +10,7 @@ rule download:
     params:
         downloads=lambda w, output: Path(output[0]).parents[1],
     shell:
-        "exec ganformer --log {log} download {wildcards.name} --out {params.downloads}"
+        "exec ganformer --log {log} data download {wildcards.name} --out {params.downloads}"
 
 
 rule pack:
@@ -34,7 +34,7 @@ rule pack:
         # Stands for what lies inside the folders among the inputs, which may be thousands.
         inside=lambda w: newest(cfg.datasets[w.dataset].source.inputs),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
+        "exec ganformer --results {params.results:q} --log {log} data pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"
 
 
 # Every data set of the configuration, whether an experiment needs it or not.

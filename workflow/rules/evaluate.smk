@@ -12,7 +12,7 @@ rule weights:
         # Nothing but the extractor, lest a change of something else fetches them again.
         evaluation=lambda w: extractor_alone(f"results/weights/{w.file}"),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} weights --evaluation {params.evaluation:q}"
+        "exec ganformer --results {params.results:q} --log {log} step weights --evaluation {params.evaluation:q}"
 
 
 rule reference:
@@ -36,7 +36,7 @@ rule reference:
         results=results,
         evaluation=lambda w: cfg.evaluation.parts()[w.extractor].json(),
     shell:
-        "exec ganformer --results {params.results:q} --log {log} reference --evaluation {params.evaluation:q} --data {input.data}"
+        "exec ganformer --results {params.results:q} --log {log} step reference --evaluation {params.evaluation:q} --data {input.data}"
         " --out $(dirname {output}) --threads {threads} --gpus {resources.gpu}"
 
 
@@ -66,7 +66,7 @@ rule evaluate:
         reference=lambda w, input: Path(input.reference[0]).parent,
         other=lambda w: " --other-data" if cfg.reals(w.dataset) != w.dataset else "",
     shell:
-        "exec ganformer --results {params.results:q} --log {log} measure --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
+        "exec ganformer --results {params.results:q} --log {log} step metrics --evaluation {params.evaluation:q} --run {input.run} --step {wildcards.step}"
         " --data {input.data}{params.other} --reference {params.reference} --out {output}"
         " --threads {threads} --gpus {resources.gpu}"
 
@@ -89,7 +89,7 @@ rule best:
         by=cfg.best_by,
         run=lambda w, output: Path(output[0]).with_name("run.json"),
     shell:
-        "exec ganformer --log {log} best --by {params.by} --run {params.run} --out {output} {input}"
+        "exec ganformer --log {log} step best --by {params.by} --run {params.run} --out {output} {input}"
 
 
 # Of the runs that `all` makes.

@@ -56,6 +56,6 @@ rule page:
         config=lambda w: shown(w.page).text(),
         command=config["command"],
     shell:
-        "exec ganformer --log {log} page --config {params.config:q}"
+        "exec ganformer --log {log} step page --config {params.config:q}"
         " --command {params.command:q} --out {output}"
         " {input.exhibits} {input.runs} {input.packs} {input.reals}"

@@ -187,7 +187,8 @@ class LabelTable:
 
 def read(path: Path) -> LabelTable:
     """Read the labels of a csv with columns `path` and `label`, or of a json like StyleGAN2-ADA's `dataset.json`.
-     If all labels of a csv are numbers, these are the classes; otherwise the distinct labels are numbered
+
+    If all labels of a csv are numbers, these are the classes; otherwise the distinct labels are numbered
     alphabetically. Raises DataError if the file is missing or its contents are something else.
     """
     match path.suffix.lower():

@@ -64,7 +64,7 @@ class Catalogued(Source):
 
     edition: str
     path: Path | None = None
-    """Where the images are already: a folder or an archive. None: where `ganformer download` puts them."""
+    """Where the images are already: a folder or an archive. None: where `ganformer data download` puts them."""
 
     @property
     def name(self) -> str:
@@ -205,7 +205,7 @@ def check_downloaded(config: Catalogued) -> None:
             raise _by_hand(config)
         raise DataError(
             f"{receipt}: missing, so {config.title} is not downloaded (completely) yet; run "
-            f"'ganformer download {config.name}', or set the source's path to where it is already"
+            f"'ganformer data download {config.name}', or set the source's path to where it is already"
         )
 
 

@@ -63,7 +63,7 @@ def _nowhere(source: str, option: str) -> str:
     if "/" in source or Path(source).suffix:
         return f"{option}: '{source}': there is no such file or folder; correct the path"
     close = difflib.get_close_matches(source, catalogue.names(), n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"`ganformer download` lists those, {TFDS}NAME has others"
+    hint = f"did you mean '{close[0]}'?" if close else f"`ganformer data download` lists those, {TFDS}NAME has others"
     return f"{option}: '{source}': there is no such file or folder, and no data set of this name; {hint}"
 
 

@@ -203,7 +203,8 @@ class LmdbImages(ImageSource[bytes]):
 
 def open_source(config: Config, image: ImageSpec) -> LmdbImages:
     """Open an environment.
-     Raises DataError if it is missing, damaged or empty, has named databases of which none is chosen, or several values
+
+    Raises DataError if it is missing, damaged or empty, has named databases of which none is chosen, or several values
     for a key.
     """
     source = LmdbImages(config, image)

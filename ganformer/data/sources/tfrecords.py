@@ -190,8 +190,9 @@ class Records(ImageSource[Record]):
 
 def open_source(config: Config, image: ImageSpec) -> Records:
     """Open the files of a set.
-     Raises DataError if there are none, if some are missing, if there is more than one set of the highest resolution,
-    if a file is truncated or does not begin as TFRecords do, or if labels that are asked for do not fit. The number of
+
+    Raises DataError if there are none, if some are missing, if there is more than one set of the highest resolution, if
+    a file is truncated or does not begin as TFRecords do, or if labels that are asked for do not fit. The number of
     records that a truncated file lost is unknown, so they do not count as unusable images.
     """
     records = Records(config, _shards(config.path), image)

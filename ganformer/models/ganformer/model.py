@@ -6,6 +6,7 @@ from functools import partial
 from torch import nn
 
 from ganformer.config import ImageSpec
+from ganformer.config.ladders import STEM_WIDTH
 from ganformer.models.ganformer import positions
 from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.models.ganformer.attention import (
@@ -40,13 +41,7 @@ from ganformer.models.ganformer.parts import (
 from ganformer.models.ganformer.settings import Config
 from ganformer.nn.discriminator import DISCRIMINATORS, ladder_discriminator, make_head
 from ganformer.nn.interfaces import Discriminator
-from ganformer.nn.layers import (
-    ModulatedConvolution,
-    ModulatedToRGB,
-    Noise,
-    UnmodulatedConvolution,
-    UnmodulatedToRGB,
-)
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise, UnmodulatedConvolution, UnmodulatedToRGB
 from ganformer.nn.mapping import (
     STEPS,
     AttendedMapping,
@@ -58,7 +53,6 @@ from ganformer.nn.mapping import (
 )
 from ganformer.nn.resampling import Convolve, ConvolveUp
 from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, Stem, SynthesisLayer, ToRGB
-from ganformer.settings.ladders import STEM_WIDTH
 from ganformer.training.adversarial import Adversarial, make_learner
 
 

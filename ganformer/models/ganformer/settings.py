@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from ganformer.config import ImageSpec, Probability, TrainingSettings
-from ganformer.settings.ladders import STEM_WIDTH, StyleBasedModel, Width
+from ganformer.config.ladders import STEM_WIDTH, StyleBasedModel, Width
 
 
 class Config(StyleBasedModel):

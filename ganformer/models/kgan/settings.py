@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ganformer.config import ImageSpec, TrainingSettings
-from ganformer.settings.ladders import StyleBasedModel, Width
+from ganformer.config.ladders import StyleBasedModel, Width
 
 
 class Config(StyleBasedModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from ganformer.settings.ladders import LadderModel
+from ganformer.config.ladders import LadderModel
 
 
 class Config(LadderModel):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ganformer.config import ImageSpec, TrainingSettings
+from ganformer.config.ladders import STEM_WIDTH
 from ganformer.models.gan.settings import PlainModel
-from ganformer.settings.ladders import STEM_WIDTH
 
 
 class Config(PlainModel):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ganformer.settings.ladders import StyleBasedModel
+from ganformer.config.ladders import StyleBasedModel
 
 
 class Config(StyleBasedModel):

@@ -86,16 +86,45 @@ class TwoStage(Learner, Reconstructor):
         self.network = stages
         self.sampler = stages.sampler
         self.loss = losses.LOSSES[settings.loss]
-        betas = settings.autoencoder_beta1, settings.autoencoder_beta2
-        self.autoencoder_adam = Adam(stages.autoencoder.parameters(), betas=betas)
-        self.discriminator_adam = Adam(stages.discriminator.parameters(), betas=betas)
-        self.transformer_adam = AdamW(
-            decayed(stages.transformer, settings.weight_decay),
+
+    # Made when first used, see `Adversarial`.
+    @cached_property
+    def autoencoder_adam(self) -> Adam:
+        """Optimiser of the autoencoder."""
+        return Adam(self.network.autoencoder.parameters(), betas=self._betas)
+
+    @cached_property
+    def discriminator_adam(self) -> Adam:
+        """Optimiser of the discriminator."""
+        return Adam(self.network.discriminator.parameters(), betas=self._betas)
+
+    @property
+    def _betas(self) -> tuple[float, float]:
+        return self.settings.autoencoder_beta1, self.settings.autoencoder_beta2
+
+    @cached_property
+    def transformer_adam(self) -> AdamW:
+        """Optimiser of the transformer."""
+        settings = self.settings
+        return AdamW(
+            decayed(self.network.transformer, settings.weight_decay),
             betas=(settings.transformer_beta1, settings.transformer_beta2),
         )
-        self.autoencoder_update = Update("autoencoder", stages.autoencoder.parameters(), self.autoencoder_adam)
-        self.discriminator_update = Update("discriminator", stages.discriminator.parameters(), self.discriminator_adam)
-        self.transformer_update = Update("transformer", stages.transformer.parameters(), self.transformer_adam)
+
+    @cached_property
+    def autoencoder_update(self) -> Update:
+        """Updates of the autoencoder's parameters."""
+        return Update("autoencoder", self.network.autoencoder.parameters(), self.autoencoder_adam)
+
+    @cached_property
+    def discriminator_update(self) -> Update:
+        """Updates of the discriminator's parameters."""
+        return Update("discriminator", self.network.discriminator.parameters(), self.discriminator_adam)
+
+    @cached_property
+    def transformer_update(self) -> Update:
+        """Updates of the transformer's parameters."""
+        return Update("transformer", self.network.transformer.parameters(), self.transformer_adam)
 
     @cached_property
     def perceptual(self) -> Distance:

@@ -34,7 +34,7 @@ def _recoloured(image: Tensor, brightness: Tensor, saturation: Tensor, contrast:
 
 
 class Translation(Change):
-    """By whole pixels of the finest scale, at most an eighth of the width and of the height; zeros move in."""
+    """Translation by whole pixels of the finest scale, at most an eighth of width and height; zeros move in."""
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)

@@ -10,7 +10,7 @@ from ganformer.data import decoding
 
 
 def decoded(content, **options):
-    """Levels [H, W, C] of a file, whose size must be what is said before decoding."""
+    """Return levels [H, W, C] of a file, whose size must be what is said before decoding."""
     result = decoding.decode(io.BytesIO(content), **options).image
     assert decoding.size(io.BytesIO(content), page=options.get("page")) == result.size
     assert result.mode in ("L", "LA", "RGB", "RGBA")
@@ -18,7 +18,7 @@ def decoded(content, **options):
 
 
 def reason(content, **options):
-    """Why a file is refused."""
+    """Return why a file is refused."""
     try:
         decoding.decode(io.BytesIO(content), **options)
     except decoding.UnreadableImageError as error:
@@ -31,19 +31,24 @@ def left_out(content, **options):
 
 
 def numbers(*shape, bits=8, seed=0):
-    """Numbers of all sizes, the least and the greatest among them."""
+    """Return numbers of all sizes, the least and the greatest among them."""
     found = np.random.default_rng(seed).integers(0, 2**bits, shape, np.int64)
     found.flat[0], found.flat[-1] = 0, 2**bits - 1
     return found
 
 
 def levels_of(values, top):
-    """The nearest levels from 0 to 255 of numbers from 0 to `top`, by whole numbers: (255 v / top) + 1/2, cut off."""
+    """Return the nearest levels from 0 to 255 of numbers from 0 to `top`, by whole numbers.
+
+    (255 v / top) + 1/2, cut off.
+    """
     return (510 * np.asarray(values, np.int64) + top) // (2 * top)
 
 
 def packed(rows, bits, order="big"):
-    """Numbers [rows, columns] with their bits one behind the other, the highest first; each row ends with a byte.
+    """Return numbers [rows, columns] with their bits one behind the other, the highest first.
+
+    Each row ends with a byte.
 
     8, 16, 32 and 64 bits stand in the order of bytes.
     """
@@ -61,7 +66,7 @@ def chunk(name, content):
 
 
 def png(values, bits=8, colour=0, chunks=(), after=(), is_interlaced=False):
-    """A PNG of numbers [H, W, C] as they stand in it; `chunks` are before the pixels, `after` behind them."""
+    """Return a PNG of numbers [H, W, C] as they stand in it; `chunks` are before the pixels, `after` behind them."""
     height, width = values.shape[:2]
     passes = [values]
     if is_interlaced:  # section 8.1: first row, first column, steps of rows, steps of columns
@@ -77,7 +82,7 @@ def png(values, bits=8, colour=0, chunks=(), after=(), is_interlaced=False):
 
 
 def exif(orientation):
-    """Exif that says nothing but an orientation."""
+    """Return exif that says nothing but an orientation."""
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
 
 
@@ -88,7 +93,10 @@ _LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 def tiff(*pages, order="little", is_big=False):
-    """A TIFF of directories {tag: (type, values)} with "pieces", a list of bytes, and "below", those of SubIFDs."""
+    """Return a TIFF of directories {tag.
+
+    (type, values)} with "pieces", a list of bytes, and "below", those of SubIFDs.
+    """
     mark = "<" if order == "little" else ">"
     head = (b"II" if order == "little" else b"MM") + struct.pack(mark + "H", 43 if is_big else 42)
     body = bytearray(head + (struct.pack(mark + "HHQ", 8, 0, 0) if is_big else bytes(4)))
@@ -101,7 +109,7 @@ def tiff(*pages, order="little", is_big=False):
 
 
 def _directory(body, page, mark, is_big):
-    """Writes a directory behind all that is there, its link to the next at the end; returns where it begins."""
+    """Write a directory behind all that is there, its link to the next at the end; returns where it begins."""
     word, place, room = ("Q", 16, 8) if is_big else ("I", 4, 4)
     tags = {tag: entry for tag, entry in page.items() if isinstance(tag, int)}
     offsets = []
@@ -140,7 +148,9 @@ def _packed_values(kind, values, mark):
 
 
 def page_of(values, bits, photometric, *, order="little", planar=1, rows=None, tile=None, compress=None, **tags):
-    """A directory for numbers [H, W, S]: in strips of `rows` or tiles (height, width); `compress`: (number, function).
+    """Return a directory for numbers [H, W, S]: in strips of `rows` or tiles (height, width).
+
+    `compress`: (number, function).
 
     `tags` as t274=1 (SHORT), or t320=(type, values).
     """
@@ -171,7 +181,7 @@ def page_of(values, bits, photometric, *, order="little", planar=1, rows=None, t
 
 
 def stored(values, bits, order):
-    """Numbers [H, W, S], of floats in their own type, as bytes."""
+    """Return numbers [H, W, S], of floats in their own type, as bytes."""
     if values.dtype.kind == "f" or (values.dtype.kind == "i" and values.dtype != np.int64):
         return values.astype(values.dtype.newbyteorder("<" if order == "little" else ">")).tobytes()
     return packed(values.reshape(len(values), -1), bits, order)
@@ -181,7 +191,7 @@ def stored(values, bits, order):
 
 
 def profile(curve, space=b"RGB ", name="made", version=2):
-    """A profile of sRGB's primaries, or of greys. `curve`: a number (a power), or bytes of a curve element."""
+    """Return a profile of sRGB's primaries, or of greys. `curve`: a number (a power), or bytes of a curve element."""
 
     def xyz(*values):
         return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in values))
@@ -210,7 +220,7 @@ def profile(curve, space=b"RGB ", name="made", version=2):
 
 
 def parametric(*values):
-    """A parametric curve: a power, or the five numbers g, a, b, c, d of sRGB's kind (ICC.1:2022, table 68)."""
+    """Return a parametric curve: a power, or the five numbers g, a, b, c, d of sRGB's kind (ICC.1:2022, table 68)."""
     kind = {1: 0, 5: 3}[len(values)]
     numbers_ = (round(65536 * value) for value in values)
     return b"para" + bytes(4) + struct.pack(">HH", kind, 0) + struct.pack(f">{len(values)}i", *numbers_)
@@ -220,6 +230,6 @@ SRGB_CURVE = parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 def shown(light):
-    """Levels, not rounded, that show linear light from 0 to 1 in sRGB."""
+    """Return levels, not rounded, that show linear light from 0 to 1 in sRGB."""
     light = np.clip(np.asarray(light, float), 0, 1)
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -22,7 +22,7 @@ def saved(image, format_, **options):
 
 
 def waves(channels):
-    """Smooth, so that lossy formats keep it."""
+    """Return smooth, so that lossy formats keep it."""
     rows, columns = np.mgrid[:64, :96]
     waves_ = [np.sin(rows / (15 + place)) + np.cos(columns / (17 + place)) for place in range(channels)]
     return np.rint(127.5 + 63 * np.stack(waves_, axis=-1)).astype(np.uint8)
@@ -42,7 +42,7 @@ def test_jpeg(options):
 
 
 def without_marker(jpeg, marker):
-    """The file without the segments of a marker."""
+    """Return the file without the segments of a marker."""
     place, kept = 2, jpeg[:2]
     while jpeg[place + 1] != 0xDA:
         length = 2 + struct.unpack_from(">H", jpeg, place + 2)[0]
@@ -197,7 +197,10 @@ def test_format_that_pillow_was_built_without(monkeypatch):
 
 
 def gif(palette, pixels, *, key=None, size=(4, 2)):
-    """A GIF of 4 colours, its pixels each after a code to clear, so that nothing is compressed (GIF89a, appendix F)."""
+    """Return a GIF of 4 colours.
+
+    Its pixels each after a code to clear, so that nothing is compressed (GIF89a, appendix F).
+    """
     codes, bits = [code for pixel in pixels for code in (4, pixel)] + [5], 3
     number = sum(code << (bits * place) for place, code in enumerate(codes))
     data = number.to_bytes((bits * len(codes) + 7) // 8, "little")
@@ -231,7 +234,10 @@ def test_gif_of_greys(greys):
 
 
 def bmp(size, rows, bits, *, header=40, compression=0, masks=(), palette=b""):
-    """A BMP of rows of bytes; `size`: width, and height, negative from the top; `masks` of colours and opacity."""
+    """Return a BMP of rows of bytes.
+
+    `size`: width, and height, negative from the top; `masks` of colours and opacity.
+    """
     about = struct.pack("<IiiHHIIiiII", header, *size, 1, bits, compression, 0, 0, 0, len(palette) // 4, 0)
     inside = struct.pack(f"<{len(masks)}I", *masks)
     about += inside.ljust(header - 40, b"\0") if header > 40 else inside
@@ -345,7 +351,7 @@ KINDS = ["png", "png of 16 bits", "jpeg", "gif", "webp", "bmp", "ppm", "tiff", "
 
 
 def sound(kind):
-    """A small file of a kind."""
+    """Return a small file of a kind."""
     image = Image.fromarray(numbers(12, 16, 3).astype(np.uint8))
     if kind == "png of 16 bits":
         return png(numbers(12, 16, 3, bits=16), 16, 2, [(b"gAMA", struct.pack(">I", 100_000))])

@@ -184,7 +184,7 @@ def to_xyz(primaries, white=(0.3127, 0.3290)):
 
 
 def in_srgb(light, primaries):
-    """Light of other primaries of the same white in sRGB."""
+    """Return light of other primaries of the same white in sRGB."""
     matrix = np.linalg.inv(to_xyz((0.64, 0.33, 0.30, 0.60, 0.15, 0.06))) @ to_xyz(primaries)
     return shown(light @ matrix.T)
 

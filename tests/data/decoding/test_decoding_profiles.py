@@ -16,7 +16,7 @@ NAMES = ["linear light", "sRGB-elle-V2-g10.icc", "sRGB IEC61966-2.1"]
 
 
 def sampled(function, count=1024):
-    """A curve as a table."""
+    """Return a curve as a table."""
     values = np.rint(function(np.linspace(0, 1, count)) * 65535).astype(">u2")
     return b"curv" + bytes(4) + struct.pack(">I", count) + values.tobytes()
 
@@ -36,7 +36,7 @@ CURVES = {  # the element of the profile, and light by level
 
 
 def pictures():
-    """Modes of 8 bits with samples, the profile's space, and the place of their opacity."""
+    """Yield modes of 8 bits with samples, the profile's space, and the place of their opacity."""
     random = np.random.default_rng(0)
     for mode, channels in (("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)):
         values = random.integers(0, 256, (16, 16, channels), np.uint8)
@@ -127,7 +127,7 @@ def test_table_of_inks():
 
 
 def inks():
-    """A profile of CMYK of which only black counts: an A2B0 of type mft1 (ICC.1:2022, section 10.11)."""
+    """Return a profile of CMYK of which only black counts: an A2B0 of type mft1 (ICC.1:2022, section 10.11)."""
     grid = b"".join(bytes([255 * (not number & 1), 128, 128]) for number in range(16))
     line = bytes(range(256))
     matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)

@@ -182,7 +182,7 @@ def test_ycbcr_of_fewer_chrominance_samples(across, down, shape, compress):
 
 
 def units(values, page, down, across):
-    """Strips or tiles of units: the luminance of `down` × `across` pixels, then both chrominances."""
+    """Strip or tiles of units: the luminance of `down` × `across` pixels, then both chrominances."""
     height, width = values.shape[:2]
     rows, columns = (page[323][1][0], page[322][1][0]) if 322 in page else (page[278][1][0], width)
     padded = np.pad(values, ((0, -height % rows), (0, -width % columns), (0, 0)), mode="edge")
@@ -198,7 +198,7 @@ def units(values, page, down, across):
 
 
 def lab_shown(lab):
-    """CIE L*a*b* of D50 in sRGB, by the matrix of ICC's sRGB profiles (D50 to linear light)."""
+    """Return CIE L*a*b* of D50 in sRGB, by the matrix of ICC's sRGB profiles (D50 to linear light)."""
     roots = (lab[..., 0] + 16) / 116 + np.stack([lab[..., 1] / 500, 0 * lab[..., 0], -lab[..., 2] / 200])
     share = np.where(roots > 24 / 116, roots**3, (roots - 16 / 116) * 108 / 841)
     xyz = np.moveaxis(share, 0, -1) * [0.9642, 1, 0.8249]
@@ -337,7 +337,7 @@ def test_fax(compression, photometric):
 
 
 def smooth(height, width, channels):
-    """Waves, which JPEG keeps."""
+    """Return waves, which JPEG keeps."""
     rows, columns = np.mgrid[:height, :width]
     waves = [np.sin(rows / (15 + place)) + np.cos(columns / (17 + place)) for place in range(channels)]
     return np.rint(127.5 + 63 * np.stack(waves, axis=-1)).astype(np.uint8)

@@ -303,7 +303,7 @@ def test_every_setting_changes_the_model(name: str) -> None:
 
 
 def fingerprint(config: ganformer.Config) -> object:
-    """Weights, an image in training, and what the learner was told."""
+    """Return weights, an image in training, and what the learner was told."""
     torch.manual_seed(0)
     learner = ganformer.build(config, ImageSpec(height=16, width=16, classes=2))
     generator: nn.Module = learner.network.generator

@@ -294,7 +294,7 @@ def test_nothing_is_dropped_from_samples() -> None:
 @pytest.mark.parametrize("positions", ["linear", "trainable", "trainable-2d"])
 @pytest.mark.parametrize("attention", ["simplex", "duplex", "centroid"])
 def test_learned_positions_learn_and_are_used_at_once(attention: str, positions: str) -> None:
-    """Copies are independent, every step moves them, and the moved ones are what is seen next."""
+    """Copy are independent, every step moves them, and the moved ones are what is seen next."""
     learner = build({"attention": attention, "positions": positions})
     generator = learner.network.generator
     twin = copy.deepcopy(generator)

@@ -36,7 +36,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def resolutions(stem: tuple[int, int] = SQUARE) -> list[Resolution]:
-    """Four resolutions, of 8, 8, 4 and 3 channels."""
+    """Return four resolutions, of 8, 8, 4 and 3 channels."""
     height, width = stem
     return [Resolution(height << i, width << i, channels) for i, channels in enumerate((8, 8, 4, 3))]
 
@@ -53,7 +53,7 @@ def discriminator(combine: str, deviation: str, stem: tuple[int, int] = SQUARE) 
 
 
 def stirred(network: M) -> M:
-    """Biases moved away from the zero they begin at."""
+    """Return biases moved away from the zero they begin at."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

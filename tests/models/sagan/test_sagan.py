@@ -47,7 +47,7 @@ def played(learner: Adversarial, steps: range) -> Adversarial:
 
 
 def attended(network: nn.Module, *inputs: object) -> list[tuple[int, int, int]]:
-    """Shapes of the features that attend in one pass, in their order."""
+    """Return shapes of the features that attend in one pass, in their order."""
     seen: list[tuple[int, int, int]] = []
     for part in attentions(network):
         part.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape[1:])))

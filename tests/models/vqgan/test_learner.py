@@ -55,7 +55,7 @@ def stepped(player: TwoStage, steps: range) -> TwoStage:
 
 
 def moved(player: TwoStage, step: int) -> set[str]:
-    """Parts whose weights one step changes."""
+    """Return parts whose weights one step changes."""
     before = copy.deepcopy(dict(player.network.named_parameters()))
     player.step(reals(), step)
     changed = {name for name, value in player.network.named_parameters() if not torch.equal(value, before[name])}

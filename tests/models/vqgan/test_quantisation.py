@@ -10,7 +10,7 @@ from ganformer.models.vqgan.quantisation import GumbelSoftmax, NearestEntry, usa
 
 
 def nearest(revival: float = 0.0) -> NearestEntry:
-    """Two entries, (0, 0) and (4, 0)."""
+    """Return two entries, (0, 0) and (4, 0)."""
     quantiser = NearestEntry(2, 2, commitment=0.25, revival=revival)
     with torch.no_grad():
         quantiser.codebook.copy_(torch.tensor([[0.0, 0.0], [4.0, 0.0]]))
@@ -18,7 +18,7 @@ def nearest(revival: float = 0.0) -> NearestEntry:
 
 
 def latents() -> Tensor:
-    """One image of two places: (1, 0) and (3, 2)."""
+    """Return one image of two places: (1, 0) and (3, 2)."""
     return torch.tensor([[[[1.0, 3.0]], [[0.0, 2.0]]]], requires_grad=True)
 
 

@@ -1,20 +1,20 @@
-"""Built-in scenes, read by a small network that learns from scenes of the same kind (`scene_parser`)."""
+"""Built-in scenes, read by a small network that learns from scenes of the same kind (`ganformer.scenes.parser`)."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
-from ganformer.analysis import scene_parser
-from ganformer.analysis.scene_parser import Parser, Settings
 from ganformer.config import Dataset, Parsing
 from ganformer.errors import UserError
+from ganformer.scenes import parser
+from ganformer.scenes.parser import Parser, Settings
 
 
 class Reader(Parser):
     """The network, with what it says of objects."""
 
-    attributes = scene_parser.ATTRIBUTES
+    attributes = parser.ATTRIBUTES
     paired = ("shape", "colour")
 
     @property
@@ -24,13 +24,13 @@ class Reader(Parser):
 
 
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
-    """Trains the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
+    """Train the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
     settings = Settings.of(dataset, **config.model_dump(exclude={"kind"}))
-    path = out / scene_parser.NAME
-    origin = {"kind": config.kind, **scene_parser.origin(settings)}
+    path = out / parser.NAME
+    origin = {"kind": config.kind, **parser.origin(settings)}
     if artifacts.is_kept(path, artifacts.read_existing(path) if _is_whole(path) else None, origin):
         return
-    scene_parser.train(settings, threads=threads, gpus=gpus).save(out)
+    parser.train(settings, threads=threads, gpus=gpus).save(out)
     artifacts.write_json(path, {"kind": config.kind, **artifacts.read_json(path)})
 
 
@@ -43,5 +43,5 @@ def _is_whole(path: Path) -> bool:
 
 
 def load(path: Path) -> Reader:
-    """The trained network, on the CPU. CheckpointError where its files do not fit."""
+    """Return the trained network, on the CPU. CheckpointError where its files do not fit."""
     return Reader.load(path)

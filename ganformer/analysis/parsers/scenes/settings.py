@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from ganformer.config import Dataset, Parsing, docstrings
 from ganformer.errors import ConfigError
-from ganformer.settings.scene_parser import Settings
+from ganformer.scenes.parser_settings import Settings
 
 FROM_DATASET = {"image", "min_objects", "max_objects"}
 
@@ -18,7 +18,7 @@ class _OfScenes(Parsing):
     kind: Literal["scenes"] = "scenes"
 
     def problems(self, dataset: Dataset) -> Iterable[str]:
-        """One where the data set is of something else."""
+        """Return one where the data set is of something else."""
         try:
             Settings.of(dataset)
         except ConfigError as error:

@@ -63,7 +63,7 @@ def load(path: Path) -> "Reader":
     if digest != content["weights_sha256"]:
         raise CheckpointError(
             f"{settings.weights}: sha256 is {digest[:12]}… but {path} says {content['weights_sha256'][:12]}…; put the "
-            "file back, or make the parser again with `ganformer parser`"
+            "file back, or make the parser again with `ganformer step parser`"
         )
     rows, columns = content["picture"]
     return Reader(settings, network, _categories(settings), (rows, columns), digest)
@@ -139,7 +139,7 @@ class Reader:
     def _misfit(self, title: str, picture: Picture) -> DataError:
         return DataError(
             f"{title}: {picture[1]}×{picture[0]} pixels, but the parser was made for {self.picture[1]}×"
-            f"{self.picture[0]}; make one for these images with `ganformer parser`"
+            f"{self.picture[0]}; make one for these images with `ganformer step parser`"
         )
 
 

@@ -30,9 +30,9 @@ from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
 from ganformer.scenes import source as scenes
+from ganformer.scenes.parser_settings import Settings
 from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim
 from ganformer.seeds import mix
-from ganformer.settings.scene_parser import Settings
 from ganformer.training.samples import normalise
 from ganformer.training.state import load_module
 
@@ -108,7 +108,7 @@ def _convolution(channels: int, out: int, stride: int = 1) -> nn.Sequential:
 
 
 def _with_places(images: Tensor) -> Tensor:
-    """Two more channels: column and row, both from -1 to 1, since where things are says how far away they are."""
+    """Append two channels, column and row from -1 to 1: the distance of an object depends on its position."""
     count, _, height, width = images.shape
     column = torch.linspace(-1, 1, width, device=images.device).expand(count, 1, height, width)
     row = torch.linspace(-1, 1, height, device=images.device)[:, None].expand(count, 1, height, width)
@@ -130,7 +130,7 @@ class Parser:
         return self.settings.image.picture
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
-        """The objects in images uint8 [n, 3, H, W], as lists of plain JSON, from top to bottom by their centres.
+        """Return the objects in images uint8 [n, 3, H, W], as lists of plain JSON, from top to bottom by their centres.
 
         An object is described as in `scenes.jsonl`, but without `rotation`; `visible_pixels` are estimated, and
         `position` is where it would be if the camera were in the middle of where cameras are. Raises DataError where
@@ -139,7 +139,7 @@ class Parser:
         return [record for records, _ in self._portions(images) for record in records]
 
     def segment(self, images: NDArray[np.uint8]) -> tuple[list[Record], NDArray[np.uint8]]:
-        """The same objects, and of which of them each pixel is: uint8 [n, H, W], 0: of none, i: of the i-th one.
+        """Return the same objects, and of which of them each pixel is: uint8 [n, H, W], 0: of none, i: of the i-th one.
 
         Objects beyond the 255th have no pixels. Raises what `parse` does.
         """
@@ -159,7 +159,7 @@ class Parser:
         return (self._read(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
 
     def read(self, images: ImageSet, device: torch.device) -> list[Record]:
-        """The objects in all images of a set. DataError where what is in their middle is not of the shape learnt."""
+        """Return the objects in all images of a set. DataError if their visible part is not of the learned shape."""
         if not images.can_show(self.picture):
             raise DataError(
                 f"{images.title}: holds images of {images.picture[1]}×{images.picture[0]} pixels, but the scene parser "
@@ -170,7 +170,7 @@ class Parser:
         return list(itertools.chain.from_iterable(map(self.parse, portions)))
 
     def _read(self, images: NDArray[np.uint8]) -> tuple[list[Record], Tensor]:
-        """The objects in each of the images, and what their pixels are [n, PIXEL_NUMBERS, H, W]."""
+        """Return the objects in each of the images, and what their pixels are [n, PIXEL_NUMBERS, H, W]."""
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             maps, pixels = self.network(normalise(torch.from_numpy(images).to(device)))
@@ -184,7 +184,7 @@ class Parser:
         return [objects[start:end] for start, end in itertools.pairwise([0, *ends])], pixels
 
     def _objects(self, cells: NDArray[Any], classes: NDArray[Any], numbers: NDArray[Any]) -> Record:
-        """What is said of objects: cells [M, 2] as column and row, classes [M, attributes], NUMBERS [M, 3]."""
+        """Return the records of objects: cells [M, 2] as column and row, classes [M, attributes], NUMBERS [M, 3]."""
         image, stride = self.settings.image, _stride(self.settings.image)
         pixels = (stride * (cells + numbers[:, :2])).clip(0, [image.width, image.height])
         areas = np.rint((stride * SCALE * numbers[:, 2].clip(min=0)) ** 2).clip(min=1)
@@ -198,7 +198,7 @@ class Parser:
         ]
 
     def save(self, folder: Path) -> None:
-        """Writes `parser.safetensors` and, last, `parser.json`: settings, accuracy and where they came from."""
+        """Write `parser.safetensors` and, last, `parser.json`: settings, accuracy and where they came from."""
         state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with artifacts.atomic(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
@@ -213,7 +213,7 @@ class Parser:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError where files do not fit."""
+        """Read what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError where files do not fit."""
         content = artifacts.read_json(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"{path}: is no scene parser of format {FORMAT}; train it again with this version")
@@ -225,7 +225,7 @@ class Parser:
 
 
 def origin(settings: Settings) -> dict[str, Any]:
-    """Part of a parser's record that is known before it is trained."""
+    """Return part of a parser's record that is known before it is trained."""
     return {"format": FORMAT, "settings": settings.model_dump(mode="json")}
 
 
@@ -244,12 +244,12 @@ def _read_weights(weights: Path, sha256: str, path: Path) -> dict[str, Tensor]:
 
 
 def _named(classes: NDArray[Any]) -> Iterator[list[str]]:
-    """Values of the attributes [M, attributes] in words."""
+    """Return values of the attributes [M, attributes] in words."""
     return ([values[i] for values, i in zip(ATTRIBUTES.values(), row, strict=True)] for row in classes.tolist())
 
 
 def _positions(pixels: NDArray[Any], heights: NDArray[Any], image: ImageSpec) -> NDArray[Any]:
-    """Points [M, 3] of these heights that a camera in the middle of its jitter sees at pixels [M, 2]."""
+    """Return points [M, 3] of these heights that a camera in the middle of its jitter sees at pixels [M, 2]."""
     frame = Frame.of(image)
     view = aim(*(Vector(*vector[:, None]) for vector in (scenes.EYE, scenes.TARGET, scenes.LIGHT)))
     right = (2 * pixels[:, 0] / image.width - 1) * frame.half_width
@@ -261,7 +261,7 @@ def _positions(pixels: NDArray[Any], heights: NDArray[Any], image: ImageSpec) ->
 
 
 def _instances(record: Sequence[Object], pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Of which object each pixel is, uint8 [H, W], by its PIXEL_NUMBERS [3, H, W]."""
+    """Return the object of each pixel, uint8 [H, W], from its PIXEL_NUMBERS [3, H, W]."""
     height, width = pixels.shape[1:]
     mask = np.zeros((height, width), np.uint8)
     if record:
@@ -274,7 +274,7 @@ def _instances(record: Sequence[Object], pixels: NDArray[np.float32]) -> NDArray
 
 
 def _stride(image: ImageSpec) -> int:
-    """Side of a cell in pixels, a power of two."""
+    """Return side of a cell in pixels, a power of two."""
     stride = 1
     while image.width > GRID * stride:
         stride *= 2
@@ -282,7 +282,7 @@ def _stride(image: ImageSpec) -> int:
 
 
 def _peaks(heat: Tensor) -> tuple[Tensor, ...]:
-    """Image, row and column of every cell of [B, R, C] that is above the threshold and highest among its neighbours."""
+    """Return image, row and column of every cell of [B, R, C] above the threshold and highest among its neighbours."""
     highest = F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]
     return torch.where((heat == highest) & (heat > THRESHOLD))
 
@@ -291,7 +291,7 @@ def _peaks(heat: Tensor) -> tuple[Tensor, ...]:
 
 
 def train(settings: Settings, *, threads: int = 1, gpus: int = 0) -> Parser:
-    """Renders scenes, trains a network on them and measures it on others; a function of the settings.
+    """Render scenes, trains a network on them and measures it on others; a function of the settings.
 
     On a GPU and with other numbers of threads sums are rounded differently. Raises DataError where scenes of these
     settings cannot be rendered.
@@ -329,14 +329,14 @@ def _learn(network: Network, settings: Settings, device: torch.device) -> None:
 
 
 def _rate(done: float) -> float:
-    """Of the learning rate: up in a line, down along a cosine. `done`: part of the training, in [0, 1)."""
+    """Return the factor of the learning rate: linear warm-up, cosine decay. `done`: fraction of training, in [0, 1)."""
     return min(done / WARM_UP + 0.01, 0.5 + 0.5 * np.cos(np.pi * done))
 
 
 def _scenes(
     settings: Settings, purpose: str, count: int
 ) -> tuple[NDArray[np.uint8], list[Sequence[Object]], NDArray[np.uint8]]:
-    """Images uint8 [count, 3, H, W] that are made for this purpose alone, their objects, and masks [count, H, W]."""
+    """Render images uint8 [count, 3, H, W] for this purpose alone; return them, their objects, masks [count, H, W]."""
     seed = mix(settings.seed, "parser", purpose)
     source = scenes.Config(
         kind="scenes", images=count, seed=seed, min_objects=settings.min_objects, max_objects=settings.max_objects
@@ -368,7 +368,7 @@ class Lessons:
     def of(
         cls, images: NDArray[np.uint8], records: Sequence[Sequence[Object]], masks: NDArray[np.uint8], stride: int
     ) -> Self:
-        """Lessons from rendered scenes."""
+        """Return lessons from rendered scenes."""
         most = max(map(len, records))
         centres, roots = (np.zeros((len(records), most, numbers), np.float32) for numbers in (2, 1))
         classes = np.full((len(records), most, len(ATTRIBUTES)), -1)
@@ -381,14 +381,14 @@ class Lessons:
         return cls(pixels, places, sizes, kinds, owners, stride)
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """Return the same on a device."""
         images, centres, roots, classes, masks = (
             part.to(device) for part in (self.images, self.centres, self.roots, self.classes, self.masks)
         )
         return type(self)(images, centres, roots, classes, masks, self.stride)
 
     def take(self, numbers: Tensor, flips: Tensor) -> Self:
-        """Some of the images, those with `flips` [B] turned left to right."""
+        """Return some of the images, those with `flips` [B] turned left to right."""
         images, centres, masks = self.images[numbers], self.centres[numbers], self.masks[numbers]
         images = torch.where(flips[:, None, None, None], images.flip(3), images)
         masks = torch.where(flips[:, None, None], masks.flip(2), masks)
@@ -398,7 +398,7 @@ class Lessons:
 
 
 def _loss(maps: Tensor, batch: Lessons) -> Tensor:
-    """Focal loss of the heat map; cross-entropies and a robust distance at the cells of centres."""
+    """Return focal loss of the heat map; cross-entropies and a robust distance at the cells of centres."""
     present = batch.classes[..., 0] >= 0
     image, k = torch.where(present)
     last = torch.tensor([maps.shape[3] - 1, maps.shape[2] - 1], device=maps.device)
@@ -414,7 +414,7 @@ def _loss(maps: Tensor, batch: Lessons) -> Tensor:
 
 
 def _pixel_loss(pixels: Tensor, batch: Lessons) -> Tensor:
-    """Cross-entropy of being of an object, and a robust distance from the way to its centre, where there is one."""
+    """Return the cross-entropy of belonging to an object, plus a robust distance from the way to its centre."""
     image, row, column = torch.where(batch.masks > 0)
     centres = batch.centres[image, batch.masks[image, row, column].long() - 1]
     wanted = (centres - (torch.stack([column, row], dim=1) + 0.5) / batch.stride) / SCALE
@@ -423,7 +423,7 @@ def _pixel_loss(pixels: Tensor, batch: Lessons) -> Tensor:
 
 
 def _focal(heat: Tensor, cells: Tensor, present: Tensor) -> Tensor:
-    """Of logits [B, R, C] (Law & Deng 2018, eq. 1, with their α 2 and β 4): near a centre, a wrong cell costs less."""
+    """Return the focal loss of logits [B, R, C] (Law & Deng 2018, eq. 1, α 2 and β 4), smaller near a centre."""
     column, row = (cells[..., i, None, None] for i in range(2))  # B K 1 1
     across, down = (torch.arange(side, device=heat.device) for side in (heat.shape[2], heat.shape[1]))
     away = (down[:, None] - row) ** 2 + (across - column) ** 2  # B K R C
@@ -438,18 +438,16 @@ def _focal(heat: Tensor, cells: Tensor, present: Tensor) -> Tensor:
 
 
 def measure(found: Sequence[Sequence[Object]], truth: Sequence[Sequence[Object]], width: int) -> dict[str, float]:
-    """What a parser gets right: of images, the objects found in them and those there are.
+    """Measure a parser by the objects found in images and the true ones.
 
-    An object is found where one is seen at most `REACH` × `width` pixels from its centre; every object is found once,
-    in the pairing with the smallest sum of distances.
+    An object is found if one is seen at most `REACH` × `width` pixels from its centre; every object is found once, in
+    the pairing with the smallest sum of distances.
 
-    - `precision`: part of what is seen that is there; `recall`: part of what is there that is seen
-    - `count`: part of the images with the right number of objects
-    - `shape`, `colour`, `size`, `material`: part of the found objects whose attribute is right
-    - `position_error`: mean distance from where found objects stand, in the units of the ground, over which they are
-      spread for 7 in an image as wide as high; `area_error`: mean error of their visible pixels, relative to the true
-      ones
-    - `objects`, `images`: how many there are of each
+    - `precision`: fraction of seen objects that exist; `recall`: fraction of existing objects that are seen - `count`:
+    fraction of images with the right number of objects - `shape`, `colour`, `size`, `material`: fraction of found
+    objects whose attribute is right - `position_error`: mean distance from the true positions of found objects, in
+    units of the ground, over which they are   spread for 7 in an image as wide as high; `area_error`: mean error of
+    their visible pixels, relative to the true ones - `objects`, `images`: number of each
     """
     pairs = [
         (seen[i], there[j])
@@ -477,11 +475,11 @@ def measure_masks(
     there: NDArray[np.uint8],
     width: int,
 ) -> dict[str, float]:
-    """How well masks [n, H, W] of the found objects fit those of the true ones: parts of their unions in common.
+    """Measure the overlap of masks [n, H, W] of the found objects with the true ones.
 
-    - `mask_iou`: intersection over union of each object's mask with that of the one that was found for it, as in
-      `measure`, or 0 where none was; the mean over all objects there are
-    - `foreground_iou`: that of all pixels of objects with all that are taken for such
+    - `mask_iou`: intersection over union of each object's mask with that of the one found for it (see `measure`), or 0
+    if   none was; the mean over all objects - `foreground_iou`: intersection over union of the pixels of all objects
+    with those predicted as such
     """
     overlaps = [
         _overlap(a == i + 1, b == j + 1)
@@ -495,12 +493,12 @@ def measure_masks(
 
 
 def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Intersection over union; 0 where both are empty."""
+    """Return intersection over union; 0 where both are empty."""
     return float(np.sum(one & other)) / max(int(np.sum(one | other)), 1)
 
 
 def _pairs(seen: Sequence[Object], there: Sequence[Object], reach: float) -> list[tuple[int, int]]:
-    """Places in both of the objects that are paired."""
+    """Return places in both of the objects that are paired."""
     if not seen or not there:
         return []
     a, b = (np.array([thing["pixel"] for thing in things]) for things in (seen, there))

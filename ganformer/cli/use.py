@@ -1,0 +1,180 @@
+"""Commands that train, evaluate, generate, import, draw and check."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ganformer import artifacts, config, plugins
+from ganformer.cli.common import CheckData, Data, Files, Gpus, Out, Settings, Threads, of_kind, parsed, read, writable
+from ganformer.errors import ConfigError, DataError
+
+
+def _own_record(path: Path | None) -> Path | None:
+    """Return the path of what `evaluate` found; a file that is something else is not replaced."""
+    if path is not None:
+        writable(path)
+        if path.exists() and not artifacts.agrees(artifacts.read_existing(path), {"values": {}, "recipe": {}}):
+            raise DataError(
+                f"{path}: is there already and holds no numbers of an evaluation, which would replace it; name another "
+                "file, or move it away"
+            )
+    return path
+
+
+def train(
+    spec: Settings,
+    data: Data,
+    out: Out,
+    dataset: Annotated[str, typer.Option(help="Name of the data set, for the record.")],
+    model: Annotated[str, typer.Option(help="Name of the model, for the record.")],
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
+    check_data: CheckData = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train from the first step, and delete the checkpoints of this run.")
+    ] = False,
+) -> None:
+    """Train one run, or resume it."""
+    from ganformer.training.loop import train as run
+
+    run(
+        parsed(config.Spec, spec, "spec"),
+        data,
+        out,
+        names={"dataset": dataset, "model": model},
+        threads=threads,
+        gpus=gpus,
+        checkpoint_minutes=checkpoint_minutes,
+        check_data=check_data,
+        restart=restart,
+    )
+
+
+def evaluate(
+    real: Annotated[
+        str,
+        typer.Option(help="Real images: what `pack --source` takes, JSON too; or a pack, a run, or statistics."),
+    ],
+    fake: Annotated[str, typer.Option(help="Images that are measured; any of these too.")],
+    extractor: Annotated[
+        str, typer.Option(help="Network that turns images into features: its name, JSON, or a file that holds it.")
+    ] = "random-vgg16",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, as in fid,is,pr,kid; if not given, all usual ones that can be measured."),
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="How many images of a run; 50,000 if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for the numbers and how they were measured.", callback=_own_record),
+    ] = None,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Measure one set of images against another."""
+    from ganformer.metrics import compare as sets
+
+    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    if names == []:
+        raise ConfigError("--metrics: names no metric; leave it out to have the usual ones, or say fid,is,pr,kid")
+    given = {
+        "extractor": of_kind("ganformer.metrics.extractors", extractor, "extractor"),
+        "metrics": names,
+        "images": images,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    evaluation = config.parse(config.Evaluation, settings, "evaluate")
+    measured = sets.compare(evaluation, real, fake, step=step, threads=threads, gpus=gpus)
+    print(sets.summary(measured), flush=True)
+    if out is not None:
+        artifacts.write_json(out, measured)
+
+
+def generate(
+    weights: Annotated[Path, typer.Option(help="A trained or imported run: its folder, run.json or weights.")],
+    out: Annotated[Path, typer.Option(help="Folder that the images are written to.")],
+    images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
+    truncation_psi: Annotated[
+        float, typer.Option(min=0, help="ψ. Less than 1: less variety, better images, nearer to the mean; 0: the mean.")
+    ] = 0.7,
+    truncation_mean: Annotated[
+        Literal["class", "global"], typer.Option(help="Whether that is the mean of an image's own class or of all.")
+    ] = "class",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images at a time, in whole eights up to 256×256; no bit of them depends on it.")
+    ] = 8,
+    label: Annotated[
+        str | None, typer.Option(help="Class of all images, by name or number; as in the data if not given.")
+    ] = None,
+    noise: Annotated[bool, typer.Option(help="Fresh noise in every image; else the same in all of them.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="One picture with all images, instead of one each.")] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="One array arr_0 of all images, for other evaluations.")] = False,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Generate images with a trained or imported run."""
+    from ganformer.analysis import generate as images
+
+    request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise, truncation_mean)
+    images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
+
+
+def import_(
+    snapshot: Annotated[
+        str,
+        typer.Argument(help="File (.pkl, .pt, .pth, .ckpt), or name of a published one: gdrive:clevr-snapshot.pkl."),
+    ],
+    out: Out,
+    sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
+    cache: Annotated[Path, typer.Option(help="Where published ones are kept.")] = Path("results/weights"),
+) -> None:
+    """Import a snapshot of official code as a run, without executing it."""
+    from ganformer.interop.published import located
+    from ganformer.interop.snapshot import import_snapshot
+
+    imported = import_snapshot(located(snapshot, cache), out, sha256)
+    print(f"{out}: {imported.origin}, images of {imported.image.width}×{imported.image.height} pixels", flush=True)
+    for note in imported.notes:
+        print(f"  note: {note}", flush=True)
+
+
+def draw(
+    experiment: Settings,
+    out: Annotated[Path, typer.Option(help="Path of the files that are written, without suffix.")],
+    files: Files,
+) -> None:
+    """Draw a table or figure."""
+    from ganformer.report.check import sign
+
+    settings = config.parse_experiment(read(experiment, "experiment"), "experiment")
+    plugins.find("ganformer.exhibits", settings.kind).draw(settings, files, out)
+    sign(out, settings.json(), files)
+
+
+def check(
+    configfiles: Annotated[list[Path] | None, typer.Argument(help="YAML files. Default: config.yaml.")] = None,
+    extended: Annotated[bool, typer.Option("--extended", help="Also what `snakemake extended` makes.")] = False,
+) -> None:
+    """List results that are stale or missing under the configuration.
+
+    By the checksums that they carry, so also after copies and moves. Later files win over earlier ones. Exit status 1
+    where something is not as it should be.
+    """
+    from ganformer.report.check import check as compare
+
+    files = configfiles or [Path("config.yaml")]
+    settings = config.load(config.merged(files), " + ".join(map(str, files)))
+    findings = compare(settings if extended else settings.usual(), artifacts.placed(Path("results")))
+    for finding in findings:
+        print(finding)
+    good = sum(finding.is_current for finding in findings)
+    print(f"{good} of {len(findings)} are as the configuration has them")
+    raise typer.Exit(int(good < len(findings)))

@@ -1,0 +1,80 @@
+"""Settings: types, defaults, meanings and checks, each written once.
+
+`load` turns merged YAML into a frozen `Config`, or reports every problem at once. `Config.spec` resolves one run, which
+`run.json` records. A model, source, extractor, parser or exhibit has its settings in its own file, found by `kind`.
+"""
+
+from ganformer.config.base import Name, Probability, S, Strict, as_mapping, as_sequence, docstrings, parse
+from ganformer.config.data import Dataset, ImageSpec, Source
+from ganformer.config.evaluation import (
+    SHORT,
+    AnyExtractor,
+    AnyParsing,
+    Evaluation,
+    Extractor,
+    Parsers,
+    Parsing,
+    SomePathLength,
+)
+from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
+from ganformer.config.training import (
+    Ada,
+    Adversarial,
+    AdversarialModel,
+    AdversarialSettings,
+    AnyAugmentation,
+    AnyModel,
+    DiffAugment,
+    Model,
+    NoAugmentation,
+    Spec,
+    Training,
+    TrainingSettings,
+    trajectory,
+)
+from ganformer.config.whole import SECTIONS, Config, load, merged, of_one_shape, parse_experiment, schema_text
+
+__all__ = [
+    "RUN",
+    "SECTIONS",
+    "SHORT",
+    "Ada",
+    "Adversarial",
+    "AdversarialModel",
+    "AdversarialSettings",
+    "AnyAugmentation",
+    "AnyExperiment",
+    "AnyExtractor",
+    "AnyModel",
+    "AnyParsing",
+    "Config",
+    "Dataset",
+    "DiffAugment",
+    "Evaluation",
+    "Experiment",
+    "Extractor",
+    "ImageSpec",
+    "Model",
+    "Name",
+    "NoAugmentation",
+    "Parsers",
+    "Parsing",
+    "Probability",
+    "S",
+    "SomePathLength",
+    "Source",
+    "Spec",
+    "Strict",
+    "Training",
+    "TrainingSettings",
+    "as_mapping",
+    "as_sequence",
+    "docstrings",
+    "load",
+    "merged",
+    "of_one_shape",
+    "parse",
+    "parse_experiment",
+    "schema_text",
+    "trajectory",
+]

@@ -1,0 +1,230 @@
+"""Settings of runs: training, losses and optimisers, augmentation, models, and the resolved run."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
+
+from ganformer import artifacts
+from ganformer.config.base import Name, Plugged, Probability, Strict, parse, report
+from ganformer.config.data import ImageSpec
+from ganformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+class TrainingSettings(Strict):
+    """Length of training and its batches; the same for every kind of model."""
+
+    kimg: PositiveFloat = 25_000.0
+    """Length of the training in thousands of real images shown; rounded up to whole batches."""
+    batch: PositiveInt = 32
+    """Images in one step, over all accumulated portions."""
+    microbatch: PositiveInt | None = None
+    """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
+    snapshots: PositiveInt = 4
+    """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
+
+
+class Training(TrainingSettings):
+    """Training settings, and what differs for single data sets."""
+
+    per_dataset: Mapping[Name, TrainingSettings] = {}
+
+
+class NoAugmentation(Strict):
+    """The discriminator sees images as they are."""
+
+    kind: Literal["none"]
+
+
+class Ada(Strict):
+    """Adaptive discriminator augmentation (Karras et al. 2020, "Training GANs with limited data")."""
+
+    kind: Literal["ada"]
+    target: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    """Mean sign of the discriminator's scores of real images that the probability of changes is adapted towards."""
+    kimg: PositiveFloat = 500.0
+    """Thousands of real images in which the probability can go from 0 to 1."""
+    interval: PositiveInt = 4
+    """The probability is adapted every this many steps."""
+    transforms: Annotated[
+        tuple[Literal["blitting", "geometry", "colour", "filter", "noise", "cutout"], ...], Field(min_length=1)
+    ] = ("blitting", "geometry", "colour")
+    """Groups of changes (appendix B of the paper); they are made in its order, in whichever order they are named."""
+
+
+class DiffAugment(Strict):
+    """Differentiable augmentation (Zhao et al. 2020): every image is changed."""
+
+    kind: Literal["diffaugment"]
+    policy: Annotated[tuple[Literal["colour", "translation", "cutout"], ...], Field(min_length=1)] = (
+        "colour",
+        "translation",
+        "cutout",
+    )
+    """Changes, in the order in which they are made."""
+
+
+AnyAugmentation = Annotated[Ada | DiffAugment | NoAugmentation, Field(discriminator="kind")]
+
+
+class AdversarialSettings(Strict):
+    """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
+
+    loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "logistic"
+    """What both players minimise (`ganformer/training/losses.py`)."""
+    generator_learning_rate: PositiveFloat = 0.002
+    discriminator_learning_rate: PositiveFloat = 0.002
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    r1_gamma: NonNegativeFloat = 10.0
+    """Weight of the gradient penalty on real images (R1). A data set of the paper brings its own, which only
+    `per_dataset` and a model's entry override."""
+    r1_interval: PositiveInt = 16
+    """R1 is computed every this many steps, with its weight multiplied by it (lazy regularisation)."""
+    gradient_penalty: NonNegativeFloat = 0.0
+    """Weight λ of the penalty on gradients between real and generated images that are not 1 long (WGAN-GP: 10)."""
+    path_length_weight: NonNegativeFloat = 0.0
+    """Weight of path-length regularisation of the generator; 0 leaves it out."""
+    path_length_interval: PositiveInt = 4
+    """Path-length regularisation is computed every this many steps."""
+    generator_correction: bool = False
+    """Whether rate and betas of the generator's Adam allow for updates of path-length regularisation where it is left
+    out, too, as in the codes of StyleGAN2-ADA and GANformer: with 4 as interval 0.002 is 0.0016, and 0.99 is 0.992."""
+    style_mixing: Probability = 0.9
+    """Probability that the layers behind a random point get the latents of a second draw."""
+    component_mixing: Probability = 0.0
+    """Probability that the components behind a random one are those of a second draw, where there are components."""
+    ema_kimg: PositiveFloat = 10.0
+    """Half-life of the moving average of the generator's weights, in thousands of images."""
+    ema_rampup: PositiveFloat | None = None
+    """The half-life is at most this part of the images seen so far; None: no ramp-up."""
+    augmentation: AnyAugmentation = NoAugmentation(kind="none")
+    """How images are changed, real and generated ones alike, before the discriminator sees them."""
+
+
+class Adversarial(AdversarialSettings):
+    """Settings of the game, and what differs for single data sets."""
+
+    per_dataset: Mapping[Name, AdversarialSettings] = {}
+
+
+class Model(Strict):
+    """A model. Every file in `ganformer/models` has its own `Config(Model)`."""
+
+    has_attention_maps: ClassVar[bool] = False
+    """Whether the figure of attention maps can be drawn of it."""
+
+    kind: str
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files beside the images that its training reads; those in `results/weights` are fetched by a job."""
+        return ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if conflicts := list(self.conflicts()):
+            raise ValueError("; ".join(conflicts))
+        return self
+
+    def conflicts(self) -> Iterable[str]:
+        """Yield problems of these settings with each other, whatever the images, one sentence each."""
+        return ()
+
+    def resolved(self, training: TrainingSettings) -> Self:
+        """Return these settings with what follows from the training filled in; a `Spec` holds them so."""
+        return self
+
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
+        """Yield problems of these settings with images of this shape and this training, one sentence each."""
+        return ()
+
+
+class AdversarialModel(Model):
+    """A model that plays the adversarial game; what it sets here wins over the section `adversarial`."""
+
+    adversarial: AdversarialSettings = AdversarialSettings()
+
+
+AnyModel = SerializeAsAny[Annotated[Model, Plugged("ganformer.models")]]
+
+
+class Spec(Strict):
+    """One run, fully resolved: whatever changes its weights, and nothing else."""
+
+    image: ImageSpec
+    finds_channels: bool = False
+    """Tells whether the channels are those of the pack, whatever `image` says: then this is the plan of a run, which
+    `with_channels` resolves."""
+    mirror: bool
+    model: AnyModel
+    training: TrainingSettings
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _resolve(self) -> Self:
+        self.__dict__["model"] = self.model.resolved(self.training)  # frozen from here on
+        return self
+
+    @model_validator(mode="after")
+    def _microbatch_divides_batch(self) -> Self:
+        training = self.training
+        if training.microbatch is not None and training.batch % training.microbatch:
+            raise ValueError(f"training.microbatch {training.microbatch} does not divide batch {training.batch}")
+        return self
+
+    def with_channels(self, channels: int) -> "Spec":
+        """Return this run on images of so many channels, where its plan left them to the data; else itself.
+
+        Raises ConfigError where its model does not fit them.
+        """
+        if not self.finds_channels:
+            return self
+        image = self.image.with_channels(channels)
+        spec = parse(Spec, {**self.model_dump(), "image": image.model_dump(), "finds_channels": False}, "spec")
+        if problems := list(spec.model.problems(spec.image, spec.training)):
+            raise ConfigError(report("spec", [("model", problem) for problem in problems]))
+        return spec
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+        return math.ceil(self.training.kimg * 1000 / self.training.batch)
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Numbers of finished steps at which weights are kept, ascending; the last one is `steps`."""
+        count = min(self.training.snapshots, self.steps)
+        return tuple(round(self.steps * (i + 1) / count) for i in range(count))
+
+    @property
+    def trajectory(self) -> str:
+        """sha256 (hex) of what decides the weights after every step: all settings but `kimg` and `snapshots`.
+
+        Runs of one trajectory are parts of each other, so a longer one goes on where a shorter one ended. What a model
+        derives from `kimg` (`Model.resolved`) belongs to the trajectory.
+        """
+        return trajectory(self.model_dump(mode="json"))
+
+    def kimg_at(self, step: int) -> float:
+        """Return thousands of real images shown after `step` steps."""
+        return step * self.training.batch / 1000
+
+
+def trajectory(spec: Mapping[str, Any]) -> str:
+    """Return the trajectory of a spec as a record has it, whatever settings there have been since it was written."""
+    training = {key: value for key, value in spec["training"].items() if key not in ("kimg", "snapshots")}
+    return artifacts.digest({**spec, "training": training})

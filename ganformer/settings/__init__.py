@@ -1,1 +1,0 @@
-"""Settings that several plug-ins share, in files without torch: planning reads them."""

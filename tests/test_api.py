@@ -1,0 +1,132 @@
+"""The Python interface: what it returns is what the command line writes, in a few lines."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganformer
+from ganformer.analysis.generate import Request, generate
+from ganformer.errors import CheckpointError, ConfigError, DataError
+
+TINY = {"kind": "stylegan2", "channel_base": 64, "channel_max": 8, "latent_size": 16}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> ganformer.Pack:
+    folder = tmp_path_factory.mktemp("packs")
+    settings = {"kind": "scenes", "images": 16, "min_objects": 2, "max_objects": 3}
+    return ganformer.pack(settings, folder / "scenes", resolution=16, classes=2)
+
+
+@pytest.fixture(scope="module")
+def run(packed: ganformer.Pack, tmp_path_factory: pytest.TempPathFactory) -> ganformer.Run:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    settings = {"loss": "hinge", "r1_gamma": 2.0}
+    return ganformer.train(TINY, packed, out, kimg=0.016, batch=8, snapshots=2, adversarial=settings)
+
+
+def test_a_pack_is_a_sequence_of_images(packed: ganformer.Pack) -> None:
+    assert len(packed) == 16
+    assert packed[3].shape == (16, 16, 3)
+    assert packed[3].dtype == np.uint8
+    assert np.array_equal(packed[2:5][1], packed[3])
+    assert np.array_equal(packed[-1], packed[15])
+    assert packed.labels is not None
+    assert packed.labels.tolist() == [int(count) for count in packed.labels]
+    assert set(packed.labels) <= {0, 1}
+    assert np.array_equal(ganformer.load_pack(packed.folder)[0], packed[0])
+    with pytest.raises(IndexError):
+        packed[16]
+
+
+def test_a_folder_of_pictures_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "pictures" / "a.png")
+    packed = ganformer.pack(tmp_path / "pictures", tmp_path / "pack", resolution=8)
+    assert np.array_equal(packed[0], pixels)
+    assert packed.labels is None
+    assert packed.class_names == []
+
+
+def test_settings_reach_the_run(run: ganformer.Run) -> None:
+    assert run.spec.model.kind == "stylegan2"
+    assert run.spec.model.model_dump()["adversarial"]["loss"] == "hinge"
+    assert run.spec.model.model_dump()["adversarial"]["r1_gamma"] == 2.0
+    assert run.snapshots == [1, 2]
+    assert run.record["run"] == {"dataset": "scenes", "model": "stylegan2", "seed": 0}
+
+
+def test_samples_are_those_of_the_command_line(run: ganformer.Run, tmp_path: Path) -> None:
+    request = Request(count=5, seed=3, batch=8, truncation=0.7, label="1", is_noisy=True)
+    generate(run.path, request, tmp_path / "images", as_grid=False, as_npz=True, threads=1, gpus=0)
+    with np.load(tmp_path / "images" / "images.npz") as file:
+        expected = file["arr_0"]
+    assert np.array_equal(run.sample(range(3, 8), truncation=0.7, label=1), expected)
+    assert np.array_equal(run.sample([7, 3, 4], truncation=0.7, label="1"), expected[[4, 0, 1]])
+    assert run.sample([]).shape == (0, 16, 16, 3)
+
+
+def test_a_snapshot_is_another_network(run: ganformer.Run) -> None:
+    early = ganformer.load_run(run.path.parent, step=1)
+    assert not np.array_equal(early.sample([0]), run.sample([0]))
+    assert sum(p.numel() for p in early.network.parameters()) == run.record["parameters"]["generator"]
+    with pytest.raises(CheckpointError, match="no snapshot of step 7; the record has 1, 2"):
+        ganformer.load_run(run.path, step=7)
+
+
+def test_what_cannot_be_sampled_is_refused(run: ganformer.Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"label 9: .* has no such class; its classes are 0 to 1"):
+        run.sample([0], label=9)
+    with pytest.raises(ConfigError, match=r"seeds -1 to 0: are not all from 0 to 4294967295"):
+        run.sample([0, -1])
+    with pytest.raises(ConfigError, match=r"truncation ψ -1: is not from 0"):
+        run.sample([0], truncation=-1)
+    with pytest.raises(ConfigError, match=r"there is no run\.json here"):
+        ganformer.load_run(tmp_path)
+    with pytest.raises(DataError, match="no complete pack"):
+        ganformer.load_pack(tmp_path)
+
+
+def test_wrong_settings_are_refused(packed: ganformer.Pack, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'gam' is not in ganformer\.models; did you mean 'gan'"):
+        ganformer.train("gam", packed, tmp_path / "run")
+    with pytest.raises(ConfigError, match="training: 1 problem\n  kmig: unknown key; did you mean 'kimg'"):
+        ganformer.train(TINY, packed, tmp_path / "run", kmig=1)
+    with pytest.raises(ConfigError, match="adversarial: a model of kind 'vqgan' has no such settings"):
+        ganformer.train("vqgan", packed, tmp_path / "run", adversarial={"loss": "hinge"})
+    with pytest.raises(ConfigError, match="pack: 1 problem\n  resolution: 17 is not a power of two"):
+        ganformer.pack({"kind": "scenes"}, tmp_path / "pack", resolution=17)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sets_are_measured(run: ganformer.Run, packed: ganformer.Pack) -> None:
+    settings = {"metrics": ["frechet"], "extractor": {"kind": "random-vgg16"}}
+    assert ganformer.evaluate(packed, packed.folder, **settings) == {"fd_random_vgg16": pytest.approx(0, abs=1e-6)}
+    (value,) = ganformer.evaluate(packed, run, images=16, **settings).values()
+    assert value > 1
+
+
+def test_training_again_returns_the_same_run(run: ganformer.Run, packed: ganformer.Pack) -> None:
+    settings = {"loss": "hinge", "r1_gamma": 2.0}
+    again = ganformer.train(TINY, packed, run.path.parent, kimg=0.016, batch=8, snapshots=2, adversarial=settings)
+    assert np.array_equal(again.sample(range(2)), run.sample(range(2)))
+
+
+def test_restoring_a_run_needs_no_optimiser(run: ganformer.Run) -> None:
+    """The first optimiser of a process imports torch._dynamo, which takes longer than sampling a small run."""
+    sample = f"import ganformer, sys; ganformer.load_run({str(run.path)!r}).sample([0])"
+    program = f"{sample}; print('torch._dynamo' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    program = "import sys, ganformer; dir(ganformer); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+    with pytest.raises(AttributeError, match="module 'ganformer' has no attribute 'load_rum'"):
+        ganformer.load_rum  # noqa: B018

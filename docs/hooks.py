@@ -162,12 +162,13 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; nothing without rows."""
     if not rows:
         return ""
-    lines = [
-        heads,
-        ["---"] * len(heads),
-        *([cell.replace("|", "\\|") for cell in row] for row in rows),
-    ]
+    lines = [heads, ["---"] * len(heads), *([_escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(cell: str) -> str:
+    """Return a cell with its bars escaped, but for those in code, where the backslash would be seen."""
+    return re.sub(r"(`[^`]*`)|\|", lambda found: found[1] or "\\|", cell)
 
 
 def fields(path: str) -> str:
@@ -212,7 +213,7 @@ def _commands(command: Any, parent: Any, name: str) -> Iterator[str]:
     context = command.context_class(command, info_name=name, parent=parent)
     inside = getattr(command, "commands", {})
     path = context.command_path
-    yield f"{'#' * (1 + len(path.split()))} `{path}`"
+    yield f"{'#' * min(3, 1 + len(path.split()))} `{path}`"
     yield (command.help or "").partition("\f")[0]
     if not inside:
         yield f"```text\n{context.command.get_usage(context).removeprefix('Usage: ')}\n```"

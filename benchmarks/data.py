@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How fast packs are read, made and shuffled, beside other ways to do the same: ratios measured in one run.
+"""Speed of reading, making and shuffling packs, beside other ways to do the same: ratios measured in one run.
 
     pip install -e '.[bench]'
     python benchmarks/data.py [--images N] [--repeats R] [--resolution 256] [--official CHECKOUT]

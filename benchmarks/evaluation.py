@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How much memory an evaluation needs besides the network: peaks of its stages, one after another in one process.
+"""Memory of an evaluation besides the network: peaks of its stages, one after another in one process.
 
     python benchmarks/evaluation.py [--images 50000] [--features 2048] [--classes 1008] [--manifolds N] [--cores C]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How fast the network behind FID looks at images, and measures make numbers of features, beside other ways.
+"""Speed of the network behind FID and of measures of its features, beside other ways.
 
     python benchmarks/metrics.py [--images N] [--features 2048] [--repeats R] [--cores C]
         [--network-images N] [--image-size 256] [--batch 32] [--device cpu|cuda]

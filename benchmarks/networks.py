@@ -1,4 +1,4 @@
-"""How fast the network behind FID looks at images, beside the same network in other packages, with the same weights."""
+"""Speed of the network behind FID beside the same network in other packages, with the same weights."""
 
 import importlib
 from collections.abc import Callable, Mapping

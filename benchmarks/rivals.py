@@ -1,4 +1,4 @@
-"""What the benchmarks compare with: the same work as other programs do it, in our own words."""
+"""Rivals of the benchmarks: the same work as other programs do it, in our own words."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ class FolderOfPngs:
 
 
 class StyleGan2AdaZip:
-    """How StyleGAN2-ADA reads its zip files (`ImageFolderDataset` in its training/dataset.py).
+    """Reader of StyleGAN2-ADA's zip files (`ImageFolderDataset` in its training/dataset.py).
 
     The archive stays open, a member is read through Python's zipfile and decoded by pyspng, one image at a time.
     """

@@ -190,7 +190,7 @@ def test_a_folder_is_no_file_to_write_and_that_is_said_before_the_work(tmp_path,
 
 
 def test_files_that_are_no_records_of_ours_are_not_replaced(tmp_path):
-    """By the log of a command and by what evaluate found."""
+    """Refused by the log of a command and by the file of evaluate."""
     for name in ("thesis.txt", "run.json"):
         (tmp_path / name).write_text('{"mine": 1}')
     said = ganformer("--log", "thesis.txt", "step", "schema", cwd=tmp_path)

@@ -247,7 +247,7 @@ def test_what_is_no_configuration_is_named(tmp_path, text, message):
 
 
 def test_the_word_null_is_null():
-    """As it arrives from Snakemake's --config."""
+    """The word null arrives so from Snakemake's --config."""
     raw = config.merged([ROOT / "config.yaml"])
     changed = {**raw, "experiments": {**raw["experiments"], "table1": "null"}}
     assert "table1" not in config.load(changed).experiments

@@ -1,4 +1,4 @@
-"""Which device a process gets."""
+"""Choice of the device of a process."""
 
 import os
 import re

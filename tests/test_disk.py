@@ -67,7 +67,7 @@ def packing(form: str) -> list[str]:
     ],
 )
 def test_a_file_too_large_is_said_and_nothing_is_half_made(words, kilobytes, made, tmp_path):
-    """As a full disk, on which other libraries raise errors of their own."""
+    """The limit stands for a full disk, on which other libraries raise errors of their own."""
     for name in ("pack", "run"):
         (tmp_path / name).symlink_to(made / name)
     said = ganformer(words, tmp_path, kilobytes)

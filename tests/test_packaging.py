@@ -1,4 +1,4 @@
-"""What the project says of itself in several files is the same everywhere."""
+"""Agreement of the project's files about its version, dependencies and contents."""
 
 import os
 import re

@@ -208,7 +208,7 @@ class Segments(NamedTuple):
     mask: NDArray[np.uint8]
     """[H, W]: 0: of no object, i: of the i-th one."""
     members: dict[str, Array]
-    """Of each class that is there [1 + I], whether the background and each of the objects is of it: 1 or 0."""
+    """Membership of the background and of each object, [1 + I], in every class that occurs: 1 or 0."""
     things: Array
     """The same of each object that is there [n, 1 + I]."""
 

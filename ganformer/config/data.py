@@ -86,7 +86,7 @@ class Dataset(Strict):
     letterbox: bool = False
     """Store squares with the picture between black bars, as GANformer's code did; measures leave the bars out."""
     crop_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """By how much images are stored larger, as a part of their height and width: every training image is a random
+    """Margin stored around images, as a fraction of their height and width: every training image is a random
     window then, measures take the one in the middle."""
     format: Name = "npy"
     """Pack format: a file name in `ganformer/data/formats`."""
@@ -97,7 +97,7 @@ class Dataset(Strict):
     max_images: PositiveInt | None = None
     """Take at most this many images of the source, in its order."""
     on_error: Literal["fail", "skip"] = "fail"
-    """What an unreadable image does: `fail` ends the packing after all bad files are listed, `skip` leaves it out."""
+    """Handling of unreadable images: `fail` lists all of them and stops, `skip` leaves them out."""
     classes: NonNegativeInt = 0
     """Number of classes that the source has labels of; models are conditioned on them. 0: labels are not used."""
     channels: Literal[1, 3, 4] | None = None

@@ -54,9 +54,9 @@ class Evaluation(Strict):
     metrics: tuple[Name, ...] = ("frechet", "frechet-error", "inception-score", "precision-recall")
     """File names in `ganformer/metrics/measures`, or `fid`, `is`, `pr`, `dc`, `sfid`, `fid-infinity` for them."""
     seed: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Which images are generated: those of the seeds from seed × images on."""
+    """Offset of the generated images: their seeds begin at seed × images."""
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
-    """How often everything is measured, each time on other images; values are the mean then. The paper: 10."""
+    """Number of rounds, each on other images; values are their mean. The paper: 10."""
     path_length: SomePathLength | None = None
     """Perceptual path lengths, measured where a model has paths; None: not measured."""
 

@@ -25,7 +25,7 @@ class Experiment(Strict):
     """One table or figure, a target by its name. Every file in `ganformer/exhibits` has its own `Config`."""
 
     shape: ClassVar[Literal["table", "figure"]]
-    """What it is; its files are in `results/tables` or `results/figures`."""
+    """Table or figure; its files are in `results/tables` or `results/figures`."""
     forms: ClassVar[tuple[str, ...]]
     """Suffixes of its files, without the .json that the report page reads."""
     place: ClassVar[int]

@@ -84,7 +84,7 @@ class AdversarialSettings(Strict):
     """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
 
     loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "logistic"
-    """What both players minimise (`ganformer/training/losses.py`)."""
+    """Loss of both networks (`ganformer/training/losses.py`)."""
     generator_learning_rate: PositiveFloat = 0.002
     discriminator_learning_rate: PositiveFloat = 0.002
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -101,8 +101,7 @@ class AdversarialSettings(Strict):
     path_length_interval: PositiveInt = 4
     """Path-length regularisation is computed every this many steps."""
     generator_correction: bool = False
-    """Whether rate and betas of the generator's Adam allow for updates of path-length regularisation where it is left
-    out, too, as in the codes of StyleGAN2-ADA and GANformer: with 4 as interval 0.002 is 0.0016, and 0.99 is 0.992."""
+    """Correct rate and betas of the generator's Adam for path-length updates even if these are left out, as in the codes of StyleGAN2-ADA and GANformer: with 4 as interval 0.002 is 0.0016, and 0.99 is 0.992."""
     style_mixing: Probability = 0.9
     """Probability that the layers behind a random point get the latents of a second draw."""
     component_mixing: Probability = 0.0
@@ -112,7 +111,7 @@ class AdversarialSettings(Strict):
     ema_rampup: PositiveFloat | None = None
     """The half-life is at most this part of the images seen so far; None: no ramp-up."""
     augmentation: AnyAugmentation = NoAugmentation(kind="none")
-    """How images are changed, real and generated ones alike, before the discriminator sees them."""
+    """Augmentation of real and generated images before the discriminator."""
 
 
 class Adversarial(AdversarialSettings):
@@ -125,7 +124,7 @@ class Model(Strict):
     """A model. Every file in `ganformer/models` has its own `Config(Model)`."""
 
     has_attention_maps: ClassVar[bool] = False
-    """Whether the figure of attention maps can be drawn of it."""
+    """True if the model has attention maps to draw."""
 
     kind: str
 

@@ -40,7 +40,7 @@ class Config(Strict):
     measured_against: Mapping[Name, Name] = {}
     """Data sets whose runs are measured against the images of another one, such as parts of it."""
     parsing: Mapping[Name, AnyParsing] = {}
-    """What reads objects in images of a data set; those of the source `scenes` have a parser without being named."""
+    """Parsers of objects in the images of data sets; those of the source `scenes` have one by default."""
     best_by: str = "fd"
     """The value, as it is called in metrics.json, that tells which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}

@@ -45,9 +45,9 @@ class Crop(Strict):
     """Height over width of the centred window."""
     filter: Literal["lanczos"] = "lanczos"
     letterbox: bool = False
-    """Whether it stands between black bars in a square, as `ganformer.data.images.letterbox` makes it."""
+    """True if images are squares with black bars, as `ganformer.data.images.letterbox` makes them."""
     margin: float = 0.0
-    """By what part images are larger than those that models see, for random crops."""
+    """Margin for random crops, as a fraction of the size that models see."""
 
 
 class Manifest(Strict):

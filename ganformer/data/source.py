@@ -60,7 +60,7 @@ class ImageSource(ABC, Generic[Key]):
     """
 
     has_scenes: ClassVar[bool] = False
-    """Whether every sample comes with its `Scene`."""
+    """True if every sample comes with its `Scene`."""
 
     @property
     def classes(self) -> int:

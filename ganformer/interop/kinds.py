@@ -21,7 +21,7 @@ PACKED: Mapping[bytes, tuple[str, str]] = {
     b"\xfd7zXZ\0": ("xz", "unxz"),
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
 }
-"""How compressed files begin: by what, and what unpacks them."""
+"""First bytes of compressed files, and the program that unpacks them."""
 
 OTHERS: Mapping[bytes, str] = {
     b"7z\xbc\xaf\x27\x1c": "is a 7z archive; unpack it and name what is in it",

@@ -146,7 +146,7 @@ PARTS = (
     (r"\.noise\.weight$", ".noise_strength"),
     (r"\.activate\.bias$", ".bias"),
 )
-"""What stands in a layer of the generator."""
+"""Contents of a layer of the generator."""
 
 
 def named(state: Weights, rename: Callable[[str], str]) -> dict[str, Tensor]:

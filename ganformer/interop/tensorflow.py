@@ -59,7 +59,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         },
     },
 }
-"""What the PyTorch code calls the arguments, in which part, and what they were called in TensorFlow, then and later."""
+"""Names of arguments: in the PyTorch code, the part they belong to, and in earlier and later TensorFlow code."""
 
 
 def read(snapshot: tuple[Any, Any, Any], where: Path) -> Imported:

@@ -291,4 +291,4 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
         )
     },
 }
-"""By module and name: what a pickle may ask for, and what it gets instead."""
+"""Names that a pickle may ask for, and their stand-ins, by module and name."""

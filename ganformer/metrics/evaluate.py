@@ -105,7 +105,7 @@ class Job:
     reference: Path
     """The folder that `reference` wrote of the pack."""
     other_data: bool = False
-    """Whether the run was trained on another pack, and this is meant so."""
+    """True if the run was trained on another pack on purpose."""
 
 
 def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:

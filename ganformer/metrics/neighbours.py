@@ -21,9 +21,9 @@ class Near:
 
     def __init__(self, reals: int, fakes: int) -> None:
         self.of_real = torch.zeros(reals, dtype=torch.int64)
-        """How many generated images are near each real one [N]."""
+        """Number of generated images near each real one [N]."""
         self.of_fake = torch.zeros(fakes, dtype=torch.int64)
-        """How many real images are near each generated one [M]."""
+        """Number of real images near each generated one [M]."""
         self._one = torch.zeros(reals, dtype=torch.int64)
 
     def update(self, tile: "Tile", near: Tensor) -> None:
@@ -59,7 +59,7 @@ class Tile(NamedTuple):
     distances: Tensor
     """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that those of equal images are not quite 0."""
     rounding: float
-    """How far off they may be."""
+    """Largest error of the distances."""
     real: Array
     fake: Array
 

@@ -43,7 +43,7 @@ ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be
 STATISTICS = frozenset({"mu", "sigma", "about"})
 """Names of arrays by which a file of statistics is known: those of others, and of ours."""
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
-"""What can be known of images that are at hand."""
+"""Statistics that can be computed of images at hand."""
 
 
 class Share(NamedTuple):

@@ -34,7 +34,7 @@ class File:
     urls: tuple[str, ...]
     """Mirrors."""
     names: Mapping[str, str]
-    """What each tensor is called in the file, by its name in the network; the network may have more."""
+    """Names of tensors in the file, by their names in the network, which may have more."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Published:
     files: tuple[File, ...]
     """The first is fetched, unless the name of another is asked for."""
     shapes: Shapes
-    """Of every tensor, by its name in the network."""
+    """Facts about every tensor, by its name in the network."""
 
 
 def fetch(network: Published, path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 BREAK = "\u200b"
-"""Where a line may be broken within a word."""
+"""Characters after which a line may be broken within a word."""
 
 # Characters, and what they are called in mathematics.
 _MATHEMATICAL = """

@@ -125,7 +125,7 @@ LOOKS = (
     Look(r"\small", 0.93, 5.0, True),
     Look(r"\footnotesize", 0.86, 4.0, True),
 )
-"""From the one that is liked most; the last is what a table is set in that must be parted."""
+"""Sizes in order of preference; a table that must be split is set in the last one."""
 
 
 def latex(table: Table, label: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands for torchvision, which the tests do without: its interface, and a segmentor that can be worked out.
+"""Stand-in for torchvision, which the tests do without: its interface, and a segmentor that can be worked out.
 
 Objects are what is red, green or blue in an image: the mask's probability is that of the channel, the score what
 `scores` says, the class what `classes` says.

@@ -1,4 +1,4 @@
-"""What reads objects in images: built-in scenes, and photographs with a stand-in for torchvision."""
+"""Parsers of objects in images: built-in scenes, and photographs with a stand-in for torchvision."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""From images to the numbers of tables 2 and 3 by hand: three commands, one after another."""
+"""Numbers of tables 2 and 3 by hand: three commands, one after another."""
 
 import json
 import math

@@ -13,7 +13,7 @@ from typing import Self
 
 @dataclass
 class Request:
-    """What was asked for, and how many bytes of the body went out."""
+    """One request: what was asked for, and the number of bytes of the body sent."""
 
     path: str
     headers: dict[str, str]
@@ -150,7 +150,7 @@ def file(
 
 
 def stall(request: Handler) -> None:
-    """Nothing more comes; the connection stays open until the test is over."""
+    """Send nothing more; the connection stays open until the test is over."""
     request.server.faulty.is_closed.wait()
 
 

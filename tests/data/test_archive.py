@@ -570,7 +570,7 @@ def test_empty_zip(tmp_path):
 
 @pytest.mark.slow
 def test_members_are_not_kept_in_memory(tmp_path):
-    """Of a zip one string for each member exists while they are sorted, then 8 bytes; of a tar hashes of 8 bytes."""
+    """A zip takes one string for each member while they are sorted, then 8 bytes; a tar hashes of 8 bytes."""
     count = 8_000
     many = [(f"{number // 100:05d}/img{number:08d}.png", b"") for number in range(count)]
     for kind, most in (("zip", 110), ("tar", 40)):

@@ -1,4 +1,4 @@
-"""What a path or a name stands for."""
+"""Detection of the source that a path or a name stands for."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_folder_with_a_pack_is_one_unless_pictures_lie_beside_it(tmp_path):
     ],
 )
 def test_container_among_pictures_hides_none_of_them(tmp_path, name, kind):
-    """Which of both are meant must be said."""
+    """The user must say which of both are meant."""
     for path in (name, "cat/deep/1.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()

@@ -51,7 +51,7 @@ def remote(*urls, name="images.bin", content=CONTENT, **known):
 
 
 UNKNOWN = {"size": None}
-"""Nothing is known of the file."""
+"""File of which nothing is known."""
 
 
 def visible(folder):

@@ -83,7 +83,7 @@ def test_shard_is_written_under_one_name_and_read_under_another(layout, tmp_path
 
 
 def test_file_grows_with_the_images(layout, tmp_path):
-    """What is there besides the pixels stays small, also as holes that take no space."""
+    """The overhead besides the pixels stays small, also as holes that take no space."""
     image = ImageSpec(height=64, width=64)
     for count in (1, 40):
         with layout.Writer(tmp_path / "shard", image) as writer:

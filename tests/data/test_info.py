@@ -1,4 +1,4 @@
-"""What `ganformer data info` says and draws of a pack."""
+"""Description and pictures of a pack by `ganformer data info`."""
 
 import numpy as np
 import pytest

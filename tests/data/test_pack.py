@@ -244,7 +244,7 @@ def test_files_of_somebody_else_are_not_replaced(tmp_path, name):
 
 
 def test_a_pack_whose_manifest_was_removed_is_replaced(tmp_path):
-    """As the graph does before it packs again; what is ours is known all the same."""
+    """The workflow deletes the manifest before it packs again; our files are known all the same."""
     out = tmp_path / "pack"
     pack(scenes(shard_images=2), out)
     (out / "manifest.json").unlink()

@@ -1,4 +1,4 @@
-"""How much is in preparation at once."""
+"""Limits of the images in preparation at once."""
 
 import pytest
 

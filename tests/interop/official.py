@@ -1,4 +1,4 @@
-"""What the official code bases share, written from their description: plain, one image at a time, their names.
+"""Common parts of the official code bases, written from their description: plain, one image at a time, their names.
 
 Tests make snapshots of these networks in the official formats, and compare what they compute with what we import.
 """
@@ -117,7 +117,7 @@ def _reconstruct_persistent_obj(meta):
 
 
 class EasyDict(dict):
-    """What holds arguments in snapshots."""
+    """Container of arguments in snapshots."""
 
 
 PROTOCOLS = (2, 3, 4, 5)

@@ -333,7 +333,7 @@ VERSION = 4  # of dnnlib.tflib
 
 
 class Network:
-    """What is pickled."""
+    """Return the pickled state."""
 
     def __init__(self, name, static_kwargs, variables, components):
         self.state = {

@@ -1,4 +1,4 @@
-"""What the tests of all official snapshots compare with."""
+"""Comparisons that the tests of all official snapshots share."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""From a pack and a run to `metrics.json`: the same run gives the same numbers, and nothing foreign is compared."""
+"""Evaluation of a run against a pack: the same run gives the same numbers, and nothing foreign is compared."""
 
 import json
 import re
@@ -129,7 +129,7 @@ def test_reference_keeps_no_features_that_no_metric_needs(data, tmp_path):
 
 
 def test_reference_is_read_as_statistics_of_pytorch_fid(reference, reals, seen, tmp_path):
-    """As it reads them: the arrays `mu` and `sigma` of an npz, without pickles."""
+    """pytorch-fid reads the arrays `mu` and `sigma` of an npz, without pickles."""
     expected = seen(reals).arrays
     with np.load(reference) as file:
         assert set(file.files) == {"about", "mu", "sigma", "features"}

@@ -227,7 +227,7 @@ def test_precision_and_recall_of_equal_sets_are_one(observe):
 
 @pytest.mark.parametrize("tile", [7, 2048])
 def test_copies_of_repeated_images_are_precise_and_recalled(monkeypatch, tile, observe):
-    """Where every image is there more often than a ball has neighbours, balls are points, and copies are in them."""
+    """If every image occurs more often than a ball has neighbours, balls are points, and copies are in them."""
     monkeypatch.setattr(neighbours, "TILE", tile)
     random = np.random.default_rng(0)
     points = np.repeat(random.normal(40, 1, (12, 64)).astype(np.float32), 5, axis=0)

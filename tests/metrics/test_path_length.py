@@ -134,7 +134,7 @@ def test_in_z_a_linear_generator_has_the_angle_as_its_length(squares, epsilon):
 
 
 def test_full_is_anywhere_and_end_is_the_beginning(squares):
-    """Where images are squares of w, their lengths depend on the place."""
+    """If images are squares of w, their lengths depend on the place."""
     start, goal = pairs()
     t = points(range(PAIRS)).numpy()[:, None]
     found = lengths(learner(lambda w: w**2), spaces=["w"], outliers=0)

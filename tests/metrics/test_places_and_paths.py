@@ -1,4 +1,4 @@
-"""What is measured of a trained run beside whole images: where things are, and paths among latents."""
+"""Measures of a trained run besides whole images: spatial features, and paths among latents."""
 
 import json
 

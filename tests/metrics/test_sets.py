@@ -1,4 +1,4 @@
-"""What a path names is opened as what it is; the images of a set are taken as they are, or not at all."""
+"""A path is opened by its contents; the images of a set are taken as they are, or not at all."""
 
 import json
 import os

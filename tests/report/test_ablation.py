@@ -1,4 +1,4 @@
-"""What the figure of ablations shows, and what it is made of."""
+"""Figure of ablations: contents and inputs."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the figure of attention and segments shows, and the numbers beside it."""
+"""Figure of attention and segments, and the numbers beside it."""
 
 import json
 import re

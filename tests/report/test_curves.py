@@ -1,4 +1,4 @@
-"""What the figures of numbers show, and what they are made of."""
+"""Figures of numbers: contents and inputs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the figures show, and what they are made of."""
+"""Figures of images: contents and inputs."""
 
 import re
 from collections.abc import Callable

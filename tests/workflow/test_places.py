@@ -1,4 +1,4 @@
-"""Where the workflow lies and where its results go: other folders, links, modules of other workflows."""
+"""Places of the workflow and of its results: other folders, links, modules of other workflows."""
 
 import json
 import subprocess
@@ -115,7 +115,7 @@ use rule * from {name} as {name}_*
 
 
 def test_published_weights_and_data_of_a_module_lie_below_its_prefix(clone, tmp_path):
-    """Those that settings name; what the user named lies where it is."""
+    """Results that settings name move; files that the user named do not."""
     mine = tmp_path / "mine"
     (mine / "pictures").mkdir(parents=True)
     (mine / "Snakefile").write_text(

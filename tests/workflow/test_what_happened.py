@@ -1,4 +1,4 @@
-"""What results say of how they were made, and which of them are still as the configuration has them."""
+"""Records of how results were made, and their comparison with the configuration."""
 
 import json
 import shutil

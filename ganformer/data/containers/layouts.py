@@ -79,7 +79,7 @@ class Candidate(NamedTuple):
     is_encoded: bool = False
     """Tells whether each value is an encoded picture."""
     remark: str = ""
-    """Why it cannot be read."""
+    """Reason why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Stack:
     """Order of images in an array. `axes` is an order of N, H, W and C; without N the array is one image."""
 
     name: str
-    """What the images are called: theirs are `name[0]`, `name[1]`, …"""
+    """Prefix of the names of its images, `name[0]`, `name[1]` and so on."""
     shape: tuple[int, ...]
     axes: str
     limits: tuple[float, float] | None

@@ -41,7 +41,7 @@ class Member(NamedTuple):
     name: str
     place: Place
     problem: str | None
-    """Why it cannot be read, as far as the directory tells."""
+    """Reason why it cannot be read, as far as the directory shows."""
 
 
 class Directory(NamedTuple):

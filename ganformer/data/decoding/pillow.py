@@ -10,7 +10,7 @@ from ganformer.data.decoding.encodings import Encoding
 from ganformer.data.decoding.picture import ANIMATION, Decoded, UnreadableImageError, check_size, upright, upright_size
 
 Conversion = Callable[[Image.Image], Image.Image]
-"""From colours L, RGB or CMYK to L or RGB in sRGB."""
+"""Transform of colours L, RGB or CMYK to L or RGB in sRGB."""
 
 _OPTIONAL = ("AVIF", "WebP")  # formats that Pillow can be built without
 

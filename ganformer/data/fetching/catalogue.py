@@ -38,13 +38,13 @@ class Edition:
     counts: Sequence[int]
     """Number of images; several where its publishers contradict themselves, the one to trust first."""
     files: Sequence[Remote] = ()
-    """What to fetch."""
+    """Files to fetch."""
     is_unpacked: bool = False
-    """Whether the one file that is fetched is an archive to unpack, or else read as it is."""
+    """True if the fetched file is an archive to unpack; otherwise it is read as it is."""
     by_hand: str = ""
-    """How to get it where no program can."""
+    """Instructions for data that no program can fetch."""
     remark: str = ""
-    """What one must know to use it rightly."""
+    """Notes on correct use."""
 
 
 class Catalogued(Source):
@@ -57,14 +57,14 @@ class Catalogued(Source):
     licence: ClassVar[str]
     """Name of the licence, where it stands, and what it forbids."""
     editions: ClassVar[Mapping[str, Edition]]
-    """What there is, by name."""
+    """Editions by name."""
     channels: ClassVar[Literal[1, 3, 4] | None] = 3
     classes: ClassVar[int] = 0
     """Number of classes that its images are labelled with."""
 
     edition: str
     path: Path | None = None
-    """Where the images are already: a folder or an archive. None: where `ganformer data download` puts them."""
+    """Folder or archive with the images. None: the place where `ganformer data download` puts them."""
 
     @property
     def name(self) -> str:
@@ -141,7 +141,7 @@ class Fetched(Strict):
     bytes: int
     sha256: str
     urls: Sequence[str]
-    """Where it could be had, in the order in which these were tried."""
+    """Mirrors in the order in which they were tried."""
 
 
 class Receipt(Strict):

@@ -35,7 +35,7 @@ _BROKEN = (
     ValueError,
     NotImplementedError,
 )
-"""What zipfile and tarfile raise over damaged archives."""
+"""Exceptions of zipfile and tarfile for damaged archives."""
 
 
 def unsafe(name: str) -> str | None:
@@ -91,7 +91,7 @@ class _Member:
     """Bytes of its content."""
     is_folder: bool
     refusal: str | None
-    """Why it is not unpacked, whatever its name is."""
+    """Reason why it is not unpacked, whatever its name."""
     open: Callable[[], IO[bytes]]
 
 

@@ -110,7 +110,7 @@ class Archive(Labelled, ImageFiles[Key]):
     def __init__(self, config: Config, image: ImageSpec) -> None:
         self.config, self.image = config, image
         self.wanted: Callable[[str], bool] = lambda name: False
-        """Which other members are to be read: the bytes of a compressed tar are only kept where that is known."""
+        """Other members to read: the bytes of a compressed tar are only kept if these are known."""
         self._above = parts_of(config.folder)
 
     def __reduce__(self) -> tuple[type["Archive"], tuple[Config, ImageSpec]]:

@@ -66,7 +66,7 @@ class Place:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     in_columns: bool
-    """Whether the first axis changes fastest (Fortran's order)."""
+    """True if the first axis changes fastest (Fortran's order)."""
     offset: int | None
 
     @property

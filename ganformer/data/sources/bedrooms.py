@@ -24,7 +24,7 @@ class Config(Catalogued):
     r1_gamma = 100  # README and preset of dorarad/gansformer
 
     edition: Literal["original"] = "original"
-    """As LSUN publishes them; there are no other ones."""
+    """Edition as LSUN publishes it; there is no other one."""
 
     @property
     def container(self) -> Source:

@@ -29,7 +29,7 @@ class Config(Source):
     name: str
     """Its name there, as in "oxford_flowers102", "lsun/church_outdoor" or "cifar10:3.0.2"."""
     split: str = "train"
-    """Which part, in that package's notation, as in "train", "train+test" or "train[:1000]"."""
+    """Part of the data set, in that package's notation, as in "train", "train+test" or "train[:1000]"."""
     data_dir: Path | None = None
     """The folder where that package keeps its data sets; None: its own choice."""
 

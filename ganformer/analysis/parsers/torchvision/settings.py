@@ -16,7 +16,7 @@ class Config(Parsing):
 
     kind: Literal["torchvision"] = "torchvision"
     model: Model = "maskrcnn_resnet50_fpn"
-    """Which network: Mask R-CNN (He et al. 2017), or its better trained second version."""
+    """Network: Mask R-CNN (He et al. 2017), or its better trained second version."""
     weights: Path
     """File of its weights, a state dict."""
     threshold: Annotated[float, Field(ge=0.05, le=1)] = 0.5
@@ -24,7 +24,7 @@ class Config(Parsing):
     mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Least probability of a pixel of an object."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Which classes to look at; None: all 80."""
+    """Classes to look at; None: all 80."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -1,5 +1,6 @@
 """Words of docstrings, of the command line and of the documentation (CONTRIBUTING.md, "Words")."""
 
+import itertools
 import re
 import tokenize
 from pathlib import Path
@@ -20,7 +21,7 @@ def docstrings(path: Path) -> list[tuple[int, str]]:
     before = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
     return [
         (token.start[0], token.string.strip('r"\n '))
-        for previous, token in zip(tokens, tokens[1:], strict=False)
+        for previous, token in itertools.pairwise(tokens)
         if token.type == tokenize.STRING and previous.type in before and token.string.endswith('"""')
     ]
 

@@ -101,7 +101,8 @@ class AdversarialSettings(Strict):
     path_length_interval: PositiveInt = 4
     """Path-length regularisation is computed every this many steps."""
     generator_correction: bool = False
-    """Correct rate and betas of the generator's Adam for path-length updates even if these are left out, as in the codes of StyleGAN2-ADA and GANformer: with 4 as interval 0.002 is 0.0016, and 0.99 is 0.992."""
+    """Correct rate and betas of the generator's Adam for path-length updates even if there are none, as the codes of
+    StyleGAN2-ADA and GANformer do: with 4 as interval 0.002 becomes 0.0016, and 0.99 becomes 0.992."""
     style_mixing: Probability = 0.9
     """Probability that the layers behind a random point get the latents of a second draw."""
     component_mixing: Probability = 0.0

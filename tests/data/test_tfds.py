@@ -34,7 +34,7 @@ class NotFoundError(ValueError):
 
 
 class StandIn:
-    """Stand-in for the package as the source uses it: a data set `tiny` of images with labels, of which the last is broken."""
+    """Stand-in for the package as the source uses it: a data set `tiny` of labelled images, the last one broken."""
 
     __version__ = "4.9.9"
     core = SimpleNamespace(DatasetNotFoundError=NotFoundError)

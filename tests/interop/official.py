@@ -150,7 +150,7 @@ class _Persistent:
 
 @contextlib.contextmanager
 def official_modules(**names):
-    """Inside, pickle finds names in modules that are not installed: {"module": {"name": object}}."""
+    """Let pickle find names in modules that are not installed: {"module": {"name": object}}."""
     before = dict(sys.modules)
     for module, content in names.items():
         sys.modules[module] = types.ModuleType(module)

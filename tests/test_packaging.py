@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ganformer import __version__
 
@@ -86,3 +88,17 @@ def test_operations_are_imported_from_the_wheel(wheel, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"{wheel}/ganformer/ops/bias_act.py"
+
+
+def test_every_dependency_has_an_exact_version():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {
+        canonicalize_name(name): version
+        for name, version in (line.split("==") for line in lines if line and line[0] != "#")
+    }
+    extras = project()["optional-dependencies"]
+    asked = [*project()["dependencies"], *extras["test"], *extras["docs"], *extras["slurm"]]
+    for requirement in map(Requirement, asked):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} has no version in constraints.txt"
+        assert requirement.specifier.contains(version), f"{requirement} does not allow {version}"

@@ -60,8 +60,9 @@ from ganformer.metrics.evaluate import computing, load_network
 from ganformer.metrics.measures import frechet, frechet_error
 from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
-from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, is_canvas, observe
+from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
+from ganformer.records.run import Run
 from ganformer.training import checkpoint
 from ganformer.training.samples import BATCH, batches, in_colours
 
@@ -109,15 +110,20 @@ def find_copies(
     learner, record = checkpoint.restore(run)
     generated = Generated(learner, record, run, None, evaluation.seeds)
     training = Images(data)
-    _check_pack(training, record, run, generated)
-    others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
+    record.check_pack(
+        run,
+        training.folder,
+        training.manifest,
+        "copies are looked for among training images: name the pack of the run",
+    )
+    others = None if held_out is None else _held_out(held_out, training, is_mirrored=record.is_mirrored)
     origin = _origin(evaluation, record, training, others, pairs)
     if artifacts.is_kept(out, stored.read_existing(out), origin):
         return
-    title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
+    title, device = f"memorisation {record.run}", devices.acquire(gpus)
     with computing(threads):
         viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
-        found = search(viewer, generated, training, others, is_mirrored=record["spec"]["mirror"])
+        found = search(viewer, generated, training, others, is_mirrored=record.is_mirrored)
         suspicious = np.argsort(found.nearest.distances, kind="stable")[:pairs]
         arrays: dict[str, NDArray[Any]] = {}
         for name, numbers in (("nearest", suspicious), ("first", np.arange(pairs))):
@@ -152,13 +158,11 @@ def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found
     }
 
 
-def _origin(
-    evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
-) -> dict[str, Any]:
+def _origin(evaluation: Evaluation, record: Run, training: Images, others: Images | None, count: int) -> dict[str, Any]:
     """Return the part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
-        "step": record["snapshots"][-1]["step"],
+        "step": record.end.step,
         "recipe": {
             "extractor": evaluation.extractor.model_dump(mode="json"),
             "pairs": count,
@@ -166,28 +170,14 @@ def _origin(
             "seed": evaluation.seed,
             "training_images": len(training),
             "held_out_images": 0 if others is None else len(others),
-            "mirrored": record["spec"]["mirror"],
-            "image": record["spec"]["image"],
+            "mirrored": record.is_mirrored,
+            "image": record.spec["image"],
             "picture": list(training.image.picture),
             "truncation": None,
         },
         "training_data_sha256": training.digest,
         "held_out_data_sha256": None if others is None else others.digest,
     }
-
-
-def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generated: Generated) -> None:
-    trained_on = record["data"]["data_sha256"]
-    if trained_on not in (None, training.digest):
-        raise DataError(
-            f"{training.folder}: holds the data {training.digest[:12]}…, but {run} was trained on the data "
-            f"{trained_on[:12]}…; copies are looked for among training images: name the pack of the run"
-        )
-    if not is_canvas(generated.made, training.image.canvas):
-        raise DataError(
-            f"{training.folder}: holds images of {in_pixels(training.image.picture)}, but {run} makes "
-            f"{in_pixels(generated.picture)}; name a pack of that shape"
-        )
 
 
 def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:

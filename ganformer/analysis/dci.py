@@ -63,7 +63,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
     if not isinstance(learner, Adversarial):
-        kind = record["spec"]["model"]["kind"]
+        kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
     reader = readers.load(parser)
@@ -73,7 +73,7 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     device = devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)
-        codes = _codes(learner, record["data"]["label_counts"], made.seeds)
+        codes = _codes(learner, record.data.label_counts, made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
     artifacts.write_json(out, readers.described(origin, values, started, hardware))

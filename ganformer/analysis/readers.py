@@ -18,6 +18,7 @@ from ganformer.config import Dataset, Parsing
 from ganformer.errors import CheckpointError
 from ganformer.metrics import evaluate
 from ganformer.metrics.sets import ImageSet
+from ganformer.records.run import Run
 
 PACKAGE = "ganformer.analysis.parsers"
 NAME = "parser.json"
@@ -80,21 +81,21 @@ def load(path: Path) -> Reader:
     return reader
 
 
-def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+def origin(reader: Reader, record: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record like `metrics.json` that is known before a run's images are measured.
 
     `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
     """
-    end = record["snapshots"][-1]
+    end = record.end
     return {
         "format": evaluate.FORMAT,
-        "run": record["run"],
-        "step": end["step"],
-        "kimg": end["kimg"],
-        "weights_sha256": end["sha256"],
+        "run": record.run.content(),
+        "step": end.step,
+        "kimg": end.kimg,
+        "weights_sha256": end.sha256,
         "recipe": {
             **recipe,
-            "image": record["spec"]["image"],
+            "image": record.spec["image"],
             "extractor": reader.about,
             "accuracy": reader.accuracy,
         },

@@ -104,7 +104,7 @@ def _segmented(
 ) -> tuple[list[Integers], tuple[int, int], list[Record], NDArray[np.uint8]]:
     """Return components that positions attend to, shape of the images, objects in their middle, masks."""
     layers, records, masks = [], list[Record](), []
-    with Progress("attention segments {dataset}/{model}".format(**images.record["run"]), len(images)) as progress:
+    with Progress(f"attention segments {images.record.run}", len(images)) as progress:
         for portion, maps in attended(images.learner, images.record, images.seeds, device):
             if not portion.isfinite().all():
                 raise DataError(

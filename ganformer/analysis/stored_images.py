@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
-from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
+from ganformer.records.run import Run
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import BATCH, aligned, draw_labels, make, pixels
 
@@ -43,8 +43,8 @@ def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
     """
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
-    labels = partial(draw_labels, record["data"]["label_counts"])
-    image = ImageSpec.model_validate(record["spec"]["image"])
+    labels = partial(draw_labels, record.data.label_counts)
+    image = record.image
     with devices.reproducible(threads), torch.no_grad():
         portions = [
             pixels(central(make(learner, image, labels, seeds), *image.picture))
@@ -53,10 +53,10 @@ def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
     write(out, {**provenance(record), "classes": classes_of(record, images)}, {"images": np.concatenate(portions)})
 
 
-def classes_of(record: Mapping[str, Any], count: int) -> list[str]:
+def classes_of(record: Run, count: int) -> list[str]:
     """Return the names of the classes of the first `count` images of a run; empty without classes."""
-    labels = draw_labels(record["data"]["label_counts"], range(count))
-    return class_titles(record["data"]["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
+    labels = draw_labels(record.data.label_counts, range(count))
+    return class_titles(record.data.class_names, labels.argmax(dim=1) if labels.shape[1] else ())
 
 
 def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
@@ -64,10 +64,15 @@ def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
     return [names[int(label)] if names else str(int(label)) for label in labels]
 
 
-def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(record: Run) -> dict[str, Any]:
     """Return the provenance of images of a run."""
-    kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
-    return {**kept, "data_sha256": record["data"]["data_sha256"]}
+    return {
+        "run": record.run.content(),
+        "spec_sha256": record.spec_sha256,
+        "weights_sha256": record.weights_sha256,
+        "kimg": record.kimg,
+        "data_sha256": record.data.data_sha256,
+    }
 
 
 def read_existing(out: Path) -> Any:

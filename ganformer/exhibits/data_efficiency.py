@@ -68,7 +68,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 def _counts(experiment: Config, trained: pd.DataFrame) -> Mapping[str, int]:
     """Return the number of training images of each data set; DataError unless it is one, and no other has the same."""
-    told = trained.assign(images=[record["data"]["count"] for record in trained["record"]])
+    told = trained.assign(images=[record.data.count for record in trained["record"]])
     told = told.drop_duplicates(["dataset", "images"])
     changed = told[told["dataset"].duplicated(keep=False)].sort_values("dataset", kind="stable")
     if len(changed):

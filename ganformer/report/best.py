@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ganformer import artifacts, plugins
 from ganformer.errors import DataError
+from ganformer.records.run import Run
 from ganformer.report import formatting, records
 
 
@@ -29,15 +30,15 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
     if better is None:
         raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
     row = found.sort_values(["value", "step"], ascending=[better == "low", True]).iloc[0]
-    snapshots = {snapshot["step"]: snapshot for snapshot in artifacts.read_json(run)["snapshots"]}
+    snapshot = Run.read(run).snapshot(int(row["step"]), run)
     content = {
         "format": 1,
         "run": {key: row[key] if isinstance(row[key], str) else int(row[key]) for key in records.RUN},
-        "step": int(row["step"]),
+        "step": snapshot.step,
         "kimg": float(row["kimg"]),
         "by": {"name": row["name"], "value": float(row["value"])},
-        "weights": str(run.parent / snapshots[int(row["step"])]["file"]),
-        "weights_sha256": snapshots[int(row["step"])]["sha256"],
+        "weights": str(run.parent / snapshot.file),
+        "weights_sha256": snapshot.sha256,
         "measured": {str(step): value for step, value in zip(found["step"], found["value"], strict=True)},
     }
     artifacts.write_json(out, content)

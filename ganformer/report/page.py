@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganformer import artifacts
+from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records
 from ganformer.report.check import Finding
 from ganformer.report.table import Column, groups
@@ -96,7 +98,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
         "current": sum(finding.is_current for finding in inputs.findings),
         "runs": [_run(run) for _, run in inputs.runs.iterrows()],
         "reference": REFERENCE,
-        "versions": formatting.listing(_unique(_version(record["code"]) for record in inputs.runs["record"])),
+        "versions": formatting.listing(_unique(_version(record.code) for record in inputs.runs["record"])),
     }
 
 
@@ -104,16 +106,14 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 
 
 def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
-    runs = records.runs(path for path in files if path.name == "run.json")
-    manifests = [artifacts.read_json(path) for path in files if path.name == "manifest.json"]
+    runs = records.runs(path for path in files if path.name == RUN_FILE)
+    manifests = [artifacts.read_json(path) for path in files if path.name == manifest.NAME]
     packs = {found["content"]: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
-    exhibits = _exhibits(
-        config, [p for p in files if p.suffix == ".json" and p.name not in ("run.json", "manifest.json")]
-    )
+    exhibits = _exhibits(config, [p for p in files if p.suffix == ".json" and p.name not in (RUN_FILE, manifest.NAME)])
     inputs = Inputs(config, exhibits, runs, packs, reals)
     for _, run in runs.iterrows():
-        digest = run["record"]["data"]["data_sha256"]
+        digest = run["record"].data.data_sha256
         if digest not in packs or digest not in reals:
             lacking = "manifest.json" if digest not in packs else "file of real images"
             raise DataError(
@@ -189,11 +189,11 @@ def _facts(inputs: Inputs) -> Iterable[tuple[str, str]]:
     yield "Runs", f"{len(found)}, with {formatting.plural(seeds, 'seed')}"
     yield (
         "Training of a run",
-        f"{formatting.listing(_unique(formatting.kimg(r['kimg']) for r in found))} thousand images",
+        f"{formatting.listing(_unique(formatting.kimg(r.kimg) for r in found))} thousand images",
     )
-    yield "Training in all", formatting.duration(sum(record["wall_seconds"] for record in found))
-    yield "Computed on", formatting.listing(_unique(formatting.device(record["hardware"]) for record in found))
-    yield "Code", formatting.listing(_unique(_version(record["code"]) for record in found))
+    yield "Training in all", formatting.duration(sum(record.wall_seconds for record in found))
+    yield "Computed on", formatting.listing(_unique(formatting.device(record.hardware) for record in found))
+    yield "Code", formatting.listing(_unique(_version(record.code) for record in found))
 
 
 def _names(inputs: Inputs, column: str) -> list[str]:
@@ -231,7 +231,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
             "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
             "those that clean-fid gives, not with other published FIDs."
         )
-    if inputs.runs["record"].map(lambda record: record["kimg"]).max() < SHORT_KIMG:
+    if inputs.runs["record"].map(lambda record: record.kimg).max() < SHORT_KIMG:
         yield (
             "This is a small-scale run: fewer images, smaller pictures and far shorter training than in the paper, "
             "whose models saw millions of images. It shows that everything works and how it compares at this scale."
@@ -249,11 +249,11 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
     """Yield a card for each data set: real images, and what they are."""
     for name, rows in inputs.runs.groupby("dataset", sort=False):
         record = rows["record"].iloc[0]
-        digest = record["data"]["data_sha256"]
+        digest = record.data.data_sha256
         pack, images = inputs.packs[digest], inputs.reals[digest]["images"]
         size = f"{pack['image']['width']} × {pack['image']['height']} pixels"
         size += {1: ", grey", 3: "", 4: ", with opacity"}[pack["image"]["channels"]]
-        mirrored = ", mirrored at random" if record["spec"]["mirror"] else ""
+        mirrored = ", mirrored at random" if record.is_mirrored else ""
         yield {
             "name": name,
             "image": _mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2])),
@@ -265,9 +265,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
 
 def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
     """Yield each model with its settings in its first run, and those in which it differs from others of its kind."""
-    models = {
-        str(name): runs["record"].iloc[0]["spec"]["model"] for name, runs in inputs.runs.groupby("model", sort=False)
-    }
+    models = {str(name): runs["record"].iloc[0].model for name, runs in inputs.runs.groupby("model", sort=False)}
     colours = drawing.colours(list(models))
     for name, model in models.items():
         own = {key: value for key, value in model.items() if not isinstance(value, Mapping | None)}
@@ -307,22 +305,22 @@ def _block(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _run(run: pd.Series) -> Mapping[str, Any]:
     """Return the provenance of a run."""
-    record = run["record"]
-    cost = f"{formatting.kimg(record['kimg'])} kimg in {formatting.duration(record['wall_seconds'])}"
-    digests = f"settings {record['spec_sha256'][:DIGITS]}, weights {record['weights_sha256'][:DIGITS]}"
-    data, sessions = record["data"], formatting.plural(record["sessions"], "session")
+    record: TrainedRun = run["record"]
+    cost = f"{formatting.kimg(record.kimg)} kimg in {formatting.duration(record.wall_seconds)}"
+    digests = f"settings {record.spec_sha256[:DIGITS]}, weights {record.weights_sha256[:DIGITS]}"
+    data, sessions = record.data, formatting.plural(record.sessions, "session")
     return {
         "name": f"{run['dataset']} / {run['model']} / seed {run['seed']}",
         "summary": f"{cost}, {digests}",
-        "settings": json.dumps(record["spec"], indent=2, ensure_ascii=False),
+        "settings": json.dumps(record.spec, indent=2, ensure_ascii=False),
         "facts": [
             ("Record", run["file"]),
-            ("Settings", f"sha256 {record['spec_sha256']}"),
-            ("Weights", f"sha256 {record['weights_sha256']}"),
-            ("Data", f"sha256 {data['data_sha256']}, {formatting.count(data['count'])} images"),
-            ("Code", _version(record["code"])),
-            ("Libraries", ", ".join(f"{library} {version}" for library, version in record["libraries"].items())),
-            ("Computed on", f"{formatting.device(record['hardware'])}; {record['hardware']['system']}"),
-            ("Trained", f"{record['started']} to {record['finished']}, {sessions}"),
+            ("Settings", f"sha256 {record.spec_sha256}"),
+            ("Weights", f"sha256 {record.weights_sha256}"),
+            ("Data", f"sha256 {data.data_sha256}, {formatting.count(data.count)} images"),
+            ("Code", _version(record.code)),
+            ("Libraries", ", ".join(f"{library} {version}" for library, version in record.libraries.items())),
+            ("Computed on", f"{formatting.device(record.hardware)}; {record.hardware['system']}"),
+            ("Trained", f"{record.started} to {record.finished}, {sessions}"),
         ],
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganformer import artifacts
 from ganformer.config import Experiment
 from ganformer.errors import DataError
+from ganformer.records.run import TrainedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,16 +20,16 @@ RUN = ["dataset", "model", "seed"]
 
 
 def runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """Return one row a `run.json`: dataset, model, seed, file, and `record` with all of it.
+    """Return one row a `run.json`: dataset, model, seed, file, and `record`, a `TrainedRun`.
 
-    Raises DataError if a file is missing, incomplete, or a run was given twice.
+    Raises DataError if a file is missing or a run was given twice, CheckpointError if one is of no trained run.
     """
     import pandas as pd
 
     rows = []
     for path in paths:
-        record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
-        rows.append({**_name(record, path), "file": str(path), "record": record})
+        record = TrainedRun.read(path)
+        rows.append({**record.run.content(), "file": str(path), "record": record})
     frame = pd.DataFrame(rows, columns=[*RUN, "file", "record"])
     refuse_doubles(frame, RUN)
     return frame

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
 from ganformer.errors import CheckpointError
+from ganformer.records.run import Run, Stretch
 from ganformer.seeds import mix
 from ganformer.training.learner import Learner
 from ganformer.training.state import load_module
@@ -38,24 +39,6 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Steps that one process trained without a break, with its code and hardware, recorded at that time."""
-
-    first: int
-    """Number of steps finished before."""
-    last: int
-    """Number of steps finished at its end."""
-    started: str
-    """ISO 8601 in UTC; so is `ended`."""
-    ended: str
-    wall_seconds: float
-    code: Mapping[str, Any]
-    """`artifacts.code_version`, when the process began."""
-    libraries: Mapping[str, str]
-    hardware: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class History:
     """Progress of a training: finished steps, and the stretches in which they were trained, in order."""
 
@@ -70,7 +53,8 @@ class History:
 
     def content(self) -> dict[str, Any]:
         """Return plain values, which `parse` reads."""
-        return asdict(self)
+        stretches = tuple(stretch.content() for stretch in self.stretches)
+        return {"step": self.step, "peak_memory_mb": dict(self.peak_memory_mb), "stretches": stretches}
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "History":
@@ -90,34 +74,21 @@ def build(spec: Spec) -> Learner:
     return learner
 
 
-def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str, Any]]:
+def restore(run_json: Path, step: int | None = None) -> tuple[Learner, Run]:
     """Return a trained learner on the CPU, ready to `sample`, and the record of its run.
 
     `step` is one of the record's snapshots; None: the end of training. Only the sampler is trained in it.
     Raises DataError if `run_json` cannot be read, ConfigError if its spec is not valid, CheckpointError if the weights
     do not fit it.
     """
-    record = artifacts.read_json(run_json)
-    _check_record(record, run_json)
-    data = record["data"]  # runs of version 0.1.0 name the manifest of their pack, and no classes
-    data.setdefault("data_sha256", data.get("manifest_sha256"))
-    data.setdefault("class_names", [])
-    learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
-    kept = snapshot(record, step, run_json)
-    path = run_json.parent / kept["file"]
-    _check_digest(path, kept["sha256"], run_json)
-    read_weights(path, learner.sampler, record["spec"])
+    record = Run.read(run_json)
+    record.check_spec(run_json)
+    learner = build(record.settings(run_json))
+    kept = record.snapshot(step, run_json)
+    path = run_json.parent / kept.file
+    _check_digest(path, kept.sha256, run_json)
+    read_weights(path, learner.sampler, record.spec)
     return learner, record
-
-
-def _check_record(record: Any, run_json: Path) -> None:
-    _check_format(record.get("format") if isinstance(record, dict) else None, run_json)
-    if lacking := [key for key in ("spec", "spec_sha256", "data", "steps", "snapshots") if key not in record]:
-        raise CheckpointError(
-            f"{run_json}: has no {', '.join(lacking)}, so it is no record of a finished run; train the run again"
-        )
-    if artifacts.digest(record["spec"]) != record["spec_sha256"]:
-        raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
 
 
 def _check_format(found: Any, path: Path) -> None:
@@ -128,16 +99,6 @@ def _check_format(found: Any, path: Path) -> None:
         )
     if found != FORMAT:
         raise CheckpointError(f"{path}: format {found} is not {FORMAT}; train the run again with this version")
-
-
-def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
-    """Return the entry of a record for its snapshot at `step`, None: the last; CheckpointError names known steps."""
-    wanted = record["steps"] if step is None else step
-    for kept in record["snapshots"]:
-        if kept["step"] == wanted:
-            return dict(kept)
-    steps = ", ".join(str(kept["step"]) for kept in record["snapshots"])
-    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; the record has {steps}")
 
 
 def _check_digest(path: Path, expected: str, run_json: Path) -> None:

@@ -19,6 +19,7 @@ from ganformer.metrics.measures import frechet
 from ganformer.metrics.reference import Reference
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Reconstructor
+from tests.run_records import run_record
 
 REALS, FAKES = 40, 36
 IMAGE = {"height": 16, "width": 16, "channels": 3}
@@ -91,7 +92,7 @@ def measure(monkeypatch, record, data, reference, tmp_path):
 
     def run(learnt, step=None, reference=reference.parent, data=data, other_data=False, **changes):
         learner = Learner(learnt)
-        monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+        monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, run_record(record)))
         out = tmp_path / "metrics.json"
         if out.is_file():
             out.unlink()  # these learners have one sha256
@@ -302,7 +303,7 @@ def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals
     assert measure(reals)["values"]["fd"]["value"] > 0
     record["spec"]["image"] = {**IMAGE, "height": 8}
     with pytest.raises(
-        DataError, match=r"holds images of 16×16 pixels, but .*run\.json makes 16×8; name a pack of that"
+        DataError, match=r"holds images of 16×16 pixels, but .*run\.json makes 16×8 pixels; name a pack of that"
     ):
         measure(reals)
 
@@ -478,7 +479,7 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)
     learner.sample = lambda labels, seeds, psi: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
-    monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+    monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, run_record(record)))
     out = tmp_path / "metrics.json"
     job = metrics.Job(wanted, tmp_path / "run.json", None, tmp_path / "pack", tmp_path / "known")
     metrics.evaluate(job, out, threads=1, gpus=0)

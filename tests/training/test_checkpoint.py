@@ -3,7 +3,6 @@
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,25 @@ from safetensors.torch import load_file, save_file
 
 from ganformer import artifacts, config
 from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.records.run import Stretch
 from ganformer.training import checkpoint, loop
-from ganformer.training.checkpoint import Checkpoints, History, Identity, Stretch, restore
+from ganformer.training.checkpoint import Checkpoints, History, Identity, restore
 from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec
 
 STRETCH = Stretch(
-    0, 2, "then", "later", 1.5, {"ganformer": "1", "commit": "abc", "dirty": True}, {"torch": "2"}, {"device": "cpu"}
+    first=0,
+    last=2,
+    started="then",
+    ended="later",
+    wall_seconds=1.5,
+    code={"ganformer": "1", "commit": "abc", "dirty": True},
+    libraries={"torch": "2"},
+    hardware={"device": "cpu"},
 )
 HISTORY = History(
-    step=3, peak_memory_mb={"peak_memory_mb": 7.0}, stretches=(STRETCH, replace(STRETCH, first=2, last=3))
+    step=3,
+    peak_memory_mb={"peak_memory_mb": 7.0},
+    stretches=(STRETCH, STRETCH.model_copy(update={"first": 2, "last": 3})),
 )
 
 
@@ -56,7 +65,7 @@ def test_restored_weights_are_those_of_the_end(run: Path) -> None:
     trained = final_state(run.parent)["network"]
     for name, tensor in learner.sampler.state_dict().items():
         assert torch.equal(tensor, trained[f"sampler.{name}"])
-    assert record["run"] == {**NAMES, "seed": 0}
+    assert record.run.content() == {**NAMES, "seed": 0}
     assert learner.sample(torch.zeros(2, 0), range(2)).shape == (2, 3, 8, 8)
 
 
@@ -198,7 +207,7 @@ def test_the_same_weights_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
     learner, record = restore(run)
     path = tmp_path / "again.safetensors"
     trajectory = tiny_spec().trajectory
-    assert checkpoint.write_weights(path, learner.sampler, trajectory, 12) == record["weights_sha256"]
+    assert checkpoint.write_weights(path, learner.sampler, trajectory, 12) == record.weights_sha256
     assert path.read_bytes() == (run.parent / "weights.safetensors").read_bytes()
 
 

@@ -49,7 +49,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
     found = records.needed(records.runs(files), experiment, "run.json")
     numbers = pd.DataFrame(
-        {"model": found["model"], "steps": [record["steps"] // experiment.every for record in found["record"]]}
+        {"model": found["model"], "steps": [record.steps // experiment.every for record in found["record"]]}
     )
     rows = [
         [Cell(formatting.model(model)), Cell(str(steps))]

@@ -210,7 +210,7 @@ def evaluate(
     """
     evaluation = config.parse(Evaluation, settings, "evaluate")
     found = compare.compare(evaluation, _named(real), _named(fake), step=step, threads=threads, gpus=gpus)
-    return {entry["name"]: entry["value"] for entry in found["values"].values()}
+    return {entry.name: entry.value for entry in found.values.values()}
 
 
 def _named(images: Pack | Run | str | Path) -> str:

@@ -36,12 +36,12 @@ from ganformer.metrics.sets import (
     observe_with,
 )
 from ganformer.metrics.statistics import Observed
+from ganformer.records.metrics import Reals, Subject, Value
 from ganformer.records.run import Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner, Reconstructor
 from ganformer.training.samples import batches, in_colours, normalise, quantise
 
-FORMAT = 1
 PATHS = "path-length"  # part of the values that are no extractor's
 
 Side = Literal["real", "fake"]
@@ -133,7 +133,7 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
     )
     reals = _reals(job, images)
     origin = _origin(job, record, images, reals)
-    if artifacts.is_kept(out, artifacts.read_existing(out), origin, is_silent=distribution.rank() > 0):
+    if origin.is_measured(out, is_silent=distribution.rank() > 0):
         return
     with computing(threads):
         looks = _looks(evaluation.parts(), "fake", device)
@@ -146,27 +146,25 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
                 values[part]["rfd"] = distance
     if distribution.rank() > 0:
         return
-    content = {
-        **origin,
-        "values": _named(evaluation, _over_rounds(rounds)),
-        "seconds": time.monotonic() - started,
-        "code": artifacts.code_version(),
-        "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
-    }
-    print(summary.of_run(content), flush=True)
-    artifacts.write_json(out, content)
+    gpus = distribution.ranks() if device.type == "cuda" else 0
+    measured = origin.measured(
+        _named(evaluation, _over_rounds(rounds)),
+        seconds=time.monotonic() - started,
+        hardware={**devices.describe(device, threads), "gpus": gpus},
+    )
+    print(summary.of_run(measured), flush=True)
+    measured.write(out)
 
 
-def _origin(job: Job, record: Run, images: Images, reals: Mapping[str, Reference]) -> dict[str, Any]:
+def _origin(job: Job, record: Run, images: Images, reals: Mapping[str, Reference]) -> Subject:
     """Return the part of `metrics.json` known before measuring; DataError if there are too few images."""
     snapshot = record.snapshot(job.step, job.run)
-    return {
-        "format": FORMAT,
-        "run": record.run.content(),
-        "step": snapshot.step,
-        "kimg": snapshot.kimg,
-        "weights_sha256": snapshot.sha256,
-        "recipe": {
+    return Subject(
+        run=record.run,
+        step=snapshot.step,
+        kimg=snapshot.kimg,
+        weights_sha256=snapshot.sha256,
+        recipe={
             **job.evaluation.model_dump(mode="json"),
             "real_images": next(iter(reals.values())).observed.count,
             "image": record.spec["image"],
@@ -175,8 +173,8 @@ def _origin(job: Job, record: Run, images: Images, reals: Mapping[str, Reference
             "weights_sha256": _weights(job.evaluation),
             "measures": _recipes(job, reals),
         },
-        "reference": {"data_sha256": images.digest},
-    }
+        reference=Reals(data_sha256=images.digest),
+    )
 
 
 Values = dict[str, dict[str, float]]  # by the name of the part of the evaluation
@@ -249,9 +247,9 @@ def _over_rounds(rounds: Sequence[Values]) -> Values:
     return means
 
 
-def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
+def _named(evaluation: Evaluation, values: Values) -> dict[str, Value]:
     """Return every value with its name, and `by`, the network of its features if that is not the usual one."""
-    named: dict[str, dict[str, Any]] = {}
+    named: dict[str, Value] = {}
     for part, numbers in values.items():
         if part == PATHS:
             named |= _named_paths(evaluation, numbers)
@@ -260,15 +258,14 @@ def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
         for key, value in numbers.items():
             name = label(key, extractor.model_dump(mode="json"), evaluation.images, mirrored=evaluation.mirrored)
             other = {"by": extractor.kind} if extractor != evaluation.extractor else {}
-            named[key] = {"name": name, "value": value, **other}
+            named[key] = Value(name=name, value=value, **other)
     return named
 
 
-def _named_paths(evaluation: Evaluation, numbers: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    assert evaluation.path_length is not None, "there are numbers of it"
-    settings = evaluation.path_length.model_dump(mode="json")
-    by = settings["network"]["kind"]
-    return {key: {"name": path_label(key, settings), "value": value, "by": by} for key, value in numbers.items()}
+def _named_paths(evaluation: Evaluation, numbers: Mapping[str, float]) -> dict[str, Value]:
+    assert isinstance(evaluation.path_length, PathLength), "there are numbers of it"
+    settings, by = evaluation.path_length.model_dump(mode="json"), evaluation.path_length.network.kind
+    return {key: Value(name=path_label(key, settings), value=value, by=by) for key, value in numbers.items()}
 
 
 def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) -> dict[str, Look]:

@@ -12,6 +12,7 @@ from ganformer import artifacts
 from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
 from ganformer.errors import listed
+from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, Run
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
@@ -96,7 +97,8 @@ def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_qu
         yield Finding(file, problems=[*inherited, *_metrics_problems(config, place, dataset, record, file, measured)])
     for file in sorted(folder.glob("*-[0-9]*.json")):
         end = record.end.sha256
-        is_current = artifacts.agrees(artifacts.read_existing(file), {"weights_sha256": end})
+        found = Measured.find(file)
+        is_current = found is not None and found.weights_sha256 == end
         yield Finding(file, problems=[*inherited, *([] if is_current else [OTHER_WEIGHTS])])
 
 
@@ -123,18 +125,18 @@ def _metrics_problems(
     file: Path,
     measured: Mapping[str, Any],
 ) -> Iterator[str]:
-    found = artifacts.read_existing(file)
-    if not isinstance(found, Mapping) or "recipe" not in found:
+    found = Measured.find(file)
+    if found is None or found.reference is None:
         yield "is no record of measured values"
         return
     snapshots = {kept.step: kept.sha256 for kept in record.snapshots}
-    if snapshots.get(found["step"]) != found["weights_sha256"]:
+    if snapshots.get(found.step) != found.weights_sha256:
         yield OTHER_WEIGHTS
-    if not artifacts.agrees(found["recipe"], measured):
-        recipe = {key: found["recipe"].get(key) for key in Evaluation.model_fields}
+    if not artifacts.agrees(found.recipe, measured):
+        recipe = {key: found.recipe.get(key) for key in Evaluation.model_fields}
         yield f"was measured with other settings: {_differences(recipe, measured)}"
     reals = config.reals(dataset)
-    if problem := _data_problem(place, reals, found["reference"]["data_sha256"], "was measured against"):
+    if problem := _data_problem(place, reals, found.reference.data_sha256, "was measured against"):
         yield problem
 
 

@@ -240,7 +240,7 @@ def test_metrics_that_do_not_tell_the_real_images(
     file = fd(5.0, dataset="all")
     record = {key: value for key, value in json.loads(file.read_text()).items() if key != "reference"} | reference
     file.write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.data_sha256; .* make it again"):
+    with pytest.raises(DataError, match=r"step-1000\.json: has no 'reference\.data_sha256', .* make it again"):
         data_efficiency.draw(efficiency(datasets=["all"]), [*trained({"all": 4000}), *[file]], tmp_path / "few")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.stored_images import classes_of, provenance, write
+from ganformer.analysis.stored_images import classes_of, facts
 from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
 from ganformer.records.run import Run
@@ -48,7 +48,7 @@ def attend(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
             maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
     arrays = {"images": np.concatenate(made), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
-    write(out, {**provenance(record), "classes": classes_of(record, images)}, arrays)
+    facts(record, classes=classes_of(record, images)).write(out, arrays)
 
 
 def require_maps(record: Run, run: Path) -> None:

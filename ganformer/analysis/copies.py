@@ -62,6 +62,8 @@ from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
 from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
+from ganformer.records.metrics import Value
+from ganformer.records.npz import Copies
 from ganformer.records.run import Run
 from ganformer.training import checkpoint
 from ganformer.training.samples import BATCH, batches, in_colours
@@ -118,7 +120,8 @@ def find_copies(
     )
     others = None if held_out is None else _held_out(held_out, training, is_mirrored=record.is_mirrored)
     origin = _origin(evaluation, record, training, others, pairs)
-    if artifacts.is_kept(out, stored.read_existing(out), origin):
+    kept = Copies.find(out)
+    if kept is not None and artifacts.is_kept(out, kept.content(), origin):
         return
     title, device = f"memorisation {record.run}", devices.acquire(gpus)
     with computing(threads):
@@ -131,7 +134,7 @@ def find_copies(
             arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
     arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}
     arrays |= {"samples_to_training": found.nearest.distances, **found.compared}
-    stored.write(out, _provenance(evaluation, origin, found), arrays)
+    _facts(evaluation, origin, found).write(out, arrays)
 
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
@@ -144,24 +147,26 @@ def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixel
     return np.stack(images)
 
 
-def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> dict[str, Any]:
+def _facts(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> Copies:
     """Return the file's record: `origin`, and the values found."""
     extractor = evaluation.extractor.model_dump(mode="json")
-    return {
-        **origin,
-        "values": {
-            key: {"name": label(key, extractor, evaluation.images), "value": value}
+    return Copies(
+        **{key: value for key, value in origin.items() if key != "recipe"},
+        values={
+            key: Value(name=label(key, extractor, evaluation.images), value=value)
             for key, value in found.values.items()
         },
-        "expected": found.expected,
-        "recipe": {**origin["recipe"], "compared": len(found.compared.get("held_out_to_training", ()))},
-    }
+        expected=found.expected,
+        recipe={**origin["recipe"], "compared": len(found.compared.get("held_out_to_training", ()))},
+        code=artifacts.code_version(),
+    )
 
 
 def _origin(evaluation: Evaluation, record: Run, training: Images, others: Images | None, count: int) -> dict[str, Any]:
     """Return the part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
+        "run": record.run.content(),
         "step": record.end.step,
         "recipe": {
             "extractor": evaluation.extractor.model_dump(mode="json"),

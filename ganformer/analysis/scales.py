@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices
-from ganformer.analysis.stored_images import provenance, write
+from ganformer.analysis.stored_images import facts
 from ganformer.data.images import Pixels
 from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError
@@ -35,7 +35,7 @@ def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int)
         kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
     save_picture(out.with_suffix(".png"), _picture(scales))
-    write(out, provenance(record), {f"scale_{i}": scale for i, scale in enumerate(scales)})
+    facts(record).write(out, {f"scale_{i}": scale for i, scale in enumerate(scales)})
 
 
 def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:

@@ -27,6 +27,7 @@ from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
+from ganformer.records import npz
 from ganformer.records.run import RUN_FILE, Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner
@@ -204,9 +205,8 @@ def _statistics(path: Path, evaluation: Evaluation) -> Known:
 def _names(path: Path) -> frozenset[str]:
     """Return names of the arrays in an npz; of one that cannot be read, none."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return frozenset(file.files)
-    except foreign.DAMAGED:
+        return npz.names(path)
+    except npz.UnreadableError:
         return frozenset()
 
 

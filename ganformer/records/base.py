@@ -1,4 +1,4 @@
-"""Base of all records: JSON content with a version, checked when it is read."""
+"""Bases of all records: JSON content with a version, checked when it is read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,19 +32,6 @@ class Record(Part):
     """Advice in messages about files that are not such a record."""
     ERROR: ClassVar[type[UserError]] = DataError
     """Class of the error raised for files that are not such a record."""
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file; DataError if it is missing or not JSON, `ERROR` if it is not such a record."""
-        return cls.parse(artifacts.read_json(path), path)
-
-    @classmethod
-    def find(cls, path: Path) -> Self | None:
-        """Read a file; None if there is no such record that can be read."""
-        try:
-            return cls.read(path)
-        except UserError:
-            return None
 
     @classmethod
     def parse(cls, content: Any, path: Path) -> Self:
@@ -83,6 +70,23 @@ class Record(Part):
     def content(self) -> dict[str, Any]:
         """Return the content of the file: the format, then all fields that were set, in the order of definition."""
         return {"format": self.FORMAT, **super().content()}
+
+
+class JsonRecord(Record):
+    """Record that is a JSON file of its own."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file; DataError if it is missing or not JSON, `ERROR` if it is not such a record."""
+        return cls.parse(artifacts.read_json(path), path)
+
+    @classmethod
+    def find(cls, path: Path) -> Self | None:
+        """Read a file; None if there is no such record that can be read."""
+        try:
+            return cls.read(path)
+        except UserError:
+            return None
 
     def write(self, path: Path) -> None:
         """Write the file atomically; DataError if it cannot be written."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ganformer import artifacts
 from ganformer.config import ImageSpec
 from ganformer.errors import DataError
-from ganformer.records.base import Part, Record
+from ganformer.records.base import JsonRecord, Part
 from ganformer.records.run import RunName
 
 
@@ -56,7 +56,7 @@ class Reals(Part):
     data_sha256: str
 
 
-class Subject(Record):
+class Subject(JsonRecord):
     """Part of a record of measured values that is known before measuring."""
 
     KIND: ClassVar[str] = "record of measured values"
@@ -114,7 +114,7 @@ class Measured(Subject):
         return self.reference.data_sha256
 
 
-class Comparison(Record):
+class Comparison(JsonRecord):
     """Values of one set of images measured against another."""
 
     KIND: ClassVar[str] = "record of a comparison"
@@ -126,7 +126,7 @@ class Comparison(Record):
     hardware: Mapping[str, Any]
 
 
-class Best(Record):
+class Best(JsonRecord):
     """best.json: the measured snapshot of a run with the best value."""
 
     KIND: ClassVar[str] = "record of a best snapshot"

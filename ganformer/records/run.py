@@ -10,7 +10,7 @@ from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError, DataError, UserError
-from ganformer.records.base import Part, Record
+from ganformer.records.base import JsonRecord, Part
 
 RUN_FILE = "run.json"
 WEIGHTS = "weights.safetensors"
@@ -76,7 +76,7 @@ class Snapshot(Part):
     sha256: str
 
 
-class Run(Record):
+class Run(JsonRecord):
     """Record of a run, trained or imported; `snapshots` end with its final weights."""
 
     KIND: ClassVar[str] = "record of a finished run"

@@ -174,14 +174,18 @@ def test_places_are_checked_before_images_are_seen(monkeypatch, measure, reals, 
 def test_something_else_than_a_reference_is_refused(tmp_path, content):
     path = tmp_path / "scenes.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"^{path}: is not a file of reference statistics; delete it and run again$"):
+    with pytest.raises(
+        DataError,
+        match=rf"^{path}: is no readable file of reference statistics \(.+\); delete it and run again$",
+    ):
         Reference.read(path)
 
 
 def test_npz_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / "images.npz", images=np.zeros(3))
     with pytest.raises(
-        DataError, match=r"images\.npz: is not a file of reference statistics; delete it and run again$"
+        DataError,
+        match=r"images\.npz: is no readable file of reference statistics \(has no about\); delete it and run again$",
     ):
         Reference.read(tmp_path / "images.npz")
 
@@ -193,7 +197,7 @@ def test_missing_reference_is_named(tmp_path):
 
 def test_reference_of_another_format_is_refused(tmp_path):
     np.savez(tmp_path / "scenes.npz", about=np.array(json.dumps({"format": 1})))
-    with pytest.raises(DataError, match=r"scenes\.npz: is of format 1, format 2 was expected; make it again$"):
+    with pytest.raises(DataError, match=r"scenes\.npz: format 1 is not 2; delete it and run again with this version$"):
         Reference.read(tmp_path / "scenes.npz")
 
 

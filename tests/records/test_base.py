@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 import pytest
 
 from ganformer.errors import CheckpointError, DataError, UserError
-from ganformer.records.base import Part, Record
+from ganformer.records.base import JsonRecord, Part
 
 
 class Place(Part):
     name: str
 
 
-class Note(Record):
+class Note(JsonRecord):
     FORMAT: ClassVar[int] = 2
     KIND: ClassVar[str] = "note"
     REMEDY: ClassVar[str] = "write it again"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
+from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.records.run import TrainedRun
 from ganformer.report import formatting, records
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,6 +12,7 @@ from ganformer import artifacts
 from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
 from ganformer.errors import listed
+from ganformer.records.exhibit import Exhibit
 from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, Run
 
@@ -73,9 +74,7 @@ def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
     `experiment`: its settings as canonical JSON; `out`: its path without suffix.
     """
     path = out.with_name(f"{out.name}.json")
-    origin = {"experiment_sha256": artifacts.digest(experiment), "inputs": {}}
-    origin["inputs"] = {str(file): artifacts.file_digest(file) for file in files}
-    artifacts.write_json(path, {**artifacts.read_json(path), **origin})
+    Exhibit.read(path).signed(experiment, list(files)).write(path)
 
 
 def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_quick: bool) -> Iterator[Finding]:
@@ -153,13 +152,13 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         return Finding(place / f"{{tables,figures}}/{name}.json", is_missing=True)
-    record = artifacts.read_existing(path)
-    if not isinstance(record, Mapping) or "inputs" not in record:
+    record = Exhibit.find(path)
+    if record is None or record.inputs is None:
         return Finding(path, problems=["does not say what it was made from"])
     problems = []
-    if record["experiment_sha256"] != artifacts.digest(config.experiments[name].json()):
+    if record.experiment_sha256 != artifacts.digest(config.experiments[name].json()):
         problems.append("was made with other settings")
-    changed = [file for file, digest in record["inputs"].items() if _has_changed(Path(file), digest, stale)]
+    changed = [file for file, digest in record.inputs.items() if _has_changed(Path(file), digest, stale)]
     if changed:
         problems.append(f"is of files that changed, are stale or missing: {listed(changed, SHOWN)}")
     return Finding(path, problems=problems)

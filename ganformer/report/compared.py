@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ganformer.records.exhibit import Cell
 from ganformer.records.metrics import Recipe
 from ganformer.report import formatting
 from ganformer.report.published import Compared
-from ganformer.report.table import Cell
 
 if TYPE_CHECKING:
     import pandas as pd

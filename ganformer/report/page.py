@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,10 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ganformer import artifacts
 from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records.exhibit import Block, Exhibit
 from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records
 from ganformer.report.check import Finding
-from ganformer.report.table import Column, groups
+from ganformer.report.table import groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +39,20 @@ REFERENCE = (
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Table or figure as it was drawn: its record, the picture of a figure, and the forms that there are of it."""
+
+    exhibit: Exhibit
+    png: bytes
+    forms: list[str]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Content of the page."""
 
     config: Mapping[str, Any]
-    exhibits: Sequence[Mapping[str, Any]]
+    exhibits: Sequence[Drawn]
     runs: pd.DataFrame
     packs: Mapping[str, Mapping[str, Any]]
     """Manifests by their sha256."""
@@ -86,14 +96,14 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
         "facts": list(_facts(inputs)),
         "links": [
             ("run", "What was run"),
-            *((exhibit["target"], exhibit["title"]) for exhibit in inputs.exhibits),
+            *((drawn.exhibit.target, drawn.exhibit.title) for drawn in inputs.exhibits),
             ("provenance", "Provenance"),
         ],
         "cautions": list(_cautions(inputs)),
         "stale": [str(finding) for finding in inputs.findings if not finding.is_current],
         "cards": list(_cards(inputs)),
         "models": list(_models(inputs)),
-        "exhibits": [_exhibit(exhibit, inputs.command) for exhibit in inputs.exhibits],
+        "exhibits": [_exhibit(drawn, inputs.command) for drawn in inputs.exhibits],
         "results": formatting.plural(len(inputs.findings), "result") if inputs.findings else "",
         "current": sum(finding.is_current for finding in inputs.findings),
         "runs": [_run(run) for _, run in inputs.runs.iterrows()],
@@ -123,15 +133,14 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     return inputs
 
 
-def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[str, Any]]:
+def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
     """Return tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
-        exhibit = artifacts.read_json(path)
-        if exhibit["exhibit"] == "figure":
-            exhibit["png"] = _bytes(path.with_suffix(".png"))
-        exhibit["forms"] = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
-        found[exhibit["target"]] = exhibit
+        exhibit = Exhibit.read(path)
+        png = _bytes(path.with_suffix(".png")) if exhibit.exhibit == "figure" else b""
+        forms = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
+        found[exhibit.target] = Drawn(exhibit, png, forms)
     missing = [name for name in config["experiments"] if name not in found]
     if missing:
         raise DataError(f"the report needs the .json of {formatting.listing(missing)}; make them and pass them as well")
@@ -280,27 +289,30 @@ def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
         }
 
 
-def _exhibit(exhibit: Mapping[str, Any], command: str) -> Mapping[str, Any]:
+def _exhibit(drawn: Drawn, command: str) -> Mapping[str, Any]:
     """Return a table or figure as the template shows it."""
+    exhibit = drawn.exhibit
     shown = {
-        **{key: exhibit[key] for key in ("target", "title", "caption")},
-        "command": command.replace("{}", exhibit["target"]),
-        "forms": f"{formatting.listing(exhibit['forms'])} in results/{exhibit['exhibit']}s",
+        "target": exhibit.target,
+        "title": exhibit.title,
+        "caption": exhibit.caption,
+        "command": command.replace("{}", exhibit.target),
+        "forms": f"{formatting.listing(drawn.forms)} in results/{exhibit.exhibit}s",
     }
-    if exhibit["exhibit"] == "table":
-        return {**shown, "blocks": [_block(content) for content in exhibit["blocks"]]}
-    return {**shown, "picture": _picture(exhibit["png"]), "alt": exhibit["alt"]}
+    if exhibit.exhibit == "table":
+        return {**shown, "blocks": [_block(block) for block in exhibit.blocks]}
+    return {**shown, "picture": _picture(drawn.png), "alt": exhibit.alt}
 
 
-def _block(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a block of a table as `table.write` left it in JSON, with the groups of its columns."""
-    spans = groups([Column(**column) for column in content["columns"]])
+def _block(block: Block) -> Mapping[str, Any]:
+    """Return a block of a table with the groups of its columns."""
+    spans = groups(block.columns)
     starts, place = set(), 0
     for title, width in spans:
         starts |= {place} if title else set()
         place += width
-    columns = [{**column, "starts_group": i in starts} for i, column in enumerate(content["columns"])]
-    return {**content, "columns": columns, "groups": [{"title": title, "width": width} for title, width in spans]}
+    columns = [{**asdict(column), "starts_group": i in starts} for i, column in enumerate(block.columns)]
+    return {**asdict(block), "columns": columns, "groups": [{"title": title, "width": width} for title, width in spans]}
 
 
 def _run(run: pd.Series) -> Mapping[str, Any]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveInt
 
 from ganformer.config import Config as Configuration
+from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.records.metrics import Measured
 from ganformer.report import compared, formatting, published, records, requirements
 from ganformer.report.published import PUBLISHED, Compared
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 if TYPE_CHECKING:
     import pandas as pd

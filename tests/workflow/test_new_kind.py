@@ -21,7 +21,8 @@ from pydantic import PositiveInt
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
 from ganformer.report import formatting, records
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.records.exhibit import Block, Cell, Column
+from ganformer.report.table import Table, write
 
 
 class Config(Experiment):

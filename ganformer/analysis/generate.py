@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
+from ganformer.records.generated import GeneratedCall
 from ganformer.records.run import RUN_FILE, Run, TrainingData
 from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
@@ -83,21 +84,21 @@ def generate(
     kept.finish()
 
 
-def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_npz: bool) -> dict[str, Any]:
+def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_npz: bool) -> GeneratedCall:
     """Return the settings that decide the images of a call; the size of batches changes no image."""
     names = known.data.class_names
-    return {
-        "run": known.run.content(),
-        "weights_sha256": known.weights_sha256,
-        "first_seed": request.seed,
-        "count": request.count,
-        "truncation": request.truncation,
-        "truncation_mean": request.mean,
-        "label": label,
-        "class_name": names[label] if label is not None and names else None,
-        "noise": "fresh" if request.is_noisy else "constant",
-        "form": [form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
-    }
+    return GeneratedCall(
+        run=known.run,
+        weights_sha256=known.weights_sha256,
+        first_seed=request.seed,
+        count=request.count,
+        truncation=request.truncation,
+        truncation_mean=request.mean,
+        label=label,
+        class_name=names[label] if label is not None and names else None,
+        noise="fresh" if request.is_noisy else "constant",
+        form=[form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
+    )
 
 
 def find_run(weights: Path) -> Path:

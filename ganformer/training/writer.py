@@ -15,9 +15,10 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.progress import Progress
+from ganformer.records.checkpoint import History
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
 from ganformer.training import record
-from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, write_weights
+from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Identity, write_weights
 from ganformer.training.learner import Learner
 from ganformer.training.logger import RunLogger
 from ganformer.training.samples import batches, draw_labels

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from ganformer import artifacts, config
 from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.records.checkpoint import CheckpointHeader, History
 from ganformer.records.run import Stretch
 from ganformer.training import checkpoint, loop
-from ganformer.training.checkpoint import Checkpoints, History, Identity, restore
+from ganformer.training.checkpoint import Checkpoints, Identity, restore
 from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec
 
 STRETCH = Stretch(
@@ -166,7 +167,7 @@ def test_missing_weights_are_refused(run: Path) -> None:
 
 def test_weights_of_another_spec_are_refused(run: Path) -> None:
     rewrite_weights(run, lambda state: None, trajectory_sha256="0" * 64)
-    expected = "they are of format 1, trajectory 000000000000… but format 1, trajectory"
+    expected = "they are of trajectory 000000000000… but trajectory"
     with pytest.raises(CheckpointError, match=expected):
         restore(run)
 
@@ -245,7 +246,7 @@ def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: s
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, message in ((0, "format 0 is not 1; train"), (2, "is of format 2, written by a newer version")):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, "FORMAT", number)
+            patch.setattr(CheckpointHeader, "FORMAT", number)
             saved(tmp_path, Identity("a", "b"))
         with pytest.raises(CheckpointError, match=message):
             Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))

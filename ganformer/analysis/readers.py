@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ganformer import artifacts, plugins
+from ganformer import plugins
 from ganformer.config import Dataset, Parsing
 from ganformer.errors import CheckpointError
 from ganformer.metrics.sets import ImageSet
 from ganformer.records.metrics import Reals, Subject
+from ganformer.records.parser import ParserClaim
 from ganformer.records.run import Run
 
 PACKAGE = "ganformer.analysis.parsers"
-NAME = "parser.json"
 
 Record = list[dict[str, Any]]  # the objects of an image: `visible_pixels`, and the value of each attribute by its name
 
@@ -68,8 +68,7 @@ def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus:
 
 def load(path: Path) -> Reader:
     """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
-    content = artifacts.read_json(path)
-    kind = content.get("kind") if isinstance(content, Mapping) else None
+    kind = ParserClaim.read(path).kind
     kinds = plugins.names(PACKAGE)
     if kind not in kinds:
         raise CheckpointError(

@@ -93,6 +93,11 @@ class JsonRecord(Record):
         artifacts.write_json(path, self.content())
 
 
+def differing(found: str, expected: str, record: Path) -> str:
+    """Say that a file does not have the sha256 that its record names."""
+    return f"sha256 is {found[:12]}… but {record} says {expected[:12]}…"
+
+
 def _place(problem: ErrorDetails) -> str:
     return ".".join(map(str, problem["loc"]))
 

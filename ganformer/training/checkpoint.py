@@ -15,6 +15,7 @@ from torch import nn
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
 from ganformer.errors import CheckpointError
+from ganformer.records.base import differing
 from ganformer.records.checkpoint import CheckpointHeader, History, WeightsHeader
 from ganformer.records.run import Run
 from ganformer.seeds import mix
@@ -80,8 +81,8 @@ def _check_digest(path: Path, expected: str, run_json: Path) -> None:
         if what := kinds.disguised(path):
             raise CheckpointError(f"{path}: {what}; {run_json} names it as weights")
         raise CheckpointError(
-            f"{path}: weights do not fit their run.json: sha256 is {found[:12]}… but {run_json} says {expected[:12]}…; "
-            "the file was damaged or replaced, train the run again"
+            f"{path}: weights do not fit their run.json: {differing(found, expected, run_json)}; the file was damaged "
+            "or replaced, train the run again"
         )
 
 

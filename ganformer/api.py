@@ -19,6 +19,7 @@ from ganformer.data.packing import detect
 from ganformer.data.packing import pack as packing
 from ganformer.errors import ConfigError
 from ganformer.metrics import compare
+from ganformer.records.run import Run as RunRecord
 from ganformer.training import loop
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import draw_labels, make, pixels
@@ -76,9 +77,9 @@ class Run:
         """
         self.path = generate.find_run(Path(path))
         self._learner, record = restore(self.path, step)
-        self.record: Mapping[str, Any] = record
+        self.record: RunRecord = record
         """Content of run.json."""
-        self.spec = config.parse(Spec, record["spec"], f"{self.path}: spec")
+        self.spec = record.settings(self.path)
         """Resolved settings of the run."""
         self._threads = threads
         self._learner.sampler.to(devices.acquire(gpus))
@@ -91,7 +92,7 @@ class Run:
     @property
     def snapshots(self) -> list[int]:
         """Steps whose weights are kept."""
-        return [int(snapshot["step"]) for snapshot in self.record["snapshots"]]
+        return [snapshot.step for snapshot in self.record.snapshots]
 
     def sample(self, seeds: Sequence[int], *, truncation: float = 1.0, label: int | str | None = None) -> Pixels:
         """Generate one image per seed, uint8 [n, H, W, C]; the same seed always gives the same image.
@@ -100,11 +101,11 @@ class Run:
         drawn as in the data. The images are those of `ganformer generate`. Raises ConfigError for an unknown class, and
         for a seed or ψ out of range.
         """
-        data, image = self.record["data"], self.spec.image
+        data, image = self.record.data, self.spec.image
         if not len(seeds):
             return np.zeros((0, *image.picture, image.channels), np.uint8)
         generate.check(truncation, min(seeds), max(seeds))
-        counts = data["label_counts"]
+        counts = data.label_counts
         chosen = generate.class_number(None if label is None else str(label), data, self.path)
 
         def labels(some: Sequence[int]) -> torch.Tensor:
@@ -209,7 +210,7 @@ def evaluate(
     """
     evaluation = config.parse(Evaluation, settings, "evaluate")
     found = compare.compare(evaluation, _named(real), _named(fake), step=step, threads=threads, gpus=gpus)
-    return {entry["name"]: entry["value"] for entry in found["values"].values()}
+    return {entry.name: entry.value for entry in found.values.values()}
 
 
 def _named(images: Pack | Run | str | Path) -> str:

@@ -60,7 +60,7 @@ def test_settings_reach_the_run(run: ganformer.Run) -> None:
     assert run.spec.model.model_dump()["adversarial"]["loss"] == "hinge"
     assert run.spec.model.model_dump()["adversarial"]["r1_gamma"] == 2.0
     assert run.snapshots == [1, 2]
-    assert run.record["run"] == {"dataset": "scenes", "model": "stylegan2", "seed": 0}
+    assert run.record.run.content() == {"dataset": "scenes", "model": "stylegan2", "seed": 0}
 
 
 def test_samples_are_those_of_the_command_line(run: ganformer.Run, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_samples_are_those_of_the_command_line(run: ganformer.Run, tmp_path: Pat
 def test_a_snapshot_is_another_network(run: ganformer.Run) -> None:
     early = ganformer.load_run(run.path.parent, step=1)
     assert not np.array_equal(early.sample([0]), run.sample([0]))
-    assert sum(p.numel() for p in early.network.parameters()) == run.record["parameters"]["generator"]
+    assert sum(p.numel() for p in early.network.parameters()) == run.record.parameters["generator"]
     with pytest.raises(CheckpointError, match="no snapshot of step 7; the record has 1, 2"):
         ganformer.load_run(run.path, step=7)
 

@@ -1,17 +1,18 @@
 """Images of a GANformer, with the component that every position of every layer attends to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.analysis.stored_images import classes_of, provenance, write
+from ganformer.analysis.stored_images import classes_of, facts
 from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
+from ganformer.records.run import Run
 from ganformer.training.adversarial import evaluating
 from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
@@ -47,18 +48,18 @@ def attend(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
             maps.append([layer.half().cpu().numpy() for layer in layers])
     joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
     arrays = {"images": np.concatenate(made), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
-    write(out, {**provenance(record), "classes": classes_of(record, images)}, arrays)
+    facts(record, classes=classes_of(record, images)).write(out, arrays)
 
 
-def require_maps(record: Mapping[str, Any], run: Path) -> None:
+def require_maps(record: Run, run: Path) -> None:
     """Raise ConfigError if the model of a run, whose record is at `run`, has no attention maps."""
-    kind = record["spec"]["model"]["kind"]
+    kind = record.kind
     if not plugins.find("ganformer.models", kind).Config.has_attention_maps:
         raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
 
 
 def attended(
-    learner: Learner, record: Mapping[str, Any], seeds: Sequence[int], device: torch.device
+    learner: Learner, record: Run, seeds: Sequence[int], device: torch.device
 ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
     """Yield images [n, C, H, W] in [-1, 1] of these seeds, in batches, with the attention maps of all layers.
 
@@ -68,5 +69,5 @@ def attended(
     sampler = cast(Attending, module)
     with evaluating(module), constant_noise(module):
         for some in batches(seeds):
-            labels, z = draw_labels(record["data"]["label_counts"], some), latents(sampler.latent_shape, some)
+            labels, z = draw_labels(record.data.label_counts, some), latents(sampler.latent_shape, some)
             yield sampler.attention_maps(sampler.map(z.to(device), labels.to(device)))

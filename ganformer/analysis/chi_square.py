@@ -39,13 +39,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganformer import artifacts, devices
+from ganformer import devices
 from ganformer.analysis import readers
 from ganformer.data.dataset import Images
 from ganformer.data.images import central, in_colours
 from ganformer.errors import DataError
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.records.metrics import plain_values
 from ganformer.training import checkpoint
 
 # N scenes, K bins
@@ -72,9 +73,8 @@ def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, 
     learner, record = checkpoint.restore(run)
     reals, reader = Images(data), readers.load(parser)
     count = min(images, len(reals))
-    origin = readers.origin(reader, record, {"images": images, "real_images": count})
-    origin["reference"] = {"data_sha256": reals.digest}
-    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+    origin = readers.origin(reader, record, {"images": images, "real_images": count}, reals.digest)
+    if origin.is_measured(out):
         return
     device = devices.acquire(gpus)
     with computing(threads):
@@ -84,8 +84,8 @@ def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, 
         {f"chi2_{name}": value for name, value in compare(*sides, reader.attributes, reader.paired).items()}
         for sides in ((generated, real), (real[::2], real[1::2]))
     )
-    content = readers.described(origin, values, started, devices.describe(device, threads))
-    artifacts.write_json(out, {**content, "real": floor})
+    seconds, hardware = time.monotonic() - started, devices.describe(device, threads)
+    origin.measured(plain_values(values), seconds=seconds, hardware=hardware, real=floor).write(out)
 
 
 def compare(

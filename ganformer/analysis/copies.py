@@ -60,8 +60,11 @@ from ganformer.metrics.evaluate import computing, load_network
 from ganformer.metrics.measures import frechet, frechet_error
 from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
-from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, is_canvas, observe
+from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
+from ganformer.records.metrics import Value
+from ganformer.records.npz import Copies
+from ganformer.records.run import Run
 from ganformer.training import checkpoint
 from ganformer.training.samples import BATCH, batches, in_colours
 
@@ -109,15 +112,21 @@ def find_copies(
     learner, record = checkpoint.restore(run)
     generated = Generated(learner, record, run, None, evaluation.seeds)
     training = Images(data)
-    _check_pack(training, record, run, generated)
-    others = None if held_out is None else _held_out(held_out, training, is_mirrored=record["spec"]["mirror"])
+    record.check_pack(
+        run,
+        training.folder,
+        training.manifest,
+        "copies are looked for among training images: name the pack of the run",
+    )
+    others = None if held_out is None else _held_out(held_out, training, is_mirrored=record.is_mirrored)
     origin = _origin(evaluation, record, training, others, pairs)
-    if artifacts.is_kept(out, stored.read_existing(out), origin):
+    kept = Copies.find(out)
+    if kept is not None and artifacts.is_kept(out, kept.content(), origin):
         return
-    title, device = "memorisation {dataset}/{model}".format(**record["run"]), devices.acquire(gpus)
+    title, device = f"memorisation {record.run}", devices.acquire(gpus)
     with computing(threads):
         viewer = Viewer(load_network(evaluation.extractor, device), training.image.picture, device, title)
-        found = search(viewer, generated, training, others, is_mirrored=record["spec"]["mirror"])
+        found = search(viewer, generated, training, others, is_mirrored=record.is_mirrored)
         suspicious = np.argsort(found.nearest.distances, kind="stable")[:pairs]
         arrays: dict[str, NDArray[Any]] = {}
         for name, numbers in (("nearest", suspicious), ("first", np.arange(pairs))):
@@ -125,7 +134,7 @@ def find_copies(
             arrays[f"{name}_training"] = read(training, found.nearest.indices[numbers]).transpose(0, 2, 3, 1)
     arrays |= {"nearest_numbers": suspicious, "training_numbers": found.nearest.indices}
     arrays |= {"samples_to_training": found.nearest.distances, **found.compared}
-    stored.write(out, _provenance(evaluation, origin, found), arrays)
+    _facts(evaluation, origin, found).write(out, arrays)
 
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
@@ -138,27 +147,27 @@ def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixel
     return np.stack(images)
 
 
-def _provenance(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> dict[str, Any]:
+def _facts(evaluation: Evaluation, origin: Mapping[str, Any], found: "Found") -> Copies:
     """Return the file's record: `origin`, and the values found."""
     extractor = evaluation.extractor.model_dump(mode="json")
-    return {
-        **origin,
-        "values": {
-            key: {"name": label(key, extractor, evaluation.images), "value": value}
+    return Copies(
+        **{key: value for key, value in origin.items() if key != "recipe"},
+        values={
+            key: Value(name=label(key, extractor, evaluation.images), value=value)
             for key, value in found.values.items()
         },
-        "expected": found.expected,
-        "recipe": {**origin["recipe"], "compared": len(found.compared.get("held_out_to_training", ()))},
-    }
+        expected=found.expected,
+        recipe={**origin["recipe"], "compared": len(found.compared.get("held_out_to_training", ()))},
+        code=artifacts.code_version(),
+    )
 
 
-def _origin(
-    evaluation: Evaluation, record: Mapping[str, Any], training: Images, others: Images | None, count: int
-) -> dict[str, Any]:
+def _origin(evaluation: Evaluation, record: Run, training: Images, others: Images | None, count: int) -> dict[str, Any]:
     """Return the part of the file's record that is known before copies are looked for."""
     return {
         **stored.provenance(record),
-        "step": record["snapshots"][-1]["step"],
+        "run": record.run.content(),
+        "step": record.end.step,
         "recipe": {
             "extractor": evaluation.extractor.model_dump(mode="json"),
             "pairs": count,
@@ -166,28 +175,14 @@ def _origin(
             "seed": evaluation.seed,
             "training_images": len(training),
             "held_out_images": 0 if others is None else len(others),
-            "mirrored": record["spec"]["mirror"],
-            "image": record["spec"]["image"],
+            "mirrored": record.is_mirrored,
+            "image": record.spec["image"],
             "picture": list(training.image.picture),
             "truncation": None,
         },
         "training_data_sha256": training.digest,
         "held_out_data_sha256": None if others is None else others.digest,
     }
-
-
-def _check_pack(training: Images, record: Mapping[str, Any], run: Path, generated: Generated) -> None:
-    trained_on = record["data"]["data_sha256"]
-    if trained_on not in (None, training.digest):
-        raise DataError(
-            f"{training.folder}: holds the data {training.digest[:12]}…, but {run} was trained on the data "
-            f"{trained_on[:12]}…; copies are looked for among training images: name the pack of the run"
-        )
-    if not is_canvas(generated.made, training.image.canvas):
-        raise DataError(
-            f"{training.folder}: holds images of {in_pixels(training.image.picture)}, but {run} makes "
-            f"{in_pixels(generated.picture)}; name a pack of that shape"
-        )
 
 
 def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:

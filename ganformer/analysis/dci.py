@@ -32,11 +32,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from ganformer import artifacts, devices
+from ganformer import devices
 from ganformer.analysis import readers
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.records.metrics import plain_values
 from ganformer.training import checkpoint
 from ganformer.training.adversarial import Adversarial, evaluating
 from ganformer.training.samples import batches, draw_labels, latents
@@ -63,20 +64,21 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
     if not isinstance(learner, Adversarial):
-        kind = record["spec"]["model"]["kind"]
+        kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
     reader = readers.load(parser)
     origin = readers.origin(reader, record, {"images": images})
-    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+    if origin.is_measured(out):
         return
     device = devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)
-        codes = _codes(learner, record["data"]["label_counts"], made.seeds)
+        codes = _codes(learner, record.data.label_counts, made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
-    artifacts.write_json(out, readers.described(origin, values, started, hardware))
+    seconds = time.monotonic() - started
+    origin.measured(plain_values(values), seconds=seconds, hardware=hardware).write(out)
 
 
 def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:

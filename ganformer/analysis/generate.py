@@ -2,11 +2,11 @@
 
 import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
-from ganformer.training import record
+from ganformer.records.generated import GeneratedCall
+from ganformer.records.run import RUN_FILE, Run, TrainingData
 from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
@@ -66,8 +67,8 @@ def generate(
     """
     run = find_run(weights)
     learner, known = restore(run)
-    image = ImageSpec.model_validate(known["spec"]["image"])
-    label = class_number(request.label, known["data"], run)
+    image = known.image
+    label = class_number(request.label, known.data, run)
     check(request.truncation, request.seed, request.seed + request.count - 1)
     _aim(learner, request, run)
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
@@ -76,30 +77,28 @@ def generate(
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
-        for seeds, labels, images in _images(learner, image, request, label, known["data"]["label_counts"]):
+        for seeds, labels, images in _images(learner, image, request, label, known.data.label_counts):
             for take in takes:
                 take(seeds, labels, images)
             progress.update(len(seeds))
     kept.finish()
 
 
-def _call(
-    request: Request, known: Mapping[str, Any], label: int | None, *, as_grid: bool, as_npz: bool
-) -> dict[str, Any]:
+def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_npz: bool) -> GeneratedCall:
     """Return the settings that decide the images of a call; the size of batches changes no image."""
-    names = known["data"]["class_names"]
-    return {
-        "run": known["run"],
-        "weights_sha256": known["weights_sha256"],
-        "first_seed": request.seed,
-        "count": request.count,
-        "truncation": request.truncation,
-        "truncation_mean": request.mean,
-        "label": label,
-        "class_name": names[label] if label is not None and names else None,
-        "noise": "fresh" if request.is_noisy else "constant",
-        "form": [form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
-    }
+    names = known.data.class_names
+    return GeneratedCall(
+        run=known.run,
+        weights_sha256=known.weights_sha256,
+        first_seed=request.seed,
+        count=request.count,
+        truncation=request.truncation,
+        truncation_mean=request.mean,
+        label=label,
+        class_name=names[label] if label is not None and names else None,
+        noise="fresh" if request.is_noisy else "constant",
+        form=[form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
+    )
 
 
 def find_run(weights: Path) -> Path:
@@ -109,17 +108,17 @@ def find_run(weights: Path) -> Path:
             f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
             "then --weights FOLDER"
         )
-    run = weights / record.NAME if weights.is_dir() else weights.with_name(record.NAME)
+    run = weights / RUN_FILE if weights.is_dir() else weights.with_name(RUN_FILE)
     if not run.is_file():
         raise ConfigError(
-            f"{weights}: there is no {record.NAME} here; --weights takes the folder of a finished or imported run"
+            f"{weights}: there is no {RUN_FILE} here; --weights takes the folder of a finished or imported run"
         )
     return run
 
 
-def class_number(label: str | None, data: Mapping[str, Any], run: Path) -> int | None:
+def class_number(label: str | None, data: TrainingData, run: Path) -> int | None:
     """Return the number of the class of a name or a number; a name wins. ConfigError if there is none."""
-    names, classes = data["class_names"], len(data["label_counts"])
+    names, classes = data.class_names, len(data.label_counts)
     if label is None:
         return None
     if label in names:

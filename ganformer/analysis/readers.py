@@ -4,7 +4,6 @@ Each has `Config(Parsing)`, `prepare(config, dataset, out, *, threads, gpus)`, w
 `out` and what belongs to it, and `load(path)`, which gives a `Reader`; `path`: a parser.json that names the kind.
 """
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,14 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ganformer import artifacts, plugins
+from ganformer import plugins
 from ganformer.config import Dataset, Parsing
 from ganformer.errors import CheckpointError
-from ganformer.metrics import evaluate
 from ganformer.metrics.sets import ImageSet
+from ganformer.records.metrics import Reals, Subject
+from ganformer.records.parser import ParserClaim
+from ganformer.records.run import Run
 
 PACKAGE = "ganformer.analysis.parsers"
-NAME = "parser.json"
 
 Record = list[dict[str, Any]]  # the objects of an image: `visible_pixels`, and the value of each attribute by its name
 
@@ -68,8 +68,7 @@ def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus:
 
 def load(path: Path) -> Reader:
     """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
-    content = artifacts.read_json(path)
-    kind = content.get("kind") if isinstance(content, Mapping) else None
+    kind = ParserClaim.read(path).kind
     kinds = plugins.names(PACKAGE)
     if kind not in kinds:
         raise CheckpointError(
@@ -80,35 +79,24 @@ def load(path: Path) -> Reader:
     return reader
 
 
-def origin(reader: Reader, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+def origin(reader: Reader, record: Run, recipe: Mapping[str, Any], reals: str | None = None) -> Subject:
     """Return the part of a record like `metrics.json` that is known before a run's images are measured.
 
-    `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself.
+    `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself; `reals`:
+    sha256 of the data that the images are compared with.
     """
-    end = record["snapshots"][-1]
-    return {
-        "format": evaluate.FORMAT,
-        "run": record["run"],
-        "step": end["step"],
-        "kimg": end["kimg"],
-        "weights_sha256": end["sha256"],
-        "recipe": {
+    end = record.end
+    reference = {} if reals is None else {"reference": Reals(data_sha256=reals)}
+    return Subject(
+        run=record.run,
+        step=end.step,
+        kimg=end.kimg,
+        weights_sha256=end.sha256,
+        recipe={
             **recipe,
-            "image": record["spec"]["image"],
+            "image": record.spec["image"],
             "extractor": reader.about,
             "accuracy": reader.accuracy,
         },
-    }
-
-
-def described(
-    origin: Mapping[str, Any], values: Mapping[str, float], started: float, hardware: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a record like `metrics.json` of `origin` and values. `started`: the monotonic clock, in seconds."""
-    return {
-        **origin,
-        "values": {name: {"name": name, "value": value} for name, value in values.items()},
-        "seconds": time.monotonic() - started,
-        "code": artifacts.code_version(),
-        "hardware": hardware,
-    }
+        **reference,
+    )

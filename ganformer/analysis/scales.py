@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganformer import devices
-from ganformer.analysis.stored_images import provenance, write
+from ganformer.analysis.stored_images import facts
 from ganformer.data.images import Pixels
 from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError
@@ -27,15 +27,15 @@ def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int)
     """
     learner, record = restore(run)
     sampler = learner.sampler.to(devices.acquire(gpus))
-    label_counts = record["data"]["label_counts"]
+    label_counts = record.data.label_counts
     with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
         portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(images))]
     scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*portions, strict=True)]
     if len(scales) < 2:
-        kind = record["spec"]["model"]["kind"]
+        kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
     save_picture(out.with_suffix(".png"), _picture(scales))
-    write(out, provenance(record), {f"scale_{i}": scale for i, scale in enumerate(scales)})
+    facts(record).write(out, {f"scale_{i}": scale for i, scale in enumerate(scales)})
 
 
 def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:

@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ganformer import artifacts, devices
+from ganformer import devices
 from ganformer.analysis import readers
 from ganformer.analysis.attention_maps import attended, require_maps
 from ganformer.data.images import central
@@ -45,6 +45,7 @@ from ganformer.errors import DataError
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
 from ganformer.progress import Progress
+from ganformer.records.metrics import plain_values
 from ganformer.training import checkpoint
 from ganformer.training.samples import in_colours, quantise
 
@@ -74,14 +75,19 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     made = Generated(learner, record, run, None, range(images))
     reader = _reader(parser, made)
     origin = readers.origin(reader, record, {"images": images})
-    if artifacts.is_kept(out, artifacts.read_existing(out), origin):
+    if origin.is_measured(out):
         return
     device = devices.acquire(gpus)
     with computing(threads):
         found = compare(classes(reader), *_segmented(made, reader, device))
-    hardware = devices.describe(device, threads)
-    content = readers.described(origin, found.values, started, hardware)
-    artifacts.write_json(out, {**content, "chance": found.chance, "best": found.best, "shown": found.shown})
+    origin.measured(
+        plain_values(found.values),
+        seconds=time.monotonic() - started,
+        hardware=devices.describe(device, threads),
+        chance=found.chance,
+        best=found.best,
+        shown=found.shown,
+    ).write(out)
 
 
 def classes(reader: readers.Reader) -> Mapping[str, tuple[str, ...]]:
@@ -104,7 +110,7 @@ def _segmented(
 ) -> tuple[list[Integers], tuple[int, int], list[Record], NDArray[np.uint8]]:
     """Return components that positions attend to, shape of the images, objects in their middle, masks."""
     layers, records, masks = [], list[Record](), []
-    with Progress("attention segments {dataset}/{model}".format(**images.record["run"]), len(images)) as progress:
+    with Progress(f"attention segments {images.record.run}", len(images)) as progress:
         for portion, maps in attended(images.learner, images.record, images.seeds, device):
             if not portion.isfinite().all():
                 raise DataError(

@@ -1,25 +1,21 @@
 """Images for figures, real and generated, together with their provenance."""
 
-import json
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ganformer import artifacts, devices
-from ganformer.config import ImageSpec
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
 from ganformer.errors import DataError
+from ganformer.records.npz import StoredImages
+from ganformer.records.run import Run
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import BATCH, aligned, draw_labels, make, pixels
-
-FORMAT = 1  # of the npz files
 
 
 def reals(pack: Path, count: int, out: Path) -> None:
@@ -33,7 +29,8 @@ def reals(pack: Path, count: int, out: Path) -> None:
     images = central(data.spread(count), *data.image.picture).transpose(0, 2, 3, 1)
     labels = data.labels(data.places(count))
     classes = class_titles(data.manifest.class_names, labels.argmax(axis=1) if labels.shape[1] else ())
-    write(out, {"run": None, "data_sha256": data.digest, "classes": classes}, {"images": images})
+    code = artifacts.code_version()
+    StoredImages(run=None, data_sha256=data.digest, classes=classes, code=code).write(out, {"images": images})
 
 
 def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> None:
@@ -43,20 +40,20 @@ def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
     """
     learner, record = restore(run)
     learner.sampler.to(devices.acquire(gpus))
-    labels = partial(draw_labels, record["data"]["label_counts"])
-    image = ImageSpec.model_validate(record["spec"]["image"])
+    labels = partial(draw_labels, record.data.label_counts)
+    image = record.image
     with devices.reproducible(threads), torch.no_grad():
         portions = [
             pixels(central(make(learner, image, labels, seeds), *image.picture))
             for seeds in aligned(range(images), BATCH)
         ]
-    write(out, {**provenance(record), "classes": classes_of(record, images)}, {"images": np.concatenate(portions)})
+    facts(record, classes=classes_of(record, images)).write(out, {"images": np.concatenate(portions)})
 
 
-def classes_of(record: Mapping[str, Any], count: int) -> list[str]:
+def classes_of(record: Run, count: int) -> list[str]:
     """Return the names of the classes of the first `count` images of a run; empty without classes."""
-    labels = draw_labels(record["data"]["label_counts"], range(count))
-    return class_titles(record["data"]["class_names"], labels.argmax(dim=1) if labels.shape[1] else ())
+    labels = draw_labels(record.data.label_counts, range(count))
+    return class_titles(record.data.class_names, labels.argmax(dim=1) if labels.shape[1] else ())
 
 
 def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
@@ -64,23 +61,17 @@ def class_titles(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
     return [names[int(label)] if names else str(int(label)) for label in labels]
 
 
-def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+def facts(record: Run, **more: Any) -> StoredImages:
+    """Return the facts that a file of images of a run has, and `more` of them."""
+    return StoredImages(**provenance(record), **more, code=artifacts.code_version())
+
+
+def provenance(record: Run) -> dict[str, Any]:
     """Return the provenance of images of a run."""
-    kept = {key: record[key] for key in ("run", "spec_sha256", "weights_sha256", "kimg")}
-    return {**kept, "data_sha256": record["data"]["data_sha256"]}
-
-
-def read_existing(out: Path) -> Any:
-    """Return the provenance in a file of images; None if it cannot be read."""
-    try:
-        with np.load(out, allow_pickle=False) as file:
-            return json.loads(str(file["provenance"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def write(out: Path, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an npz file, the same bytes for the same content, with `provenance` in it as JSON."""
-    text = artifacts.canonical({"format": FORMAT, **provenance, "code": artifacts.code_version()})
-    with artifacts.atomic(out) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, provenance=np.array(text), **arrays)  # type: ignore[arg-type]
+    return {
+        "run": record.run,
+        "spec_sha256": record.spec_sha256,
+        "weights_sha256": record.weights_sha256,
+        "kimg": record.kimg,
+        "data_sha256": record.data.data_sha256,
+    }

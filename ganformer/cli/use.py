@@ -94,7 +94,7 @@ def evaluate(
     measured = sets.compare(evaluation, real, fake, step=step, threads=threads, gpus=gpus)
     print(sets.summary(measured), flush=True)
     if out is not None:
-        artifacts.write_json(out, measured)
+        measured.write(out)
 
 
 def generate(

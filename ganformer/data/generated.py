@@ -6,9 +6,7 @@ from typing import Any
 
 from ganformer import artifacts
 from ganformer.errors import ConfigError, DataError, listed
-
-NAME = "generated.json"
-FORMAT = 1
+from ganformer.records.generated import GENERATED_FILE, GeneratedCall, GeneratedImages
 
 
 class Record:
@@ -17,15 +15,15 @@ class Record:
     `begin` and `finish` write it; what is interrupted between them stays unfinished.
     """
 
-    def __init__(self, folder: Path, call: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, call: GeneratedCall) -> None:
         self.folder = folder
-        self.content = {"format": FORMAT, **call}
+        self.call, self.content = call, call.content()
 
     def begin(self) -> None:
         """Make the folder. ConfigError where images of another call or files of somebody else are in it."""
         with artifacts.may_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        found = artifacts.read_existing(self.folder / NAME)
+        found = artifacts.read_existing(self.folder / GENERATED_FILE)
         if found is None:
             self._refuse_others()
         elif not artifacts.agrees(found, self.content):
@@ -40,8 +38,9 @@ class Record:
         self._write(is_complete=True)
 
     def _write(self, *, is_complete: bool) -> None:
-        code = artifacts.code_version()
-        artifacts.write_json(self.folder / NAME, {**self.content, "is_complete": is_complete, "code": code})
+        settings: dict[str, Any] = {name: getattr(self.call, name) for name in self.call.model_fields_set}
+        made = GeneratedImages(**settings, is_complete=is_complete, code=artifacts.code_version())
+        made.write(self.folder / GENERATED_FILE)
 
     def _refuse_others(self) -> None:
         others = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
@@ -53,24 +52,24 @@ class Record:
 
     def _differences(self, found: Any) -> str:
         if not isinstance(found, Mapping):
-            return f"{NAME} is none of ours"
+            return f"{GENERATED_FILE} is none of ours"
         keys = [key for key, value in self.content.items() if not artifacts.agrees(found.get(key), value)]
         return listed(f"{key} {found.get(key)}, now {self.content[key]}" for key in keys)
 
 
 def check(folder: Path) -> None:
     """DataError where images were generated into a folder, and not all of them are there or others too."""
-    found = artifacts.read_existing(folder / NAME)
-    if not isinstance(found, Mapping) or not {"form", "count", "is_complete"} <= found.keys():
+    found = GeneratedImages.find(folder / GENERATED_FILE)
+    if found is None:
         return
     pictures = sum(1 for _ in folder.glob("seed*.png"))
-    if not found["is_complete"]:
+    if not found.is_complete:
         raise DataError(
-            f"{folder}: generating was interrupted ({pictures:,} of {found['count']:,} images are there); run the same "
+            f"{folder}: generating was interrupted ({pictures:,} of {found.count:,} images are there); run the same "
             "`ganformer generate` again, or delete the folder"
         )
-    if "pictures" in found["form"] and pictures != found["count"]:
+    if "pictures" in found.form and pictures != found.count:
         raise DataError(
-            f"{folder}: has {pictures:,} pictures called seed….png, but {found['count']:,} were generated; generate "
-            f"them again, or delete {NAME} if these are the ones that are meant"
+            f"{folder}: has {pictures:,} pictures called seed….png, but {found.count:,} were generated; generate "
+            f"them again, or delete {GENERATED_FILE} if these are the ones that are meant"
         )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveInt
 
-from ganformer import artifacts
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
 from ganformer.errors import DataError
+from ganformer.records.metrics import Measured
 from ganformer.report import drawing, formatting, records, requirements, table
 
 if TYPE_CHECKING:
@@ -74,18 +74,18 @@ def _with_chance(measured: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for file, values in measured.groupby("file", sort=False):
-        content = artifacts.read_json(Path(str(file)))
-        if "chance" not in content or "shown" not in content:
+        record = Measured.read(Path(str(file)))
+        if record.chance is None or record.shown is None:
             raise DataError(
                 f"{file}: has no overlaps of attention; make it with `ganformer step analyse attention-segmentation`"
             )
         errors = values.set_index("metric")["value"]
-        chosen = values[values["metric"].isin(content["chance"])]
+        chosen = values[values["metric"].isin(record.chance)]
         rows.append(
             chosen.assign(
                 error=[errors[f"{metric}_std"] for metric in chosen["metric"]],
-                chance=chosen["metric"].map(content["chance"]),
-                shown=chosen["metric"].map(content["shown"]),
+                chance=chosen["metric"].map(record.chance),
+                shown=chosen["metric"].map(record.shown),
             )
         )
     return pd.concat(rows, ignore_index=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ganformer.config import Config as Configuration
+from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import compared, formatting, published, records
 from ganformer.report.published import PUBLISHED, Compared
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
+from ganformer.records.exhibit import Block, Cell, Column
+from ganformer.records.run import TrainedRun
 from ganformer.report import formatting, records
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +44,7 @@ def draw(experiment: Config, runs: Sequence[Path], out: Path) -> None:
     import pandas as pd
 
     trained = records.needed(records.runs(runs), experiment, "run.json")
-    parts = list(dict.fromkeys(part for record in trained["record"] for part in record["parameters"]))
+    parts = list(dict.fromkeys(part for record in trained["record"] for part in record.parameters))
     numbers = pd.DataFrame([_spent(row, parts) for _, row in trained.iterrows()])
     rows = [
         _cost_row(experiment, chosen, parts)
@@ -57,16 +59,16 @@ def draw(experiment: Config, runs: Sequence[Path], out: Path) -> None:
 
 
 def _spent(row: pd.Series, parts: Sequence[str]) -> Mapping[str, Any]:
-    record = row["record"]
+    record: TrainedRun = row["record"]
     return {
         **{key: row[key] for key in records.RUN},
-        **{f"parameters_{part}": record["parameters"].get(part) for part in parts},
-        "kimg": record["kimg"],
-        "seconds_per_kimg": record["seconds_per_kimg"],
-        "images_per_second": 1000 / record["seconds_per_kimg"],
-        "wall_seconds": record["wall_seconds"],
-        "peak_memory_mb": record.get("peak_memory_mb"),
-        "device": formatting.device(record["hardware"]),
+        **{f"parameters_{part}": record.parameters.get(part) for part in parts},
+        "kimg": record.kimg,
+        "seconds_per_kimg": record.seconds_per_kimg,
+        "images_per_second": 1000 / record.seconds_per_kimg,
+        "wall_seconds": record.wall_seconds,
+        "peak_memory_mb": record.peak_memory_mb,
+        "device": formatting.device(record.hardware),
     }
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ganformer import artifacts
 from ganformer.config import Config as Configuration
 from ganformer.errors import DataError
+from ganformer.records.metrics import Measured
 from ganformer.report import drawing, formatting, records, series, table
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 def _counts(experiment: Config, trained: pd.DataFrame) -> Mapping[str, int]:
     """Return the number of training images of each data set; DataError unless it is one, and no other has the same."""
-    told = trained.assign(images=[record["data"]["count"] for record in trained["record"]])
+    told = trained.assign(images=[record.data.count for record in trained["record"]])
     told = told.drop_duplicates(["dataset", "images"])
     changed = told[told["dataset"].duplicated(keep=False)].sort_values("dataset", kind="stable")
     if len(changed):
@@ -102,10 +102,7 @@ def _check_alike(experiment: Config, chosen: pd.DataFrame) -> None:
 
 def _reals(path: Path) -> str:
     """Return the sha256 of the real images that a metrics.json was measured against."""
-    reference = artifacts.read_json(path).get("reference", {})
-    if "data_sha256" not in reference:
-        raise DataError(f"{path}: has no reference.data_sha256; it is no complete record, make it again")
-    return str(reference["data_sha256"])
+    return Measured.read(path).data_sha256(path)
 
 
 def _against_images(experiment: Config, points: pd.DataFrame, shown: formatting.Metric, title: str) -> Figure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from pydantic import PositiveInt, model_validator
 from ganformer import artifacts, plugins
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment, Name, of_one_shape
-from ganformer.errors import DataError
+from ganformer.records.npz import Copies
 from ganformer.report import drawing, formatting, records, table
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-ARRAYS = ("nearest_samples", "nearest_training", "first_samples", "first_training", "samples_to_training")
 COLUMNS = 8  # pairs side by side
 TILE = 128  # pixels, about, of a picture
 # Pixels of parts of a block.
@@ -112,22 +109,11 @@ def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            record = json.loads(str(file["provenance"]))
-            arrays = {name: file[name] for name in file.files if name != "provenance"}
-        lacking = [name for name in ARRAYS if name not in arrays]
-        if lacking or "expected" not in record:
-            raise ValueError(f"has no {lacking[0] if lacking else 'expected'}")
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: is no readable file of nearest training images ({error}); make it with "
-            "`ganformer step analyse copies`"
-        ) from error
+    record, arrays = Copies.read(path)
     return {
-        **record["run"],
-        "kimg": record["kimg"],
-        "recipe": artifacts.canonical(record["recipe"]),
+        **record.run.content(),
+        "kimg": record.kimg,
+        "recipe": artifacts.canonical(record.recipe),
         "file": str(path),
         "record": record,
         "arrays": arrays,
@@ -146,9 +132,9 @@ def _numbers(found: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        [*row[[*records.RUN, "kimg"]], metric, entry["name"], entry["value"], row["record"]["expected"].get(metric)]
+        [*row[[*records.RUN, "kimg"]], metric, entry.name, entry.value, row["record"].expected.get(metric)]
         for _, row in found.iterrows()
-        for metric, entry in row["record"]["values"].items()
+        for metric, entry in row["record"].values.items()
     ]
     return pd.DataFrame(rows, columns=[*records.RUN, "kimg", "metric", "name", "value", "expected"])
 
@@ -204,7 +190,7 @@ def _figure(experiment: Config, found: pd.DataFrame) -> Figure:
 
 def _block(experiment: Config, row: pd.Series, limit: float) -> Block:
     arrays, record = row["arrays"], row["record"]
-    images = formatting.count(record["recipe"]["images"])
+    images = formatting.count(record.how.images)
     strips = {
         title: _strip(arrays[f"{name}_samples"], arrays[f"{name}_training"])
         for name, title in (("nearest", f"the nearest of {images} samples"), ("first", "the first samples"))
@@ -218,7 +204,7 @@ def _block(experiment: Config, row: pd.Series, limit: float) -> Block:
         arrays["samples_to_training"],
         arrays.get("held_out_to_training"),
         limit,
-        record["recipe"]["extractor"]["kind"],
+        record.how.network,
         _lines(record),
     )
 
@@ -287,13 +273,12 @@ def _curves(axes: Axes, block: Block) -> None:
 # --------------------------------------------------------------------------------------------------- words
 
 
-def _lines(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    values = {key: entry["value"] for key, entry in record["values"].items()}
+def _lines(record: Copies) -> list[tuple[str, str, str]]:
+    values = {key: entry.value for key, entry in record.values.items()}
     if not values:
         return [("no held-out images to compare with", "", "")]
     shares = [
-        (what, _share(values[key], values[f"{key}_std"]), _share(record["expected"][key]))
-        for key, what in SHARES.items()
+        (what, _share(values[key], values[f"{key}_std"]), _share(record.expected[key])) for key, what in SHARES.items()
     ]
     distances = [
         (f"FD from {kind} images", f"{formatting.quantity(values[key])} ± {values[f'{key}_std']:.2g}", formatting.NONE)
@@ -302,7 +287,7 @@ def _lines(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         ("samples", "measured", "expected"),
         *shares,
-        ("Z of Mann and Whitney", _signed(values["copying_z"]), _signed(record["expected"]["copying_z"])),
+        ("Z of Mann and Whitney", _signed(values["copying_z"]), _signed(record.expected["copying_z"])),
         *distances,
     ]
 
@@ -317,14 +302,14 @@ def _signed(number: float) -> str:
 
 
 def _caption(found: pd.DataFrame) -> str:
-    recipes = [record["recipe"] for record in found["record"]]
-    mirrored = ", or its mirror image, which was trained on as well" if any(r["mirrored"] for r in recipes) else ""
+    is_mirrored = any(record.how.mirrored for record in found["record"])
+    mirrored = ", or its mirror image, which was trained on as well" if is_mirrored else ""
     told = (
         f"Each sample stands above the training image whose features are nearest to its own{mirrored}: for the samples "
         "that are nearest to one, and for the first ones, which nobody picked. Curves: share of images that have a "
         "training image within a distance."
     )
-    if all(record["values"] for record in found["record"]):
+    if all(record.values for record in found["record"]):
         told += (
             " A model that repeats training images is nearer to them than held-out images are, and its curve lies to "
             "the left of theirs. So does that of a model of bland images, and noisy copies escape: whether samples are "
@@ -336,9 +321,8 @@ def _caption(found: pd.DataFrame) -> str:
 def _in_words(found: pd.DataFrame) -> str:
     told = "Pairs of samples and nearest training images beside curves of their distances."
     said = [
-        f"{formatting.model(row['model'])} on {row['dataset']} "
-        f"{PERCENT * row['record']['values']['nearer']['value']:.0f} %"
+        f"{formatting.model(row['model'])} on {row['dataset']} {PERCENT * row['record'].values['nearer'].value:.0f} %"
         for _, row in found.iterrows()
-        if row["record"]["values"]
+        if row["record"].values
     ]
     return f"{told} Samples nearer than the median held-out image: {formatting.listing(said)}." if said else told

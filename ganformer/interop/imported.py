@@ -13,8 +13,17 @@ from torch import Tensor, nn
 from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
 from ganformer.errors import CheckpointError, ConfigError
-from ganformer.training import record
-from ganformer.training.checkpoint import FORMAT, build, write_weights
+from ganformer.records.run import (
+    RUN_FILE,
+    WEIGHTS,
+    Origin,
+    Run,
+    RunClaim,
+    RunName,
+    Snapshot,
+    TrainingData,
+)
+from ganformer.training.checkpoint import build, write_weights
 from ganformer.training.learner import Learner
 from ganformer.training.state import load_module
 
@@ -97,17 +106,17 @@ def write(imported: Imported, source: Path, out: Path) -> None:
                 return
             out.mkdir(exist_ok=True)
             (out / DISCRIMINATOR).unlink(missing_ok=True)
-            for path in sorted(temporary.iterdir(), key=lambda path: path.name == record.NAME):
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == RUN_FILE):
                 path.replace(out / path.name)
 
 
 def _is_there(out: Path, made: Path) -> bool:
     """Return whether `out` holds the same import as `made`, whenever and with whatever version it was written."""
-    new = artifacts.read_json(made / record.NAME)
-    origin = {key: value for key, value in new.items() if key not in ("code", "libraries")}
-    if not artifacts.agrees(artifacts.read_existing(out / record.NAME), origin):
+    new, old = Run.read(made / RUN_FILE), Run.find(out / RUN_FILE)
+    origin = {key: value for key, value in new.content().items() if key not in ("code", "libraries")}
+    if old is None or not artifacts.agrees(old.content(), origin):
         return False
-    files = [path.name for path in made.iterdir() if path.name != record.NAME]
+    files = [path.name for path in made.iterdir() if path.name != RUN_FILE]
     return all(
         (out / name).is_file() and artifacts.file_digest(out / name) == artifacts.file_digest(made / name)
         for name in files
@@ -116,52 +125,51 @@ def _is_there(out: Path, made: Path) -> bool:
 
 def _check_free(out: Path) -> None:
     """CheckpointError where a file is in the way that no earlier import wrote."""
-    path = out / record.NAME
-    known = artifacts.read_json(path) if path.exists() else {"imported": {}}
-    if "imported" not in known:
+    path = out / RUN_FILE
+    known = RunClaim.read(path) if path.exists() else RunClaim(imported=Origin())
+    if known is None or known.imported is None:
         raise CheckpointError(f"{path}: is the record of a run that was trained; choose another folder to import into")
-    players = known.get("parameters", {})
-    for name, player in ((record.WEIGHTS, "generator"), (DISCRIMINATOR, "discriminator")):
+    players = known.parameters
+    for name, player in ((WEIGHTS, "generator"), (DISCRIMINATOR, "discriminator")):
         if player not in players and (out / name).exists():
             raise CheckpointError(
-                f"{out / name}: is there already, and no import wrote it by what {record.NAME} says; choose another "
+                f"{out / name}: is there already, and no import wrote it by what {RUN_FILE} says; choose another "
                 "folder to import into, or move it away"
             )
 
 
 def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: Path, folder: Path) -> None:
     trajectory = resolved.trajectory
-    weights = write_weights(folder / record.WEIGHTS, learner.sampler, trajectory, step=0)
+    weights = write_weights(folder / WEIGHTS, learner.sampler, trajectory, step=0)
     if imported.discriminator is not None:
         write_weights(folder / DISCRIMINATOR, discriminator(learner), trajectory, step=0)
-    artifacts.write_json(folder / record.NAME, describe(imported, resolved, learner, source, weights))
+    describe(imported, resolved, learner, source, weights).write(folder / RUN_FILE)
 
 
-def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> dict[str, Any]:
+def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> Run:
     """Return the record of an imported run: of no steps, with one snapshot, made from no images of ours.
 
     Snapshots do not say how often each class was seen; labels to sample with are drawn evenly.
     """
-    return {
-        "format": FORMAT,
-        "run": {"dataset": "imported", "model": source.stem, "seed": resolved.seed},
-        "imported": {
-            "file": source.name,
-            "sha256": artifacts.file_digest(source),
-            "origin": imported.origin,
-            "notes": list(imported.notes),
-        },
-        "spec": resolved.model_dump(mode="json"),
-        "spec_sha256": resolved.digest,
-        "data": {"data_sha256": None, "count": 0, "label_counts": [1] * imported.image.classes, "class_names": []},
-        "code": artifacts.code_version(),
-        "libraries": {"torch": torch.__version__, "numpy": np.__version__},
-        "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(imported, learner)},
-        "steps": 0,
-        "kimg": 0.0,
-        "weights_sha256": weights,
-        "snapshots": [{"step": 0, "kimg": 0.0, "file": record.WEIGHTS, "sha256": weights}],
-    }
+    return Run(
+        run=RunName(dataset="imported", model=source.stem, seed=resolved.seed),
+        imported=Origin(
+            file=source.name,
+            sha256=artifacts.file_digest(source),
+            origin=imported.origin,
+            notes=imported.notes,
+        ),
+        spec=resolved.model_dump(mode="json"),
+        spec_sha256=resolved.digest,
+        data=TrainingData(data_sha256=None, count=0, label_counts=[1] * imported.image.classes, class_names=()),
+        code=artifacts.code_version(),
+        libraries={"torch": torch.__version__, "numpy": np.__version__},
+        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in _parts(imported, learner)},
+        steps=0,
+        kimg=0.0,
+        weights_sha256=weights,
+        snapshots=[Snapshot(step=0, kimg=0.0, file=WEIGHTS, sha256=weights)],
+    )
 
 
 def _parts(imported: Imported, learner: Learner) -> Iterator[tuple[str, nn.Module]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganformer.data.decoding import START, recognise, signatures
 from ganformer.errors import CheckpointError
-from ganformer.training import record
+from ganformer.records.run import RUN_FILE
 from ganformer.training.checkpoint import METADATA
 
 POINTER = b"version https://git-lfs"
@@ -70,7 +70,7 @@ def disguised(path: Path) -> str | None:
 
 
 def _folder(path: Path) -> str:
-    if (path / record.NAME).exists():
+    if (path / RUN_FILE).exists():
         return "is the folder of a run, which needs no import; name it where weights are asked for, e.g. --weights"
     return "is a folder; name a file in it"
 
@@ -88,11 +88,9 @@ def _safetensors(path: Path) -> str | None:
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or METADATA not in metadata:
         return "is a safetensors file; no network that can be imported is published in one, so no such file is read"
-    if (path.parent / record.NAME).exists():
+    if (path.parent / RUN_FILE).exists():
         return f"holds weights of a run, which needs no import; name its folder as --weights: {path.parent}"
-    return (
-        f"holds weights of a run, which needs no import but its {record.NAME}; put that beside it and name its folder"
-    )
+    return f"holds weights of a run, which needs no import but its {RUN_FILE}; put that beside it and name its folder"
 
 
 def _header(path: Path, length: int) -> dict[str, Any] | None:

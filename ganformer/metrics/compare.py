@@ -18,8 +18,8 @@ from ganformer.metrics.names import label
 from ganformer.metrics.sets import Generated, ImageSet, Known, Network, Picture, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
 from ganformer.metrics.summary import lines, settings, values
+from ganformer.records.metrics import Comparison, Value
 
-FORMAT = 1
 SIDES: tuple[Side, ...] = ("real", "fake")
 USUAL = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
 """Whose features are so many."""
@@ -29,10 +29,10 @@ Sets = Mapping[Side, ImageSet | Known]
 
 def compare(
     evaluation: Evaluation, real: str, fake: str, *, step: int | None = None, threads: int, gpus: int
-) -> dict[str, Any]:
+) -> Comparison:
     """Measure the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
 
-    Returns the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
+    Return the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
     come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
     or has too few images, measures that need more are left out, or are a ConfigError where `evaluation.metrics` was
     set. Raises ConfigError where `images`, `seed` or `step` were set and neither is a run, DataError where the sets
@@ -54,14 +54,13 @@ def compare(
         observed = _observe(sets, list(chosen.values()), network, picture, device)
         measured = {name: measure([module], *observed) for name, module in chosen.items()}
     extractor = _extractor(evaluation, sets)
-    return {
-        "format": FORMAT,
-        "values": {
-            key: {"name": _name(key, chosen[name], extractor, sets), "value": value}
+    return Comparison(
+        values={
+            key: Value(name=_name(key, chosen[name], extractor, sets), value=value)
             for name, values in measured.items()
             for key, value in values.items()
         },
-        "recipe": {
+        recipe={
             "extractor": extractor,
             "metrics": list(chosen),
             "measures": recipes(chosen, *sizes),
@@ -69,10 +68,10 @@ def compare(
             "picture": None if picture is None else list(picture),
             **{side: {**images.about, "extractor": _seen_by(images, evaluation)} for side, images in sets.items()},
         },
-        "seconds": time.monotonic() - started,
-        "code": artifacts.code_version(),
-        "hardware": devices.describe(device, threads),
-    }
+        seconds=time.monotonic() - started,
+        code=artifacts.code_version(),
+        hardware=devices.describe(device, threads),
+    )
 
 
 def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -> None:
@@ -197,10 +196,10 @@ def _seen_by(images: ImageSet | Known, evaluation: Evaluation) -> Mapping[str, A
     return images.extractor if isinstance(images, Known) else evaluation.extractor.model_dump(mode="json")
 
 
-def summary(content: Mapping[str, Any]) -> str:
+def summary(measured: Comparison) -> str:
     """Format the result of `compare` for a terminal: every value by its name, then how they were measured."""
-    recipe = content["recipe"]
-    rows = [*values(content["values"]), *((side, _images(recipe[side])) for side in SIDES)]
+    recipe = measured.recipe
+    rows = [*values(measured.values), *((side, _images(recipe[side])) for side in SIDES)]
     rows.append(("extractor", artifacts.canonical(recipe["extractor"]) if recipe["extractor"] else "not known"))
     rows += settings(recipe["measures"])
     if recipe["picture"] is not None:

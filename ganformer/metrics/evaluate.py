@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts, devices, plugins
-from ganformer.config import Evaluation, Extractor, ImageSpec
+from ganformer.config import Evaluation, Extractor
 from ganformer.data.batches import filled
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
@@ -33,15 +33,15 @@ from ganformer.metrics.sets import (
     Packed,
     Picture,
     Share,
-    is_canvas,
     observe_with,
 )
 from ganformer.metrics.statistics import Observed
+from ganformer.records.metrics import Reals, Subject, Value
+from ganformer.records.run import Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner, Reconstructor
 from ganformer.training.samples import batches, in_colours, normalise, quantise
 
-FORMAT = 1
 PATHS = "path-length"  # part of the values that are no extractor's
 
 Side = Literal["real", "fake"]
@@ -124,10 +124,16 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
     artifacts.check_file(out)
     learner, record = checkpoint.restore(job.run, job.step)
     images, evaluation = Images(job.pack), job.evaluation
-    _check_pack(images, record, job)
+    record.check_pack(
+        job.run,
+        images.folder,
+        images.manifest,
+        "name the pack of the run, or say with --other-data that it is another one on purpose",
+        other_data=job.other_data,
+    )
     reals = _reals(job, images)
     origin = _origin(job, record, images, reals)
-    if artifacts.is_kept(out, artifacts.read_existing(out), origin, is_silent=distribution.rank() > 0):
+    if origin.is_measured(out, is_silent=distribution.rank() > 0):
         return
     with computing(threads):
         looks = _looks(evaluation.parts(), "fake", device)
@@ -140,37 +146,35 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
                 values[part]["rfd"] = distance
     if distribution.rank() > 0:
         return
-    content = {
-        **origin,
-        "values": _named(evaluation, _over_rounds(rounds)),
-        "seconds": time.monotonic() - started,
-        "code": artifacts.code_version(),
-        "hardware": {**devices.describe(device, threads), "gpus": distribution.ranks() if device.type == "cuda" else 0},
-    }
-    print(summary.of_run(content), flush=True)
-    artifacts.write_json(out, content)
+    gpus = distribution.ranks() if device.type == "cuda" else 0
+    measured = origin.measured(
+        _named(evaluation, _over_rounds(rounds)),
+        seconds=time.monotonic() - started,
+        hardware={**devices.describe(device, threads), "gpus": gpus},
+    )
+    print(summary.of_run(measured), flush=True)
+    measured.write(out)
 
 
-def _origin(job: Job, record: Mapping[str, Any], images: Images, reals: Mapping[str, Reference]) -> dict[str, Any]:
+def _origin(job: Job, record: Run, images: Images, reals: Mapping[str, Reference]) -> Subject:
     """Return the part of `metrics.json` known before measuring; DataError if there are too few images."""
-    snapshot = checkpoint.snapshot(record, job.step, job.run)
-    return {
-        "format": FORMAT,
-        "run": record["run"],
-        "step": snapshot["step"],
-        "kimg": snapshot["kimg"],
-        "weights_sha256": snapshot["sha256"],
-        "recipe": {
+    snapshot = record.snapshot(job.step, job.run)
+    return Subject(
+        run=record.run,
+        step=snapshot.step,
+        kimg=snapshot.kimg,
+        weights_sha256=snapshot.sha256,
+        recipe={
             **job.evaluation.model_dump(mode="json"),
             "real_images": next(iter(reals.values())).observed.count,
-            "image": record["spec"]["image"],
+            "image": record.spec["image"],
             "picture": list(images.image.picture),
             "truncation": None,
             "weights_sha256": _weights(job.evaluation),
             "measures": _recipes(job, reals),
         },
-        "reference": {"data_sha256": images.digest},
-    }
+        reference=Reals(data_sha256=images.digest),
+    )
 
 
 Values = dict[str, dict[str, float]]  # by the name of the part of the evaluation
@@ -179,7 +183,7 @@ Values = dict[str, dict[str, float]]  # by the name of the part of the evaluatio
 def _round(
     job: Job,
     learner: Learner,
-    record: Mapping[str, Any],
+    record: Run,
     images: Images,
     reals: Mapping[str, Reference],
     looks: Mapping[str, Look],
@@ -189,7 +193,7 @@ def _round(
     """Return everything measured once, on the images of this round; nothing where another process has the numbers."""
     evaluation = job.evaluation.model_copy(update={"seed": job.evaluation.seed + number})
     generated = Generated(learner, record, job.run, job.step, evaluation.seeds)
-    picture, title = images.image.picture, "evaluate {dataset}/{model}".format(**record["run"])
+    picture, title = images.image.picture, f"evaluate {record.run}"
     fakes = observe_with(looks, generated, picture, device, title)
     parts = evaluation.parts()
     values = {name: measure(measures(parts[name]), reals[name].observed, fake) for name, fake in fakes.items()}
@@ -202,7 +206,7 @@ def _round(
 def _reconstructed(
     job: Job,
     learner: Learner,
-    record: Mapping[str, Any],
+    record: Run,
     images: Images,
     reals: Mapping[str, Reference],
     looks: Mapping[str, Look],
@@ -217,7 +221,7 @@ def _reconstructed(
     if not (isinstance(learner, Reconstructor) and chosen):
         return {}
     copies = Reconstructed(learner, images, job.evaluation.images, f"{job.run}: reconstructions")
-    title = "evaluate {dataset}/{model}: reconstructions".format(**record["run"])
+    title = f"evaluate {record.run}: reconstructions"
     seen = observe_with(chosen, copies, images.image.picture, device, title)
     return {name: frechet.compute(reals[name].observed, fake)["fd"] for name, fake in seen.items()}
 
@@ -243,9 +247,9 @@ def _over_rounds(rounds: Sequence[Values]) -> Values:
     return means
 
 
-def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
+def _named(evaluation: Evaluation, values: Values) -> dict[str, Value]:
     """Return every value with its name, and `by`, the network of its features if that is not the usual one."""
-    named: dict[str, dict[str, Any]] = {}
+    named: dict[str, Value] = {}
     for part, numbers in values.items():
         if part == PATHS:
             named |= _named_paths(evaluation, numbers)
@@ -254,15 +258,14 @@ def _named(evaluation: Evaluation, values: Values) -> dict[str, dict[str, Any]]:
         for key, value in numbers.items():
             name = label(key, extractor.model_dump(mode="json"), evaluation.images, mirrored=evaluation.mirrored)
             other = {"by": extractor.kind} if extractor != evaluation.extractor else {}
-            named[key] = {"name": name, "value": value, **other}
+            named[key] = Value(name=name, value=value, **other)
     return named
 
 
-def _named_paths(evaluation: Evaluation, numbers: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    assert evaluation.path_length is not None, "there are numbers of it"
-    settings = evaluation.path_length.model_dump(mode="json")
-    by = settings["network"]["kind"]
-    return {key: {"name": path_label(key, settings), "value": value, "by": by} for key, value in numbers.items()}
+def _named_paths(evaluation: Evaluation, numbers: Mapping[str, float]) -> dict[str, Value]:
+    assert isinstance(evaluation.path_length, PathLength), "there are numbers of it"
+    settings, by = evaluation.path_length.model_dump(mode="json"), evaluation.path_length.network.kind
+    return {key: Value(name=path_label(key, settings), value=value, by=by) for key, value in numbers.items()}
 
 
 def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) -> dict[str, Look]:
@@ -320,22 +323,6 @@ class Reconstructed(ImageSet):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)
             yield in_colours(central(quantise(self.learner.reconstruct(normalise(pixels))), *picture))
-
-
-def _check_pack(images: Images, record: Mapping[str, Any], job: Job) -> None:
-    trained_on, run = record["data"]["data_sha256"], job.run
-    if trained_on not in (None, images.digest) and not job.other_data:
-        raise DataError(
-            f"{images.folder}: holds the data {images.digest[:12]}…, but {run} was trained on the data "
-            f"{trained_on[:12]}…; name the pack of the run, or say with --other-data that it is another one on purpose"
-        )
-    made = ImageSpec.model_validate(record["spec"]["image"])
-    if not is_canvas(made, images.image.canvas):
-        rows, columns = images.image.picture
-        raise DataError(
-            f"{images.folder}: holds images of {columns}×{rows} pixels, but {run} makes "
-            f"{made.width}×{made.height}; name a pack of that shape"
-        )
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Statistics of features that other programs have computed; nothing in their files is executed."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import numpy as np
 from ganformer.errors import CheckpointError, DataError
 from ganformer.interop import unpickler
 from ganformer.metrics.statistics import Array, Observed, Observer
+from ganformer.records import npz
 
 PYTORCH_FID = "pytorch-fid"
 STYLEGAN2_ADA = "StyleGAN2-ADA"
@@ -21,7 +20,6 @@ EXTRACTORS: Mapping[str, Sequence[Mapping[str, str]]] = {
 """Settings with which our extractors see what each program sees, if it made the statistics that have its layout."""
 ROUNDING = 1e-5  # of a covariance, as a part of its largest value: what float32 may leave
 SUMS = ("num_items", "raw_mean", "raw_cov")
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 def read_npz(path: Path) -> Observed:
@@ -31,17 +29,17 @@ def read_npz(path: Path) -> Observed:
     damaged, or if these are no mean and covariance.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            if not {"mu", "sigma"} <= set(file.files):
-                held = f"the arrays {', '.join(sorted(file.files))}" if file.files else "no arrays"
-                raise DataError(
-                    f"{path}: holds {held}, but statistics are mu and sigma, or what `ganformer step reference` "
-                    "writes; name one of these, or the images themselves as a folder, zip, tar or pack"
-                )
-            mean, covariance = file["mu"], file["sigma"]
-    except DAMAGED as error:
+        names = npz.names(path)
+        if not {"mu", "sigma"} <= names:
+            held = f"the arrays {', '.join(sorted(names))}" if names else "no arrays"
+            raise DataError(
+                f"{path}: holds {held}, but statistics are mu and sigma, or what `ganformer step reference` "
+                "writes; name one of these, or the images themselves as a folder, zip, tar or pack"
+            )
+        found = npz.read_npz(path, ["mu", "sigma"])
+    except npz.UnreadableError as error:
         raise DataError(f"{path}: is not a whole npz of numbers ({error}); copy or make it again") from error
-    return Observed(str(path), 0, gaussian(path, mean, covariance, ("mu", "sigma")))
+    return Observed(str(path), 0, gaussian(path, found["mu"], found["sigma"], ("mu", "sigma")))
 
 
 def read_pickle(path: Path) -> Observed:

@@ -14,9 +14,8 @@ Latents to sample with lack no components, so that there are all of them at both
 # B pairs, L layers, D size of a latent
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +33,7 @@ from ganformer.models.msggan.multiscale import MultiScaleGenerator
 from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
+from ganformer.records.run import Run
 from ganformer.training import distribution
 from ganformer.training.adversarial import Adversarial, evaluating, noise_from
 from ganformer.training.learner import Learner
@@ -61,7 +61,7 @@ def spaces(learner: Learner) -> tuple[Space, ...]:
 def measure(
     settings: PathLength,
     learner: Learner,
-    record: Mapping[str, Any],
+    record: Run,
     picture: Picture,
     device: torch.device,
     seed: int = 0,
@@ -76,12 +76,12 @@ def measure(
     Raises ConfigError for a model without such paths and for a crop of images that are not square, DataError for fewer
     than 2 pairs and for images that are not finite, CheckpointError as `perceptual.load`.
     """
-    title = "{dataset}/{model}".format(**record["run"])
+    title = str(record.run)
     sampler = _sampler(settings, learner, record)
     _check(settings, picture, title)
     compare = perceptual.load(settings.network, device, f"{SETTING}.network").each
     learner.network.to(device)
-    walk = Walk(settings, sampler, record["data"]["label_counts"], picture, compare, title, device)
+    walk = Walk(settings, sampler, record.data.label_counts, picture, compare, title, device)
     lengths = _lengths(walk, range(seed * settings.images, (seed + 1) * settings.images))
     values = {}
     for (space, sampling), found in lengths.items():
@@ -90,9 +90,9 @@ def measure(
     return values
 
 
-def _sampler(settings: PathLength, learner: Learner, record: Mapping[str, Any]) -> Generator:
+def _sampler(settings: PathLength, learner: Learner, record: Run) -> Generator:
     """Return the generator's sampler; ConfigError if it has no paths in a chosen space."""
-    kind, possible = record["spec"]["model"]["kind"], spaces(learner)
+    kind, possible = record.kind, spaces(learner)
     if not possible:
         raise ConfigError(
             f"{SETTING}: {kind} makes no images of latents in one go, so that there are no paths to measure; leave it "

@@ -27,7 +27,9 @@ from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
-from ganformer.training import checkpoint, distribution, record
+from ganformer.records import npz
+from ganformer.records.run import RUN_FILE, Run
+from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner
 from ganformer.training.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 
@@ -156,8 +158,8 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
     where there is none, or where it is no such set; `option` is where the set was named.
     """
     path = Path(side)
-    if path.name == record.NAME or (path / record.NAME).is_file():
-        run = path / record.NAME if path.is_dir() else path
+    if path.name == RUN_FILE or (path / RUN_FILE).is_file():
+        run = path / RUN_FILE if path.is_dir() else path
         return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
     if path.suffix == ".pkl" and path.is_file():
         return _computed_elsewhere(path, foreign.read_pickle(path), foreign.STYLEGAN2_ADA)
@@ -203,9 +205,8 @@ def _statistics(path: Path, evaluation: Evaluation) -> Known:
 def _names(path: Path) -> frozenset[str]:
     """Return names of the arrays in an npz; of one that cannot be read, none."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return frozenset(file.files)
-    except foreign.DAMAGED:
+        return npz.names(path)
+    except npz.UnreadableError:
         return frozenset()
 
 
@@ -241,20 +242,20 @@ class Packed(ImageSet):
 class Generated(ImageSet):
     """Images of a run at a snapshot (None: the last), one for each of `seeds`, of the classes of its data set."""
 
-    def __init__(self, learner: Learner, known: Mapping[str, Any], run: Path, step: int | None, seeds: range) -> None:
-        snapshot = checkpoint.snapshot(known, step, run)
-        self.learner, self.record, self.seeds = learner, known, seeds
-        self.title = f"{run} at step {snapshot['step']}"
-        self.made = ImageSpec.model_validate(known["spec"]["image"])
+    def __init__(self, learner: Learner, record: Run, run: Path, step: int | None, seeds: range) -> None:
+        snapshot = record.snapshot(step, run)
+        self.learner, self.record, self.seeds = learner, record, seeds
+        self.title = f"{run} at step {snapshot.step}"
+        self.made = record.image
         self.picture = self.made.picture
         self.about = _about(
             "run",
             run,
             len(self),
-            run=known["run"],
-            image=known["spec"]["image"],
-            step=snapshot["step"],
-            weights_sha256=snapshot["sha256"],
+            run=record.run.content(),
+            image=record.spec["image"],
+            step=snapshot.step,
+            weights_sha256=snapshot.sha256,
             seeds=[self.seeds[0], self.seeds[-1]],
             truncation=None,
         )
@@ -264,14 +265,14 @@ class Generated(ImageSet):
 
     def can_show(self, picture: Picture) -> bool:
         """Return imported runs do not know where their bars are."""
-        is_imported = self.record["data"]["data_sha256"] is None
+        is_imported = self.record.data.data_sha256 is None
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
-        return picture == self.picture or (is_imported and is_canvas(self.made, canvas))
+        return picture == self.picture or (is_imported and self.record.makes(canvas))
 
     def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """Yield DataError where an image is not finite."""
         self.learner.network.to(device)
-        labels = partial(draw_labels, self.record["data"]["label_counts"])
+        labels = partial(draw_labels, self.record.data.label_counts)
         for seeds in share.of(aligned(self.seeds, BATCH)):
             images = make(self.learner, self.made, labels, seeds)
             if not images.isfinite().all():
@@ -280,13 +281,6 @@ class Generated(ImageSet):
                     "a smaller learning rate or a larger r1_gamma often helps"
                 )
             yield in_colours(central(quantise(images), *picture))
-
-
-def is_canvas(made: ImageSpec, canvas: ImageSpec) -> bool:
-    """Return whether images of the shape `made` are what networks make of a data set with this canvas."""
-    # GANformer's own snapshots make squares with black bars, whatever the data set.
-    side = max(canvas.height, canvas.width)
-    return (made.height, made.width) in {(canvas.height, canvas.width), (side, side)}
 
 
 # ------------------------------------------------------------------------------------------------------- files

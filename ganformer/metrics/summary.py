@@ -4,34 +4,35 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ganformer import artifacts
+from ganformer.records.metrics import Measured, Value
 
 Row = tuple[str, str]
 
 
-def of_run(content: Mapping[str, Any]) -> str:
+def of_run(measured: Measured) -> str:
     """Format a `metrics.json` for a terminal."""
-    recipe = content["recipe"]
-    mirrored = " and their mirror images" if recipe["mirrored"] else ""
-    first = recipe["seed"] * recipe["images"]
-    last = first + recipe["images"] * recipe["repeats"] - 1
-    repeats = f", {recipe['repeats']} times" if recipe["repeats"] > 1 else ""
+    recipe = measured.how
+    assert measured.reference is not None and recipe.picture is not None, "evaluation sets both"
+    mirrored = " and their mirror images" if recipe.mirrored else ""
+    first = recipe.seed * recipe.images
+    last = first + recipe.images * recipe.repeats - 1
+    repeats = f", {recipe.repeats} times" if recipe.repeats > 1 else ""
     return lines(
         [
-            *values(content["values"]),
+            *values(measured.values),
             (
                 "real",
-                f"{recipe['real_images']:,} images{mirrored}, data {content['reference']['data_sha256'][:12]}",
+                f"{recipe.real_images:,} images{mirrored}, data {measured.reference.data_sha256[:12]}",
             ),
             (
                 "fake",
-                f"{recipe['images']:,} images{repeats} of step {content['step']}, seeds {first} to {last}, "
-                "truncation none",
+                f"{recipe.images:,} images{repeats} of step {measured.step}, seeds {first} to {last}, truncation none",
             ),
-            ("extractor", artifacts.canonical(recipe["extractor"])),
-            *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe["extractors"].items()),
-            *settings(recipe["measures"]),
-            *([("paths", artifacts.canonical(recipe["path_length"]))] if recipe["path_length"] else []),
-            ("images", "{1}×{0} pixels".format(*recipe["picture"])),
+            ("extractor", artifacts.canonical(recipe.extractor)),
+            *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe.extractors.items()),
+            *settings(recipe.measures),
+            *([("paths", artifacts.canonical(recipe.path_length))] if recipe.path_length else []),
+            ("images", "{1}×{0} pixels".format(*recipe.picture)),
         ]
     )
 
@@ -41,9 +42,9 @@ def settings(measures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     return [(metric, ", ".join(f"{key} {value}" for key, value in held.items())) for metric, held in measures.items()]
 
 
-def values(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def values(measured: Mapping[str, Value]) -> list[Row]:
     """Return names and numbers, with the uncertainty behind where there is one."""
-    return [(value["name"], _number(key, measured)) for key, value in measured.items() if not is_spread(key, measured)]
+    return [(value.name, _number(key, measured)) for key, value in measured.items() if not is_spread(key, measured)]
 
 
 def is_spread(key: str, measured: Iterable[str]) -> bool:
@@ -58,6 +59,6 @@ def lines(rows: Iterable[Row]) -> str:
     return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
 
 
-def _number(key: str, measured: Mapping[str, Mapping[str, Any]]) -> str:
-    spread = f" ± {measured[f'{key}_std']['value']:.2g}" if f"{key}_std" in measured else ""
-    return f"{measured[key]['value']:.6g}{spread}"
+def _number(key: str, measured: Mapping[str, Value]) -> str:
+    spread = f" ± {measured[f'{key}_std'].value:.2g}" if f"{key}_std" in measured else ""
+    return f"{measured[key].value:.6g}{spread}"

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganformer import artifacts, plugins
+from ganformer import plugins
 from ganformer.errors import DataError
+from ganformer.records.metrics import Best, Value
+from ganformer.records.run import Run, RunName
 from ganformer.report import formatting, records
 
 
@@ -29,16 +31,15 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
     if better is None:
         raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
     row = found.sort_values(["value", "step"], ascending=[better == "low", True]).iloc[0]
-    snapshots = {snapshot["step"]: snapshot for snapshot in artifacts.read_json(run)["snapshots"]}
-    content = {
-        "format": 1,
-        "run": {key: row[key] if isinstance(row[key], str) else int(row[key]) for key in records.RUN},
-        "step": int(row["step"]),
-        "kimg": float(row["kimg"]),
-        "by": {"name": row["name"], "value": float(row["value"])},
-        "weights": str(run.parent / snapshots[int(row["step"])]["file"]),
-        "weights_sha256": snapshots[int(row["step"])]["sha256"],
-        "measured": {str(step): value for step, value in zip(found["step"], found["value"], strict=True)},
-    }
-    artifacts.write_json(out, content)
+    snapshot = Run.read(run).snapshot(int(row["step"]), run)
+    chosen = Best(
+        run=RunName(dataset=row["dataset"], model=row["model"], seed=int(row["seed"])),
+        step=snapshot.step,
+        kimg=float(row["kimg"]),
+        by=Value(name=row["name"], value=float(row["value"])),
+        weights=str(run.parent / snapshot.file),
+        weights_sha256=snapshot.sha256,
+        measured={str(step): value for step, value in zip(found["step"], found["value"], strict=True)},
+    )
+    chosen.write(out)
     print(f"{run}: the best snapshot is that of step {row['step']}, {row['name']} {row['value']:.6g}", flush=True)

@@ -12,6 +12,9 @@ from ganformer import artifacts
 from ganformer.config import Config, Evaluation
 from ganformer.data import manifest
 from ganformer.errors import listed
+from ganformer.records.exhibit import Exhibit
+from ganformer.records.metrics import Measured
+from ganformer.records.run import RUN_FILE, Run
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
 BACK = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
@@ -71,19 +74,17 @@ def sign(out: Path, experiment: str, files: Iterable[Path]) -> None:
     `experiment`: its settings as canonical JSON; `out`: its path without suffix.
     """
     path = out.with_name(f"{out.name}.json")
-    origin = {"experiment_sha256": artifacts.digest(experiment), "inputs": {}}
-    origin["inputs"] = {str(file): artifacts.file_digest(file) for file in files}
-    artifacts.write_json(path, {**artifacts.read_json(path), **origin})
+    Exhibit.read(path).signed(experiment, list(files)).write(path)
 
 
 def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_quick: bool) -> Iterator[Finding]:
     folder = place / "runs" / dataset / model / f"seed{seed}"
-    path = folder / "run.json"
+    path = folder / RUN_FILE
     if not path.exists():
         yield Finding(path, is_missing=True)
         return
-    record = artifacts.read_existing(path)
-    if not isinstance(record, Mapping) or "spec" not in record:
+    record = Run.find(path)
+    if record is None:
         yield Finding(path, problems=["is no record of a run"])
         return
     problems = list(_run_problems(config, place, dataset, model, seed, record))
@@ -94,53 +95,47 @@ def _run(config: Config, place: Path, dataset: str, model: str, seed: int, is_qu
     for file in sorted(folder.glob("metrics/step-*.json")):
         yield Finding(file, problems=[*inherited, *_metrics_problems(config, place, dataset, record, file, measured)])
     for file in sorted(folder.glob("*-[0-9]*.json")):
-        end = record["snapshots"][-1]["sha256"]
-        is_current = artifacts.agrees(artifacts.read_existing(file), {"weights_sha256": end})
+        end = record.end.sha256
+        found = Measured.find(file)
+        is_current = found is not None and found.weights_sha256 == end
         yield Finding(file, problems=[*inherited, *([] if is_current else [OTHER_WEIGHTS])])
 
 
-def _run_problems(
-    config: Config, place: Path, dataset: str, model: str, seed: int, record: Mapping[str, Any]
-) -> Iterator[str]:
+def _run_problems(config: Config, place: Path, dataset: str, model: str, seed: int, record: Run) -> Iterator[str]:
     spec = config.spec(dataset, model, seed)
     if spec.finds_channels:
-        channels = record["spec"]["image"]["channels"]
-        spec = spec.with_channels(channels)
-    if spec.digest != record["spec_sha256"]:
-        yield f"was trained with other settings: {_differences(record['spec'], spec.model_dump(mode='json'))}"
-    if problem := _data_problem(place, dataset, record["data"]["data_sha256"], "was trained on"):
+        spec = spec.with_channels(record.image.channels)
+    if spec.digest != record.spec_sha256:
+        yield f"was trained with other settings: {_differences(record.spec, spec.model_dump(mode='json'))}"
+    if problem := _data_problem(place, dataset, record.data.data_sha256, "was trained on"):
         yield problem
 
 
-def _damaged(record: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    for kept in record["snapshots"]:
-        file = folder / kept["file"]
-        if not file.exists():
-            yield f"{file} is missing"
-        elif artifacts.file_digest(file) != kept["sha256"]:
-            yield f"{file} was changed after training"
+def _damaged(record: Run, folder: Path) -> Iterator[str]:
+    for file in record.changed_files(folder):
+        yield f"{file} was changed after training" if file.exists() else f"{file} is missing"
 
 
 def _metrics_problems(
     config: Config,
     place: Path,
     dataset: str,
-    record: Mapping[str, Any],
+    record: Run,
     file: Path,
     measured: Mapping[str, Any],
 ) -> Iterator[str]:
-    found = artifacts.read_existing(file)
-    if not isinstance(found, Mapping) or "recipe" not in found:
+    found = Measured.find(file)
+    if found is None or found.reference is None:
         yield "is no record of measured values"
         return
-    snapshots = {kept["step"]: kept["sha256"] for kept in record["snapshots"]}
-    if snapshots.get(found["step"]) != found["weights_sha256"]:
+    snapshots = {kept.step: kept.sha256 for kept in record.snapshots}
+    if snapshots.get(found.step) != found.weights_sha256:
         yield OTHER_WEIGHTS
-    if not artifacts.agrees(found["recipe"], measured):
-        recipe = {key: found["recipe"].get(key) for key in Evaluation.model_fields}
+    if not artifacts.agrees(found.recipe, measured):
+        recipe = {key: found.recipe.get(key) for key in Evaluation.model_fields}
         yield f"was measured with other settings: {_differences(recipe, measured)}"
     reals = config.reals(dataset)
-    if problem := _data_problem(place, reals, found["reference"]["data_sha256"], "was measured against"):
+    if problem := _data_problem(place, reals, found.reference.data_sha256, "was measured against"):
         yield problem
 
 
@@ -157,13 +152,13 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         return Finding(place / f"{{tables,figures}}/{name}.json", is_missing=True)
-    record = artifacts.read_existing(path)
-    if not isinstance(record, Mapping) or "inputs" not in record:
+    record = Exhibit.find(path)
+    if record is None or record.inputs is None:
         return Finding(path, problems=["does not say what it was made from"])
     problems = []
-    if record["experiment_sha256"] != artifacts.digest(config.experiments[name].json()):
+    if record.experiment_sha256 != artifacts.digest(config.experiments[name].json()):
         problems.append("was made with other settings")
-    changed = [file for file, digest in record["inputs"].items() if _has_changed(Path(file), digest, stale)]
+    changed = [file for file, digest in record.inputs.items() if _has_changed(Path(file), digest, stale)]
     if changed:
         problems.append(f"is of files that changed, are stale or missing: {listed(changed, SHOWN)}")
     return Finding(path, problems=problems)

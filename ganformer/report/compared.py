@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ganformer.records.exhibit import Cell
+from ganformer.records.metrics import Recipe
 from ganformer.report import formatting
 from ganformer.report.published import Compared
-from ganformer.report.table import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,16 +99,16 @@ def published_conditions(rows: pd.DataFrame) -> str:
     return ", ".join(["published", *parts])
 
 
-def protocol(dataset: str, measured: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
+def protocol(dataset: str, measured: pd.DataFrame, recipe: Recipe) -> str:
     """Return a sentence on how the block's numbers were measured."""
     kimg = formatting.listing([formatting.kimg(value) for value in sorted(set(measured["kimg"]))])
-    against = f" against {formatting.count(recipe['real_images'])} real" if "real_images" in recipe else ""
-    repeats = f", {recipe['repeats']} times" if recipe.get("repeats", 1) > 1 else ""
+    against = f" against {formatting.count(recipe.real_images)} real" if recipe.real_images is not None else ""
+    repeats = f", {recipe.repeats} times" if recipe.repeats > 1 else ""
     seen = f"features of {formatting.listing(list(measured['by'].drop_duplicates()))}"
-    if "accuracy" in recipe:
-        seen = f"read by a parser ({recipe['extractor']['kind']}; {_right(recipe['accuracy'])})"
+    if recipe.accuracy is not None:
+        seen = f"read by a parser ({recipe.network}; {_right(recipe.accuracy)})"
     return (
-        f"Measured on {dataset} after {kimg} kimg: {formatting.count(recipe['images'])} generated{against} "
+        f"Measured on {dataset} after {kimg} kimg: {formatting.count(recipe.images)} generated{against} "
         f"images{repeats}, {seen}."
     )
 

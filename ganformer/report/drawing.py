@@ -12,6 +12,7 @@ import numpy as np
 
 from ganformer import artifacts
 from ganformer.config import Experiment
+from ganformer.records.exhibit import Exhibit
 from ganformer.report import formatting
 
 if TYPE_CHECKING:
@@ -168,5 +169,5 @@ def write(figure: Figure, out: Path, *, title: str, caption: str, alt: str) -> N
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     with artifacts.atomic(out.with_name(f"{out.name}.pdf")) as temporary:
         figure.savefig(temporary, format="pdf", dpi=DPI, metadata={"CreationDate": None})
-    page = {"format": 1, "exhibit": "figure", "target": out.name, "title": title, "caption": caption, "alt": alt}
-    artifacts.write_json(out.with_name(f"{out.name}.json"), page)
+    page = Exhibit(exhibit="figure", target=out.name, title=title, caption=caption, alt=alt)
+    page.write(out.with_name(f"{out.name}.json"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ganformer.config import ImageSpec
+from ganformer.records.metrics import Recipe
 
 MODELS = {
     "gan": "GAN",
@@ -112,11 +112,12 @@ def metric(key: str, name: str) -> Metric:
     return replace(known, title=title + resize)
 
 
-def conditions(dataset: str, recipe: Mapping[str, Any], by: str) -> str:
+def conditions(dataset: str, recipe: Recipe, by: str) -> str:
     """Return data set, size, features and images of numbers measured `by` a network: `scenes 32, vgg16, 1k`."""
-    height, width = ImageSpec.model_validate(recipe["image"]).picture
+    assert recipe.image is not None, "records of runs have the shape of their images"
+    height, width = recipe.image.picture
     size = f"{width}" if height == width else f"{width}×{height}"
-    return f"{dataset} {size}, {by}, {thousands(str(recipe['images']))}"
+    return f"{dataset} {size}, {by}, {thousands(str(recipe.images))}"
 
 
 def count(number: float) -> str:

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganformer import artifacts
+from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records.exhibit import Block, Exhibit
+from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records
 from ganformer.report.check import Finding
-from ganformer.report.table import Column, groups
+from ganformer.report.table import groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +39,20 @@ REFERENCE = (
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Table or figure as it was drawn: its record, the picture of a figure, and the forms that there are of it."""
+
+    exhibit: Exhibit
+    png: bytes
+    forms: list[str]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Content of the page."""
 
     config: Mapping[str, Any]
-    exhibits: Sequence[Mapping[str, Any]]
+    exhibits: Sequence[Drawn]
     runs: pd.DataFrame
     packs: Mapping[str, Mapping[str, Any]]
     """Manifests by their sha256."""
@@ -84,19 +96,19 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
         "facts": list(_facts(inputs)),
         "links": [
             ("run", "What was run"),
-            *((exhibit["target"], exhibit["title"]) for exhibit in inputs.exhibits),
+            *((drawn.exhibit.target, drawn.exhibit.title) for drawn in inputs.exhibits),
             ("provenance", "Provenance"),
         ],
         "cautions": list(_cautions(inputs)),
         "stale": [str(finding) for finding in inputs.findings if not finding.is_current],
         "cards": list(_cards(inputs)),
         "models": list(_models(inputs)),
-        "exhibits": [_exhibit(exhibit, inputs.command) for exhibit in inputs.exhibits],
+        "exhibits": [_exhibit(drawn, inputs.command) for drawn in inputs.exhibits],
         "results": formatting.plural(len(inputs.findings), "result") if inputs.findings else "",
         "current": sum(finding.is_current for finding in inputs.findings),
         "runs": [_run(run) for _, run in inputs.runs.iterrows()],
         "reference": REFERENCE,
-        "versions": formatting.listing(_unique(_version(record["code"]) for record in inputs.runs["record"])),
+        "versions": formatting.listing(_unique(_version(record.code) for record in inputs.runs["record"])),
     }
 
 
@@ -104,16 +116,14 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 
 
 def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
-    runs = records.runs(path for path in files if path.name == "run.json")
-    manifests = [artifacts.read_json(path) for path in files if path.name == "manifest.json"]
+    runs = records.runs(path for path in files if path.name == RUN_FILE)
+    manifests = [artifacts.read_json(path) for path in files if path.name == manifest.NAME]
     packs = {found["content"]: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
-    exhibits = _exhibits(
-        config, [p for p in files if p.suffix == ".json" and p.name not in ("run.json", "manifest.json")]
-    )
+    exhibits = _exhibits(config, [p for p in files if p.suffix == ".json" and p.name not in (RUN_FILE, manifest.NAME)])
     inputs = Inputs(config, exhibits, runs, packs, reals)
     for _, run in runs.iterrows():
-        digest = run["record"]["data"]["data_sha256"]
+        digest = run["record"].data.data_sha256
         if digest not in packs or digest not in reals:
             lacking = "manifest.json" if digest not in packs else "file of real images"
             raise DataError(
@@ -123,15 +133,14 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     return inputs
 
 
-def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Mapping[str, Any]]:
+def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
     """Return tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
-        exhibit = artifacts.read_json(path)
-        if exhibit["exhibit"] == "figure":
-            exhibit["png"] = _bytes(path.with_suffix(".png"))
-        exhibit["forms"] = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
-        found[exhibit["target"]] = exhibit
+        exhibit = Exhibit.read(path)
+        png = _bytes(path.with_suffix(".png")) if exhibit.exhibit == "figure" else b""
+        forms = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
+        found[exhibit.target] = Drawn(exhibit, png, forms)
     missing = [name for name in config["experiments"] if name not in found]
     if missing:
         raise DataError(f"the report needs the .json of {formatting.listing(missing)}; make them and pass them as well")
@@ -189,11 +198,11 @@ def _facts(inputs: Inputs) -> Iterable[tuple[str, str]]:
     yield "Runs", f"{len(found)}, with {formatting.plural(seeds, 'seed')}"
     yield (
         "Training of a run",
-        f"{formatting.listing(_unique(formatting.kimg(r['kimg']) for r in found))} thousand images",
+        f"{formatting.listing(_unique(formatting.kimg(r.kimg) for r in found))} thousand images",
     )
-    yield "Training in all", formatting.duration(sum(record["wall_seconds"] for record in found))
-    yield "Computed on", formatting.listing(_unique(formatting.device(record["hardware"]) for record in found))
-    yield "Code", formatting.listing(_unique(_version(record["code"]) for record in found))
+    yield "Training in all", formatting.duration(sum(record.wall_seconds for record in found))
+    yield "Computed on", formatting.listing(_unique(formatting.device(record.hardware) for record in found))
+    yield "Code", formatting.listing(_unique(_version(record.code) for record in found))
 
 
 def _names(inputs: Inputs, column: str) -> list[str]:
@@ -231,7 +240,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
             "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
             "those that clean-fid gives, not with other published FIDs."
         )
-    if inputs.runs["record"].map(lambda record: record["kimg"]).max() < SHORT_KIMG:
+    if inputs.runs["record"].map(lambda record: record.kimg).max() < SHORT_KIMG:
         yield (
             "This is a small-scale run: fewer images, smaller pictures and far shorter training than in the paper, "
             "whose models saw millions of images. It shows that everything works and how it compares at this scale."
@@ -249,11 +258,11 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
     """Yield a card for each data set: real images, and what they are."""
     for name, rows in inputs.runs.groupby("dataset", sort=False):
         record = rows["record"].iloc[0]
-        digest = record["data"]["data_sha256"]
+        digest = record.data.data_sha256
         pack, images = inputs.packs[digest], inputs.reals[digest]["images"]
         size = f"{pack['image']['width']} × {pack['image']['height']} pixels"
         size += {1: ", grey", 3: "", 4: ", with opacity"}[pack["image"]["channels"]]
-        mirrored = ", mirrored at random" if record["spec"]["mirror"] else ""
+        mirrored = ", mirrored at random" if record.is_mirrored else ""
         yield {
             "name": name,
             "image": _mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2])),
@@ -265,9 +274,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
 
 def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
     """Yield each model with its settings in its first run, and those in which it differs from others of its kind."""
-    models = {
-        str(name): runs["record"].iloc[0]["spec"]["model"] for name, runs in inputs.runs.groupby("model", sort=False)
-    }
+    models = {str(name): runs["record"].iloc[0].model for name, runs in inputs.runs.groupby("model", sort=False)}
     colours = drawing.colours(list(models))
     for name, model in models.items():
         own = {key: value for key, value in model.items() if not isinstance(value, Mapping | None)}
@@ -282,47 +289,50 @@ def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
         }
 
 
-def _exhibit(exhibit: Mapping[str, Any], command: str) -> Mapping[str, Any]:
+def _exhibit(drawn: Drawn, command: str) -> Mapping[str, Any]:
     """Return a table or figure as the template shows it."""
+    exhibit = drawn.exhibit
     shown = {
-        **{key: exhibit[key] for key in ("target", "title", "caption")},
-        "command": command.replace("{}", exhibit["target"]),
-        "forms": f"{formatting.listing(exhibit['forms'])} in results/{exhibit['exhibit']}s",
+        "target": exhibit.target,
+        "title": exhibit.title,
+        "caption": exhibit.caption,
+        "command": command.replace("{}", exhibit.target),
+        "forms": f"{formatting.listing(drawn.forms)} in results/{exhibit.exhibit}s",
     }
-    if exhibit["exhibit"] == "table":
-        return {**shown, "blocks": [_block(content) for content in exhibit["blocks"]]}
-    return {**shown, "picture": _picture(exhibit["png"]), "alt": exhibit["alt"]}
+    if exhibit.exhibit == "table":
+        return {**shown, "blocks": [_block(block) for block in exhibit.blocks]}
+    return {**shown, "picture": _picture(drawn.png), "alt": exhibit.alt}
 
 
-def _block(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a block of a table as `table.write` left it in JSON, with the groups of its columns."""
-    spans = groups([Column(**column) for column in content["columns"]])
+def _block(block: Block) -> Mapping[str, Any]:
+    """Return a block of a table with the groups of its columns."""
+    spans = groups(block.columns)
     starts, place = set(), 0
     for title, width in spans:
         starts |= {place} if title else set()
         place += width
-    columns = [{**column, "starts_group": i in starts} for i, column in enumerate(content["columns"])]
-    return {**content, "columns": columns, "groups": [{"title": title, "width": width} for title, width in spans]}
+    columns = [{**asdict(column), "starts_group": i in starts} for i, column in enumerate(block.columns)]
+    return {**asdict(block), "columns": columns, "groups": [{"title": title, "width": width} for title, width in spans]}
 
 
 def _run(run: pd.Series) -> Mapping[str, Any]:
     """Return the provenance of a run."""
-    record = run["record"]
-    cost = f"{formatting.kimg(record['kimg'])} kimg in {formatting.duration(record['wall_seconds'])}"
-    digests = f"settings {record['spec_sha256'][:DIGITS]}, weights {record['weights_sha256'][:DIGITS]}"
-    data, sessions = record["data"], formatting.plural(record["sessions"], "session")
+    record: TrainedRun = run["record"]
+    cost = f"{formatting.kimg(record.kimg)} kimg in {formatting.duration(record.wall_seconds)}"
+    digests = f"settings {record.spec_sha256[:DIGITS]}, weights {record.weights_sha256[:DIGITS]}"
+    data, sessions = record.data, formatting.plural(record.sessions, "session")
     return {
         "name": f"{run['dataset']} / {run['model']} / seed {run['seed']}",
         "summary": f"{cost}, {digests}",
-        "settings": json.dumps(record["spec"], indent=2, ensure_ascii=False),
+        "settings": json.dumps(record.spec, indent=2, ensure_ascii=False),
         "facts": [
             ("Record", run["file"]),
-            ("Settings", f"sha256 {record['spec_sha256']}"),
-            ("Weights", f"sha256 {record['weights_sha256']}"),
-            ("Data", f"sha256 {data['data_sha256']}, {formatting.count(data['count'])} images"),
-            ("Code", _version(record["code"])),
-            ("Libraries", ", ".join(f"{library} {version}" for library, version in record["libraries"].items())),
-            ("Computed on", f"{formatting.device(record['hardware'])}; {record['hardware']['system']}"),
-            ("Trained", f"{record['started']} to {record['finished']}, {sessions}"),
+            ("Settings", f"sha256 {record.spec_sha256}"),
+            ("Weights", f"sha256 {record.weights_sha256}"),
+            ("Data", f"sha256 {data.data_sha256}, {formatting.count(data.count)} images"),
+            ("Code", _version(record.code)),
+            ("Libraries", ", ".join(f"{library} {version}" for library, version in record.libraries.items())),
+            ("Computed on", f"{formatting.device(record.hardware)}; {record.hardware['system']}"),
+            ("Trained", f"{record.started} to {record.finished}, {sessions}"),
         ],
     }

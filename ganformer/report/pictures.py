@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ganformer.config import Experiment
-from ganformer.errors import DataError
+from ganformer.records.npz import ShownImages
 from ganformer.report.records import RUN
 
 if TYPE_CHECKING:
@@ -51,19 +47,13 @@ def in_order(experiment: Experiment, found: pd.DataFrame) -> list[pd.Series]:
 def _read(path: Path) -> dict[str, Any]:
     from ganformer.data.images import in_colours
 
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            provenance = json.loads(str(arrays["provenance"]))
-            maps = [arrays[f"maps_{i}"] for i in range(len(arrays.files) - 2)]
-            images = arrays["images"]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no readable file of images ({error}); make it again") from error
+    facts, arrays = ShownImages.read(path)
     return {
-        "run": provenance["run"],
-        "kimg": provenance.get("kimg"),
-        "data": provenance["data_sha256"],
+        "run": None if facts.run is None else facts.run.content(),
+        "kimg": facts.kimg,
+        "data": facts.data_sha256,
         "file": str(path),
-        "images": in_colours(images, axis=-1),
-        "maps": maps,
-        "classes": provenance.get("classes", []),
+        "images": in_colours(arrays["images"], axis=-1),
+        "maps": [arrays[name] for name in (f"maps_{i}" for i in range(len(arrays))) if name in arrays],
+        "classes": facts.classes,
     }

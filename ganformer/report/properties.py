@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import PositiveInt
 
-from ganformer import artifacts
 from ganformer.config import Config as Configuration
+from ganformer.records.exhibit import Block, Cell, Column
+from ganformer.records.metrics import Measured
 from ganformer.report import compared, formatting, published, records, requirements
 from ganformer.report.published import PUBLISHED, Compared
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,18 +52,22 @@ def draw(experiment: Properties, files: Sequence[Path], out: Path) -> None:
     write(Table(experiment.title, caption, blocks), compared.numbers(experiment, measured, quoted), out)
 
 
-def _floors(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
+def _floors(measured: pd.DataFrame) -> dict[str, Mapping[str, float]]:
     """Return the distance of each property between real images, by data set, if the files have it."""
     floors = {}
     for dataset, rows in measured.groupby("dataset"):
-        content = artifacts.read_json(Path(rows["file"].iloc[0]))
-        if "real" in content:
-            floors[str(dataset)] = content["real"]
+        floor = Measured.read(Path(rows["file"].iloc[0])).real
+        if floor is not None:
+            floors[str(dataset)] = floor
     return floors
 
 
 def _block(
-    experiment: Properties, dataset: str, measured: pd.DataFrame, quoted: pd.DataFrame | None, floor: dict[str, float]
+    experiment: Properties,
+    dataset: str,
+    measured: pd.DataFrame,
+    quoted: pd.DataFrame | None,
+    floor: Mapping[str, float],
 ) -> Block:
     here = measured[measured["dataset"] == dataset]
     recipe = records.recipe(here, dataset)
@@ -84,7 +89,7 @@ def _row(
     experiment: Properties,
     key: str,
     here: pd.DataFrame,
-    floor: dict[str, float],
+    floor: Mapping[str, float],
     printed: Sequence[str],
     there: pd.DataFrame | None,
 ) -> list[Cell]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganformer import artifacts
 from ganformer.config import Experiment
 from ganformer.errors import DataError
+from ganformer.records.metrics import Measured, Recipe
+from ganformer.records.run import TrainedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,16 +20,16 @@ RUN = ["dataset", "model", "seed"]
 
 
 def runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """Return one row a `run.json`: dataset, model, seed, file, and `record` with all of it.
+    """Return one row a `run.json`: dataset, model, seed, file, and `record`, a `TrainedRun`.
 
-    Raises DataError if a file is missing, incomplete, or a run was given twice.
+    Raises DataError if a file is missing or a run was given twice, CheckpointError if one is of no trained run.
     """
     import pandas as pd
 
     rows = []
     for path in paths:
-        record = _read(path, "steps", "kimg", "wall_seconds", "seconds_per_kimg", "parameters", "hardware", "spec")
-        rows.append({**_name(record, path), "file": str(path), "record": record})
+        record = TrainedRun.read(path)
+        rows.append({**record.run.content(), "file": str(path), "record": record})
     frame = pd.DataFrame(rows, columns=[*RUN, "file", "record"])
     refuse_doubles(frame, RUN)
     return frame
@@ -45,17 +46,17 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
 
     rows = []
     for path in paths:
-        record = _read(path, "step", "kimg", "values", "recipe")
+        record = Measured.read(path)
         shared = {
-            **_name(record, path),
-            "step": record["step"],
-            "kimg": record["kimg"],
-            "recipe": artifacts.canonical(record["recipe"]),
+            **record.run.content(),
+            "step": record.step,
+            "kimg": record.kimg,
+            "recipe": artifacts.canonical(record.recipe),
             "file": str(path),
         }
-        for metric, entry in record["values"].items():
-            by = entry.get("by", record["recipe"]["extractor"]["kind"])
-            rows.append({**shared, "metric": metric, "name": entry["name"], "value": entry["value"], "by": by})
+        for metric, entry in record.values.items():
+            by = entry.by or record.how.network
+            rows.append({**shared, "metric": metric, "name": entry.name, "value": entry.value, "by": by})
     frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "by", "recipe", "file"])
     refuse_doubles(frame, [*RUN, "step", "metric"])
     return frame
@@ -82,7 +83,7 @@ def last(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["step"] == frame.groupby(RUN)["step"].transform("max")]
 
 
-def recipe(frame: pd.DataFrame, dataset: str) -> Mapping[str, Any]:
+def recipe(frame: pd.DataFrame, dataset: str) -> Recipe:
     """Return the recipe of the numbers of one data set; DataError if files differ in it."""
     chosen = frame[frame["dataset"] == dataset]
     recipes = chosen.drop_duplicates("recipe")
@@ -91,26 +92,7 @@ def recipe(frame: pd.DataFrame, dataset: str) -> Mapping[str, Any]:
             f"{recipes['file'].iloc[0]} and {recipes['file'].iloc[1]} were measured in different ways "
             f"({recipes['recipe'].iloc[0]} and {recipes['recipe'].iloc[1]}); evaluate all runs of '{dataset}' alike"
         )
-    found: Mapping[str, Any] = json.loads(recipes["recipe"].iloc[0])
-    return found
-
-
-def _read(path: Path, *keys: str) -> Mapping[str, Any]:
-    record = artifacts.read_json(path)
-    lacking = [key for key in ("run", *keys) if not isinstance(record, Mapping) or key not in record]
-    if lacking:
-        raise DataError(f"{path}: has no {', '.join(map(repr, lacking))}; it is no complete record, make it again")
-    if record.get("format") != 1:
-        raise DataError(f"{path}: is of format {record.get('format')!r}, format 1 was expected; make it again")
-    return record
-
-
-def _name(record: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    run = record["run"]
-    lacking = [key for key in RUN if key not in run]
-    if lacking:
-        raise DataError(f"{path}: 'run' has no {', '.join(map(repr, lacking))}; make the file again")
-    return {key: run[key] for key in RUN}
+    return Recipe.model_validate_json(recipes["recipe"].iloc[0])
 
 
 def refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:

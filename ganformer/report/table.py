@@ -5,44 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganformer import artifacts
+from ganformer.records.exhibit import Block, Cell, Column, Exhibit
 from ganformer.report.latex import breakable, escaped, lines, width
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Column:
-    """Column; `group` is the heading over it and its neighbours of the same group. Numbers are flush right."""
-
-    title: str
-    group: str = ""
-    is_number: bool = True
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Text of a cell; `is_best` if it is the best of its column."""
-
-    text: str
-    is_best: bool = False
-
-
-@dataclass(frozen=True)
-class Block:
-    """Part of a table with columns of its own, e.g. one data set; `heading` is empty if it is the only one."""
-
-    heading: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -56,11 +30,11 @@ class Table:
 
 def write(table: Table, numbers: pd.DataFrame, out: Path) -> None:
     """Write `out`.csv (`numbers`, unrounded), .md, .tex and .json (for the report page)."""
-    page = {"format": 1, "exhibit": "table", "target": out.name, **asdict(table)}
+    page = Exhibit(exhibit="table", target=out.name, title=table.title, caption=table.caption, blocks=table.blocks)
     write_numbers(numbers, out)
     artifacts.write_text(out.with_name(f"{out.name}.md"), markdown(table))
     artifacts.write_text(out.with_name(f"{out.name}.tex"), latex(table, out.name))
-    artifacts.write_json(out.with_name(f"{out.name}.json"), page)
+    page.write(out.with_name(f"{out.name}.json"))
 
 
 def write_numbers(numbers: pd.DataFrame, out: Path) -> None:

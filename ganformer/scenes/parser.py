@@ -29,6 +29,7 @@ from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError, DataError
 from ganformer.metrics.sets import ImageSet
 from ganformer.progress import Progress
+from ganformer.records.parser import PARSER_FILE, SceneParserRecord, check_weights
 from ganformer.scenes import source as scenes
 from ganformer.scenes.parser_settings import Settings
 from ganformer.scenes.renderer import HALF_CUBE, Frame, Vector, aim
@@ -36,8 +37,7 @@ from ganformer.seeds import mix
 from ganformer.training.samples import normalise
 from ganformer.training.state import load_module
 
-FORMAT = 2  # 1: without masks
-NAME, WEIGHTS = "parser.json", "parser.safetensors"
+WEIGHTS = "parser.safetensors"
 
 Object = Mapping[str, Any]
 Record = list[dict[str, Any]]  # the objects of an image
@@ -197,46 +197,35 @@ class Parser:
             for kind, position, pixel, area in described
         ]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, kind: str = "scenes") -> None:
         """Write `parser.safetensors` and, last, `parser.json`: settings, accuracy and where they came from."""
         state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with artifacts.atomic(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
             weights = artifacts.file_digest(temporary)
-        content = {
-            **origin(self.settings),
-            "accuracy": self.accuracy,
-            "weights_sha256": weights,
-            "code": artifacts.code_version(),
-        }
-        artifacts.write_json(folder / NAME, content)
+        record = SceneParserRecord(
+            kind=kind,
+            settings=self.settings.model_dump(mode="json"),
+            accuracy=self.accuracy,
+            weights_sha256=weights,
+            code=artifacts.code_version(),
+        )
+        record.write(folder / PARSER_FILE)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError where files do not fit."""
-        content = artifacts.read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"{path}: is no scene parser of format {FORMAT}; train it again with this version")
-        settings = config.parse(Settings, content["settings"], f"{path}: settings")
+        record = SceneParserRecord.read(path)
+        settings = config.parse(Settings, record.settings, f"{path}: settings")
         network = Network(settings.channels, _stride(settings.image)).eval()
         weights = path.with_name(WEIGHTS)
-        load_module(network, _read_weights(weights, content["weights_sha256"], path), f"{weights}: the file")
-        return cls(settings, network, content["accuracy"])
-
-
-def origin(settings: Settings) -> dict[str, Any]:
-    """Return part of a parser's record that is known before it is trained."""
-    return {"format": FORMAT, "settings": settings.model_dump(mode="json")}
+        load_module(network, _read_weights(weights, record.weights_sha256, path), f"{weights}: the file")
+        return cls(settings, network, record.accuracy)
 
 
 def _read_weights(weights: Path, sha256: str, path: Path) -> dict[str, Tensor]:
     try:
-        found = artifacts.file_digest(weights)
-        if found != sha256:
-            raise CheckpointError(
-                f"{weights}: sha256 is {found[:12]}… but {path} says {sha256[:12]}…; the file was damaged or replaced, "
-                "train the scene parser again"
-            )
+        check_weights(weights, sha256, path, "the file was damaged or replaced, train the scene parser again")
         with safe_open(weights, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from torch import nn
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
 from ganformer.errors import CheckpointError
+from ganformer.records.base import differing
+from ganformer.records.checkpoint import CheckpointHeader, History, WeightsHeader
+from ganformer.records.run import Run
 from ganformer.seeds import mix
 from ganformer.training.learner import Learner
 from ganformer.training.state import load_module
 
-FORMAT = 1  # version of checkpoints, weights and run.json
 CHECKPOINTS_KEPT = 2  # the newest may be damaged
 METADATA = "ganformer"  # one key, since safetensors writes several in random order
 
@@ -37,47 +39,6 @@ class Identity:
         return artifacts.digest({"trajectory": self.trajectory, "pack": self.pack})
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Steps that one process trained without a break, with its code and hardware, recorded at that time."""
-
-    first: int
-    """Number of steps finished before."""
-    last: int
-    """Number of steps finished at its end."""
-    started: str
-    """ISO 8601 in UTC; so is `ended`."""
-    ended: str
-    wall_seconds: float
-    code: Mapping[str, Any]
-    """`artifacts.code_version`, when the process began."""
-    libraries: Mapping[str, str]
-    hardware: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class History:
-    """Progress of a training: finished steps, and the stretches in which they were trained, in order."""
-
-    step: int = 0
-    peak_memory_mb: Mapping[str, float] = field(default_factory=dict)
-    stretches: tuple[Stretch, ...] = ()
-
-    @property
-    def wall_seconds(self) -> float:
-        """Duration of all stretches."""
-        return sum(stretch.wall_seconds for stretch in self.stretches)
-
-    def content(self) -> dict[str, Any]:
-        """Return plain values, which `parse` reads."""
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> "History":
-        """Read the result of `content`."""
-        return cls(**{**content, "stretches": tuple(Stretch(**stretch) for stretch in content["stretches"])})
-
-
 # ---------------------------------------------------------------------------------------------- building
 
 
@@ -90,54 +51,21 @@ def build(spec: Spec) -> Learner:
     return learner
 
 
-def restore(run_json: Path, step: int | None = None) -> tuple[Learner, dict[str, Any]]:
+def restore(run_json: Path, step: int | None = None) -> tuple[Learner, Run]:
     """Return a trained learner on the CPU, ready to `sample`, and the record of its run.
 
     `step` is one of the record's snapshots; None: the end of training. Only the sampler is trained in it.
     Raises DataError if `run_json` cannot be read, ConfigError if its spec is not valid, CheckpointError if the weights
     do not fit it.
     """
-    record = artifacts.read_json(run_json)
-    _check_record(record, run_json)
-    data = record["data"]  # runs of version 0.1.0 name the manifest of their pack, and no classes
-    data.setdefault("data_sha256", data.get("manifest_sha256"))
-    data.setdefault("class_names", [])
-    learner = build(config.parse(Spec, record["spec"], f"{run_json}: spec"))
-    kept = snapshot(record, step, run_json)
-    path = run_json.parent / kept["file"]
-    _check_digest(path, kept["sha256"], run_json)
-    read_weights(path, learner.sampler, record["spec"])
+    record = Run.read(run_json)
+    record.check_spec(run_json)
+    learner = build(record.settings(run_json))
+    kept = record.snapshot(step, run_json)
+    path = run_json.parent / kept.file
+    _check_digest(path, kept.sha256, run_json)
+    read_weights(path, learner.sampler, record.spec)
     return learner, record
-
-
-def _check_record(record: Any, run_json: Path) -> None:
-    _check_format(record.get("format") if isinstance(record, dict) else None, run_json)
-    if lacking := [key for key in ("spec", "spec_sha256", "data", "steps", "snapshots") if key not in record]:
-        raise CheckpointError(
-            f"{run_json}: has no {', '.join(lacking)}, so it is no record of a finished run; train the run again"
-        )
-    if artifacts.digest(record["spec"]) != record["spec_sha256"]:
-        raise CheckpointError(f"{run_json}: the spec was changed after training; delete the file and train again")
-
-
-def _check_format(found: Any, path: Path) -> None:
-    """Raise CheckpointError if a file is of a format that this version does not read."""
-    if isinstance(found, int) and found > FORMAT:
-        raise CheckpointError(
-            f"{path}: is of format {found}, written by a newer version; this one reads {FORMAT}: update the package"
-        )
-    if found != FORMAT:
-        raise CheckpointError(f"{path}: format {found} is not {FORMAT}; train the run again with this version")
-
-
-def snapshot(record: Mapping[str, Any], step: int | None, run_json: Path) -> Mapping[str, Any]:
-    """Return the entry of a record for its snapshot at `step`, None: the last; CheckpointError names known steps."""
-    wanted = record["steps"] if step is None else step
-    for kept in record["snapshots"]:
-        if kept["step"] == wanted:
-            return dict(kept)
-    steps = ", ".join(str(kept["step"]) for kept in record["snapshots"])
-    raise CheckpointError(f"{run_json}: no snapshot of step {wanted}; the record has {steps}")
 
 
 def _check_digest(path: Path, expected: str, run_json: Path) -> None:
@@ -153,8 +81,8 @@ def _check_digest(path: Path, expected: str, run_json: Path) -> None:
         if what := kinds.disguised(path):
             raise CheckpointError(f"{path}: {what}; {run_json} names it as weights")
         raise CheckpointError(
-            f"{path}: weights do not fit their run.json: sha256 is {found[:12]}… but {run_json} says {expected[:12]}…; "
-            "the file was damaged or replaced, train the run again"
+            f"{path}: weights do not fit their run.json: {differing(found, expected, run_json)}; the file was damaged "
+            "or replaced, train the run again"
         )
 
 
@@ -167,7 +95,8 @@ def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) ->
     `trajectory`: of the spec that they were trained with; the file names it.
     """
     state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
-    metadata = {METADATA: artifacts.canonical({"format": FORMAT, "trajectory_sha256": trajectory, "step": step})}
+    header = WeightsHeader(trajectory_sha256=trajectory, step=step)
+    metadata = {METADATA: artifacts.canonical(header.content())}
     with artifacts.atomic(path) as temporary:
         save_file(state, temporary, metadata)
         return artifacts.file_digest(temporary)
@@ -184,13 +113,11 @@ def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> Non
             metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: is not a whole safetensors file ({error}); train the run again") from error
-    expected = config.trajectory(spec)
-    # Files of version 0.1.0 name the whole spec instead.
-    found = metadata.get("trajectory_sha256", metadata.get("spec_sha256"))
-    if metadata.get("format") != FORMAT or found not in (expected, artifacts.digest(spec)):
+    found, expected = WeightsHeader.parse(metadata, path).trajectory_sha256, config.trajectory(spec)
+    if found not in (expected, artifacts.digest(spec)):
         raise CheckpointError(
-            f"{path}: weights do not fit their run.json: they are of format {metadata.get('format')}, trajectory "
-            f"{str(found)[:12]}… but format {FORMAT}, trajectory {expected[:12]}… was expected"
+            f"{path}: weights do not fit their run.json: they are of trajectory {found[:12]}… but trajectory "
+            f"{expected[:12]}… was expected"
         )
     load_module(sampler, state, f"{path}: weights do not fit their run.json: the file")
 
@@ -228,13 +155,10 @@ class Checkpoints:
 
         Checkpoints of more steps stay: they belong to a longer run.
         """
-        content = {
-            "format": FORMAT,
-            "trajectory_sha256": self.identity.trajectory,
-            "data_sha256": self.identity.pack,
-            "history": history.content(),
-            "learner": learner.save(),
-        }
+        header = CheckpointHeader(
+            trajectory_sha256=self.identity.trajectory, data_sha256=self.identity.pack, history=history
+        )
+        content = {**header.content(), "learner": learner.save()}
         with artifacts.atomic(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
             torch.save(content, temporary)
         for path in self.paths(history.step)[keep:]:
@@ -250,22 +174,26 @@ class Checkpoints:
         for path in paths:
             content = _read(path)
             if content is not None:
-                self._check(content, path)
-                learner.load(content["learner"])
-                return History.parse(content["history"])
+                state = content.pop("learner", None)
+                header = CheckpointHeader.parse(content, path)
+                self._check(header, path)
+                learner.load(state)
+                return header.history
         if paths:
             raise CheckpointError(
                 f"{self.folder}: all checkpoints are damaged; delete the folder to train from the start"
             )
         return History()
 
-    def _check(self, content: Mapping[str, Any], path: Path) -> None:
-        _check_format(content.get("format"), path)
-        expected = {"trajectory_sha256": self.identity.trajectory, "data_sha256": self.identity.pack}
-        for key, value in expected.items():
-            if content.get(key) != value:
+    def _check(self, header: CheckpointHeader, path: Path) -> None:
+        expected = {
+            "trajectory_sha256": (header.trajectory_sha256, self.identity.trajectory),
+            "data_sha256": (header.data_sha256, self.identity.pack),
+        }
+        for key, (found, value) in expected.items():
+            if found != value:
                 raise CheckpointError(
-                    f"{path}: is of another training: {key} is {content.get(key)} but this one's is {value}; "
+                    f"{path}: is of another training: {key} is {found} but this one's is {value}; "
                     f"move the file away, or delete {self.folder} to train from the start"
                 )
 

@@ -19,6 +19,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, TrainingError
 from ganformer.locking import acquired
+from ganformer.records.run import RUN_FILE
 from ganformer.seeds import mix
 from ganformer.training import distribution, record, writer
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
@@ -36,7 +37,7 @@ def train(
     pack: Path,
     out: Path,
     *,
-    names: Mapping[str, str | int],
+    names: Mapping[str, str],
     threads: int,
     gpus: int,
     checkpoint_minutes: float = 5.0,
@@ -118,7 +119,7 @@ def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
     """Remove weights that are not as this training left them, to be made again, and print their names."""
     with artifacts.may_write(out):
         for path in record.damaged(out, identity):
-            print(f"{label}: {path} is damaged, its sha256 is not that of {record.NAME}; making it again", flush=True)
+            print(f"{label}: {path} is damaged, its sha256 is not that of {RUN_FILE}; making it again", flush=True)
             path.unlink()
 
 
@@ -161,7 +162,7 @@ class Job:
     pack: Path
     out: Path
     identity: Identity
-    names: Mapping[str, str | int]
+    names: Mapping[str, str]
     label: str
     """Name of the run in printed lines."""
     threads: int

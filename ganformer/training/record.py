@@ -1,9 +1,8 @@
-"""`run.json`: inputs, code, hardware, cost and weights of a finished run."""
+"""Record of a training: written at its end, and compared with the training that is asked for."""
 
 import resource
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError
-from ganformer.training.checkpoint import FORMAT, History, Identity
+from ganformer.records.checkpoint import History
+from ganformer.records.run import RUN_FILE, WEIGHTS, Run, RunClaim, RunName, Snapshot, TrainingData
+from ganformer.training.checkpoint import Identity
 
-NAME = "run.json"
-WEIGHTS = "weights.safetensors"
 STATE = "state"  # folder of checkpoints and snapshots
 
 
@@ -27,53 +26,38 @@ def is_complete(out: Path, spec: Spec, pack: str) -> bool:
 
     `pack`: sha256 of the data.
     """
-    path = out / NAME
-    if not path.exists():
+    found = Run.find(out / RUN_FILE)
+    if found is None or (found.spec_sha256, found.data.data_sha256) != (spec.digest, pack):
         return False
-    record = artifacts.read_json(path)
-    if record.get("format") != FORMAT or record["spec_sha256"] != spec.digest:
-        return False
-    if record["data"]["data_sha256"] != pack:
-        return False
-    return all(file.exists() and artifacts.file_digest(file) == digest for file, digest in _files(out, record))
-
-
-def _files(out: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield every file of weights that a record names, and its sha256."""
-    return ((out / snapshot["file"], snapshot["sha256"]) for snapshot in record["snapshots"])
+    return not found.changed_files(out)
 
 
 def is_another(out: Path, identity: Identity) -> bool:
     """Return whether the folder holds the record of a run of another trajectory or of other images."""
-    record = artifacts.read_existing(out / NAME)
-    return record is not None and not _is_of(record, identity)
-
-
-def _is_of(record: Mapping[str, Any], identity: Identity) -> bool:
-    expected = {"trajectory_sha256": identity.trajectory, "data": {"data_sha256": identity.pack}}
-    return artifacts.agrees(record, expected)
+    found = Run.find(out / RUN_FILE)
+    return found is not None and not found.is_of(identity.trajectory, identity.pack)
 
 
 def damaged(out: Path, identity: Identity) -> list[Path]:
     """Return the files of weights that are not the bytes which the record of this training in the folder names."""
-    record = artifacts.read_existing(out / NAME)
-    if record is None or not _is_of(record, identity):
+    found = Run.find(out / RUN_FILE)
+    if found is None or not found.is_of(identity.trajectory, identity.pack):
         return []
-    return [file for file, digest in _files(out, record) if file.exists() and artifacts.file_digest(file) != digest]
+    return [file for file in found.changed_files(out) if file.exists()]
 
 
 def refuse_foreign(out: Path) -> None:
     """Raise CheckpointError if a folder holds a run that was not trained there, which training would replace."""
-    path = out / NAME
+    path = out / RUN_FILE
     if not path.exists():
         _refuse_files_without_record(out)
         return
-    record = artifacts.read_json(path)
-    if isinstance(record, Mapping) and "imported" in record:
+    found = RunClaim.read(path)
+    if found is not None and found.imported is not None:
         raise CheckpointError(
             f"{path}: is the record of an imported run, which training would replace; choose another folder"
         )
-    if not isinstance(record, Mapping) or not {"format", "spec_sha256", "data", "snapshots"} <= set(record):
+    if found is None or not found.is_of_training:
         raise CheckpointError(
             f"{path}: is no record of a run of this program, and training would replace it; choose another folder"
         )
@@ -105,46 +89,46 @@ def describe(
     spec: Spec,
     identity: Identity,
     *,
-    names: Mapping[str, str | int],
+    names: Mapping[str, str],
     data: Manifest,
     parameters: Mapping[str, int],
     history: History,
-    snapshots: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+    snapshots: Sequence[Snapshot],
+) -> Run:
     """Return the record of a finished run on `data`; `snapshots` end with the final weights.
 
     `code`, `hardware` and `libraries` belong to the last stretch; `stretches` has them for all.
     """
     kimg = spec.kimg_at(spec.steps)
     begin, end = history.stretches[0], history.stretches[-1]
-    return {
-        "format": FORMAT,
-        "run": {"dataset": names["dataset"], "model": names["model"], "seed": spec.seed},
-        "spec": spec.model_dump(mode="json"),
-        "spec_sha256": spec.digest,
-        "trajectory_sha256": identity.trajectory,
-        "data": {
-            "data_sha256": identity.pack,
-            "count": data.count,
-            "label_counts": list(data.label_counts),
-            "class_names": list(data.class_names),
-        },
-        "code": dict(end.code),
-        "hardware": dict(end.hardware),
-        "libraries": dict(end.libraries),
-        "parameters": dict(parameters),
-        "steps": spec.steps,
-        "kimg": kimg,
-        "wall_seconds": history.wall_seconds,
-        "seconds_per_kimg": history.wall_seconds / kimg,
-        **history.peak_memory_mb,
-        "started": begin.started,
-        "finished": end.ended,
-        "sessions": len(history.stretches),
-        "stretches": [asdict(stretch) for stretch in history.stretches],
-        "weights_sha256": snapshots[-1]["sha256"],
-        "snapshots": list(snapshots),
-    }
+    memory: Mapping[str, Any] = history.peak_memory_mb
+    return Run(
+        run=RunName(dataset=names["dataset"], model=names["model"], seed=spec.seed),
+        spec=spec.model_dump(mode="json"),
+        spec_sha256=spec.digest,
+        trajectory_sha256=identity.trajectory,
+        data=TrainingData(
+            data_sha256=identity.pack,
+            count=data.count,
+            label_counts=data.label_counts,
+            class_names=data.class_names,
+        ),
+        code=end.code,
+        hardware=end.hardware,
+        libraries=end.libraries,
+        parameters=parameters,
+        steps=spec.steps,
+        kimg=kimg,
+        wall_seconds=history.wall_seconds,
+        seconds_per_kimg=history.wall_seconds / kimg,
+        **memory,
+        started=begin.started,
+        finished=end.ended,
+        sessions=len(history.stretches),
+        stretches=history.stretches,
+        weights_sha256=snapshots[-1].sha256,
+        snapshots=snapshots,
+    )
 
 
 def now() -> str:

@@ -15,8 +15,10 @@ from ganformer import artifacts
 from ganformer.config import Spec
 from ganformer.data.manifest import Manifest
 from ganformer.progress import Progress
+from ganformer.records.checkpoint import History
+from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
 from ganformer.training import record
-from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, History, Identity, Stretch, write_weights
+from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Identity, write_weights
 from ganformer.training.learner import Learner
 from ganformer.training.logger import RunLogger
 from ganformer.training.samples import batches, draw_labels
@@ -80,13 +82,13 @@ class RunWriter:
         if is_due or is_stopping or step == self.spec.steps:
             self._save(step)
 
-    def finish(self, names: Mapping[str, str | int], data: Manifest) -> None:
+    def finish(self, names: Mapping[str, str], data: Manifest) -> None:
         """Write the outputs of a training on `data` whose steps are all done, `run.json` last.
 
         Provenance was recorded when the steps were trained, so the outputs have the same bytes each time.
         """
         write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
-        content = record.describe(
+        described = record.describe(
             self.spec,
             self.identity,
             names=names,
@@ -95,7 +97,7 @@ class RunWriter:
             history=self.history,
             snapshots=[self._described(step) for step in self.spec.snapshot_steps],
         )
-        artifacts.write_json(self.out / record.NAME, content)
+        described.write(self.out / RUN_FILE)
 
     def _seconds(self) -> float:
         return self._before.wall_seconds + time.monotonic() - self._started
@@ -132,17 +134,17 @@ class RunWriter:
 
     def _path(self, step: int) -> Path:
         if step == self.spec.steps:
-            return self.out / record.WEIGHTS
+            return self.out / WEIGHTS
         return self.checkpoints.weights(step)
 
-    def _described(self, step: int) -> dict[str, Any]:
+    def _described(self, step: int) -> Snapshot:
         path = self._path(step)
-        return {
-            "step": step,
-            "kimg": self.spec.kimg_at(step),
-            "file": path.relative_to(self.out).as_posix(),
-            "sha256": artifacts.file_digest(path),
-        }
+        return Snapshot(
+            step=step,
+            kimg=self.spec.kimg_at(step),
+            file=path.relative_to(self.out).as_posix(),
+            sha256=artifacts.file_digest(path),
+        )
 
     def _remove_halves(self) -> None:
         """Remove files that a killed process left half-written; `artifacts.atomic` names them so."""

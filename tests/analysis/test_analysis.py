@@ -54,8 +54,8 @@ def test_samples_are_those_of_the_learner(runs: Runs, tmp_path: Path) -> None:
     assert arrays["images"].std() > 0
     assert provenance["run"] == {"dataset": "noise", "model": "duplex", "seed": 3}
     for key in ("spec_sha256", "weights_sha256", "kimg"):
-        assert provenance[key] == record[key]
-    assert provenance["data_sha256"] == record["data"]["data_sha256"]
+        assert provenance[key] == getattr(record, key)
+    assert provenance["data_sha256"] == record.data.data_sha256
 
 
 def test_samples_again_are_the_same_bytes(runs: Runs, tmp_path: Path) -> None:

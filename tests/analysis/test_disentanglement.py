@@ -19,6 +19,7 @@ from ganformer.errors import ConfigError, DataError
 from ganformer.scenes.parser import Settings
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import latents as z_of
+from tests.run_records import run_record
 
 NAMES = ["disentanglement", "modularity", "completeness", "informativeness", "informativeness_prime"]
 ONE_EACH = np.diag(5 * np.ones(5))
@@ -292,7 +293,7 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
 
 
 def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
-    record = {"spec": {"model": {"kind": "vqgan"}}}
+    record = run_record({"spec": {"model": {"kind": "vqgan"}}})
     monkeypatch.setattr(module.checkpoint, "restore", lambda run: (object(), record))
     with pytest.raises(
         ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"

@@ -119,7 +119,7 @@ def test_samples_and_evaluations_see_the_images_that_are_generated(run: Path, tm
 def test_black_bars_are_left_out(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(made(run, tmp_path / "whole"))
     learner, known = restore(run / "run.json")
-    known["spec"]["image"]["rows"] = 6
+    known.spec["image"]["rows"] = 6
     monkeypatch.setattr(module, "restore", lambda path: (learner, known))
     assert (read(made(run, tmp_path / "picture")) == whole[:, 1:7]).all()
 

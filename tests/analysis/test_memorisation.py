@@ -23,6 +23,7 @@ from ganformer.metrics.evaluate import load_network
 from ganformer.metrics.nearest import Nearest
 from ganformer.metrics.sets import Network
 from ganformer.training import checkpoint
+from tests.run_records import run_record
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +122,7 @@ def find(monkeypatch: pytest.MonkeyPatch, trained_on: Path, held_out: Path, netw
             "weights_sha256": "a" * 64,
             "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "a" * 64}],
         }
-        monkeypatch.setattr(checkpoint, "restore", lambda run: (Learner(images), record))
+        monkeypatch.setattr(checkpoint, "restore", lambda run: (Learner(images), run_record(record)))
         out = tmp_path / "copies.npz"
         find_copies(settings(len(images)), tmp_path / "run.json", trained_on, held_out, count, out, threads=1, gpus=0)
         return read(out)

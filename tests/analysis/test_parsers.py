@@ -291,9 +291,7 @@ def test_weights_that_were_replaced_are_refused(prepared, tmp_path: Path):
 def test_parsers_of_other_formats_are_refused(prepared):
     path = prepared()
     artifacts.write_json(path, {**artifacts.read_json(path), "format": 0})
-    with pytest.raises(
-        CheckpointError, match=r"parser\.json: is no parser of format 1; make it again with this version$"
-    ):
+    with pytest.raises(CheckpointError, match=r"parser\.json: format 0 is not 1; make it again with this version$"):
         readers.load(path)
 
 

@@ -469,12 +469,17 @@ def signed(path: Path, weights: Path) -> None:
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 1}'])
-def test_other_files_are_refused(tmp_path: Path, content: str):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "is no scene parser, but a JSON array; train it again"),
+        ("{}", "has no 'format', 'settings', .*, so it is no scene parser; train it again"),
+        ('{"format": 1}', "format 1 is not 2; train it again with this version"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str, message: str):
     (tmp_path / "parser.json").write_text(content)
-    with pytest.raises(
-        CheckpointError, match=r"parser\.json: is no scene parser of format 2; train it again with this version$"
-    ):
+    with pytest.raises(CheckpointError, match=rf"parser\.json: {message}$"):
         Parser.load(tmp_path / "parser.json")
 
 

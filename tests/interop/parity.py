@@ -16,5 +16,5 @@ def relative_error(found, expected):
 
 def discriminator_of(learner, out, record):
     """Return the imported discriminator."""
-    read_weights(out / "discriminator.safetensors", learner.network.discriminator, record["spec"])
+    read_weights(out / "discriminator.safetensors", learner.network.discriminator, record.spec)
     return learner.network.discriminator

@@ -213,7 +213,7 @@ def test_a_run_of_it_samples_the_same(tmp_path: Path) -> None:
     path, generator, _ = both(tmp_path)
     imported.write(read(path), path, tmp_path / "run")
     learner, record = restore(tmp_path / "run" / "run.json")
-    assert record["imported"]["origin"] == "BMSG-GAN"
+    assert record.imported.origin == "BMSG-GAN"
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
         "discriminator.safetensors",
         "run.json",

@@ -162,8 +162,8 @@ def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protoc
         assert w.shape[1] == learner.sampler.synthesis.layers
         mixed = w[:, :, 0] if len(learner.sampler.latent_shape) == 1 else w
         assert relative_error(learner.sampler.synthesise(mixed), expected) < 1e-4
-    assert record["imported"]["origin"] == "GANformer (PyTorch)"
-    assert record["imported"]["notes"] == []
+    assert record.imported.origin == "GANformer (PyTorch)"
+    assert record.imported.notes == []
     logits = discriminator_of(learner, out, record)
     images, labels = torch.randn(8, average._init_kwargs["img_channels"], WIDTH, WIDTH), one_hot(classes, 8)
     with torch.no_grad():
@@ -182,5 +182,5 @@ def test_a_discriminator_that_compares_other_groups_is_left_out(tmp_path, group,
 
 def test_the_moving_average_suffices(tmp_path):
     learner, record, _ = imported(tmp_path, (None, None, built()[2]))
-    assert record["imported"]["notes"] == ["without a discriminator, which it does not hold"]
+    assert record.imported.notes == ["without a discriminator, which it does not hold"]
     assert learner.sample(torch.zeros(2, 0), [1, 2]).shape == (2, 3, WIDTH, WIDTH)

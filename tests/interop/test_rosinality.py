@@ -79,8 +79,8 @@ def compared(path: Path, out: Path, state: State, middle: Tensor | None = None) 
 def test_images_and_logits_are_those_of_its_trainer(tmp_path: Path, difference: dict[str, Any], is_zip: bool) -> None:
     networks = players(**difference)
     learner, record = compared(trained(tmp_path, networks, is_zip), tmp_path / "out", networks[2])
-    assert record["imported"]["origin"] == "rosinality's stylegan2-pytorch"
-    assert record["imported"]["notes"] == [
+    assert record.imported.origin == "rosinality's stylegan2-pytorch"
+    assert record.imported.notes == [
         "the mean of w, which it does not hold, is that of 4096 latents, as the program has it"
     ]
     images = torch.randn(8, difference.get("colours", 3), 16, 16)
@@ -94,9 +94,9 @@ def test_images_are_those_of_what_was_converted(tmp_path: Path, shape: tuple[int
     networks, middle = players(), torch.randn(SIZE)
     path = converted(tmp_path, networks, latent_avg=middle.reshape(shape))
     _, record = compared(path, tmp_path / "out", networks[2], middle)
-    assert record["imported"]["notes"] == ["without a discriminator, which it does not hold"]
-    assert record["spec"]["model"]["channel_base"] == 128
-    assert record["spec"]["model"]["channel_max"] == 16
+    assert record.imported.notes == ["without a discriminator, which it does not hold"]
+    assert record.model["channel_base"] == 128
+    assert record.model["channel_max"] == 16
 
 
 def test_what_was_converted_with_its_discriminator_keeps_it(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_state_dict_of_a_generator_alone_is_read(tmp_path: Path, prefix: str
         path,
     )
     _, record = compared(path, tmp_path / "out", state)
-    assert record["imported"]["notes"] == [
+    assert record.imported.notes == [
         "the mean of w, which it does not hold, is that of 4096 latents, as the program has it",
         "without a discriminator, which it does not hold",
     ]

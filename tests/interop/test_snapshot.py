@@ -61,14 +61,14 @@ def test_an_imported_snapshot_is_a_run_that_samples(whole, tmp_path):
     ]
     assert [path.name for path in out.parent.iterdir()] == ["run"]
     learner, record = restore(out / "run.json")
-    assert record["imported"] == {
+    assert record.imported.content() == {
         "file": whole.name,
         "sha256": file_digest(whole),
         "origin": "GANformer (PyTorch)",
         "notes": [],
     }
-    assert record["run"] == {"dataset": "imported", "model": whole.stem, "seed": 0}
-    assert (record["steps"], record["kimg"], len(record["snapshots"])) == (0, 0.0, 1)
+    assert record.run.content() == {"dataset": "imported", "model": whole.stem, "seed": 0}
+    assert (record.steps, record.kimg, len(record.snapshots)) == (0, 0.0, 1)
     first, again = (learner.sample(torch.zeros(2, 0), seeds, truncation=0.7) for seeds in ([3, 4], [3, 4]))
     assert first.shape == (2, 3, 16, 16)
     assert torch.equal(first, again)

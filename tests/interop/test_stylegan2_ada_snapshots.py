@@ -96,16 +96,16 @@ FLOATS = "the official code computes the 2 finest resolutions in float16; here a
 @pytest.mark.parametrize(("name", "protocol"), in_protocols(VARIANTS))
 def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protocol):
     record = compared(tmp_path, built(**VARIANTS[name]), VARIANTS[name].get("c_dim", 0), protocol)
-    assert record["imported"]["origin"] == "StyleGAN2-ADA (PyTorch)"
-    assert record["imported"]["notes"] == []
+    assert record.imported.origin == "StyleGAN2-ADA (PyTorch)"
+    assert record.imported.notes == []
 
 
 @pytest.mark.parametrize(("name", "protocol"), in_protocols(LATER))
 def test_images_and_logits_are_those_of_stylegan3s_code(tmp_path, name, protocol):
     record = compared(tmp_path, built_later(**LATER[name]), LATER[name].get("c_dim", 0), protocol)
-    assert record["imported"]["origin"] == "StyleGAN2 (of StyleGAN3's code)"
-    assert record["imported"]["notes"] == ([] if name == "no clamp" else [FLOATS])
-    assert record["spec"]["model"]["activation_clamp"] == LATER[name].get("conv_clamp", 256)
+    assert record.imported.origin == "StyleGAN2 (of StyleGAN3's code)"
+    assert record.imported.notes == ([] if name == "no clamp" else [FLOATS])
+    assert record.model["activation_clamp"] == LATER[name].get("conv_clamp", 256)
 
 
 def compared(tmp_path, networks, classes, protocol):
@@ -151,8 +151,8 @@ def test_a_discriminator_that_no_model_has_is_left_out(tmp_path, reason):
     assert "the discriminator is left out" in note
     assert reason in note
     _, record = restore(tmp_path / "out" / "run.json")
-    assert record["imported"]["notes"] == [note]
-    assert list(record["parameters"]) == ["generator"]
+    assert record.imported.notes == [note]
+    assert list(record.parameters) == ["generator"]
 
 
 def test_what_is_computed_in_half_precision_is_said(tmp_path):

@@ -94,8 +94,8 @@ def test_the_first_stage_reconstructs_the_same(is_gumbel: bool, colours: int, tm
     state = official.gumbel(first_stage(colours)) if is_gumbel else first_stage(colours)
     path = saved(tmp_path, discriminated(state, colours), {"ddconfig": {"resolution": WIDTH}})
     learner, record = written(path, tmp_path / "run")
-    assert record["imported"]["notes"] == [taming.UNTRAINED_NOTE]
-    assert record["spec"]["image"]["channels"] == colours
+    assert record.imported.notes == [taming.UNTRAINED_NOTE]
+    assert record.image.channels == colours
     images = noise(colours=colours)
     latents = official.encode(state, images, 3)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_the_transformer_predicts_and_paints_the_same(
     first = first_stage()
     state = both_stages(first)
     learner, record = written(saved(tmp_path, state, parameters(**settings)), tmp_path / "run")
-    assert record["spec"]["image"]["classes"] == classes
+    assert record.image.classes == classes
     second = {name.removeprefix("transformer."): v for name, v in state.items() if name.startswith("transformer.")}
     tokens = torch.cat([torch.tensor(start)[:, None], torch.randint(CODES, (3, 63))], dim=1)
     codes, labels = torch.cat([tokens[:, 1:], torch.zeros(3, 1, dtype=torch.long)], dim=1), one_hot(classes, 3)

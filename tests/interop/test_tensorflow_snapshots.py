@@ -135,12 +135,12 @@ def test_images_and_logits_are_those_of_the_official_code(tmp_path, name, protoc
             assert relative_error(sampler.synthesise(w), average(z, psi)) < 1e-4
         # every layer has latents of its own; the first is that of no layer, the extra layer has no own one
         ws = torch.randn(average.num_ws, 3, *z.shape[1:])
-        used = [*ws[1:-1], *([ws[-2]] if record["spec"]["model"]["refine_colours"] else []), ws[-1]]
+        used = [*ws[1:-1], *([ws[-2]] if record.model["refine_colours"] else []), ws[-1]]
         mixed = torch.stack(used, dim=1)
         mixed = mixed[:, :, 0] if len(shape) == 1 else mixed
         assert relative_error(sampler.synthesise(mixed), average.synthesise(list(ws))) < 1e-4
-    assert record["imported"]["origin"] == "GANformer (TensorFlow)"
-    assert record["imported"]["notes"] == []
+    assert record.imported.origin == "GANformer (TensorFlow)"
+    assert record.imported.notes == []
     images = torch.randn(8, 3, average.o["resolution"], average.o["resolution"])
     found = discriminator_of(learner, tmp_path / "out", record)
     with torch.no_grad():

@@ -19,6 +19,7 @@ from ganformer.errors import ConfigError, DataError
 from ganformer.metrics import compare as sets
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
+from ganformer.records.metrics import Comparison
 from ganformer.training.loop import train
 
 REALS, FAKES = 40, 36
@@ -91,9 +92,13 @@ def run(data, place):
 def compare():
     def run(real, fake, step=None, **changes):
         chosen = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, **changes})
-        return sets.compare(chosen, real, fake, step=step, threads=1, gpus=0)
+        return sets.compare(chosen, real, fake, step=step, threads=1, gpus=0).content()
 
     return run
+
+
+def summary(content):
+    return sets.summary(Comparison.parse(content, Path("compared.json")))
 
 
 # ------------------------------------------------------------------------------------------------- same numbers
@@ -199,7 +204,7 @@ def test_statistics_of_others_pass_for_ours_only_where_they_are(compare, folder,
 
     def named(real, fake, kind="inception-2015", **extractor):
         found = compare(real, fake, extractor={"kind": kind, **extractor}, metrics=["frechet"])
-        return found["values"]["fd"]["name"], "compares; statistics made by" in sets.summary(found)
+        return found["values"]["fd"]["name"], "compares; statistics made by" in summary(found)
 
     as_there = {"resize": "pytorch-fid"}
     assert named(npz, others) == named(others, npz) == named(npz, others, "random-vgg16") == ("fd", True)
@@ -232,7 +237,7 @@ def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, r
     real = statistics(seen(reals), tmp_path / "real.npz")
     found = compare(real, run, images=FAKES)
     fd, error, score, spread = (found["values"][key]["value"] for key in ("fd", "fd_std", "is", "is_std"))
-    assert sets.summary(found).splitlines() == [
+    assert summary(found).splitlines() == [
         f"fd               {fd:.6g} ± {error:.2g}",
         f"is_random_vgg16  {score:.6g} ± {spread:.2g}",
         f"real             {real}: statistics as pytorch-fid writes them, an unknown number of images",
@@ -246,7 +251,7 @@ def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, r
         "compares; statistics made by pytorch-fid compare with --extractor "
         '\'{"features":"pool","kind":"inception-2015","resize":"pytorch-fid"}\'',
     ]
-    assert "extractor  not known" in sets.summary(compare(real, real))
+    assert "extractor  not known" in summary(compare(real, real))
 
 
 # --------------------------------------------------------------------------------------------- what is refused
@@ -314,7 +319,7 @@ def test_usual_measures_leave_out_what_few_images_do_not_give(compare, folder, d
     )
     assert found["recipe"]["left_out"]["frechet-error"] == reason
     assert found["values"].keys() >= {"fd", "precision", "recall"}
-    assert f"  frechet-error: {reason}\n" in f"{sets.summary(found)}\n"
+    assert f"  frechet-error: {reason}\n" in f"{summary(found)}\n"
 
 
 def test_where_nothing_can_be_measured_that_is_an_error(compare, folder, draw_shapes, tmp_path):
@@ -373,7 +378,7 @@ def test_command_prints_and_writes(folder, others, tmp_path):
     said = CliRunner().invoke(cli.app, [*words, "--out", str(out)], catch_exceptions=False)
     assert said.exit_code == 0
     written = json.loads(out.read_text())
-    assert sets.summary(written) in said.stdout
+    assert summary(written) in said.stdout
     assert written["recipe"]["metrics"] == ["frechet", "inception-score"]
     assert written["recipe"]["extractor"] == {"kind": "random-vgg16", "seed": 0}
 

@@ -19,6 +19,7 @@ from ganformer.metrics.measures import frechet
 from ganformer.metrics.reference import Reference
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Reconstructor
+from tests.run_records import run_record
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ def measure(monkeypatch, record, data, reference, tmp_path):
 
     def run(learnt, step=None, reference=reference.parent, data=data, other_data=False, **changes):
         learner = Learner(learnt)
-        monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+        monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, run_record(record)))
         out = tmp_path / "metrics.json"
         if out.is_file():
             out.unlink()  # these learners have one sha256
@@ -175,14 +176,18 @@ def test_places_are_checked_before_images_are_seen(monkeypatch, measure, reals, 
 def test_something_else_than_a_reference_is_refused(tmp_path, content):
     path = tmp_path / "scenes.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"^{path}: is not a file of reference statistics; delete it and run again$"):
+    with pytest.raises(
+        DataError,
+        match=rf"^{path}: is no readable file of reference statistics \(.+\); delete it and run again$",
+    ):
         Reference.read(path)
 
 
 def test_npz_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / "images.npz", images=np.zeros(3))
     with pytest.raises(
-        DataError, match=r"images\.npz: is not a file of reference statistics; delete it and run again$"
+        DataError,
+        match=r"images\.npz: is no readable file of reference statistics \(has no about\); delete it and run again$",
     ):
         Reference.read(tmp_path / "images.npz")
 
@@ -194,7 +199,7 @@ def test_missing_reference_is_named(tmp_path):
 
 def test_reference_of_another_format_is_refused(tmp_path):
     np.savez(tmp_path / "scenes.npz", about=np.array(json.dumps({"format": 1})))
-    with pytest.raises(DataError, match=r"scenes\.npz: is of format 1, format 2 was expected; make it again$"):
+    with pytest.raises(DataError, match=r"scenes\.npz: format 1 is not 2; delete it and run again with this version$"):
         Reference.read(tmp_path / "scenes.npz")
 
 
@@ -304,7 +309,7 @@ def test_a_pack_of_another_shape_than_an_imported_runs_is_refused(measure, reals
     assert measure(reals)["values"]["fd"]["value"] > 0
     record["spec"]["image"] = {**IMAGE, "height": 8}
     with pytest.raises(
-        DataError, match=r"holds images of 16×16 pixels, but .*run\.json makes 16×8; name a pack of that"
+        DataError, match=r"holds images of 16×16 pixels, but .*run\.json makes 16×8 pixels; name a pack of that"
     ):
         measure(reals)
 
@@ -480,7 +485,7 @@ def test_only_the_picture_in_the_middle_is_measured(monkeypatch, tmp_path, data,
     metrics.reference(wanted, tmp_path / "pack", tmp_path / "known", threads=1, gpus=0)
     learner = Learner(made)
     learner.sample = lambda labels, seeds, psi: torch.from_numpy(made[list(seeds)]).float() / 127.5 - 1
-    monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, record))
+    monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, run_record(record)))
     out = tmp_path / "metrics.json"
     job = metrics.Job(wanted, tmp_path / "run.json", None, tmp_path / "pack", tmp_path / "known")
     metrics.evaluate(job, out, threads=1, gpus=0)

@@ -19,9 +19,11 @@ from ganformer.models.ganformer.parts import present
 from ganformer.nn.interfaces import Discriminator, Generator
 from ganformer.nn.layers import Noise
 from ganformer.perceptual import distance as perceptual
+from ganformer.records.run import Run
 from ganformer.training import distribution
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.samples import draw_labels, latents
+from tests.run_records import run_record
 from tests.variants import variants
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -72,12 +74,14 @@ def built(kind: str, **changes: Any) -> Any:
     return module.build(parse(module.Config, {**KINDS[kind], **changes}, "model"), ImageSpec(height=16, width=16))
 
 
-def record(kind: str = "stylegan2", label_counts: Any = ()) -> dict[str, Any]:
-    return {
-        "run": {"dataset": "scenes", "model": "tiny", "seed": 0},
-        "spec": {"model": {"kind": kind}},
-        "data": {"label_counts": list(label_counts)},
-    }
+def record(kind: str = "stylegan2", label_counts: Any = ()) -> Run:
+    return run_record(
+        {
+            "run": {"dataset": "scenes", "model": "tiny", "seed": 0},
+            "spec": {"model": {"kind": kind}},
+            "data": {"label_counts": list(label_counts)},
+        }
+    )
 
 
 def settings(**changes: Any) -> PathLength:

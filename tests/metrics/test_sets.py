@@ -23,6 +23,7 @@ from ganformer.metrics.reference import Reference
 from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
 from ganformer.training import checkpoint
+from tests.run_records import run_record
 
 CPU = torch.device("cpu")
 COUNT = 40  # more than a portion
@@ -87,7 +88,7 @@ def run(tmp_path, monkeypatch):
             "steps": 8,
             "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "8" * 64}],
         }
-        monkeypatch.setattr(checkpoint, "restore", lambda run, step=None: (Learner(images), record))
+        monkeypatch.setattr(checkpoint, "restore", lambda run, step=None: (Learner(images), run_record(record)))
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "run.json").touch()
         return tmp_path / "run"

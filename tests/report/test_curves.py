@@ -32,7 +32,7 @@ def trained(run: MakeFile) -> Callable[..., list[Path]]:
 
     def write(counts: dict[str, int], models: tuple[str, ...] = ("duplex",), seeds: int = 1) -> list[Path]:
         return [
-            run(dataset, model, seed, data={"count": count})
+            run(dataset, model, seed, data={"data_sha256": "d" * 64, "count": count})
             for dataset, count in counts.items()
             for model in models
             for seed in range(seeds)
@@ -240,7 +240,7 @@ def test_metrics_that_do_not_tell_the_real_images(
     file = fd(5.0, dataset="all")
     record = {key: value for key, value in json.loads(file.read_text()).items() if key != "reference"} | reference
     file.write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"step-1000\.json: has no reference\.data_sha256; .* make it again"):
+    with pytest.raises(DataError, match=r"step-1000\.json: has no 'reference\.data_sha256', .* make it again"):
         data_efficiency.draw(efficiency(datasets=["all"]), [*trained({"all": 4000}), *[file]], tmp_path / "few")
 
 
@@ -254,7 +254,10 @@ def test_data_sets_of_equally_many_images(tmp_path: Path, trained: MakeFile, fd:
 def test_data_set_that_changed_between_runs(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
     models = ["simplex", "duplex"]
     files = [fd(5.0, dataset="all", model=model) for model in models]
-    runs = [run("all", model, data={"count": count}) for model, count in zip(models, (4000, 250), strict=True)]
+    runs = [
+        run("all", model, data={"data_sha256": "d" * 64, "count": count})
+        for model, count in zip(models, (4000, 250), strict=True)
+    ]
     message = (
         r"simplex/.*run\.json was trained on 4,000 images, .*duplex/.*run\.json of the same data set on 250; train"
     )

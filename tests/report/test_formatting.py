@@ -2,6 +2,8 @@
 
 import pytest
 
+from ganformer.config import ImageSpec
+from ganformer.records.metrics import Recipe
 from ganformer.report import formatting
 
 
@@ -58,12 +60,12 @@ def test_model_names_are_spelt_as_usual() -> None:
 
 
 def test_conditions_of_oblong_images() -> None:
-    recipe = {"image": {"height": 24, "width": 32}, "images": 50_000}
+    recipe = Recipe(extractor={}, image=ImageSpec(height=24, width=32), images=50_000)
     assert formatting.conditions("clevr", recipe, "inception-2015") == "clevr 32×24, inception-2015, 50k"
 
 
 def test_bars_do_not_count_to_the_size():
-    recipe = {"image": {"height": 192, "width": 256, "rows": 188}, "images": 50_000}
+    recipe = Recipe(extractor={}, image=ImageSpec(height=192, width=256, rows=188), images=50_000)
     assert formatting.conditions("bedrooms", recipe, "vgg16") == "bedrooms 256×188, vgg16, 50k"
 
 

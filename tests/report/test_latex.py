@@ -16,9 +16,10 @@ from snakemake.utils import update_config
 
 from ganformer import config
 from ganformer.exhibits import comparison, cost
+from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import compared, formatting, properties, table
 from ganformer.report.latex import BREAK, breakable, escaped, lines, width
-from ganformer.report.table import LOOKS, Block, Cell, Column, Laid, Table, latex
+from ganformer.report.table import LOOKS, Laid, Table, latex
 
 MakeFile = Callable[..., Path]
 ROOT = Path(__file__).parents[2]

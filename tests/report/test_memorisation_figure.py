@@ -58,6 +58,7 @@ def found(tmp_path: Path) -> MakeFile:
             "format": 1,
             "run": {"dataset": dataset, "model": model, "seed": seed},
             "kimg": 12.0,
+            "data_sha256": "d" * 64,
             "values": values,
             "expected": EXPECTED,
             "recipe": recipe,

@@ -15,9 +15,10 @@ import pytest
 from ganformer import artifacts, plugins
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, learning_curves
+from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report.check import Finding
 from ganformer.report.page import page
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.report.table import Table, write
 
 MakeFile = Callable[..., Path]
 TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}

@@ -211,18 +211,20 @@ def test_missing_file_is_named(tmp_path: Path, published: Path) -> None:
 def test_incomplete_file_is_named(tmp_path: Path, published: Path) -> None:
     path = tmp_path / "half.json"
     path.write_text('{"format": 1, "run": {"dataset": "scenes", "model": "duplex", "seed": 0}, "step": 1, "kimg": 1}')
-    with pytest.raises(DataError, match=r"half\.json: has no 'values', 'recipe'; .* make it again"):
+    with pytest.raises(
+        DataError, match=r"half\.json: has no 'weights_sha256', 'recipe', 'values', so .* make it again"
+    ):
         comparison.draw(compared(), [path, published], tmp_path / "t")
 
 
 def test_incomplete_name_is_named(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     path = metrics(run={"dataset": "scenes", "model": "duplex"})
-    with pytest.raises(DataError, match=r"json: 'run' has no 'seed'"):
+    with pytest.raises(DataError, match=r"json: has no 'run\.seed'"):
         comparison.draw(compared(), [path, published], tmp_path / "t")
 
 
 def test_foreign_format_is_refused(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
-    with pytest.raises(DataError, match=r"is of format 2, format 1 was expected"):
+    with pytest.raises(DataError, match=r"is of format 2, written by a newer version; this one reads 1: update"):
         comparison.draw(compared(), [metrics(format=2), published], tmp_path / "t")
 
 

@@ -3,7 +3,6 @@
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,26 @@ from safetensors.torch import load_file, save_file
 
 from ganformer import artifacts, config
 from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.records.checkpoint import CheckpointHeader, History
+from ganformer.records.run import Stretch
 from ganformer.training import checkpoint, loop
-from ganformer.training.checkpoint import Checkpoints, History, Identity, Stretch, restore
+from ganformer.training.checkpoint import Checkpoints, Identity, restore
 from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec
 
 STRETCH = Stretch(
-    0, 2, "then", "later", 1.5, {"ganformer": "1", "commit": "abc", "dirty": True}, {"torch": "2"}, {"device": "cpu"}
+    first=0,
+    last=2,
+    started="then",
+    ended="later",
+    wall_seconds=1.5,
+    code={"ganformer": "1", "commit": "abc", "dirty": True},
+    libraries={"torch": "2"},
+    hardware={"device": "cpu"},
 )
 HISTORY = History(
-    step=3, peak_memory_mb={"peak_memory_mb": 7.0}, stretches=(STRETCH, replace(STRETCH, first=2, last=3))
+    step=3,
+    peak_memory_mb={"peak_memory_mb": 7.0},
+    stretches=(STRETCH, STRETCH.model_copy(update={"first": 2, "last": 3})),
 )
 
 
@@ -56,7 +66,7 @@ def test_restored_weights_are_those_of_the_end(run: Path) -> None:
     trained = final_state(run.parent)["network"]
     for name, tensor in learner.sampler.state_dict().items():
         assert torch.equal(tensor, trained[f"sampler.{name}"])
-    assert record["run"] == {**NAMES, "seed": 0}
+    assert record.run.content() == {**NAMES, "seed": 0}
     assert learner.sample(torch.zeros(2, 0), range(2)).shape == (2, 3, 8, 8)
 
 
@@ -157,7 +167,7 @@ def test_missing_weights_are_refused(run: Path) -> None:
 
 def test_weights_of_another_spec_are_refused(run: Path) -> None:
     rewrite_weights(run, lambda state: None, trajectory_sha256="0" * 64)
-    expected = "they are of format 1, trajectory 000000000000… but format 1, trajectory"
+    expected = "they are of trajectory 000000000000… but trajectory"
     with pytest.raises(CheckpointError, match=expected):
         restore(run)
 
@@ -198,7 +208,7 @@ def test_the_same_weights_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
     learner, record = restore(run)
     path = tmp_path / "again.safetensors"
     trajectory = tiny_spec().trajectory
-    assert checkpoint.write_weights(path, learner.sampler, trajectory, 12) == record["weights_sha256"]
+    assert checkpoint.write_weights(path, learner.sampler, trajectory, 12) == record.weights_sha256
     assert path.read_bytes() == (run.parent / "weights.safetensors").read_bytes()
 
 
@@ -236,7 +246,7 @@ def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: s
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, message in ((0, "format 0 is not 1; train"), (2, "is of format 2, written by a newer version")):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, "FORMAT", number)
+            patch.setattr(CheckpointHeader, "FORMAT", number)
             saved(tmp_path, Identity("a", "b"))
         with pytest.raises(CheckpointError, match=message):
             Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))

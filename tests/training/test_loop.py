@@ -524,7 +524,7 @@ def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: py
     small = {"channel_base": 32, "channel_max": 4, "latent_size": 4, "mapping_layers": 1}
     train(tiny_spec(4, kind="stylegan2", **small), pack, tmp_path)
     learner, record = checkpoint.restore(tmp_path / "run.json")
-    assert record["steps"] == 4
+    assert record.steps == 4
     assert learner.sample(torch.zeros(2, 0), range(2)).isfinite().all()
 
 

@@ -21,7 +21,8 @@ from pydantic import PositiveInt
 from ganformer.config import Config as Configuration
 from ganformer.config import Experiment
 from ganformer.report import formatting, records
-from ganformer.report.table import Block, Cell, Column, Table, write
+from ganformer.records.exhibit import Block, Cell, Column
+from ganformer.report.table import Table, write
 
 
 class Config(Experiment):
@@ -49,7 +50,7 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
     found = records.needed(records.runs(files), experiment, "run.json")
     numbers = pd.DataFrame(
-        {"model": found["model"], "steps": [record["steps"] // experiment.every for record in found["record"]]}
+        {"model": found["model"], "steps": [record.steps // experiment.every for record in found["record"]]}
     )
     rows = [
         [Cell(formatting.model(model)), Cell(str(steps))]

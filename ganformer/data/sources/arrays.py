@@ -3,9 +3,7 @@
 import itertools
 import math
 import struct
-import tokenize
 import zipfile
-import zlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,17 +23,12 @@ from ganformer.data.containers.layouts import ArrayImages, ArrayKey, ArraySettin
 from ganformer.data.source import Rejection, Sample
 from ganformer.data.sources.folder import kind_of_name
 from ganformer.errors import DataError
+from ganformer.records.npz import DAMAGED
 
 MEMBER = ".npy"  # what members of a npz end with
 LABELS_BESIDE = "-labels.npy"
 PORTION = 1 << 16  # labels read in one go
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member, in front of its name and extra field
-
-# What damaged files of either kind make numpy and zipfile raise; RuntimeError where a member is encrypted.
-_DAMAGE = (
-    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
-    *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
-)
 
 
 class Config(ArraySettings):
@@ -319,6 +312,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: this file of arrays does not exist; correct the source's settings") from error
-    except _DAMAGE as error:
+    except DAMAGED as error:
         kind = "npz" if _is_npz(path) else "npy"
         raise DataError(f"{path}: is no whole {kind} file ({error}); get or save it again") from error

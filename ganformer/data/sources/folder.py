@@ -20,6 +20,7 @@ from ganformer.data.containers.limits import Limits
 from ganformer.data.images import UnreadableImageError, read_image
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
+from ganformer.records.generated import GENERATED_FILE
 
 HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out
 
@@ -105,7 +106,7 @@ class Folder(Labelled, ImageFiles[Key]):
         for path in _walk(self.config.path, ordered=False, left_out=found.left_out):
             if path == labels.DATASET_JSON and self.config.table is not None:
                 continue
-            if path.rpartition("/")[2] == generated.NAME:
+            if path.rpartition("/")[2] == GENERATED_FILE:
                 generated.check((self.config.path / path).parent)
                 continue
             pictures = self._count(path)

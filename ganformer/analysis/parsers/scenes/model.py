@@ -7,6 +7,7 @@ from typing import Any
 from ganformer import artifacts
 from ganformer.config import Dataset, Parsing
 from ganformer.errors import UserError
+from ganformer.records.parser import PARSER_FILE, SceneParserSubject
 from ganformer.scenes import parser
 from ganformer.scenes.parser import Parser, Settings
 
@@ -26,12 +27,11 @@ class Reader(Parser):
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
     """Train the network, and measures it. Raises ConfigError for other data sets and what `train` does."""
     settings = Settings.of(dataset, **config.model_dump(exclude={"kind"}))
-    path = out / parser.NAME
-    origin = {"kind": config.kind, **parser.origin(settings)}
-    if artifacts.is_kept(path, artifacts.read_existing(path) if _is_whole(path) else None, origin):
+    path = out / PARSER_FILE
+    origin = SceneParserSubject(kind=config.kind, settings=settings.model_dump(mode="json"))
+    if artifacts.is_kept(path, artifacts.read_existing(path) if _is_whole(path) else None, origin.content()):
         return
-    parser.train(settings, threads=threads, gpus=gpus).save(out)
-    artifacts.write_json(path, {"kind": config.kind, **artifacts.read_json(path)})
+    parser.train(settings, threads=threads, gpus=gpus).save(out, config.kind)
 
 
 def _is_whole(path: Path) -> bool:

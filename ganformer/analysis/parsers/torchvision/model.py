@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from ganformer import artifacts, plugins
 from ganformer.analysis.parsers.torchvision.settings import Config
-from ganformer.analysis.readers import NAME, Record
+from ganformer.analysis.readers import Record
 from ganformer.config import Dataset, parse
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.metrics import weights
 from ganformer.metrics.sets import ImageSet, Picture
+from ganformer.records.parser import PARSER_FILE, SegmentorRecord, check_weights
 from ganformer.training.state import refuse_misfit
 
-FORMAT = 1
 NO_CLASS = {"__background__", "N/A"}  # what some numbers of torchvision's classes stand for
 BATCH = 4  # images read at a time; each is enlarged to 800 pixels
 
@@ -40,33 +40,28 @@ def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: 
     rows, columns = dataset.image.picture
     _classes(config)
     _network(config)
-    content = {
-        "format": FORMAT,
-        "kind": config.kind,
-        "settings": config.model_dump(mode="json"),
-        "picture": [rows, columns],
-        "weights_sha256": artifacts.file_digest(config.file),
-        "torchvision": _torchvision().__version__,
-    }
-    if not artifacts.is_kept(out / NAME, artifacts.read_existing(out / NAME), content):
-        artifacts.write_json(out / NAME, {**content, "code": artifacts.code_version()})
+    record = SegmentorRecord(
+        kind=config.kind,
+        settings=config.model_dump(mode="json"),
+        picture=(rows, columns),
+        weights_sha256=artifacts.file_digest(config.file),
+        torchvision=_torchvision().__version__,
+        code=artifacts.code_version(),
+    )
+    path = out / PARSER_FILE
+    known = {key: value for key, value in record.content().items() if key != "code"}
+    if not artifacts.is_kept(path, artifacts.read_existing(path), known):
+        record.write(path)
 
 
 def load(path: Path) -> "Reader":
     """Return the segmentor, on the CPU. Raises as `prepare` does, and CheckpointError if the weights were replaced."""
-    content = artifacts.read_json(path)
-    if content.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: is no parser of format {FORMAT}; make it again with this version")
-    settings = parse(Config, content["settings"], f"{path}: settings")
+    record = SegmentorRecord.read(path)
+    settings = parse(Config, record.settings, f"{path}: settings")
     network = _network(settings)
-    digest = artifacts.file_digest(settings.file)
-    if digest != content["weights_sha256"]:
-        raise CheckpointError(
-            f"{settings.weights}: sha256 is {digest[:12]}… but {path} says {content['weights_sha256'][:12]}…; put the "
-            "file back, or make the parser again with `ganformer step parser`"
-        )
-    rows, columns = content["picture"]
-    return Reader(settings, network, _categories(settings), (rows, columns), digest)
+    advice = "put the file back, or make the parser again with `ganformer step parser`"
+    check_weights(settings.file, record.weights_sha256, path, advice)
+    return Reader(settings, network, _categories(settings), record.picture, record.weights_sha256)
 
 
 class Reader:

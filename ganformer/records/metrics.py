@@ -1,0 +1,146 @@
+"""Files of measured values: metrics.json and those of its form, comparisons of two sets, and best.json."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ganformer import artifacts
+from ganformer.config import ImageSpec
+from ganformer.errors import DataError
+from ganformer.records.base import JsonRecord, Part
+from ganformer.records.run import RunName
+
+
+class Value(Part):
+    """Measured number, with the name that it has on these features (`fd_random_vgg16`)."""
+
+    name: str
+    value: float
+    by: str | None = None
+    """Kind of the network of its features, if that is not the recipe's extractor."""
+
+
+class Recipe(Part):
+    """Settings that values depend on. Only fields that are read are defined; a file holds more."""
+
+    extractor: Mapping[str, Any]
+    extractors: Mapping[str, Mapping[str, Any]] = {}
+    """Extractors of single metrics."""
+    images: int
+    """Number of generated images."""
+    mirrored: bool = False
+    seed: int = 0
+    repeats: int = 1
+    path_length: Mapping[str, Any] | None = None
+    pairs: int = 0
+    real_images: int | None = None
+    image: ImageSpec | None = None
+    """Shape of the images that the run makes."""
+    picture: tuple[int, int] | None = None
+    """Rows and columns that are measured."""
+    measures: Mapping[str, Mapping[str, Any]] = {}
+    """Settings of each metric."""
+    accuracy: Mapping[str, float] | None = None
+    """Accuracy of the parser of objects that read the images."""
+    compared: int = 0
+
+    @property
+    def network(self) -> str:
+        """Kind of the extractor or parser."""
+        return str(self.extractor["kind"])
+
+
+class Reals(Part):
+    """Real images that were measured against: sha256 of their pack's data."""
+
+    data_sha256: str
+
+
+class Subject(JsonRecord):
+    """Part of a record of measured values that is known before measuring."""
+
+    KIND: ClassVar[str] = "record of measured values"
+
+    run: RunName
+    step: int
+    kimg: float
+    weights_sha256: str
+    recipe: Mapping[str, Any]
+    """Settings as they were written; see `how`."""
+    reference: Reals | None = None
+
+    @property
+    def how(self) -> Recipe:
+        """Recipe, checked."""
+        return Recipe.model_validate(self.recipe)
+
+    def is_measured(self, out: Path, *, is_silent: bool = False) -> bool:
+        """Return whether the file `out` is of this subject, so that it stays; prints so unless `is_silent`."""
+        return artifacts.is_kept(out, artifacts.read_existing(out), self.content(), is_silent=is_silent)
+
+    def measured(
+        self,
+        values: Mapping[str, Value],
+        *,
+        seconds: float,
+        hardware: Mapping[str, Any],
+        **details: Any,
+    ) -> "Measured":
+        """Return the record of these values; `details`: further fields of `Measured`."""
+        known: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        code = artifacts.code_version()
+        return Measured(**known, values=values, seconds=seconds, code=code, hardware=hardware, **details)
+
+
+class Measured(Subject):
+    """Values of a snapshot of a run."""
+
+    values: Mapping[str, Value]
+    """Values by their keys (`fd`); standard deviations end with `_std`."""
+    seconds: float | None = None
+    code: Mapping[str, Any] = {}
+    hardware: Mapping[str, Any] = {}
+    real: Mapping[str, float] | None = None
+    """Scene statistics: distances of real images from other real images."""
+    chance: Mapping[str, float] | None = None
+    """Attention segments: level of chance; `best`: layer and component chosen; `shown`: images with the class."""
+    best: Mapping[str, Mapping[str, int]] | None = None
+    shown: Mapping[str, int] | None = None
+
+    def data_sha256(self, path: Path) -> str:
+        """Return sha256 of the data measured against; DataError if the record, read from `path`, has none."""
+        if self.reference is None:
+            raise DataError(f"{path}: has no 'reference.data_sha256', so it is no complete {self.KIND}; {self.REMEDY}")
+        return self.reference.data_sha256
+
+
+class Comparison(JsonRecord):
+    """Values of one set of images measured against another."""
+
+    KIND: ClassVar[str] = "record of a comparison"
+
+    values: Mapping[str, Value]
+    recipe: Mapping[str, Any]
+    seconds: float
+    code: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+
+
+class Best(JsonRecord):
+    """best.json: the measured snapshot of a run with the best value."""
+
+    KIND: ClassVar[str] = "record of a best snapshot"
+
+    run: RunName
+    step: int
+    kimg: float
+    by: Value
+    weights: str
+    weights_sha256: str
+    measured: Mapping[str, float]
+    """Value of each snapshot, by its step."""
+
+
+def plain_values(values: Mapping[str, float]) -> dict[str, Value]:
+    """Return values whose names are their keys."""
+    return {name: Value(name=name, value=value) for name, value in values.items()}

@@ -54,7 +54,7 @@ class Inputs:
     config: Mapping[str, Any]
     exhibits: Sequence[Drawn]
     runs: pd.DataFrame
-    packs: Mapping[str, Mapping[str, Any]]
+    packs: Mapping[str, manifest.Manifest]
     """Manifests by their sha256."""
     reals: Mapping[str, Mapping[str, Any]]
     """Real images by the sha256 of their manifest."""
@@ -117,8 +117,8 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 
 def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == RUN_FILE)
-    manifests = [artifacts.read_json(path) for path in files if path.name == manifest.NAME]
-    packs = {found["content"]: found for found in manifests}
+    manifests = [manifest.read(path)[1] for path in files if path.name == manifest.NAME]
+    packs = {found.content: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
     exhibits = _exhibits(config, [p for p in files if p.suffix == ".json" and p.name not in (RUN_FILE, manifest.NAME)])
     inputs = Inputs(config, exhibits, runs, packs, reals)
@@ -260,15 +260,15 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
         record = rows["record"].iloc[0]
         digest = record.data.data_sha256
         pack, images = inputs.packs[digest], inputs.reals[digest]["images"]
-        size = f"{pack['image']['width']} × {pack['image']['height']} pixels"
-        size += {1: ", grey", 3: "", 4: ", with opacity"}[pack["image"]["channels"]]
+        size = f"{pack.image.width} × {pack.image.height} pixels"
+        size += {1: ", grey", 3: "", 4: ", with opacity"}[pack.image.channels]
         mirrored = ", mirrored at random" if record.is_mirrored else ""
         yield {
             "name": name,
             "image": _mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2])),
-            "images": f"{formatting.count(pack['count'])} images of {size}{mirrored}",
-            "source": f"Source: {pack['source']['kind']}; stored as {pack['format']}",
-            "classes": pack["class_names"],
+            "images": f"{formatting.count(pack.count)} images of {size}{mirrored}",
+            "source": f"Source: {pack.source['kind']}; stored as {pack.format}",
+            "classes": pack.class_names,
         }
 
 

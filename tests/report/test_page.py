@@ -32,7 +32,10 @@ MODEL = {"kind": "ganformer", "heads": 1, "end_resolution": None, "adversarial":
 MANIFEST = {
     "version": 2,
     "count": 4000,
-    "image": {"height": 16, "width": 16, "channels": 3},
+    "image": {"height": 16, "width": 16, "channels": 3, "classes": 2},
+    "crop": {"ratio": 1.0},
+    "shards": [{"file": "0.npy", "sha256": "0" * 64, "count": 4000}],
+    "duplicates": 0,
     "class_names": ["cube", "cylinder & cone"],
     "content": "c" * 64,
     "format": "npy",
@@ -126,7 +129,8 @@ def test_all_text_is_shown_as_it_is(tmp_path: Path, files: list[Path], run: Make
     write(table, pd.DataFrame({"a": [1]}), tmp_path / "tables/table1")
     figure = artifacts.read_json(files[-1])
     artifacts.write_json(files[-1], {**figure, "caption": f"figure {ODD}", "alt": f"alt {ODD}"})
-    artifacts.write_json(files[0], {**MANIFEST, "class_names": [f"class {ODD}"], "source": {"kind": f"source {ODD}"}})
+    odd = {"class_names": [f"class {ODD}"], "image": {**MANIFEST["image"], "classes": 1}}
+    artifacts.write_json(files[0], {**MANIFEST, **odd, "source": {"kind": f"source {ODD}"}})
     hardware = {"device": "cuda", "device_name": f"device {ODD}", "gpus": 1, "system": f"system {ODD}", "threads": 1}
     data = {"data_sha256": MANIFEST["content"], "count": 4000}
     files = [*files, run(model=f"model {ODD}", data=data, hardware=hardware)]

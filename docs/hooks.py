@@ -16,7 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from ganformer.cli import app
-from ganformer.config import Config
+from ganformer.config import Config, docstrings
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDED = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
@@ -173,16 +173,21 @@ def _escaped(cell: str) -> str:
 
 def fields(path: str) -> str:
     """Return a table of the fields of a pydantic class, `module.Class`, and of the classes that they hold."""
-    module, _, name = path.rpartition(".")
-    schema = getattr(importlib.import_module(module), name).model_json_schema()
-    parts = [_field_table(schema)]
+    place, _, name = path.rpartition(".")
+    module = importlib.import_module(place)
+    schema = getattr(module, name).model_json_schema()
+    parts = [_field_table(schema, getattr(module, name))]
     for title, inside in schema.get("$defs", {}).items():
-        parts += [f"`{title}`: {text(inside)}", _field_table(inside)]
+        parts += [f"`{title}`: {text(inside)}", _field_table(inside, getattr(module, title, None))]
     return "\n\n".join(part for part in parts if part)
 
 
-def _field_table(schema: Schema) -> str:
-    rows = [[f"`{key}`", _words(node), text(node)] for key, node in schema.get("properties", {}).items()]
+def _field_table(schema: Schema, kind: Any) -> str:
+    texts = docstrings(kind) if isinstance(kind, type) else {}
+    rows = [
+        [f"`{key}`", _words(node), text(node) or " ".join(texts.get(key, "").split())]
+        for key, node in schema.get("properties", {}).items()
+    ]
     return table(["field", "type", "meaning"], rows)
 
 

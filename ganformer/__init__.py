@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganformer.api import Pack, Run, evaluate, load_pack, load_run, pack, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Pack", "Run", "__version__", "evaluate", "load_pack", "load_run", "pack", "train"]
 
 

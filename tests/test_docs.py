@@ -192,16 +192,6 @@ def test_python_and_yaml_run_as_printed(tried):
 
 
 @pytest.mark.slow
-def test_fields_of_a_run_are_named(tried):
-    """Every field of run.json has a line in docs/formats.md, and every line of that table a field."""
-    work, _ = tried
-    text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
-    section = text[text.index("\n## run.json") : text.index("\n## metrics/")]
-    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    assert named == set(json.loads((work / "results/runs/scenes/duplex/seed0/run.json").read_text()))
-
-
 def test_python_is_formatted_as_wide_as_pages_are(tmp_path):
     """Files to copy pass the linters of the repository, too."""
     files, snippets = tmp_path / "files", tmp_path / "snippets"

@@ -24,8 +24,6 @@ from ganformer.training.adversarial import Adversarial
 from ganformer.training.samples import draw_labels, latents
 from tests.variants import variants
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 SIDE = 8
 SHAPE = (3, SIDE, SIDE)

@@ -96,7 +96,7 @@ def recipe(frame: pd.DataFrame, dataset: str) -> Mapping[str, Any]:
 
 
 def _read(path: Path, *keys: str) -> Mapping[str, Any]:
-    record = artifacts.read_json(path)
+    record: Mapping[str, Any] = artifacts.read_json(path)
     lacking = [key for key in ("run", *keys) if not isinstance(record, Mapping) or key not in record]
     if lacking:
         raise DataError(f"{path}: has no {', '.join(map(repr, lacking))}; it is no complete record, make it again")

@@ -107,7 +107,7 @@ def _many(home: Path, sides: dict[str, Path], options: argparse.Namespace) -> li
     with tarfile.open(home / "many.tar", "w") as archive:
         for number in range(options.many):
             archive.addfile(tarfile.TarInfo(f"{number // 10_000:05d}/{number:08d}.png"))
-            archive.members.clear()
+            archive.getmembers().clear()  # the names of all would take memory
     with lmdb.open(str(home / "many.lmdb"), map_size=1 << 34) as environment:
         for start in range(0, options.many, 10_000):
             with environment.begin(write=True) as transaction:

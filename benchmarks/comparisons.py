@@ -61,7 +61,7 @@ class Bench:
         sides: dict[str, Side] = {name: partial(self._ours, out, _plain) for name, out in packs.items()}
         sides |= {name: partial(self._ours, out, _augmented) for name, out in augmented.items()}
         sides[pillow] = partial(self._theirs, partial(rivals.FolderOfPngs, self.small))
-        if rivals.pyspng is not None:
+        if rivals.HAS_PYSPNG:
             for name, path in ((same, files[same] / "images-00000.zip"), (own, zipped)):
                 sides[name] = partial(self._theirs, partial(rivals.StyleGan2AdaZip, path))
         results = in_turn(sides, self.repeats)
@@ -145,7 +145,7 @@ class Bench:
 
         return work
 
-    def _theirs(self, opened: Callable[[], Sequence[rivals.Pixels]]) -> Callable[[], int]:
+    def _theirs(self, opened: Callable[[], rivals.Pictures]) -> Callable[[], int]:
         count = self.images
         images = opened()
         images[0]
@@ -230,7 +230,8 @@ def _scenes(count: int, side: int) -> Iterator[Image.Image]:
 
 def print_table(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     """Print rows that map columns to cells as a Markdown table; the first row that is whole names the columns."""
-    columns = list(max(rows, key=len))
+    whole = max(rows, key=len)
+    columns = list(whole)
     widths = {column: max(len(column), *(len(row.get(column, "")) for row in rows)) for column in columns}
     lines = [{column: column for column in columns}, {column: "-" * widths[column] for column in columns}, *rows]
     print(f"### {title}\n")

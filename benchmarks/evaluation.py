@@ -14,6 +14,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -64,7 +65,7 @@ def _stages(options: argparse.Namespace, chosen: "dict[str, ModuleType]", folder
         count = min(options.manifolds, options.images) if name == MANIFOLDS else options.images
         sets = [_first(observed, count) for observed in (reference.observed, fake)]
         title = name if count == options.images else f"{name}, {count:,} images"
-        yield _measured(title, lambda measure=measure, sets=sets: measure.compute(*sets))[1]
+        yield _measured(title, partial(measure.compute, *sets))[1]
 
 
 def _measured(name: str, work: Callable[[], T]) -> tuple[T, dict[str, str]]:

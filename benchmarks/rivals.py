@@ -5,6 +5,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ except ImportError:  # said in the table
     pyspng = None
 
 Pixels = NDArray[np.uint8]
+HAS_PYSPNG = pyspng is not None
+
+
+class Pictures(Protocol):
+    """Pictures by their numbers."""
+
+    def __getitem__(self, index: int) -> Pixels:
+        """Return uint8 [C, H, W]."""
 
 
 class FolderOfPngs:
@@ -43,7 +52,8 @@ class StyleGan2AdaZip:
     def __getitem__(self, index: int) -> Pixels:
         """Return uint8 [C, H, W]."""
         with self._zip.open(self._names[index]) as file:
-            return pyspng.load(file.read()).transpose(2, 0, 1).copy()
+            pixels: Pixels = pyspng.load(file.read()).transpose(2, 0, 1).copy()
+            return pixels
 
 
 def write_stylegan2_ada_zip(pictures: Path, path: Path) -> None:

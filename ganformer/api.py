@@ -59,7 +59,8 @@ class Pack:
         """Class of every image, int64 [n]; None without classes."""
         if not self.image.classes:
             return None
-        return self._images.labels(np.arange(len(self))).argmax(axis=1)
+        classes: np.ndarray[Any, np.dtype[np.int64]] | None = self._images.labels(np.arange(len(self))).argmax(axis=1)
+        return classes
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -74,7 +74,8 @@ def _places(package: str) -> Mapping[str, str | EntryPoint]:
 
 def _installed(group: str) -> Iterable[EntryPoint]:
     """Return the entry points of a group that installed packages offer."""
-    return _all_installed().select(group=group)
+    found: Iterable[EntryPoint] = _all_installed().select(group=group)
+    return found
 
 
 @cache

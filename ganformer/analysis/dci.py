@@ -12,8 +12,10 @@ R [D, F]. The paper's own code has none of this; what it leaves open is here:
   the images are left out, as StyleSpace leaves out rare ones.
 - Predictors: regression, since areas are numbers (StyleSpace classifies its attributes), by trees like its own: 100 of
   depth 3, learning rate 0.1, least squares, importance by the squared error that splits on a code take away, with sum 1
-  over the codes. Codes are put into bins first; scikit-learn's trees, which do not, take six to ten times as long for
-  500 images with 64 or 128 codes.
+  over the codes. These are the defaults of scikit-learn's gradient boosting, which disentanglement_lib's DCI uses, too.
+  On purpose, codes are put into 32 bins first: without bins, scikit-learn's `GradientBoostingRegressor` takes 9 times
+  as long for 1,000 images with 64 codes and 6 times with 512. Its disentanglement and completeness are 0.01 to 0.05
+  higher where factors depend on codes, since bins blur where a factor changes; compare only numbers of the same trees.
 - Disentanglement: 1 − H(code's row of R) in base F, the mean over codes weighted by their sums. Completeness: 1 −
   H(factor's column) in base D, weighted likewise (Eastwood & Williams, section 2).
 - Modularity: Ridgeway & Mozer 2018, eq. 2, with R in place of mutual information, which would need bins of its own.

@@ -251,7 +251,8 @@ def overlaps(counts: Array, member: Array) -> Array:
     that the segment is made of.
     """
     common = counts @ member
-    return common / (counts.sum(axis=2) + common.sum(axis=1, keepdims=True) - common)
+    overlaps: Array = common / (counts.sum(axis=2) + common.sum(axis=1, keepdims=True) - common)
+    return overlaps
 
 
 class Regions:

@@ -152,7 +152,8 @@ def letterbox(image: Image.Image, ratio: float, side: int) -> Pixels:
     power = max(side, 2 ** round(math.log2(square.width)))
     pixels = np.asarray(square.resize((power, power), Image.Resampling.LANCZOS))
     blocks = pixels.reshape(side, power // side, side, power // side, -1)
-    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    means: Pixels = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    return means
 
 
 def central(images: Planes, rows: int, columns: int) -> Planes:

@@ -29,7 +29,8 @@ class Order:
 
     def coins(self, position: int, n: int) -> NDArray[np.bool_]:
         """Return one fair coin for each position, bool [n]; independent of the order."""
-        return self._draws("coins", position, n) >> np.uint64(63) == 1
+        coins: NDArray[np.bool_] = self._draws("coins", position, n) >> np.uint64(63) == 1
+        return coins
 
     def places(self, position: int, n: int, choices: tuple[int, int]) -> NDArray[np.int64]:
         """Draw for each position a row below `choices[0]` and a column below `choices[1]`, uniformly: int64 [n, 2]."""

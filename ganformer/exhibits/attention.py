@@ -102,7 +102,8 @@ def _block(experiment: Config, row: pd.Series) -> Block:
 def _coloured(layer: NDArray[np.float16]) -> NDArray[np.uint8]:
     """Return colours uint8 [n, h, w, 3] of the most attended component of attention [n, heads, components, h, w]."""
     strongest = layer.astype(np.float32).mean(axis=1).argmax(axis=1)
-    return np.round(drawing.component_colours(layer.shape[2])[strongest] * 255).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.round(drawing.component_colours(layer.shape[2])[strongest] * 255).astype(np.uint8)
+    return colours
 
 
 def _overlaid(image: NDArray[np.uint8], coloured: NDArray[np.uint8]) -> NDArray[np.uint8]:

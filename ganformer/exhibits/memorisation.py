@@ -169,7 +169,7 @@ class Block:
     @property
     def height(self) -> int:
         """Height in pixels."""
-        pictures = sum(LABEL + strip.pixels.shape[0] + SPACE for strip in self.strips.values()) - SPACE
+        pictures: int = sum(LABEL + strip.pixels.shape[0] + SPACE for strip in self.strips.values()) - SPACE
         return HEAD + max(pictures, PLOT_HEIGHT + AXIS + LINE * len(self.lines))
 
 

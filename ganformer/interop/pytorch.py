@@ -234,4 +234,6 @@ def _slopes(grid: Tensor, directions: int) -> Tensor:
     """Return the factors of all pixels' distances that give positions grid [height, width, size]."""
     height, width, size = grid.shape
     distances = Linear(height, width, size, directions).distances[:, :, None]
-    return (grid.flatten(0, 1).unflatten(1, (directions, -1)) * distances).sum(dim=0) / distances.square().sum(dim=0)
+    projected = (grid.flatten(0, 1).unflatten(1, (directions, -1)) * distances).sum(dim=0)
+    strengths: Tensor = projected / distances.square().sum(dim=0)
+    return strengths

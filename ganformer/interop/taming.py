@@ -19,6 +19,7 @@ from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
 from ganformer.interop.imported import NO_DISCRIMINATOR, Imported, square
 from ganformer.models.vqgan import model as vqgan
+from ganformer.models.vqgan.settings import Config
 
 ORIGIN = "Taming Transformers"
 PROJECTS = "*-project.yaml"
@@ -301,7 +302,7 @@ def _check_transformer(state: Weights, model: Mapping[str, Any], length: int, pa
 def _untrained(model: Mapping[str, Any], image: ImageSpec) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = vqgan.transformer(vqgan.Config.model_validate(model), _length(model, image), image.classes)
+        made = vqgan.transformer(Config.model_validate(model), _length(model, image), image.classes)
     return made.state_dict()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganformer import artifacts, devices, plugins
 from ganformer.config import Evaluation, Extractor
+from ganformer.config.path_length import PathLength
 from ganformer.data.batches import filled
 from ganformer.data.dataset import Images
 from ganformer.data.images import central
@@ -22,7 +23,6 @@ from ganformer.metrics import path_length, summary
 from ganformer.metrics.checks import Size, Sized, refuse
 from ganformer.metrics.measures import frechet
 from ganformer.metrics.names import label, path_label
-from ganformer.metrics.path_length import PathLength
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.sets import (
     ALL,

@@ -205,8 +205,9 @@ def slerp(start: Tensor, goal: Tensor, t: Tensor) -> Tensor:
     cosine = (start * goal).sum(dim=-1, keepdim=True).clamp(-1, 1)
     angle = t * cosine.arccos()
     across = F.normalize(goal - cosine * start, dim=-1)
-    on_unit_sphere: Tensor = start * angle.cos() + across * angle.sin()
-    return on_unit_sphere * start.shape[-1] ** 0.5
+    on_unit_sphere = start * angle.cos() + across * angle.sin()
+    between: Tensor = on_unit_sphere * start.shape[-1] ** 0.5
+    return between
 
 
 def _beside(t: Tensor, latents: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ def of_images(images: Tensor, count: int) -> Sequence[Tensor]:
 def of_pixels(images: Tensor) -> Sequence[Tensor]:
     """Return images [n, C, H, W] in portions of so few that their activations fit into memory, whatever their size."""
     most = CPU_PIXELS if images.device.type == "cpu" else GPU_PIXELS
-    return images.split(max(1, most // (images.shape[-2] * images.shape[-1])))
+    portions: Sequence[Tensor] = images.split(max(1, most // (images.shape[-2] * images.shape[-1])))
+    return portions
 
 
 def see_all(see: Callable[[Tensor], tuple[Tensor, Tensor]], portions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

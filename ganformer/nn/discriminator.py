@@ -61,7 +61,8 @@ class ResidualBlock(Block):
         self.shortcut = nn.Sequential(Downsample(), Convolution(inputs, outputs, 1, Convolve(), gain=SQRT_HALF))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + self.shortcut(x)
+        y: Tensor = super().forward(x) + self.shortcut(x)
+        return y
 
 
 class Logit(nn.Module):
@@ -84,7 +85,8 @@ class ClassLogits(nn.Module):
         self.layer = Linear(features, classes)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        return (self.layer(x) * labels).sum(dim=1)
+        logits: Tensor = (self.layer(x) * labels).sum(dim=1)
+        return logits
 
 
 class LabelProjection(nn.Module):
@@ -103,14 +105,16 @@ class LabelProjection(nn.Module):
         u = normalise(self.embedding(labels))
         for step in self.steps:
             u = step(u, u)
-        return (self.layer(x) * u).sum(dim=1) / u.shape[1] ** 0.5
+        logits: Tensor = (self.layer(x) * u).sum(dim=1) / u.shape[1] ** 0.5
+        return logits
 
 
 def make_head(kind: str, features: int, classes: int) -> nn.Module:
     """Return the last layer of a discriminator; `kind`: use of labels, "logits" or "projection", with classes."""
     if not classes:
         return Logit(features)
-    return {"logits": ClassLogits, "projection": LabelProjection}[kind](features, classes)
+    heads: dict[str, type[ClassLogits | LabelProjection]] = {"logits": ClassLogits, "projection": LabelProjection}
+    return heads[kind](features, classes)
 
 
 class Epilogue(nn.Module):

@@ -114,8 +114,8 @@ class ModulatedConvolution(nn.Module):
         scales = self.affine(style)  # B I
         weight = self.weight * self.scale
         norm = (scales.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()  # B O
-        y: Tensor = self.operation(x * scales[:, :, None, None], weight)
-        return y * norm[:, :, None, None]
+        y: Tensor = self.operation(x * scales[:, :, None, None], weight) * norm[:, :, None, None]
+        return y
 
 
 class UnmodulatedConvolution(nn.Module):
@@ -147,7 +147,8 @@ class ModulatedToRGB(Clamped):
         weights = (self.affine(style) * self.scale)[:, :, None] * self.weight.T  # B I channels
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # B HW I, a view of channels_last memory
         colours = bias_act(torch.baddbmm(self.bias, pixels, weights), None, act="linear", clamp=self.clamp)
-        return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        image: Tensor = colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return image
 
 
 class UnmodulatedToRGB(nn.Module):

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ganformer.config.ladders import Resolution
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import SQRT_2, Projection
 from ganformer.nn.mapping import Mapping
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerSpec, LayerState, MakeLayer, Resolution
+from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerSpec, LayerState, MakeLayer
 from ganformer.ops.bias_act import bias_act
 
 GAIN = SQRT_2 / 4  # gain of the first layer (Progressive GAN's code, GANformer's)

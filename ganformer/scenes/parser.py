@@ -319,7 +319,7 @@ def _learn(network: Network, settings: Settings, device: torch.device) -> None:
 
 def _rate(done: float) -> float:
     """Return the factor of the learning rate: linear warm-up, cosine decay. `done`: fraction of training, in [0, 1)."""
-    return min(done / WARM_UP + 0.01, 0.5 + 0.5 * np.cos(np.pi * done))
+    return min(done / WARM_UP + 0.01, 0.5 + 0.5 * float(np.cos(np.pi * done)))
 
 
 def _scenes(

@@ -16,7 +16,7 @@ class Settings(Strict):
     """Shape of the images."""
     min_objects: PositiveInt = 3
     """Fewest objects of a scene."""
-    max_objects: int = Field(8, ge=1, le=10)
+    max_objects: int = Field(default=8, ge=1, le=10)
     """Most objects of a scene."""
     scenes: PositiveInt = 5000
     """Scenes that it learns from."""

@@ -180,7 +180,8 @@ class _Canvas:
     def masks(self) -> NDArray[np.uint8]:
         """Return numbers of the objects at the pixels' centres, uint8 [B, H, W]."""
         middle = self.number.reshape(SAMPLES, -1)[SAMPLES // 2]
-        return middle.reshape(self.images, self.frame.height, self.frame.width)
+        images: NDArray[np.uint8] = middle.reshape(self.images, self.frame.height, self.frame.width)
+        return images
 
     def pixels(self, ground: Floats) -> NDArray[np.uint8]:
         """Return means of the samples over the ground, linear [3, P], as displayed: uint8 [B, H, W, 3]."""
@@ -193,9 +194,10 @@ class _Canvas:
 def _display_table(size: int) -> NDArray[np.uint8]:
     """Return sRGB values of `size` steps of linear light."""
     light = np.linspace(0, 1, size)
-    return np.rint(255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)).astype(
-        np.uint8
-    )
+    table: NDArray[np.uint8] = np.rint(
+        255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    ).astype(np.uint8)
+    return table
 
 
 _DISPLAY = _display_table(8192)
@@ -372,12 +374,14 @@ def _shade(objects: Objects, normal: Vector, ray: Vector, height: Floats, light:
 
     tinted = np.where(objects.metal > 0, 0.25 * (ambient + direct) + 0.85 * studio, ambient + direct)
     white = np.where(objects.metal > 0, 1.3 * spot + 0.08 * rim, 0.10 * sheen + 0.05 * rim)
-    return objects.colour.T * tinted + white
+    colours: Floats = objects.colour.T * tinted + white
+    return colours
 
 
 def _along(vectors: Vector, direction: tuple[float, float, float]) -> Floats:
     x, y, z = (np.float32(value) for value in direction)
-    return vectors.x * x + vectors.y * y + vectors.z * z
+    products: Floats = vectors.x * x + vectors.y * y + vectors.z * z
+    return products
 
 
 def _cross(a: Vector, b: Vector) -> Vector:

@@ -55,7 +55,7 @@ class Config(Source):
     """Seed of the scenes."""
     min_objects: PositiveInt = 3
     """Fewest objects of a scene."""
-    max_objects: int = Field(8, ge=1, le=10)
+    max_objects: int = Field(default=8, ge=1, le=10)
     """Most objects of a scene."""
 
     @model_validator(mode="after")
@@ -234,7 +234,9 @@ def _objects(drafts: Sequence[Draft], where: NDArray[np.float32]) -> Objects:
 def _visible_pixels(masks: NDArray[np.uint8], objects: Objects) -> NDArray[np.int64]:
     """Return the number of visible pixels of each object."""
     scenes = np.arange(len(masks))[:, None, None] * 256
-    return np.bincount((masks + scenes).ravel(), minlength=256 * len(masks))[objects.scene * 256 + objects.number]
+    counts = np.bincount((masks + scenes).ravel(), minlength=256 * len(masks))
+    visible: NDArray[np.int64] = counts[objects.scene * 256 + objects.number]
+    return visible
 
 
 def _records(

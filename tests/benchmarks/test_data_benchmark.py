@@ -103,7 +103,7 @@ def test_others_read_the_same_pixels(rivals, tmp_path):
         Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
     rivals.write_stylegan2_ada_zip(tmp_path / "pictures", tmp_path / "ada.zip")
     readers = [rivals.FolderOfPngs(tmp_path / "pictures")]
-    if rivals.pyspng is not None:
+    if rivals.HAS_PYSPNG:
         readers.append(rivals.StyleGan2AdaZip(tmp_path / "ada.zip"))
     for reader in readers:
         for number, image in enumerate(images):

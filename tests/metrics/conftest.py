@@ -1,6 +1,6 @@
 """Small coloured pictures, and what a network sees in them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -35,15 +35,6 @@ def _observe(features: NDArray[np.floating], logits: NDArray[np.floating] | None
     observer = Observer("images", ALL)
     observer.update(features, np.zeros((len(features), 1)) if logits is None else logits)
     return observer.observed()
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads that wait for a busy core cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tests.metrics.other_implementations import rival
 from tests.metrics.test_clean_resizing import half_pixels
 from tests.metrics.test_weights import script
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 

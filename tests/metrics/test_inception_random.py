@@ -11,7 +11,7 @@ from ganformer.metrics.extractors.inception_random import model as inception_ran
 from ganformer.metrics.extractors.inception_random.model import Config
 from ganformer.metrics.measures import frechet, inception_score
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 

@@ -26,8 +26,6 @@ from ganformer.training.samples import draw_labels, latents
 from tests.run_records import run_record
 from tests.variants import variants
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 SIDE = 8
 SHAPE = (3, SIDE, SIDE)

@@ -17,8 +17,6 @@ from ganformer.metrics.extractors.vgg16.model import Config
 from tests.metrics.other_implementations import rival
 from tests.metrics.test_weights import script
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 
 

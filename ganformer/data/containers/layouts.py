@@ -293,7 +293,8 @@ def _one_hot(rows: NDArray[Any], where: str) -> NDArray[np.int32]:
             f"{where}: rows that are not one-hot (a single 1, else 0) are no labels; name another array in labels, "
             "or set labels to an empty name to use none"
         )
-    return rows.argmax(axis=1).astype(np.int32)
+    labels: NDArray[np.int32] = rows.argmax(axis=1).astype(np.int32)
+    return labels
 
 
 # ---------------------------------------------------------------------------------------------- a source

@@ -33,7 +33,8 @@ class Encoding:
         """Convert greys uint8 or uint16, or colours [..., 3], to 8-bit sRGB; colours beyond it are clipped."""
         light = self.to_light(np.linspace(0, 1, np.iinfo(levels.dtype).max + 1))
         if self.primaries is None or self.primaries == BT709 or not has_colours:
-            return nearest(to_srgb(light))[levels]
+            grey: NDArray[np.uint8] = nearest(to_srgb(light))[levels]
+            return grey
         matrix = _from_xyz(BT709) @ adaptation(self.primaries[:2], D65) @ _to_xyz(self.primaries)
         colours = np.empty(levels.shape, np.uint8)
         flat, result = levels.reshape(-1, 3), colours.reshape(-1, 3)

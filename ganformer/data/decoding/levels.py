@@ -51,7 +51,8 @@ def scaled(values: NDArray[Any], limits: Limits, top: int) -> NDArray[Any]:
     kind = np.uint8 if top < 256 else np.uint16
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         possible = np.arange(2 ** (8 * values.dtype.itemsize))
-        return np.rint(np.clip((possible - low) / (high - low), 0, 1) * top).astype(kind)[values]
+        scaled: NDArray[Any] = np.rint(np.clip((possible - low) / (high - low), 0, 1) * top).astype(kind)[values]
+        return scaled
     precise = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     return np.rint(np.clip((precise - low) / (high - low), 0, 1) * top).astype(kind)
 

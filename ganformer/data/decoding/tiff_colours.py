@@ -106,7 +106,8 @@ def _divided(colours: NDArray[Any], opacity: NDArray[Any], meaning: Meaning, bit
         )
     top = 2**bits - 1
     share = np.float32(top) / np.maximum(opacity, 1)[:, :, None]
-    return np.rint(np.minimum(colours * share, top)).astype(colours.dtype)
+    divided: NDArray[Any] = np.rint(np.minimum(colours * share, top)).astype(colours.dtype)
+    return divided
 
 
 def _by_palette(

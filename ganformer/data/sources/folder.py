@@ -17,7 +17,8 @@ from ganformer.data import decoding, generated, manifest
 from ganformer.data.containers import labels
 from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.containers.limits import Limits
-from ganformer.data.images import UnreadableImageError, read_image
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import read_image
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
 from ganformer.records.generated import GENERATED_FILE

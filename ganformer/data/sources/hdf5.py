@@ -373,7 +373,8 @@ def _is_written(dataset: h5py.Dataset) -> bool:
 
 
 def _chunk_bytes(dataset: h5py.Dataset) -> int:
-    return math.prod(dataset.chunks) * dataset.dtype.itemsize
+    size: int = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    return size
 
 
 def _cached(dataset: h5py.Dataset, axis: int | None) -> h5py.Dataset:

@@ -17,7 +17,8 @@ from ganformer.data import decoding
 from ganformer.data.containers import datums, lmdb_env
 from ganformer.data.containers.datums import Colours, Datum
 from ganformer.data.containers.limits import Limits
-from ganformer.data.images import Picture, UnreadableImageError, read_image
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import Picture, read_image
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

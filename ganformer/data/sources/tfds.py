@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.images import UnreadableImageError, read_image
+from ganformer.data.decoding import UnreadableImageError
+from ganformer.data.images import read_image
 from ganformer.data.source import ImageSource, Rejection, Sample
 from ganformer.errors import DataError
 

@@ -40,6 +40,6 @@ def frechet(mean: Array, covariance: Array, other_mean: Array, other_covariance:
 def _factor(covariance: Array) -> Array:
     """Return F [D, rank] with F Fᵀ = C: pivoted Cholesky, until only rounding errors remain."""
     factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
-    rows = np.empty_like(factor[:, :rank])
+    rows: Array = np.empty_like(factor[:, :rank])
     rows[order - 1] = np.tril(factor)[:, :rank]
     return rows

@@ -3,13 +3,14 @@
 from torch import nn
 
 from ganformer.config import ImageSpec
+from ganformer.config.ladders import Resolution
 from ganformer.models.gan.settings import Config, PlainModel
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.layers import Noise, UnmodulatedConvolution, UnmodulatedToRGB
 from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.stem import LatentGenerator, LatentStem
-from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, SynthesisLayer, ToRGB
+from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
 
 

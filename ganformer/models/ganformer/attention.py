@@ -180,7 +180,8 @@ class KMeans(Attention):
         content = weighted_sum(weights, pixels.content) @ self.queries.scaled_weight.T + total * self.queries.bias
         places = weighted_sum(weights, pixels.grid) @ self.query_positions.scaled_weight.T
         both = torch.cat([content, places + total * self.query_positions.bias], dim=3)  # B h m 2C
-        return both.unflatten(3, (self.heads, -1)).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        queries: Tensor = both.unflatten(3, (self.heads, -1)).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        return queries
 
 
 class Centroid(KMeans):
@@ -221,7 +222,8 @@ class Doubled(nn.Module):
 
     def forward(self, weights: Tensor) -> Tensor:
         maps = weights.unflatten(3, self.grid)
-        return maps.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4).flatten(3)
+        enlarged: Tensor = maps.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4).flatten(3)
+        return enlarged
 
 
 class AttendedLayer(SynthesisLayer):
@@ -255,4 +257,5 @@ class AttendedLayer(SynthesisLayer):
 
     def as_maps(self, weights: Tensor) -> Tensor:
         """Return weights [B, h, m, n] of this layer's attention as maps [B, h, m, height, width]."""
-        return weights.unflatten(3, self.grid)
+        maps: Tensor = weights.unflatten(3, self.grid)
+        return maps

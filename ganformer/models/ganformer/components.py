@@ -107,7 +107,8 @@ class ComponentAttention(nn.Module):
         places = fold_keys(queries, self.key_positions.scaled_weight, self.heads) @ pixels.grid.T
         content = fold_keys(queries, self.keys.scaled_weight, self.heads)
         scores = torch.baddbmm(places, content, pixels.content.transpose(1, 2))
-        return scores.softmax(dim=2).unflatten(1, (self.heads, -1))
+        weights: Tensor = scores.softmax(dim=2).unflatten(1, (self.heads, -1))
+        return weights
 
     def attended_values(self, attended: Tensor) -> Tensor:
         """Return values [B, m, D] of attended pixels, given as weighted sums [B, h, m, C]."""

@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from ganformer.config import ImageSpec
-from ganformer.config.ladders import STEM_WIDTH
+from ganformer.config.ladders import STEM_WIDTH, Resolution
 from ganformer.models.ganformer import positions
 from ganformer.models.ganformer.aggregators import AggregatingDiscriminator, Aggregation, NoAggregation
 from ganformer.models.ganformer.attention import (
@@ -52,7 +52,7 @@ from ganformer.nn.mapping import (
     latent_input,
 )
 from ganformer.nn.resampling import Convolve, ConvolveUp
-from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Resolution, Stem, SynthesisLayer, ToRGB
+from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Stem, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
 
 

@@ -66,7 +66,8 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 def weighted_sum(weights: Tensor, x: Tensor) -> Tensor:
     """Return sums [B, h, m, I] of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]."""
-    return (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
+    sums: Tensor = (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
+    return sums
 
 
 def project_heads(x: Tensor, weight: Tensor) -> Tensor:
@@ -97,7 +98,8 @@ class ComponentSoftmax(nn.Module):
         self.heads = heads
 
     def forward(self, scores: Tensor, latents: Tensor) -> Tensor:
-        return scores.unflatten(1, (self.heads, -1)).softmax(dim=2)
+        weights: Tensor = scores.unflatten(1, (self.heads, -1)).softmax(dim=2)
+        return weights
 
 
 class PresentSoftmax(ComponentSoftmax):
@@ -135,7 +137,8 @@ class ComponentGate(nn.Module):
 
     def forward(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
         gate = self.content(components) + self.place(positions)  # B m h
-        return gate.sigmoid().transpose(1, 2)[:, :, :, None]
+        opened: Tensor = gate.sigmoid().transpose(1, 2)[:, :, :, None]
+        return opened
 
 
 class ImageGate(nn.Module):
@@ -150,7 +153,8 @@ class ImageGate(nn.Module):
 
     def forward(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
         gate = self.content(pixels.content) + (self.place(pixels.grid) + self.opening)  # B n h
-        return gate.sigmoid().transpose(1, 2)[:, :, None]
+        opened: Tensor = gate.sigmoid().transpose(1, 2)[:, :, None]
+        return opened
 
 
 class Gates(nn.ModuleDict):

@@ -71,7 +71,7 @@ def integrate(part: Attention, x: Tensor, grid: Tensor, weights: Tensor, y: Tens
                 weights = weights * (gate.content(x) + gate.place(grid) + 1).sigmoid().mT[:, :, :, None]  # B h n 1
             case ComponentGate():
                 weights = weights * (gate.content(y) + gate.place(positions)).sigmoid().mT[:, :, None]  # B h 1 m
-    control = part.modulation(merge(weights @ split(part.values(y), part.heads)))
+    control: Tensor = part.modulation(merge(weights @ split(part.values(y), part.heads)))
     match part.integration:
         case Multiply():
             return normalise(part, x, ("scale",)) * (1 + control)
@@ -127,7 +127,8 @@ def means(assigned: Tensor, elements: Tensor) -> Tensor:
 
 def split(x: Tensor, heads: int) -> Tensor:
     """Split [B, n, C] into heads: [B, h, n, s]."""
-    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    parts: Tensor = x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    return parts
 
 
 def merge(x: Tensor) -> Tensor:

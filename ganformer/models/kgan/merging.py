@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ganformer.config.ladders import Resolution
 from ganformer.nn.layers import Convolution
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
@@ -23,7 +24,6 @@ from ganformer.nn.synthesis import (
     MakeLayer,
     MakeToRGB,
     ResidualLadder,
-    Resolution,
     SkipLadder,
 )
 
@@ -123,7 +123,8 @@ class Merge(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Split [B·k, ...] into [B, k, ...]."""
-        return x.unflatten(0, (-1, self.components))
+        split: Tensor = x.unflatten(0, (-1, self.components))
+        return split
 
     def compose(self, x: Tensor, weights: Tensor) -> Tensor:
         """Sum x [B·k, C, H, W] over the components with weights [B, k, 1, H, W]: [B, C, H, W]."""

@@ -3,13 +3,14 @@
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
+from ganformer.config.ladders import Resolution
 from ganformer.models.kgan.merging import MERGING_LADDERS, ComponentStem, Merge, MergingLadder, make_weights
 from ganformer.models.kgan.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
 from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
-from ganformer.nn.synthesis import LayerLatents, LayerSpec, Resolution, SynthesisLayer, ToRGB
+from ganformer.nn.synthesis import LayerLatents, LayerSpec, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganformer.config.ladders import Resolution
 from ganformer.nn import interfaces
 from ganformer.nn.discriminator import append_deviation
 from ganformer.nn.layers import (
@@ -22,7 +23,6 @@ from ganformer.nn.layers import (
     normalise,
 )
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import Resolution
 from ganformer.ops.bias_act import bias_act
 
 

@@ -23,7 +23,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Differentiable any number of times. The n · m weights are never in memory, except where a derivative is computed
     that is itself differentiated (R1, path lengths): torch's frugal kernels cannot be differentiated twice.
     """
-    attended: Tensor = _Attention.apply(queries, keys, values)
+    attended: Tensor = _Attention.apply(queries, keys, values)  # type: ignore[no-untyped-call]  # torch's has no types
     return attended
 
 
@@ -88,7 +88,8 @@ class PixelAttention(nn.Module):
 
 def _maxima(x: Tensor) -> Tensor:
     """Return the maxima of 2 × 2 pixels of x [B, H, W, s], H and W even: [B, H/2, W/2, s]."""
-    return x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).amax(dim=(2, 4))
+    maxima: Tensor = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).amax(dim=(2, 4))
+    return maxima
 
 
 class AttendedBlock(nn.Module):

@@ -7,6 +7,7 @@ Its regularisation of path lengths is a setting, `adversarial.path_length_weight
 from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
+from ganformer.config.ladders import Resolution
 from ganformer.models.stylegan2.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.interfaces import Generator
@@ -19,7 +20,6 @@ from ganformer.nn.synthesis import (
     LayerLatents,
     LayerSpec,
     RefinedToRGB,
-    Resolution,
     Stem,
     SynthesisLayer,
     ToRGB,

@@ -15,8 +15,9 @@ from torch.optim import Adam, AdamW
 from ganformer.models.vqgan.autoencoder import Autoencoder
 from ganformer.models.vqgan.discriminator import PatchDiscriminator
 from ganformer.models.vqgan.quantisation import usage
+from ganformer.models.vqgan.sampling import Sampling
 from ganformer.models.vqgan.settings import TwoStageModel
-from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
+from ganformer.models.vqgan.transformer import CodeTransformer
 from ganformer.perceptual.distance import Distance, distance
 from ganformer.training import distribution, losses
 from ganformer.training.adversarial import evaluating
@@ -205,7 +206,7 @@ class TwoStage(Learner, Reconstructor):
         record.reconstructed.append(images.detach())
         record.latents.append(quantised.latents.detach())
         record.codes.append(quantised.codes.flatten())
-        total = pixels + looks + self.settings.codebook_weight * quantised.loss
+        total: Tensor = pixels + looks + self.settings.codebook_weight * quantised.loss
         if not is_adversarial:
             return total
         adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
@@ -277,7 +278,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
     """Return ‖∇ reconstruction‖ / ‖∇ adversarial‖ with respect to the `last` weight of the decoder (equation 7)."""
     slopes = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
     steep, other = slopes
-    return (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
+    weight: Tensor = (steep / (other + EPSILON)).clamp(max=MAX_ADVERSARIAL_WEIGHT)
+    return weight
 
 
 def decayed(transformer: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -52,7 +52,10 @@ class CausalAttention(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return queries, keys and values [B, h, N, s]."""
-        return self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        parts: tuple[Tensor, ...] = (
+            self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        )
+        return parts
 
     def _merge(self, attended: Tensor) -> Tensor:
         merged: Tensor = self.projection(attended.transpose(1, 2).flatten(2))

@@ -95,7 +95,8 @@ GENERAL: tuple[Step, ...] = (scaling, rotation, stretching, rotation, translatio
 def _matrix(*entries: Tensor) -> Tensor:
     """Return matrices [B, 3, 3] of their upper six entries, row by row, each [B]."""
     zero, one = torch.zeros_like(entries[0]), torch.ones_like(entries[0])
-    return torch.stack([*entries, zero, zero, one], dim=1).unflatten(1, (3, 3))
+    matrices: Tensor = torch.stack([*entries, zero, zero, one], dim=1).unflatten(1, (3, 3))
+    return matrices
 
 
 def _scaled(across: Tensor, down: Tensor) -> Tensor:

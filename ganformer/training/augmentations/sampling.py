@@ -48,4 +48,5 @@ def _weighted(image: Tensor, columns: Tensor, rows: Tensor, weights: Tensor) -> 
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     index = rows.clamp(0, height - 1).long() * width + columns.clamp(0, width - 1).long()  # B h w
     pixels = image.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, channels, -1))  # B C hw
-    return pixels.unflatten(2, index.shape[1:]) * (weights * inside)[:, None].to(image.dtype)
+    weighted: Tensor = pixels.unflatten(2, index.shape[1:]) * (weights * inside)[:, None].to(image.dtype)
+    return weighted

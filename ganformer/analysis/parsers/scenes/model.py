@@ -9,7 +9,8 @@ from ganformer.config import Dataset, Parsing
 from ganformer.errors import UserError
 from ganformer.records.parser import PARSER_FILE, SceneParserSubject
 from ganformer.scenes import parser
-from ganformer.scenes.parser import Parser, Settings
+from ganformer.scenes.parser import Parser
+from ganformer.scenes.parser_settings import Settings
 
 
 class Reader(Parser):

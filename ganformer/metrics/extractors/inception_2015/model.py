@@ -75,7 +75,8 @@ def network(
     for module in built.eval().requires_grad_(False).modules():
         if isinstance(module, Convolution):
             module.fold()
-    return built.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: Network = built.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def expected() -> Shapes:

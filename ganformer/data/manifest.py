@@ -135,6 +135,6 @@ def read(pack: Path) -> tuple[Path, Manifest]:
     if not found.count:
         raise DataError(
             f"{path}: holds no images, as {len(found.rejected)} were not usable when they were packed (`rejected` "
-            "names them with the reasons); mend or remove those, or set on_error: skip, and pack again"
+            "names them with the reasons); fix or remove those, or set on_error: skip, and pack again"
         )
     return folder, found

@@ -248,7 +248,7 @@ def test_manifest_of_no_images(damaged):
     rejected = [{"path": "a.png", "reason": "is not an image of a known format"}]
     artifacts.write_json(path, {**artifacts.read_json(path), "count": 0, "shards": [], "rejected": rejected})
     for look in (Images, verify):
-        with pytest.raises(DataError, match=r"json: holds no images, as 1 were not usable .*; mend or remove"):
+        with pytest.raises(DataError, match=r"json: holds no images, as 1 were not usable .*; fix or remove"):
             look(damaged)
 
 

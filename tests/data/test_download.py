@@ -490,7 +490,7 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 def test_folder_in_place_of_the_file(server, folder):
     (folder / "images.bin").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"images\.bin: fetching failed \(Is a directory\); mend that and run again"):
+    with pytest.raises(DataError, match=r"images\.bin: fetching failed \(Is a directory\); fix that and run again"):
         fetch(remote(server.plays("/x", file(CONTENT))), folder)
 
 

@@ -400,7 +400,7 @@ def test_empty_target_is_filled(tmp_path):
 
 
 def test_archive_that_is_not_there(tmp_path, target):
-    message = f"x.zip: could not be unpacked to {target} (No such file or directory: {tmp_path / 'x.zip'}); mend that"
+    message = f"x.zip: could not be unpacked to {target} (No such file or directory: {tmp_path / 'x.zip'}); fix that"
     assert message in refused(tmp_path / "x.zip", target)
 
 

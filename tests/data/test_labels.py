@@ -150,7 +150,7 @@ def test_names_of_files_in_a_csv_need_not_be_text(tmp_path):
         ("path;label\na.png;1\n", "the columns path and label were expected in line 1, found: path;label"),
         ("path,label\na.png\n", "line 2 has no path or no label; add it or remove the line"),
         ("path,label\na.png,1\nb.png,\n", "line 3 has no path or no label"),
-        ('path,label\n"a.png,1\n', "line 2 is not csv (unexpected end of data); mend it"),
+        ('path,label\n"a.png,1\n', "line 2 is not csv (unexpected end of data); fix it"),
         (
             "path,label\na.png,-1\n",
             "label -1 is no whole number from 0 to 2147483647; number the classes 0, 1, … or name",
@@ -212,7 +212,7 @@ def test_no_labels_in_the_form_of_stylegan2_ada(tmp_path, text):
         ('{"labels": [["a.png", "cat"], ["b.png", 0]]}', "label 0 of 'b.png' is no name like the first one"),
         ('{"labels": {"a.png": -1}}', "label -1 of 'a.png' is no whole number"),
         ('{"labels": [["a.png", 0], ["b.png", 1], ["a.png", 1]]}', "'a.png' has the labels 0 and 1; leave one"),
-        ('{"labels": [["a.png", 0]]', "is not valid JSON (Expecting ',': line 1 column 26 (char 25)); mend it"),
+        ('{"labels": [["a.png", 0]]', "is not valid JSON (Expecting ',': line 1 column 26 (char 25)); fix it"),
         ('{"labels": [["a.png", 0] ["b.png", 0]]}', "is not valid JSON (Expecting ','"),
         ('{"labels": {"a.png" 0}}', "is not valid JSON (Expecting ':'"),
         ('{"labels": null} {}', "is not valid JSON (Extra data"),

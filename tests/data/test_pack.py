@@ -276,7 +276,7 @@ def test_bad_pictures_are_all_listed_before_it_fails(pictures, tmp_path):
     with pytest.raises(DataError) as failed:
         pack(folder_of(pictures, shard_images=2), tmp_path / "pack")
     message = str(failed.value)
-    assert "25 of 32 images are not usable; mend or remove them, or set on_error: skip" in message
+    assert "25 of 32 images are not usable; fix or remove them, or set on_error: skip" in message
     assert message.count("is not an image of a known format") == 20
     assert "b/bad00.png: is not an image" in message
     assert message.endswith("… and 5 more")
@@ -302,7 +302,7 @@ def test_bad_pictures_may_be_left_out(pictures, tmp_path):
 def test_only_bad_pictures(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match="1 of 1 images are not usable; mend them"):
+    with pytest.raises(DataError, match="1 of 1 images are not usable; fix them"):
         pack(folder_of(tmp_path / "pictures", on_error="skip"), tmp_path / "pack")
 
 

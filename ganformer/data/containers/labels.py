@@ -250,7 +250,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                     raise DataError(f"{path}: line {rows.line_num} has no path or no label; add it or remove the line")
                 yield values[0], values[1]
         except csv.Error as error:
-            raise DataError(f"{path}: line {rows.line_num} is not csv ({error}); mend it") from error
+            raise DataError(f"{path}: line {rows.line_num} is not csv ({error}); fix it") from error
 
 
 def _numbers(labels: set[str], path: Path) -> dict[str, int]:
@@ -329,7 +329,7 @@ def _json_labels(text: str, where: str) -> Iterator[tuple[str, Any]]:
                 case _:
                     raise DataError(f"{where}: {json.dumps(entry)[:80]} is no path with its label; {_EXPECTED}")
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: is not valid JSON ({error}); mend it") from error
+        raise DataError(f"{where}: is not valid JSON ({error}); fix it") from error
 
 
 def _json_entries(cursor: "_Cursor", where: str) -> Iterator[Any]:

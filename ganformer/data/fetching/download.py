@@ -414,7 +414,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what_to_do = ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that and run again"
+        what_to_do = ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else "fix that and run again"
         raise DataError(f"{path}: fetching failed ({error.strerror or error}); {what_to_do}") from error
 
 

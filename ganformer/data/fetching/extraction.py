@@ -151,7 +151,7 @@ def _explained(archive: Path, folder: Path) -> Iterator[None]:
         if error.errno is None:  # the compressed stream is not what it should be
             raise _damaged(archive, error) from error
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-        raise DataError(f"{archive}: could not be unpacked to {folder} ({reason}); mend that and run again") from error
+        raise DataError(f"{archive}: could not be unpacked to {folder} ({reason}); fix that and run again") from error
     except _BROKEN as error:
         raise _damaged(archive, error) from error
 

@@ -177,7 +177,7 @@ def _explained(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{out}: writing failed ({error.strerror}); mend that and pack again") from error
+        raise DataError(f"{out}: writing failed ({error.strerror}); fix that and pack again") from error
 
 
 @contextmanager
@@ -242,6 +242,6 @@ def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     lines = [f"  {image.path}: {image.reason}" for image in rejected[:SHOWN]]
     if len(rejected) > SHOWN:
         lines.append(f"  … and {len(rejected) - SHOWN} more")
-    hint = "mend or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "mend them"
+    hint = "fix or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "fix them"
     head = f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / manifest.REJECTED}"
     return DataError("\n".join([head, *lines]))

@@ -60,7 +60,7 @@ class TensorFlowDataset(ImageSource[int]):
             ) from error
         except Exception as error:  # every data set prepares itself by code of its own
             raise DataError(
-                f"tfds: '{name}' could not be prepared ({_line(error)}); mend that, or prepare it by hand as "
+                f"tfds: '{name}' could not be prepared ({_line(error)}); fix that, or prepare it by hand as "
                 f"{FORMAT} (some data sets need TensorFlow for that)"
             ) from error
         return builder

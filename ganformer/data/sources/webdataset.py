@@ -263,7 +263,7 @@ class WebDataset(ImageFiles[ShardKey]):
         try:
             values = json.loads(content)
         except ValueError as error:
-            raise DataError(f"{self._where(key, number)}: is not valid JSON ({error}); mend it") from error
+            raise DataError(f"{self._where(key, number)}: is not valid JSON ({error}); fix it") from error
         return values if isinstance(values, dict) else {}
 
     def _content(self, key: Key, number: int) -> bytes:

@@ -68,7 +68,7 @@ class Checkout:
         folder = self.folder / "stand-in"
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(replace + STAND_IN)
-        places = [folder, ROOT / "tests", os.environ.get("PYTHONPATH", "")]
+        places = [folder, ROOT, os.environ.get("PYTHONPATH", "")]
         return {"PYTHONPATH": os.pathsep.join(map(str, places))}
 
     def smoke(self, *words: str) -> subprocess.CompletedProcess[str]:

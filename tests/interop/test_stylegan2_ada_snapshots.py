@@ -273,11 +273,11 @@ def test_a_snapshot_of_other_channels_measures_what_its_pictures_measure(tmp_pat
     real = tmp_path / "real.npy"
     np.save(real, np.random.default_rng(0).integers(0, 256, (30, WIDTH, WIDTH, 3), np.uint8))
     of_run, of_pictures = (
-        compare(Evaluation.model_validate({**evaluation, **changes}), str(real), str(fake), threads=1, gpus=0)["values"]
+        compare(Evaluation.model_validate({**evaluation, **changes}), str(real), str(fake), threads=1, gpus=0).values
         for fake, changes in ((imported, {"images": 24}), (tmp_path / "made", {}))
     )
     assert of_run == of_pictures
-    assert np.isfinite(of_run["fd"]["value"])
+    assert np.isfinite(of_run["fd"].value)
 
 
 def test_images_of_two_channels_are_refused(tmp_path):

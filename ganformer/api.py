@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ganformer import config, devices, plugins
 from ganformer.analysis import generate
@@ -22,7 +21,7 @@ from ganformer.metrics import compare
 from ganformer.records.run import Run as RunRecord
 from ganformer.training import loop
 from ganformer.training.checkpoint import restore
-from ganformer.training.samples import draw_labels, make, pixels
+from ganformer.training.samples import make, pixels
 
 Settings = Mapping[str, Any]
 
@@ -106,14 +105,8 @@ class Run:
         if not len(seeds):
             return np.zeros((0, *image.picture, image.channels), np.uint8)
         generate.check(truncation, min(seeds), max(seeds))
-        counts = data.label_counts
         chosen = generate.class_number(None if label is None else str(label), data, self.path)
-
-        def labels(some: Sequence[int]) -> torch.Tensor:
-            if chosen is None:
-                return draw_labels(counts, some)
-            return F.one_hot(torch.full((len(some),), chosen), len(counts)).float()
-
+        labels = generate.labelled(chosen, data.label_counts)
         images = partial(make, self._learner, image, labels, truncation=truncation)
         with devices.reproducible(self._threads), torch.no_grad():
             parts = [pixels(central(images(part), *image.picture)) for part in _consecutive(seeds)]

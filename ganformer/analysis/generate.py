@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -155,16 +156,18 @@ def _aim(learner: Learner, request: Request, run: Path) -> None:
         )
 
 
+def labelled(label: int | None, label_counts: Sequence[int]) -> Callable[[Sequence[int]], Tensor]:
+    """Return a function from seeds to one-hot labels [n, classes]: all of class `label`; None: drawn as in the data."""
+    if label is None:
+        return partial(draw_labels, label_counts)
+    return lambda seeds: F.one_hot(torch.full((len(seeds),), label), len(label_counts)).float()
+
+
 def _images(
     learner: Learner, image: ImageSpec, request: Request, label: int | None, label_counts: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Tensor, Pixels]]:
     """Yield seeds, labels [n, classes] and images uint8 [n, H, W, C] without bars, batch by batch."""
-
-    def labels(seeds: Sequence[int]) -> Tensor:
-        if label is None:
-            return draw_labels(label_counts, seeds)
-        return F.one_hot(torch.full((len(seeds),), label), len(label_counts)).float()
-
+    labels = labelled(label, label_counts)
     block = block_size(image)
     size = math.ceil(request.batch / block) * block
     with nullcontext() if request.is_noisy else constant_noise(learner.sampler):

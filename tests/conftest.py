@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 
+from tests import pictures
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+VARIANTS = ("generated", "real") if (SHARED / "data").is_dir() else ("generated",)
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Provide folder of real images and tools beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the folder {SHARED.name} beside the checkout, which is not here")
-    return SHARED
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide generated pictures, containers and published numbers, laid out as the real ones."""
+    return pictures.write_all(tmp_path_factory.mktemp("generated"))
+
+
+@pytest.fixture(params=VARIANTS)
+def shared(request: pytest.FixtureRequest) -> Path:
+    """Provide generated files and, if the folder `shared` is beside the checkout, also the real ones."""
+    if request.param == "real":
+        return SHARED
+    folder: Path = request.getfixturevalue("generated")
+    return folder

@@ -1,4 +1,4 @@
-"""Containers of arrays and encoded images: the same pixels from all of them, and real files with known outcomes."""
+"""Containers of arrays and encoded images: the same pixels from all, and other programs' files with known outcomes."""
 
 import io
 import pickle
@@ -77,7 +77,7 @@ def test_same_pixels_whichever_way_they_come(tmp_path, way):
     assert (Images(tmp_path / "pack").read(np.arange(12)) == expected.transpose(0, 3, 1, 2)).all()
 
 
-# ------------------------------------------------------------- `containers` of ../shared/data, one by one
+# --------------------------------------------------- generated and real containers of other programs, one by one
 
 
 @pytest.fixture

@@ -150,8 +150,8 @@ def test_nearer_settings_win(raw):
     raw["adversarial"] = {"r1_gamma": 3, "beta2": 0.9, "per_dataset": {"scenes": {"r1_gamma": 5, "style_mixing": 0.5}}}
     raw["models"]["duplex"]["adversarial"] = {"style_mixing": 0}
     loaded = config.load(raw)
-    game = loaded.spec("scenes", "duplex", 0).model.adversarial
-    assert (game.r1_gamma, game.beta2, game.style_mixing, game.beta1) == (5, 0.9, 0, 0)
+    settings = loaded.spec("scenes", "duplex", 0).model.adversarial
+    assert (settings.r1_gamma, settings.beta2, settings.style_mixing, settings.beta1) == (5, 0.9, 0, 0)
     assert loaded.spec("scenes", "simplex", 0).model.adversarial.style_mixing == 0.5
 
 

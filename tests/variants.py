@@ -20,7 +20,7 @@ SMALL = {
 }
 
 OWN: dict[str, dict[str, Any]] = {
-    # Two steps of 4 images for the autoencoder, in the second of which its discriminator plays.
+    # Two steps of 4 images for the autoencoder, in the second of which its discriminator is trained.
     "vqgan": {
         "channels": 4,
         "channel_multipliers": (1, 1, 2),

@@ -188,8 +188,8 @@ def test_weights_without_an_equalised_learning_rate_are_told_by_their_size(
     saved(discriminator, tmp_path / "GAN_DIS_3.pth")
     found = read(path)
     assert found.notes == tuple(
-        f"the {player} was trained without an equalised learning rate, as its weights tell"
-        for player in sorted(plain_ones, reverse=True)
+        f"the {network} was trained without an equalised learning rate, as its weights tell"
+        for network in sorted(plain_ones, reverse=True)
     )
     ours, critic = made(found)
     points = torch.randn(5, 16)

@@ -24,7 +24,7 @@ CLOSE = 1e-4
 State = dict[str, Tensor]
 
 
-def players(features: list[int] = FEATURES, layers: int = 8, colours: int = 3) -> tuple[State, State, State]:
+def new_networks(features: list[int] = FEATURES, layers: int = 8, colours: int = 3) -> tuple[State, State, State]:
     """Return g, d and g_ema."""
     torch.manual_seed(0)
     generators = [official.generator(features, SIZE, layers, colours) for _ in range(2)]
@@ -77,7 +77,7 @@ def compared(path: Path, out: Path, state: State, middle: Tensor | None = None) 
     ids=["default", "4 layers", "grey", "narrow"],
 )
 def test_images_and_logits_are_those_of_its_trainer(tmp_path: Path, difference: dict[str, Any], is_zip: bool) -> None:
-    networks = players(**difference)
+    networks = new_networks(**difference)
     learner, record = compared(trained(tmp_path, networks, is_zip), tmp_path / "out", networks[2])
     assert record.imported.origin == "rosinality's stylegan2-pytorch"
     assert record.imported.notes == [
@@ -91,7 +91,7 @@ def test_images_and_logits_are_those_of_its_trainer(tmp_path: Path, difference: 
 
 @pytest.mark.parametrize("shape", [(SIZE,), (1, SIZE)])
 def test_images_are_those_of_what_was_converted(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    networks, middle = players(), torch.randn(SIZE)
+    networks, middle = new_networks(), torch.randn(SIZE)
     path = converted(tmp_path, networks, latent_avg=middle.reshape(shape))
     _, record = compared(path, tmp_path / "out", networks[2], middle)
     assert record.imported.notes == ["without a discriminator, which it does not hold"]
@@ -100,7 +100,7 @@ def test_images_are_those_of_what_was_converted(tmp_path: Path, shape: tuple[int
 
 
 def test_what_was_converted_with_its_discriminator_keeps_it(tmp_path: Path) -> None:
-    networks = players()
+    networks = new_networks()
     learner, record = compared(
         converted(tmp_path, networks, d=networks[1], g=networks[0]), tmp_path / "out", networks[2]
     )
@@ -112,7 +112,7 @@ def test_what_was_converted_with_its_discriminator_keeps_it(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_the_state_dict_of_a_generator_alone_is_read(tmp_path: Path, prefix: str) -> None:
-    state = players()[2]
+    state = new_networks()[2]
     path = tmp_path / "g_ema.pt"
     torch.save(
         {f"{prefix}{name}": value for name, value in state.items()}
@@ -128,13 +128,13 @@ def test_the_state_dict_of_a_generator_alone_is_read(tmp_path: Path, prefix: str
 
 
 def test_the_mean_of_w_is_that_of_many_latents(tmp_path: Path) -> None:
-    state = players()[2]
+    state = new_networks()[2]
     middle = rosinality.average(state)
     assert torch.equal(middle, rosinality.average(state))
     w = official.latents(state, torch.randn(20_000, SIZE, generator=torch.Generator().manual_seed(1)))
     error = w.std(dim=0) * (1 / 4096 + 1 / 20_000) ** 0.5
     assert ((middle - w.mean(dim=0)).abs() < 5 * error).all()
-    compared(trained(tmp_path, players()), tmp_path / "out", state, middle)
+    compared(trained(tmp_path, new_networks()), tmp_path / "out", state, middle)
 
 
 class Payload:
@@ -149,7 +149,7 @@ class Payload:
 
 def test_refuses_a_payload_among_arguments(tmp_path: Path) -> None:
     trap = tmp_path / "written"
-    networks = players()
+    networks = new_networks()
     path = converted(tmp_path, networks, args=argparse.Namespace(size=Payload(trap)))
     with pytest.raises(CheckpointError, match=r"refused, it asks for 'posix\.system', which no state dict needs"):
         import_snapshot(path, tmp_path / "out")
@@ -200,7 +200,7 @@ OTHERS = {
 def test_what_no_model_here_is_equal_to_is_refused(tmp_path: Path, name: str) -> None:
     change, message = OTHERS[name]
     path = tmp_path / "100000.pt"
-    torch.save(change(players()), path)
+    torch.save(change(new_networks()), path)
     with pytest.raises(CheckpointError, match=message) as caught:
         import_snapshot(path, tmp_path / "out")
     assert str(caught.value).startswith(f"{path}: ")

@@ -34,7 +34,7 @@ PAIRS = 40  # more than are compared at a time
 KINDS = {model["kind"]: model for model in variants()}
 
 
-class Players(Generator):
+class DrawingGenerator(Generator):
     """Images are what `draw` makes of w, which is z, times 1 or more where there are labels."""
 
     def __init__(self, draw: Any) -> None:
@@ -59,8 +59,8 @@ class Critic(Discriminator):
         return images[-1].mean(dim=(1, 2, 3))
 
 
-def learner(draw: Any = lambda w: w, noise: float = 0.0) -> Adversarial:
-    generator = Players(draw)
+def new_learner(draw: Any = lambda w: w, noise: float = 0.0) -> Adversarial:
+    generator = DrawingGenerator(draw)
     with torch.no_grad():
         generator.noise.strength.fill_(noise)
     return Adversarial(generator, Critic(), AdversarialSettings())
@@ -97,9 +97,9 @@ def squares(monkeypatch):
     monkeypatch.setattr(perceptual, "load", lambda *_: SimpleNamespace(each=each))
 
 
-def lengths(player: Adversarial, picture: tuple[int, int] = (SIDE, SIDE), seed: int = 0, **changes: Any) -> Any:
+def lengths(learner: Adversarial, picture: tuple[int, int] = (SIDE, SIDE), seed: int = 0, **changes: Any) -> Any:
     known = record(label_counts=changes.pop("label_counts", ()))
-    return measure(settings(**changes), player, known, picture, CPU, seed)
+    return measure(settings(**changes), learner, known, picture, CPU, seed)
 
 
 def pairs(count: int = PAIRS, first: int = 0) -> tuple[Any, Any]:
@@ -120,7 +120,7 @@ def angles(start: Any, goal: Any) -> Any:
 def test_in_w_a_linear_generator_has_the_length_of_the_chord(squares, epsilon):
     start, goal = pairs()
     squared = np.square(3 * (goal - start)).mean(axis=1)
-    found = lengths(learner(lambda w: 3 * w), spaces=["w"], epsilon=epsilon, outliers=0)
+    found = lengths(new_learner(lambda w: 3 * w), spaces=["w"], epsilon=epsilon, outliers=0)
     assert found.keys() == {"ppl_w_full", "ppl_w_full_std", "ppl_w_end", "ppl_w_end_std"}
     for sampling in ("full", "end"):
         assert found[f"ppl_w_{sampling}"] == pytest.approx(squared.mean(), rel=1e-3)
@@ -130,7 +130,7 @@ def test_in_w_a_linear_generator_has_the_length_of_the_chord(squares, epsilon):
 @pytest.mark.parametrize("epsilon", [1e-4, 1e-2])
 def test_in_z_a_linear_generator_has_the_angle_as_its_length(squares, epsilon):
     squared = np.square(2 * np.sin(epsilon * angles(*pairs()) / 2) / epsilon)  # on the unit circle, a chord
-    found = lengths(learner(), spaces=["z"], epsilon=epsilon, outliers=0)
+    found = lengths(new_learner(), spaces=["z"], epsilon=epsilon, outliers=0)
     assert found["ppl_z_full"] == pytest.approx(squared.mean(), rel=1e-3)
     assert found["ppl_z_end"] == pytest.approx(squared.mean(), rel=1e-3)
 
@@ -139,7 +139,7 @@ def test_full_is_anywhere_and_end_is_the_beginning(squares):
     """If images are squares of w, their lengths depend on the place."""
     start, goal = pairs()
     t = points(range(PAIRS)).numpy()[:, None]
-    found = lengths(learner(lambda w: w**2), spaces=["w"], outliers=0)
+    found = lengths(new_learner(lambda w: w**2), spaces=["w"], outliers=0)
     for sampling, w in (("full", start + (goal - start) * t), ("end", start)):
         expected = np.square(2 * w * (goal - start)).mean()
         assert found[f"ppl_w_{sampling}"] == pytest.approx(expected, rel=1e-2), sampling
@@ -153,8 +153,8 @@ def test_points_are_uniform():
 
 
 def test_noise_is_the_same_for_both_images(squares):
-    values = lengths(learner(noise=5.0), outliers=0)
-    for name, value in lengths(learner(), outliers=0).items():
+    values = lengths(new_learner(noise=5.0), outliers=0)
+    for name, value in lengths(new_learner(), outliers=0).items():
         assert values[name] == pytest.approx(value, rel=0.02)
 
 
@@ -162,7 +162,7 @@ def test_labels_are_those_of_the_seeds_for_both_images(squares):
     start, goal = pairs()
     factors = 1 + draw_labels([3, 1, 4], range(PAIRS)).argmax(dim=1).numpy()
     expected = np.square(factors[:, None] * (goal - start)).mean()
-    found = lengths(learner(), spaces=["w"], outliers=0, label_counts=[3, 1, 4])
+    found = lengths(new_learner(), spaces=["w"], outliers=0, label_counts=[3, 1, 4])
     assert found["ppl_w_full"] == pytest.approx(expected, rel=1e-3)
 
 
@@ -172,14 +172,14 @@ def test_a_path_begins_at_the_latent_of_its_image():
 
 def test_seed_chooses_the_next_pairs(squares):
     start, goal = pairs(6, first=12)
-    found = lengths(learner(), spaces=["w"], images=6, seed=2, outliers=0)
+    found = lengths(new_learner(), spaces=["w"], images=6, seed=2, outliers=0)
     assert found["ppl_w_end"] == pytest.approx(np.square(goal - start).mean(), rel=1e-3)
 
 
 def test_outliers_are_left_out(squares):
     start, goal = pairs()
     squared = np.sort(np.square(goal - start).mean(axis=1))
-    found = lengths(learner(), spaces=["w"], outliers=10)
+    found = lengths(new_learner(), spaces=["w"], outliers=10)
     assert found["ppl_w_end"] == pytest.approx(squared[3:-3].mean(), rel=1e-3)
 
 
@@ -187,27 +187,27 @@ def test_only_the_picture_is_compared(squares):
     """Not what moves in the bars above and below it."""
     rows = torch.arange(SIDE)
     in_bars = ((rows < 2) | (rows >= 6)).float()[:, None]
-    found = lengths(learner(lambda w: w * (1 + 9 * in_bars)), picture=(4, SIDE), spaces=["w"], outliers=0)
+    found = lengths(new_learner(lambda w: w * (1 + 9 * in_bars)), picture=(4, SIDE), spaces=["w"], outliers=0)
     start, goal = (z.reshape(PAIRS, *SHAPE)[:, :, 2:6] for z in pairs())
     assert found["ppl_w_end"] == pytest.approx(np.square(goal - start).mean(), rel=1e-3)
 
 
 def test_crop_is_where_faces_are(squares):
-    found = lengths(learner(), spaces=["w"], outliers=0, crop=True)
+    found = lengths(new_learner(), spaces=["w"], outliers=0, crop=True)
     start, goal = (z.reshape(PAIRS, *SHAPE)[:, :, 3:7, 2:6] for z in pairs())
     assert found["ppl_w_end"] == pytest.approx(np.square(goal - start).mean(), rel=1e-3)
 
 
 def test_several_processes_find_the_same(squares, monkeypatch):
-    alone, kept = lengths(learner(), images=70), []
+    alone, kept = lengths(new_learner(), images=70), []
     monkeypatch.setattr(distribution, "ranks", lambda: 2)
     monkeypatch.setattr(distribution, "rank", lambda: 1)
     monkeypatch.setattr(distribution, "gather", lambda found: kept.append(found) or [])
-    assert lengths(learner(), images=70) == {}
+    assert lengths(new_learner(), images=70) == {}
     monkeypatch.setattr(distribution, "rank", lambda: 0)
     monkeypatch.setattr(distribution, "gather", lambda found: [found, *kept])
     assert sum(part.shape[1] for part in kept[0]) == 32
-    assert lengths(learner(), images=70) == alone
+    assert lengths(new_learner(), images=70) == alone
 
 
 # ------------------------------------------------------------------------------------------------- its parts
@@ -281,22 +281,22 @@ def test_its_error_is_that_of_other_draws():
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"vqgan"}))
 def test_every_model_with_paths_is_measured(kind):
-    player = built(kind)
-    chosen = {"spaces": spaces(player), "images": 4}
-    found = measure(settings(**chosen), player, record(kind), (16, 16), CPU)
+    learner = built(kind)
+    chosen = {"spaces": spaces(learner), "images": 4}
+    found = measure(settings(**chosen), learner, record(kind), (16, 16), CPU)
     assert found.keys() == {
         f"ppl_{space}_{sampling}{ending}"
-        for space in spaces(player)
+        for space in spaces(learner)
         for sampling in ("full", "end")
         for ending in ("", "_std")
     }
     assert all(np.isfinite(value) and value > 0 for value in found.values())
-    assert measure(settings(**chosen), player, record(kind), (16, 16), CPU) == found
+    assert measure(settings(**chosen), learner, record(kind), (16, 16), CPU) == found
 
 
 def test_no_component_is_absent_from_paths():
-    player = built("ganformer", component_dropout=0.5)
-    walk = path_length.Walk(settings(), player.sampler, [], (16, 16), lambda *_: torch.zeros(4), "", CPU)
+    learner = built("ganformer", component_dropout=0.5)
+    walk = path_length.Walk(settings(), learner.sampler, [], (16, 16), lambda *_: torch.zeros(4), "", CPU)
     for space in ("z", "w"):
         for w in walk._ends(range(4), space, "full"):
             assert present(w).all()
@@ -304,7 +304,7 @@ def test_no_component_is_absent_from_paths():
 
 def test_memory_bounds_the_pairs_that_are_compared_at_a_time():
     def at_a_time(rows, columns):
-        return path_length.Walk(settings(), learner().sampler, [], (rows, columns), None, "", CPU).pairs
+        return path_length.Walk(settings(), new_learner().sampler, [], (rows, columns), None, "", CPU).pairs
 
     assert [at_a_time(*side) for side in ((16, 16), (128, 128), (256, 256), (192, 256), (1024, 1024))] == [
         32,
@@ -319,10 +319,10 @@ def test_memory_bounds_the_pairs_that_are_compared_at_a_time():
 
 
 def test_models_without_paths_are_refused():
-    player = built("vqgan")
-    assert spaces(player) == ()
+    learner = built("vqgan")
+    assert spaces(learner) == ()
     with pytest.raises(ConfigError) as caught:
-        measure(settings(), player, record("vqgan"), (16, 16), CPU)
+        measure(settings(), learner, record("vqgan"), (16, 16), CPU)
     assert str(caught.value) == (
         "evaluation.path_length: vqgan makes no images of latents in one go, so that there are no paths to measure; "
         "leave it out, or measure one of gan, ganformer, kgan, msggan, sagan, stylegan2"
@@ -339,7 +339,7 @@ def test_models_without_a_mapping_network_have_no_w():
 
 def test_one_pair_is_too_few():
     with pytest.raises(DataError) as caught:
-        lengths(learner(), images=1)
+        lengths(new_learner(), images=1)
     assert str(caught.value) == (
         "scenes/tiny: 1 pair of images is too few for path lengths, whose error is measured, too; set "
         "evaluation.path_length.images to at least 2"
@@ -348,7 +348,7 @@ def test_one_pair_is_too_few():
 
 def test_faces_are_cut_out_of_squares_only():
     with pytest.raises(ConfigError) as caught:
-        lengths(learner(), picture=(6, 8), crop=True)
+        lengths(new_learner(), picture=(6, 8), crop=True)
     assert str(caught.value) == (
         "evaluation.path_length.crop: is of faces in the middle of square images, but those of scenes/tiny are 8×6; "
         "set it to false"
@@ -358,7 +358,7 @@ def test_faces_are_cut_out_of_squares_only():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_images_that_are_not_finite_are_refused(squares, bad):
     with pytest.raises(DataError) as caught:
-        lengths(learner(lambda w: w * bad))
+        lengths(new_learner(lambda w: w * bad))
     assert str(caught.value) == (
         "scenes/tiny: images on the paths between latents hold NaN or infinity, so the training diverged; a smaller "
         "learning rate or a larger r1_gamma often helps"
@@ -376,7 +376,7 @@ def test_a_missing_network_is_named_by_its_setting():
     assert chosen.inputs == (Path("/nowhere/vgg16.pth"), Path("/nowhere/vgg.pth"))
     assert settings().inputs == ()
     with pytest.raises(CheckpointError) as caught:
-        measure(chosen, learner(), record(), (SIDE, SIDE), CPU)
+        measure(chosen, new_learner(), record(), (SIDE, SIDE), CPU)
     assert str(caught.value) == (
         "/nowhere/vgg16.pth: weights of the perceptual distance cannot be read (No such file or directory); correct "
         "evaluation.path_length.network, or choose its kind random-vgg16, which needs no file"

@@ -24,7 +24,7 @@ VARIANTS = list(variants(adversarial_only=True))
 pytestmark = pytest.mark.parametrize("model", VARIANTS, ids=label)
 
 
-def learner(model: dict[str, Any], image: ImageSpec) -> Adversarial:
+def new_learner(model: dict[str, Any], image: ImageSpec) -> Adversarial:
     torch.manual_seed(0)
     module = plugins.find(PACKAGE, model["kind"])
     config = module.Config(**model)
@@ -50,7 +50,7 @@ def stirred(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("image", SHAPES, ids=lambda image: f"{image.height}x{image.width}-{image.classes}")
 def test_maps_latents_to_images_to_logits(model: dict[str, Any], image: ImageSpec) -> None:
-    network = learner(model, image).network
+    network = new_learner(model, image).network
     w = mapped(network.generator, image, 2)
     assert w.shape[0] == 2
     assert w.shape[-1] == len(network.generator.w_average)
@@ -67,7 +67,7 @@ def test_maps_latents_to_images_to_logits(model: dict[str, Any], image: ImageSpe
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_every_layer_has_its_say(model: dict[str, Any], width: int) -> None:
     image = ImageSpec(height=width, width=width)
-    generator = stirred(learner(model, image).network.generator).eval()
+    generator = stirred(new_learner(model, image).network.generator).eval()
     w = mapped(generator, image, 2).contiguous().requires_grad_()
     with constant_noise(generator):
         images = generator.synthesise(w)
@@ -78,11 +78,11 @@ def test_every_layer_has_its_say(model: dict[str, Any], width: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("image", SHAPES[:2], ids=["", "labelled"])
 def test_every_parameter_learns(model: dict[str, Any], image: ImageSpec) -> None:
-    network = stirred(learner(model, image).network)
+    network = stirred(new_learner(model, image).network)
     scales = network.generator.scales(mapped(network.generator, image, 6))
     loss = network.discriminator(scales, labels(image, 6)).square().sum()
-    players = {"generator": network.generator, "discriminator": network.discriminator}
-    parameters = {f"{who}.{name}": p for who, player in players.items() for name, p in player.named_parameters()}
+    networks = {"generator": network.generator, "discriminator": network.discriminator}
+    parameters = {f"{role}.{name}": p for role, one in networks.items() for name, p in one.named_parameters()}
     gradients = torch.autograd.grad(loss, parameters.values(), allow_unused=True)
     found = dict(zip(parameters, gradients, strict=True))
     assert [name for name, gradient in found.items() if gradient is None or not gradient.any()] == []
@@ -90,7 +90,7 @@ def test_every_parameter_learns(model: dict[str, Any], image: ImageSpec) -> None
 
 @pytest.mark.slow
 def test_regularisers_differentiate_twice(model: dict[str, Any]) -> None:
-    network = stirred(learner(model, SHAPES[0]).network)
+    network = stirred(new_learner(model, SHAPES[0]).network)
     none = labels(SHAPES[0], 4)
     scales = [scale.requires_grad_() for scale in network.discriminator.scales(torch.randn(4, 3, 16, 16))]
     slopes = torch.autograd.grad(network.discriminator(scales, none).sum(), scales, create_graph=True)
@@ -109,7 +109,7 @@ def assert_finite_and_not_zero(penalty: Tensor, network: nn.Module) -> None:
 
 
 def test_a_deep_copy_is_independent_and_alike(model: dict[str, Any]) -> None:
-    generator = stirred(learner(model, SHAPES[0]).network.generator).eval()
+    generator = stirred(new_learner(model, SHAPES[0]).network.generator).eval()
     twin = copy.deepcopy(generator)
     z = torch.randn(2, *generator.latent_shape)
     with constant_noise(generator), constant_noise(twin), torch.no_grad():
@@ -121,7 +121,7 @@ def test_a_deep_copy_is_independent_and_alike(model: dict[str, Any]) -> None:
 
 
 def test_images_depend_on_their_own_latents_only(model: dict[str, Any]) -> None:
-    generator = stirred(learner(model, SHAPES[0]).network.generator).eval()
+    generator = stirred(new_learner(model, SHAPES[0]).network.generator).eval()
     z = torch.randn(3, *generator.latent_shape)
     with constant_noise(generator), torch.no_grad():
         together, alone = generator(z, labels(SHAPES[0], 3)), generator(z[1:2], labels(SHAPES[0], 1))
@@ -131,15 +131,15 @@ def test_images_depend_on_their_own_latents_only(model: dict[str, Any]) -> None:
 
 def test_truncation_by_zero_gives_each_class_its_own_mean(model: dict[str, Any]) -> None:
     image = ImageSpec(height=8, width=8, classes=CLASSES)
-    player = learner(model, image)
+    learner = new_learner(model, image)
     given = labels(image, 2 * CLASSES)
-    with constant_noise(player.sampler):
+    with constant_noise(learner.sampler):
         own, whole = (
-            player.sample(given, range(first, first + len(given)), psi) for first, psi in ((0, 0.0), (0, 1.0))
+            learner.sample(given, range(first, first + len(given)), psi) for first, psi in ((0, 0.0), (0, 1.0))
         )
-        again = player.sample(given, range(50, 50 + len(given)), 0.0)
-        player.truncation_mean = "global"
-        common = player.sample(given, range(len(given)), 0.0)
+        again = learner.sample(given, range(50, 50 + len(given)), 0.0)
+        learner.truncation_mean = "global"
+        common = learner.sample(given, range(len(given)), 0.0)
     torch.testing.assert_close(own, again)
     torch.testing.assert_close(own[:CLASSES], own[CLASSES:])
     assert (own[:CLASSES] - own[:CLASSES].roll(1, 0)).abs().amax(dim=(1, 2, 3)).min() > 1e-3

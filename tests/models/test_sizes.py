@@ -17,7 +17,7 @@ SIZES = [(32, 32), (256, 256), (512, 1024), (768, 1024), (1024, 512), (1024, 102
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("model", list(variants(adversarial_only=True)), ids=label)
-def test_players_fit(model: dict[str, Any], size: tuple[int, int]) -> None:
+def test_networks_fit(model: dict[str, Any], size: tuple[int, int]) -> None:
     image = ImageSpec(height=size[0], width=size[1], classes=2)
     module = plugins.find(PACKAGE, model["kind"])
     config = module.Config(**{name: value for name, value in model.items() if name in CHOSEN})

@@ -1,4 +1,4 @@
-"""The game: StyleGAN2's numbers, what moves when, sampling, and continuing."""
+"""Adversarial training: StyleGAN2's numbers, what moves when, sampling, and continuing."""
 
 import copy
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ganformer.training.learner import Reals
 from tests.training.tiny_runs import same, tiny_spec
 
 
-def learner(**settings: Any) -> Adversarial:
+def new_learner(**settings: Any) -> Adversarial:
     built = build(tiny_spec(adversarial=settings))
     assert isinstance(built, Adversarial)
     return built
@@ -35,36 +35,36 @@ def unlabelled(microbatches: Sequence[Tensor]) -> list[Reals]:
     return [Reals(microbatch, torch.zeros(len(microbatch), 0)) for microbatch in microbatches]
 
 
-def stepped(player: Adversarial, steps: range) -> Adversarial:
+def stepped(learner: Adversarial, steps: range) -> Adversarial:
     for step in steps:
         torch.manual_seed(step)
-        player.step(reals(), step)
-    return player
+        learner.step(reals(), step)
+    return learner
 
 
 # ----------------------------------------------------------------------------------------------- numbers
 
 
 def test_adam_is_corrected_where_a_regulariser_shares_it() -> None:
-    group = learner(path_length_weight=2.0, r1_gamma=10.0).generator_adam.param_groups[0]
+    group = new_learner(path_length_weight=2.0, r1_gamma=10.0).generator_adam.param_groups[0]
     assert group["lr"] == pytest.approx(0.0016)
     assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
-    group = learner(path_length_weight=2.0, r1_gamma=10.0).discriminator_adam.param_groups[0]
+    group = new_learner(path_length_weight=2.0, r1_gamma=10.0).discriminator_adam.param_groups[0]
     assert group["lr"] == pytest.approx(0.0018823529, abs=1e-10)
     assert group["betas"] == (0.0, pytest.approx(0.9905854573, abs=1e-10))
 
 
 def test_the_generator_can_be_corrected_for_a_regulariser_that_is_left_out() -> None:
-    group = learner(generator_correction=True, r1_gamma=0.0).generator_adam.param_groups[0]
+    group = new_learner(generator_correction=True, r1_gamma=0.0).generator_adam.param_groups[0]
     assert group["lr"] == pytest.approx(0.0016)
     assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
-    group = learner(generator_correction=True, r1_gamma=0.0).discriminator_adam.param_groups[0]
+    group = new_learner(generator_correction=True, r1_gamma=0.0).discriminator_adam.param_groups[0]
     assert (group["lr"], group["betas"]) == (0.002, (0.0, 0.99))
 
 
 def test_adam_is_not_corrected_where_nothing_is_regularised() -> None:
-    player = learner(path_length_weight=0.0, r1_gamma=0.0)
-    for adam in (player.generator_adam, player.discriminator_adam):
+    learner = new_learner(path_length_weight=0.0, r1_gamma=0.0)
+    for adam in (learner.generator_adam, learner.discriminator_adam):
         assert adam.param_groups[0]["lr"] == 0.002
         assert adam.param_groups[0]["betas"] == (0.0, 0.99)
         assert adam.param_groups[0]["eps"] == 1e-8
@@ -85,60 +85,60 @@ def test_the_ramp_up_shortens_the_half_life() -> None:
 
 
 def test_regularisers_run_at_their_steps_only() -> None:
-    player = learner(path_length_weight=2.0, path_length_interval=2, r1_interval=3)
+    learner = new_learner(path_length_weight=2.0, path_length_interval=2, r1_interval=3)
     names = [
-        set(player.step(reals(), step)) - {"generator", "discriminator", "real_score", "fake_score"}
+        set(learner.step(reals(), step)) - {"generator", "discriminator", "real_score", "fake_score"}
         for step in range(4)
     ]
     assert names == [{"path_length", "r1"}, set(), {"path_length"}, {"r1"}]
 
 
 def test_r1_is_its_weight_times_the_penalty() -> None:
-    player = learner(r1_gamma=6.0)
+    learner = new_learner(r1_gamma=6.0)
     images = reals()[0].images.requires_grad_()
-    (gradient,) = torch.autograd.grad(player.network.discriminator([images], NO_LABELS).sum(), images)
+    (gradient,) = torch.autograd.grad(learner.network.discriminator([images], NO_LABELS).sum(), images)
     expected = 6.0 / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
-    torch.testing.assert_close(player._regularise_discriminator(reals()), expected)
+    torch.testing.assert_close(learner._regularise_discriminator(reals()), expected)
 
 
 def test_r1_steps_down_the_weighted_penalty() -> None:
-    player = learner(r1_gamma=6.0, r1_interval=16)
-    player._regularise_discriminator(reals())
+    learner = new_learner(r1_gamma=6.0, r1_interval=16)
+    learner._regularise_discriminator(reals())
     images = reals()[0].images.requires_grad_()
-    fresh = learner(r1_gamma=6.0).network.discriminator
+    fresh = new_learner(r1_gamma=6.0).network.discriminator
     (gradient,) = torch.autograd.grad(fresh([images], NO_LABELS).sum(), images, create_graph=True)
     (16 * 3.0 * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
-    for moved, still in zip(player.network.discriminator.parameters(), fresh.parameters(), strict=True):
+    for moved, still in zip(learner.network.discriminator.parameters(), fresh.parameters(), strict=True):
         torch.testing.assert_close(moved.grad, still.grad)
 
 
 def test_the_mean_path_length_moves_by_a_hundredth() -> None:
-    player = learner(path_length_weight=2.0)
+    learner = new_learner(path_length_weight=2.0)
     torch.manual_seed(3)
-    w = player._mix(player._map(NO_LABELS[:4]), NO_LABELS[:4])  # half of a batch of 8 is measured
-    lengths = losses.path_lengths(player.network.generator.synthesise(w), w)
+    w = learner._mix(learner._map(NO_LABELS[:4]), NO_LABELS[:4])  # half of a batch of 8 is measured
+    lengths = losses.path_lengths(learner.network.generator.synthesise(w), w)
     torch.manual_seed(3)
-    torch.testing.assert_close(player._regularise_generator(reals()), 0.01 * lengths.detach().mean())
-    assert not player.network.path_length_mean.requires_grad
+    torch.testing.assert_close(learner._regularise_generator(reals()), 0.01 * lengths.detach().mean())
+    assert not learner.network.path_length_mean.requires_grad
 
 
 def test_path_length_steps_down_the_weighted_distance_from_the_mean() -> None:
-    player = learner(path_length_weight=2.0, path_length_interval=4)
-    fresh = learner(path_length_weight=2.0)
+    learner = new_learner(path_length_weight=2.0, path_length_interval=4)
+    fresh = new_learner(path_length_weight=2.0)
     torch.manual_seed(3)
-    player._regularise_generator(reals())
+    learner._regularise_generator(reals())
     torch.manual_seed(3)
     w = fresh._mix(fresh._map(NO_LABELS[:4]), NO_LABELS[:4])
     lengths = losses.path_lengths(fresh.network.generator.synthesise(w), w)
     (2.0 * 4 * (lengths - 0.01 * lengths.mean()).square().mean()).backward()
-    for moved, still in zip(player.network.generator.parameters(), fresh.network.generator.parameters(), strict=True):
+    for moved, still in zip(learner.network.generator.parameters(), fresh.network.generator.parameters(), strict=True):
         torch.testing.assert_close(moved.grad, still.grad)
 
 
 def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = learner(), learner()
-    for player in (whole, parts):
-        monkeypatch.setattr(player.network.generator, "synthesise", lambda w: torch.zeros(len(w), 3, 8, 8))
+    whole, parts = new_learner(), new_learner()
+    for learner in (whole, parts):
+        monkeypatch.setattr(learner.network.generator, "synthesise", lambda w: torch.zeros(len(w), 3, 8, 8))
     loss = whole._play_discriminator(reals(), 0)["discriminator"]
     torch.testing.assert_close(parts._play_discriminator(reals(microbatches=4), 0)["discriminator"], loss)
     for one, other in zip(
@@ -147,43 +147,43 @@ def test_portions_make_the_same_discriminator_step_as_the_batch(monkeypatch: pyt
         torch.testing.assert_close(one.grad, other.grad)
 
 
-def test_each_player_moves_only_itself() -> None:
-    player = learner()
-    before = copy.deepcopy(player.network.state_dict())
-    player._play_generator(reals(), 0)
-    after = player.network.state_dict()
+def test_a_step_of_either_network_moves_only_that_network() -> None:
+    learner = new_learner()
+    before = copy.deepcopy(learner.network.state_dict())
+    learner._play_generator(reals(), 0)
+    after = learner.network.state_dict()
     moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"generator"}
     assert not torch.equal(before["generator.w_average"], after["generator.w_average"])
-    player._play_discriminator(reals(), 0)
-    again = player.network.state_dict()
+    learner._play_discriminator(reals(), 0)
+    again = learner.network.state_dict()
     assert all(torch.equal(after[name], again[name]) for name in after if not name.startswith("discriminator."))
 
 
 def test_the_sampler_follows_the_generator() -> None:
-    player = learner(ema_kimg=0.008)  # half-life: one batch
-    before = player.network.sampler.paint.weight.clone()
-    stepped(player, range(1))
-    torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
-    assert torch.equal(player.sampler.w_average, player.network.generator.w_average)
-    assert not any(p.requires_grad for p in player.sampler.parameters())
+    learner = new_learner(ema_kimg=0.008)  # half-life: one batch
+    before = learner.network.sampler.paint.weight.clone()
+    stepped(learner, range(1))
+    torch.testing.assert_close(learner.sampler.paint.weight, (before + learner.network.generator.paint.weight) / 2)
+    assert torch.equal(learner.sampler.w_average, learner.network.generator.w_average)
+    assert not any(p.requires_grad for p in learner.sampler.parameters())
 
 
 def test_the_sampler_counts_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    player = learner(ema_kimg=0.016)  # half-life: a batch of 8 images on each of two ranks
-    before = player.network.sampler.paint.weight.clone()
+    learner = new_learner(ema_kimg=0.016)  # half-life: a batch of 8 images on each of two ranks
+    before = learner.network.sampler.paint.weight.clone()
     monkeypatch.setattr(distribution, "ranks", lambda: 2)
     monkeypatch.setattr(distribution, "average", lambda tensors: None)
-    stepped(player, range(1))
-    torch.testing.assert_close(player.sampler.paint.weight, (before + player.network.generator.paint.weight) / 2)
+    stepped(learner, range(1))
+    torch.testing.assert_close(learner.sampler.paint.weight, (before + learner.network.generator.paint.weight) / 2)
 
 
 def test_component_mixing_takes_later_components_from_another_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    player = learner(style_mixing=0.0, component_mixing=1.0)
+    learner = new_learner(style_mixing=0.0, component_mixing=1.0)
     draws = torch.randn(2, 8, 3, 5, 4)  # 3 layers, 5 components
     given = iter(draws)
-    monkeypatch.setattr(player, "_map", lambda labels: next(given))
-    mixed = player._mix(next(given), NO_LABELS)
+    monkeypatch.setattr(learner, "_map", lambda labels: next(given))
+    mixed = learner._mix(next(given), NO_LABELS)
     from_other = (mixed == draws[1]).all(dim=3).all(dim=1)
     assert torch.equal(from_other, from_other[:1].expand_as(from_other))
     assert from_other[0].tolist() == sorted(from_other[0].tolist())
@@ -192,7 +192,7 @@ def test_component_mixing_takes_later_components_from_another_draw(monkeypatch: 
 
 
 def test_style_mixing_takes_later_layers_from_another_draw() -> None:
-    never, always = learner(style_mixing=0.0), learner(style_mixing=1.0)
+    never, always = new_learner(style_mixing=0.0), new_learner(style_mixing=1.0)
     w = never._map(NO_LABELS)
     assert never._mix(w, NO_LABELS) is w
     mixed = always._mix(w, NO_LABELS)
@@ -201,27 +201,27 @@ def test_style_mixing_takes_later_layers_from_another_draw() -> None:
 
 
 def test_gradient_penalty_is_part_of_the_discriminators_loss() -> None:
-    none, some = learner(loss="wgan"), learner(loss="wgan", gradient_penalty=10.0)
+    none, some = new_learner(loss="wgan"), new_learner(loss="wgan", gradient_penalty=10.0)
     values = []
-    for player in (none, some):
+    for learner in (none, some):
         torch.manual_seed(0)
-        values.append(player._play_discriminator(reals(), 0)["discriminator"])
+        values.append(learner._play_discriminator(reals(), 0)["discriminator"])
     assert values[1] > values[0] + 1  # gradients are far from 1 long
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
-def test_every_loss_plays(loss: str) -> None:
-    player = learner(loss=loss)
-    before = copy.deepcopy(player.network.state_dict())
-    stepped(player, range(1))
-    after = player.network.state_dict()
+def test_every_loss_trains_both_networks(loss: str) -> None:
+    learner = new_learner(loss=loss)
+    before = copy.deepcopy(learner.network.state_dict())
+    stepped(learner, range(1))
+    after = learner.network.state_dict()
     assert not torch.equal(before["generator.paint.weight"], after["generator.paint.weight"])
     assert not torch.equal(before["discriminator.layers.1.weight"], after["discriminator.layers.1.weight"])
 
 
 def test_both_kinds_of_images_are_shown_changed() -> None:
     """DiffAugment cuts squares out, so what is shown differs from what was made, also where R1 looks."""
-    plain, changed = learner(), learner(augmentation={"kind": "diffaugment", "policy": ["cutout"]})
+    plain, changed = new_learner(), new_learner(augmentation={"kind": "diffaugment", "policy": ["cutout"]})
     images, labels = reals()[0]
     torch.manual_seed(0)
     assert plain._score([images], labels).equal(plain.network.discriminator([images], labels))
@@ -232,28 +232,28 @@ def test_both_kinds_of_images_are_shown_changed() -> None:
 
 def test_adaptive_augmentation_follows_the_scores_and_is_continued() -> None:
     settings = {"augmentation": {"kind": "ada", "kimg": 0.1, "interval": 2}}
-    player = learner(**settings)
-    torch.nn.init.constant_(player.network.discriminator.layers[-1].bias, 100.0)  # all scores are positive
-    stepped(player, range(3))
-    scalars = player.step(reals(), 3)
+    learner = new_learner(**settings)
+    torch.nn.init.constant_(learner.network.discriminator.layers[-1].bias, 100.0)  # all scores are positive
+    stepped(learner, range(3))
+    scalars = learner.step(reals(), 3)
     assert scalars["augmentation_probability"].item() == pytest.approx(2 * 2 * 8 / 100)
-    twin = learner(**settings)
-    twin.load(copy.deepcopy(player.save()))
-    assert same(stepped(twin, range(4, 7)).save(), stepped(player, range(4, 7)).save())
+    twin = new_learner(**settings)
+    twin.load(copy.deepcopy(learner.save()))
+    assert same(stepped(twin, range(4, 7)).save(), stepped(learner, range(4, 7)).save())
 
 
 def test_losses_fall_on_a_toy() -> None:
     """A discriminator that stays ahead of fakes of the wrong colour, and a generator that learns to be accepted."""
-    player = learner(
+    learner = new_learner(
         r1_gamma=1.0, ema_kimg=0.05, generator_learning_rate=0.01, discriminator_learning_rate=0.01, style_mixing=0.0
     )
     grey = unlabelled([torch.full((16, 3, 8, 8), 0.8)])
     distance = {}
     for step in range(200):
         torch.manual_seed(step)
-        player.step(grey, step)
+        learner.step(grey, step)
         if step in (0, 199):
-            images = player.sample(torch.zeros(64, 0), range(64))
+            images = learner.sample(torch.zeros(64, 0), range(64))
             distance[step] = (images.mean() - 0.8).abs().item()
     assert distance[0] > 0.5
     assert distance[199] < 0.25
@@ -263,34 +263,34 @@ def test_losses_fall_on_a_toy() -> None:
 
 
 def test_sampling_is_a_function_of_the_generator_and_leaves_no_trace() -> None:
-    player = stepped(learner(), range(2))
-    player.network.train()
+    learner = stepped(new_learner(), range(2))
+    learner.network.train()
     torch.manual_seed(5)
     expected_draw = torch.rand(())
     torch.manual_seed(5)
-    one = player.sample(NO_LABELS[:3], range(7, 7 + 3))
+    one = learner.sample(NO_LABELS[:3], range(7, 7 + 3))
     assert torch.equal(torch.rand(()), expected_draw)
-    two = player.sample(NO_LABELS[:3], range(7, 7 + 3))
+    two = learner.sample(NO_LABELS[:3], range(7, 7 + 3))
     assert torch.equal(one, two)  # noise included
-    assert not torch.equal(one, player.sample(NO_LABELS[:3], range(8, 8 + 3)))
+    assert not torch.equal(one, learner.sample(NO_LABELS[:3], range(8, 8 + 3)))
     assert one.shape == (3, 3, 8, 8)
     assert not one.requires_grad
-    assert player.sampler.training
+    assert learner.sampler.training
 
 
 def test_truncation_by_zero_leaves_the_noise_only() -> None:
-    player = stepped(learner(), range(2))
+    learner = stepped(new_learner(), range(2))
     with torch.no_grad():
-        player.sampler.noise_strength.zero_()
-    images = player.sample(NO_LABELS[:4], range(4), truncation=0.0)
+        learner.sampler.noise_strength.zero_()
+    images = learner.sample(NO_LABELS[:4], range(4), truncation=0.0)
     torch.testing.assert_close(images[1:], images[:1].expand(3, -1, -1, -1))
-    assert player.sample(NO_LABELS[:4], range(4)).std(dim=0).mean() > 0.01
+    assert learner.sample(NO_LABELS[:4], range(4)).std(dim=0).mean() > 0.01
 
 
 def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the microbatches, and by nothing that is drawn for mixing, regularisers or the discriminator."""
-    player = learner(style_mixing=1.0, path_length_weight=2.0)
-    generator = player.network.generator
+    learner = new_learner(style_mixing=1.0, path_length_weight=2.0)
+    generator = learner.network.generator
     mapped, tracked = [], []
     make, track = generator.map, generator.track
 
@@ -300,7 +300,7 @@ def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.
 
     monkeypatch.setattr(generator, "map", watched)
     monkeypatch.setattr(generator, "track", lambda w, step: (tracked.append((w, step)), track(w, step)))
-    player.step(reals(microbatches=2), 0)
+    learner.step(reals(microbatches=2), 0)
     ((w, step),) = tracked
     assert step == 0
     assert torch.equal(w, torch.cat([mapped[0], mapped[2]]))  # mapped[1] and [3] are of mixing
@@ -310,11 +310,11 @@ def test_the_mean_of_w_moves_once_a_step_by_the_whole_batch(monkeypatch: pytest.
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_average_of_w_is_a_mean_of_w_after_short_runs(steps: int) -> None:
-    player = stepped(learner(), range(steps))
-    w = player.network.generator.map(player.network.generator.latents(4096), torch.zeros(4096, 0))
+    learner = stepped(new_learner(), range(steps))
+    w = learner.network.generator.map(learner.network.generator.latents(4096), torch.zeros(4096, 0))
     spread = w.flatten(end_dim=-2).std(dim=0)
-    assert ((player.sampler.w_average - w.flatten(end_dim=-2).mean(dim=0)).abs() < spread).all()
-    assert player.sampler.w_average.abs().max() > 0.1 * spread.min()
+    assert ((learner.sampler.w_average - w.flatten(end_dim=-2).mean(dim=0)).abs() < spread).all()
+    assert learner.sampler.w_average.abs().max() > 0.1 * spread.min()
 
 
 def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights() -> None:
@@ -327,24 +327,24 @@ def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights()
             "seed": 0,
         }
     )
-    player = build(spec)
-    assert isinstance(player, Adversarial)
+    learner = build(spec)
+    assert isinstance(learner, Adversarial)
     label = torch.eye(2)
-    before = player.sample(label, [0, 1], truncation=0.0)
+    before = learner.sample(label, [0, 1], truncation=0.0)
     torch.manual_seed(3)
-    expected = torch.stack([player.sampler.map(torch.randn(40_000, 8), one.expand(40_000, 2))[:, 0] for one in label])
-    found = torch.stack([adversarial.class_mean(player.sampler, one) for one in label])
+    expected = torch.stack([learner.sampler.map(torch.randn(40_000, 8), one.expand(40_000, 2))[:, 0] for one in label])
+    found = torch.stack([adversarial.class_mean(learner.sampler, one) for one in label])
     error = 1.1 * expected.std(dim=1) / adversarial.CLASS_LATENTS**0.5
     assert ((found - expected.mean(dim=1)).abs() < 4.5 * error).all()
-    assert player.sample(label, [5, 6], truncation=0.0).equal(before)
+    assert learner.sample(label, [5, 6], truncation=0.0).equal(before)
 
     torch.manual_seed(0)
-    player.step([Reals(reals(batch=4)[0].images, label[[0, 1, 1, 0]])], 0)
-    stepped_once = player.sample(label, [0, 1], truncation=0.0)
+    learner.step([Reals(reals(batch=4)[0].images, label[[0, 1, 1, 0]])], 0)
+    stepped_once = learner.sample(label, [0, 1], truncation=0.0)
     assert not stepped_once.equal(before)
     other = build(spec)
     other.sample(label, [0, 1], truncation=0.0)
-    other.load(player.save())
+    other.load(learner.save())
     assert other.sample(label, [0, 1], truncation=0.0).equal(stepped_once)
 
 
@@ -354,8 +354,8 @@ def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights()
 @pytest.mark.slow
 def test_continues_where_it_stopped() -> None:
     settings = {"path_length_weight": 2.0, "r1_interval": 4}
-    whole = stepped(learner(**settings), range(10))
-    first = stepped(learner(**settings), range(6))
+    whole = stepped(new_learner(**settings), range(10))
+    first = stepped(new_learner(**settings), range(6))
     second = build(tiny_spec(seed=9, adversarial=settings))
     second.load(copy.deepcopy(first.save()))
     assert same(second.save(), first.save())
@@ -368,26 +368,26 @@ def test_state_of_another_network_is_refused() -> None:
         CheckpointError,
         match=r"the network's state .* mis-shaped: generator.*\[6\] instead of \[4\]",
     ):
-        learner().load(wider.save())
+        new_learner().load(wider.save())
 
 
 def test_state_without_a_part_is_refused() -> None:
-    state = learner().save()
+    state = new_learner().save()
     del state["generator_adam"], state["network"]["discriminator.layers.1.bias"]
     with pytest.raises(CheckpointError, match="the training state does not fit the model; missing: generator_adam"):
-        learner().load(state)
-    state = learner().save()
+        new_learner().load(state)
+    state = new_learner().save()
     state["network"]["generator.more"] = state["network"].pop("discriminator.layers.1.bias")
     with pytest.raises(CheckpointError, match=r"missing: discriminator\.layers\.1\.bias; not known: generator\.more"):
-        learner().load(state)
+        new_learner().load(state)
 
 
 def test_optimisers_of_other_parameters_are_refused() -> None:
-    state = stepped(learner(), range(1)).save()
+    state = stepped(new_learner(), range(1)).save()
     state["generator_adam"]["state"][2]["exp_avg"] = torch.zeros(3)
     with pytest.raises(CheckpointError, match=r"the generator's optimiser .* parameter 2 \[3\] instead of"):
-        learner().load(state)
-    state = stepped(learner(), range(1)).save()
+        new_learner().load(state)
+    state = stepped(new_learner(), range(1)).save()
     state["discriminator_adam"]["param_groups"][0]["params"].pop()
     with pytest.raises(CheckpointError, match=r"the discriminator's optimiser .* missing: moments of parameter 3"):
-        learner().load(state)
+        new_learner().load(state)

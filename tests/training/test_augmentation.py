@@ -1,4 +1,4 @@
-"""Augmentation as the discriminator's game sees it: exactness, derivatives, scales, and the adapted probability."""
+"""Augmentation of what the discriminator sees: exactness, derivatives, scales, and the adapted probability."""
 
 import copy
 from collections.abc import Sequence

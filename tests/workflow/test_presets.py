@@ -119,7 +119,7 @@ def test_files_to_be_put_there_are_named_on_top(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_players_move_as_those_of_the_official_code(name):
+def test_networks_learn_as_those_of_the_official_code(name):
     """Rates and betas of both Adams, all models', but for MSG-GAN's, which are its own paper's."""
     found = {}
     for (model, _, _), learner in learners(name).items():
@@ -152,18 +152,18 @@ def test_paper_has_the_sizes_of_the_official_networks():
 def test_paper_has_the_settings_of_the_official_code(dataset):
     there = NAMES[dataset]
     spec = next(spec for (on, model), spec in specs("paper").items() if on == dataset and model.startswith("duplex"))
-    game = spec.model.adversarial
+    settings = spec.model.adversarial
     assert spec.model.components == official("components_num", there, PRESET)
     assert spec.model.latent_size == official("latent_size_total", there, PRESET)
     assert spec.model.heads == official("num_heads_default")
     assert spec.model.attention_dropout == official("attention_dropout")
-    assert game.r1_gamma == official("r1_gamma", there, "official README dataset catalog")
-    assert game.r1_interval == official("d_reg_interval")
-    assert (game.beta1, game.beta2) == (official("adam_beta1"), official("adam_beta2"))
-    assert game.discriminator_learning_rate == official("d_lr")
-    assert game.generator_learning_rate == official("g_lr")
-    assert game.path_length_interval == official("g_reg_interval")
-    assert game.style_mixing == official("style_mixing_prob")
+    assert settings.r1_gamma == official("r1_gamma", there, "official README dataset catalog")
+    assert settings.r1_interval == official("d_reg_interval")
+    assert (settings.beta1, settings.beta2) == (official("adam_beta1"), official("adam_beta2"))
+    assert settings.discriminator_learning_rate == official("d_lr")
+    assert settings.generator_learning_rate == official("g_lr")
+    assert settings.path_length_interval == official("g_reg_interval")
+    assert settings.style_mixing == official("style_mixing_prob")
     assert (spec.training.batch, spec.training.microbatch) == (official("batch_size"), official("batch_gpu"))
     kimg = [official(f"train_kimg_{end}", table="official README note") for end in ("low", "high")]
     assert kimg[0] <= spec.training.kimg <= kimg[1]

@@ -97,7 +97,7 @@ def test_regularisers_differentiate_twice(options: dict[str, Any]) -> None:
     network = learner.network
     before = copy.deepcopy(network.state_dict())
     reals = [Reals(torch.randn(4, 3, 12, 16), none(4))]
-    scalars = learner.step(reals, step=0)  # both players and both regularisers
+    scalars = learner.step(reals, step=0)  # both networks and both regularisers
     assert {"path_length", "r1"} < scalars.keys()
     assert all(value.isfinite().all() for value in scalars.values())
     assert all(value.isfinite().all() for value in network.state_dict().values())

@@ -106,7 +106,7 @@ def test_rectangles(height: int, width: int, stem: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("classes", [0, 3], ids=["", "labelled"])
-def test_every_loss_moves_both_players_and_resumes(loss: str, classes: int) -> None:
+def test_every_loss_moves_both_networks_and_resumes(loss: str, classes: int) -> None:
     settings = {"adversarial": {**LOSSES[loss], "r1_gamma": 1.0, "r1_interval": 2}}
     image = square(8, classes)
     whole, first, second = learner(image, **settings), learner(image, **settings), learner(image, seed=1, **settings)

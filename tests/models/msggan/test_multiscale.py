@@ -213,10 +213,10 @@ def test_blocks_that_see_the_deviation(deviation: str) -> None:
 
 @pytest.mark.parametrize(("combine", "deviation"), VARIANTS)
 def test_what_the_scales_are_told_reaches_every_parameter(combine: str, deviation: str) -> None:
-    players = nn.ModuleList([generator(), discriminator(combine, deviation)])
-    scales = players[0].scales(players[0].map(torch.randn(4, LATENT), NONE))
-    F.softplus(-players[1](scales, NONE)).sum().backward()
-    assert [name for name, p in players.named_parameters() if p.grad is None or not p.grad.any()] == []
+    networks = nn.ModuleList([generator(), discriminator(combine, deviation)])
+    scales = networks[0].scales(networks[0].map(torch.randn(4, LATENT), NONE))
+    F.softplus(-networks[1](scales, NONE)).sum().backward()
+    assert [name for name, p in networks.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 Penalty = Callable[[Tensor, Sequence[Tensor]], Tensor]

@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-def learner(image: ImageSpec = IMAGE, seed: int = 0, **settings: Any) -> TwoStage:
+def new_learner(image: ImageSpec = IMAGE, seed: int = 0, **settings: Any) -> TwoStage:
     torch.manual_seed(seed)
     return vqgan.build(vqgan.Config.model_validate({**SMALL, **settings}), image)
 
@@ -47,18 +47,18 @@ def reals(microbatches: int = 1, batch: int = 8, classes: int = 0) -> list[Reals
     return [Reals(*part) for part in parts]
 
 
-def stepped(player: TwoStage, steps: range) -> TwoStage:
+def stepped(learner: TwoStage, steps: range) -> TwoStage:
     for step in steps:
         torch.manual_seed(step)
-        player.step(reals(microbatches=2), step)
-    return player
+        learner.step(reals(microbatches=2), step)
+    return learner
 
 
-def moved(player: TwoStage, step: int) -> set[str]:
+def moved(learner: TwoStage, step: int) -> set[str]:
     """Return parts whose weights one step changes."""
-    before = copy.deepcopy(dict(player.network.named_parameters()))
-    player.step(reals(), step)
-    changed = {name for name, value in player.network.named_parameters() if not torch.equal(value, before[name])}
+    before = copy.deepcopy(dict(learner.network.named_parameters()))
+    learner.step(reals(), step)
+    changed = {name for name, value in learner.network.named_parameters() if not torch.equal(value, before[name])}
     return {".".join(name.split(".")[: 2 if name.startswith("sampler") else 1]) for name in changed}
 
 
@@ -66,33 +66,33 @@ def moved(player: TwoStage, step: int) -> set[str]:
 
 
 def test_every_stage_moves_its_own_parts() -> None:
-    player = learner()
-    assert moved(player, 0) == {"autoencoder", "sampler.autoencoder"}
-    assert moved(player, 1) == {"autoencoder", "sampler.autoencoder"}
-    assert moved(player, 2) == {"autoencoder", "discriminator", "sampler.autoencoder"}
-    assert moved(player, 3) == {"transformer", "sampler.transformer"}
+    learner = new_learner()
+    assert moved(learner, 0) == {"autoencoder", "sampler.autoencoder"}
+    assert moved(learner, 1) == {"autoencoder", "sampler.autoencoder"}
+    assert moved(learner, 2) == {"autoencoder", "discriminator", "sampler.autoencoder"}
+    assert moved(learner, 3) == {"transformer", "sampler.transformer"}
 
 
 def test_what_is_logged() -> None:
-    player = learner(r1_gamma=1.0)
+    learner = new_learner(r1_gamma=1.0)
     always = {"pixels", "perceptual", "codebook", "codebook_usage", "codebook_perplexity"}
     against = {"adversarial", "adaptive_weight", "discriminator", "real_score", "fake_score", "r1"}
-    assert set(player.step(reals(microbatches=2), 0)) == always
-    assert set(player.step(reals(microbatches=2), 2)) == always | against
-    assert set(player.step(reals(microbatches=2), 3)) == {"transformer"}
+    assert set(learner.step(reals(microbatches=2), 0)) == always
+    assert set(learner.step(reals(microbatches=2), 2)) == always | against
+    assert set(learner.step(reals(microbatches=2), 3)) == {"transformer"}
 
 
 def test_rates_are_for_each_image_of_a_batch() -> None:
-    player = learner(autoencoder_learning_rate=1e-4, transformer_learning_rate=2e-4)
+    learner = new_learner(autoencoder_learning_rate=1e-4, transformer_learning_rate=2e-4)
     for step in (2, 3):
-        player.step(reals(batch=4 if step == 3 else 8), step if step == 2 else 6)
-    rates = [adam.param_groups[0]["lr"] for adam in (player.autoencoder_adam, player.discriminator_adam)]
+        learner.step(reals(batch=4 if step == 3 else 8), step if step == 2 else 6)
+    rates = [adam.param_groups[0]["lr"] for adam in (learner.autoencoder_adam, learner.discriminator_adam)]
     assert rates == pytest.approx([8e-4, 8e-4])
-    assert [group["lr"] for group in player.transformer_adam.param_groups] == pytest.approx([8e-4, 8e-4])
+    assert [group["lr"] for group in learner.transformer_adam.param_groups] == pytest.approx([8e-4, 8e-4])
 
 
 def test_only_matrices_of_linear_layers_decay() -> None:
-    transformer = learner().network.transformer
+    transformer = new_learner().network.transformer
     matrices, others = decayed(transformer, 0.01)
     assert (matrices["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
     names = {id(parameter): name for name, parameter in transformer.named_parameters()}
@@ -107,11 +107,11 @@ def test_only_matrices_of_linear_layers_decay() -> None:
 
 
 def test_the_gumbel_temperature_follows_the_first_stage() -> None:
-    player = learner(quantiser={"kind": "gumbel", "temperature": 0.5})
+    learner = new_learner(quantiser={"kind": "gumbel", "temperature": 0.5})
     found = []
     for step in range(3):
-        player.step(reals(), step)
-        found.append(player.network.autoencoder.quantiser.temperature)
+        learner.step(reals(), step)
+        found.append(learner.network.autoencoder.quantiser.temperature)
     assert found == pytest.approx([1.0, 0.5 + 0.5 * 0.75, 0.5 + 0.5 * 0.25])
 
 
@@ -127,22 +127,22 @@ def test_the_adaptive_weight_is_a_ratio_of_slopes() -> None:
 
 def test_the_autoencoder_steps_down_the_weighted_sum() -> None:
     settings = {"discriminator_weight": 0.5, "codebook_weight": 2.0}
-    player, fresh = learner(**settings), learner(**settings)
-    logged = player.step(reals(), 2)
+    learner, fresh = new_learner(**settings), new_learner(**settings)
+    logged = learner.step(reals(), 2)
     (images, quantised), given = fresh.network.autoencoder(reals()[0].images), reals()[0].images
     pixels = (images - given).abs().mean()
     adversarial = -fresh.network.discriminator(images).mean()
     weight = adaptive_weight(pixels, adversarial, fresh.network.autoencoder.decoder.last.weight)
     (pixels + 2.0 * quantised.loss + 0.5 * weight * adversarial).backward()
     torch.testing.assert_close(logged["adaptive_weight"], weight)
-    pairs = zip(player.network.autoencoder.parameters(), fresh.network.autoencoder.parameters(), strict=True)
+    pairs = zip(learner.network.autoencoder.parameters(), fresh.network.autoencoder.parameters(), strict=True)
     for ours, expected in pairs:
         torch.testing.assert_close(ours.grad, expected.grad)
 
 
 def test_the_discriminator_steps_down_the_hinge_and_r1() -> None:
-    player, fresh = learner(r1_gamma=2.0), learner()
-    logged = player.step(reals(), 2)
+    learner, fresh = new_learner(r1_gamma=2.0), new_learner()
+    logged = learner.step(reals(), 2)
     given = reals()[0].images.requires_grad_()
     made = fresh.network.autoencoder(given.detach())[0].detach()
     fresh.network.discriminator(made)  # as the autoencoder's loss does, which moves the running statistics
@@ -153,14 +153,14 @@ def test_the_discriminator_steps_down_the_hinge_and_r1() -> None:
     (hinge + penalty).backward()
     torch.testing.assert_close(logged["r1"], penalty)
     torch.testing.assert_close(logged["discriminator"], hinge + penalty)
-    pairs = zip(player.network.discriminator.parameters(), fresh.network.discriminator.parameters(), strict=True)
+    pairs = zip(learner.network.discriminator.parameters(), fresh.network.discriminator.parameters(), strict=True)
     for ours, expected in pairs:
         torch.testing.assert_close(ours.grad, expected.grad)
 
 
 def test_half_the_discriminators_loss_makes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """VQGAN's code has a factor ½ there: Adam divides it out but for its ε."""
-    whole, half = learner(), learner()
+    whole, half = new_learner(), new_learner()
     before = copy.deepcopy(whole.network.discriminator.state_dict())
     loss = half.loss
 
@@ -169,7 +169,7 @@ def test_half_the_discriminators_loss_makes_the_same_step(monkeypatch: pytest.Mo
             return super().discriminator(reals, fakes) / 2
 
     half.loss = Half()
-    logged = [player.step(reals(), 2)["discriminator"] for player in (whole, half)]
+    logged = [learner.step(reals(), 2)["discriminator"] for learner in (whole, half)]
     assert logged[1] == logged[0] / 2
     pairs = zip(whole.network.discriminator.parameters(), half.network.discriminator.parameters(), strict=True)
     rate = whole.discriminator_adam.param_groups[0]["lr"]
@@ -180,20 +180,20 @@ def test_half_the_discriminators_loss_makes_the_same_step(monkeypatch: pytest.Mo
 
 
 def test_the_transformer_learns_codes_of_the_sampled_autoencoder() -> None:
-    player = learner()
+    learner = new_learner()
     with torch.no_grad():
-        for parameter in player.network.autoencoder.parameters():
+        for parameter in learner.network.autoencoder.parameters():
             parameter.zero_()
-    codes = player.sampler.autoencoder.encode(reals()[0].images).codes.flatten(1)
+    codes = learner.sampler.autoencoder.encode(reals()[0].images).codes.flatten(1)
     assert len(codes.unique()) > 1
-    logits = player.network.transformer(codes, reals()[0].labels).log_softmax(dim=2)
+    logits = learner.network.transformer(codes, reals()[0].labels).log_softmax(dim=2)
     expected = -logits.gather(2, codes[..., None]).mean()
-    torch.testing.assert_close(player.step(reals(), 3)["transformer"], expected.detach())
+    torch.testing.assert_close(learner.step(reals(), 3)["transformer"], expected.detach())
 
 
 def test_portions_make_the_same_step_as_the_batch() -> None:
     for step, part in ((0, "autoencoder"), (3, "transformer")):
-        whole, parts = learner(), learner()
+        whole, parts = new_learner(), new_learner()
         one, other = whole.step(reals(), step), parts.step(reals(microbatches=4), step)
         assert one.keys() == other.keys()
         for name in one:
@@ -206,20 +206,22 @@ def test_portions_make_the_same_step_as_the_batch() -> None:
 
 
 def test_usage_is_that_of_the_batch_and_idle_codes_are_revived() -> None:
-    player = learner(quantiser={"kind": "nearest", "revival": 0.5})
-    codes = player.network.autoencoder.encode(reals()[0].images).codes
+    learner = new_learner(quantiser={"kind": "nearest", "revival": 0.5})
+    codes = learner.network.autoencoder.encode(reals()[0].images).codes
     counts = codes.flatten().bincount(minlength=8)
     assert (counts == 0).any()
-    before = player.network.autoencoder.quantiser.codebook.detach().clone()
-    assert player.step(reals(microbatches=2), 0)["codebook_usage"].item() == (counts > 0).float().mean().item()
+    before = learner.network.autoencoder.quantiser.codebook.detach().clone()
+    assert learner.step(reals(microbatches=2), 0)["codebook_usage"].item() == (counts > 0).float().mean().item()
     idle = counts / counts.sum() * 0.05 < 0.5 / 8
-    moved_far = (player.network.autoencoder.quantiser.codebook - before).abs().amax(dim=1) > 0.05
+    moved_far = (learner.network.autoencoder.quantiser.codebook - before).abs().amax(dim=1) > 0.05
     assert torch.equal(moved_far, idle)
-    torch.testing.assert_close(player.network.code_shares[idle], torch.full((int(idle.sum()),), 1 / 8))
+    torch.testing.assert_close(learner.network.code_shares[idle], torch.full((int(idle.sum()),), 1 / 8))
 
 
 def test_reconstructions_get_better() -> None:
-    player = learner(autoencoder_kimg=1.0, discriminator_start_kimg=0.9, autoencoder_beta1=0.9, autoencoder_beta2=0.99)
+    learner = new_learner(
+        autoencoder_kimg=1.0, discriminator_start_kimg=0.9, autoencoder_beta1=0.9, autoencoder_beta2=0.99
+    )
     steps = torch.linspace(-1, 1, 8)
     waves = torch.stack(
         [
@@ -230,21 +232,21 @@ def test_reconstructions_get_better() -> None:
     )
     errors = {}
     for step in range(100):
-        player.step([Reals(waves, torch.zeros(8, 0))], step)
-        errors[step] = (player.reconstruct(waves) - waves).abs().mean().item()
+        learner.step([Reals(waves, torch.zeros(8, 0))], step)
+        errors[step] = (learner.reconstruct(waves) - waves).abs().mean().item()
     assert errors[99] < 0.5 * errors[0]
 
 
 def test_the_transformer_learns_by_heart() -> None:
     image = ImageSpec(height=8, width=8, classes=2)
-    player = learner(image, autoencoder_kimg=0.001, discriminator_start_kimg=0.0)
+    learner = new_learner(image, autoencoder_kimg=0.001, discriminator_start_kimg=0.0)
     labels = torch.eye(2)[torch.arange(8) % 2]
     same_image = [Reals(reals()[0].images[:1].expand(8, -1, -1, -1), labels)]
-    losses = [player.step(same_image, step)["transformer"].item() for step in range(1, 120)]
+    losses = [learner.step(same_image, step)["transformer"].item() for step in range(1, 120)]
     assert losses[0] == pytest.approx(torch.tensor(8.0).log().item(), abs=0.1)
     assert losses[-1] < 0.1
     torch.testing.assert_close(
-        player.sample(torch.eye(2), [0, 1], truncation=0.0), player.reconstruct(same_image[0].images[:2])
+        learner.sample(torch.eye(2), [0, 1], truncation=0.0), learner.reconstruct(same_image[0].images[:2])
     )
 
 
@@ -252,52 +254,52 @@ def test_the_transformer_learns_by_heart() -> None:
 
 
 def test_moving_averages_follow_the_stage_that_trains() -> None:
-    player = learner(ema_kimg=0.008)  # half-life: one batch
-    before = player.sampler.autoencoder.decoder.last.weight.clone()
-    player.step(reals(), 0)
-    now = player.network.autoencoder.decoder.last.weight
-    torch.testing.assert_close(player.sampler.autoencoder.decoder.last.weight, (before + now) / 2)
-    before = player.sampler.transformer.starts.clone()
-    player.step(reals(), 3)
-    torch.testing.assert_close(player.sampler.transformer.starts, (before + player.network.transformer.starts) / 2)
-    assert not any(p.requires_grad for p in player.sampler.parameters())
+    learner = new_learner(ema_kimg=0.008)  # half-life: one batch
+    before = learner.sampler.autoencoder.decoder.last.weight.clone()
+    learner.step(reals(), 0)
+    now = learner.network.autoencoder.decoder.last.weight
+    torch.testing.assert_close(learner.sampler.autoencoder.decoder.last.weight, (before + now) / 2)
+    before = learner.sampler.transformer.starts.clone()
+    learner.step(reals(), 3)
+    torch.testing.assert_close(learner.sampler.transformer.starts, (before + learner.network.transformer.starts) / 2)
+    assert not any(p.requires_grad for p in learner.sampler.parameters())
 
 
 def test_truncation_multiplies_the_temperature() -> None:
     labels = torch.zeros(4, 0)
-    cool = learner(sampling={"temperature": 0.5}).sample(labels, range(4))
-    assert torch.equal(learner().sample(labels, range(4), truncation=0.5), cool)
-    assert torch.equal(learner(sampling={"temperature": 2.0}).sample(labels, range(4), truncation=0.25), cool)
-    assert not torch.equal(learner().sample(labels, range(4)), cool)
-    greedy = learner().sample(labels, range(4), truncation=0.0)
+    cool = new_learner(sampling={"temperature": 0.5}).sample(labels, range(4))
+    assert torch.equal(new_learner().sample(labels, range(4), truncation=0.5), cool)
+    assert torch.equal(new_learner(sampling={"temperature": 2.0}).sample(labels, range(4), truncation=0.25), cool)
+    assert not torch.equal(new_learner().sample(labels, range(4)), cool)
+    greedy = new_learner().sample(labels, range(4), truncation=0.0)
     torch.testing.assert_close(greedy, greedy[:1].expand(4, -1, -1, -1))
 
 
 def test_sampling_leaves_no_trace() -> None:
-    player = stepped(learner(transformer={"layers": 1, "heads": 2, "width": 8, "dropout": 0.5}), range(4))
-    player.network.train()
-    before, state = copy.deepcopy(player.save()), torch.random.get_rng_state()
-    one, two = (player.sample(torch.zeros(3, 0), range(3)) for _ in range(2))
+    learner = stepped(new_learner(transformer={"layers": 1, "heads": 2, "width": 8, "dropout": 0.5}), range(4))
+    learner.network.train()
+    before, state = copy.deepcopy(learner.save()), torch.random.get_rng_state()
+    one, two = (learner.sample(torch.zeros(3, 0), range(3)) for _ in range(2))
     assert torch.equal(one, two)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert same(player.save(), before)
-    assert player.sampler.training
+    assert same(learner.save(), before)
+    assert learner.sampler.training
     assert not one.requires_grad
 
 
 def test_reconstructions_are_a_function_of_the_images() -> None:
-    player = learner(quantiser={"kind": "gumbel"}, autoencoder_dropout=0.5)
+    learner = new_learner(quantiser={"kind": "gumbel"}, autoencoder_dropout=0.5)
     given = reals()[0].images
-    images = player.reconstruct(given)
+    images = learner.reconstruct(given)
     assert images.shape == given.shape
     assert not images.requires_grad
-    assert torch.equal(player.reconstruct(given), images)
+    assert torch.equal(learner.reconstruct(given), images)
 
 
 def test_rectangles_have_rows_and_columns_of_codes() -> None:
-    player = learner(ImageSpec(height=4, width=16))
-    assert player.sampler.shape == (2, 8)
-    assert player.sample(torch.zeros(2, 0), range(2)).shape == (2, 3, 4, 16)
+    learner = new_learner(ImageSpec(height=4, width=16))
+    assert learner.sampler.shape == (2, 8)
+    assert learner.sample(torch.zeros(2, 0), range(2)).shape == (2, 3, 4, 16)
 
 
 # ------------------------------------------------------------------------------------------------------ continuing
@@ -309,58 +311,58 @@ def test_rectangles_have_rows_and_columns_of_codes() -> None:
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_continues_where_it_stopped(quantiser: dict[str, Any], stop: int) -> None:
     settings = {"quantiser": quantiser, "ema_kimg": 0.01, "r1_gamma": 0.1}
-    whole = stepped(learner(**settings), range(6))
-    first = stepped(learner(**settings), range(stop))
-    second = learner(seed=9, **settings)
+    whole = stepped(new_learner(**settings), range(6))
+    first = stepped(new_learner(**settings), range(stop))
+    second = new_learner(seed=9, **settings)
     second.load(copy.deepcopy(first.save()))
     assert same(second.save(), first.save())
     assert same(stepped(second, range(stop, 6)).save(), whole.save())
 
 
 def test_state_of_another_model_is_refused() -> None:
-    wider = learner(code_size=6)
+    wider = new_learner(code_size=6)
     with pytest.raises(CheckpointError, match=r"the network's state .* mis-shaped: autoencoder\.before\.weight \[6"):
-        learner().load(wider.save())
-    state = learner().save()
+        new_learner().load(wider.save())
+    state = new_learner().save()
     del state["transformer_adam"]
     with pytest.raises(CheckpointError, match="the training state does not fit the model; missing: transformer_adam"):
-        learner().load(state)
+        new_learner().load(state)
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "discriminator", "transformer"])
 def test_optimisers_of_other_parameters_are_refused(name: str) -> None:
-    state = stepped(learner(), range(4)).save()
+    state = stepped(new_learner(), range(4)).save()
     state[f"{name}_adam"]["state"][0]["exp_avg"] = torch.zeros(3)
     with pytest.raises(CheckpointError, match=rf"the {name}'s optimiser does not fit .* parameter 0 \[3\] instead of"):
-        learner().load(state)
+        new_learner().load(state)
 
 
 def test_weights_of_the_perceptual_loss_are_not_saved(tmp_path: Any) -> None:
     """Nor needed where nothing is trained."""
     missing = {"kind": "vgg16", "network": tmp_path / "a", "judgement": tmp_path / "b"}
     sums = {"network_sha256": "0" * 64, "judgement_sha256": "0" * 64}
-    player = learner(perceptual={**missing, **sums})
-    player.sample(torch.zeros(1, 0), [0])
+    learner = new_learner(perceptual={**missing, **sums})
+    learner.sample(torch.zeros(1, 0), [0])
     with pytest.raises(CheckpointError, match="weights of the perceptual distance cannot be read"):
-        player.step(reals(), 0)
-    assert same(player.network.state_dict(), learner().network.state_dict())
+        learner.step(reals(), 0)
+    assert same(learner.network.state_dict(), new_learner().network.state_dict())
 
 
 def test_the_perceptual_distance_is_part_of_the_loss(capsys: pytest.CaptureFixture[str]) -> None:
-    player = learner(perceptual={"kind": "random-vgg16", "channels": 4})
-    logged: dict[str, Tensor] = dict(player.step(reals(microbatches=2), 0))
+    learner = new_learner(perceptual={"kind": "random-vgg16", "channels": 4})
+    logged: dict[str, Tensor] = dict(learner.step(reals(microbatches=2), 0))
     assert logged["perceptual"] > 0
-    player.step(reals(), 1)
+    learner.step(reals(), 1)
     assert capsys.readouterr().out.count("perceptual loss: ") == 1
 
 
 def test_the_discriminator_sees_changed_images() -> None:
-    player = learner(augmentation={"kind": "ada", "kimg": 0.1, "interval": 1, "target": -1})
-    torch.nn.init.constant_(list(player.network.discriminator.parameters())[-1], 100.0)  # all scores are positive
-    stepped(player, range(2))
-    scalars = player.step(reals(), 2)
+    learner = new_learner(augmentation={"kind": "ada", "kimg": 0.1, "interval": 1, "target": -1})
+    torch.nn.init.constant_(list(learner.network.discriminator.parameters())[-1], 100.0)  # all scores are positive
+    stepped(learner, range(2))
+    scalars = learner.step(reals(), 2)
     assert scalars["augmentation_probability"].item() == pytest.approx(8 / 100)
-    assert player.network.augmentation.probability.item() == pytest.approx(8 / 100)
-    changed = learner(augmentation={"kind": "diffaugment", "policy": ["cutout"]})
+    assert learner.network.augmentation.probability.item() == pytest.approx(8 / 100)
+    changed = new_learner(augmentation={"kind": "diffaugment", "policy": ["cutout"]})
     (images, _) = reals()[0]
     assert not changed._score(images).allclose(changed.network.discriminator(images).flatten())

@@ -224,6 +224,7 @@ def animated() -> dict[str, bytes]:
 def others() -> dict[str, bytes]:
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     lab = ImageCms.applyTransform(upright(), to_lab)
+    del lab.info["icc_profile"]  # names the time at which it was made
     y, x = np.mgrid[:128, :128] / 128
     floats = (3 * np.sin(5 * x + 3 * y)).astype(np.float32)
     short = encoded(scene(127, 64).convert("1"), "bmp")

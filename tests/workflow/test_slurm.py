@@ -12,16 +12,16 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from tests.workflow import local_slurm
 from tests.workflow.checkouts import Checkout
+from tests.workflow.local_slurm import CONFIGURATION, PROGRAMS
 
 pytestmark = pytest.mark.slurm
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
-CONFIGURATION = Path("/etc/slurm/slurm.conf")  # the only place where Snakemake's plugin lets Slurm look
 FOLDER = "ganformer-slurm"
 
 
 @pytest.fixture(scope="module")
-def slurm(shared, tmp_path_factory):
+def slurm(tmp_path_factory):
     """Provide a cluster; skip if Debian's packages slurmctld, slurmd, slurm-client and munge are missing."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
@@ -29,23 +29,18 @@ def slurm(shared, tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("starting Slurm's daemons needs root")
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -e '.[slurm]'")
-    script = shared / "tools" / "slurm_local.sh"
-    folder = tmp_path_factory.mktemp(FOLDER)
     with FileLock(Path(tempfile.gettempdir()) / "ganformer-tests-slurm.lock"):  # one test run on this machine at a time
-        wipe_orphan(script)
+        wipe_orphan()
         if CONFIGURATION.is_symlink() or CONFIGURATION.exists():
             pytest.skip(f"{CONFIGURATION} belongs to another Slurm")
-        subprocess.run([script, "start", "--dir", folder, "--gpus", "2", "--cpus", "8"], check=True)
-        subprocess.run(["scontrol", "update", "partitionname=gpu", "MaxTime=3-00:00:00"], check=True)
-        yield
-        subprocess.run([script, "wipe", "--dir", folder], check=True)
+        with local_slurm.running(tmp_path_factory.mktemp(FOLDER), gpus=2, cpus=8):
+            yield
 
 
-def wipe_orphan(script):
+def wipe_orphan():
     """End the cluster of a test run that was killed, whose daemons and configuration outlived it."""
     if CONFIGURATION.is_symlink() and CONFIGURATION.readlink().parent.name.startswith(FOLDER):
-        subprocess.run([script, "wipe", "--dir", CONFIGURATION.readlink().parent], check=True)
-        CONFIGURATION.unlink(missing_ok=True)  # left where its folder is gone already
+        local_slurm.wipe(CONFIGURATION.readlink().parent)
 
 
 # Whoever is given GPUs computes on the processor, and notes what it was given.

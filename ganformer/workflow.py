@@ -70,6 +70,15 @@ def from_here(file: Path) -> Path:
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
+def settings_files(configfiles: Iterable[str | Path], cache: Path) -> str:
+    """Return the names of the configuration files, as a message names them.
+
+    Outside the clone Snakemake reads the workflow's own file from a copy in its cache, which nobody should edit.
+    """
+    files = map(Path, configfiles)
+    return " + ".join(file.name if file.is_relative_to(cache) else str(file) for file in files) or "config.yaml"
+
+
 def caption(kind: str) -> str:
     """Return the caption of a kind of table or figure, relative to the rules.
 

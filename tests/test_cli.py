@@ -138,6 +138,7 @@ def test_wrong_calls_of_analyse_are_explained(tmp_path, capsys, monkeypatch, wor
     ("settings", "message"),
     [
         ('{"title": "T"}', "experiment: 'kind' is missing"),
+        ('{"kind": "cost"}', "  title: is missing; give a text\n  datasets: is missing; give a list\n"),
         ('{"kind": "comparisn"}', "experiment: kind 'comparisn' is unknown; did you mean 'comparison'?"),
         ('{"kind": "cost", "title": "T", "datasets": [], "models": ["m"]}', "experiment: 1 problem\n  datasets: "),
     ],

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,17 @@ def test_the_word_null_is_null():
     assert "table1" not in config.load(changed).experiments
     trained = config.load({**raw, "training": {**raw["training"], "microbatch": "null"}})
     assert trained.training.microbatch is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (config.Spec, {}, "seed: is missing; give a whole number"),
+        (config.Spec, {}, "mirror: is missing; give true or false"),
+        (config.Spec, {}, "model: is missing; give a mapping of settings"),
+        (config.Spec, {"image": {}}, "image.width: is missing; give a whole number"),
+    ],
+)
+def test_missing_setting_is_named_with_the_form_of_its_value(kind, given, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        config.parse(kind, given, "spec")

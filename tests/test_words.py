@@ -3,9 +3,14 @@
 import itertools
 import re
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
+
+from ganformer.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = [path for folder in ("ganformer", "benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -45,3 +50,27 @@ def test_the_check_sees_riddles(tmp_path: Path) -> None:
 def test_paragraphs_of_pages_begin_with_plain_words(path: Path) -> None:
     paragraphs = re.split(r"\n\s*\n", path.read_text())
     assert [text[:60] for text in paragraphs if re.match(r"(What|How|Whether|Those) [^?|]*\.", text.strip())] == []
+
+
+def help_texts() -> list[tuple[str, str]]:
+    """Return command and help text of every command and option."""
+
+    def below(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+        yield name, command.help or ""
+        for parameter in command.params:
+            yield f"{name} {parameter.name}", getattr(parameter, "help", None) or ""
+        for part, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, f"{name} {part}")
+
+    return list(below(typer.main.get_command(app), "ganformer"))
+
+
+def test_help_texts_begin_with_a_verb_or_a_noun() -> None:
+    texts = help_texts()
+    assert len(texts) > 80
+    sentences = [(where, part) for where, text in texts for part in re.split(r"(?<=[.:;]) +|\n", text)]
+    assert [(where, part) for where, part in sentences if re.match(RIDDLE, part) or "that tells" in part] == []
+
+
+def test_every_option_has_a_help_text() -> None:
+    assert [where for where, text in help_texts() if not text.strip()] == []

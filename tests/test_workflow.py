@@ -33,6 +33,14 @@ def test_the_call_that_makes_something_again_is_taken_as_it_is_meant(tmp_path, m
     assert workflow.command([], {}) == "snakemake --cores all {}"
 
 
+def test_the_own_configuration_has_its_name_also_from_the_cache_of_snakemake():
+    cache = Path("/cache/run1")
+    files = ["/mine/b.yaml", str(cache / "file/clone/workflow/../config.yaml")]
+    assert workflow.settings_files(files, cache) == "/mine/b.yaml + config.yaml"
+    assert workflow.settings_files(["config.yaml"], cache) == "config.yaml"
+    assert workflow.settings_files([], cache) == "config.yaml"
+
+
 class Driver:
     """NVIDIA's library, as far as it is asked how many GPUs there are."""
 

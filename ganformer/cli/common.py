@@ -95,9 +95,10 @@ Gpus = Annotated[
     typer.Option(parser=gpus_of, metavar="N|auto", help="GPUs to use; 0: the processor, auto: a GPU if there is one."),
 ]
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
-Data = Annotated[Path, typer.Option(help="manifest.json of a pack.")]
+Data = Annotated[Path, typer.Option(help="Pack: its folder or manifest.json.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
-Settings = Annotated[str, typer.Option(help="Settings as JSON, or a JSON or YAML file with them.")]
+AS_JSON = ", as JSON, or a JSON or YAML file with them."
+Evaluating = Annotated[str, typer.Option(help=f"Settings of the section evaluation{AS_JSON}")]
 CheckData = Annotated[bool, typer.Option("--check-data", help="Compare shards with their checksums when first read.")]
 Files = Annotated[list[Path], typer.Argument(help="Files it is made from.")]
 

@@ -43,14 +43,16 @@ def pack(
         int | None, typer.Option(help="Number of shards. Default: one for every 10,000 images.")
     ] = None,
     max_images: Annotated[int | None, typer.Option(help="Take at most so many. Default: all.")] = None,
-    on_error: Annotated[str | None, typer.Option(help="What bad images do: fail or skip. Default: fail.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="Reaction to bad images: fail or skip. Default: fail.")] = None,
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
     crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels. Default: 0.")] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 grey, 3 colour, 4 with opacity. Default: as the images have them.")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="Where labels are, if not where they usually are.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Place of the labels, if not the usual one: see docs/data-sets.md.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images. Default: all cores.")] = None,
 ) -> None:

@@ -9,14 +9,15 @@ import typer
 
 from ganformer import artifacts, config, plugins
 from ganformer.cli.common import (
+    AS_JSON,
     CheckData,
     Count,
     Data,
+    Evaluating,
     Files,
     Gpus,
     OutFile,
     Run,
-    Settings,
     Threads,
     group,
     mapping,
@@ -29,7 +30,7 @@ app = group("Steps of the workflow, which calls them itself.")
 
 
 @app.command()
-def weights(evaluation: Settings) -> None:
+def weights(evaluation: Evaluating) -> None:
     """Fetch missing weights of extractors."""
     for part in parsed(config.Evaluation, evaluation, "evaluation").parts().values():
         if part.extractor.inputs:
@@ -40,9 +41,9 @@ def weights(evaluation: Settings) -> None:
 
 @app.command()
 def reference(
-    evaluation: Settings,
+    evaluation: Evaluating,
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder; there is a file for each network that looks at the images.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it gets a file for each extractor.")],
     threads: Threads = 1,
     gpus: Gpus = 0,
     check_data: CheckData = False,
@@ -56,14 +57,16 @@ def reference(
 
 @app.command("metrics")
 def measure(
-    evaluation: Settings,
+    evaluation: Evaluating,
     run: Run,
     data: Data,
-    reference: Annotated[Path, typer.Option(help="Folder that `reference` wrote.")],
+    reference: Annotated[Path, typer.Option(help="Folder that `step reference` wrote.")],
     out: OutFile,
-    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Step of a snapshot; the end of training if not given.")
+    ] = None,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="The run was trained on another pack, and this is meant so.")
+        bool, typer.Option("--other-data", help="Allow a run that was trained on another pack.")
     ] = False,
     threads: Threads = 1,
     gpus: Gpus = 0,
@@ -78,8 +81,8 @@ def measure(
 
 @app.command()
 def parser(
-    parsing: Annotated[str, typer.Option(help="What reads objects in images: its name, JSON, or a file with it.")],
-    dataset: Settings,
+    parsing: Annotated[str, typer.Option(help="Parser of objects in images: its kind, JSON, or a file with it.")],
+    dataset: Annotated[str, typer.Option(help=f"Settings of an entry of the section datasets{AS_JSON}")],
     out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
     threads: Threads = 1,
     gpus: Gpus = 0,
@@ -94,7 +97,7 @@ def parser(
 
 @app.command()
 def best(
-    by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
+    by: Annotated[str, typer.Option(help="Value that is compared, by its name in metrics.json.")],
     run: Run,
     out: OutFile,
     metrics: Files,
@@ -150,7 +153,7 @@ def analyse(
     run: Run,
     out: OutFile,
     data: Annotated[Path | None, typer.Option(help="manifest.json of a pack of real images.")] = None,
-    parser: Annotated[Path | None, typer.Option(help="parser.json that `parser` wrote.")] = None,
+    parser: Annotated[Path | None, typer.Option(help="parser.json that `step parser` wrote.")] = None,
     evaluation: Annotated[
         str | None, typer.Option(help="Network that compares images and their seed, as JSON or a file that holds it.")
     ] = None,

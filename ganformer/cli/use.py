@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ganformer import artifacts, config, plugins
-from ganformer.cli.common import CheckData, Data, Files, Gpus, Out, Settings, Threads, of_kind, parsed, read, writable
+from ganformer.cli.common import AS_JSON, CheckData, Data, Files, Gpus, Out, Threads, of_kind, parsed, read, writable
 from ganformer.errors import ConfigError, DataError
 
 
@@ -23,7 +23,7 @@ def _own_record(path: Path | None) -> Path | None:
 
 
 def train(
-    spec: Settings,
+    spec: Annotated[str, typer.Option(help=f"Settings of the run: image, mirror, model, training and seed{AS_JSON}")],
     data: Data,
     out: Out,
     dataset: Annotated[str, typer.Option(help="Name of the data set, for the record.")],
@@ -55,9 +55,9 @@ def train(
 def evaluate(
     real: Annotated[
         str,
-        typer.Option(help="Real images: what `pack --source` takes, JSON too; or a pack, a run, or statistics."),
+        typer.Option(help="Real images: a source as `data pack --source` takes it, a pack, a run, or statistics."),
     ],
-    fake: Annotated[str, typer.Option(help="Images that are measured; any of these too.")],
+    fake: Annotated[str, typer.Option(help="Images to measure; the same forms.")],
     extractor: Annotated[
         str, typer.Option(help="Network that turns images into features: its name, JSON, or a file that holds it.")
     ] = "random-vgg16",
@@ -65,11 +65,13 @@ def evaluate(
         str | None,
         typer.Option(help="Comma-separated, as in fid,is,pr,kid; if not given, all usual ones that can be measured."),
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="How many images of a run; 50,000 if not given.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Number of images of a run; 50,000 if not given.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")
+        int | None, typer.Option(min=0, help="Seeds of a run's images: from seed × images on; 0 if not given.")
     ] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Step of a snapshot of a run; the end of training if not given.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file for the numbers and how they were measured.", callback=_own_record),
@@ -105,7 +107,7 @@ def generate(
         float, typer.Option(min=0, help="ψ. Less than 1: less variety, better images, nearer to the mean; 0: the mean.")
     ] = 0.7,
     truncation_mean: Annotated[
-        Literal["class", "global"], typer.Option(help="Whether that is the mean of an image's own class or of all.")
+        Literal["class", "global"], typer.Option(help="That mean: of an image's own class, or of all.")
     ] = "class",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image; the next one has the next.")] = 0,
     batch_size: Annotated[
@@ -134,7 +136,7 @@ def import_(
     ],
     out: Out,
     sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
-    cache: Annotated[Path, typer.Option(help="Where published ones are kept.")] = Path("results/weights"),
+    cache: Annotated[Path, typer.Option(help="Folder for published snapshots.")] = Path("results/weights"),
 ) -> None:
     """Import a snapshot of official code as a run, without executing it."""
     from ganformer.interop.published import located
@@ -147,7 +149,7 @@ def import_(
 
 
 def draw(
-    experiment: Settings,
+    experiment: Annotated[str, typer.Option(help=f"Settings of an entry of the section experiments{AS_JSON}")],
     out: Annotated[Path, typer.Option(help="Path of the files that are written, without suffix.")],
     files: Files,
 ) -> None:
@@ -165,8 +167,8 @@ def check(
 ) -> None:
     """List results that are stale or missing under the configuration.
 
-    By the checksums that they carry, so also after copies and moves. Later files win over earlier ones. Exit status 1
-    where something is not as it should be.
+    Results are compared by the checksums that they carry, so also after copies and moves. Later configuration files
+    win over earlier ones. The exit status is 1 if any result is stale or missing.
     """
     from ganformer.report.check import check as compare
 

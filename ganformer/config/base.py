@@ -240,13 +240,29 @@ def _resolve(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, A
     return node
 
 
+FORMS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "array": "a list",
+}
+"""Forms of values by their JSON type, as a message asks for them."""
+
+
+def wanted(node: Mapping[str, Any]) -> str:
+    """Return the form of value that the schema of a setting asks for, e.g. `a whole number`."""
+    options = " or ".join(repr(option) for option in node.get("enum", ()))
+    return options or FORMS.get(node.get("type", ""), "a mapping of settings")
+
+
 def message_of(details: ErrorDetails, parent: Mapping[str, Any]) -> str:
     value, context = details["input"], details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
             return f"unknown key; {plugins.choices(str(details['loc'][-1]), list(parent.get('properties', {})))}"
         case "missing":
-            return "is missing"
+            return f"is missing; give {wanted(parent.get('properties', {}).get(details['loc'][-1], {}))}"
         case "literal_error":
             return f"{value!r} is not {context['expected']}"
         case "union_tag_invalid":

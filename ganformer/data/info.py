@@ -54,7 +54,7 @@ def _facts(images: Images) -> dict[str, str]:
     return {
         "images": f"{known.count:,}, {known.duplicates:,} of them equal to an earlier one",
         "shape": f"{image.width}×{image.height} pixels (width × height), {image.channels} channels{around}",
-        "format": f"{known.format}, {len(known.shards)} shards, {size / 1e6:,.1f} MB",
+        "format": f"{known.format}, {len(known.shards)} shard{'s'[: len(known.shards) - 1]}, {size / 1e6:,.1f} MB",
         "source": ", ".join(f"{key} {value}" for key, value in known.source.items() if value is not None),
         "labels": ", ".join(classes) or "none",
         "left out": other_files(known.left_out) if known.left_out else "nothing",

@@ -26,7 +26,7 @@ def test_says_what_is_in_a_pack(packed, capsys):
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["images"] == "8, 1 of them equal to an earlier one"
     assert said["shape"] == "16×11 pixels (width × height), 3 channels"
-    assert said["format"] == "npy, 1 shards, 0.0 MB"
+    assert said["format"] == "npy, 1 shard, 0.0 MB"
     assert said["labels"] == "none"
     assert said["left"] == "out    2 others (1 hidden, 1 .txt)"
     assert said["unusable"] == "2, most often: is not an image of a known format (2)"

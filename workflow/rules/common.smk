@@ -9,7 +9,7 @@ from ganformer import config as settings
 from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
 from ganformer.report.check import date_back
-from ganformer.workflow import caption, command, find_commands, from_here, gpus
+from ganformer.workflow import caption, command, find_commands, from_here, gpus, settings_files
 
 RUN = settings.RUN
 
@@ -25,7 +25,7 @@ try:
     cfg = settings.load(
         # Another module may have been given the same mapping, to which what follows adds.
         {key: value for key, value in config.items() if key != "command"},
-        " + ".join(map(str, workflow.configfiles)) or "config.yaml",
+        settings_files(workflow.configfiles, workflow.sourcecache.runtime_cache_path),
     )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

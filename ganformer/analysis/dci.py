@@ -39,9 +39,10 @@ from ganformer.analysis import readers
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.nn.interfaces import Generator
 from ganformer.records.metrics import plain_values
 from ganformer.training import checkpoint
-from ganformer.training.adversarial import Adversarial, evaluating
+from ganformer.training.adversarial import evaluating
 from ganformer.training.samples import batches, draw_labels, latents
 
 # N images, D codes, F factors, J nodes of a level
@@ -65,7 +66,8 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    if not isinstance(learner, Adversarial):
+    generator = learner.sampling_generator
+    if generator is None:
         kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
@@ -76,23 +78,22 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     device = devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)
-        codes = _codes(learner, record.data.label_counts, made.seeds)
+        codes = _codes(generator, record.data.label_counts, made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
     seconds = time.monotonic() - started
     origin.measured(plain_values(values), seconds=seconds, hardware=hardware).write(out)
 
 
-def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
+def _codes(generator: Generator, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
     """Return the latents w [N, D] that steer the first layer for images of these seeds."""
-    sampler = learner.sampler
-    device = sampler.w_average.device
-    portions = []
-    with evaluating(sampler):
-        for some in batches(seeds):
-            z, labels = latents(sampler.latent_shape, some), draw_labels(label_counts, some)
-            portions.append(sampler.map(z.to(device), labels.to(device))[:, 0].flatten(1).double().cpu().numpy())
-    return np.concatenate(portions)
+    device = generator.w_average.device
+    codes = []
+    with evaluating(generator):
+        for batch in batches(seeds):
+            z, labels = latents(generator.latent_shape, batch), draw_labels(label_counts, batch)
+            codes.append(generator.map(z.to(device), labels.to(device))[:, 0].flatten(1).double().cpu().numpy())
+    return np.concatenate(codes)
 
 
 def areas(records: Sequence[Record], attributes: Mapping[str, Sequence[str]]) -> Array:

@@ -29,13 +29,12 @@ from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
-from ganformer.models.msggan.multiscale import MultiScaleGenerator
 from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.records.run import Run
 from ganformer.training import distribution
-from ganformer.training.adversarial import Adversarial, evaluating, noise_from
+from ganformer.training.adversarial import evaluating, noise_from
 from ganformer.training.learner import Learner
 from ganformer.training.samples import BATCH, batches, draw_labels, in_colours, latents
 
@@ -48,14 +47,8 @@ Compare = Callable[[Tensor, Tensor], Tensor]  # images [B, 3, H, W] in [-1, 1] a
 
 
 def spaces(learner: Learner) -> tuple[Space, ...]:
-    """Return the spaces in which the images of this learner have paths.
-
-    Returns None if no generator maps latents to images in one pass. Without a mapping network only z: MSG-GAN's w is z
-    on the hypersphere, which straight lines leave; Karras et al. (table 4), too, have no w of such a generator.
-    """
-    if not isinstance(learner, Adversarial):
-        return ()
-    return ("z",) if isinstance(learner.sampler, MultiScaleGenerator) else ("z", "w")
+    """Return the spaces in which the images of this learner have paths; none if it has no generator."""
+    return learner.sampling_generator.path_spaces if learner.sampling_generator else ()
 
 
 def measure(
@@ -92,19 +85,19 @@ def measure(
 
 def _sampler(settings: PathLength, learner: Learner, record: Run) -> Generator:
     """Return the generator's sampler; ConfigError if it has no paths in a chosen space."""
-    kind, possible = record.kind, spaces(learner)
-    if not possible:
+    kind, generator = record.kind, learner.sampling_generator
+    if generator is None:
         raise ConfigError(
             f"{SETTING}: {kind} makes no images of latents in one go, so that there are no paths to measure; leave it "
             f"out, or measure one of {', '.join(_kinds())}"
         )
+    possible = generator.path_spaces
     if impossible := set(settings.spaces) - set(possible):
         raise ConfigError(
             f"{SETTING}.spaces: {kind} has no mapping network, so that there are no paths in {', '.join(impossible)}; "
             f"set it to [{', '.join(possible)}]"
         )
-    assert isinstance(learner, Adversarial)
-    return learner.sampler
+    return generator
 
 
 def _kinds() -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -294,7 +295,7 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
 
 def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
     record = run_record({"spec": {"model": {"kind": "vqgan"}}})
-    monkeypatch.setattr(module.checkpoint, "restore", lambda run: (object(), record))
+    monkeypatch.setattr(module.checkpoint, "restore", lambda run: (SimpleNamespace(sampling_generator=None), record))
     with pytest.raises(
         ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"
     ):

@@ -87,6 +87,9 @@ class MultiScaleGenerator(interfaces.Generator):
     Its mean, the target of truncation, is then near 0, far from all latents of training.
     """
 
+    # Straight lines leave the hypersphere of w; Karras et al. (StyleGAN, table 4) have no w of such a generator either.
+    path_spaces = ("z",)
+
     def __init__(self, size: int, entrance: nn.Module, resolutions: Sequence[Resolution], channels: int) -> None:
         super().__init__((size,), size)
         self.entrance = entrance

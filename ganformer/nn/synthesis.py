@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
+from ganformer.nn.mapping import Mapping
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
 from ganformer.ops.bias_act import bias_act
 
@@ -201,6 +203,15 @@ class SkipLadder(Ladder):
             x, state = block(x, latents[2 * index :], state)
             images = self.upsample(images) + colours(x, latents[2 * index + 2 :])
         return images
+
+
+class MappedGenerator(Generator):
+    """Generator of one latent for each image, z [B, size], with a mapping network and a ladder."""
+
+    def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
+        super().__init__((size,), size)
+        self.mapping = mapping
+        self.synthesis = ladder
 
 
 LADDERS = {"orig": Ladder, "skip": SkipLadder, "resnet": ResidualLadder}

@@ -11,7 +11,7 @@ from ganformer.cli.common import Out, cores, group, parsed
 from ganformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganformer.data.manifest import Manifest
+    from ganformer.records.manifest import Manifest
 
 app = group("Fetch, pack and check images.")
 
@@ -101,7 +101,7 @@ def _source(source: str, labels: str | None) -> Mapping[str, Any]:
 
 def _summary(written: "Manifest") -> str:
     """Return number, size and channels of the images of a new pack, and the number of those left out."""
-    from ganformer.data.manifest import other_files
+    from ganformer.records.manifest import other_files
 
     colours = {1: "grey", 3: "colour", 4: "colour with opacity"}[written.image.channels]
     rejected = f"; {len(written.rejected)} unusable (see manifest.json)" if written.rejected else ""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec
-from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records import manifest
 
 FORGET = 1 << 28  # bytes that are read before readers forget them
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.data.dataset import Images
-from ganformer.data.manifest import MEAN, SHEET, other_files
 from ganformer.data.pictures import grid, save_picture
 from ganformer.ledger import Ledger
 from ganformer.progress import Progress
+from ganformer.records.manifest import MEAN, SHEET, other_files
 
 SHOWN = 64  # images on the contact sheet
 PORTION = 256

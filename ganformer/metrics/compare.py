@@ -9,7 +9,6 @@ import torch
 
 from ganformer import artifacts, devices
 from ganformer.config import Evaluation
-from ganformer.data.manifest import other_files
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics import foreign
 from ganformer.metrics.checks import Size
@@ -18,6 +17,7 @@ from ganformer.metrics.names import label
 from ganformer.metrics.sets import Generated, ImageSet, Known, Network, Picture, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
 from ganformer.metrics.summary import lines, settings, values
+from ganformer.records.manifest import other_files
 from ganformer.records.metrics import Comparison, Value
 
 SIDES: tuple[Side, ...] = ("real", "fake")

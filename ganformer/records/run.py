@@ -8,9 +8,9 @@ from pydantic import AliasChoices, Field, ValidationError
 
 from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError, DataError, UserError
 from ganformer.records.base import JsonRecord, Part
+from ganformer.records.manifest import Manifest
 
 RUN_FILE = "run.json"
 WEIGHTS = "weights.safetensors"

@@ -10,8 +10,8 @@ from typing import Any
 
 from ganformer import artifacts
 from ganformer.config import Config, Evaluation
-from ganformer.data import manifest
 from ganformer.errors import listed
+from ganformer.records import manifest
 from ganformer.records.exhibit import Exhibit
 from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, Run

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganformer import artifacts
-from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records import manifest
 from ganformer.records.exhibit import Block, Exhibit
 from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ganformer import artifacts
 from ganformer.config import Spec
-from ganformer.data.manifest import Manifest
 from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
+from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
 from ganformer.training import record
 from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Identity, write_weights

@@ -8,7 +8,7 @@ import pytest
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Crop, Manifest, Shard
+from ganformer.records.manifest import Crop, Manifest, Shard
 from ganformer.training.loop import train
 
 IMAGE = ImageSpec(height=16, width=16)

@@ -17,11 +17,11 @@ from ganformer.analysis.copies import Sides, copying, expected, find_copies, pre
 from ganformer.analysis.stored_images import sample
 from ganformer.config import Evaluation, ImageSpec
 from ganformer.data.dataset import Images
-from ganformer.data.manifest import Crop, Manifest, Shard
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import load_network
 from ganformer.metrics.nearest import Nearest
 from ganformer.metrics.sets import Network
+from ganformer.records.manifest import Crop, Manifest, Shard
 from ganformer.training import checkpoint
 from tests.run_records import run_record
 

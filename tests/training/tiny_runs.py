@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Crop, Manifest, Shard
+from ganformer.records.manifest import Crop, Manifest, Shard
 
 IMAGE = ImageSpec(height=8, width=8)
 NAMES = {"dataset": "noise", "model": "tiny"}

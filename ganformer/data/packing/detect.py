@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganformer.data import decoding, manifest
+from ganformer.data import decoding
 from ganformer.data.fetching import catalogue
 from ganformer.data.sources import hdf5, tfrecords, webdataset
 from ganformer.data.sources.archive import is_archive
 from ganformer.data.sources.folder import has_suffix_of_picture, is_folder
 from ganformer.errors import ConfigError
+from ganformer.records import manifest
 
 TFDS = "tfds:"
 TARS = webdataset.SUFFIXES

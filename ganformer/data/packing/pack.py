@@ -13,12 +13,12 @@ import numpy as np
 
 from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, ImageSpec, Source
-from ganformer.data import manifest
-from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
 from ganformer.data.packing.arrays import ArrayFile
 from ganformer.data.packing.prepare import Intake, OtherChannelsError, Prepared
 from ganformer.data.source import ImageSource, open_source, printable
 from ganformer.errors import DataError
+from ganformer.records import manifest
+from ganformer.records.manifest import Crop, File, Manifest, Rejected, Shard
 
 SCENES, MASKS = "scenes.jsonl", "masks.npy"
 SHOWN = 20  # unreadable images that a message names

@@ -24,10 +24,10 @@ from ganformer.data.containers.tars import Content, Plan, Streamed, Survey, Targ
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.fetching.extraction import unsafe
 from ganformer.data.images import read_image
-from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, has_suffix_of_text, kind_of_name, shown
 from ganformer.errors import DataError
+from ganformer.records.manifest import other_files
 
 LIMIT_STREAMED = 1 << 26  # bytes of one member of a compressed tar, which passes through memory
 PICTURE = "picture"

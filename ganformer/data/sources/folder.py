@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, generated, manifest
+from ganformer.data import decoding, generated
 from ganformer.data.containers import labels
 from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.containers.limits import Limits
@@ -21,6 +21,7 @@ from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import read_image
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
+from ganformer.records import manifest
 from ganformer.records.generated import GENERATED_FILE
 
 HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out

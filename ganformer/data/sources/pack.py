@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import manifest
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central, read_array
 from ganformer.data.source import ImageSource, Sample
+from ganformer.records import manifest
 
 
 class Config(Source):

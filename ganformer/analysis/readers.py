@@ -68,7 +68,8 @@ def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus:
 
 def load(path: Path) -> Reader:
     """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
-    kind = ParserClaim.read(path).kind
+    claim = ParserClaim.read(path)
+    kind = None if claim is None else claim.kind
     kinds = plugins.names(PACKAGE)
     if kind not in kinds:
         raise CheckpointError(

@@ -36,7 +36,7 @@ class Images:
     def __init__(self, pack: Path, *, check: bool = False) -> None:
         self.folder, self.manifest = manifest.read(pack)
         self.is_checked = check
-        self.digest = self.manifest.content
+        self.digest = self.manifest.data_sha256
         """sha256 of shape, pixels and labels, by which data are told apart."""
         self._starts = np.cumsum([0, *(shard.count for shard in self.manifest.shards)])
         self._readers: dict[int, Reader] = {}

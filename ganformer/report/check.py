@@ -141,10 +141,10 @@ def _metrics_problems(
 
 def _data_problem(place: Path, dataset: str, digest: str | None, how: str) -> str | None:
     pack = place / "data" / dataset / manifest.NAME
-    content = artifacts.read_existing(pack)
-    if content is None:
+    if not pack.exists():
         return None  # packs may be deleted to make room
-    return None if content.get("content") == digest else f"{how} other images than {pack} holds"
+    found = manifest.Manifest.find(pack)
+    return None if found is not None and found.data_sha256 == digest else f"{how} other images than {pack} holds"
 
 
 def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Finding:

@@ -118,7 +118,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == RUN_FILE)
     manifests = [manifest.read(path)[1] for path in files if path.name == manifest.NAME]
-    packs = {found.content: found for found in manifests}
+    packs = {found.data_sha256: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
     exhibits = _exhibits(config, [p for p in files if p.suffix == ".json" and p.name not in (RUN_FILE, manifest.NAME)])
     inputs = Inputs(config, exhibits, runs, packs, reals)

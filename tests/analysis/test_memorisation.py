@@ -65,7 +65,7 @@ def packed(images: Array, folder: Path) -> Path:
         writer.append(images)
     shard = Shard(file=path.name, count=len(images), sha256=artifacts.file_digest(path))
     facts = {"count": len(images), "image": shape, "format": "npy", "source": {}, "crop": Crop(ratio=1.0)}
-    Manifest(**facts, shards=[shard], duplicates=0, content=shard.sha256).write(folder)
+    Manifest(**facts, shards=[shard], duplicates=0, content=shard.sha256).write(folder / "manifest.json")
     return folder / "manifest.json"
 
 

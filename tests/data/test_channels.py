@@ -170,7 +170,7 @@ def test_pack_of_a_pack_keeps_its_channels(folder, tmp_path, channels):
     again = Dataset.model_validate({"source": {"kind": "pack", "path": str(tmp_path / "first")}, "resolution": 8})
     written = pack(again, tmp_path / "second")
     assert written.image.channels == channels
-    assert written.content == Images(tmp_path / "first").digest
+    assert written.data_sha256 == Images(tmp_path / "first").digest
 
 
 def test_scenes_can_be_grey(tmp_path):

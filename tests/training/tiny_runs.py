@@ -48,7 +48,7 @@ def write_pack(folder: Path, count: int) -> Path:
         shards=[shard],
         duplicates=0,
         content=shard.sha256,
-    ).write(folder)
+    ).write(folder / "manifest.json")
     return folder
 
 

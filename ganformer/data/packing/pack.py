@@ -114,7 +114,7 @@ def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
     names = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
     files = [File(file=name, sha256=artifacts.file_digest(out / name)) for name in names]
     written = _manifest(dataset, intake, shards, files)
-    written.write(out)
+    written.write(out / manifest.NAME)
     return written
 
 
@@ -134,7 +134,7 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
         class_names=_class_names(intake) if has_labels else (),
         duplicates=intake.duplicates if shards else 0,
-        content=intake.content,
+        content=intake.data_sha256,
     )
 
 
@@ -235,7 +235,7 @@ def _fill(writer: Any, images: Iterator[Prepared], record: Callable[[Prepared], 
 
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     failed = _manifest(dataset, intake, (), ())
-    failed.write(out)
+    failed.write(out / manifest.NAME)
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
     artifacts.write_json(out / manifest.REJECTED, failed.model_dump(mode="json")["rejected"])
     rejected = failed.rejected

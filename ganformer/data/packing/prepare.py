@@ -118,7 +118,7 @@ class Intake:
         return self._labels[: self._usable]
 
     @property
-    def content(self) -> str:
+    def data_sha256(self) -> str:
         """sha256 (hex) of shape, pixels and labels of the usable images in their order."""
         return self._content.hexdigest()
 

@@ -62,7 +62,7 @@ from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
 from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
-from ganformer.records.metrics import Value
+from ganformer.records.metrics import ComparedSet, Value
 from ganformer.records.npz import Copies
 from ganformer.records.run import Run
 from ganformer.training import checkpoint
@@ -219,7 +219,7 @@ class Part(ImageSet):
     def __init__(self, images: Images, places: Integers) -> None:
         self.images, self.places = images, places
         self.title, self.picture = str(images.folder), images.image.picture
-        self.about = {"kind": "pack", "path": self.title, "images": len(self), "data_sha256": images.digest}
+        self.about = ComparedSet(kind="pack", path=self.title, images=len(self), data_sha256=images.digest)
 
     def __len__(self) -> int:
         return len(self.places)

@@ -203,7 +203,7 @@ def page(
 
     settings = config.load(read(configuration, "config"), "--config")
     findings = compare(settings, artifacts.placed(Path("results")))
-    write(settings.model_dump(mode="json"), files, out, command, findings)
+    write(settings, files, out, command, findings)
 
 
 @app.command()

@@ -36,7 +36,7 @@ from ganformer.metrics.sets import (
     observe_with,
 )
 from ganformer.metrics.statistics import Observed
-from ganformer.records.metrics import Reals, Subject, Value
+from ganformer.records.metrics import ComparedSet, Reals, Subject, Value
 from ganformer.records.run import Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner, Reconstructor
@@ -313,7 +313,7 @@ class Reconstructed(ImageSet):
         self.learner, self.images, self.title = learner, images, title
         self.count = min(count, len(images))
         self.picture = images.image.picture
-        self.about = {"kind": "reconstructions", "images": self.count}
+        self.about = ComparedSet(kind="reconstructions", images=self.count)
 
     def __len__(self) -> int:
         return self.count

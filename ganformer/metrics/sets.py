@@ -28,6 +28,7 @@ from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
 from ganformer.records import npz
+from ganformer.records.metrics import ComparedSet
 from ganformer.records.run import RUN_FILE, Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner
@@ -70,7 +71,7 @@ class ImageSet(ABC):
 
     title: str
     picture: Picture
-    about: Mapping[str, Any]
+    about: ComparedSet
     arrays: frozenset[str] = ARRAYS
     portion: int = BATCH
     """The most images of a portion."""
@@ -96,7 +97,7 @@ class Known:
     """Known statistics of images that are not at hand; `extractor`: settings of their network, None if unknown."""
 
     title: str
-    about: Mapping[str, Any]
+    about: ComparedSet
     observed: Observed
     extractor: Mapping[str, Any] | None = None
 
@@ -214,8 +215,8 @@ def _computed_elsewhere(path: Path, observed: Observed, layout: str) -> Known:
     return Known(str(path), _about("statistics", path, observed.count or None, layout=layout), observed)
 
 
-def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> Mapping[str, Any]:
-    return {"kind": kind, "path": str(path), "images": images, **more}
+def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> ComparedSet:
+    return ComparedSet(kind=kind, path=str(path), images=images, **more)
 
 
 # ------------------------------------------------------------------------------------------------- packs, runs
@@ -252,11 +253,11 @@ class Generated(ImageSet):
             "run",
             run,
             len(self),
-            run=record.run.content(),
+            run=record.run,
             image=record.spec["image"],
             step=snapshot.step,
             weights_sha256=snapshot.sha256,
-            seeds=[self.seeds[0], self.seeds[-1]],
+            seeds=(self.seeds[0], self.seeds[-1]),
             truncation=None,
         )
 

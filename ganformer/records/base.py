@@ -32,6 +32,14 @@ class Claim(Part):
         except ValidationError:
             return None
 
+    @classmethod
+    def find(cls, path: Path) -> Self | None:
+        """Read a JSON file; None if it is missing, not JSON or of another kind."""
+        try:
+            return cls.read(path)
+        except UserError:
+            return None
+
 
 class Record(Part):
     """Record of one kind. Its fields are defined in the order in which files have them."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganformer.config import ImageSpec
-from ganformer.errors import DataError, UserError
+from ganformer.errors import DataError
 from ganformer.records.base import Claim, JsonRecord, Part
 
 NAME, LABELS = "manifest.json", "labels.npy"
@@ -131,10 +131,7 @@ def files_of_pack(folder: Path) -> frozenset[str] | None:
     """Return the names of a pack's files in this folder, of any manifest version; None if there is no pack of ours."""
     if not (folder / NAME).is_file():  # the reader of a pipe would wait for ever
         return None
-    try:
-        claim = ManifestClaim.read(folder / NAME)
-    except UserError:
-        return None
+    claim = ManifestClaim.find(folder / NAME)
     if claim is None:
         return None
     return frozenset([NAME, REJECTED, SHEET, MEAN, *(entry.file for entry in (*claim.shards, *claim.files))])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganformer import artifacts
+from ganformer.config import Config
 from ganformer.errors import DataError
 from ganformer.records import manifest
 from ganformer.records.exhibit import Block, Exhibit
@@ -51,7 +52,7 @@ class Drawn:
 class Inputs:
     """Content of the page."""
 
-    config: Mapping[str, Any]
+    config: Config
     exhibits: Sequence[Drawn]
     runs: pd.DataFrame
     packs: Mapping[str, manifest.Manifest]
@@ -65,7 +66,7 @@ class Inputs:
 
 
 def page(
-    config: Mapping[str, Any],
+    config: Config,
     files: Sequence[Path],
     out: Path,
     command: str = COMMAND,
@@ -115,7 +116,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 # ------------------------------------------------------------------------------------------------- inputs
 
 
-def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
+def _gathered(config: Config, files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == RUN_FILE)
     manifests = [manifest.read(path)[1] for path in files if path.name == manifest.NAME]
     packs = {found.data_sha256: found for found in manifests}
@@ -133,7 +134,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     return inputs
 
 
-def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
+def _exhibits(config: Config, files: Iterable[Path]) -> list[Drawn]:
     """Return tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
@@ -141,7 +142,7 @@ def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
         png = _bytes(path.with_suffix(".png")) if exhibit.exhibit == "figure" else b""
         forms = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
         found[exhibit.target] = Drawn(exhibit, png, forms)
-    missing = [name for name in config["experiments"] if name not in found]
+    missing = [name for name in config.experiments if name not in found]
     if missing:
         raise DataError(f"the report needs the .json of {formatting.listing(missing)}; make them and pass them as well")
     return list(found.values())
@@ -221,21 +222,20 @@ def _version(code: Mapping[str, Any]) -> str:
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
     """Yield warnings of comparisons that do not hold."""
-    evaluation = inputs.config["evaluation"]
-    network = evaluation.get("extractors", {}).get("frechet", evaluation["extractor"])
-    extractor, images = network["kind"], evaluation["images"]
-    if extractor != "inception-2015":
+    evaluation = inputs.config.evaluation
+    network, images = evaluation.extractors.get("frechet", evaluation.extractor), evaluation.images
+    if network.kind != "inception-2015":
         yield (
             f"The distances here (FD) are not FID. They compare {formatting.count(images)} generated images with the "
-            f"real ones on features of {extractor}, not of the Inception network of 2015. They rank models that were "
-            "measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
+            f"real ones on features of {network.kind}, not of the Inception network of 2015. They rank models that "
+            "were measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
         )
     elif images != 50_000:
         yield (
             f"FID is measured on {formatting.count(images)} generated images. It falls with their number, so it cannot "
             "be set beside a published FID, which takes 50,000."
         )
-    if network.get("resize") == "clean":
+    if getattr(network, "resize", None) == "clean":
         yield (
             "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
             "those that clean-fid gives, not with other published FIDs."
@@ -247,7 +247,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
         )
     if inputs.runs["seed"].nunique() == 1:
         yield "Every model was trained with a single seed, so small differences between models may be chance."
-    if any(experiment.get("published") for experiment in inputs.config["experiments"].values()):
+    if any(getattr(experiment, "published", None) for experiment in inputs.config.experiments.values()):
         yield (
             "Published numbers are quoted as they were printed, with their source, in columns of their own. The "
             "heading of each column says which data set, size and number of images its numbers are of."

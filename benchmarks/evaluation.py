@@ -106,7 +106,7 @@ def _observe(options: argparse.Namespace, keep: frozenset[str], seed: int):  # t
         def __len__(self) -> int:
             return int(options.images)
 
-        def portions(self, picture, device, share=ALL):  # type: ignore[no-untyped-def]
+        def batches(self, picture, device, share=ALL):  # type: ignore[no-untyped-def]
             for numbers in share.of(batches(range(len(self)))):
                 yield torch.zeros(len(numbers), 3, *picture, dtype=torch.uint8)
 

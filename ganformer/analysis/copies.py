@@ -139,11 +139,11 @@ def find_copies(
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
     """Return some of the generated images, uint8 [n, C, H, W]."""
-    portions = -(-len(generated) // BATCH)
+    count = -(-len(generated) // BATCH)
     images = []
     for number in numbers.tolist():  # made again with those beside them, on which the noise that layers add depends
-        (portion,) = generated.portions(viewer.picture, viewer.device, Share(number // BATCH, portions))
-        images.append(portion[number % BATCH].cpu().numpy())
+        (batch,) = generated.batches(viewer.picture, viewer.device, Share(number // BATCH, count))
+        images.append(batch[number % BATCH].cpu().numpy())
     return np.stack(images)
 
 
@@ -205,8 +205,8 @@ def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
 
 
 def _digests(images: Images, places: Integers) -> Iterator[bytes]:
-    for portion in batches(places.tolist()):
-        for pixels in read(images, np.array(portion)):
+    for some in batches(places.tolist()):
+        for pixels in read(images, np.array(some)):
             yield hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
@@ -224,7 +224,7 @@ class Part(ImageSet):
     def __len__(self) -> int:
         return len(self.places)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for places in share.of(batches(self.places.tolist())):
             pixels = torch.from_numpy(read(self.images, np.array(places)))
             yield in_colours(central(pixels, *picture).to(device))

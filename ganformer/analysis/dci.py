@@ -8,8 +8,8 @@ R [D, F]. The paper's own code has none of this; what it leaves open is here:
 - Codes: all numbers of the latents w that steer the first layer, side by side, so that models with one latent and with
   many have the same kind of codes (with a row for each whole latent, StyleGAN2 would have a single one).
 - Factors: visible pixels in an image of each value that an attribute of objects can have: in built-in scenes of each
-  shape, colour, size and material, 15 in all, elsewhere of each class. Those that are the same in more than `ALIKE` of
-  the images are left out, as StyleSpace leaves out rare ones.
+  shape, colour, size and material, 15 in all, elsewhere of each class. Factors that are the same in more than
+  `MAX_EQUAL_SHARE` of the images are left out, as StyleSpace leaves out rare ones.
 - Predictors: regression, since areas are numbers (StyleSpace classifies its attributes), by trees like its own: 100 of
   depth 3, learning rate 0.1, least squares, importance by the squared error that splits on a code take away, with sum 1
   over the codes. These are the defaults of scikit-learn's gradient boosting, which disentanglement_lib's DCI uses, too.
@@ -51,10 +51,10 @@ Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 Record = Sequence[Mapping[str, Any]]  # the objects of a scene: `visible_pixels`, and attributes by their names
 
-ALIKE = 0.95
+MAX_EQUAL_SHARE = 0.95  # of the images, with the same value of a factor
 HALVINGS = 5
 SEED = 0
-FEWEST = 40  # images
+MIN_IMAGES = 40  # images
 TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
 
 
@@ -115,7 +115,7 @@ def dci(codes: Array, factors: Array) -> dict[str, float]:
     images, numbers that are not finite, fewer than two codes, or fewer than two factors that differ between images.
     """
     _check(codes, factors)
-    varied = factors[:, [_most_common(factor) <= ALIKE for factor in factors.T]]
+    varied = factors[:, [_most_common(factor) <= MAX_EQUAL_SHARE for factor in factors.T]]
     if varied.shape[1] < 2:
         raise DataError(
             f"disentanglement: {varied.shape[1]} of {factors.shape[1]} factors differ between the images, and 2 are "
@@ -134,9 +134,9 @@ def dci(codes: Array, factors: Array) -> dict[str, float]:
 def _check(codes: Array, factors: Array) -> None:
     if len(codes) != len(factors):
         raise DataError(f"disentanglement: there are codes of {len(codes)} images, but factors of {len(factors)}")
-    if len(codes) < FEWEST:
+    if len(codes) < MIN_IMAGES:
         raise DataError(
-            f"disentanglement: {len(codes)} images are too few; take at least {FEWEST}, the paper has 1,000"
+            f"disentanglement: {len(codes)} images are too few; take at least {MIN_IMAGES}, the paper has 1,000"
         )
     if codes.shape[1] < 2:
         raise DataError(f"disentanglement: needs at least 2 codes, there are {codes.shape[1]}")

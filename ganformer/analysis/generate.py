@@ -21,7 +21,7 @@ from ganformer.config import ImageSpec
 from ganformer.data.generated import Record
 from ganformer.data.images import Pixels, central
 from ganformer.data.pictures import grid, save_picture
-from ganformer.errors import ConfigError
+from ganformer.errors import ConfigError, listed
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 from ganformer.records.generated import GeneratedCall
@@ -30,7 +30,7 @@ from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
-SHOWN = 20  # names of classes in a message
+MAX_LISTED_CLASSES = 20  # names of classes in a message
 LARGEST_TRUNCATION = 1000.0
 LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
@@ -40,7 +40,7 @@ class Request:
     """Images to generate: `count` of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
-    of layers is that of the image's seed, else the same for all images. Portions hold whole blocks of seeds
+    of layers is that of the image's seed, else the same for all images. Batches hold whole blocks of seeds
     (`samples.make`), so an image is a function of its seed, whatever `batch`, `seed` and `count` are.
     """
 
@@ -129,7 +129,7 @@ def class_number(label: str | None, data: TrainingData, run: Path) -> int | None
     if not classes:
         known = "it was trained without labels; leave the label out"
     elif names:
-        known = f"its classes are {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}, or 0 to {classes - 1}"
+        known = f"its classes are {listed(names, MAX_LISTED_CLASSES)}, or 0 to {classes - 1}"
     else:
         known = f"its classes are 0 to {classes - 1}"
     raise ConfigError(f"label {label}: {run} has no such class; {known}")
@@ -205,9 +205,9 @@ def _pictures(out: Path) -> Iterator[Take]:
 
 @contextmanager
 def _one_picture(path: Path) -> Iterator[Take]:
-    portions: list[Pixels] = []
-    yield lambda seeds, labels, images: portions.append(images)
-    save_picture(path, grid(np.concatenate(portions)))
+    made: list[Pixels] = []
+    yield lambda seeds, labels, images: made.append(images)
+    save_picture(path, grid(np.concatenate(made)))
 
 
 @contextmanager

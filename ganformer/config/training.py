@@ -30,7 +30,7 @@ class TrainingSettings(Strict):
     kimg: PositiveFloat = 25_000.0
     """Length of the training in thousands of real images shown; rounded up to whole batches."""
     batch: PositiveInt = 32
-    """Images in one step, over all accumulated portions."""
+    """Images in one step, over all accumulated microbatches."""
     microbatch: PositiveInt | None = None
     """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
     snapshots: PositiveInt = 4

@@ -13,7 +13,7 @@ from ganformer.config import ImageSpec
 from ganformer.errors import DataError
 from ganformer.records import manifest
 
-FORGET = 1 << 28  # bytes that are read before readers forget them
+MAX_READ_BYTES = 1 << 28  # bytes that are read before readers forget them
 
 
 class Reader(Protocol):
@@ -86,7 +86,7 @@ class Images:
         for image, shard, place in zip(images, shards.tolist(), places.tolist(), strict=True):
             self._reader(shard).read(place, image)
         self._remembered += images.nbytes
-        if self._remembered > FORGET:  # else the whole pack would count as memory in the end, where files are mapped
+        if self._remembered > MAX_READ_BYTES:  # otherwise mapped files would count as memory in the end
             self._remembered = 0
             for reader in list(self._readers.values()):
                 reader.forget()

@@ -21,7 +21,7 @@ from ganformer.records.manifest import other_files
 from ganformer.records.metrics import ComparedSet, Comparison, ComparisonRecipe, Value
 
 SIDES: tuple[Side, ...] = ("real", "fake")
-USUAL = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
+EXTRACTORS_BY_SIZE = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
 """Whose features are so many."""
 
 Sets = Mapping[Side, ImageSet | Known]
@@ -154,7 +154,11 @@ def _sizes(
     known = {title: count for title, count in features.items() if count}
     if len(set(known.values())) > 1:
         (one, count), (other, different) = known.items()
-        usual = "".join(f"; {number} are usual for {USUAL[number]}" for number in known.values() if number in USUAL)
+        usual = "".join(
+            f"; {number} are usual for {EXTRACTORS_BY_SIZE[number]}"
+            for number in known.values()
+            if number in EXTRACTORS_BY_SIZE
+        )
         raise DataError(
             f"{one}: is of {count} features, but {other} of {different}: they are of different extractors{usual}; "
             "choose the --extractor that the statistics were made with, or make them again"

@@ -318,7 +318,7 @@ class Reconstructed(ImageSet):
     def __len__(self) -> int:
         return self.count
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for numbers in share.of(batches(self.images.places(self.count).tolist())):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)

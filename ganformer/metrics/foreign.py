@@ -110,14 +110,14 @@ def _of_sums(path: Path, count: int, state: Mapping[str, Any]) -> Mapping[str, A
     return gaussian(path, mean, (products - count * np.outer(mean, mean)) / (count - 1), SUMS[1:])
 
 
-def _of_features(path: Path, count: int, portions: Any) -> Observed:
+def _of_features(path: Path, count: int, batches: Any) -> Observed:
     observer = Observer(str(path), {"mean", "covariance", "features"})
     width = 0
-    for portion in portions if isinstance(portions, list) else [portions]:
-        features = _array(path, "all_features", portion)
+    for batch in batches if isinstance(batches, list) else [batches]:
+        features = _array(path, "all_features", batch)
         width = width or features.shape[-1]
         if features.shape != (len(features), width) or not features.size:
-            raise DataError(f"{path}: all_features are not portions of [n, D] numbers; make the file again")
+            raise DataError(f"{path}: all_features are not batches of [n, D] numbers; make the file again")
         observer.update(features, np.empty((len(features), 0)))
     if observer.count != count:
         raise DataError(f"{path}: holds features of {observer.count} images, not of {count} (num_items); make it again")

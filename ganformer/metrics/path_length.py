@@ -128,8 +128,8 @@ def _lengths(walk: "Walk", seeds: range) -> dict[Choice, Array]:
     label, total = f"path lengths {walk.title}", len(seeds) * len(chosen)
     progress = Progress(label, total, unit="pairs", is_silent=share.rank > 0)
     with torch.no_grad(), evaluating(walk.sampler), progress:
-        for portion in share.of(batches(seeds, walk.pairs)):
-            found.append(np.stack([walk.lengths(portion, *choice) for choice in chosen]))
+        for batch in share.of(batches(seeds, walk.pairs)):
+            found.append(np.stack([walk.lengths(batch, *choice) for choice in chosen]))
             progress.update(min(found[-1].size * share.ranks, total - progress.done))
     gathered = [part for parts in distribution.gather(found) for part in parts]
     # In order, so that sums do not depend on who measured what.

@@ -40,7 +40,7 @@ T = TypeVar("T")
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 Picture = tuple[int, int]  # rows and columns
 
-SHOWN = 3  # shapes named in a message
+MAX_LISTED_SHAPES = 3  # shapes named in a message
 ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be found out
 
 STATISTICS = frozenset({"mu", "sigma", "about"})
@@ -55,9 +55,9 @@ class Share(NamedTuple):
     rank: int
     ranks: int
 
-    def of(self, portions: Iterable[T]) -> Iterator[T]:
+    def of(self, batches: Iterable[T]) -> Iterator[T]:
         """Yield the batches of this process."""
-        return itertools.islice(portions, self.rank, None, self.ranks)
+        return itertools.islice(batches, self.rank, None, self.ranks)
 
 
 ALL = Share(0, 1)
@@ -73,15 +73,15 @@ class ImageSet(ABC):
     picture: Picture
     about: ComparedSet
     arrays: frozenset[str] = ARRAYS
-    portion: int = BATCH
-    """The most images of a portion."""
+    batch_size: int = BATCH
+    """Maximum number of images in a batch."""
 
     @abstractmethod
     def __len__(self) -> int:
         """Return number of images."""
 
     @abstractmethod
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """Yield the visible part of all images of a share, as colours: uint8 [n, 3, *picture] on the device.
 
         The i-th batch holds the same n images, whichever process computes it.
@@ -136,14 +136,14 @@ def observe_with(
     share = Share(distribution.rank(), distribution.ranks())
     observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
     with Progress(label, len(images), is_silent=share.rank > 0) as progress:
-        for portion in images.portions(picture, device, share):
+        for batch in images.batches(picture, device, share):
             # Sums of floats depend on how many images are seen together: of few, they would be others.
-            missing = images.portion - len(portion) if len(images) > images.portion else 0
-            whole = torch.cat([portion, portion[-1:].expand(missing, -1, -1, -1)]) if missing else portion
+            missing = images.batch_size - len(batch) if len(images) > images.batch_size else 0
+            whole = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)]) if missing else batch
             for name, look in looks.items():
-                features, logits = (seen[: len(portion)] for seen in look.network(whole))
+                features, logits = (seen[: len(batch)] for seen in look.network(whole))
                 observers[name].update(features.cpu().numpy(), logits.cpu().numpy())
-            progress.update(min(len(portion) * share.ranks, len(images) - progress.done))
+            progress.update(min(len(batch) * share.ranks, len(images) - progress.done))
     gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
     return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
 
@@ -226,14 +226,14 @@ class Packed(ImageSet):
     """The images of a pack, without bars and margins; `mirrored`: and the mirror image of each."""
 
     def __init__(self, images: Images, *, mirrored: bool = False) -> None:
-        self.images, self.mirrored, self.portion = images, mirrored, BATCH * (1 + mirrored)
+        self.images, self.mirrored, self.batch_size = images, mirrored, BATCH * (1 + mirrored)
         self.title, self.picture = str(images.folder), images.image.picture
         self.about = _about("pack", images.folder, len(self), data_sha256=images.digest)
 
     def __len__(self) -> int:
         return len(self.images) * (2 if self.mirrored else 1)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for numbers in share.of(batches(range(len(self.images)))):
             pixels = torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
             pixels = in_colours(pixels)
@@ -270,7 +270,7 @@ class Generated(ImageSet):
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and self.record.makes(canvas))
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """Yield DataError where an image is not finite."""
         self.learner.network.to(device)
         labels = partial(draw_labels, self.record.data.label_counts)
@@ -293,7 +293,7 @@ class FromSource(ImageSet):
     def __init__(self, side: str, config: Source) -> None:
         unknown = open_source(config, ANY_SHAPE)
         rows, columns = _common_shape(side, unknown) if isinstance(unknown, ImageFiles) else _first_shape(side, unknown)
-        # Of this shape they are all, so that nothing is cropped or resized; `portions` makes sure of it.
+        # Of this shape they are all, so that nothing is cropped or resized; `batches` makes sure of it.
         self.source = open_source(config, ImageSpec(height=rows, width=columns))
         self.title, self.picture = side, (rows, columns)
         self.about = _about(config.kind, side, len(self.source), left_out=dict(self.source.left_out))
@@ -301,11 +301,11 @@ class FromSource(ImageSet):
     def __len__(self) -> int:
         return len(self.source)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         keys = self.source.keys()
-        for portion in share.of(iter(lambda: list(itertools.islice(keys, BATCH)), [])):
+        for batch in share.of(iter(lambda: list(itertools.islice(keys, BATCH)), [])):
             pixels = []
-            for image in self.source.load(portion):
+            for image in self.source.load(batch):
                 if isinstance(image, Rejection):
                     raise _unreadable(self.title, image.name, image.reason)
                 if image.size != self.picture:
@@ -348,8 +348,10 @@ def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
             first.setdefault(shape, key.name)
             progress.update(1)
     if len(shapes) > 1:
-        kinds = [f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
-        more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
+        kinds = [
+            f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(MAX_LISTED_SHAPES)
+        ]
+        more = f" and of {len(shapes) - MAX_LISTED_SHAPES} more shapes" if len(shapes) > MAX_LISTED_SHAPES else ""
         raise DataError(
             f"{side}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
             "give all one shape, with `ganformer data pack` for example"

@@ -16,10 +16,10 @@ Array = NDArray[np.floating]
 
 
 class Statistics:
-    """Mean and covariance of features that arrive in portions, in float64; their number does not matter for memory.
+    """Mean and covariance of features that arrive in batches, in float64; their number does not matter for memory.
 
     The covariance divides by N − 1, as `numpy.cov` and with it the published implementations of FID do (the PyTorch
-    code of GANformer divides by N). Portions are merged as in Chan, Golub and LeVeque 1979. `title` names the images in
+    code of GANformer divides by N). Batches are merged as in Chan, Golub and LeVeque 1979. `title` names the images in
     messages.
     """
 
@@ -99,27 +99,27 @@ class Observed:
 
 
 class Rows:
-    """Rows [N, D] that arrive in portions, in one array that grows where it lies.
+    """Rows [N, D] that arrive in batches, in one array that grows where it lies.
 
-    A list of portions would be in memory twice while it is joined, and most of it would stay with the process.
+    A list of batches would be in memory twice while it is joined, and most of it would stay with the process.
     """
 
     def __init__(self) -> None:
         self.array: Array = np.empty((0, 0), np.float32)
         self.ends = [0]
 
-    def add(self, portion: Array) -> None:
+    def add(self, batch: Array) -> None:
         """Copy n more rows [n, D]."""
-        start, end = self.ends[-1], self.ends[-1] + len(portion)
+        start, end = self.ends[-1], self.ends[-1] + len(batch)
         if not start:
-            self.array = np.empty((0, portion.shape[1]), portion.dtype)
+            self.array = np.empty((0, batch.shape[1]), batch.dtype)
         if end > len(self.array):
             self._resize(max(end, len(self.array) * 9 // 8))
-        self.array[start:end] = portion
+        self.array[start:end] = batch
         self.ends.append(end)
 
-    def portions(self) -> Iterator[Array]:
-        """Return the portions as they arrived."""
+    def batches(self) -> Iterator[Array]:
+        """Return the batches as they arrived."""
         return (self.array[start:end] for start, end in itertools.pairwise(self.ends))
 
     def all(self) -> Array:
@@ -133,7 +133,7 @@ class Rows:
 
 
 class Observer:
-    """Collects an `Observed` from portions of images; only the arrays in `keep` take memory."""
+    """Collects an `Observed` from batches of images; only the arrays in `keep` take memory."""
 
     def __init__(self, title: str, keep: Set[str]) -> None:
         self.title, self.keep = title, keep
@@ -163,7 +163,7 @@ class Observer:
 
 
 def joined(parts: Sequence[Observer]) -> Observer:
-    """Return one observer of all images, where each of several had every so many-th portion of them, in turn."""
+    """Return one observer of all images, where each of several had every so many-th batch of them, in turn."""
     if len(parts) == 1:
         return parts[0]
     whole = Observer(parts[0].title, parts[0].keep)
@@ -171,8 +171,8 @@ def joined(parts: Sequence[Observer]) -> Observer:
         whole.count += part.count
         whole.statistics.merge(part.statistics)
     for name, rows in whole.rows.items():
-        for turn in itertools.zip_longest(*(part.rows[name].portions() for part in parts)):
-            for portion in turn:
-                if portion is not None:
-                    rows.add(portion)
+        for turn in itertools.zip_longest(*(part.rows[name].batches() for part in parts)):
+            for batch in turn:
+                if batch is not None:
+                    rows.add(batch)
     return whole

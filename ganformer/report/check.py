@@ -17,9 +17,9 @@ from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, Run
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
-BACK = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
-BEFORE = 10**9 * 10**9  # the year 2001; what is older was dated back
-SHOWN = 3  # settings that differ, or inputs, that a line names
+SHIFT = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
+SHIFTED_BEFORE = 10**9 * 10**9  # the year 2001; what is older was dated back
+MAX_LISTED = 3  # settings that differ, or inputs, that a line names
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def date_back(config: Config, place: Path) -> None:
             continue
         with suppress(OSError):  # where results may only be read, nothing is made either
             modified = finding.path.stat().st_mtime_ns
-            is_back = modified < BEFORE
+            is_back = modified < SHIFTED_BEFORE
             if is_back != bool(finding.problems):
-                changed = modified + (BACK if is_back else -BACK)
+                changed = modified + (SHIFT if is_back else -SHIFT)
                 os.utime(finding.path, ns=(changed, changed))
 
 
@@ -160,7 +160,7 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
         problems.append("was made with other settings")
     changed = [file for file, digest in record.inputs.items() if _has_changed(Path(file), digest, stale)]
     if changed:
-        problems.append(f"is of files that changed, are stale or missing: {listed(changed, SHOWN)}")
+        problems.append(f"is of files that changed, are stale or missing: {listed(changed, MAX_LISTED)}")
     return Finding(path, problems=problems)
 
 
@@ -172,7 +172,7 @@ def _differences(was: Any, now: Any) -> str:
     """Return the settings in which two values differ, with both."""
     there, here = dict(_flat(was)), dict(_flat(now))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], SHOWN)
+    return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], MAX_LISTED)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-HERO, SHOWN = 14, 12  # real images in the head of the page, and beside each data set
+HEAD_IMAGES, CARD_IMAGES = 14, 12  # real images in the head of the page, and beside each data set
 DIGITS = 12  # of a digest in tables
 SHORT_KIMG = 1000  # below this a training is called short
 FORMS = ("csv", "md", "tex", "png", "pdf")
@@ -184,7 +184,7 @@ def _mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> Picture:
 
 def _strip(inputs: Inputs) -> Picture:
     """Return real images of all data sets side by side."""
-    images = [image for found in inputs.reals.values() for image in found["images"][: HERO // len(inputs.reals)]]
+    images = [image for found in inputs.reals.values() for image in found["images"][: HEAD_IMAGES // len(inputs.reals)]]
     return _mosaic([images], max(64, *(image.shape[1] for image in images)))
 
 
@@ -265,7 +265,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
         mirrored = ", mirrored at random" if record.is_mirrored else ""
         yield {
             "name": name,
-            "image": _mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2])),
+            "image": _mosaic(drawing.batched(list(images[:CARD_IMAGES]), 6), max(64, images.shape[2])),
             "images": f"{formatting.count(pack.count)} images of {size}{mirrored}",
             "source": f"Source: {pack.source['kind']}; stored as {pack.format}",
             "classes": pack.class_names,

@@ -63,7 +63,7 @@ THRESHOLD = 0.35  # least probability of a centre
 HORIZON = -0.05  # least slope of a ray towards the ground
 REACH = 1 / 16  # an object is found where one is seen at most this part of the width away
 BATCH = 64  # images parsed at a time
-MOST = 255  # objects of an image that can have a mask
+MAX_OBJECTS = 255  # objects of an image that can have a mask
 
 
 class Network(nn.Module):
@@ -166,8 +166,8 @@ class Parser:
                 f"reads {self.picture[1]}×{self.picture[0]}; train one for these images"
             )
         self.network.to(device)
-        portions = (portion.cpu().numpy() for portion in images.portions(self.picture, device))
-        return list(itertools.chain.from_iterable(map(self.parse, portions)))
+        batches = (batch.cpu().numpy() for batch in images.batches(self.picture, device))
+        return list(itertools.chain.from_iterable(map(self.parse, batches)))
 
     def _read(self, images: NDArray[np.uint8]) -> tuple[list[Record], Tensor]:
         """Return the objects in each of the images, and what their pixels are [n, PIXEL_NUMBERS, H, W]."""
@@ -257,7 +257,7 @@ def _instances(record: Sequence[Object], pixels: NDArray[np.float32]) -> NDArray
         row, column = np.nonzero(pixels[0] > 0)
         unit = SCALE * _stride(ImageSpec(height=height, width=width))
         places = np.stack([column, row]) + 0.5 + unit * pixels[1:, row, column]
-        centres = np.array([thing["pixel"] for thing in record[:MOST]]).T
+        centres = np.array([thing["pixel"] for thing in record[:MAX_OBJECTS]]).T
         mask[row, column] = np.linalg.norm(places[:, :, None] - centres[:, None], axis=0).argmin(axis=1) + 1
     return mask
 

@@ -259,10 +259,10 @@ class Guesser(Reader):
         super().__init__(Settings(image=ImageSpec(height=16, width=16)), None, {"recall": 0.5})
 
     def read(self, images, device):
-        portions = torch.cat(list(images.portions((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
+        batches = torch.cat(list(images.batches((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
         kinds = {"shape": "cube", "size": "small", "material": "metal"}
         colours = ["red", "blue", "green", "cyan"]
-        return [[{**kinds, "colour": colours[i % 4], "visible_pixels": bright}] for i, bright in enumerate(portions)]
+        return [[{**kinds, "colour": colours[i % 4], "visible_pixels": bright}] for i, bright in enumerate(batches)]
 
 
 @pytest.mark.parametrize(("model", "codes"), [("stylegan2", 16), ("duplex", 4 * (4 + 1))])

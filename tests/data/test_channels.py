@@ -75,7 +75,7 @@ def packed(path, out, **changes):
     ],
 )
 def test_channels_are_found(folder, tmp_path, monkeypatch, kinds, channels):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 8)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 8)
     source = {"kind": "folder", "path": str(folder(kinds))}
     workers = 2 if len(kinds) > 20 else 1
     written = pack(Dataset.model_validate({"source": source, "resolution": 8}), tmp_path / "out", workers)

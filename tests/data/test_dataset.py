@@ -135,7 +135,7 @@ def test_what_was_read_does_not_stay_in_memory(tmp_path, monkeypatch, mapped, la
     pack(Dataset.model_validate({"source": source, "format": layout, "shard_images": 50}), tmp_path / "pack")
     images, alike = Images(tmp_path / "pack"), np.load(tmp_path / "noise.npy").transpose(0, 3, 1, 2)
     assert images.read(np.array([0])).shape == (1, 3, 256, 256)
-    monkeypatch.setattr("ganformer.data.dataset.FORGET", 2_000_000)
+    monkeypatch.setattr("ganformer.data.dataset.MAX_READ_BYTES", 2_000_000)
     before = mapped()
     for number in range(120):  # 24 MB
         assert (images.read(np.array([number]))[0] == alike[number]).all()
@@ -143,7 +143,7 @@ def test_what_was_read_does_not_stay_in_memory(tmp_path, monkeypatch, mapped, la
 
 
 def test_threads_read_while_others_forget(original, monkeypatch):
-    monkeypatch.setattr("ganformer.data.dataset.FORGET", 0)
+    monkeypatch.setattr("ganformer.data.dataset.MAX_READ_BYTES", 0)
     images = Images(original)
     expected = Images(original).read(np.arange(11))
     orders = [np.random.default_rng(seed).permutation(11) for seed in range(60)]

@@ -347,7 +347,7 @@ def test_fewer_reconstructions_than_images_are_of_the_whole_pack(data):
             return images
 
     images = Images(data)
-    found = metrics.Reconstructed(Same(None), images, 4, "copies").portions((16, 16), torch.device("cpu"))
+    found = metrics.Reconstructed(Same(None), images, 4, "copies").batches((16, 16), torch.device("cpu"))
     assert (torch.cat(list(found)).numpy() == images.read(np.array([0, 10, 20, 30]))).all()
 
 

@@ -61,7 +61,7 @@ def test_portions_of_any_size_give_the_same(observe, monkeypatch):
     random = np.random.default_rng(0)
     real, fake = observe(random.normal(size=(50, 4))), observe(random.normal(size=(60, 4)))
     whole = frechet_infinity.compute(real, fake)
-    monkeypatch.setattr(frechet_infinity, "PORTION", 7)
+    monkeypatch.setattr(frechet_infinity, "BATCH", 7)
     assert frechet_infinity.compute(real, fake) == pytest.approx(whole, rel=1e-9)
 
 

@@ -166,7 +166,7 @@ def test_building_leaves_the_random_numbers_alone(state):
 
 
 def test_many_images_give_what_each_gives_alone(network, monkeypatch):
-    monkeypatch.setattr(inception_2015, "PORTION", 3)
+    monkeypatch.setattr(inception_2015, "CPU_BATCH", 3)
     monkeypatch.setattr(inception_2015, "FIRST", 2)
     images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (7, 3, 8, 8), np.uint8))
     features, logits = network(images)

@@ -26,7 +26,7 @@ from ganformer.training import checkpoint
 from tests.run_records import run_record
 
 CPU = torch.device("cpu")
-COUNT = 40  # more than a portion
+COUNT = 40  # more than a batch
 SETTINGS = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": 36, "seed": 2})
 
 
@@ -38,7 +38,7 @@ def write(images, folder):
 
 
 def content(images, picture=None):
-    return torch.cat(list(images.portions(picture or images.picture, CPU))).numpy()
+    return torch.cat(list(images.batches(picture or images.picture, CPU))).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_whatever_holds_the_same_images_is_the_same_set(reals, folder, tmp_path)
         assert isinstance(images, {"pack": Packed}.get(kind, FromSource))
         assert (images.about.kind, images.about.images, len(images)) == (kind, COUNT, COUNT)
         assert images.picture == (12, 16)
-        assert [len(portion) for portion in images.portions(images.picture, CPU)] == [32, 8]
+        assert [len(batch) for batch in images.batches(images.picture, CPU)] == [32, 8]
         np.testing.assert_array_equal(content(images), reals)
 
 
@@ -448,7 +448,7 @@ def test_mirrored_images_are_turned_left_to_right(draw_shapes, tmp_path):
     source = {"kind": "folder", "path": str(folder)}
     pack(Dataset.model_validate({"source": source, "resolution": image.shape[-1]}), tmp_path / "pack")
     images = Images(tmp_path / "pack")
-    (seen,) = Packed(images, mirrored=True).portions(images.image.picture, torch.device("cpu"))
+    (seen,) = Packed(images, mirrored=True).batches(images.image.picture, torch.device("cpu"))
     expected = images.read(np.arange(5))
     assert (expected != expected[..., ::-1]).any()
     assert np.array_equal(seen[:5], expected)
@@ -462,9 +462,9 @@ def test_the_last_images_are_seen_among_as_many_as_the_others(draw_shapes, tmp_p
     packed(write(images, tmp_path / "folder"), tmp_path / "pack", ratio=1)
     seen = []
 
-    def network(portion):
-        seen.append(len(portion))
-        return portion.float().flatten(1), torch.zeros(len(portion), 1)
+    def network(batch):
+        seen.append(len(batch))
+        return batch.float().flatten(1), torch.zeros(len(batch), 1)
 
     known = Packed(Images(tmp_path / "pack"), mirrored=mirrored)
     found = observe(known, network, {"features"}, (16, 16), torch.device("cpu"), "look")

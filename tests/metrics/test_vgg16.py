@@ -106,7 +106,7 @@ def test_features_are_those_of_the_second_connected_layer_behind_its_relu(state,
 
 def test_many_images_give_what_each_gives_alone(state, load):
     network = load(state)
-    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (vgg16.PORTION + 2, 3, 8, 8), np.uint8))
+    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (vgg16.CPU_BATCH + 2, 3, 8, 8), np.uint8))
     features, _ = network(images)
     torch.testing.assert_close(features, torch.cat([network(image)[0] for image in images.split(1)]))
 

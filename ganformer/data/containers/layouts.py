@@ -26,7 +26,7 @@ from ganformer.errors import DataError
 OTHERS = "other arrays"
 LABELS = "labels"  # the array with labels, where none is named
 HIGHEST_LABEL = 2**31 - 1  # packs keep labels as int32
-SHOWN = 20  # arrays that a message names
+MAX_LISTED_ARRAYS = 20  # arrays that a message names
 
 # Layouts by number of axes, of row-major arrays and of those of MATLAB, whose files have the axes in opposite order.
 _IN_ROWS = {4: ("NHWC", "NCHW"), 3: ("HWC", "CHW")}
@@ -165,8 +165,8 @@ def choose(
     """
     if wanted is not None and wanted in arrays:
         return wanted
-    listed = ", ".join(f"'{name}' {describe(arrays[name])}" for name in list(arrays)[:SHOWN])
-    listed += f" and {len(arrays) - SHOWN} more" if len(arrays) > SHOWN else ""
+    listed = ", ".join(f"'{name}' {describe(arrays[name])}" for name in list(arrays)[:MAX_LISTED_ARRAYS])
+    listed += f" and {len(arrays) - MAX_LISTED_ARRAYS} more" if len(arrays) > MAX_LISTED_ARRAYS else ""
     if wanted is not None:
         raise DataError(f"{where}: has no array '{wanted}'; correct {setting}. There is {listed or 'none'}")
     possible = _possible(arrays, settings)
@@ -261,8 +261,8 @@ class Labels(NamedTuple):
     classes: int
 
 
-def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
-    """Return labels of `count` images from an array, `where` names it, that comes in portions of its rows.
+def read_labels(array: Candidate, batches: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
+    """Return labels of `count` images from an array, `where` names it, that comes in batches of its rows.
 
     Raises DataError where it is anything but whole numbers from 0, [N] or [N, 1], or one-hot rows [N, classes].
     """
@@ -275,7 +275,7 @@ def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, 
     if array.shape[0] != count:
         raise DataError(f"{where}: {array.shape[0]} labels do not fit {count} images; name another array in labels")
     of_rows = _whole_numbers if columns == 1 else _one_hot
-    numbers = np.concatenate([of_rows(rows, where) for rows in portions])
+    numbers = np.concatenate([of_rows(rows, where) for rows in batches])
     return Labels(numbers, columns if columns > 1 else int(numbers.max()) + 1)
 
 

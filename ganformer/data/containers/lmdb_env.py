@@ -72,9 +72,9 @@ def sizes(path: Path, name: bytes | None = None) -> Iterator[tuple[bytes, int]]:
     again and again. Raises like `reading`.
     """
     last = None
-    while portion := _behind(path, name, last):
-        yield from portion
-        last = portion[-1][0]
+    while batch := _behind(path, name, last):
+        yield from batch
+        last = batch[-1][0]
 
 
 def _behind(path: Path, name: bytes | None, last: bytes | None) -> list[tuple[bytes, int]]:

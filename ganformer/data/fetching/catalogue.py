@@ -28,7 +28,7 @@ from ganformer.progress import Progress
 DOWNLOADS = Path("results/downloads")  # as settings name it
 RECEIPT, UNPACKED = "download.json", "unpacked"
 SOURCES = "ganformer.data.sources"
-SHOWN = 20  # missing files that a message names
+MAX_LISTED_FILES = 20  # missing files that a message names
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,8 @@ def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
     missing = config.missing(images)
     lines = [
         f"{config.place}: {found:,} images of {config.title} are here, {expected} were published",
-        *(f"  missing: {name}" for name in missing[:SHOWN]),
-        *([f"  … and {len(missing) - SHOWN:,} more"] if len(missing) > SHOWN else []),
+        *(f"  missing: {name}" for name in missing[:MAX_LISTED_FILES]),
+        *([f"  … and {len(missing) - MAX_LISTED_FILES:,} more"] if len(missing) > MAX_LISTED_FILES else []),
     ]
     if config.path is None:
         here = artifacts.placed(DOWNLOADS) / config.name

@@ -69,7 +69,7 @@ class Writer:
     def append(self, images: NDArray[np.uint8]) -> None:
         """Add images. OSError where there is no room for them."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._images.shape[1:]
-        for image in images:  # one by one, so that the bytes do not depend on the portions they come in
+        for image in images:  # one by one, so that the bytes do not depend on the batches they come in
             count = len(self._images)
             self._images.resize(count + 1, axis=0)
             self._images[count] = image

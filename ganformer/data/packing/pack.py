@@ -16,12 +16,12 @@ from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data.packing.arrays import ArrayFile
 from ganformer.data.packing.prepare import Intake, OtherChannelsError, Prepared
 from ganformer.data.source import ImageSource, open_source, printable
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
 from ganformer.records import manifest
 from ganformer.records.manifest import Crop, File, Manifest, Rejected, Shard
 
 SCENES, MASKS = "scenes.jsonl", "masks.npy"
-SHOWN = 20  # unreadable images that a message names
+MAX_LISTED_IMAGES, MAX_LISTED_CLASSES = 20, 20  # in messages
 
 _FILE = re.compile(r"images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json|manifest\.json")
 
@@ -141,7 +141,7 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
     if dataset.classes and dataset.classes != source.classes:  # labels that nobody asks for are not even read
         kind = dataset.source.kind
-        names = ", ".join(map(printable, source.class_names[:SHOWN])) + ", …" * (len(source.class_names) > SHOWN)
+        names = listed(map(printable, source.class_names), MAX_LISTED_CLASSES)
         raise DataError(
             f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes"
             + (f" ({names})" if names else "")
@@ -239,9 +239,9 @@ def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
     artifacts.write_json(out / manifest.REJECTED, failed.model_dump(mode="json")["rejected"])
     rejected = failed.rejected
-    lines = [f"  {image.path}: {image.reason}" for image in rejected[:SHOWN]]
-    if len(rejected) > SHOWN:
-        lines.append(f"  … and {len(rejected) - SHOWN} more")
+    lines = [f"  {image.path}: {image.reason}" for image in rejected[:MAX_LISTED_IMAGES]]
+    if len(rejected) > MAX_LISTED_IMAGES:
+        lines.append(f"  … and {len(rejected) - MAX_LISTED_IMAGES} more")
     hint = "fix or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "fix them"
     head = f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / manifest.REJECTED}"
     return DataError("\n".join([head, *lines]))

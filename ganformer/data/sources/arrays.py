@@ -27,7 +27,7 @@ from ganformer.records.npz import DAMAGED
 
 MEMBER = ".npy"  # what members of a npz end with
 LABELS_BESIDE = "-labels.npy"
-PORTION = 1 << 16  # labels read in one go
+BATCH_ROWS = 1 << 16  # labels read in one go
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member, in front of its name and extra field
 
 
@@ -90,8 +90,8 @@ class Place:
         with _explained(self.path):
             return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape, order=order)
 
-    def portions(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Yield the array in portions of up to `rows` along its first axis."""
+    def batches(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Yield the array in batches of up to `rows` along its first axis."""
         if self.offset is None:
             yield from self._stream(rows)
         else:
@@ -134,7 +134,7 @@ class Arrays(ArrayImages):
         if place is None:
             return None
         _check_order(place)
-        return layouts.read_labels(place.outline, place.portions(PORTION), len(self), place.where)
+        return layouts.read_labels(place.outline, place.batches(BATCH_ROWS), len(self), place.where)
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -155,7 +155,7 @@ class Arrays(ArrayImages):
         if place.offset is not None:
             return super().keys()
         batch = replace(place, shape=(1, *place.shape)) if self.stack.is_single else place
-        items = batch.portions(1)
+        items = batch.batches(1)
         return (key._replace(content=item.tobytes()) for key, item in zip(super().keys(), items, strict=True))
 
     def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
@@ -211,7 +211,7 @@ def _check_alike(first: Place, place: Place, layout: Stack) -> None:
 
 
 def _check_order(place: Place) -> None:
-    """Raise DataError where an array cannot be read in portions."""
+    """Raise DataError where an array cannot be read in batches."""
     if place.offset is None and place.in_columns:
         raise DataError(
             f"{place.where}: is compressed in Fortran's order, so that no part can be read without all others; "

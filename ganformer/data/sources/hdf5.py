@@ -33,7 +33,7 @@ from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
 from ganformer.errors import DataError
 
-PORTION = 1 << 16  # labels read in one go
+BATCH_ROWS = 1 << 16  # labels read in one go
 CHUNK_BYTES = 1 << 28  # of chunks in memory, at most; a compressed one can only be read whole
 PLUGIN = "hdf5plugin"  # a package with more filters
 LINKS = "links"
@@ -124,8 +124,8 @@ class Hdf5Images(NumberedImages):
                 return None
             labels = _dataset(file, name)
             _import_filters(labels)
-            portions = (labels[start : start + PORTION] for start in range(0, len(self), PORTION))
-            return layouts.read_labels(_outline(labels), portions, len(self), _where(file, name))
+            batches = (labels[start : start + BATCH_ROWS] for start in range(0, len(self), BATCH_ROWS))
+            return layouts.read_labels(_outline(labels), batches, len(self), _where(file, name))
 
     @cached_property
     def left_out(self) -> Mapping[str, int]:

@@ -20,10 +20,10 @@ from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
 from ganformer.data.source import ImageSource, Rejection, Sample
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
 
 LENGTH = b"length"  # key of the number of pictures where each is there in several sizes
-SHOWN = 20  # named databases that a message names
+MAX_LISTED_DATABASES = 20  # named databases that a message names
 BOOKKEEPING = "bookkeeping keys"
 SMALLER = "smaller sizes of the same pictures"
 OTHER_NAMES, BESIDE_NAMES = "other named databases", "keys beside the named databases"
@@ -230,15 +230,15 @@ def open_source(config: Config, image: ImageSpec) -> LmdbImages:
 
 def _check_database(config: Config, names: Sequence[bytes]) -> None:
     """Raise DataError where there are named databases and none is chosen, or one that is not there."""
-    listed = ", ".join(f"'{_shown(name)}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    there = listed((f"'{_shown(name)}'" for name in names), MAX_LISTED_DATABASES)
     if config.database is None and names:
         raise DataError(
-            f"{config.path}: has named databases ({listed}); name the one with the images in database, or an empty "
+            f"{config.path}: has named databases ({there}); name the one with the images in database, or an empty "
             "name for the one without a name"
         )
     if config.name and config.name not in names:
         raise DataError(
-            f"{config.path}: has no database '{config.database}'; correct database. There is {listed or 'none'}"
+            f"{config.path}: has no database '{config.database}'; correct database. There is {there or 'none'}"
         )
 
 

@@ -273,7 +273,7 @@ def _schema(file: Path) -> Any:
 
 
 def _open(file: Path) -> Any:
-    # A column is read in portions then, not whole.
+    # A column is read in batches then, not whole.
     return _parquet().ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=BUFFER)
 
 

@@ -17,7 +17,7 @@ FAKE = frozenset({"features"})
 
 POINTS = 15
 SEED = 0
-PORTION = 4096  # images whose features are copied at a time
+BATCH = 4096  # images whose features are copied at a time
 
 
 def lacking(real: Sized, fake: Sized) -> str:
@@ -66,7 +66,7 @@ def limit(counts: NDArray[np.integer], distances: list[float]) -> float:
 
 def _distance(real: Observed, fake: Observed, chosen: NDArray[np.integer]) -> float:
     statistics = Statistics(fake.title)
-    for portion in np.split(np.sort(chosen), range(PORTION, len(chosen), PORTION)):
-        statistics.update(fake.arrays["features"][portion])
+    for batch in np.split(np.sort(chosen), range(BATCH, len(chosen), BATCH)):
+        statistics.update(fake.arrays["features"][batch])
     mean: Array = real.arrays["mean"]
     return frechet(mean, real.arrays["covariance"], statistics.mean, statistics.covariance)

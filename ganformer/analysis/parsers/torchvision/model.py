@@ -82,8 +82,8 @@ class Reader:
         if not images.can_show(self.picture):
             raise self._misfit(images.title, images.picture)
         self.network.to(device)
-        portions = (portion.cpu().numpy() for portion in images.portions(self.picture, device))
-        return list(itertools.chain.from_iterable(map(self.parse, portions)))
+        batches = (batch.cpu().numpy() for batch in images.batches(self.picture, device))
+        return list(itertools.chain.from_iterable(map(self.parse, batches)))
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
         """Return the objects in images [n, 3, H, W], from the highest score down: `class`, `score`, `visible_pixels`.

@@ -20,16 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from ganformer.metrics import portions, resizing, weights
+from ganformer.metrics import batching, resizing, weights
 from ganformer.metrics.extractors.inception_2015.settings import PYTORCH_FID, Config, Features
 from ganformer.training.state import Shapes, shapes
 
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 # Images at a time on processors. The first layers make so much of an image that caches hold few; of what the blocks
-# make they hold more, and each portion costs reading all weights.
-FIRST = 4
-PORTION = 16
+# make they hold more, and each batch costs reading all weights.
+CPU_FIRST_BATCH = 4
+CPU_BATCH = 16
 CLASSES = 1008
 CHANNELS = 7  # of the spatial features, which are 7 · 17 · 17 = 2023 then, about as many as the others
 
@@ -306,10 +306,10 @@ class Network(nn.Module):
         self.fc = nn.Linear(2048, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_images(images, PORTION))
+        return batching.see_all(self._see, batching.of_images(images, CPU_BATCH))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.cat([self._begin(portion) for portion in portions.of_images(images, FIRST)])  # n 192 35 35
+        x = torch.cat([self._begin(batch) for batch in batching.of_images(images, CPU_FIRST_BATCH)])  # n 192 35 35
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # n 288 35 35
         x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))  # n 768 17 17
         return self._locate(x) if self.features == "spatial" else self._classify(x)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.metrics import portions
+from ganformer.metrics import batching
 from ganformer.metrics.extractors.random_vgg16.settings import Config
 from ganformer.perceptual import vgg16
 
@@ -39,7 +39,7 @@ class Network:
     common: Tensor
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_pixels(images))
+        return batching.see_all(self._see, batching.of_pixels(images))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = extract(self.blocks, images)

@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.metrics import portions, resizing, weights
+from ganformer.metrics import batching, resizing, weights
 from ganformer.metrics.extractors.vgg16.settings import TORCHVISION, Config
 from ganformer.perceptual import vgg16
 from ganformer.perceptual.distance import CONVOLUTIONS
 
 NVIDIA = "vgg16.pt"
 SIZE = 224
-PORTION = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
+CPU_BATCH = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
 BLOCKS = vgg16.BLOCKS
 CONNECTED = (0, 3, 6)  # numbers of the fully connected layers in torchvision's `classifier`
 FEATURES = 4096
@@ -38,7 +38,7 @@ class Network:
     layers: Sequence[tuple[Tensor, Tensor]]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_images(images, PORTION))
+        return batching.see_all(self._see, batching.of_images(images, CPU_BATCH))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))

@@ -1,7 +1,7 @@
 """Search for copies of training images: samples of a model, and the training images nearest to them.
 
-Near is what has a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is a
-training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
+Images are near by a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is
+a training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
 stored with a margin for random crops, the picture in the middle is meant.
 
 How small a distance is suspicious, only images can tell that were not trained on. With a pack of such held-out images,
@@ -15,15 +15,15 @@ training images are and however many there are of each.
   expected. It shows a model that repeats seldom, which the mean of all samples hides
 - `copying`: probability that a sample is nearer to a training image than a held-out image is, ties half; 0.5 is
   expected
-- `copying_z`: the same as the paper's Z, that of Mann and Whitney: below 0 where samples are nearer, hardly by chance
-  below −3
+- `copying_z`: the same as the paper's Z, the statistic of Mann and Whitney: below 0 if samples are nearer, hardly by
+  chance below −3
 - `nearer_std`, `much_nearer_std`, `copying_std`: standard deviations over 200 bootstrap samples of both, drawn with
   seed 0
 
 All of these depend on what samples look like, too: noisy ones are far from all images, so that a model may repeat and
 not be found; bland ones are nearer to all images than real ones are (with half the contrast Z is −8 where nothing is
 repeated). Therefore samples are also compared with equally many images of both kinds, n = min(N, H) of N training
-images, evenly spread over their packs. Mirror images of held-out ones count where those of training images do.
+images, evenly spread over their packs. Mirror images of held-out ones count if mirror images of training images do.
 
 - `preference`: share of samples whose nearest image among both is a training image, ties half. 0.5 is expected of
   samples of any quality that owe nothing to single training images
@@ -100,7 +100,7 @@ def find_copies(
     - with `held_out` also `held_out_to_training` [n], and among equally many images of both kinds
       `samples_to_as_many_training` [M] and `samples_to_held_out` [M]
 
-    and as JSON in `provenance` what is in a `metrics.json`: values by their keys, `expected` what they would be without
+    and as JSON in `provenance` the content of a `metrics.json`: values by their keys, their `expected` values without
     memorisation, recipe. Raises ConfigError if `pairs` is more than the number of samples, DataError if run and
     packs do not fit together, held-out images were trained on, or images are too few or not finite.
     """
@@ -198,7 +198,7 @@ def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
     if shared:
         mirrored = " or their mirror images" if is_mirrored else ""
         raise DataError(
-            f"{others.folder}: {shared} of {len(others)} images are byte for byte those of {folder}{mirrored}, "
+            f"{others.folder}: {shared} of {len(others)} images are byte for byte images of {folder}{mirrored}, "
             "which were trained on; leave them out, or name a pack of images that were held out"
         )
     return others
@@ -237,7 +237,7 @@ def read(images: Images, places: Integers) -> Pixels:
 
 
 def all_places(images: Images, *, is_mirrored: bool) -> Integers:
-    """Return the places of all images of a pack, behind them those of their mirror images."""
+    """Return the places of all images of a pack, then of their mirror images."""
     return _with_mirrored(images, np.arange(len(images)), is_mirrored=is_mirrored)
 
 
@@ -247,7 +247,7 @@ def _with_mirrored(images: Images, numbers: Integers, *, is_mirrored: bool) -> I
 
 @dataclass(frozen=True)
 class Viewer:
-    """Network that looks at the middle of images; `title` is that of progress lines."""
+    """Network that looks at the middle of images; `title`: title of progress lines."""
 
     network: Network
     picture: Picture

@@ -3,7 +3,7 @@
 The paper (section 4.3) measures 1,000 generated images: the "area size of each semantic class", read by a segmentor, is
 predicted from the latents. It follows "the protocol" of Wu et al. 2020 (StyleSpace), whose code fits boosted trees to
 half of the images and tests them on the other half. The importance of each latent d for each property f makes a matrix
-R [D, F]. The paper's own code has none of this; what it leaves open is here:
+R [D, F]. The paper's own code has none of this; open details are here:
 
 - Codes: all numbers of the latents w that steer the first layer, side by side, so that models with one latent and with
   many have the same kind of codes (with a row for each whole latent, StyleGAN2 would have a single one).
@@ -61,7 +61,7 @@ TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
 def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
     """Measure DCI on `images` images of a run, of seeds from 0 on; write a file like `metrics.json`: values `dci_…`.
 
-    `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError where
+    `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError if
     the model has no latents to look at, and what `dci` does.
     """
     started = time.monotonic()
@@ -205,7 +205,7 @@ class Boosted(NamedTuple):
 
 
 def boost(codes: Array, factor: Array, other_codes: Array, other_factor: Array) -> Boosted:
-    """Fit boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predict that of others."""
+    """Fit boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predict it for others."""
     edges = np.quantile(codes, np.arange(1, BINS) / BINS, axis=0)
     cells, other_cells = _binned(codes, edges), _binned(other_codes, edges)
     importances = np.zeros(codes.shape[1])

@@ -31,8 +31,8 @@ from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
 MAX_LISTED_CLASSES = 20  # names of classes in a message
-LARGEST_TRUNCATION = 1000.0
-LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
+MAX_TRUNCATION = 1000.0
+MAX_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
     """Images to generate: `count` of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
-    of layers is that of the image's seed, else the same for all images. Batches hold whole blocks of seeds
+    of layers is from the image's seed, else the same for all images. Batches hold whole blocks of seeds
     (`samples.make`), so an image is a function of its seed, whatever `batch`, `seed` and `count` are.
     """
 
@@ -51,7 +51,7 @@ class Request:
     label: str | None
     is_noisy: bool
     mean: Literal["class", "global"] = "class"
-    """Target that ψ moves latents towards: the mean of the image's own class, or that of all of them."""
+    """Target that ψ moves latents towards: the mean of the image's own class, or of all classes."""
 
 
 def generate(
@@ -59,12 +59,12 @@ def generate(
 ) -> None:
     """Write images of a run into the folder `out`: `seed000000.png`, …, or in the other form asked for.
 
-    Where there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
-    says what they are of, and whether they are all there. `as_grid`: all in one picture, `grid.png`. `as_npz`:
-    `images.npz` with `arr_0` uint8 [count, H, W, C] and, where there are classes, `arr_1` int64 [count], as evaluation
-    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError where
+    If there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
+    has their settings, and whether they are complete. `as_grid`: all in one picture, `grid.png`. `as_npz`:
+    `images.npz` with `arr_0` uint8 [count, H, W, C] and, if there are classes, `arr_1` int64 [count], as evaluation
+    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError if
     something else is asked for than the run can give or the folder holds anything but what the same call wrote before,
-    CheckpointError where the run cannot be read.
+    CheckpointError if the run cannot be read.
     """
     run = find_run(weights)
     learner, known = restore(run)
@@ -137,12 +137,12 @@ def class_number(label: str | None, data: TrainingData, run: Path) -> int | None
 
 def check(truncation: float, first: int, last: int) -> None:
     """Raise ConfigError if ψ, or one of the seeds from `first` to `last`, is out of range."""
-    if not 0 <= truncation <= LARGEST_TRUNCATION:
+    if not 0 <= truncation <= MAX_TRUNCATION:
         raise ConfigError(
-            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; 0.5 to 1 is usual"
+            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {MAX_TRUNCATION:g}; 0.5 to 1 is usual"
         )
-    if first < 0 or last > LARGEST_SEED:
-        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {LARGEST_SEED}; choose others")
+    if first < 0 or last > MAX_SEED:
+        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {MAX_SEED}; choose others")
 
 
 def _aim(learner: Learner, request: Request, run: Path) -> None:

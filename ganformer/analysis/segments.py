@@ -6,8 +6,8 @@ are meant, and its code has none of it. Here, a parser (`readers`) says of which
 
 - Region of a component in a layer: the positions that attend to it more than to any other component, in the mean over
   the heads; of several as strong ones the first. Maps are enlarged to the size of the image, each pixel taking the
-  value of the position that it lies in. Bars and margins around the picture do not count.
-- Classes: the background, and the values of what the parser tells objects apart by (`Reader.paired`): each shape and
+  value of the position that it is in. Bars and margins around the picture do not count.
+- Classes: the background, and the values by which the parser distinguishes objects (`Reader.paired`): each shape and
   each colour of built-in scenes, the classes of photographs. The segment of a class in an image are the pixels of all
   objects that are of it. An image shows a class where that is at least one pixel.
 - `iou_<class>`: intersection over union of the region and the segment, the mean over the images that show the class, of
@@ -22,7 +22,7 @@ are meant, and its code has none of it. Here, a parser (`readers`) says of which
   nothing is left but what is alike in all images. The mean over up to `SHIFTS` ways to pair them: image i with the
   segments of image i + 1, i + 2 and so on.
 
-All are from 0 to 1. Objects are those that the parser sees: what it sees wrongly lowers every number.
+All are from 0 to 1. Objects are as the parser sees them: its errors lower every number.
 """
 
 # N images, L layers, K components, I objects of an image, R resamples

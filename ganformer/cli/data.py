@@ -47,14 +47,14 @@ def pack(
         int | None, typer.Option(help="Number of shards. Default: one for every 10,000 images.")
     ] = None,
     max_images: Annotated[int | None, typer.Option(help="Take at most so many. Default: all.")] = None,
-    on_error: Annotated[str | None, typer.Option(help="What bad images do: fail or skip. Default: fail.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="Effect of bad images: fail or skip. Default: fail.")] = None,
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
     crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels. Default: 0.")] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 grey, 3 colour, 4 with opacity. Default: as the images have them.")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="Where labels are, if not where they usually are.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Place of the labels, if not the usual one.")] = None,
     dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images. Default: all cores.")] = None,
 ) -> None:
@@ -113,7 +113,7 @@ def _summary(written: "Manifest") -> str:
 @app.command()
 def info(
     pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of a pack.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: that of the pack.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: the pack's.")] = None,
 ) -> None:
     """Describe a pack; draw a contact sheet and the mean image."""
     from ganformer.data.info import info as look

@@ -68,7 +68,7 @@ def evaluate(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="How many images of a run; 50,000 if not given.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Which images of a run: those of seeds from seed × images on.")
+        int | None, typer.Option(min=0, help="Offset of a run's images: their seeds begin at seed × images.")
     ] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Which snapshot of a run; the end if not given.")] = None,
     out: Annotated[

@@ -17,9 +17,9 @@ BATCH = 256
 
 
 def info(pack: Path, out: Path | None = None) -> None:
-    """Print what is in a pack, then draws a contact sheet and its mean image into a folder, by default its own.
+    """Print the content of a pack, then draw a contact sheet and its mean image into a folder, by default its own.
 
-    The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged, or where
+    The sheet has images evenly spread over the pack. Raises DataError if the pack is missing or damaged, or where
     the pictures would replace files of somebody else or cannot be written.
     """
     images = Images(pack)

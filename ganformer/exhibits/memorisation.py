@@ -27,7 +27,7 @@ TILE = 128  # pixels, about, of a picture
 # Pixels of parts of a block.
 GUTTER, HEAD, LABEL, SPACE, GAP, BETWEEN = 150, 50, 40, 20, 150, 60
 PLOT_WIDTH, PLOT_HEIGHT, AXIS, LINE, MARGIN = 750, 310, 95, 31, 30
-COLUMN = 140  # pixels from the end of one column of numbers to that of the next
+COLUMN = 140  # pixels from the end of one column of numbers to the end of the next
 VISIBLE_SHARE = 0.995  # of the distances lie within the limits of a plot
 SHARES = {
     "nearer": "nearer than the median held-out image",
@@ -164,7 +164,7 @@ class Block:
     """The largest distance of the plot."""
     features: str
     lines: Sequence[tuple[str, str, str]]
-    """A table: what, how much, what is expected."""
+    """Table of names, values and expected values."""
 
     @property
     def height(self) -> int:

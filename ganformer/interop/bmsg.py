@@ -82,7 +82,7 @@ def read(content: Any, path: Path) -> Imported:
 
 
 def _state(content: Any, path: Path) -> Weights:
-    """Return a state dict without the prefixes of DataParallel; CheckpointError where it is none."""
+    """Return a state dict without the prefixes of DataParallel; CheckpointError if it is none."""
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
@@ -93,7 +93,7 @@ def _state(content: Any, path: Path) -> Weights:
 def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[str]]:
     """Return weights as they would be with an equalised learning rate, and a note where they were trained without.
 
-    Raises CheckpointError where they are neither as large as those of the one nor as small as those of the other.
+    Raises CheckpointError if they are neither as large as those of the one nor as small as those of the other.
     """
     kernels = {name: value for name, value in state.items() if name.endswith(".weight") and value.ndim == 4}
     large = [value.flatten().float() for value in kernels.values() if value.shape[2:].numel() > 1]
@@ -116,7 +116,7 @@ def _inputs(name: str, kernel: Tensor) -> int:
 
 
 def _beside(path: Path, depth: int, size: int, colours: int) -> tuple[Weights | None, list[str]]:
-    """Return the discriminator of the same epoch; where there is none, a note about it."""
+    """Return the discriminator of the same epoch; if there is none, a note about it."""
     other = path.with_name(re.sub(r"^GAN_GEN_(SHADOW_)?", "GAN_DIS_", path.name))
     if other == path or not other.exists():
         return None, ["without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it"]

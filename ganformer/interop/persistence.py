@@ -60,7 +60,7 @@ def _shown(value: Any) -> str:
 
 
 def network(value: Any, kind: str, where: Path) -> Pickled:
-    """Return a pickled network of class `kind`; CheckpointError where it is none."""
+    """Return a pickled network of class `kind`; CheckpointError if it is none."""
     if not isinstance(value, Persistent) or value.meta.get("class_name") != kind:
         raise CheckpointError(f"{where}: cannot be imported: where a {kind} should be, there is something else")
     if value.meta.get("version") != VERSION:

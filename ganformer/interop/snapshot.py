@@ -25,7 +25,7 @@ from ganformer.interop.imported import Imported
 
 ZIP = b"PK\x03\x04"
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save wrote before it wrote zip archives
-PACKAGES = ("pytorch_lightning", "argparse")  # whose objects lie beside weights and do not matter
+PACKAGES = ("pytorch_lightning", "argparse")  # whose objects are beside weights and do not matter
 MAX_LISTED_NAMES, MAX_NAME_LENGTH = 3, 40  # names in a message, and letters of each
 READ_KINDS = (
     "GANformer (PyTorch or TensorFlow), StyleGAN2 (StyleGAN2-ADA for PyTorch, StyleGAN3's code, rosinality's "
@@ -36,7 +36,7 @@ READ_KINDS = (
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
     """Write a snapshot as a run into the folder `out`: everything or, after an error, nothing.
 
-    `sha256` (hex): what the file must be. Raises CheckpointError where the file is another one, is damaged, asks for
+    `sha256` (hex): what the file must be. Raises CheckpointError if the file is another one, is damaged, asks for
     code to be executed, or holds what no model here is equal to.
     """
     check_digest(path, sha256)
@@ -46,7 +46,7 @@ def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Importe
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
-    """CheckpointError where the file cannot be read, or its sha256 is another one than given."""
+    """Raise CheckpointError if the file cannot be read, or its sha256 is another one than given."""
     try:
         found = artifacts.file_digest(path)
     except OSError as error:
@@ -97,7 +97,7 @@ def _strange(path: Path, program: str) -> CheckpointError:
 
 
 def _check_zip(path: Path) -> None:
-    """CheckpointError where a zip archive is none that torch.save wrote."""
+    """Raise CheckpointError if a zip archive is none that torch.save wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -33,10 +33,10 @@ def compare(
     """Measure the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
 
     Return the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
-    come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
-    or has too few images, measures that need more are left out, or are a ConfigError where `evaluation.metrics` was
-    set. Raises ConfigError where `images`, `seed` or `step` were set and neither is a run, DataError where the sets
-    cannot be compared.
+    come the images that `evaluation` names, at the snapshot `step` or the end. Where a set is known by its statistics
+    only, or has too few images, measures that need more are left out, or are a ConfigError if `evaluation.metrics` was
+    set. Raises ConfigError if `images`, `seed` or `step` were set and neither is a run, DataError if the sets cannot be
+    compared.
     """
     started = time.monotonic()
     sets: Sets = {
@@ -76,7 +76,7 @@ def compare(
 
 
 def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -> None:
-    """ConfigError where something was chosen that matters to the images of a run only, and there is none."""
+    """Raise ConfigError if something was chosen that matters to the images of a run only, and there is none."""
     if any(isinstance(images, Generated) for images in sets.values()):
         return
     asked = [
@@ -90,7 +90,7 @@ def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -
         )
 
 
-# --------------------------------------------------------------------------------------- what can be measured
+# --------------------------------------------------------------------------------------- measures
 
 
 def _every(evaluation: Evaluation) -> dict[str, ModuleType]:
@@ -112,12 +112,12 @@ def _choose(
 
 
 def _lacking(module: ModuleType, sets: Sets) -> str:
-    """Return what a measure needs of the sets and is unknown; empty if nothing is."""
+    """Return the unknown arrays that a measure needs of the sets; empty if it has all."""
     lacking = [(images.title, sorted(needs([module], side) - images.arrays)) for side, images in sets.items()]
     return "; ".join(f"needs {' and '.join(arrays)} of {title}" for title, arrays in lacking if arrays)
 
 
-# ----------------------------------------------------------------------------------------- what is known of it
+# ----------------------------------------------------------------------------------------- statistics
 
 
 def _observe(
@@ -174,7 +174,7 @@ def _size(images: ImageSet | Known, seen: int) -> Size:
 
 
 def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
-    """Return settings of the extractor; None where both sets come from files that do not tell it."""
+    """Return settings of the extractor; None if both sets come from files that do not name it."""
     is_told = any(isinstance(images, ImageSet) or images.extractor for images in sets.values())
     return evaluation.extractor.model_dump(mode="json") if is_told else None
 

@@ -113,7 +113,7 @@ def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
 
     A file that is of these weights, images and settings already stays, and nothing is measured.
 
-    Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError where
+    Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError if
     run, pack and reference do not belong together, or where images or features are not finite.
     """
     distribution.launch(_evaluate, (job, out, threads), devices.acquire_all(gpus))
@@ -212,7 +212,7 @@ def _reconstructed(
     looks: Mapping[str, Look],
     device: torch.device,
 ) -> dict[str, float]:
-    """Return the Fréchet distance of reconstructions, by the part that it is of; none where there is no autoencoder."""
+    """Return the Fréchet distance of reconstructions, by the part that it is of; none if there is no autoencoder."""
     chosen = {
         name: Look(looks[name].network, frechet.FAKE)
         for name, part in job.evaluation.parts().items()

@@ -17,7 +17,7 @@ EXTRACTORS: Mapping[str, Sequence[Mapping[str, str]]] = {
     PYTORCH_FID: [{"kind": "inception-2015", "resize": "pytorch-fid", "features": "pool"}],
     STYLEGAN2_ADA: [{"kind": "inception-2015", "resize": "tensorflow", "features": "pool"}, {"kind": "vgg16"}],
 }
-"""Settings with which our extractors see what each program sees, if it made the statistics that have its layout."""
+"""Settings with which our extractors agree with each program, by the layout of its statistics."""
 ROUNDING = 1e-5  # of a covariance, as a part of its largest value: what float32 may leave
 SUMS = ("num_items", "raw_mean", "raw_cov")
 
@@ -68,7 +68,7 @@ def read_pickle(path: Path) -> Observed:
 
 
 def sees_alike(layout: str, extractor: Mapping[str, Any]) -> bool:
-    """Return whether an extractor of these settings sees what the program sees whose statistics have this layout."""
+    """Return whether an extractor of these settings agrees with the program that writes this layout."""
     return any(settings.items() <= extractor.items() for settings in EXTRACTORS[layout])
 
 

@@ -44,7 +44,7 @@ MAX_LISTED_SHAPES = 3  # shapes named in a message
 ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be found out
 
 STATISTICS = frozenset({"mu", "sigma", "about"})
-"""Names of arrays by which a file of statistics is known: those of others, and of ours."""
+"""Names of arrays by which a file of statistics is recognised, of other programs and of this one."""
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 """Statistics that can be computed of images at hand."""
 
@@ -66,7 +66,7 @@ ALL = Share(0, 1)
 class ImageSet(ABC):
     """Images of one shape in a fixed order.
 
-    `title` names them in messages, `about` in records; `picture` is the shape of what is measured of them.
+    `title` names them in messages, `about` in records; `picture` is the shape of their measured part.
     """
 
     title: str
@@ -88,7 +88,7 @@ class ImageSet(ABC):
         """
 
     def can_show(self, picture: Picture) -> bool:
-        """Return whether a picture of this shape is what lies in the middle of the images."""
+        """Return whether the middle of the images can be measured in this shape."""
         return picture == self.picture
 
 
@@ -103,17 +103,17 @@ class Known:
 
     @property
     def arrays(self) -> frozenset[str]:
-        """Names of what is known."""
+        """Names of the known arrays."""
         return frozenset(self.observed.arrays)
 
     @property
     def features(self) -> int | None:
-        """Number D of features of an image; None where nothing is known of features."""
+        """Number D of features of an image; None if nothing is known of features."""
         return self.observed.features or None
 
 
 class Look(NamedTuple):
-    """A network that looks at images, and the arrays that are to be kept of what it sees."""
+    """Network and the arrays to keep of its results."""
 
     network: Network
     keep: Set[str]
@@ -148,7 +148,7 @@ def observe_with(
     return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
 
 
-# --------------------------------------------------------------------------------------------- what a path is
+# --------------------------------------------------------------------------------------------- sets by their paths
 
 
 def open_set(side: str, evaluation: Evaluation, step: int | None = None, option: str = "the set") -> ImageSet | Known:
@@ -156,7 +156,7 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
 
     `side` may also be settings of a source as JSON, as `pack --source` takes them. Of a run come the images that
     `evaluation` says, at the snapshot `step` (None: the last). Labels are never read. Raises DataError or ConfigError
-    where there is none, or where it is no such set; `option` is where the set was named.
+    if there is none, or where it is no such set; `option` is where the set was named.
     """
     path = Path(side)
     if path.name == RUN_FILE or (path / RUN_FILE).is_file():
@@ -265,13 +265,13 @@ class Generated(ImageSet):
         return len(self.seeds)
 
     def can_show(self, picture: Picture) -> bool:
-        """Return imported runs do not know where their bars are."""
+        """Return whether the shape fits; imported runs do not know where their bars are, so they fit their square."""
         is_imported = self.record.data.data_sha256 is None
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and self.record.makes(canvas))
 
     def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
-        """Yield DataError where an image is not finite."""
+        """Yield the images as colours; DataError if one is not finite."""
         self.learner.network.to(device)
         labels = partial(draw_labels, self.record.data.label_counts)
         for seeds in share.of(aligned(self.seeds, BATCH)):
@@ -288,7 +288,7 @@ class Generated(ImageSet):
 
 
 class FromSource(ImageSet):
-    """All images of a source as they are. DataError where one cannot be read or has another shape than the others."""
+    """All images of a source as they are. DataError if one cannot be read or has another shape than the others."""
 
     def __init__(self, side: str, config: Source) -> None:
         unknown = open_source(config, ANY_SHAPE)
@@ -315,12 +315,12 @@ class FromSource(ImageSet):
 
 
 def _first_shape(side: str, source: ImageSource[Any]) -> Picture:
-    """Return the shape of the first image, which is to be that of all."""
+    """Return the shape of the first image, which all must have."""
     (image,) = source.load(list(itertools.islice(source.keys(), 1)))
     if isinstance(image, Rejection):
         raise _unreadable(side, image.name, image.reason)
     if image.size is None:
-        raise DataError(f"{side}: makes images of any shape; pack them in that of the other set first")
+        raise DataError(f"{side}: makes images of any shape; pack them in the shape of the other set first")
     return image.size
 
 
@@ -341,7 +341,7 @@ def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
             try:
                 shape = _shape(source, key)
             except Exception as error:  # decoders raise nearly everything on damaged files
-                (image,) = source.load([key])  # which says in words what is wrong
+                (image,) = source.load([key])  # it says in words why
                 reason = image.reason if isinstance(image, Rejection) else str(error)
                 raise _unreadable(side, image.name, reason) from error
             shapes[shape] += 1

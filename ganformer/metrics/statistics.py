@@ -62,7 +62,7 @@ class Statistics:
         self.count = count
 
     def without(self, other: "Statistics") -> "Statistics":
-        """Return the statistics without those of `other`, a subset of these images."""
+        """Return the statistics without the images of `other`, a subset."""
         rest = Statistics(self.title)
         rest.count = self.count - other.count
         rest.mean = self.mean + (self.mean - other.mean) * (other.count / rest.count)
@@ -93,7 +93,7 @@ class Observed:
 
     @property
     def features(self) -> int:
-        """Number D of features an image; 0 where nothing is known of them."""
+        """Number D of features an image; 0 if nothing is known of them."""
         known = next((self.arrays[name] for name in ("mean", "features") if name in self.arrays), np.empty(0))
         return int(known.shape[-1])
 
@@ -142,7 +142,7 @@ class Observer:
         self.rows = {name: Rows() for name in ("features", "logits") if name in keep}
 
     def update(self, features: Array, logits: Array) -> None:
-        """Add n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
+        """Add n more images: features [n, D], logits [n, K]. DataError if one is not finite."""
         values = {"features": features, "logits": logits}
         for name, array in values.items():
             if not np.isfinite(array).all():

@@ -19,7 +19,7 @@ class Generator(nn.Module, ABC):
     """
 
     path_spaces: ClassVar[tuple[Literal["z", "w"], ...]] = ("z", "w")
-    """Spaces in which a path between two latents stays among those that training samples (path lengths)."""
+    """Spaces in which paths between two latents consist of latents of training (for path lengths)."""
     latent_shape: tuple[int, ...]
     w_average: Tensor
 

@@ -39,7 +39,7 @@ class LayerLatents:
 
 @dataclass(frozen=True)
 class LayerState:
-    """State that a layer hands to the next one; StyleGAN2's layers have none and hand on what they were given."""
+    """State that a layer hands to the next one; StyleGAN2's layers have none and return their input."""
 
 
 NO_STATE = LayerState()

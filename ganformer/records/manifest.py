@@ -85,7 +85,7 @@ class Manifest(JsonRecord):
     class_names: Sequence[str] = ()
     """Name of each class; empty if the source has none."""
     duplicates: NonNegativeInt
-    """Number of images whose pixels equal those of an earlier one."""
+    """Number of images whose pixels equal an earlier image's."""
     data_sha256: str = Field(alias="content")
     """sha256 of shape, pixels and labels in their order: the same for the same data, from any source and in any format.
     It identifies the data in the records of runs and measures; its key in the file is `content`."""

@@ -1,4 +1,4 @@
-"""Files of measured values: metrics.json and those of its form, comparisons of two sets, and best.json."""
+"""Files of measured values: metrics.json and files of its form, comparisons of two sets, and best.json."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -40,7 +40,7 @@ class SceneParserSubject(ParserSubject):
 
 
 class SceneParserRecord(SceneParserSubject):
-    """Record of a trained parser of built-in scenes; its weights lie beside it."""
+    """Record of a trained parser of built-in scenes; its weights are beside it."""
 
     accuracy: Mapping[str, float]
     weights_sha256: str

@@ -89,7 +89,7 @@ class Run(JsonRecord):
     """Resolved settings as they were written; see `settings`, `image`, `kind` and `is_mirrored`."""
     spec_sha256: str
     trajectory_sha256: str | None = None
-    """sha256 of all settings but the length of the training; unknown for imported runs and those of version 0.1.0."""
+    """sha256 of all settings but the length of the training; unknown for imported runs and runs of version 0.1.0."""
     data: TrainingData
     code: Mapping[str, Any] = {}
     """`artifacts.code_version` of the last stretch; so are `hardware` and `libraries`."""
@@ -153,7 +153,7 @@ class Run(JsonRecord):
         raise CheckpointError(f"{path}: no snapshot of step {wanted}; the record has {steps}")
 
     def check_spec(self, path: Path) -> None:
-        """Raise CheckpointError if the settings in the record `path` are not those that the run was trained with."""
+        """Raise CheckpointError if the settings in the record `path` are not the ones that the run was trained with."""
         if artifacts.digest(self.spec) != self.spec_sha256:
             raise CheckpointError(f"{path}: the spec was changed after training; delete the file and train again")
 

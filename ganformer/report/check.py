@@ -18,13 +18,13 @@ from ganformer.records.run import RUN_FILE, Run
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
 SHIFT = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
-SHIFTED_BEFORE = 10**9 * 10**9  # the year 2001; what is older was dated back
+SHIFTED_BEFORE = 10**9 * 10**9  # the year 2001; older files were dated back
 MAX_LISTED = 3  # settings that differ, or inputs, that a line names
 
 
 @dataclass(frozen=True)
 class Finding:
-    """State of one result: `problems` are sentences, none where it is as the configuration has it."""
+    """State of one result: `problems` are sentences, none if it is as the configuration has it."""
 
     path: Path
     is_missing: bool = False
@@ -41,7 +41,7 @@ class Finding:
 
 
 def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Finding]:
-    """Return the state of every run, of all that was measured of it, and of every table and figure.
+    """Return the state of every run, of all its measured values, and of every table and figure.
 
     `place`: the folder `results`, or the one that stands for it. With `is_quick` the records are compared with each
     other and the configuration, but not with the bytes of weights.
@@ -52,10 +52,10 @@ def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Findin
 
 
 def date_back(config: Config, place: Path) -> None:
-    """Date stale results back by 50 years, before all that they are made from, so that Snakemake makes them again.
+    """Date stale results back by 50 years, before their inputs, so that Snakemake makes them again.
 
-    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. What
-    was dated back for another configuration, and is right for this one, gets its date again.
+    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. A
+    result dated back for another configuration that is right for this one gets its date again.
     """
     for finding in check(config, place, is_quick=True):
         if finding.is_missing:
@@ -154,7 +154,7 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
         return Finding(place / f"{{tables,figures}}/{name}.json", is_missing=True)
     record = Exhibit.find(path)
     if record is None or record.inputs is None:
-        return Finding(path, problems=["does not say what it was made from"])
+        return Finding(path, problems=["does not name its inputs"])
     problems = []
     if record.experiment_sha256 != artifacts.digest(config.experiments[name].json()):
         problems.append("was made with other settings")

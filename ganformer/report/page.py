@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HEAD_IMAGES, CARD_IMAGES = 14, 12  # real images in the head of the page, and beside each data set
 DIGITS = 12  # of a digest in tables
-SHORT_KIMG = 1000  # below this a training is called short
+SHORT_KIMG = 1000  # a training of fewer images is called short
 FORMS = ("csv", "md", "tex", "png", "pdf")
 COMMAND = "snakemake --cores all {}"
 REFERENCE = (
@@ -41,7 +41,7 @@ REFERENCE = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Table or figure as it was drawn: its record, the picture of a figure, and the forms that there are of it."""
+    """Table or figure as it was drawn: its record, the picture of a figure, and its forms."""
 
     exhibit: Exhibit
     png: bytes
@@ -60,7 +60,7 @@ class Inputs:
     reals: Mapping[str, Mapping[str, Any]]
     """Real images by the sha256 of their manifest."""
     command: str = COMMAND
-    """Call that makes a table or figure again; `{}` stands for its name."""
+    """Call that makes a table or figure again; `{}` is replaced by its name."""
     findings: Sequence[Finding] = ()
     """State of every result beside the configuration."""
 
@@ -221,7 +221,7 @@ def _version(code: Mapping[str, Any]) -> str:
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
-    """Yield warnings of comparisons that do not hold."""
+    """Yield warnings about invalid comparisons."""
     evaluation = inputs.config.evaluation
     network, images = evaluation.extractors.get("frechet", evaluation.extractor), evaluation.images
     if network.kind != "inception-2015":
@@ -238,7 +238,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
     if getattr(network, "resize", None) == "clean":
         yield (
             "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
-            "those that clean-fid gives, not with other published FIDs."
+            "the values of clean-fid, not with other published FIDs."
         )
     if inputs.runs["record"].map(lambda record: record.kimg).max() < SHORT_KIMG:
         yield (
@@ -255,7 +255,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
 
 
 def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
-    """Yield a card for each data set: real images, and what they are."""
+    """Yield a card for each data set: real images and facts about them."""
     for name, rows in inputs.runs.groupby("dataset", sort=False):
         record = rows["record"].iloc[0]
         digest = record.data.data_sha256
@@ -273,7 +273,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
 
 
 def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
-    """Yield each model with its settings in its first run, and those in which it differs from others of its kind."""
+    """Yield each model with its settings in its first run, and the ones in which it differs from others of its kind."""
     models = {str(name): runs["record"].iloc[0].model for name, runs in inputs.runs.groupby("model", sort=False)}
     colours = drawing.colours(list(models))
     for name, model in models.items():

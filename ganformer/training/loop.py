@@ -103,7 +103,7 @@ def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
     """Remove weights that are not as this training left them, to be made again, and print their names."""
     with artifacts.may_write(out):
         for path in record.damaged(out, identity):
-            print(f"{label}: {path} is damaged, its sha256 is not that of {RUN_FILE}; making it again", flush=True)
+            print(f"{label}: {path} is damaged, its sha256 is not the one in {RUN_FILE}; making it again", flush=True)
             path.unlink()
 
 

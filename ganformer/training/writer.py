@@ -28,10 +28,10 @@ GRID_IMAGES = 32
 
 
 class RunWriter:
-    """Writer of a run: after every step of `learner` it logs, samples and saves what is due.
+    """Writer of a run: after every step of `learner` it logs, samples and saves when due.
 
     `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
-    `hardware`: what this process trains on, for the record. Raises DataError where `out` cannot be written.
+    `hardware`: hardware of this process, for the record. Raises DataError if `out` cannot be written.
     """
 
     def __init__(

@@ -343,9 +343,9 @@ def test_held_out_images_that_were_trained_on(find: Find, training: Array, tmp_p
     others = draw(10, seed=7)
     others[3], others[8] = training[60], training[11, ..., ::-1]
     found = packed(others, tmp_path / "others")
-    once = r"others: 1 of 10 images are byte for byte those of \S+training, which were trained on; leave them out, or"
+    once = r"others: 1 of 10 images are byte for byte images of \S+training, which were trained on; leave them out, or"
     refused(find, tmp_path, once, draw(M, seed=3), held_out=found)
-    twice = r"others: 2 of 10 images are byte for byte those of \S+training or their mirror images, which were"
+    twice = r"others: 2 of 10 images are byte for byte images of \S+training or their mirror images, which were"
     refused(find, tmp_path, twice, draw(M, seed=3), held_out=found, mirror=True)
 
 

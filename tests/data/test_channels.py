@@ -15,7 +15,7 @@ from ganformer.data import images as data_images
 from ganformer.data.dataset import Images
 from ganformer.data.images import Traits, prepare
 from ganformer.data.packing.pack import pack
-from ganformer.data.packing.prepare import LOOKED_AT, Seen
+from ganformer.data.packing.prepare import PROBED_IMAGES, Seen
 from ganformer.training.samples import in_colours
 
 FORMATS = plugins.names("ganformer.data.formats")
@@ -111,7 +111,7 @@ def test_no_order_of_pictures_leads_in_a_circle(traits):
         seen, found = Seen(), None
         for one in traits:
             seen.add(one)
-            enough = attempts == 1 and seen.count == LOOKED_AT
+            enough = attempts == 1 and seen.count == PROBED_IMAGES
             if not seen.may_become(channels) or (enough and seen.channels != channels):
                 found = seen.channels
                 break

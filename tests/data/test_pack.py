@@ -162,7 +162,7 @@ def test_pack_is_not_packed_into_itself(pictures, tmp_path):
     pack(folder_of(pictures), tmp_path / "pack")
     before = contents(tmp_path / "pack")
     again = Dataset.model_validate({"source": {"kind": "pack", "path": tmp_path / "pack"}, "resolution": 8})
-    with pytest.raises(DataError, match="is itself what is to be packed, and would be overwritten; choose another"):
+    with pytest.raises(DataError, match="is the pack to read from, and would be overwritten; choose another"):
         pack(again, tmp_path / "pack")
     assert contents(tmp_path / "pack") == before
     assert pack(again, tmp_path / "other").count == 7
@@ -171,7 +171,7 @@ def test_pack_is_not_packed_into_itself(pictures, tmp_path):
 @pytest.mark.parametrize("inside", [".", "b", "new", "a/deep/new"])
 def test_pack_does_not_go_among_the_pictures(pictures, inside):
     before = tree(pictures)
-    with pytest.raises(DataError, match=r"lies in .*, whose images are to be packed, .* choose another output folder"):
+    with pytest.raises(DataError, match=r"is in .*, whose images are to be packed, .* choose another output folder"):
         pack(folder_of(pictures), pictures / inside)
     assert tree(pictures) == before
 

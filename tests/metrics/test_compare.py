@@ -410,7 +410,7 @@ def test_the_place_for_the_numbers_is_checked_before_they_are_measured(monkeypat
 
     monkeypatch.setattr(sets, "compare", refuse)
     command = ["evaluate", "--real", str(folder), "--fake", str(folder), "--out", str(tmp_path)]
-    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but what is written is a file; name one"):
+    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but a file is to be written; name one"):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
 

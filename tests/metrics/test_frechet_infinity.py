@@ -69,7 +69,8 @@ def test_too_few_images_are_refused(observe):
     few = observe(np.random.default_rng(0).normal(size=(15, 4)))
     with pytest.raises(
         DataError,
-        match=r"^images: 15 images are too few for the distance of infinitely many, from a line through that of 8, "
+        match=r"^images: 15 images are too few for the distance of infinitely many, from a line "
+        "through distances of 8, "
         r"twice the features, and of more; take at least 16$",
     ):
         frechet_infinity.compute(few, few)

@@ -394,7 +394,7 @@ def test_any_array_that_can_be_images_is_taken(reals, tmp_path):
     with pytest.raises(DataError) as error:
         open_set(tmp_path / "floats.npz", SETTINGS, option="--fake")
     path = json.dumps(str(tmp_path / "floats.npz"))
-    assert "state those of black and white in limits" in str(error.value)
+    assert "state the values of black and white in limits" in str(error.value)
     assert f"""as JSON: --fake '{{"kind": "arrays", "path": {path}, …}}\'""" in str(error.value)
     with_limits = f'{{"kind": "arrays", "path": {path}, "limits": [0, 1]}}'
     np.testing.assert_array_equal(content(open_set(with_limits, SETTINGS)), reals)

@@ -196,7 +196,7 @@ def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], 
     clean = {"frechet": {**INCEPTION, "resize": "clean"}}
     vgg16 = {"extractor": {"kind": "vgg16"}, "images": 50_000, "extractors": clean}
     page(config.load({**SETTINGS, "evaluation": vgg16}), files, tmp_path / "report.html")
-    assert "compare with those that clean-fid gives" in said((tmp_path / "report.html").read_text())
+    assert "compare with the values of clean-fid" in said((tmp_path / "report.html").read_text())
     assert "are not FID" not in said((tmp_path / "report.html").read_text())
 
 

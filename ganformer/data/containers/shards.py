@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"(?P<stem>[^.].*)-(?P<number>\d{5,})-of-(?P<count>\d{5,}
 
 
 class Shard(NamedTuple):
-    """Facts that the name of a file tells: it is file `number`, from 0, of the `total` files of `stem`."""
+    """Place of a file in its set, by its name: it is file `number`, from 0, of the `total` files of `stem`."""
 
     stem: str
     number: int
@@ -25,7 +25,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> "Shard | None":
-        """Read a name; None where it tells nothing of this kind."""
+        """Read a name; None if it has another form."""
         match = _NUMBERED.fullmatch(name)
         return cls(match["stem"], int(match["number"]), int(match["count"]), match["suffix"] or "") if match else None
 

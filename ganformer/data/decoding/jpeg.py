@@ -28,7 +28,7 @@ def decode(file: IO[bytes]) -> Decoded:
 
 
 def _unread_kind(file: IO[bytes]) -> str | None:
-    """Return name what is uncommon about the frame (ITU-T T.81, table B.1 and section B.2.2); None where nothing is."""
+    """Return the uncommon property of the frame (ITU-T T.81, table B.1 and section B.2.2); None if it has none."""
     file.seek(2)
     while len(header := file.read(4)) == 4:
         marker = header[1]

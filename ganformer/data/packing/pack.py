@@ -1,4 +1,4 @@
-"""Images of a source become a pack: shards of equal images, and a manifest that says what is in them."""
+"""Packing of a source: shards of images of one shape, and a manifest that describes them."""
 
 import itertools
 import json
@@ -30,8 +30,8 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
     """Pack the images of a data set into the folder `out`; files of an older pack in it are removed first, no others.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
-    killed. Where the number of channels is not stated, the first images tell it; where others show later that it is
-    another one, packing begins anew. Raises DataError where the source is missing, lies in `out` or `out` in it, has
+    killed. Without a stated number of channels, the first images decide it; if later ones contradict, packing
+    begins again. Raises DataError if the source is missing, is in `out` or `out` in it, has
     not as many classes as the settings say or fewer images than shards, `out` cannot be written or has files called
     like those of a pack that no pack of ours left, no image is usable, or `on_error` is `fail` and some are not usable:
     then all of these are in a manifest that counts no images.
@@ -73,23 +73,21 @@ def _ledger(out: Path) -> ledger.Ledger:
 
 
 def _refuse_others(out: Path) -> None:
-    """DataError where files of somebody else are called like those that are to be written."""
+    """Raise DataError if files that no command wrote have names of files to be written."""
     if out.is_dir():
         _ledger(out).refuse(sorted(path.name for path in out.iterdir() if _FILE.fullmatch(path.name)))
 
 
 def _check_apart(source: Source, out: Path) -> None:
-    """DataError where what is written would be among what is read, or the other way round."""
+    """Raise DataError if the output is in the input or the other way round."""
     target = out.resolve()
     for path in source.inputs:
         read = path.resolve()
         if read == target / manifest.NAME:
-            raise DataError(
-                f"{out}: is itself what is to be packed, and would be overwritten; choose another output folder"
-            )
+            raise DataError(f"{out}: is the pack to read from, and would be overwritten; choose another output folder")
         if path.is_dir() and target.is_relative_to(read):
             raise DataError(
-                f"{out}: lies in {path}, whose images are to be packed, and would be among them the next time; choose "
+                f"{out}: is in {path}, whose images are to be packed, and would be among them the next time; choose "
                 "another output folder"
             )
         if read.is_relative_to(target):
@@ -156,7 +154,7 @@ def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
 
 
 def _class_names(intake: Intake) -> list[str]:
-    """Return names of all classes; none where the source names only some of those that its labels number."""
+    """Return names of all classes; none if the source names only some of the classes that its labels use."""
     names = [printable(name) for name in intake.source.class_names]
     return names if len(names) == intake.image.classes else []
 

@@ -26,7 +26,7 @@ from ganformer.progress import Progress
 MAX_BATCH = 64  # images prepared in one go, at most
 MAX_BATCH_BYTES = 1 << 23  # of their pixels and of what their keys carry, at most, unless one image has more
 WAITING_BATCHES = 2  # batches in preparation for each process
-LOOKED_AT = 16  # images that tell the channels of all, as long as no other one contradicts them
+PROBED_IMAGES = 16  # images that tell the channels of all, as long as no other one contradicts them
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Intake:
     """Iterating gives the usable images of a source one after another, and remembers the others.
 
     `image` is their shape. Under `on_error: fail` the first bad one ends the stream, and the rest of the source is only
-    checked. `workers`: number of processes that load; the stream is the same for any number. Raises DataError where one
-    of them dies. Where `finds_channels`, raises OtherChannelsError where images contradict those of `image`; with
+    checked. `workers`: number of processes that load; the stream is the same for any number. Raises DataError if one
+    of them dies. Where `finds_channels`, raises OtherChannelsError if images contradict those of `image`; with
     `is_first_try` also where the first few speak for others.
     """
 
@@ -132,7 +132,7 @@ class Intake:
         self._seen.add(image.traits)
         if not self.finds_channels:
             return
-        has_seen_enough = self.is_first_try and self._seen.count == LOOKED_AT
+        has_seen_enough = self.is_first_try and self._seen.count == PROBED_IMAGES
         if not self._seen.may_become(self.image.channels) or (
             has_seen_enough and self._seen.channels != self.image.channels
         ):

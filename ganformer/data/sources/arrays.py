@@ -45,7 +45,7 @@ class Config(ArraySettings):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The file, and for a npy that of its labels."""
+        """The file, and the file of labels of a npy."""
         beside = None if _is_npz(self.path) else _file_beside(self)
         return (self.path,) if beside is None else (self.path, beside)
 
@@ -159,7 +159,7 @@ class Arrays(ArrayImages):
         return (key._replace(content=item.tobytes()) for key, item in zip(super().keys(), items, strict=True))
 
     def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
-        self._maps = {}  # anew: what was touched of the last maps counts as memory
+        self._maps = {}  # opened again: pages of the last maps that were read count as memory
         return super().load(keys)
 
     def item(self, key: ArrayKey) -> NDArray[Any]:
@@ -176,7 +176,7 @@ class Arrays(ArrayImages):
 
 
 def open_source(config: Config, image: ImageSpec) -> Arrays:
-    """Raise DataError where the file is missing or damaged, or has no array of images as described.
+    """Return the images; DataError if the file is missing or damaged, or has no array of images as described.
 
     Labels are looked at when they are first asked for, and then may be a DataError.
     """
@@ -197,7 +197,7 @@ def open_source(config: Config, image: ImageSpec) -> Arrays:
 
 
 def _check_alike(first: Place, place: Place, layout: Stack) -> None:
-    """Raise DataError where an array behind the first one has other images."""
+    """Raise DataError if an array behind the first one has other images."""
     shapes = [
         [size for axis, size in zip(layout.axes, one.shape, strict=False) if axis != "N"] for one in (first, place)
     ]
@@ -211,7 +211,7 @@ def _check_alike(first: Place, place: Place, layout: Stack) -> None:
 
 
 def _check_order(place: Place) -> None:
-    """Raise DataError where an array cannot be read in batches."""
+    """Raise DataError if an array cannot be read in batches."""
     if place.offset is None and place.in_columns:
         raise DataError(
             f"{place.where}: is compressed in Fortran's order, so that no part can be read without all others; "
@@ -231,7 +231,7 @@ def _labels(config: Config) -> Place | None:
             return None
         ((place, *others),) = _places(path).values()
         if others:
-            raise DataError(f"{path}: several arrays lie in this file of labels; save the labels alone")
+            raise DataError(f"{path}: several arrays are in this file of labels; save the labels alone")
         return place
     arrays = {name: places[0] for name, places in _places(config.path).items()}
     if config.labels is None:
@@ -251,7 +251,7 @@ def _file_beside(config: Config) -> Path | None:
 
 
 def _places(path: Path) -> dict[str, list[Place]]:
-    """Return the arrays of a file by name; those of a npy are named after the file, and follow one another."""
+    """Return the arrays of a file by name; arrays of a npy are named after the file, in their order."""
     with _explained(path):
         if _is_npz(path):
             with zipfile.ZipFile(path) as archive, path.open("rb") as file:

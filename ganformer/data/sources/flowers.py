@@ -46,7 +46,7 @@ EDITIONS = {
 
 
 class Config(Catalogued):
-    """8,189 flowers of 102 classes, those of all splits."""
+    """8,189 flowers of 102 classes, of all splits."""
 
     kind: Literal["flowers"] = "flowers"
 

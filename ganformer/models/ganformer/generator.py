@@ -99,4 +99,4 @@ class DroppingGenerator(ComponentGenerator):
         return super().map(z, labels) * present(z)[:, None, :, None]
 
     def track(self, w: Tensor, step: int) -> None:
-        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over what is present
+        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over present components

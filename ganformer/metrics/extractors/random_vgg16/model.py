@@ -30,8 +30,8 @@ class Network:
 
     Features are the averages of `conv4_3`'s channels over the image. The logits are a random projection of them with
     weights of variance 1, so that logits differ among images as much as features do, E(l(x) − l(y))² = |f(x) − f(y)|².
-    Left out is the `common` direction [512], that of white noise's features: an untrained network gives all images
-    nearly parallel features, by which the same few classes would win for every image.
+    Left out is the `common` direction [512], the direction of white noise's features: an untrained network gives all
+    images nearly parallel features, by which the same few classes would win for every image.
     """
 
     blocks: tuple[tuple[Tensor, ...], ...]

@@ -187,7 +187,7 @@ def _caption(experiment: Config, numbers: pd.DataFrame) -> str:
         "How far the region that attends most to a component is a thing in the image: intersection over union with "
         "what a parser sees of each class, for the layer and the component that fit best over all images, and with "
         f"single objects, for the component that fits each of them best ({over}, of one standard deviation). Lines: "
-        "the same with what is seen in other images, which is the level of chance."
+        "the same with the parser's results on other images, which is the level of chance."
         + (f" Of the classes the {GROUPS} that most images show; the csv has all." if left else "")
     )
 

@@ -314,8 +314,9 @@ def _caption(found: pd.DataFrame) -> str:
     if all(record.values for record in found["record"]):
         told += (
             " A model that repeats training images is nearer to them than held-out images are, and its curve lies to "
-            "the left of theirs. So does that of a model of bland images, and noisy copies escape: whether samples are "
-            "nearest to a training image, among equally many training and held-out ones, does not depend on that."
+            "the left of theirs. So does the curve of a model of bland images, and noisy copies escape: whether "
+            "samples are nearest to a training image, among equally many training and held-out ones, does not depend "
+            "on that."
         )
     return told
 

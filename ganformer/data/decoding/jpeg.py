@@ -9,7 +9,7 @@ FURTHER = "further pictures of JPEGs (MPO)"
 
 _KINDS = {3: "lossless", 5: "hierarchical", 6: "hierarchical", 7: "hierarchical", 9: "arithmetically coded"}
 _KINDS |= {10: "arithmetically coded", 11: "lossless", 13: "hierarchical", 14: "hierarchical", 15: "hierarchical"}
-_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers among those of frames: tables and a reserved one
+_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers among frames': tables and a reserved one
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 
 

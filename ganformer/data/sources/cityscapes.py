@@ -65,7 +65,7 @@ EDITIONS = {
         "one folder; unpack both there or leave them as they are.",
     ),
 }
-"""The checksum is that of dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
+"""The checksum is from dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
 
 # Frames of sequences have the same names below `leftImg8bit_sequence`; so the folder above the split counts.
 _IMAGE = re.compile(rf"(?:(?:.*/)?{INSIDE}/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_leftImg8bit\.png")

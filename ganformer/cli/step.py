@@ -61,14 +61,14 @@ def measure(
     data: Data,
     reference: Annotated[Path, typer.Option(help="Folder that `reference` wrote.")],
     out: OutFile,
-    step: Annotated[int | None, typer.Option(min=1, help="Which snapshot; the end if not given.")] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Step of the snapshot. Default: the last.")] = None,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="The run was trained on another pack, and this is meant so.")
     ] = False,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Measure a run's images against those of a pack."""
+    """Measure a run's images against a pack's."""
     from ganformer.metrics import evaluate as metrics
 
     settings = parsed(config.Evaluation, evaluation, "evaluation")
@@ -78,7 +78,7 @@ def measure(
 
 @app.command()
 def parser(
-    parsing: Annotated[str, typer.Option(help="What reads objects in images: its name, JSON, or a file with it.")],
+    parsing: Annotated[str, typer.Option(help="Parser of objects in images: its name, JSON, or a file with it.")],
     dataset: Settings,
     out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
     threads: Threads = 1,
@@ -94,7 +94,7 @@ def parser(
 
 @app.command()
 def best(
-    by: Annotated[str, typer.Option(help="The value that tells, as it is called in metrics.json.")],
+    by: Annotated[str, typer.Option(help="Name in metrics.json of the value that decides.")],
     run: Run,
     out: OutFile,
     metrics: Files,
@@ -164,7 +164,7 @@ def analyse(
     """Compute images, maps and statistics that exhibits show of a run.
 
     samples: the images. scales: the images at every scale of a multi-scale model. attention: the images with their
-    attention maps. scene-statistics (--data, --parser): distances of their properties from those of real images.
+    attention maps. scene-statistics (--data, --parser): distances of their properties from real images'.
     disentanglement (--parser): DCI of the latents. attention-segmentation (--parser): overlap of attention with
     segments. copies (--data, --evaluation, --pairs, also --held-out): the nearest training images.
     """
@@ -203,7 +203,7 @@ def page(
 
     settings = config.load(read(configuration, "config"), "--config")
     findings = compare(settings, artifacts.placed(Path("results")))
-    write(settings.model_dump(mode="json"), files, out, command, findings)
+    write(settings, files, out, command, findings)
 
 
 @app.command()

@@ -94,18 +94,19 @@ def _observe(options: argparse.Namespace, keep: frozenset[str], seed: int):  # t
     import torch
 
     from ganformer.metrics.sets import ALL, ImageSet, observe
+    from ganformer.records.metrics import ComparedSet
     from ganformer.training.samples import batches
 
     generator = torch.Generator().manual_seed(seed)
     scales = torch.logspace(0, -2, options.features)
 
     class Blank(ImageSet):
-        title, picture, about = "images", (1, 1), {}
+        title, picture, about = "images", (1, 1), ComparedSet(kind="images", images=options.images)
 
         def __len__(self) -> int:
             return int(options.images)
 
-        def portions(self, picture, device, share=ALL):  # type: ignore[no-untyped-def]
+        def batches(self, picture, device, share=ALL):  # type: ignore[no-untyped-def]
             for numbers in share.of(batches(range(len(self)))):
                 yield torch.zeros(len(numbers), 3, *picture, dtype=torch.uint8)
 

@@ -79,7 +79,7 @@ class Bench:
 
         def work() -> int:
             with evaluate.computing(self.cores):
-                return self._look(OURS, lambda portion: network(portion)[0], images)
+                return self._look(OURS, lambda batch: network(batch)[0], images)
 
         with evaluate.computing(self.cores):
             network(images[:1].to(self.device))
@@ -104,17 +104,17 @@ class Bench:
         """
         wanted = ["2048", "logits_unbiased"]
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", wanted, str(self.weights)).to(self.device)
-        return lambda portion: network(portion)[0], self._images()
+        return lambda batch: network(batch)[0], self._images()
 
     def _pytorch_fid(self, module: ModuleType) -> tuple[See, Tensor]:
         """Return its network, which has no logits, and images as it takes them, in [0, 1]."""
         state = torch.load(self.weights, weights_only=True)
         module.load_state_dict_from_url = lambda *_, **__: state  # type: ignore[attr-defined]
         network = module.InceptionV3().to(self.device).eval()
-        return lambda portion: network(portion)[0].flatten(1), self._images() / 255
+        return lambda batch: network(batch)[0].flatten(1), self._images() / 255
 
     def _look(self, name: str, see: See, images: Tensor) -> int:
-        seen = [see(portion.to(self.device)).cpu().numpy() for portion in images.split(self.batch)]
+        seen = [see(batch.to(self.device)).cpu().numpy() for batch in images.split(self.batch)]
         np.save(self._features(name), np.concatenate(seen))
         return len(images)
 

@@ -184,6 +184,10 @@ def fields(path: str) -> str:
 
 def _field_table(schema: Schema, kind: Any) -> str:
     texts = docstrings(kind) if isinstance(kind, type) else {}
+    # Files have aliases of fields as keys.
+    texts |= {
+        field.alias: texts.get(name, "") for name, field in getattr(kind, "model_fields", {}).items() if field.alias
+    }
     rows = [
         [f"`{key}`", _words(node), text(node) or " ".join(texts.get(key, "").split())]
         for key, node in schema.get("properties", {}).items()

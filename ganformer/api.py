@@ -1,4 +1,4 @@
-"""Python interface: runs, packs, evaluation and training in a few lines. Its names are those of `ganformer` itself."""
+"""Python interface: runs, packs, evaluation and training in a few lines. `ganformer` itself has its names."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -98,8 +98,8 @@ class Run:
         """Generate one image per seed, uint8 [n, H, W, C]; the same seed always gives the same image.
 
         `truncation`: ψ, less than 1 trades variety for quality. `label`: name or number of a class; None: classes are
-        drawn as in the data. The images are those of `ganformer generate`. Raises ConfigError for an unknown class, and
-        for a seed or ψ out of range.
+        drawn as in the data. The images are the same as of `ganformer generate`. Raises ConfigError for an unknown
+        class, and for a seed or ψ out of range.
         """
         data, image = self.record.data, self.spec.image
         if not len(seeds):
@@ -198,7 +198,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure one set of images against another; return the values by name, e.g. `fid50k`.
 
-    A set is a pack, a run, or what `ganformer evaluate` takes. `settings`: those of the section `evaluation`, e.g.
+    A set is a pack, a run, or any set that `ganformer evaluate` takes. `settings`: as in the section `evaluation`, e.g.
     `metrics=["frechet"]`, `extractor={"kind": "inception-2015"}`, `images=10_000`. Raises ConfigError for wrong
     settings, DataError if the sets cannot be compared.
     """

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and where they came from."""
+"""Files that are either whole or absent, and their origin."""
 
 import errno
 import hashlib
@@ -37,7 +37,7 @@ def may_write(path: Path) -> Iterator[None]:
 def check_file(path: Path) -> None:
     """Check that a file can be written at `path`, before the work that it is for; leaves nothing behind.
 
-    DataError where something else than a file is there, or where the folder, or the nearest one above it that there is,
+    DataError if something else than a file is there, or where the folder, or the nearest one above it that there is,
     does not let files be made in it.
     """
     _refuse_other_than_file(path)
@@ -50,7 +50,7 @@ def check_file(path: Path) -> None:
 def _refuse_other_than_file(path: Path) -> None:
     with may_write(path):
         if path.is_dir():
-            raise DataError(f"{path}: is a folder, but what is written is a file; name one, in this folder for example")
+            raise DataError(f"{path}: is a folder, but a file is to be written; name one, in this folder for example")
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: is a device or a pipe, which no file may replace; name a file")
 
@@ -89,7 +89,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def refusal(error: BaseException) -> str | None:
-    """Return reason that a disk gave for taking no more; None where the error is another one."""
+    """Return reason that a disk gave for taking no more; None if the error is another one."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if isinstance(error, OSError) and number in FULL else None
 
@@ -139,7 +139,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; DataError where it is missing or not JSON."""
+    """Read a JSON file; DataError if it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -175,7 +175,7 @@ def say_kept(out: Path) -> None:
 
 
 def read_existing(path: Path) -> Any:
-    """Return content of a JSON file; None where there is none that can be read."""
+    """Return content of a JSON file; None if there is none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -193,7 +193,7 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
-    """Return sha256 (hex) of a file, read in chunks; `progress` is told the bytes read each time."""
+    """Return sha256 (hex) of a file, read in chunks; `progress` receives the bytes read each time."""
     sha = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -205,7 +205,7 @@ def file_digest(path: Path, progress: Callable[[int], None] = lambda _: None) ->
 def code_version() -> Mapping[str, Any]:
     """Return version of this package and, where it is run from a checkout of its own, `commit` and `dirty`.
 
-    `dirty` tells whether files of the checkout differ from the commit. A repository that merely surrounds an installed
+    `dirty`: whether files of the checkout differ from the commit. A repository that merely surrounds an installed
     package says nothing about it.
     """
     root = Path(__file__).resolve().parent.parent

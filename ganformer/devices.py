@@ -27,7 +27,7 @@ SCHEDULERS = {
     "SGE_TASK_ID": (VISIBLE,),
 }
 REMEDY = (
-    "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU where there is one "
+    "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU if there is one "
     "(of the workflow: snakemake --resources gpu=0, on a cluster --set-resources RULE:gpu=0)"
 )
 
@@ -45,7 +45,7 @@ def acquire_all(gpus: int, folder: Path | None = None) -> list[torch.device]:
     GPUs that a scheduler gave this job are taken as they are, where it asks for all of them. Otherwise the first free
     ones of those that CUDA_VISIBLE_DEVICES shows are leased with file locks in `folder` (default: one of this user's in
     the system's temporary folder), and the process waits while too few are free. What it holds already counts. Raises
-    DeviceError where there are fewer, or where they cannot be used.
+    DeviceError if there are fewer, or where they cannot be used.
     """
     if gpus == 0:
         return [torch.device("cpu")]
@@ -73,7 +73,7 @@ def is_assigned() -> bool:
 def _names(gpus: int) -> list[str]:
     """Return names of the visible GPUs in torch's order, the same in every process of this machine, whatever it sees.
 
-    DeviceError where these are fewer than `gpus`.
+    DeviceError if these are fewer than `gpus`.
     """
     asked = f"--gpus {gpus}"
     if torch.version.cuda is None and torch.version.hip is None:
@@ -104,7 +104,7 @@ def _names(gpus: int) -> list[str]:
 
 
 def _try(device: torch.device) -> None:
-    """DeviceError where a GPU does not compute, as one of a kind that this torch is not built for."""
+    """Raise DeviceError if a GPU does not compute, as one of a kind that this torch is not built for."""
     try:
         torch.ones(1, device=device).add_(1).item()
     except RuntimeError as error:

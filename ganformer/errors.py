@@ -1,6 +1,6 @@
 """Errors that a user can fix. The library raises them; only the command line prints and exits.
 
-Every message says what is wrong, where, what was allowed and what to do.
+Every message names the error, its place, the allowed values and the remedy.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ class CheckpointError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot go on, e.g. a loss is no longer finite."""
+    """Training cannot continue, e.g. a loss is no longer finite."""
 
 
 class DeviceError(UserError):

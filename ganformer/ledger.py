@@ -1,22 +1,21 @@
-"""Record of the files that commands wrote into a folder, which protects all others there."""
+"""Record of the files that commands wrote into a folder, which protects all other files there."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from ganformer import artifacts
 from ganformer.errors import DataError, listed
-
-NAME = ".ganformer-files.json"
+from ganformer.records.written import WRITTEN_FILE as NAME
+from ganformer.records.written import WrittenFiles
 
 
 class Ledger:
-    """Names of our files in `folder`: those of the record there, and `known` ones that another record names."""
+    """Names of our files in `folder`: from the record there, and `known` names from another record."""
 
     def __init__(self, folder: Path, known: Iterable[str] = ()) -> None:
         self.folder = folder
-        content = artifacts.read_existing(folder / NAME)
-        recorded = content.get("files", ()) if isinstance(content, dict) else ()
-        self.names = {*known, *(name for name in recorded if isinstance(name, str) and Path(name).name == name)}
+        recorded = WrittenFiles.find(folder / NAME)
+        self.names = {*known, *(recorded.files if recorded else ())}
 
     def claim(self, names: Iterable[str]) -> None:
         """Record these files before they are written; DataError, and none is recorded, if one is not ours."""
@@ -32,13 +31,13 @@ class Ledger:
         if theirs:
             raise DataError(
                 f"{self.folder}: has {listed(theirs)}, which no earlier call wrote and this one would "
-                "replace; choose another output folder, or move what is there away"
+                "replace; choose another output folder, or move these files away"
             )
 
     def clear(self, first: str) -> None:
-        """Make the folder, and remove our files from it, those too that a killed process left half-written.
+        """Make the folder, and remove our files from it, also temporary files of a killed process.
 
-        `first`: the one without which the others count as unfinished.
+        `first`: the file to remove first, without which the others count as unfinished.
         """
         with artifacts.may_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +49,7 @@ class Ledger:
         (self.folder / NAME).unlink(missing_ok=True)
 
     def _write(self) -> None:
-        artifacts.write_json(self.folder / NAME, {"format": 1, "files": sorted(self.names)})
+        WrittenFiles(files=sorted(self.names)).write(self.folder / NAME)
 
 
 def _exists(path: Path) -> bool:

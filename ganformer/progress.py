@@ -1,4 +1,4 @@
-"""Progress of long work as lines that stay readable beside those of jobs running at the same time.
+"""Progress of long work as lines that stay readable beside lines of jobs that run at the same time.
 
 A line at most every few seconds instead of one that is rewritten: Snakemake runs several jobs in one terminal,
 and logs of clusters are files.
@@ -17,8 +17,8 @@ SETTLED = 3.0  # seconds after which the speed says something
 class Progress:
     """Counts finished items and prints lines such as `train scenes/duplex ████░░░░ 42% 6.7/16 kimg 118 img/s ETA 0:52`.
 
-    `label` says what is done, `total` how many items there are, `done` how many were done before (a resumed run),
-    `unit` what an item is. Printed on standard error: at once, every `every` seconds, and at the end; not at all where
+    `label`: name of the work; `total`: number of items; `done`: number of items done before (a resumed run);
+    `unit`: name of an item. Printed on standard error: at once, every `every` seconds, and at the end; not at all where
     it `is_silent`, as one of several processes that do the same.
     """
 

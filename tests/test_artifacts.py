@@ -61,7 +61,7 @@ def test_a_place_for_a_file_is_checked_before_the_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize("call", [artifacts.check_file, lambda path: artifacts.write_text(path, "")])
 def test_what_is_no_file_is_never_replaced(tmp_path, call):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match=r"folder: is a folder, but what is written is a file; name one"):
+    with pytest.raises(DataError, match=r"folder: is a folder, but a file is to be written; name one"):
         call(tmp_path / "folder")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=r"pipe: is a device or a pipe, which no file may replace; name a file"):

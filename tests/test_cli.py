@@ -186,7 +186,7 @@ def test_a_folder_is_no_file_to_write_and_that_is_said_before_the_work(tmp_path,
     """Before anything is read, so nothing that the words name need be there."""
     said = ganformer(*words, "--out", tmp_path, cwd=tmp_path)
     assert said.returncode == 1
-    assert f"{tmp_path}: is a folder, but what is written is a file; name one" in said.stderr
+    assert f"{tmp_path}: is a folder, but a file is to be written; name one" in said.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -69,7 +69,7 @@ def test_no_gpu_asked_for_is_the_cpu(capsys: pytest.CaptureFixture[str]) -> None
 
 
 REMEDY = (
-    "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU where there is one "
+    "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU if there is one "
     "(of the workflow: snakemake --resources gpu=0, on a cluster --set-resources RULE:gpu=0)"
 )
 

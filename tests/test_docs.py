@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -323,3 +324,9 @@ def test_no_line_within_a_sentence_begins_as_a_list(page):
     """Python-Markdown takes "40. One" at the beginning of a line for an entry of a list, unlike GitHub."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     assert re.findall(r"^ *\d+\. .*$", text, re.MULTILINE) == []
+
+
+def test_keys_of_files_have_the_meaning_of_their_fields() -> None:
+    pytest.importorskip("mkdocs", reason="needs mkdocs: pip install -e '.[docs]'")
+    table = runpy.run_path(str(ROOT / "docs/hooks.py"))["fields"]("ganformer.records.manifest.Manifest")
+    assert "| `content` | text | sha256 of shape, pixels and labels" in table

@@ -78,7 +78,7 @@ def test_every_line_is_held_by_tests_or_defaults(row):
     [
         "0.991992",
         "32 times a step",
-        "sums the mean losses of portions",
+        "sums the mean losses of microbatches",
         "`latent_normalisation`",
         "Attention in the discriminator",
         "configurations D to F",

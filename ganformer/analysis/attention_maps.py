@@ -43,10 +43,10 @@ def attend(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
     device = devices.acquire(gpus)
     made, maps = [], []
     with devices.reproducible(threads), torch.no_grad():
-        for portion, layers in attended(learner, record, range(images), device):
-            made.append(pixels(portion))
+        for batch, layers in attended(learner, record, range(images), device):
+            made.append(pixels(batch))
             maps.append([layer.half().cpu().numpy() for layer in layers])
-    joined = [np.concatenate(portions) for portions in zip(*maps, strict=True)]
+    joined = [np.concatenate(parts) for parts in zip(*maps, strict=True)]
     arrays = {"images": np.concatenate(made), **{f"maps_{i}": layer for i, layer in enumerate(joined)}}
     facts(record, classes=classes_of(record, images)).write(out, arrays)
 

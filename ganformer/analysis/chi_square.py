@@ -1,12 +1,12 @@
-"""Distances of properties of generated scenes from those of real ones (the paper, section 4.4 and table 2).
+"""Distances between properties of generated and real scenes (the paper, section 4.4 and table 2).
 
 The paper says that an object detector reads 1,000 generated scenes of CLEVR, and that "Chi-Square statistics" of their
 properties are computed. It does not say against what, in which bins or how normalised, and its code has none of it.
 Here:
 
 - Real and generated images are read by the same parser, so that its errors are on both sides.
-- Of each property, the histogram over all generated scenes, p, is compared with that of the real ones, q, both in
-  percent, by Pearson's statistic Σ (p − q)² / q: 0 for equal histograms, without an upper bound otherwise. In
+- Of each property, the histogram over all generated scenes, p, is compared with the histogram of the real ones, q, both
+  in percent, by Pearson's statistic Σ (p − q)² / q: 0 for equal histograms, without an upper bound otherwise. In
   expectation it does not grow with the number of scenes, but for few of them it has a floor, which real scenes against
   other real scenes show.
 - Half a count is added to every bin of the real histogram, so that q is never 0.
@@ -25,7 +25,7 @@ The properties and their bins:
 - `co_occurrence`: pairs of objects in a scene, in built-in scenes by the shapes and colours of both: 300 bins (of all
   four attributes of both there would be more bins, 4,656, than 1,000 scenes can fill); elsewhere by the classes of both
 - `shape`, `size`, `material`, `colour`, in built-in scenes: one attribute of an object
-- `class`: all of what is said of an object together: 96 bins in built-in scenes, elsewhere one for each class
+- `class`: all properties of an object together: 96 bins in built-in scenes, elsewhere one for each class
 """
 
 import itertools
@@ -62,7 +62,7 @@ SEED = 0
 
 
 def measure_run(images: int, run: Path, data: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
-    """Compare properties of `images` images of a run, of seeds from 0 on, with those of real ones.
+    """Compare properties of `images` images of a run, of seeds from 0 on, with real ones.
 
     Real images are as many, evenly spread over the pack `data`, or all. Writes a file like `metrics.json`: of each
     property the distance `chi2_…` and its standard deviation; `real` holds the distances of one half of the real images
@@ -93,9 +93,9 @@ def compare(
 ) -> dict[str, float]:
     """Return the distance of each property by its name, and its standard deviation as `…_std`.
 
-    The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. `attributes` are those of the
-    objects, `paired` the ones by which objects of pairs are told apart. A property that no scene of one side has, of
-    objects where there are none, of pairs where there are no two, is left out. Raises DataError for fewer than two
+    The latter is over 200 bootstrap samples of the generated scenes, drawn with seed 0. `attributes`: attributes of the
+    objects; `paired`: the ones by which objects of pairs are told apart. A property that no scene of one side has, of
+    objects if there are none, of pairs if there are no two, is left out. Raises DataError for fewer than two
     scenes on either side, and for real scenes without objects.
     """
     for side, records in (("generated", generated), ("real", real)):
@@ -103,7 +103,7 @@ def compare(
             raise DataError(f"scene statistics: {len(records)} {side} scenes are too few; take at least 2")
     if not any(real):
         raise DataError(
-            f"scene statistics: no object was seen in {len(real)} real scenes; take a parser that knows what is there"
+            f"scene statistics: no object was seen in {len(real)} real scenes; take a parser that knows these objects"
         )
     values = {}
     for name, count in _properties(real, attributes, paired).items():
@@ -123,7 +123,7 @@ def chi_square(counts: Histogram, expected: Histogram) -> Histogram:
 
 
 def _resampled(counts: Histogram) -> Histogram:
-    """Return histograms [RESAMPLES, K] of as many scenes, drawn with replacement from those of `counts` [N, K]."""
+    """Return histograms [RESAMPLES, K] of as many scenes, drawn with replacement from `counts` [N, K]."""
     count = len(counts)
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return drawn.astype(np.float64) @ counts
@@ -177,7 +177,7 @@ def _pairs(attributes: Attributes, records: Sequence[Record]) -> Histogram:
     bins = []
     for record in records:
         ordered = sorted(_kind(thing, attributes) for thing in record)
-        # Of the pairs (a, b) with a ≤ b, those with a smaller b come first.
+        # Of the pairs (a, b) with a ≤ b, pairs with a smaller b come first.
         bins.append([b * (b + 1) // 2 + a for a, b in itertools.combinations(ordered, 2)])
     return _histograms(bins, kinds * (kinds + 1) // 2)
 

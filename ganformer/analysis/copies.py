@@ -1,7 +1,7 @@
 """Search for copies of training images: samples of a model, and the training images nearest to them.
 
-Near is what has a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is a
-training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
+Images are near by a small Euclidean distance between features of the evaluation's extractor. Every image of the pack is
+a training image, and where the run was trained on mirrored ones, its mirror image is another one. Of images that are
 stored with a margin for random crops, the picture in the middle is meant.
 
 How small a distance is suspicious, only images can tell that were not trained on. With a pack of such held-out images,
@@ -15,15 +15,15 @@ training images are and however many there are of each.
   expected. It shows a model that repeats seldom, which the mean of all samples hides
 - `copying`: probability that a sample is nearer to a training image than a held-out image is, ties half; 0.5 is
   expected
-- `copying_z`: the same as the paper's Z, that of Mann and Whitney: below 0 where samples are nearer, hardly by chance
-  below −3
+- `copying_z`: the same as the paper's Z, the statistic of Mann and Whitney: below 0 if samples are nearer, hardly by
+  chance below −3
 - `nearer_std`, `much_nearer_std`, `copying_std`: standard deviations over 200 bootstrap samples of both, drawn with
   seed 0
 
 All of these depend on what samples look like, too: noisy ones are far from all images, so that a model may repeat and
 not be found; bland ones are nearer to all images than real ones are (with half the contrast Z is −8 where nothing is
 repeated). Therefore samples are also compared with equally many images of both kinds, n = min(N, H) of N training
-images, evenly spread over their packs. Mirror images of held-out ones count where those of training images do.
+images, evenly spread over their packs. Mirror images of held-out ones count if mirror images of training images do.
 
 - `preference`: share of samples whose nearest image among both is a training image, ties half. 0.5 is expected of
   samples of any quality that owe nothing to single training images
@@ -62,7 +62,7 @@ from ganformer.metrics.names import label
 from ganformer.metrics.nearest import Nearest, nearest
 from ganformer.metrics.sets import ALL, Generated, ImageSet, Network, Picture, Share, in_pixels, observe
 from ganformer.metrics.statistics import Array, Observed, Statistics
-from ganformer.records.metrics import Value
+from ganformer.records.metrics import ComparedSet, Value
 from ganformer.records.npz import Copies
 from ganformer.records.run import Run
 from ganformer.training import checkpoint
@@ -100,7 +100,7 @@ def find_copies(
     - with `held_out` also `held_out_to_training` [n], and among equally many images of both kinds
       `samples_to_as_many_training` [M] and `samples_to_held_out` [M]
 
-    and as JSON in `provenance` what is in a `metrics.json`: values by their keys, `expected` what they would be without
+    and as JSON in `provenance` the content of a `metrics.json`: values by their keys, their `expected` values without
     memorisation, recipe. Raises ConfigError if `pairs` is more than the number of samples, DataError if run and
     packs do not fit together, held-out images were trained on, or images are too few or not finite.
     """
@@ -139,11 +139,11 @@ def find_copies(
 
 def _samples(generated: Generated, numbers: Integers, viewer: "Viewer") -> Pixels:
     """Return some of the generated images, uint8 [n, C, H, W]."""
-    portions = -(-len(generated) // BATCH)
+    count = -(-len(generated) // BATCH)
     images = []
     for number in numbers.tolist():  # made again with those beside them, on which the noise that layers add depends
-        (portion,) = generated.portions(viewer.picture, viewer.device, Share(number // BATCH, portions))
-        images.append(portion[number % BATCH].cpu().numpy())
+        (batch,) = generated.batches(viewer.picture, viewer.device, Share(number // BATCH, count))
+        images.append(batch[number % BATCH].cpu().numpy())
     return np.stack(images)
 
 
@@ -198,15 +198,15 @@ def _held_out(pack: Path, training: Images, *, is_mirrored: bool) -> Images:
     if shared:
         mirrored = " or their mirror images" if is_mirrored else ""
         raise DataError(
-            f"{others.folder}: {shared} of {len(others)} images are byte for byte those of {folder}{mirrored}, "
+            f"{others.folder}: {shared} of {len(others)} images are byte for byte images of {folder}{mirrored}, "
             "which were trained on; leave them out, or name a pack of images that were held out"
         )
     return others
 
 
 def _digests(images: Images, places: Integers) -> Iterator[bytes]:
-    for portion in batches(places.tolist()):
-        for pixels in read(images, np.array(portion)):
+    for some in batches(places.tolist()):
+        for pixels in read(images, np.array(some)):
             yield hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
@@ -219,12 +219,12 @@ class Part(ImageSet):
     def __init__(self, images: Images, places: Integers) -> None:
         self.images, self.places = images, places
         self.title, self.picture = str(images.folder), images.image.picture
-        self.about = {"kind": "pack", "path": self.title, "images": len(self), "data_sha256": images.digest}
+        self.about = ComparedSet(kind="pack", path=self.title, images=len(self), data_sha256=images.digest)
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for places in share.of(batches(self.places.tolist())):
             pixels = torch.from_numpy(read(self.images, np.array(places)))
             yield in_colours(central(pixels, *picture).to(device))
@@ -237,7 +237,7 @@ def read(images: Images, places: Integers) -> Pixels:
 
 
 def all_places(images: Images, *, is_mirrored: bool) -> Integers:
-    """Return the places of all images of a pack, behind them those of their mirror images."""
+    """Return the places of all images of a pack, then of their mirror images."""
     return _with_mirrored(images, np.arange(len(images)), is_mirrored=is_mirrored)
 
 
@@ -247,7 +247,7 @@ def _with_mirrored(images: Images, numbers: Integers, *, is_mirrored: bool) -> I
 
 @dataclass(frozen=True)
 class Viewer:
-    """Network that looks at the middle of images; `title` is that of progress lines."""
+    """Network that looks at the middle of images; `title`: title of progress lines."""
 
     network: Network
     picture: Picture

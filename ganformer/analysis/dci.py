@@ -3,13 +3,13 @@
 The paper (section 4.3) measures 1,000 generated images: the "area size of each semantic class", read by a segmentor, is
 predicted from the latents. It follows "the protocol" of Wu et al. 2020 (StyleSpace), whose code fits boosted trees to
 half of the images and tests them on the other half. The importance of each latent d for each property f makes a matrix
-R [D, F]. The paper's own code has none of this; what it leaves open is here:
+R [D, F]. The paper's own code has none of this; open details are here:
 
 - Codes: all numbers of the latents w that steer the first layer, side by side, so that models with one latent and with
   many have the same kind of codes (with a row for each whole latent, StyleGAN2 would have a single one).
 - Factors: visible pixels in an image of each value that an attribute of objects can have: in built-in scenes of each
-  shape, colour, size and material, 15 in all, elsewhere of each class. Those that are the same in more than `ALIKE` of
-  the images are left out, as StyleSpace leaves out rare ones.
+  shape, colour, size and material, 15 in all, elsewhere of each class. Factors that are the same in more than
+  `MAX_EQUAL_SHARE` of the images are left out, as StyleSpace leaves out rare ones.
 - Predictors: regression, since areas are numbers (StyleSpace classifies its attributes), by trees like its own: 100 of
   depth 3, learning rate 0.1, least squares, importance by the squared error that splits on a code take away, with sum 1
   over the codes. These are the defaults of scikit-learn's gradient boosting, which disentanglement_lib's DCI uses, too.
@@ -39,9 +39,10 @@ from ganformer.analysis import readers
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import computing
 from ganformer.metrics.sets import Generated
+from ganformer.nn.interfaces import Generator
 from ganformer.records.metrics import plain_values
 from ganformer.training import checkpoint
-from ganformer.training.adversarial import Adversarial, evaluating
+from ganformer.training.adversarial import evaluating
 from ganformer.training.samples import batches, draw_labels, latents
 
 # N images, D codes, F factors, J nodes of a level
@@ -50,22 +51,23 @@ Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 Record = Sequence[Mapping[str, Any]]  # the objects of a scene: `visible_pixels`, and attributes by their names
 
-ALIKE = 0.95
+MAX_EQUAL_SHARE = 0.95  # of the images, with the same value of a factor
 HALVINGS = 5
 SEED = 0
-FEWEST = 40  # images
+MIN_IMAGES = 40  # images
 TREES, DEPTH, RATE, BINS = 100, 3, 0.1, 32
 
 
 def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int, gpus: int) -> None:
     """Measure DCI on `images` images of a run, of seeds from 0 on; write a file like `metrics.json`: values `dci_…`.
 
-    `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError where
+    `run`: its run.json; `parser`: the parser.json of one that was made for these images. Raises ConfigError if
     the model has no latents to look at, and what `dci` does.
     """
     started = time.monotonic()
     learner, record = checkpoint.restore(run)
-    if not isinstance(learner, Adversarial):
+    generator = learner.sampling_generator
+    if generator is None:
         kind = record.kind
         raise ConfigError(f"{run}: models of kind '{kind}' have no latents w; take a run of a model that plays a game")
     made = Generated(learner, record, run, None, range(images))
@@ -76,23 +78,22 @@ def measure_run(images: int, run: Path, parser: Path, out: Path, *, threads: int
     device = devices.acquire(gpus)
     with computing(threads):
         records = reader.read(made, device)
-        codes = _codes(learner, record.data.label_counts, made.seeds)
+        codes = _codes(generator, record.data.label_counts, made.seeds)
     values = {f"dci_{name}": value for name, value in dci(codes, areas(records, reader.attributes)).items()}
     hardware = devices.describe(device, threads)
     seconds = time.monotonic() - started
     origin.measured(plain_values(values), seconds=seconds, hardware=hardware).write(out)
 
 
-def _codes(learner: Adversarial, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
+def _codes(generator: Generator, label_counts: Sequence[int], seeds: Sequence[int]) -> Array:
     """Return the latents w [N, D] that steer the first layer for images of these seeds."""
-    sampler = learner.sampler
-    device = sampler.w_average.device
-    portions = []
-    with evaluating(sampler):
-        for some in batches(seeds):
-            z, labels = latents(sampler.latent_shape, some), draw_labels(label_counts, some)
-            portions.append(sampler.map(z.to(device), labels.to(device))[:, 0].flatten(1).double().cpu().numpy())
-    return np.concatenate(portions)
+    device = generator.w_average.device
+    codes = []
+    with evaluating(generator):
+        for batch in batches(seeds):
+            z, labels = latents(generator.latent_shape, batch), draw_labels(label_counts, batch)
+            codes.append(generator.map(z.to(device), labels.to(device))[:, 0].flatten(1).double().cpu().numpy())
+    return np.concatenate(codes)
 
 
 def areas(records: Sequence[Record], attributes: Mapping[str, Sequence[str]]) -> Array:
@@ -114,7 +115,7 @@ def dci(codes: Array, factors: Array) -> dict[str, float]:
     images, numbers that are not finite, fewer than two codes, or fewer than two factors that differ between images.
     """
     _check(codes, factors)
-    varied = factors[:, [_most_common(factor) <= ALIKE for factor in factors.T]]
+    varied = factors[:, [_most_common(factor) <= MAX_EQUAL_SHARE for factor in factors.T]]
     if varied.shape[1] < 2:
         raise DataError(
             f"disentanglement: {varied.shape[1]} of {factors.shape[1]} factors differ between the images, and 2 are "
@@ -133,9 +134,9 @@ def dci(codes: Array, factors: Array) -> dict[str, float]:
 def _check(codes: Array, factors: Array) -> None:
     if len(codes) != len(factors):
         raise DataError(f"disentanglement: there are codes of {len(codes)} images, but factors of {len(factors)}")
-    if len(codes) < FEWEST:
+    if len(codes) < MIN_IMAGES:
         raise DataError(
-            f"disentanglement: {len(codes)} images are too few; take at least {FEWEST}, the paper has 1,000"
+            f"disentanglement: {len(codes)} images are too few; take at least {MIN_IMAGES}, the paper has 1,000"
         )
     if codes.shape[1] < 2:
         raise DataError(f"disentanglement: needs at least 2 codes, there are {codes.shape[1]}")
@@ -204,7 +205,7 @@ class Boosted(NamedTuple):
 
 
 def boost(codes: Array, factor: Array, other_codes: Array, other_factor: Array) -> Boosted:
-    """Fit boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predict that of others."""
+    """Fit boosted regression trees (Friedman 2001) to codes [N, D] and a factor [N], and predict it for others."""
     edges = np.quantile(codes, np.arange(1, BINS) / BINS, axis=0)
     cells, other_cells = _binned(codes, edges), _binned(other_codes, edges)
     importances = np.zeros(codes.shape[1])

@@ -21,7 +21,7 @@ from ganformer.config import ImageSpec
 from ganformer.data.generated import Record
 from ganformer.data.images import Pixels, central
 from ganformer.data.pictures import grid, save_picture
-from ganformer.errors import ConfigError
+from ganformer.errors import ConfigError, listed
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 from ganformer.records.generated import GeneratedCall
@@ -30,9 +30,9 @@ from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
-SHOWN = 20  # names of classes in a message
-LARGEST_TRUNCATION = 1000.0
-LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
+MAX_LISTED_CLASSES = 20  # names of classes in a message
+MAX_TRUNCATION = 1000.0
+MAX_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
     """Images to generate: `count` of the seeds from `seed` on, about `batch` of them at a time.
 
     `truncation`: ψ; `label`: name or number of the class of all images, None: drawn as in the data; `is_noisy`: noise
-    of layers is that of the image's seed, else the same for all images. Portions hold whole blocks of seeds
+    of layers is from the image's seed, else the same for all images. Batches hold whole blocks of seeds
     (`samples.make`), so an image is a function of its seed, whatever `batch`, `seed` and `count` are.
     """
 
@@ -51,7 +51,7 @@ class Request:
     label: str | None
     is_noisy: bool
     mean: Literal["class", "global"] = "class"
-    """Target that ψ moves latents towards: the mean of the image's own class, or that of all of them."""
+    """Target that ψ moves latents towards: the mean of the image's own class, or of all classes."""
 
 
 def generate(
@@ -59,12 +59,12 @@ def generate(
 ) -> None:
     """Write images of a run into the folder `out`: `seed000000.png`, …, or in the other form asked for.
 
-    Where there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
-    says what they are of, and whether they are all there. `as_grid`: all in one picture, `grid.png`. `as_npz`:
-    `images.npz` with `arr_0` uint8 [count, H, W, C] and, where there are classes, `arr_1` int64 [count], as evaluation
-    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError where
+    If there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
+    has their settings, and whether they are complete. `as_grid`: all in one picture, `grid.png`. `as_npz`:
+    `images.npz` with `arr_0` uint8 [count, H, W, C] and, if there are classes, `arr_1` int64 [count], as evaluation
+    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError if
     something else is asked for than the run can give or the folder holds anything but what the same call wrote before,
-    CheckpointError where the run cannot be read.
+    CheckpointError if the run cannot be read.
     """
     run = find_run(weights)
     learner, known = restore(run)
@@ -129,7 +129,7 @@ def class_number(label: str | None, data: TrainingData, run: Path) -> int | None
     if not classes:
         known = "it was trained without labels; leave the label out"
     elif names:
-        known = f"its classes are {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}, or 0 to {classes - 1}"
+        known = f"its classes are {listed(names, MAX_LISTED_CLASSES)}, or 0 to {classes - 1}"
     else:
         known = f"its classes are 0 to {classes - 1}"
     raise ConfigError(f"label {label}: {run} has no such class; {known}")
@@ -137,12 +137,12 @@ def class_number(label: str | None, data: TrainingData, run: Path) -> int | None
 
 def check(truncation: float, first: int, last: int) -> None:
     """Raise ConfigError if ψ, or one of the seeds from `first` to `last`, is out of range."""
-    if not 0 <= truncation <= LARGEST_TRUNCATION:
+    if not 0 <= truncation <= MAX_TRUNCATION:
         raise ConfigError(
-            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {LARGEST_TRUNCATION:g}; 0.5 to 1 is usual"
+            f"truncation ψ {truncation:g}: is not from 0 (the mean) to {MAX_TRUNCATION:g}; 0.5 to 1 is usual"
         )
-    if first < 0 or last > LARGEST_SEED:
-        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {LARGEST_SEED}; choose others")
+    if first < 0 or last > MAX_SEED:
+        raise ConfigError(f"seeds {first} to {last}: are not all from 0 to {MAX_SEED}; choose others")
 
 
 def _aim(learner: Learner, request: Request, run: Path) -> None:
@@ -205,9 +205,9 @@ def _pictures(out: Path) -> Iterator[Take]:
 
 @contextmanager
 def _one_picture(path: Path) -> Iterator[Take]:
-    portions: list[Pixels] = []
-    yield lambda seeds, labels, images: portions.append(images)
-    save_picture(path, grid(np.concatenate(portions)))
+    made: list[Pixels] = []
+    yield lambda seeds, labels, images: made.append(images)
+    save_picture(path, grid(np.concatenate(made)))
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Reader(Protocol):
         """Accuracy, as far as it is known."""
 
     def read(self, images: ImageSet, device: torch.device) -> list[Record]:
-        """Return the objects in all images of a set. DataError if their shape is not what it was prepared for."""
+        """Return the objects in all images of a set. DataError if their shape is not the prepared one."""
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
         """Return the objects in images [n, 3, H, W]; DataError as above."""
@@ -61,14 +61,15 @@ class Reader(Protocol):
 def prepare(config: Parsing, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
     """Make the parser of a data set: `parser.json` in the folder `out`, and its weights.
 
-    Raises ConfigError where the settings do not fit the data set, and what the kind does.
+    Raises ConfigError if the settings do not fit the data set, and the errors of the kind.
     """
     plugins.find(PACKAGE, config.kind).prepare(config, dataset, out, threads=threads, gpus=gpus)
 
 
 def load(path: Path) -> Reader:
     """Return the reader at `path`, its parser.json. CheckpointError if files are of something else or do not fit."""
-    kind = ParserClaim.read(path).kind
+    claim = ParserClaim.read(path)
+    kind = None if claim is None else claim.kind
     kinds = plugins.names(PACKAGE)
     if kind not in kinds:
         raise CheckpointError(
@@ -82,7 +83,7 @@ def load(path: Path) -> Reader:
 def origin(reader: Reader, record: Run, recipe: Mapping[str, Any], reals: str | None = None) -> Subject:
     """Return the part of a record like `metrics.json` that is known before a run's images are measured.
 
-    `record`: that of the run, at its end; `recipe`: what is read, beside what the reader says of itself; `reals`:
+    `record`: the record of the run, at its end; `recipe`: settings beside the reader's own; `reals`:
     sha256 of the data that the images are compared with.
     """
     end = record.end

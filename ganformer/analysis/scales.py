@@ -26,24 +26,28 @@ def sample_scales(run: Path, images: int, out: Path, *, threads: int, gpus: int)
     finest. `run`: its run.json. ConfigError if the model makes images of one scale only.
     """
     learner, record = restore(run)
-    sampler = learner.sampler.to(devices.acquire(gpus))
+    device = devices.acquire(gpus)
+    if learner.sampling_generator is None:
+        raise _one_scale(run, record.kind)
+    generator = learner.sampling_generator.to(device)
     label_counts = record.data.label_counts
-    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler):
-        portions = [_scales(sampler, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(images))]
-    scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*portions, strict=True)]
+    with devices.reproducible(threads), torch.no_grad(), evaluating(generator):
+        made = [_scales(generator, draw_labels(label_counts, seeds), seeds) for seeds in batches(range(images))]
+    scales = [np.concatenate([pixels(part) for part in parts]) for parts in zip(*made, strict=True)]
     if len(scales) < 2:
-        kind = record.kind
-        raise ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
+        raise _one_scale(run, record.kind)
     save_picture(out.with_suffix(".png"), _picture(scales))
     facts(record).write(out, {f"scale_{i}": scale for i, scale in enumerate(scales)})
 
 
-def _scales(sampler: torch.nn.Module, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:
-    """Return images of these seeds at every scale; none if the sampler is no such generator."""
-    if not isinstance(sampler, Generator):
-        return ()
-    device = sampler.w_average.device
-    return sampler.scales(sampler.map(latents(sampler.latent_shape, seeds).to(device), labels.to(device)))
+def _one_scale(run: Path, kind: str) -> ConfigError:
+    return ConfigError(f"{run}: models of kind '{kind}' make images of one scale only; take a run of MSG-GAN")
+
+
+def _scales(generator: Generator, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, ...]:
+    """Return images of these seeds at every scale."""
+    device = generator.w_average.device
+    return generator.scales(generator.map(latents(generator.latent_shape, seeds).to(device), labels.to(device)))
 
 
 def _picture(scales: Sequence[Pixels]) -> Pixels:

@@ -6,8 +6,8 @@ are meant, and its code has none of it. Here, a parser (`readers`) says of which
 
 - Region of a component in a layer: the positions that attend to it more than to any other component, in the mean over
   the heads; of several as strong ones the first. Maps are enlarged to the size of the image, each pixel taking the
-  value of the position that it lies in. Bars and margins around the picture do not count.
-- Classes: the background, and the values of what the parser tells objects apart by (`Reader.paired`): each shape and
+  value of the position that it is in. Bars and margins around the picture do not count.
+- Classes: the background, and the values by which the parser distinguishes objects (`Reader.paired`): each shape and
   each colour of built-in scenes, the classes of photographs. The segment of a class in an image are the pixels of all
   objects that are of it. An image shows a class where that is at least one pixel.
 - `iou_<class>`: intersection over union of the region and the segment, the mean over the images that show the class, of
@@ -22,7 +22,7 @@ are meant, and its code has none of it. Here, a parser (`readers`) says of which
   nothing is left but what is alike in all images. The mean over up to `SHIFTS` ways to pair them: image i with the
   segments of image i + 1, i + 2 and so on.
 
-All are from 0 to 1. Objects are those that the parser sees: what it sees wrongly lowers every number.
+All are from 0 to 1. Objects are as the parser sees them: its errors lower every number.
 """
 
 # N images, L layers, K components, I objects of an image, R resamples
@@ -54,7 +54,7 @@ Integers = NDArray[np.integer[Any]]
 Record = Sequence[Mapping[str, Any]]  # the objects of an image, as in `scenes.jsonl`
 
 BACKGROUND, OBJECT = "background", "object"
-FEWEST = 2  # images that show a class
+MIN_CLASS_IMAGES = 2  # images that show a class
 SHIFTS = 5
 RESAMPLES = 200
 SEED = 0
@@ -111,17 +111,17 @@ def _segmented(
     """Return components that positions attend to, shape of the images, objects in their middle, masks."""
     layers, records, masks = [], list[Record](), []
     with Progress(f"attention segments {images.record.run}", len(images)) as progress:
-        for portion, maps in attended(images.learner, images.record, images.seeds, device):
-            if not portion.isfinite().all():
+        for batch, maps in attended(images.learner, images.record, images.seeds, device):
+            if not batch.isfinite().all():
                 raise DataError(
                     f"{images.title}: generated images hold NaN or infinity, so the training diverged; train again"
                 )
-            found, seen = reader.segment(in_colours(central(quantise(portion), *reader.picture)).cpu().numpy())
+            found, seen = reader.segment(in_colours(central(quantise(batch), *reader.picture)).cpu().numpy())
             records += found
             masks.append(seen)
             layers.append([layer.float().mean(dim=1).argmax(dim=1).to(torch.int16).cpu().numpy() for layer in maps])
-            progress.update(len(portion))
-    joined: list[Integers] = [np.concatenate(portions) for portions in zip(*layers, strict=True)]
+            progress.update(len(batch))
+    joined: list[Integers] = [np.concatenate(parts) for parts in zip(*layers, strict=True)]
     return joined, (images.made.height, images.made.width), records, np.concatenate(masks)
 
 
@@ -151,10 +151,10 @@ def compare(
     of the middle of each image: 0: of no object, i: of the i-th one. Raises DataError for fewer than two images, and
     where no image shows an object.
     """
-    if len(masks) < FEWEST:
+    if len(masks) < MIN_CLASS_IMAGES:
         raise DataError(
-            f"attention segments: {len(masks)} images are too few; take at least {FEWEST}, since the level of chance "
-            "needs segments of another image"
+            f"attention segments: {len(masks)} images are too few; take at least {MIN_CLASS_IMAGES}, since the level "
+            "of chance needs segments of another image"
         )
     if not masks.any():
         raise DataError(
@@ -241,7 +241,11 @@ def _fits(regions: "Regions", scenes: Sequence[Segments], shift: int) -> dict[st
         if len(scene.things):
             highest = [overlaps(counts, thing).max(axis=1) for thing in scene.things]
             found.setdefault(f"iou_{OBJECT}", []).append((np.sum(highest, axis=0), len(highest)))
-    return {name: Fit(*map(np.stack, zip(*each, strict=True))) for name, each in found.items() if len(each) >= FEWEST}
+    return {
+        name: Fit(*map(np.stack, zip(*each, strict=True)))
+        for name, each in found.items()
+        if len(each) >= MIN_CLASS_IMAGES
+    }
 
 
 def overlaps(counts: Array, member: Array) -> Array:

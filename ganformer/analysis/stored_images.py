@@ -43,11 +43,11 @@ def sample(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
     labels = partial(draw_labels, record.data.label_counts)
     image = record.image
     with devices.reproducible(threads), torch.no_grad():
-        portions = [
+        made = [
             pixels(central(make(learner, image, labels, seeds), *image.picture))
             for seeds in aligned(range(images), BATCH)
         ]
-    facts(record, classes=classes_of(record, images)).write(out, {"images": np.concatenate(portions)})
+    facts(record, classes=classes_of(record, images)).write(out, {"images": np.concatenate(made)})
 
 
 def classes_of(record: Run, count: int) -> list[str]:

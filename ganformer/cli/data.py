@@ -1,13 +1,17 @@
 """Commands that fetch, pack and check images."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ganformer import config, plugins
 from ganformer.cli.common import Out, cores, group, parsed
 from ganformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganformer.records.manifest import Manifest
 
 app = group("Fetch, pack and check images.")
 
@@ -43,22 +47,18 @@ def pack(
         int | None, typer.Option(help="Number of shards. Default: one for every 10,000 images.")
     ] = None,
     max_images: Annotated[int | None, typer.Option(help="Take at most so many. Default: all.")] = None,
-    on_error: Annotated[str | None, typer.Option(help="Reaction to bad images: fail or skip. Default: fail.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="Effect of bad images: fail or skip. Default: fail.")] = None,
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
     crop_margin: Annotated[float | None, typer.Option(help="Part to store beyond the crop, for random crops.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes, to keep labels. Default: 0.")] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 grey, 3 colour, 4 with opacity. Default: as the images have them.")
     ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Place of the labels, if not the usual one: see docs/data-sets.md.")
-    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Place of the labels, if not the usual one.")] = None,
     dataset: Annotated[str | None, typer.Option(help="All of this as JSON, or a file that holds it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that load images. Default: all cores.")] = None,
 ) -> None:
     """Crop, resize and store images as a pack."""
-    from ganformer.data.manifest import other_files
-    from ganformer.data.packing.detect import recognise
     from ganformer.data.packing.pack import pack as make
 
     given = {
@@ -73,37 +73,47 @@ def pack(
         "classes": classes,
         "channels": channels,
     }
-    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    settings = {key: value for key, value in given.items() if value is not None}
     if (source is None) == (dataset is None) or (dataset is not None and (settings or labels)):
         raise ConfigError("give the images as --source, with the options that follow it, or everything as --dataset")
     if source is not None:
-        found = recognise(source)
-        if (
-            labels is not None
-            and "labels" not in plugins.find("ganformer.data.sources", found["kind"]).Config.model_fields
-        ):
-            raise ConfigError(
-                f"--labels {labels}: {source} is of kind '{found['kind']}', which has its labels in itself if it has "
-                "any; leave --labels out"
-            )
-        settings["source"] = {**found, **({} if labels is None else {"labels": labels})}
-    chosen = (
-        config.parse(config.Dataset, settings, "pack")
-        if dataset is None
-        else parsed(config.Dataset, dataset, "dataset")
-    )
-    written = make(chosen, out, workers or cores())
+        chosen = config.parse(config.Dataset, {**settings, "source": _source(source, labels)}, "pack")
+    else:
+        assert dataset is not None
+        chosen = parsed(config.Dataset, dataset, "dataset")
+    print(f"{out}: {_summary(make(chosen, out, workers or cores()))}")
+
+
+def _source(source: str, labels: str | None) -> Mapping[str, Any]:
+    """Return settings of the source that --source and --labels name; ConfigError if it takes no labels."""
+    from ganformer.data.packing.detect import recognise
+
+    found = recognise(source)
+    if labels is None:
+        return found
+    if "labels" not in plugins.find("ganformer.data.sources", found["kind"]).Config.model_fields:
+        raise ConfigError(
+            f"--labels {labels}: {source} is of kind '{found['kind']}', which has its labels in itself if it has "
+            "any; leave --labels out"
+        )
+    return {**found, "labels": labels}
+
+
+def _summary(written: "Manifest") -> str:
+    """Return number, size and channels of the images of a new pack, and the number of those left out."""
+    from ganformer.records.manifest import other_files
+
     colours = {1: "grey", 3: "colour", 4: "colour with opacity"}[written.image.channels]
-    shape = f"{written.image.width}×{written.image.height} pixels, {colours}"
     rejected = f"; {len(written.rejected)} unusable (see manifest.json)" if written.rejected else ""
     others = f"; left out: {other_files(written.left_out)}" if written.left_out else ""
-    print(f"{out}: {written.count} images of {shape}{rejected}{others}")
+    size = f"{written.image.width}×{written.image.height} pixels"
+    return f"{written.count} images of {size}, {colours}{rejected}{others}"
 
 
 @app.command()
 def info(
     pack: Annotated[Path, typer.Argument(help="Folder or manifest.json of a pack.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: that of the pack.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: the pack's.")] = None,
 ) -> None:
     """Describe a pack; draw a contact sheet and the mean image."""
     from ganformer.data.info import info as look

@@ -62,16 +62,14 @@ def measure(
     data: Data,
     reference: Annotated[Path, typer.Option(help="Folder that `step reference` wrote.")],
     out: OutFile,
-    step: Annotated[
-        int | None, typer.Option(min=1, help="Step of a snapshot; the end of training if not given.")
-    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Step of the snapshot. Default: the last.")] = None,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="Allow a run that was trained on another pack.")
     ] = False,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Measure a run's images against those of a pack."""
+    """Measure a run's images against a pack's."""
     from ganformer.metrics import evaluate as metrics
 
     settings = parsed(config.Evaluation, evaluation, "evaluation")
@@ -81,7 +79,7 @@ def measure(
 
 @app.command()
 def parser(
-    parsing: Annotated[str, typer.Option(help="Parser of objects in images: its kind, JSON, or a file with it.")],
+    parsing: Annotated[str, typer.Option(help="Parser of objects in images: its name, JSON, or a file with it.")],
     dataset: Annotated[str, typer.Option(help=f"Settings of an entry of the section datasets{AS_JSON}")],
     out: Annotated[Path, typer.Option(help="Folder for parser.json and the weights.")],
     threads: Threads = 1,
@@ -97,7 +95,7 @@ def parser(
 
 @app.command()
 def best(
-    by: Annotated[str, typer.Option(help="Value that is compared, by its name in metrics.json.")],
+    by: Annotated[str, typer.Option(help="Name in metrics.json of the value that decides.")],
     run: Run,
     out: OutFile,
     metrics: Files,
@@ -167,7 +165,7 @@ def analyse(
     """Compute images, maps and statistics that exhibits show of a run.
 
     samples: the images. scales: the images at every scale of a multi-scale model. attention: the images with their
-    attention maps. scene-statistics (--data, --parser): distances of their properties from those of real images.
+    attention maps. scene-statistics (--data, --parser): distances of their properties from real images'.
     disentanglement (--parser): DCI of the latents. attention-segmentation (--parser): overlap of attention with
     segments. copies (--data, --evaluation, --pairs, also --held-out): the nearest training images.
     """
@@ -206,7 +204,7 @@ def page(
 
     settings = config.load(read(configuration, "config"), "--config")
     findings = compare(settings, artifacts.placed(Path("results")))
-    write(settings.model_dump(mode="json"), files, out, command, findings)
+    write(settings, files, out, command, findings)
 
 
 @app.command()

@@ -8,13 +8,14 @@ import typer
 from ganformer import artifacts, config, plugins
 from ganformer.cli.common import AS_JSON, CheckData, Data, Files, Gpus, Out, Threads, of_kind, parsed, read, writable
 from ganformer.errors import ConfigError, DataError
+from ganformer.records.metrics import ValuesClaim
 
 
 def _own_record(path: Path | None) -> Path | None:
-    """Return the path of what `evaluate` found; a file that is something else is not replaced."""
+    """Return the path of a file of values after checking it; DataError if it is another file, not to be replaced."""
     if path is not None:
         writable(path)
-        if path.exists() and not artifacts.agrees(artifacts.read_existing(path), {"values": {}, "recipe": {}}):
+        if path.exists() and ValuesClaim.find(path) is None:
             raise DataError(
                 f"{path}: is there already and holds no numbers of an evaluation, which would replace it; name another "
                 "file, or move it away"
@@ -67,11 +68,9 @@ def evaluate(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Number of images of a run; 50,000 if not given.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seeds of a run's images: from seed × images on; 0 if not given.")
+        int | None, typer.Option(min=0, help="Offset of a run's images: their seeds begin at seed × images.")
     ] = None,
-    step: Annotated[
-        int | None, typer.Option(min=1, help="Step of a snapshot of a run; the end of training if not given.")
-    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Step of the snapshot of a run. Default: the last.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file for the numbers and how they were measured.", callback=_own_record),

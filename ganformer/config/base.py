@@ -127,7 +127,7 @@ class SettingsIn:
 
 @cache
 def docstrings(settings: type[Strict]) -> Mapping[str, str]:
-    """Return the text below each field of a class and of those that it builds on, as written."""
+    """Return the text below each field of a class and of its bases, as written."""
     texts: dict[str, str] = {}
     for kind in reversed(settings.__mro__):
         for name in vars(kind).get("__annotations__", {}):
@@ -204,7 +204,7 @@ def problems_of(kind: type[Strict], error: ValidationError) -> list[tuple[str, s
 def _locate(root: Mapping[str, Any], details: ErrorDetails) -> tuple[str, Mapping[str, Any]]:
     """Return YAML path of an error, and the schema of the mapping that holds it.
 
-    pydantic puts the chosen `kind` into the path of what is inside; YAML has no such level.
+    pydantic puts the chosen `kind` into the path of its fields; YAML has no such level.
     """
     node: Mapping[str, Any] = root
     path: list[str] = []

@@ -81,7 +81,7 @@ class Dataset(Strict):
     resolution: PositiveInt = 256
     """Width of the packed images in pixels; a power of two from 8 to 1024."""
     ratio: Annotated[float, Field(ge=1 / 16, le=4)] | None = None
-    """Height over width, from 1/16 to 4. The centre of this shape is cropped from every image. None: that of the source
+    """Height over width, from 1/16 to 4. The centre of this shape is cropped from every image. None: the source's
     where it is a published data set, else 1."""
     letterbox: bool = False
     """Store squares with the picture between black bars, as GANformer's code did; measures leave the bars out."""
@@ -133,12 +133,12 @@ class Dataset(Strict):
 
     @property
     def crop(self) -> float:
-        """Height over width of what is cropped from every image."""
+        """Height over width of the crop of every image."""
         return self.source.crop_ratio if self.ratio is None else self.ratio
 
     @property
     def known_channels(self) -> Literal[1, 3, 4] | None:
-        """Channels of the packed images; None where they are found when the images are packed."""
+        """Channels of the packed images; None if they are found when the images are packed."""
         return self.channels or self.source.channels
 
     @property

@@ -18,7 +18,7 @@ class Extractor(Strict):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Files of weights it reads; those in `results/weights` are fetched by a job of their own."""
+        """Files of weights it reads; files in `results/weights` are fetched by a job of their own."""
         return ()
 
     @property

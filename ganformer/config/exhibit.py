@@ -50,7 +50,7 @@ class Experiment(Strict):
             yield from ((f"{section}.{i}", section, name) for i, name in enumerate(as_sequence(raw.get(section))))
 
     def problems(self, configuration: "Config") -> Iterable[tuple[str, str]]:
-        """Yield what does not fit the whole configuration: a key of this entry, and a sentence."""
+        """Yield conflicts with the whole configuration: a key of this entry, and a sentence."""
         return ()
 
     def inputs(self, name: str, configuration: "Config") -> Iterable[Path]:

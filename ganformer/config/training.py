@@ -30,7 +30,7 @@ class TrainingSettings(Strict):
     kimg: PositiveFloat = 25_000.0
     """Length of the training in thousands of real images shown; rounded up to whole batches."""
     batch: PositiveInt = 32
-    """Images in one step, over all accumulated portions."""
+    """Images in one step, over all accumulated microbatches."""
     microbatch: PositiveInt | None = None
     """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
     snapshots: PositiveInt = 4
@@ -106,7 +106,7 @@ class AdversarialSettings(Strict):
     style_mixing: Probability = 0.9
     """Probability that the layers behind a random point get the latents of a second draw."""
     component_mixing: Probability = 0.0
-    """Probability that the components behind a random one are those of a second draw, where there are components."""
+    """Probability that the components behind a random one are from a second draw, if there are components."""
     ema_kimg: PositiveFloat = 10.0
     """Half-life of the moving average of the generator's weights, in thousands of images."""
     ema_rampup: PositiveFloat | None = None
@@ -131,7 +131,7 @@ class Model(Strict):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Files beside the images that its training reads; those in `results/weights` are fetched by a job."""
+        """Files beside the images that its training reads; files in `results/weights` are fetched by a job."""
         return ()
 
     @model_validator(mode="after")
@@ -154,7 +154,7 @@ class Model(Strict):
 
 
 class AdversarialModel(Model):
-    """A model that plays the adversarial game; what it sets here wins over the section `adversarial`."""
+    """A model that plays the adversarial game; its own settings win over the section `adversarial`."""
 
     adversarial: AdversarialSettings = AdversarialSettings()
 
@@ -167,7 +167,7 @@ class Spec(Strict):
 
     image: ImageSpec
     finds_channels: bool = False
-    """Tells whether the channels are those of the pack, whatever `image` says: then this is the plan of a run, which
+    """True if the channels are taken from the pack, whatever `image` says: then this is the plan of a run, which
     `with_channels` resolves."""
     mirror: bool
     model: AnyModel
@@ -189,7 +189,7 @@ class Spec(Strict):
     def with_channels(self, channels: int) -> "Spec":
         """Return this run on images of so many channels, where its plan left them to the data; else itself.
 
-        Raises ConfigError where its model does not fit them.
+        Raises ConfigError if its model does not fit them.
         """
         if not self.finds_channels:
             return self
@@ -214,7 +214,7 @@ class Spec(Strict):
     def trajectory(self) -> str:
         """sha256 (hex) of what decides the weights after every step: all settings but `kimg` and `snapshots`.
 
-        Runs of one trajectory are parts of each other, so a longer one goes on where a shorter one ended. What a model
+        Runs of one trajectory are parts of each other, so a longer one resumes where a shorter one ended. What a model
         derives from `kimg` (`Model.resolved`) belongs to the trajectory.
         """
         return trajectory(self.model_dump(mode="json"))

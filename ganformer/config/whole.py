@@ -40,13 +40,13 @@ class Config(Strict):
     measured_against: Mapping[Name, Name] = {}
     """Data sets whose runs are measured against the images of another one, such as parts of it."""
     parsing: Mapping[Name, AnyParsing] = {}
-    """Parsers of objects in the images of data sets; those of the source `scenes` have one by default."""
+    """Parsers of objects in the images of data sets; data sets of the source `scenes` have one by default."""
     best_by: str = "fd"
-    """The value, as it is called in metrics.json, that tells which snapshot of a run is the best one."""
+    """Name in metrics.json of the value that decides which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}
 
     def text(self) -> str:
-        """Return canonical text that `load` turns into this configuration again; it holds only what was set.
+        """Return canonical text that `load` turns into this configuration again; it holds only given settings.
 
         A default that is written down would override a section.
         """
@@ -81,7 +81,7 @@ class Config(Strict):
         return parse(Parsers, {"parser": {"kind": source}}, f"parsing.{dataset}").parser
 
     def reals(self, dataset: str) -> str:
-        """Return the data set whose images those of runs on this one are measured against."""
+        """Return the data set against whose images runs on this one are measured."""
         return self.measured_against.get(dataset, dataset)
 
     def only(self, experiments: Iterable[str]) -> Self:
@@ -224,6 +224,6 @@ def of_one_shape(config: Config, path: str, name: str, other: str) -> Iterator[t
     if here != there:
         yield (
             path,
-            f"pictures of {name} are of {here[1]}×{here[0]} pixels, those of {other} of {there[1]}×{there[0]}; give "
+            f"pictures of {name} are of {here[1]}×{here[0]} pixels, pictures of {other} of {there[1]}×{there[0]}; give "
             "both one resolution and ratio",
         )

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec
-from ganformer.data import manifest
 from ganformer.errors import DataError
+from ganformer.records import manifest
 
-FORGET = 1 << 28  # bytes that are read before readers forget them
+MAX_READ_BYTES = 1 << 28  # bytes that are read before readers forget them
 
 
 class Reader(Protocol):
@@ -23,20 +23,20 @@ class Reader(Protocol):
         """Put an image into `image`, uint8 [C, H, W]."""
 
     def forget(self) -> None:
-        """Let go of what was read and is still in the memory of this process."""
+        """Release the memory that this process holds of images read before."""
 
 
 class Images:
     """The images of a pack, named by its folder or its manifest. Threads and processes may share it.
 
-    Raises DataError where the pack is missing or incomplete. Shards are opened when they are first read; with `check`
-    every byte of a shard is compared with what was packed then, and DataError names one that differs.
+    Raises DataError if the pack is missing or incomplete. Shards are opened when they are first read; with `check`
+    every byte of a shard is compared then with its checksum, and DataError names a shard that differs.
     """
 
     def __init__(self, pack: Path, *, check: bool = False) -> None:
         self.folder, self.manifest = manifest.read(pack)
         self.is_checked = check
-        self.digest = self.manifest.content
+        self.digest = self.manifest.data_sha256
         """sha256 of shape, pixels and labels, by which data are told apart."""
         self._starts = np.cumsum([0, *(shard.count for shard in self.manifest.shards)])
         self._readers: dict[int, Reader] = {}
@@ -76,7 +76,7 @@ class Images:
         return labels
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return images uint8 [n, C, H, W] in the order of `indices`, which lie in [0, len)."""
+        """Return images uint8 [n, C, H, W] in the order of `indices`, which are in [0, len)."""
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"indices from {indices.min()} to {indices.max()} of {len(self)} images")
@@ -86,7 +86,7 @@ class Images:
         for image, shard, place in zip(images, shards.tolist(), places.tolist(), strict=True):
             self._reader(shard).read(place, image)
         self._remembered += images.nbytes
-        if self._remembered > FORGET:  # else the whole pack would count as memory in the end, where files are mapped
+        if self._remembered > MAX_READ_BYTES:  # otherwise mapped files would count as memory in the end
             self._remembered = 0
             for reader in list(self._readers.values()):
                 reader.forget()
@@ -117,7 +117,7 @@ class Images:
 
 
 def verify(pack: Path, progress: Callable[[int], None] = lambda _: None) -> None:
-    """Compare every file of a pack with its sha256; DataError names all that differ. `progress` is told bytes read."""
+    """Compare every file of a pack with its sha256; DataError names all that differ. `progress` gets the bytes read."""
     folder, contents = manifest.read(pack)
     wrong = []
     for file in (*contents.shards, *contents.files):

@@ -1,4 +1,4 @@
-"""Record of one call that generated images into a folder: what they are of, and whether they are all there."""
+"""Record of one call that generated images into a folder: settings, and whether it was finished."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,9 @@ from ganformer.records.generated import GENERATED_FILE, GeneratedCall, Generated
 
 
 class Record:
-    """The record in `folder` of a call, which `call` tells apart from others: settings, weights and form of the images.
+    """Record in `folder` of a call; `call` identifies it by settings, weights and form of the images.
 
-    `begin` and `finish` write it; what is interrupted between them stays unfinished.
+    `begin` and `finish` write it; an interrupted call stays unfinished.
     """
 
     def __init__(self, folder: Path, call: GeneratedCall) -> None:
@@ -20,7 +20,7 @@ class Record:
         self.call, self.content = call, call.content()
 
     def begin(self) -> None:
-        """Make the folder. ConfigError where images of another call or files of somebody else are in it."""
+        """Make the folder. ConfigError if images of another call or files of somebody else are in it."""
         with artifacts.may_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         found = artifacts.read_existing(self.folder / GENERATED_FILE)
@@ -34,7 +34,7 @@ class Record:
         self._write(is_complete=False)
 
     def finish(self) -> None:
-        """Tell that all images are there."""
+        """Write that the call was finished."""
         self._write(is_complete=True)
 
     def _write(self, *, is_complete: bool) -> None:
@@ -58,7 +58,7 @@ class Record:
 
 
 def check(folder: Path) -> None:
-    """DataError where images were generated into a folder, and not all of them are there or others too."""
+    """Raise DataError if images were generated into a folder, and not all of them are there or others too."""
     found = GeneratedImages.find(folder / GENERATED_FILE)
     if found is None:
         return

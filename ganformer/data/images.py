@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # packing does not need torch, and its workers start faster w
 Pixels = NDArray[np.uint8]
 Planes = TypeVar("Planes", NDArray[np.uint8], "Tensor")
 
-# What has transparent parts is seen on white, as on a page.
+# Transparent parts are shown on white, as on a page.
 BACKGROUND = (255, 255, 255, 255)
 
 CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -38,7 +38,7 @@ class Traits(IntFlag):
 
 
 class Picture(NamedTuple):
-    """A picture that was read: pixels uint8 [H, W, C] in the shape that was asked for, and what it is stored as."""
+    """Decoded picture: pixels uint8 [H, W, C] in the requested shape, and properties of its file."""
 
     pixels: Pixels
     traits: Traits
@@ -95,7 +95,7 @@ def traits(image: Image.Image, is_keyed: bool = False) -> Traits:
 def prepare(image: Image.Image, shape: ImageSpec) -> Pixels:
     """Convert a picture L, LA, RGB or RGBA to pixels uint8 [H, W, C]: centre crop, then antialiased Lanczos resize.
 
-    C is that of `shape`: 1 is grey, colours weighted as in ITU-R BT.601; 4 keeps opacity; with 1 and 3 transparent
+    C as in `shape`: 1 is grey, colours weighted as in ITU-R BT.601; 4 keeps opacity; with 1 and 3 transparent
     parts show `BACKGROUND`. A picture that has the shape already keeps its pixels. If the shape has black bars above
     and below, see `letterbox`.
     """

@@ -7,26 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganformer.data.dataset import Images
-from ganformer.data.manifest import MEAN, SHEET, other_files
 from ganformer.data.pictures import grid, save_picture
 from ganformer.ledger import Ledger
 from ganformer.progress import Progress
+from ganformer.records.manifest import MEAN, SHEET, other_files
 
-SHOWN = 64  # images on the contact sheet
-PORTION = 256
+SHEET_IMAGES = 64  # images on the contact sheet
+BATCH = 256
 
 
 def info(pack: Path, out: Path | None = None) -> None:
-    """Print what is in a pack, then draws a contact sheet and its mean image into a folder, by default its own.
+    """Print the content of a pack, then draw a contact sheet and its mean image into a folder, by default its own.
 
-    The sheet has images evenly spread over the pack. Raises DataError where the pack is missing or damaged, or where
+    The sheet has images evenly spread over the pack. Raises DataError if the pack is missing or damaged, or where
     the pictures would replace files of somebody else or cannot be written.
     """
     images = Images(pack)
     folder = images.folder if out is None else out
     print("\n".join(f"{name:12}{value}" for name, value in _facts(images).items()), flush=True)
     Ledger(folder).claim([SHEET, MEAN])
-    shown = images.spread(min(SHOWN, len(images)))
+    shown = images.spread(min(SHEET_IMAGES, len(images)))
     save_picture(folder / SHEET, grid(shown.transpose(0, 2, 3, 1)))
     save_picture(folder / MEAN, mean(images))
     print(f"{'pictures':12}{folder / SHEET}, {folder / MEAN}", flush=True)
@@ -36,10 +36,10 @@ def mean(images: Images) -> NDArray[np.uint8]:
     """Return the mean of all images, uint8 [H, W, C]; the sums are whole numbers, so that order does not matter."""
     sums = np.zeros((images.image.channels, images.image.height, images.image.width), np.uint64)
     with Progress(f"mean {images.folder}", len(images)) as progress:
-        for start in range(0, len(images), PORTION):
-            portion = images.read(np.arange(start, min(start + PORTION, len(images))))
-            sums += portion.sum(axis=0, dtype=np.uint64)
-            progress.update(len(portion))
+        for start in range(0, len(images), BATCH):
+            batch = images.read(np.arange(start, min(start + BATCH, len(images))))
+            sums += batch.sum(axis=0, dtype=np.uint64)
+            progress.update(len(batch))
     return np.rint(sums / len(images)).astype(np.uint8).transpose(1, 2, 0)
 
 

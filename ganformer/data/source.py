@@ -23,17 +23,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Sample:
-    """One usable image: its name in the source, pixels uint8 [H, W, C], and what it shows where the source knows."""
+    """Usable image: its name in the source, pixels uint8 [H, W, C], and its content if known."""
 
     name: str
     pixels: Pixels
     scene: Scene | None = None
     label: int | None = None
-    """Number of its class, from 0; None where it has none."""
+    """Number of its class, from 0; None if it has none."""
     traits: Traits = Traits.NONE
     """Colours and opacity of the picture as it is stored in the source."""
     size: tuple[int, int] | None = None
-    """Rows and columns of the picture as it is stored; None where it is made in any shape."""
+    """Rows and columns of the picture as it is stored; None if it is made in any shape."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Number of things beside the picture in its file that are no pictures of their own, by kind."""
 
@@ -66,18 +66,18 @@ class ImageSource(ABC, Generic[Key]):
     def classes(self) -> int:
         """Number of classes that the samples' labels name; 0: there are no labels. Asked for only where they are used.
 
-        Raises DataError where the source has something in the place of labels that is none.
+        Raises DataError if the source has something in the place of labels that is none.
         """
         return 0
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Names of the classes in the order of their numbers; empty where they have only numbers."""
+        """Names of the classes in the order of their numbers; empty if they have only numbers."""
         return ()
 
     @property
     def class_hint(self) -> str:
-        """A setting that would give other classes, where those that there are look like none; else empty."""
+        """Setting that would give other classes, if the found ones look wrong; else empty."""
         return ""
 
     @property
@@ -117,10 +117,10 @@ class ImageFiles(ImageSource[Key]):
 
     @abstractmethod
     def content(self, key: Key) -> AbstractContextManager[IO[bytes]]:
-        """Return the file of an image as it is; UnreadableImageError where it cannot be read."""
+        """Return the file of an image as it is; UnreadableImageError if it cannot be read."""
 
 
 def open_source(config: Source, image: ImageSpec) -> ImageSource[Any]:
-    """Return the source that `config` describes, giving images of this shape. Raises DataError where there are none."""
+    """Return the source that `config` describes, giving images of this shape. Raises DataError if there are none."""
     opened: ImageSource[Any] = plugins.find("ganformer.data.sources", config.kind).open_source(config, image)
     return opened

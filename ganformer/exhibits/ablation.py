@@ -56,7 +56,7 @@ class Config(series.Plotted):
 
     @classmethod
     def references(cls, raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-        """Yield the names that the entry uses, those of the base and of the groups, too."""
+        """Yield the names that the entry uses, also of the base and of the groups."""
         if "base" in raw:
             yield "base", "models", raw["base"]
         for i, group in enumerate(as_sequence(raw.get("groups"))):
@@ -211,4 +211,4 @@ def _in_words(experiment: Config, points: pd.DataFrame, shown: formatting.Metric
             pairs = zip(block["model"], block["mean"], strict=True)
             values = [f"{formatting.model(model)} {formatting.quantity(mean)}" for model, mean in pairs]
             sentences.append(f"{dataset}{', ' if group else ''}{group}: {formatting.listing(values)}.")
-    return f"Dots of {shown.title} beside a line at that of {formatting.model(experiment.base)}. {' '.join(sentences)}"
+    return f"Dots of {shown.title} beside a line for {formatting.model(experiment.base)}. {' '.join(sentences)}"

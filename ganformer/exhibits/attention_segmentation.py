@@ -54,8 +54,8 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
     `files`: what `analyse attention-segmentation` wrote of every run; other runs are left out. A panel for each data
     set, in it a group of bars for each class, a bar for each model, with a line at the level of chance. Bars are means
     over the seeds with error bars of one standard deviation; of one seed, of the bootstrap over its images. Of more
-    than 16 classes those that most images show are drawn. The csv has all of them, unrounded. Raises DataError if a run
-    is missing, runs of one data set were measured in different ways, or a file has no such numbers.
+    than 16 classes the ones that most images show are drawn. The csv has all of them, unrounded. Raises DataError if a
+    run is missing, runs of one data set were measured in different ways, or a file has no such numbers.
     """
     measured = records.needed(records.measurements(files), experiment, "overlaps of attention with segments")
     chosen = _with_chance(measured)
@@ -187,7 +187,7 @@ def _caption(experiment: Config, numbers: pd.DataFrame) -> str:
         "How far the region that attends most to a component is a thing in the image: intersection over union with "
         "what a parser sees of each class, for the layer and the component that fit best over all images, and with "
         f"single objects, for the component that fits each of them best ({over}, of one standard deviation). Lines: "
-        "the same with what is seen in other images, which is the level of chance."
+        "the same with the parser's results on other images, which is the level of chance."
         + (f" Of the classes the {GROUPS} that most images show; the csv has all." if left else "")
     )
 

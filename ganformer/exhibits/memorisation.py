@@ -27,8 +27,8 @@ TILE = 128  # pixels, about, of a picture
 # Pixels of parts of a block.
 GUTTER, HEAD, LABEL, SPACE, GAP, BETWEEN = 150, 50, 40, 20, 150, 60
 PLOT_WIDTH, PLOT_HEIGHT, AXIS, LINE, MARGIN = 750, 310, 95, 31, 30
-COLUMN = 140  # pixels from the end of one column of numbers to that of the next
-SHOWN = 0.995  # of the distances lie within the limits of a plot
+COLUMN = 140  # pixels from the end of one column of numbers to the end of the next
+VISIBLE_SHARE = 0.995  # of the distances lie within the limits of a plot
 SHARES = {
     "nearer": "nearer than the median held-out image",
     "much_nearer": "nearer than the nearest 1 % of them",
@@ -164,7 +164,7 @@ class Block:
     """The largest distance of the plot."""
     features: str
     lines: Sequence[tuple[str, str, str]]
-    """A table: what, how much, what is expected."""
+    """Table of names, values and expected values."""
 
     @property
     def height(self) -> int:
@@ -214,17 +214,19 @@ def _strip(samples: NDArray[np.uint8], training: NDArray[np.uint8]) -> Strip:
     from ganformer.data.images import in_colours
 
     width = samples.shape[2] * max(1, round(TILE / samples.shape[2])) if samples.shape[2] <= TILE else TILE
-    portions = zip(
+    chunks = zip(
         *(drawing.batched(list(in_colours(images, axis=-1)), COLUMNS) for images in (samples, training)), strict=True
     )
-    rows = [row for portion in portions for row in portion]
+    rows = [row for chunk in chunks for row in chunk]
     return Strip(drawing.mosaic(rows, width), len(rows))
 
 
 def _limit(rows: pd.DataFrame) -> float:
     """Return a distance within which nearly all of each curve lies."""
     names = ("samples_to_training", "held_out_to_training")
-    return max(float(np.quantile(arrays[name], SHOWN)) for arrays in rows["arrays"] for name in names if name in arrays)
+    return max(
+        float(np.quantile(arrays[name], VISIBLE_SHARE)) for arrays in rows["arrays"] for name in names if name in arrays
+    )
 
 
 def _pairs(sheet: drawing.Sheet, block: Block, top: int) -> None:
@@ -312,8 +314,9 @@ def _caption(found: pd.DataFrame) -> str:
     if all(record.values for record in found["record"]):
         told += (
             " A model that repeats training images is nearer to them than held-out images are, and its curve lies to "
-            "the left of theirs. So does that of a model of bland images, and noisy copies escape: whether samples are "
-            "nearest to a training image, among equally many training and held-out ones, does not depend on that."
+            "the left of theirs. So does the curve of a model of bland images, and noisy copies escape: whether "
+            "samples are nearest to a training image, among equally many training and held-out ones, does not depend "
+            "on that."
         )
     return told
 

@@ -40,9 +40,9 @@ class Config(Experiment):
 
 
 def draw(experiment: Config, images: Sequence[Path], out: Path) -> None:
-    """Draw real images above those of each model: `out`.png, .pdf and .json.
+    """Draw real images above images of each model: `out`.png, .pdf and .json.
 
-    `images`: npz files of real images of every data set and of generated ones of every run; those of other runs are
+    `images`: npz files of real images of every data set and of generated ones of every run; files of other runs are
     left out. Raises DataError if one is missing.
     """
     drawn = records.needed(pictures.generated(images), experiment, "generated images")

@@ -1,4 +1,4 @@
-"""Table 2 of the paper: distances of properties of generated images from those of real ones."""
+"""Table 2 of the paper: distances between properties of generated and real images."""
 
 from typing import Literal
 

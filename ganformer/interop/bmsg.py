@@ -32,7 +32,8 @@ FULL_WIDTH = 32  # the widest images with all features; those twice as wide have
 GENERATOR = "rgb_converters.0.weight"  # what only a generator has
 STEM = "layers.0.conv_1.weight"  # of a generator; its inputs come first
 NAMES = r"(?:^|\.)(rgb_converters\.\d+|rgb_to_features\.\d+|final_block\.conv_\d)\.(module\.)?weight$"
-LEAST, MOST = 0.5, 0.25  # root mean square of weights: at least that of equalised ones, at most that of others
+MIN_EQUALISED_RMS = 0.5  # root mean square of weights that were trained with an equalised learning rate
+MAX_PLAIN_RMS = 0.25  # root mean square of weights that were trained without
 PLAIN = "the {} was trained without an equalised learning rate, as its weights tell"
 
 Weights = dict[str, Tensor]
@@ -81,7 +82,7 @@ def read(content: Any, path: Path) -> Imported:
 
 
 def _state(content: Any, path: Path) -> Weights:
-    """Return a state dict without the prefixes of DataParallel; CheckpointError where it is none."""
+    """Return a state dict without the prefixes of DataParallel; CheckpointError if it is none."""
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
@@ -92,17 +93,18 @@ def _state(content: Any, path: Path) -> Weights:
 def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[str]]:
     """Return weights as they would be with an equalised learning rate, and a note where they were trained without.
 
-    Raises CheckpointError where they are neither as large as those of the one nor as small as those of the other.
+    Raises CheckpointError if they are neither as large as those of the one nor as small as those of the other.
     """
     kernels = {name: value for name, value in state.items() if name.endswith(".weight") and value.ndim == 4}
     large = [value.flatten().float() for value in kernels.values() if value.shape[2:].numel() > 1]
     spread = torch.cat(large).square().mean().sqrt().item() if large else 1.0
-    if spread >= LEAST:
+    if spread >= MIN_EQUALISED_RMS:
         return state, []
-    if not spread <= MOST:
+    if not spread <= MAX_PLAIN_RMS:
         raise CheckpointError(
             f"{path}: cannot be imported: the weights of its {player} are {spread:.3g} on average (root mean square), "
-            f"which tells neither an equalised learning rate ({LEAST} or more) nor none ({MOST} or less)"
+            f"which is neither of an equalised learning rate ({MIN_EQUALISED_RMS} or more) nor of none "
+            f"({MAX_PLAIN_RMS} or less)"
         )
     scaled = {name: value / (SQRT_2 / _inputs(name, value) ** 0.5) for name, value in kernels.items()}
     return {**state, **scaled}, [PLAIN.format(player)]
@@ -114,7 +116,7 @@ def _inputs(name: str, kernel: Tensor) -> int:
 
 
 def _beside(path: Path, depth: int, size: int, colours: int) -> tuple[Weights | None, list[str]]:
-    """Return the discriminator of the same epoch; where there is none, a note about it."""
+    """Return the discriminator of the same epoch; if there is none, a note about it."""
     other = path.with_name(re.sub(r"^GAN_GEN_(SHADOW_)?", "GAN_DIS_", path.name))
     if other == path or not other.exists():
         return None, ["without its discriminator, GAN_DIS_<epoch>.pth, which was not beside it"]

@@ -36,7 +36,7 @@ class Imported:
     """An official snapshot in the terms of this project.
 
     `model`: settings as they would stand in config.yaml, `kind` among them. `sampler` and `discriminator`: states of
-    the learner's `sampler` and of `network.discriminator`; None where the snapshot has no discriminator, or one that
+    the learner's `sampler` and of `network.discriminator`; None if the snapshot has no discriminator, or one that
     no model here is equal to. `origin`: which code wrote it. `notes`: sentences about what was left out or folded.
     """
 
@@ -49,7 +49,7 @@ class Imported:
 
 
 def square(side: int, channels: int, where: Path | str, classes: int = 0) -> ImageSpec:
-    """Return the shape of images that a network makes; CheckpointError where none here can have it."""
+    """Return the shape of images that a network makes; CheckpointError if none here can have it."""
     raw = {"height": side, "width": side, "channels": channels, "classes": classes}
     try:
         return config.parse(ImageSpec, raw, "")
@@ -59,7 +59,7 @@ def square(side: int, channels: int, where: Path | str, classes: int = 0) -> Ima
 
 
 def spec(imported: Imported, where: Path) -> Spec:
-    """Return the resolved run that has this model; CheckpointError where the settings or the image do not fit it.
+    """Return the resolved run that has this model; CheckpointError if the settings or the image do not fit it.
 
     What only training looks at has its default, since snapshots do not say it.
     """
@@ -90,7 +90,7 @@ def discriminator(learner: Learner) -> nn.Module:
 def write(imported: Imported, source: Path, out: Path) -> None:
     """Write the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
 
-    `source` is the file that `imported` was read from. Raises CheckpointError where it does not fit its model, or where
+    `source` is the file that `imported` was read from. Raises CheckpointError if it does not fit its model, or where
     `out` holds a run that was trained or a file in the way.
     """
     _check_free(out)
@@ -124,7 +124,7 @@ def _is_there(out: Path, made: Path) -> bool:
 
 
 def _check_free(out: Path) -> None:
-    """CheckpointError where a file is in the way that no earlier import wrote."""
+    """Raise CheckpointError if a file is in the way that no earlier import wrote."""
     path = out / RUN_FILE
     known = RunClaim.read(path) if path.exists() else RunClaim(imported=Origin())
     if known is None or known.imported is None:

@@ -12,7 +12,7 @@ from ganformer.training.checkpoint import METADATA
 
 POINTER = b"version https://git-lfs"
 HEADER = 8  # bytes at the start of a safetensors file that give the length of its JSON
-LONGEST = 100 << 20  # of that JSON, as the format has it
+MAX_HEADER_BYTES = 100 << 20  # of that JSON, as the format has it
 TAR = slice(257, 262)  # where a tar archive says what it is
 
 PACKED: Mapping[bytes, tuple[str, str]] = {
@@ -76,11 +76,11 @@ def _folder(path: Path) -> str:
 
 
 def _safetensors(path: Path) -> str | None:
-    """Return the same for safetensors; None where it is no such file. A run's own weights are told by what they say."""
+    """Return the same for safetensors; None if it is no such file. A run's own weights are told by what they say."""
     with path.open("rb") as file:
         start = file.read(HEADER + 1)
     length = int.from_bytes(start[:HEADER], "little")
-    if start[HEADER : HEADER + 1] != b"{" or length > LONGEST:
+    if start[HEADER : HEADER + 1] != b"{" or length > MAX_HEADER_BYTES:
         return None
     header = _header(path, length)
     if header is None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from ganformer.errors import CheckpointError
 
 T = TypeVar("T")
-LARGEST = 1 << 20  # of any whole number in the arguments of a network
+MAX_INTEGER = 1 << 20  # of any whole number in the arguments of a network
 
 
 class Options:
@@ -22,11 +22,11 @@ class Options:
         self._values, self._where = values, where
 
     def part(self, name: str) -> "Options":
-        """Return the arguments of a part of the network; none where it has none."""
+        """Return the arguments of a part of the network; none if it has none."""
         return Options(self._values.get(name, {}), self._where)
 
     def first(self, *names: str) -> Any:
-        """Return the value of the first name that is given with another than None, unchecked; None where none is."""
+        """Return the value of the first name that is given with another than None, unchecked; None if none is."""
         return next((self._values[name] for name in names if self._values.get(name) is not None), None)
 
     def get(self, default: T, *names: str) -> T:
@@ -37,7 +37,7 @@ class Options:
     def _checked(self, name: str, value: Any, default: T) -> T:
         if type(default) is float and type(value) is int:
             value = float(value)
-        is_sane = not isinstance(value, int) or 0 <= value <= LARGEST
+        is_sane = not isinstance(value, int) or 0 <= value <= MAX_INTEGER
         if type(value) is type(default) and is_sane:
             return value
         raise CheckpointError(f"{self._where}: cannot be imported: its option {name} is {_shown(value)}")
@@ -51,7 +51,7 @@ class Options:
         return Options({**self._values, **self.part(name)._values}, self._where)
 
     def only(self, allowed: Any, *names: str) -> None:
-        """CheckpointError where one of the names is given with another value than `allowed`, or than None."""
+        """Raise CheckpointError if one of the names is given with another value than `allowed`, or than None."""
         for name in names:
             value = self._values.get(name)
             if value is not None and value != allowed:

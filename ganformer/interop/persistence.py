@@ -13,7 +13,7 @@ from ganformer.interop.options import Options
 from ganformer.interop.unpickler import Held, Persistent
 
 VERSION = 6  # of the format, in all releases of StyleGAN2-ADA, StyleGAN3 and GANformer
-SHOWN = 40  # characters of a value in a message
+MAX_VALUE_LENGTH = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Pickled:
 
 def _shown(value: Any) -> str:
     plain = value is None or isinstance(value, bool | int | float | str)
-    return repr(value)[:SHOWN] if plain else f"a {type(value).__name__}"
+    return repr(value)[:MAX_VALUE_LENGTH] if plain else f"a {type(value).__name__}"
 
 
 def network(value: Any, kind: str, where: Path) -> Pickled:
-    """Return a pickled network of class `kind`; CheckpointError where it is none."""
+    """Return a pickled network of class `kind`; CheckpointError if it is none."""
     if not isinstance(value, Persistent) or value.meta.get("class_name") != kind:
         raise CheckpointError(f"{where}: cannot be imported: where a {kind} should be, there is something else")
     if value.meta.get("version") != VERSION:

@@ -1,4 +1,4 @@
-"""The published snapshots of GANformer, by the names that its code gives them; they lie in Google Drive."""
+"""The published snapshots of GANformer, by the names that its code gives them; they are in Google Drive."""
 
 import re
 from collections.abc import Mapping

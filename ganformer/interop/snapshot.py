@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ganformer import artifacts
-from ganformer.errors import CheckpointError, UserError
+from ganformer.errors import CheckpointError, UserError, listed
 from ganformer.interop import (
     bmsg,
     imported,
@@ -25,9 +25,9 @@ from ganformer.interop.imported import Imported
 
 ZIP = b"PK\x03\x04"
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save wrote before it wrote zip archives
-PACKAGES = ("pytorch_lightning", "argparse")  # whose objects lie beside weights and do not matter
-SHOWN, LETTERS = 3, 40  # names of what a file holds, in a message, and letters of each
-READ = (
+PACKAGES = ("pytorch_lightning", "argparse")  # whose objects are beside weights and do not matter
+MAX_LISTED_NAMES, MAX_NAME_LENGTH = 3, 40  # names in a message, and letters of each
+READ_KINDS = (
     "GANformer (PyTorch or TensorFlow), StyleGAN2 (StyleGAN2-ADA for PyTorch, StyleGAN3's code, rosinality's "
     "stylegan2-pytorch), BMSG-GAN, Taming Transformers"
 )
@@ -36,7 +36,7 @@ READ = (
 def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
     """Write a snapshot as a run into the folder `out`: everything or, after an error, nothing.
 
-    `sha256` (hex): what the file must be. Raises CheckpointError where the file is another one, is damaged, asks for
+    `sha256` (hex): what the file must be. Raises CheckpointError if the file is another one, is damaged, asks for
     code to be executed, or holds what no model here is equal to.
     """
     check_digest(path, sha256)
@@ -46,7 +46,7 @@ def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Importe
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
-    """CheckpointError where the file cannot be read, or its sha256 is another one than given."""
+    """Raise CheckpointError if the file cannot be read, or its sha256 is another one than given."""
     try:
         found = artifacts.file_digest(path)
     except OSError as error:
@@ -67,7 +67,7 @@ def read(path: Path) -> Imported:
     except (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
-            f"{path}: cannot be imported: is built otherwise than snapshots of {READ} are "
+            f"{path}: cannot be imported: is built otherwise than snapshots of {READ_KINDS} are "
             f"({type(error).__name__}: {reason})"
         ) from error
 
@@ -91,20 +91,20 @@ def _read(path: Path) -> Imported:
 
 def _strange(path: Path, program: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: is of {program}, and no model here is equal to its networks; what can be imported is of {READ}. "
+        f"{path}: is of {program}, and no model here is equal to its networks; importable files are of {READ_KINDS}. "
         "Nothing in it was executed"
     )
 
 
 def _check_zip(path: Path) -> None:
-    """CheckpointError where a zip archive is none that torch.save wrote."""
+    """Raise CheckpointError if a zip archive is none that torch.save wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: is a damaged zip archive ({error}); fetch it again") from error
     if any(name.endswith("/constants.pkl") for name in names):
-        raise CheckpointError(f"{path}: is a program of TorchScript, not a snapshot of {READ}")
+        raise CheckpointError(f"{path}: is a program of TorchScript, not a snapshot of {READ_KINDS}")
     if any(name.endswith("/data.pkl") for name in names):
         return
     if names and all(name.endswith(".npy") for name in names):
@@ -125,7 +125,7 @@ def _reader_of_weights(content: Any, path: Path) -> Callable[[Any, Path], Import
         for is_one, read_it in readers:
             if is_one(content):
                 return read_it
-    raise CheckpointError(f"{path}: holds {_held(content)}, and no snapshot of {READ}")
+    raise CheckpointError(f"{path}: holds {_held(content)}, and no snapshot of {READ_KINDS}")
 
 
 def _held(content: Any) -> str:
@@ -138,8 +138,7 @@ def _held(content: Any) -> str:
 
 
 def _listed(content: Mapping[Any, Any]) -> str:
-    shown = ", ".join(str(name)[:LETTERS] for name in list(content)[:SHOWN])
-    return f"{shown} and {len(content) - SHOWN} more" if len(content) > SHOWN else shown or "nothing"
+    return listed((str(name)[:MAX_NAME_LENGTH] for name in content), MAX_LISTED_NAMES) or "nothing"
 
 
 def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
@@ -150,4 +149,4 @@ def _reader(content: Any, path: Path) -> Callable[[Any, Path], Imported]:
         return stylegan2_ada.read
     if isinstance(content, tuple) and len(content) == 3:
         return tensorflow.read
-    raise CheckpointError(f"{path}: is a pickle, but no snapshot of {READ}")
+    raise CheckpointError(f"{path}: is a pickle, but no snapshot of {READ_KINDS}")

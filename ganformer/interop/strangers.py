@@ -21,13 +21,13 @@ SynthesisInput, and StyleGAN-XL has that as well.
 
 
 def pickled_by(path: Path) -> str | None:
-    """Return the program of `MARKS` that wrote a pickle; None where it is none of them. Nothing in it is executed."""
+    """Return the program of `MARKS` that wrote a pickle; None if it is none of them. Nothing in it is executed."""
     content = path.read_bytes()
     return next((program for program, marks in MARKS if all(mark in content for mark in marks)), None)
 
 
 def saved_by(content: Mapping[Any, Any]) -> str | None:
-    """Return the program that wrote what torch.save saved; None where it is none of those known."""
+    """Return the program that wrote what torch.save saved; None if it is none of those known."""
     state = content.get("GAN")
     if not isinstance(state, Mapping) or "version" not in content:
         return None

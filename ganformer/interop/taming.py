@@ -3,7 +3,7 @@
 There are those of the first stage alone, and those of the transformer, which hold their first stage as well. PyTorch
 Lightning wrote them; its own objects in them are passed over. Shapes tell the settings, except the resolution, the
 number of heads and what the transformer is conditioned on: these stand in `configs/*-project.yaml`, beside the folder
-`checkpoints` (or `ckpts`) that the file lies in, as in a training and in what was published.
+`checkpoints` (or `ckpts`) that the file is in, as in a training and in what was published.
 """
 
 import re
@@ -31,7 +31,7 @@ FIRST_STAGE = "first_stage_model."
 DISCRIMINATOR = "loss.discriminator."
 UNTRAINED = {"layers": 1, "heads": 1, "width": 32}
 UNTRAINED_NOTE = "without a transformer, which it does not hold: it reconstructs images, but samples codes at random"
-RESOLUTION_NOTE = f"taken as of images {RESOLUTION} pixels wide, as all published ones are; no settings lie beside it"
+RESOLUTION_NOTE = f"taken as of images {RESOLUTION} pixels wide, as all published ones are; no settings are beside it"
 ACTNORM_NOTE = "without its discriminator, which is normalised by ActNorm"
 
 Weights = Mapping[str, Tensor]
@@ -174,7 +174,7 @@ def _setting(settings: Any, where: Path, name: str) -> Any:
 
 
 def autoencoder_settings(state: Weights, path: Path) -> dict[str, Any]:
-    """Return our settings of a first stage with these weights; CheckpointError where it is of another kind."""
+    """Return our settings of a first stage with these weights; CheckpointError if it is of another kind."""
     for name, what in {"colorize": "segmentation maps", "quantize.used": "codes that are renumbered"}.items():
         if name in state:
             raise CheckpointError(f"{path}: is a model of {what} ({name}), which none here is equal to")
@@ -223,7 +223,7 @@ def discriminator_settings(discriminator: Weights | None) -> dict[str, Any]:
 
 
 def _discriminator(state: Weights) -> tuple[dict[str, Tensor] | None, list[str]]:
-    """Return its weights, whose names are ours; where there is none that ours is equal to, a note about it."""
+    """Return its weights, whose names are ours; if there is none that ours is equal to, a note about it."""
     found = _below(DISCRIMINATOR, state)
     if not found:
         return None, [NO_DISCRIMINATOR]
@@ -239,7 +239,7 @@ def _discriminator(state: Weights) -> tuple[dict[str, Tensor] | None, list[str]]
 
 
 def transformer_settings(state: Weights, settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return our settings of a transformer; CheckpointError where not every code attends to exactly those before it."""
+    """Return our settings of a transformer; CheckpointError if not every code attends to exactly those before it."""
     parameters = _setting(settings, path, "transformer_config.params")
     if parameters.get("n_unmasked"):
         raise CheckpointError(f"{path}: {parameters['n_unmasked']} codes attend to later ones, as none do here")
@@ -253,7 +253,7 @@ def transformer_settings(state: Weights, settings: Mapping[str, Any], path: Path
 def start_tokens(settings: Mapping[str, Any], path: Path) -> tuple[Sequence[int], int]:
     """Return codes whose embeddings are the starts, one for each class, and the number of classes.
 
-    CheckpointError where the transformer is conditioned on anything else, or reads the codes in another order.
+    CheckpointError if the transformer is conditioned on anything else, or reads the codes in another order.
     """
     order = settings.get("permuter_config", {}).get("target", "Identity")
     if not order.endswith(".Identity") and order != "Identity":

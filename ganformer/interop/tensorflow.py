@@ -63,7 +63,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 def read(snapshot: tuple[Any, Any, Any], where: Path) -> Imported:
-    """Return the moving average Gs and the discriminator D; CheckpointError where no model here is equal to them."""
+    """Return the moving average Gs and the discriminator D; CheckpointError if no model here is equal to them."""
     _, other, average = snapshot
     given, variables = _network(average, where)
     _refuse_others(given, where)

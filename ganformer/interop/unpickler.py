@@ -26,7 +26,7 @@ from ganformer.interop import kinds
 SCALARS = {"b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}  # kinds of numbers that arrays may hold
 TUPLES = 50_000  # in one pickle; a snapshot has some thousand
 STORAGE_PICKLES = 5  # that torch.save wrote before the numbers of a storage
-SHOWN = 100  # characters of a name in a message
+MAX_NAME_LENGTH = 100  # characters of a name in a message
 
 
 def load(path: Path) -> Any:
@@ -39,7 +39,7 @@ def load(path: Path) -> Any:
         # bytes of another format may ask for anything
         raise kinds.refusal(path, f"refused, {error}; nothing in it was executed") from None
     except Exception as error:  # whatever reading a damaged pickle comes to
-        reason = str(error).partition("\n")[0][:SHOWN] or type(error).__name__
+        reason = str(error).partition("\n")[0][:MAX_NAME_LENGTH] or type(error).__name__
         raise kinds.refusal(path, f"is damaged or no pickle ({reason}); fetch it again") from error
 
 
@@ -63,7 +63,9 @@ class Unpickler(pickle.Unpickler):
         try:
             return ALLOWED[module, name]
         except KeyError:
-            raise _RefusedError(f"it asks for {f'{module}.{name}'[:SHOWN]!r}, which no snapshot needs") from None
+            raise _RefusedError(
+                f"it asks for {f'{module}.{name}'[:MAX_NAME_LENGTH]!r}, which no snapshot needs"
+            ) from None
 
     def persistent_load(self, pid: Any) -> NoReturn:
         """Return snapshots keep nothing outside of the pickle."""

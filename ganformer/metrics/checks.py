@@ -35,13 +35,13 @@ def too_few(images: Sized, least: int, what: str) -> str:
 
 
 def refuse(problem: str) -> None:
-    """DataError where there is a problem."""
+    """Raise DataError if there is a problem."""
     if problem:
         raise DataError(problem)
 
 
 def require_same_features(real: Observed, fake: Observed) -> None:
-    """DataError where one set was seen with more features an image than the other."""
+    """Raise DataError if one set was seen with more features an image than the other."""
     if real.features != fake.features:
         raise DataError(
             f"{fake.title}: {fake.features} features an image, but {real.title} has {real.features}; "

@@ -9,7 +9,6 @@ import torch
 
 from ganformer import artifacts, devices
 from ganformer.config import Evaluation
-from ganformer.data.manifest import other_files
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics import foreign
 from ganformer.metrics.checks import Size
@@ -18,10 +17,11 @@ from ganformer.metrics.names import label
 from ganformer.metrics.sets import Generated, ImageSet, Known, Network, Picture, common_picture, observe, open_set
 from ganformer.metrics.statistics import Observed
 from ganformer.metrics.summary import lines, settings, values
-from ganformer.records.metrics import Comparison, Value
+from ganformer.records.manifest import other_files
+from ganformer.records.metrics import ComparedSet, Comparison, ComparisonRecipe, Value
 
 SIDES: tuple[Side, ...] = ("real", "fake")
-USUAL = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
+EXTRACTORS_BY_SIZE = {2048: "Inception networks, such as inception-2015", 4096: "VGG16"}
 """Whose features are so many."""
 
 Sets = Mapping[Side, ImageSet | Known]
@@ -33,10 +33,10 @@ def compare(
     """Measure the set `fake` against the set `real`; either names anything that `sets.open_set` opens.
 
     Return the values with their names, and the recipe. Images come as they are, of one shape on both sides; of a run
-    come those that `evaluation` says, at the snapshot `step` or the end. Where a set is known by its statistics only,
-    or has too few images, measures that need more are left out, or are a ConfigError where `evaluation.metrics` was
-    set. Raises ConfigError where `images`, `seed` or `step` were set and neither is a run, DataError where the sets
-    cannot be compared.
+    come the images that `evaluation` names, at the snapshot `step` or the end. Where a set is known by its statistics
+    only, or has too few images, measures that need more are left out, or are a ConfigError if `evaluation.metrics` was
+    set. Raises ConfigError if `images`, `seed` or `step` were set and neither is a run, DataError if the sets cannot be
+    compared.
     """
     started = time.monotonic()
     sets: Sets = {
@@ -60,14 +60,15 @@ def compare(
             for name, values in measured.items()
             for key, value in values.items()
         },
-        recipe={
-            "extractor": extractor,
-            "metrics": list(chosen),
-            "measures": recipes(chosen, *sizes),
-            "left_out": left_out | too_few,
-            "picture": None if picture is None else list(picture),
-            **{side: {**images.about, "extractor": _seen_by(images, evaluation)} for side, images in sets.items()},
-        },
+        recipe=ComparisonRecipe(
+            extractor=extractor,
+            metrics=list(chosen),
+            measures=recipes(chosen, *sizes),
+            left_out=left_out | too_few,
+            picture=picture,
+            real=_described(sets["real"], evaluation),
+            fake=_described(sets["fake"], evaluation),
+        ),
         seconds=time.monotonic() - started,
         code=artifacts.code_version(),
         hardware=devices.describe(device, threads),
@@ -75,7 +76,7 @@ def compare(
 
 
 def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -> None:
-    """ConfigError where something was chosen that matters to the images of a run only, and there is none."""
+    """Raise ConfigError if something was chosen that matters to the images of a run only, and there is none."""
     if any(isinstance(images, Generated) for images in sets.values()):
         return
     asked = [
@@ -89,7 +90,7 @@ def _refuse_idle_options(evaluation: Evaluation, step: int | None, sets: Sets) -
         )
 
 
-# --------------------------------------------------------------------------------------- what can be measured
+# --------------------------------------------------------------------------------------- measures
 
 
 def _every(evaluation: Evaluation) -> dict[str, ModuleType]:
@@ -111,12 +112,12 @@ def _choose(
 
 
 def _lacking(module: ModuleType, sets: Sets) -> str:
-    """Return what a measure needs of the sets and is unknown; empty if nothing is."""
+    """Return the unknown arrays that a measure needs of the sets; empty if it has all."""
     lacking = [(images.title, sorted(needs([module], side) - images.arrays)) for side, images in sets.items()]
     return "; ".join(f"needs {' and '.join(arrays)} of {title}" for title, arrays in lacking if arrays)
 
 
-# ----------------------------------------------------------------------------------------- what is known of it
+# ----------------------------------------------------------------------------------------- statistics
 
 
 def _observe(
@@ -153,7 +154,11 @@ def _sizes(
     known = {title: count for title, count in features.items() if count}
     if len(set(known.values())) > 1:
         (one, count), (other, different) = known.items()
-        usual = "".join(f"; {number} are usual for {USUAL[number]}" for number in known.values() if number in USUAL)
+        usual = "".join(
+            f"; {number} are usual for {EXTRACTORS_BY_SIZE[number]}"
+            for number in known.values()
+            if number in EXTRACTORS_BY_SIZE
+        )
         raise DataError(
             f"{one}: is of {count} features, but {other} of {different}: they are of different extractors{usual}; "
             "choose the --extractor that the statistics were made with, or make them again"
@@ -169,7 +174,7 @@ def _size(images: ImageSet | Known, seen: int) -> Size:
 
 
 def _extractor(evaluation: Evaluation, sets: Sets) -> Mapping[str, Any] | None:
-    """Return settings of the extractor; None where both sets come from files that do not tell it."""
+    """Return settings of the extractor; None if both sets come from files that do not name it."""
     is_told = any(isinstance(images, ImageSet) or images.extractor for images in sets.values())
     return evaluation.extractor.model_dump(mode="json") if is_told else None
 
@@ -182,52 +187,52 @@ def _name(key: str, module: ModuleType, extractor: Mapping[str, Any] | None, set
     compared = [sets[side].about for side in SIDES if needs([module], side)]
     if extractor is None or not all(_is_seen_alike(about, extractor) for about in compared):
         return key
-    mirrored = sets["real"].about.get("mirrored", False)
-    return label(key, extractor, sets["fake"].about["images"], mirrored=mirrored)
+    return label(key, extractor, sets["fake"].about.images, mirrored=sets["real"].about.mirrored)
 
 
-def _is_seen_alike(about: Mapping[str, Any], extractor: Mapping[str, Any]) -> bool:
-    """Return whether the extractor sees what the statistics of a set are of, as far as their layout tells."""
-    return "layout" not in about or foreign.sees_alike(about["layout"], extractor)
+def _is_seen_alike(about: ComparedSet, extractor: Mapping[str, Any]) -> bool:
+    """Return whether these settings fit the layout of a set's statistics, which are of an unknown extractor."""
+    return about.layout is None or foreign.sees_alike(about.layout, extractor)
 
 
-def _seen_by(images: ImageSet | Known, evaluation: Evaluation) -> Mapping[str, Any] | None:
-    """Return settings of the extractor that sees or saw a set; None where its file does not tell."""
-    return images.extractor if isinstance(images, Known) else evaluation.extractor.model_dump(mode="json")
+def _described(images: ImageSet | Known, evaluation: Evaluation) -> ComparedSet:
+    """Return the record of a set, with settings of its extractor; None if its file does not name it."""
+    known = images.extractor if isinstance(images, Known) else evaluation.extractor.model_dump(mode="json")
+    return images.about.model_copy(update={"extractor": known})
 
 
 def summary(measured: Comparison) -> str:
-    """Format the result of `compare` for a terminal: every value by its name, then how they were measured."""
+    """Format the result of `compare` for a terminal: every value by its name, then settings and notes."""
     recipe = measured.recipe
-    rows = [*values(measured.values), *((side, _images(recipe[side])) for side in SIDES)]
-    rows.append(("extractor", artifacts.canonical(recipe["extractor"]) if recipe["extractor"] else "not known"))
-    rows += settings(recipe["measures"])
-    if recipe["picture"] is not None:
-        rows.append(("images", "{1}×{0} pixels, neither cropped nor resized before".format(*recipe["picture"])))
-    rows += [("left out", f"{metric}: {reason}") for metric, reason in recipe["left_out"].items()]
-    rows += [("note", note) for side in SIDES if (note := _note(recipe[side], recipe["extractor"]))]
+    sides = {"real": recipe.real, "fake": recipe.fake}
+    rows = [*values(measured.values), *((side, _images(about)) for side, about in sides.items())]
+    rows.append(("extractor", artifacts.canonical(recipe.extractor) if recipe.extractor else "not known"))
+    rows += settings(recipe.measures)
+    if recipe.picture is not None:
+        rows.append(("images", "{1}×{0} pixels, neither cropped nor resized before".format(*recipe.picture)))
+    rows += [("left out", f"{metric}: {reason}") for metric, reason in recipe.left_out.items()]
+    rows += [("note", note) for about in sides.values() if (note := _note(about, recipe.extractor))]
     return lines(rows)
 
 
-def _note(about: Mapping[str, Any], extractor: Mapping[str, Any] | None) -> str:
+def _note(about: ComparedSet, extractor: Mapping[str, Any] | None) -> str:
     """Return a note on unknown properties of the statistics of one side of a comparison."""
-    if extractor is None or _is_seen_alike(about, extractor):
+    if extractor is None or about.layout is None or foreign.sees_alike(about.layout, extractor):
         return ""
-    layout = about["layout"]
-    usual = artifacts.canonical(foreign.EXTRACTORS[layout][0])
+    usual = artifacts.canonical(foreign.EXTRACTORS[about.layout][0])
     return (
-        f"{about['path']} does not tell its extractor, so what it is part of is no {extractor['kind']} distance that "
-        f"compares; statistics made by {layout} compare with --extractor '{usual}'"
+        f"{about.path} does not name its extractor, so distances from it are no {extractor['kind']} distances that "
+        f"compare; statistics made by {about.layout} compare with --extractor '{usual}'"
     )
 
 
-def _images(about: Mapping[str, Any]) -> str:
-    """Return one side of a comparison in words."""
-    count = "an unknown number of" if about["images"] is None else f"{about['images']:,}"
-    kind = f"statistics as {about['layout']} writes them" if "layout" in about else about["kind"]
-    words = f"{about['path']}: {kind}, {count} images"
-    if about.get("left_out"):
-        words += f"; left out: {other_files(about['left_out'])}"
-    if about["kind"] != "run":
+def _images(about: ComparedSet) -> str:
+    """Return a line about one side of a comparison."""
+    count = "an unknown number of" if about.images is None else f"{about.images:,}"
+    kind = f"statistics as {about.layout} writes them" if about.layout else about.kind
+    words = f"{about.path}: {kind}, {count} images"
+    if about.left_out:
+        words += f"; left out: {other_files(about.left_out)}"
+    if about.seeds is None:
         return words
-    return f"{words} of step {about['step']}, seeds {about['seeds'][0]} to {about['seeds'][1]}, truncation none"
+    return f"{words} of step {about.step}, seeds {about.seeds[0]} to {about.seeds[1]}, truncation none"

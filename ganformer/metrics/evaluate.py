@@ -36,7 +36,7 @@ from ganformer.metrics.sets import (
     observe_with,
 )
 from ganformer.metrics.statistics import Observed
-from ganformer.records.metrics import Reals, Subject, Value
+from ganformer.records.metrics import ComparedSet, Reals, Subject, Value
 from ganformer.records.run import Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner, Reconstructor
@@ -113,7 +113,7 @@ def evaluate(job: Job, out: Path, *, threads: int, gpus: int) -> None:
 
     A file that is of these weights, images and settings already stays, and nothing is measured.
 
-    Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError where
+    Where the model has an autoencoder, the Fréchet distance of reconstructions is measured too. Raises DataError if
     run, pack and reference do not belong together, or where images or features are not finite.
     """
     distribution.launch(_evaluate, (job, out, threads), devices.acquire_all(gpus))
@@ -212,7 +212,7 @@ def _reconstructed(
     looks: Mapping[str, Look],
     device: torch.device,
 ) -> dict[str, float]:
-    """Return the Fréchet distance of reconstructions, by the part that it is of; none where there is no autoencoder."""
+    """Return the Fréchet distance of reconstructions, by the part that it is of; none if there is no autoencoder."""
     chosen = {
         name: Look(looks[name].network, frechet.FAKE)
         for name, part in job.evaluation.parts().items()
@@ -313,12 +313,12 @@ class Reconstructed(ImageSet):
         self.learner, self.images, self.title = learner, images, title
         self.count = min(count, len(images))
         self.picture = images.image.picture
-        self.about = {"kind": "reconstructions", "images": self.count}
+        self.about = ComparedSet(kind="reconstructions", images=self.count)
 
     def __len__(self) -> int:
         return self.count
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for numbers in share.of(batches(self.images.places(self.count).tolist())):
             pictures = central(self.images.read(np.array(numbers)), *self.picture)
             pixels = torch.from_numpy(filled(pictures, self.images.image.canvas)).to(device)

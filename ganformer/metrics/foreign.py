@@ -17,7 +17,7 @@ EXTRACTORS: Mapping[str, Sequence[Mapping[str, str]]] = {
     PYTORCH_FID: [{"kind": "inception-2015", "resize": "pytorch-fid", "features": "pool"}],
     STYLEGAN2_ADA: [{"kind": "inception-2015", "resize": "tensorflow", "features": "pool"}, {"kind": "vgg16"}],
 }
-"""Settings with which our extractors see what each program sees, if it made the statistics that have its layout."""
+"""Settings with which our extractors agree with each program, by the layout of its statistics."""
 ROUNDING = 1e-5  # of a covariance, as a part of its largest value: what float32 may leave
 SUMS = ("num_items", "raw_mean", "raw_cov")
 
@@ -68,7 +68,7 @@ def read_pickle(path: Path) -> Observed:
 
 
 def sees_alike(layout: str, extractor: Mapping[str, Any]) -> bool:
-    """Return whether an extractor of these settings sees what the program sees whose statistics have this layout."""
+    """Return whether an extractor of these settings agrees with the program that writes this layout."""
     return any(settings.items() <= extractor.items() for settings in EXTRACTORS[layout])
 
 
@@ -110,14 +110,14 @@ def _of_sums(path: Path, count: int, state: Mapping[str, Any]) -> Mapping[str, A
     return gaussian(path, mean, (products - count * np.outer(mean, mean)) / (count - 1), SUMS[1:])
 
 
-def _of_features(path: Path, count: int, portions: Any) -> Observed:
+def _of_features(path: Path, count: int, batches: Any) -> Observed:
     observer = Observer(str(path), {"mean", "covariance", "features"})
     width = 0
-    for portion in portions if isinstance(portions, list) else [portions]:
-        features = _array(path, "all_features", portion)
+    for batch in batches if isinstance(batches, list) else [batches]:
+        features = _array(path, "all_features", batch)
         width = width or features.shape[-1]
         if features.shape != (len(features), width) or not features.size:
-            raise DataError(f"{path}: all_features are not portions of [n, D] numbers; make the file again")
+            raise DataError(f"{path}: all_features are not batches of [n, D] numbers; make the file again")
         observer.update(features, np.empty((len(features), 0)))
     if observer.count != count:
         raise DataError(f"{path}: holds features of {observer.count} images, not of {count} (num_items); make it again")

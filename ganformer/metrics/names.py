@@ -21,12 +21,12 @@ def label(key: str, extractor: Mapping[str, Any], images: int | None, *, mirrore
     """Return the name of the value `key` measured with an extractor of these settings on `images` generated images.
 
     With the Inception network of 2015 that is the field's name with the number of images: `fid50k`, `kid50k`; with the
-    uncertainty's ending behind it: `kid50k_std`. What is extrapolated to infinitely many has no number: `fid_infinity`.
-    Its spatial features make other numbers of the same kind: `sfid50k`; those that nobody else measures with them say
+    uncertainty's ending behind it: `kid50k_std`. Values extrapolated to infinitely many have no number: `fid_infinity`.
+    Its spatial features make other numbers of the same kind: `sfid50k`; values that nobody else measures with them say
     so, `kid50k_spatial`. Images resized as Parmar et al. do it give other numbers: `clean_fid50k`, and so do those that
-    are resized as in pytorch-fid: `fid50k_pytorch`. Any other features do, too, so their names tell the extractor:
-    `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called FID. Nor is a distance of statistics that do
-    not tell the number of images (None). Against real images and their mirror images, `mirrored`, numbers differ, too:
+    are resized as in pytorch-fid: `fid50k_pytorch`. Any other features do, too, so their names have the extractor:
+    `fd_random_vgg16`, `fd_infinity_random_vgg16`; they are never called FID. Nor is a distance of statistics of an
+    unknown number of images (None). Against real images and their mirror images, `mirrored`, numbers differ, too:
     `mirrored_fid50k`.
     """
     kind, is_spatial = extractor["kind"], extractor.get("features") == "spatial"
@@ -45,8 +45,8 @@ def path_label(key: str, settings: Mapping[str, Any]) -> str:
     """Return the name of the path length `key` (`ppl_w_end`, `ppl_w_end_std`) measured with these settings.
 
     Measured as StyleGAN2 does, with the published LPIPS, its name is NVIDIA's: `ppl_wend` of faces cut out of images,
-    `ppl2_wend` of whole images, where there are other than 50,000 pairs with their number: `ppl2_wend5k`. Otherwise the
-    key stays, and the name tells the network, `ppl_w_end_random_vgg16`, since no published number compares with it.
+    `ppl2_wend` of whole images, if there are other than 50,000 pairs with their number: `ppl2_wend5k`. Otherwise the
+    key stays, and the name has the network, `ppl_w_end_random_vgg16`, since no published number compares with it.
     """
     value = key.removesuffix("_std")
     network, ending = settings["network"], key[len(value) :]

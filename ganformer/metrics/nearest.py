@@ -20,7 +20,7 @@ class Nearest(NamedTuple):
     indices: NDArray[np.int64]
     """Its number among the real images [M]; the lowest where several are as near."""
     distances: Array
-    """Its Euclidean distance in feature space [M], 0 where the features are the same."""
+    """Its Euclidean distance in feature space [M], 0 if the features are the same."""
 
     def or_nearer(self, other: "Nearest") -> "Nearest":
         """Return for each sample the nearer of both, this one if they are equally near."""
@@ -33,8 +33,8 @@ class Nearest(NamedTuple):
 def nearest(real: Observed, samples: Observed) -> Nearest:
     """Return the real image nearest to each sample, both known by their `features`; distances are held in tiles only.
 
-    Distances tell memorisation by comparison: those of samples to training images against those of real images that
-    were held out. DataError where there are no real images, or where both are not seen by the same extractor.
+    Distances tell memorisation by comparison: distances of samples to training images against distances of real images
+    that were held out. DataError if there are no real images, or where both are not seen by the same extractor.
     """
     refuse(too_few(real, 1, "the nearest real image"))
     require_same_features(real, samples)

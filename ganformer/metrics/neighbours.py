@@ -57,7 +57,7 @@ class Tile(NamedTuple):
     rows: slice
     columns: slice
     distances: Tensor
-    """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that those of equal images are not quite 0."""
+    """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that distances of equal images are not quite 0."""
     rounding: float
     """Largest error of the distances."""
     real: Array

@@ -1,4 +1,4 @@
-"""An order of images that depends on nothing but what is known of each, so that the order of files tells nothing.
+"""Order of images that depends on their features alone, not on the order of files.
 
 Folders of classes, packs of such folders and arrays written class by class put alike images side by side; measures that
 part their images would then compare classes.

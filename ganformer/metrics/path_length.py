@@ -1,7 +1,7 @@
-"""Perceptual path length (Karras et al. 2019, section 4.1): how much images change where latents change a little.
+"""Perceptual path length (Karras et al. 2019, section 4.1): change of images for a small change of latents.
 
 A pair of latents spans a path, along a great circle in z (eq. 2) or a straight line in w (eq. 3). At a point of it,
-the perceptual distance of two images that are ε apart is divided by ε². The protocol is that of StyleGAN2's code: the
+the perceptual distance of two images that are ε apart is divided by ε². The protocol is StyleGAN2's: the
 point is anywhere on the path (`full`) or its beginning (`end`), noise and labels are the same for both images, there is
 no truncation, images are compared as float32, and the lowest and the highest percent of the distances are left out.
 8-bit images would not do: torch-fidelity's notes have 1147 of them where float32 gives 31.
@@ -29,13 +29,12 @@ from ganformer.data.images import central
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.sets import Picture, Share
 from ganformer.metrics.statistics import Array
-from ganformer.models.msggan.multiscale import MultiScaleGenerator
 from ganformer.nn.interfaces import Generator
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.records.run import Run
 from ganformer.training import distribution
-from ganformer.training.adversarial import Adversarial, evaluating, noise_from
+from ganformer.training.adversarial import evaluating, noise_from
 from ganformer.training.learner import Learner
 from ganformer.training.samples import BATCH, batches, draw_labels, in_colours, latents
 
@@ -48,14 +47,8 @@ Compare = Callable[[Tensor, Tensor], Tensor]  # images [B, 3, H, W] in [-1, 1] a
 
 
 def spaces(learner: Learner) -> tuple[Space, ...]:
-    """Return the spaces in which the images of this learner have paths.
-
-    Returns None if no generator maps latents to images in one pass. Without a mapping network only z: MSG-GAN's w is z
-    on the hypersphere, which straight lines leave; Karras et al. (table 4), too, have no w of such a generator.
-    """
-    if not isinstance(learner, Adversarial):
-        return ()
-    return ("z",) if isinstance(learner.sampler, MultiScaleGenerator) else ("z", "w")
+    """Return the spaces in which the images of this learner have paths; none if it has no generator."""
+    return learner.sampling_generator.path_spaces if learner.sampling_generator else ()
 
 
 def measure(
@@ -68,7 +61,7 @@ def measure(
 ) -> dict[str, float]:
     """Return `ppl_z_full` and the others that are chosen, and as `ppl_z_full_std` their standard errors.
 
-    `record`: that of the run (`run.json`); `picture`: rows and columns in the middle of the images that are looked at.
+    `record`: the run.json; `picture`: rows and columns in the middle of the images, which are compared.
     Pairs, and the points on their paths, are functions of the seeds from `seed` × `settings.images` on; a path begins
     at the latent that the image of its seed is made of. Where several processes work together, each measures its share,
     and the first one gets the values, the others nothing.
@@ -92,19 +85,19 @@ def measure(
 
 def _sampler(settings: PathLength, learner: Learner, record: Run) -> Generator:
     """Return the generator's sampler; ConfigError if it has no paths in a chosen space."""
-    kind, possible = record.kind, spaces(learner)
-    if not possible:
+    kind, generator = record.kind, learner.sampling_generator
+    if generator is None:
         raise ConfigError(
             f"{SETTING}: {kind} makes no images of latents in one go, so that there are no paths to measure; leave it "
             f"out, or measure one of {', '.join(_kinds())}"
         )
+    possible = generator.path_spaces
     if impossible := set(settings.spaces) - set(possible):
         raise ConfigError(
             f"{SETTING}.spaces: {kind} has no mapping network, so that there are no paths in {', '.join(impossible)}; "
             f"set it to [{', '.join(possible)}]"
         )
-    assert isinstance(learner, Adversarial)
-    return learner.sampler
+    return generator
 
 
 def _kinds() -> list[str]:
@@ -122,7 +115,7 @@ def _check(settings: PathLength, picture: Picture, title: str) -> None:
     rows, columns = picture
     if settings.crop and rows != columns:
         raise ConfigError(
-            f"{SETTING}.crop: is of faces in the middle of square images, but those of {title} are {columns}×{rows}; "
+            f"{SETTING}.crop: is of faces in the middle of square images, but images of {title} are {columns}×{rows}; "
             "set it to false"
         )
 
@@ -135,8 +128,8 @@ def _lengths(walk: "Walk", seeds: range) -> dict[Choice, Array]:
     label, total = f"path lengths {walk.title}", len(seeds) * len(chosen)
     progress = Progress(label, total, unit="pairs", is_silent=share.rank > 0)
     with torch.no_grad(), evaluating(walk.sampler), progress:
-        for portion in share.of(batches(seeds, walk.pairs)):
-            found.append(np.stack([walk.lengths(portion, *choice) for choice in chosen]))
+        for batch in share.of(batches(seeds, walk.pairs)):
+            found.append(np.stack([walk.lengths(batch, *choice) for choice in chosen]))
             progress.update(min(found[-1].size * share.ranks, total - progress.done))
     gathered = [part for parts in distribution.gather(found) for part in parts]
     # In order, so that sums do not depend on who measured what.
@@ -145,7 +138,7 @@ def _lengths(walk: "Walk", seeds: range) -> dict[Choice, Array]:
 
 @dataclass(frozen=True)
 class Walk:
-    """Goes along the paths of a generator, and compares the images there."""
+    """Paths of a generator, along which images are compared."""
 
     settings: PathLength
     sampler: Generator
@@ -162,7 +155,7 @@ class Walk:
         return min(BATCH, PIXELS // (rows * columns))
 
     def lengths(self, seeds: Sequence[int], space: Space, sampling: Sampling) -> Array:
-        """Return lengths [B] of the paths of these seeds; DataError where an image is not finite."""
+        """Return lengths [B] of the paths of these seeds; DataError if an image is not finite."""
         # With the same noise, which is another one for every pair of images.
         one, other = (self._look(w, seeds[0]) for w in self._ends(seeds, space, sampling))
         distances = self.compare(in_colours(one), in_colours(other)).double()
@@ -170,7 +163,7 @@ class Walk:
         return lengths
 
     def _ends(self, seeds: Sequence[int], space: Space, sampling: Sampling) -> list[Tensor]:
-        """Return w [B, L, …, D] of both images of each pair; what is between ends is float64, since ε is small."""
+        """Return w [B, L, …, D] of both images of each pair; points between ends are float64, since ε is small."""
         start, goal = latents((2, *self.sampler.latent_shape), seeds).double().unbind(1)
         at = points(seeds) if sampling == "full" else torch.zeros(len(seeds), dtype=torch.float64)
         labels = draw_labels(self.label_counts, seeds).to(self.device)
@@ -236,7 +229,7 @@ def shrunk(images: Tensor) -> Tensor:
 def trimmed_mean(values: Array, outliers: float) -> tuple[float, float]:
     """Return the mean of values [N] without the lowest and the highest `outliers` percent, and its standard error.
 
-    The bounds are values themselves and are kept, as in the published code. The error is that of Tukey and McLaughlin
+    The bounds are values themselves and are kept, as in the published code. The error is by Tukey and McLaughlin
     (1963): the standard deviation of all values, outliers moved to the bounds, over √N and over the part that is kept.
     """
     low = np.percentile(values, outliers, method="lower")

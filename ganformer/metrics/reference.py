@@ -1,4 +1,4 @@
-"""The file that holds what is known of a data set's real images."""
+"""File with the statistics of a data set's real images."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Reference:
 
     @classmethod
     def read(cls, path: Path) -> "Reference":
-        """Read what `write` wrote; DataError where it is missing or something else."""
+        """Read what `write` wrote; DataError if it is missing or something else."""
         if not path.exists():
             raise DataError(f"{path}: there are no reference statistics here; make them first")
         facts, found = ReferenceFacts.read(path)
@@ -68,7 +68,7 @@ class Reference:
             )
         if self.data_sha256 != data_sha256:
             raise DataError(
-                f"{where}: is of the data {self.data_sha256[:12]}…, not of those of the pack named, "
+                f"{where}: is of the data {self.data_sha256[:12]}…, not of the pack named, "
                 f"{data_sha256[:12]}…; make it again from that pack"
             )
         missing = sorted(needed - set(self.observed.arrays))

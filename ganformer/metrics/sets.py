@@ -28,6 +28,7 @@ from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
 from ganformer.progress import Progress
 from ganformer.records import npz
+from ganformer.records.metrics import ComparedSet
 from ganformer.records.run import RUN_FILE, Run
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Learner
@@ -39,11 +40,11 @@ T = TypeVar("T")
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 Picture = tuple[int, int]  # rows and columns
 
-SHOWN = 3  # shapes named in a message
+MAX_LISTED_SHAPES = 3  # shapes named in a message
 ANY_SHAPE = ImageSpec(height=32, width=32)  # of images whose own shape is to be found out
 
 STATISTICS = frozenset({"mu", "sigma", "about"})
-"""Names of arrays by which a file of statistics is known: those of others, and of ours."""
+"""Names of arrays by which a file of statistics is recognised, of other programs and of this one."""
 ARRAYS = frozenset({"mean", "covariance", "features", "logits"})
 """Statistics that can be computed of images at hand."""
 
@@ -54,9 +55,9 @@ class Share(NamedTuple):
     rank: int
     ranks: int
 
-    def of(self, portions: Iterable[T]) -> Iterator[T]:
+    def of(self, batches: Iterable[T]) -> Iterator[T]:
         """Yield the batches of this process."""
-        return itertools.islice(portions, self.rank, None, self.ranks)
+        return itertools.islice(batches, self.rank, None, self.ranks)
 
 
 ALL = Share(0, 1)
@@ -65,29 +66,29 @@ ALL = Share(0, 1)
 class ImageSet(ABC):
     """Images of one shape in a fixed order.
 
-    `title` names them in messages, `about` in records; `picture` is the shape of what is measured of them.
+    `title` names them in messages, `about` in records; `picture` is the shape of their measured part.
     """
 
     title: str
     picture: Picture
-    about: Mapping[str, Any]
+    about: ComparedSet
     arrays: frozenset[str] = ARRAYS
-    portion: int = BATCH
-    """The most images of a portion."""
+    batch_size: int = BATCH
+    """Maximum number of images in a batch."""
 
     @abstractmethod
     def __len__(self) -> int:
         """Return number of images."""
 
     @abstractmethod
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         """Yield the visible part of all images of a share, as colours: uint8 [n, 3, *picture] on the device.
 
         The i-th batch holds the same n images, whichever process computes it.
         """
 
     def can_show(self, picture: Picture) -> bool:
-        """Return whether a picture of this shape is what lies in the middle of the images."""
+        """Return whether the middle of the images can be measured in this shape."""
         return picture == self.picture
 
 
@@ -96,23 +97,23 @@ class Known:
     """Known statistics of images that are not at hand; `extractor`: settings of their network, None if unknown."""
 
     title: str
-    about: Mapping[str, Any]
+    about: ComparedSet
     observed: Observed
     extractor: Mapping[str, Any] | None = None
 
     @property
     def arrays(self) -> frozenset[str]:
-        """Names of what is known."""
+        """Names of the known arrays."""
         return frozenset(self.observed.arrays)
 
     @property
     def features(self) -> int | None:
-        """Number D of features of an image; None where nothing is known of features."""
+        """Number D of features of an image; None if nothing is known of features."""
         return self.observed.features or None
 
 
 class Look(NamedTuple):
-    """A network that looks at images, and the arrays that are to be kept of what it sees."""
+    """Network and the arrays to keep of its results."""
 
     network: Network
     keep: Set[str]
@@ -135,19 +136,19 @@ def observe_with(
     share = Share(distribution.rank(), distribution.ranks())
     observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
     with Progress(label, len(images), is_silent=share.rank > 0) as progress:
-        for portion in images.portions(picture, device, share):
+        for batch in images.batches(picture, device, share):
             # Sums of floats depend on how many images are seen together: of few, they would be others.
-            missing = images.portion - len(portion) if len(images) > images.portion else 0
-            whole = torch.cat([portion, portion[-1:].expand(missing, -1, -1, -1)]) if missing else portion
+            missing = images.batch_size - len(batch) if len(images) > images.batch_size else 0
+            whole = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)]) if missing else batch
             for name, look in looks.items():
-                features, logits = (seen[: len(portion)] for seen in look.network(whole))
+                features, logits = (seen[: len(batch)] for seen in look.network(whole))
                 observers[name].update(features.cpu().numpy(), logits.cpu().numpy())
-            progress.update(min(len(portion) * share.ranks, len(images) - progress.done))
+            progress.update(min(len(batch) * share.ranks, len(images) - progress.done))
     gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
     return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
 
 
-# --------------------------------------------------------------------------------------------- what a path is
+# --------------------------------------------------------------------------------------------- sets by their paths
 
 
 def open_set(side: str, evaluation: Evaluation, step: int | None = None, option: str = "the set") -> ImageSet | Known:
@@ -155,7 +156,7 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
 
     `side` may also be settings of a source as JSON, as `pack --source` takes them. Of a run come the images that
     `evaluation` says, at the snapshot `step` (None: the last). Labels are never read. Raises DataError or ConfigError
-    where there is none, or where it is no such set; `option` is where the set was named.
+    if there is none, or where it is no such set; `option` is where the set was named.
     """
     path = Path(side)
     if path.name == RUN_FILE or (path / RUN_FILE).is_file():
@@ -214,8 +215,8 @@ def _computed_elsewhere(path: Path, observed: Observed, layout: str) -> Known:
     return Known(str(path), _about("statistics", path, observed.count or None, layout=layout), observed)
 
 
-def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> Mapping[str, Any]:
-    return {"kind": kind, "path": str(path), "images": images, **more}
+def _about(kind: str, path: Path | str, images: int | None, **more: Any) -> ComparedSet:
+    return ComparedSet(kind=kind, path=str(path), images=images, **more)
 
 
 # ------------------------------------------------------------------------------------------------- packs, runs
@@ -225,14 +226,14 @@ class Packed(ImageSet):
     """The images of a pack, without bars and margins; `mirrored`: and the mirror image of each."""
 
     def __init__(self, images: Images, *, mirrored: bool = False) -> None:
-        self.images, self.mirrored, self.portion = images, mirrored, BATCH * (1 + mirrored)
+        self.images, self.mirrored, self.batch_size = images, mirrored, BATCH * (1 + mirrored)
         self.title, self.picture = str(images.folder), images.image.picture
         self.about = _about("pack", images.folder, len(self), data_sha256=images.digest)
 
     def __len__(self) -> int:
         return len(self.images) * (2 if self.mirrored else 1)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         for numbers in share.of(batches(range(len(self.images)))):
             pixels = torch.from_numpy(central(self.images.read(np.array(numbers)), *picture)).to(device)
             pixels = in_colours(pixels)
@@ -252,11 +253,11 @@ class Generated(ImageSet):
             "run",
             run,
             len(self),
-            run=record.run.content(),
+            run=record.run,
             image=record.spec["image"],
             step=snapshot.step,
             weights_sha256=snapshot.sha256,
-            seeds=[self.seeds[0], self.seeds[-1]],
+            seeds=(self.seeds[0], self.seeds[-1]),
             truncation=None,
         )
 
@@ -264,13 +265,13 @@ class Generated(ImageSet):
         return len(self.seeds)
 
     def can_show(self, picture: Picture) -> bool:
-        """Return imported runs do not know where their bars are."""
+        """Return whether the shape fits; imported runs do not know where their bars are, so they fit their square."""
         is_imported = self.record.data.data_sha256 is None
         canvas = ImageSpec(height=picture[0], width=picture[1]).canvas
         return picture == self.picture or (is_imported and self.record.makes(canvas))
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
-        """Yield DataError where an image is not finite."""
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+        """Yield the images as colours; DataError if one is not finite."""
         self.learner.network.to(device)
         labels = partial(draw_labels, self.record.data.label_counts)
         for seeds in share.of(aligned(self.seeds, BATCH)):
@@ -287,12 +288,12 @@ class Generated(ImageSet):
 
 
 class FromSource(ImageSet):
-    """All images of a source as they are. DataError where one cannot be read or has another shape than the others."""
+    """All images of a source as they are. DataError if one cannot be read or has another shape than the others."""
 
     def __init__(self, side: str, config: Source) -> None:
         unknown = open_source(config, ANY_SHAPE)
         rows, columns = _common_shape(side, unknown) if isinstance(unknown, ImageFiles) else _first_shape(side, unknown)
-        # Of this shape they are all, so that nothing is cropped or resized; `portions` makes sure of it.
+        # Of this shape they are all, so that nothing is cropped or resized; `batches` makes sure of it.
         self.source = open_source(config, ImageSpec(height=rows, width=columns))
         self.title, self.picture = side, (rows, columns)
         self.about = _about(config.kind, side, len(self.source), left_out=dict(self.source.left_out))
@@ -300,11 +301,11 @@ class FromSource(ImageSet):
     def __len__(self) -> int:
         return len(self.source)
 
-    def portions(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
+    def batches(self, picture: Picture, device: torch.device, share: Share = ALL) -> Iterator[Tensor]:
         keys = self.source.keys()
-        for portion in share.of(iter(lambda: list(itertools.islice(keys, BATCH)), [])):
+        for batch in share.of(iter(lambda: list(itertools.islice(keys, BATCH)), [])):
             pixels = []
-            for image in self.source.load(portion):
+            for image in self.source.load(batch):
                 if isinstance(image, Rejection):
                     raise _unreadable(self.title, image.name, image.reason)
                 if image.size != self.picture:
@@ -314,12 +315,12 @@ class FromSource(ImageSet):
 
 
 def _first_shape(side: str, source: ImageSource[Any]) -> Picture:
-    """Return the shape of the first image, which is to be that of all."""
+    """Return the shape of the first image, which all must have."""
     (image,) = source.load(list(itertools.islice(source.keys(), 1)))
     if isinstance(image, Rejection):
         raise _unreadable(side, image.name, image.reason)
     if image.size is None:
-        raise DataError(f"{side}: makes images of any shape; pack them in that of the other set first")
+        raise DataError(f"{side}: makes images of any shape; pack them in the shape of the other set first")
     return image.size
 
 
@@ -340,15 +341,17 @@ def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
             try:
                 shape = _shape(source, key)
             except Exception as error:  # decoders raise nearly everything on damaged files
-                (image,) = source.load([key])  # which says in words what is wrong
+                (image,) = source.load([key])  # it says in words why
                 reason = image.reason if isinstance(image, Rejection) else str(error)
                 raise _unreadable(side, image.name, reason) from error
             shapes[shape] += 1
             first.setdefault(shape, key.name)
             progress.update(1)
     if len(shapes) > 1:
-        kinds = [f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(SHOWN)]
-        more = f" and of {len(shapes) - SHOWN} more shapes" if len(shapes) > SHOWN else ""
+        kinds = [
+            f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(MAX_LISTED_SHAPES)
+        ]
+        more = f" and of {len(shapes) - MAX_LISTED_SHAPES} more shapes" if len(shapes) > MAX_LISTED_SHAPES else ""
         raise DataError(
             f"{side}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
             "give all one shape, with `ganformer data pack` for example"

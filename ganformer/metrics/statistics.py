@@ -16,10 +16,10 @@ Array = NDArray[np.floating]
 
 
 class Statistics:
-    """Mean and covariance of features that arrive in portions, in float64; their number does not matter for memory.
+    """Mean and covariance of features that arrive in batches, in float64; their number does not matter for memory.
 
     The covariance divides by N − 1, as `numpy.cov` and with it the published implementations of FID do (the PyTorch
-    code of GANformer divides by N). Portions are merged as in Chan, Golub and LeVeque 1979. `title` names the images in
+    code of GANformer divides by N). Batches are merged as in Chan, Golub and LeVeque 1979. `title` names the images in
     messages.
     """
 
@@ -62,7 +62,7 @@ class Statistics:
         self.count = count
 
     def without(self, other: "Statistics") -> "Statistics":
-        """Return the statistics without those of `other`, a subset of these images."""
+        """Return the statistics without the images of `other`, a subset."""
         rest = Statistics(self.title)
         rest.count = self.count - other.count
         rest.mean = self.mean + (self.mean - other.mean) * (other.count / rest.count)
@@ -93,33 +93,33 @@ class Observed:
 
     @property
     def features(self) -> int:
-        """Number D of features an image; 0 where nothing is known of them."""
+        """Number D of features an image; 0 if nothing is known of them."""
         known = next((self.arrays[name] for name in ("mean", "features") if name in self.arrays), np.empty(0))
         return int(known.shape[-1])
 
 
 class Rows:
-    """Rows [N, D] that arrive in portions, in one array that grows where it lies.
+    """Rows [N, D] that arrive in batches, in one array that grows where it lies.
 
-    A list of portions would be in memory twice while it is joined, and most of it would stay with the process.
+    A list of batches would be in memory twice while it is joined, and most of it would stay with the process.
     """
 
     def __init__(self) -> None:
         self.array: Array = np.empty((0, 0), np.float32)
         self.ends = [0]
 
-    def add(self, portion: Array) -> None:
+    def add(self, batch: Array) -> None:
         """Copy n more rows [n, D]."""
-        start, end = self.ends[-1], self.ends[-1] + len(portion)
+        start, end = self.ends[-1], self.ends[-1] + len(batch)
         if not start:
-            self.array = np.empty((0, portion.shape[1]), portion.dtype)
+            self.array = np.empty((0, batch.shape[1]), batch.dtype)
         if end > len(self.array):
             self._resize(max(end, len(self.array) * 9 // 8))
-        self.array[start:end] = portion
+        self.array[start:end] = batch
         self.ends.append(end)
 
-    def portions(self) -> Iterator[Array]:
-        """Return the portions as they arrived."""
+    def batches(self) -> Iterator[Array]:
+        """Return the batches as they arrived."""
         return (self.array[start:end] for start, end in itertools.pairwise(self.ends))
 
     def all(self) -> Array:
@@ -133,7 +133,7 @@ class Rows:
 
 
 class Observer:
-    """Collects an `Observed` from portions of images; only the arrays in `keep` take memory."""
+    """Collects an `Observed` from batches of images; only the arrays in `keep` take memory."""
 
     def __init__(self, title: str, keep: Set[str]) -> None:
         self.title, self.keep = title, keep
@@ -142,7 +142,7 @@ class Observer:
         self.rows = {name: Rows() for name in ("features", "logits") if name in keep}
 
     def update(self, features: Array, logits: Array) -> None:
-        """Add n more images: features [n, D], logits [n, K]. DataError where one is not finite."""
+        """Add n more images: features [n, D], logits [n, K]. DataError if one is not finite."""
         values = {"features": features, "logits": logits}
         for name, array in values.items():
             if not np.isfinite(array).all():
@@ -163,7 +163,7 @@ class Observer:
 
 
 def joined(parts: Sequence[Observer]) -> Observer:
-    """Return one observer of all images, where each of several had every so many-th portion of them, in turn."""
+    """Return one observer of all images, where each of several had every so many-th batch of them, in turn."""
     if len(parts) == 1:
         return parts[0]
     whole = Observer(parts[0].title, parts[0].keep)
@@ -171,8 +171,8 @@ def joined(parts: Sequence[Observer]) -> Observer:
         whole.count += part.count
         whole.statistics.merge(part.statistics)
     for name, rows in whole.rows.items():
-        for turn in itertools.zip_longest(*(part.rows[name].portions() for part in parts)):
-            for portion in turn:
-                if portion is not None:
-                    rows.add(portion)
+        for turn in itertools.zip_longest(*(part.rows[name].batches() for part in parts)):
+            for batch in turn:
+                if batch is not None:
+                    rows.add(batch)
     return whole

@@ -43,7 +43,7 @@ def settings(measures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 
 def values(measured: Mapping[str, Value]) -> list[Row]:
-    """Return names and numbers, with the uncertainty behind where there is one."""
+    """Return names and numbers, with the uncertainty behind if there is one."""
     return [(value.name, _number(key, measured)) for key, value in measured.items() if not is_spread(key, measured)]
 
 
@@ -53,7 +53,7 @@ def is_spread(key: str, measured: Iterable[str]) -> bool:
 
 
 def lines(rows: Iterable[Row]) -> str:
-    """Return names in a column, what they stand for beside them."""
+    """Return names in a column, and texts beside them."""
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {text}" for name, text in rows)

@@ -1,7 +1,7 @@
 """Weights of published networks: taken only from files that are known, in whichever layout they were published.
 
-What a number is called rests on the network, so a file is known by its sha256, not by its name or place. Archives of
-TorchScript are programs with tensors; the tensors are read without executing any of the program.
+The name of a number depends on the network, so a file is recognised by its sha256, not by its name or place. Archives
+of TorchScript are programs with tensors; the tensors are read without executing any of the program.
 """
 
 import io
@@ -49,7 +49,7 @@ class Published:
 
 
 def fetch(network: Published, path: Path) -> None:
-    """Fetch the weights where there is no file at `path`; DataError where they cannot be had."""
+    """Fetch the weights if there is no file at `path`; DataError if they cannot be had."""
     path = artifacts.placed(path)
     if path.exists():
         return
@@ -66,7 +66,7 @@ def fetch(network: Published, path: Path) -> None:
 def load(network: Published, path: Path) -> dict[str, Tensor]:
     """Return the weights, float32, by their names in the network, fetched first where the file is missing.
 
-    Raises DataError where they cannot be fetched, CheckpointError, which says what was found instead, where the file is
+    Raises DataError if they cannot be fetched, CheckpointError, which names the difference, if the file is
     none of those known.
     """
     fetch(network, path)
@@ -83,7 +83,7 @@ def load(network: Published, path: Path) -> dict[str, Tensor]:
             f"it to have it fetched again, or correct {SETTING}"
         )
     state = read(path)
-    _refuse_misfit(network, file, state, f"{path}: what the file holds")
+    _refuse_misfit(network, file, state, f"{path}: the file")
     return {name: state[theirs].float() for name, theirs in file.names.items()}
 
 
@@ -92,7 +92,7 @@ def _difference(network: Published, path: Path) -> str:
     try:
         state = read(path)
         file = max(network.files, key=lambda file: len(state.keys() & set(file.names.values())))
-        _refuse_misfit(network, file, state, "what it holds")
+        _refuse_misfit(network, file, state, "its content")
     except CheckpointError as error:
         return str(error).removeprefix(f"{path}: ").partition("; fetch it again")[0]
     return "its tensors have the right names and shapes, but other values"
@@ -114,7 +114,7 @@ def _names(network: Published) -> str:
 def read(path: Path) -> dict[str, Tensor]:
     """Return every tensor by its name, of a state dict or of an archive of TorchScript; nothing in it is executed.
 
-    Raises CheckpointError where it is damaged, asks for what no weights need, or holds no tensors by name.
+    Raises CheckpointError if it is damaged, asks for objects that no weights need, or holds no tensors by name.
     """
     if zipfile.is_zipfile(path):
         try:
@@ -218,7 +218,7 @@ class _ScriptUnpickler(unpickler.Unpickler):
         """Return the part that stands for a name."""
         if module.partition(".")[0] == "__torch__":
             return _Scripted
-        if module == "torch.jit._pickle":  # lists of numbers, with the type of what is in them
+        if module == "torch.jit._pickle":  # lists of numbers, with the type of their items
             return _Inert
         if module == "torch" and name in STORAGES:
             return STORAGES[name]

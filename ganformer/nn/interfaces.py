@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ class Generator(nn.Module, ABC):
     are [B, classes], one-hot; without classes they have no columns.
     """
 
+    path_spaces: ClassVar[tuple[Literal["z", "w"], ...]] = ("z", "w")
+    """Spaces in which paths between two latents consist of latents of training (for path lengths)."""
     latent_shape: tuple[int, ...]
     w_average: Tensor
 

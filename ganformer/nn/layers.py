@@ -76,7 +76,7 @@ class Convolution(nn.Module):
 
 
 class Clamped(nn.Module):
-    """A layer whose output can be limited to ± `clamp`; `gain`: what it is multiplied with beyond its activation's."""
+    """A layer whose output can be limited to ± `clamp`; `gain`: factor beyond its activation's."""
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Noise(nn.Module):
     """Adds a learned multiple of noise, one normal value a pixel for all channels: x [B, C, height, width] → same.
 
     The noise is fresh for every image and pass, from torch's default generator of the device; within `constant_noise`
-    it is the buffer `constant`, the same for all images, so that only latents change what is seen.
+    it is the buffer `constant`, the same for all images, so that only latents change the images.
     """
 
     constant: Tensor
@@ -201,7 +201,7 @@ def constant_noise(network: nn.Module) -> Iterator[None]:
 def clamp_activations(network: nn.Module, limit: float | None) -> None:
     """Limit the output of every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
 
-    StyleGAN2-ADA does so at 256, to keep finite what it computes in half precision.
+    StyleGAN2-ADA does so at 256, to keep values in half precision finite.
     """
     for part in network.modules():
         if isinstance(part, Clamped):

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
-from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import SQRT_2, Projection
-from ganformer.nn.mapping import Mapping
 from ganformer.nn.resampling import Convolve
-from ganformer.nn.synthesis import AnyStem, Ladder, LayerLatents, LayerSpec, LayerState, MakeLayer
+from ganformer.nn.synthesis import AnyStem, LayerLatents, LayerSpec, LayerState, MakeLayer, MappedGenerator
 from ganformer.ops.bias_act import bias_act
 
 GAIN = SQRT_2 / 4  # gain of the first layer (Progressive GAN's code, GANformer's)
@@ -34,13 +32,8 @@ class LatentStem(AnyStem):
         return x, state
 
 
-class LatentGenerator(Generator):
+class LatentGenerator(MappedGenerator):
     """One latent enters at the stem and nowhere else: z [B, size], labels → w [B, 1, size] → images."""
-
-    def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
-        super().__init__((size,), size)
-        self.mapping = mapping
-        self.synthesis = ladder
 
     def map(self, z: Tensor, labels: Tensor) -> Tensor:
         w: Tensor = self.mapping(z, labels)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
+from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
+from ganformer.nn.mapping import Mapping
 from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
 from ganformer.ops.bias_act import bias_act
 
@@ -37,7 +39,7 @@ class LayerLatents:
 
 @dataclass(frozen=True)
 class LayerState:
-    """State that a layer hands to the next one; StyleGAN2's layers have none and hand on what they were given."""
+    """State that a layer hands to the next one; StyleGAN2's layers have none and return their input."""
 
 
 NO_STATE = LayerState()
@@ -201,6 +203,15 @@ class SkipLadder(Ladder):
             x, state = block(x, latents[2 * index :], state)
             images = self.upsample(images) + colours(x, latents[2 * index + 2 :])
         return images
+
+
+class MappedGenerator(Generator):
+    """Generator of one latent for each image, z [B, size], with a mapping network and a ladder."""
+
+    def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
+        super().__init__((size,), size)
+        self.mapping = mapping
+        self.synthesis = ladder
 
 
 LADDERS = {"orig": Ladder, "skip": SkipLadder, "resnet": ResidualLadder}

@@ -29,7 +29,7 @@ EPSILON = 1e-10
 # Numbers of the convolutions in torchvision's `features`.
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
-# The sums of what the settings below name, where it is as published: torchvision's file, and LPIPS's of version 0.1.
+# The sums of the files that the settings below name, as published: torchvision's file, and LPIPS's of version 0.1.
 PUBLISHED = {
     "network_sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     "judgement_sha256": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",

@@ -21,11 +21,33 @@ class Part(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+class Claim(Part):
+    """Fields by which a file is recognised as a record of its kind, whatever its version and however incomplete."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a JSON file; None if it is of another kind. DataError if it is missing or not JSON."""
+        try:
+            return cls.model_validate(artifacts.read_json(path))
+        except ValidationError:
+            return None
+
+    @classmethod
+    def find(cls, path: Path) -> Self | None:
+        """Read a JSON file; None if it is missing, not JSON or of another kind."""
+        try:
+            return cls.read(path)
+        except UserError:
+            return None
+
+
 class Record(Part):
     """Record of one kind. Its fields are defined in the order in which files have them."""
 
     FORMAT: ClassVar[int] = 1
     """Version of the files: raised where older programs cannot read them. New fields alone do not raise it."""
+    FORMAT_KEY: ClassVar[str] = "format"
+    """Key of the version in the files."""
     KIND: ClassVar[str]
     """Name in messages, e.g. "record of a finished run"."""
     REMEDY: ClassVar[str] = "make it again"
@@ -38,20 +60,16 @@ class Record(Part):
         """Return the record of JSON content, which was read from `path`; `ERROR` if it is not such a record."""
         if not isinstance(content, Mapping):
             raise cls.ERROR(f"{path}: is no {cls.KIND}, but a JSON {_json_name(content)}; {cls.REMEDY}")
-        if "format" in content:
-            cls.check_format(content["format"], path)
-        missing = [] if "format" in content else ["format"]
+        if cls.FORMAT_KEY in content:
+            cls.check_format(content[cls.FORMAT_KEY], path)
+        missing = [] if cls.FORMAT_KEY in content else [cls.FORMAT_KEY]
         try:
-            found = cls.model_validate({key: value for key, value in content.items() if key != "format"})
+            found = cls.model_validate({key: value for key, value in content.items() if key != cls.FORMAT_KEY})
         except ValidationError as error:
             problems = error.errors(include_url=False)
             missing += [_place(problem) for problem in problems if problem["type"] == "missing"]
             if not missing:
-                first = problems[0]
-                raise cls.ERROR(
-                    f"{path}: {_place(first)} is {first['input']!r} ({first['msg']}), so it is no {cls.KIND}; "
-                    f"{cls.REMEDY}"
-                ) from error
+                raise cls.ERROR(f"{path}: {_words(problems[0])}, so it is no {cls.KIND}; {cls.REMEDY}") from error
         if missing:
             raise cls.ERROR(f"{path}: has no {', '.join(map(repr, missing))}, so it is no {cls.KIND}; {cls.REMEDY}")
         return found
@@ -61,15 +79,15 @@ class Record(Part):
         """Raise `ERROR` if files of format `found` are not read by this version."""
         if isinstance(found, int) and found > cls.FORMAT:
             raise cls.ERROR(
-                f"{path}: is of format {found}, written by a newer version; this one reads {cls.FORMAT}: update the "
-                "package"
+                f"{path}: is of {cls.FORMAT_KEY} {found}, written by a newer version; this one reads {cls.FORMAT}: "
+                "update the package"
             )
         if found != cls.FORMAT:
-            raise cls.ERROR(f"{path}: format {found} is not {cls.FORMAT}; {cls.REMEDY} with this version")
+            raise cls.ERROR(f"{path}: {cls.FORMAT_KEY} {found} is not {cls.FORMAT}; {cls.REMEDY} with this version")
 
     def content(self) -> dict[str, Any]:
         """Return the content of the file: the format, then all fields that were set, in the order of definition."""
-        return {"format": self.FORMAT, **super().content()}
+        return {self.FORMAT_KEY: self.FORMAT, **super().content()}
 
 
 class JsonRecord(Record):
@@ -96,6 +114,12 @@ class JsonRecord(Record):
 def differing(found: str, expected: str, record: Path) -> str:
     """Say that a file does not have the sha256 that its record names."""
     return f"sha256 is {found[:12]}… but {record} says {expected[:12]}…"
+
+
+def _words(problem: ErrorDetails) -> str:
+    if not problem["loc"]:  # of the whole record
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{_place(problem)} is {problem['input']!r} ({problem['msg']})"
 
 
 def _place(problem: ErrorDetails) -> str:

@@ -1,4 +1,4 @@
-"""JSON file of a table or figure: its text for the report page, and what it was drawn from."""
+"""JSON file of a table or figure: its text for the report page, and its inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,13 +1,13 @@
-"""Files of measured values: metrics.json and those of its form, comparisons of two sets, and best.json."""
+"""Files of measured values: metrics.json and files of its form, comparisons of two sets, and best.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ganformer import artifacts
 from ganformer.config import ImageSpec
 from ganformer.errors import DataError
-from ganformer.records.base import JsonRecord, Part
+from ganformer.records.base import Claim, JsonRecord, Part
 from ganformer.records.run import RunName
 
 
@@ -114,13 +114,63 @@ class Measured(Subject):
         return self.reference.data_sha256
 
 
+class ValuesClaim(Claim):
+    """Fields of all files of measured values."""
+
+    values: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+
+
+class ComparedSet(Part):
+    """Set of images that was compared; each kind of set has some of these fields."""
+
+    kind: str
+    """"run", "pack", "statistics", "reference", or the kind of a source."""
+    path: str | None = None
+    images: int | None
+    """Number of images; None: unknown."""
+    data_sha256: str | None = None
+    mirrored: bool = False
+    """True if statistics are over all images and their mirror images."""
+    layout: str | None = None
+    """Program whose files of statistics look so, if their extractor is unknown."""
+    left_out: Mapping[str, int] = {}
+    """Number of files of the source that are no images, by kind."""
+    run: RunName | None = None
+    image: Mapping[str, Any] | None = None
+    """Shape of the images that the run makes."""
+    step: int | None = None
+    weights_sha256: str | None = None
+    seeds: tuple[int, int] | None = None
+    """First and last seed."""
+    truncation: None = None
+    extractor: Mapping[str, Any] | None = None
+    """Settings of the extractor of its features; None: unknown."""
+
+
+class ComparisonRecipe(Part):
+    """Settings that the values of a comparison depend on."""
+
+    extractor: Mapping[str, Any] | None
+    """None: all features come from files that do not name it."""
+    metrics: Sequence[str]
+    measures: Mapping[str, Mapping[str, Any]]
+    """Settings of each metric."""
+    left_out: Mapping[str, str]
+    """Reason for each metric that was not measured."""
+    picture: tuple[int, int] | None
+    """Rows and columns that were measured; None: no images were at hand."""
+    real: ComparedSet
+    fake: ComparedSet
+
+
 class Comparison(JsonRecord):
     """Values of one set of images measured against another."""
 
     KIND: ClassVar[str] = "record of a comparison"
 
     values: Mapping[str, Value]
-    recipe: Mapping[str, Any]
+    recipe: ComparisonRecipe
     seconds: float
     code: Mapping[str, Any]
     hardware: Mapping[str, Any]

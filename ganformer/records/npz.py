@@ -20,7 +20,7 @@ from ganformer.records.base import Record
 from ganformer.records.metrics import Recipe, Value
 from ganformer.records.run import RunName
 
-# What damaged files make numpy and zipfile raise; RuntimeError where a member is encrypted.
+# What damaged files make numpy and zipfile raise; RuntimeError if a member is encrypted.
 DAMAGED = (
     *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
     *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
@@ -126,7 +126,7 @@ class StoredImages(NpzRecord):
     weights_sha256: str | None = None
     kimg: float | None = None
     data_sha256: str | None
-    """Data of the images, or those that the run was trained on."""
+    """Data of the images, or of the training of the run."""
     classes: Sequence[str] = ()
     """Name of the class of each image, if there are classes."""
     code: Mapping[str, Any] = {}

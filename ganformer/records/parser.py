@@ -2,29 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
-
-from pydantic import ValidationError
+from typing import Any, ClassVar
 
 from ganformer import artifacts
 from ganformer.errors import CheckpointError, UserError
-from ganformer.records.base import JsonRecord, Part, differing
+from ganformer.records.base import Claim, JsonRecord, differing
 
 PARSER_FILE = "parser.json"
 
 
-class ParserClaim(Part):
-    """Field by which the kind of a parser.json is recognised, whatever its version."""
+class ParserClaim(Claim):
+    """Kind of a parser.json."""
 
-    kind: str | None = None
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a JSON file, whose kind is None if it is no parser. DataError if it is missing or not JSON."""
-        try:
-            return cls.model_validate(artifacts.read_json(path))
-        except ValidationError:
-            return cls()
+    kind: str
 
 
 class ParserSubject(JsonRecord):
@@ -50,7 +40,7 @@ class SceneParserSubject(ParserSubject):
 
 
 class SceneParserRecord(SceneParserSubject):
-    """Record of a trained parser of built-in scenes; its weights lie beside it."""
+    """Record of a trained parser of built-in scenes; its weights are beside it."""
 
     accuracy: Mapping[str, float]
     weights_sha256: str

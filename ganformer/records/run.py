@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field
 
 from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError, DataError, UserError
-from ganformer.records.base import JsonRecord, Part
+from ganformer.records.base import Claim, JsonRecord, Part
+from ganformer.records.manifest import Manifest
 
 RUN_FILE = "run.json"
 WEIGHTS = "weights.safetensors"
@@ -43,7 +43,7 @@ class TrainingData(Part):
 
     # Runs of version 0.1.0 name the manifest of their pack, and no classes.
     data_sha256: str | None = Field(validation_alias=AliasChoices("data_sha256", "manifest_sha256"))
-    """`Manifest.content` of the pack; None for imported runs."""
+    """`Manifest.data_sha256` of the pack; None for imported runs."""
     count: int
     label_counts: Sequence[int] = ()
     """Number of images of each class."""
@@ -89,7 +89,7 @@ class Run(JsonRecord):
     """Resolved settings as they were written; see `settings`, `image`, `kind` and `is_mirrored`."""
     spec_sha256: str
     trajectory_sha256: str | None = None
-    """sha256 of all settings but the length of the training; unknown for imported runs and those of version 0.1.0."""
+    """sha256 of all settings but the length of the training; unknown for imported runs and runs of version 0.1.0."""
     data: TrainingData
     code: Mapping[str, Any] = {}
     """`artifacts.code_version` of the last stretch; so are `hardware` and `libraries`."""
@@ -153,7 +153,7 @@ class Run(JsonRecord):
         raise CheckpointError(f"{path}: no snapshot of step {wanted}; the record has {steps}")
 
     def check_spec(self, path: Path) -> None:
-        """Raise CheckpointError if the settings in the record `path` are not those that the run was trained with."""
+        """Raise CheckpointError if the settings in the record `path` are not the ones that the run was trained with."""
         if artifacts.digest(self.spec) != self.spec_sha256:
             raise CheckpointError(f"{path}: the spec was changed after training; delete the file and train again")
 
@@ -179,9 +179,9 @@ class Run(JsonRecord):
         trained ones.
         """
         trained_on = self.data.data_sha256
-        if trained_on not in (None, pack.content) and not other_data:
+        if trained_on not in (None, pack.data_sha256) and not other_data:
             raise DataError(
-                f"{folder}: holds the data {pack.content[:12]}…, but {path} was trained on the data "
+                f"{folder}: holds the data {pack.data_sha256[:12]}…, but {path} was trained on the data "
                 f"{trained_on[:12]}…; {advice}"
             )
         if not self.makes(pack.image.canvas):
@@ -192,7 +192,7 @@ class Run(JsonRecord):
             )
 
 
-class RunClaim(Part):
+class RunClaim(Claim):
     """Fields by which a run.json is recognised as one, whatever its version and however incomplete it is."""
 
     format: Any = None
@@ -201,14 +201,6 @@ class RunClaim(Part):
     data: Any = None
     parameters: Mapping[str, int] = {}
     snapshots: Any = None
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Read a JSON file; None if it is not of a run at all. DataError if it is missing or not JSON."""
-        try:
-            return cls.model_validate(artifacts.read_json(path))
-        except ValidationError:
-            return None
 
     @property
     def is_of_training(self) -> bool:

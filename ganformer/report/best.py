@@ -24,8 +24,8 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
     if len(found) < len(metrics):
         allowed = sorted(set(measured["metric"]))
         raise DataError(
-            f"{metrics[0]}: '{by}', which tells the best snapshot, was not measured at every one; set best_by to what "
-            f"was ({plugins.choices(by, allowed)})"
+            f"{metrics[0]}: '{by}', which decides the best snapshot, was not measured at every one; set best_by to one "
+            f"that was ({plugins.choices(by, allowed)})"
         )
     better = formatting.metric(by, found["name"].iloc[0]).better
     if better is None:
@@ -42,4 +42,4 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
         measured={str(step): value for step, value in zip(found["step"], found["value"], strict=True)},
     )
     chosen.write(out)
-    print(f"{run}: the best snapshot is that of step {row['step']}, {row['name']} {row['value']:.6g}", flush=True)
+    print(f"{run}: the best snapshot is of step {row['step']}, {row['name']} {row['value']:.6g}", flush=True)

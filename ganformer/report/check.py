@@ -10,21 +10,21 @@ from typing import Any
 
 from ganformer import artifacts
 from ganformer.config import Config, Evaluation
-from ganformer.data import manifest
 from ganformer.errors import listed
+from ganformer.records import manifest
 from ganformer.records.exhibit import Exhibit
 from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, Run
 
 OTHER_WEIGHTS = "is of other weights than the run has now"
-BACK = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
-BEFORE = 10**9 * 10**9  # the year 2001; what is older was dated back
-SHOWN = 3  # settings that differ, or inputs, that a line names
+SHIFT = 50 * 365 * 24 * 3600 * 10**9  # in nanoseconds
+SHIFTED_BEFORE = 10**9 * 10**9  # the year 2001; older files were dated back
+MAX_LISTED = 3  # settings that differ, or inputs, that a line names
 
 
 @dataclass(frozen=True)
 class Finding:
-    """State of one result: `problems` are sentences, none where it is as the configuration has it."""
+    """State of one result: `problems` are sentences, none if it is as the configuration has it."""
 
     path: Path
     is_missing: bool = False
@@ -41,7 +41,7 @@ class Finding:
 
 
 def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Finding]:
-    """Return the state of every run, of all that was measured of it, and of every table and figure.
+    """Return the state of every run, of all its measured values, and of every table and figure.
 
     `place`: the folder `results`, or the one that stands for it. With `is_quick` the records are compared with each
     other and the configuration, but not with the bytes of weights.
@@ -52,19 +52,19 @@ def check(config: Config, place: Path, *, is_quick: bool = False) -> list[Findin
 
 
 def date_back(config: Config, place: Path) -> None:
-    """Date stale results back by 50 years, before all that they are made from, so that Snakemake makes them again.
+    """Date stale results back by 50 years, before their inputs, so that Snakemake makes them again.
 
-    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. What
-    was dated back for another configuration, and is right for this one, gets its date again.
+    Snakemake compares settings only with what it noted itself in its folder `.snakemake`, which copies often lack. A
+    result dated back for another configuration that is right for this one gets its date again.
     """
     for finding in check(config, place, is_quick=True):
         if finding.is_missing:
             continue
         with suppress(OSError):  # where results may only be read, nothing is made either
             modified = finding.path.stat().st_mtime_ns
-            is_back = modified < BEFORE
+            is_back = modified < SHIFTED_BEFORE
             if is_back != bool(finding.problems):
-                changed = modified + (BACK if is_back else -BACK)
+                changed = modified + (SHIFT if is_back else -SHIFT)
                 os.utime(finding.path, ns=(changed, changed))
 
 
@@ -141,10 +141,10 @@ def _metrics_problems(
 
 def _data_problem(place: Path, dataset: str, digest: str | None, how: str) -> str | None:
     pack = place / "data" / dataset / manifest.NAME
-    content = artifacts.read_existing(pack)
-    if content is None:
+    if not pack.exists():
         return None  # packs may be deleted to make room
-    return None if content.get("content") == digest else f"{how} other images than {pack} holds"
+    found = manifest.Manifest.find(pack)
+    return None if found is not None and found.data_sha256 == digest else f"{how} other images than {pack} holds"
 
 
 def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Finding:
@@ -154,13 +154,13 @@ def _exhibit(config: Config, place: Path, name: str, stale: set[Path]) -> Findin
         return Finding(place / f"{{tables,figures}}/{name}.json", is_missing=True)
     record = Exhibit.find(path)
     if record is None or record.inputs is None:
-        return Finding(path, problems=["does not say what it was made from"])
+        return Finding(path, problems=["does not name its inputs"])
     problems = []
     if record.experiment_sha256 != artifacts.digest(config.experiments[name].json()):
         problems.append("was made with other settings")
     changed = [file for file, digest in record.inputs.items() if _has_changed(Path(file), digest, stale)]
     if changed:
-        problems.append(f"is of files that changed, are stale or missing: {listed(changed, SHOWN)}")
+        problems.append(f"is of files that changed, are stale or missing: {listed(changed, MAX_LISTED)}")
     return Finding(path, problems=problems)
 
 
@@ -172,7 +172,7 @@ def _differences(was: Any, now: Any) -> str:
     """Return the settings in which two values differ, with both."""
     there, here = dict(_flat(was)), dict(_flat(now))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], SHOWN)
+    return listed([f"{key} {there.get(key, 'not set')}, now {here.get(key, 'not set')}" for key in keys], MAX_LISTED)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

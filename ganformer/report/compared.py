@@ -26,7 +26,7 @@ QUOTED = (
     "Published numbers are quoted from their source in columns of their own; they compare with measured ones only "
     "where data set, resolution, features and number of images agree."
 )
-COUNTS = ("images", "objects")  # what the accuracy of a parser was measured on
+COUNTS = ("images", "objects")  # numbers that a parser's accuracy was measured on
 
 
 def caption(experiment: Compared) -> str:

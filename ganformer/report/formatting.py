@@ -21,7 +21,7 @@ MODELS = {
     "centroid": "GANformer (centroid)",
 }
 NONE = "–"
-"""Stands where there is no number."""
+"""Stands if there is no number."""
 
 
 @dataclass(frozen=True)

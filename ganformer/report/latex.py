@@ -1,7 +1,7 @@
 """LaTeX of any text that the classes and fonts of every installation can set, and its width.
 
-Nothing is assumed but `article` and its fonts (OT1, Computer Modern). What these cannot show is shown by its number, as
-[U+4E2D], so that no name of a class or a model stops a document.
+Nothing is assumed but `article` and its fonts (OT1, Computer Modern). Characters that these lack are shown by their
+number, as [U+4E2D], so that no name of a class or a model stops a document.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 BREAK = "\u200b"
 """Characters after which a line may be broken within a word."""
 
-# Characters, and what they are called in mathematics.
+# Characters by their commands in mathematics.
 _MATHEMATICAL = """
 α alpha β beta γ gamma δ delta ε varepsilon ϵ epsilon ζ zeta η eta θ theta ϑ vartheta ι iota κ kappa λ lambda μ mu µ mu
 ν nu ξ xi π pi ϖ varpi ρ rho ϱ varrho σ sigma ς varsigma τ tau υ upsilon φ varphi ϕ phi χ chi ψ psi ω omega
@@ -145,7 +145,7 @@ _WIDTHS = {  # points of 10 pt Computer Modern, as pdfTeX gives them, rounded up
     0.0: f"{BREAK}\u00ad",
 }
 _WIDTH = {character: width for width, characters in _WIDTHS.items() for character in characters}
-WIDEST = 13.4  # of what is not listed and known to LaTeX, the dots of an ellipsis
+MAX_CHARACTER_WIDTH = 13.4  # width of the widest character that is not listed, the dots of an ellipsis
 BOLD = 1.22  # at most so many times as wide
 _PUNCTUATION = re.compile(r"(?<=[/._:@=+])(?=\w)|(?<=\w)(?=[(])")
 
@@ -159,7 +159,7 @@ def _width(character: str) -> float:
     if character in _WIDTH:
         return _WIDTH[character]
     if character in SYMBOLS:
-        return WIDEST
+        return MAX_CHARACTER_WIDTH
     if _accented(character):
         return _width(unicodedata.normalize("NFD", character)[0])
     return sum(map(_width, _number(character)))

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganformer import artifacts
-from ganformer.data import manifest
+from ganformer.config import Config
 from ganformer.errors import DataError
+from ganformer.records import manifest
 from ganformer.records.exhibit import Block, Exhibit
 from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-HERO, SHOWN = 14, 12  # real images in the head of the page, and beside each data set
+HEAD_IMAGES, CARD_IMAGES = 14, 12  # real images in the head of the page, and beside each data set
 DIGITS = 12  # of a digest in tables
-SHORT_KIMG = 1000  # below this a training is called short
+SHORT_KIMG = 1000  # a training of fewer images is called short
 FORMS = ("csv", "md", "tex", "png", "pdf")
 COMMAND = "snakemake --cores all {}"
 REFERENCE = (
@@ -40,7 +41,7 @@ REFERENCE = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Table or figure as it was drawn: its record, the picture of a figure, and the forms that there are of it."""
+    """Table or figure as it was drawn: its record, the picture of a figure, and its forms."""
 
     exhibit: Exhibit
     png: bytes
@@ -51,7 +52,7 @@ class Drawn:
 class Inputs:
     """Content of the page."""
 
-    config: Mapping[str, Any]
+    config: Config
     exhibits: Sequence[Drawn]
     runs: pd.DataFrame
     packs: Mapping[str, manifest.Manifest]
@@ -59,13 +60,13 @@ class Inputs:
     reals: Mapping[str, Mapping[str, Any]]
     """Real images by the sha256 of their manifest."""
     command: str = COMMAND
-    """Call that makes a table or figure again; `{}` stands for its name."""
+    """Call that makes a table or figure again; `{}` is replaced by its name."""
     findings: Sequence[Finding] = ()
     """State of every result beside the configuration."""
 
 
 def page(
-    config: Mapping[str, Any],
+    config: Config,
     files: Sequence[Path],
     out: Path,
     command: str = COMMAND,
@@ -115,10 +116,10 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
 # ------------------------------------------------------------------------------------------------- inputs
 
 
-def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
+def _gathered(config: Config, files: Sequence[Path]) -> Inputs:
     runs = records.runs(path for path in files if path.name == RUN_FILE)
     manifests = [manifest.read(path)[1] for path in files if path.name == manifest.NAME]
-    packs = {found.content: found for found in manifests}
+    packs = {found.data_sha256: found for found in manifests}
     reals = pictures.real(path for path in files if path.suffix == ".npz")
     exhibits = _exhibits(config, [p for p in files if p.suffix == ".json" and p.name not in (RUN_FILE, manifest.NAME)])
     inputs = Inputs(config, exhibits, runs, packs, reals)
@@ -133,7 +134,7 @@ def _gathered(config: Mapping[str, Any], files: Sequence[Path]) -> Inputs:
     return inputs
 
 
-def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
+def _exhibits(config: Config, files: Iterable[Path]) -> list[Drawn]:
     """Return tables and figures in the order of the files, figures with their picture."""
     found = {}
     for path in files:
@@ -141,7 +142,7 @@ def _exhibits(config: Mapping[str, Any], files: Iterable[Path]) -> list[Drawn]:
         png = _bytes(path.with_suffix(".png")) if exhibit.exhibit == "figure" else b""
         forms = [form for form in FORMS if path.with_suffix(f".{form}").exists()]
         found[exhibit.target] = Drawn(exhibit, png, forms)
-    missing = [name for name in config["experiments"] if name not in found]
+    missing = [name for name in config.experiments if name not in found]
     if missing:
         raise DataError(f"the report needs the .json of {formatting.listing(missing)}; make them and pass them as well")
     return list(found.values())
@@ -183,7 +184,7 @@ def _mosaic(rows: Sequence[Sequence[NDArray[np.uint8]]], width: int) -> Picture:
 
 def _strip(inputs: Inputs) -> Picture:
     """Return real images of all data sets side by side."""
-    images = [image for found in inputs.reals.values() for image in found["images"][: HERO // len(inputs.reals)]]
+    images = [image for found in inputs.reals.values() for image in found["images"][: HEAD_IMAGES // len(inputs.reals)]]
     return _mosaic([images], max(64, *(image.shape[1] for image in images)))
 
 
@@ -220,25 +221,24 @@ def _version(code: Mapping[str, Any]) -> str:
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
-    """Yield warnings of comparisons that do not hold."""
-    evaluation = inputs.config["evaluation"]
-    network = evaluation.get("extractors", {}).get("frechet", evaluation["extractor"])
-    extractor, images = network["kind"], evaluation["images"]
-    if extractor != "inception-2015":
+    """Yield warnings about invalid comparisons."""
+    evaluation = inputs.config.evaluation
+    network, images = evaluation.extractors.get("frechet", evaluation.extractor), evaluation.images
+    if network.kind != "inception-2015":
         yield (
             f"The distances here (FD) are not FID. They compare {formatting.count(images)} generated images with the "
-            f"real ones on features of {extractor}, not of the Inception network of 2015. They rank models that were "
-            "measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
+            f"real ones on features of {network.kind}, not of the Inception network of 2015. They rank models that "
+            "were measured alike; none can be set beside a published FID, and neither can IS, precision or recall."
         )
     elif images != 50_000:
         yield (
             f"FID is measured on {formatting.count(images)} generated images. It falls with their number, so it cannot "
             "be set beside a published FID, which takes 50,000."
         )
-    if network.get("resize") == "clean":
+    if getattr(network, "resize", None) == "clean":
         yield (
             "Images are resized for the network as in clean-fid (Parmar et al. 2022), so these distances compare with "
-            "those that clean-fid gives, not with other published FIDs."
+            "the values of clean-fid, not with other published FIDs."
         )
     if inputs.runs["record"].map(lambda record: record.kimg).max() < SHORT_KIMG:
         yield (
@@ -247,7 +247,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
         )
     if inputs.runs["seed"].nunique() == 1:
         yield "Every model was trained with a single seed, so small differences between models may be chance."
-    if any(experiment.get("published") for experiment in inputs.config["experiments"].values()):
+    if any(getattr(experiment, "published", None) for experiment in inputs.config.experiments.values()):
         yield (
             "Published numbers are quoted as they were printed, with their source, in columns of their own. The "
             "heading of each column says which data set, size and number of images its numbers are of."
@@ -255,7 +255,7 @@ def _cautions(inputs: Inputs) -> Iterable[str]:
 
 
 def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
-    """Yield a card for each data set: real images, and what they are."""
+    """Yield a card for each data set: real images and facts about them."""
     for name, rows in inputs.runs.groupby("dataset", sort=False):
         record = rows["record"].iloc[0]
         digest = record.data.data_sha256
@@ -265,7 +265,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
         mirrored = ", mirrored at random" if record.is_mirrored else ""
         yield {
             "name": name,
-            "image": _mosaic(drawing.batched(list(images[:SHOWN]), 6), max(64, images.shape[2])),
+            "image": _mosaic(drawing.batched(list(images[:CARD_IMAGES]), 6), max(64, images.shape[2])),
             "images": f"{formatting.count(pack.count)} images of {size}{mirrored}",
             "source": f"Source: {pack.source['kind']}; stored as {pack.format}",
             "classes": pack.class_names,
@@ -273,7 +273,7 @@ def _cards(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
 
 
 def _models(inputs: Inputs) -> Iterable[Mapping[str, Any]]:
-    """Yield each model with its settings in its first run, and those in which it differs from others of its kind."""
+    """Yield each model with its settings in its first run, and the ones in which it differs from others of its kind."""
     models = {str(name): runs["record"].iloc[0].model for name, runs in inputs.runs.groupby("model", sort=False)}
     colours = drawing.colours(list(models))
     for name, model in models.items():

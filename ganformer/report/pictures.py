@@ -20,8 +20,8 @@ def generated(paths: Iterable[Path]) -> pd.DataFrame:
     """Return one row a file of generated images: dataset, model, seed, kimg, data, file, images, maps, classes.
 
     `data`: sha256 of the data that the run was trained on; `images` uint8 [n, H, W, 3]; `maps`: one
-    array [n, heads, components, h, w] a layer, coarse to fine, none where only images were stored; `classes`: what the
-    class of each image is called, none where there are no classes. Files of real images
+    array [n, heads, components, h, w] a layer, coarse to fine, none if only images were stored; `classes`: name of
+    the class of each image, none without classes. Files of real images
     are left out. Raises DataError if a file is missing or is no such file.
     """
     import pandas as pd

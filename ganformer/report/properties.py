@@ -30,7 +30,7 @@ class Properties(Compared):
     """Images of each run that are read; the paper: 1,000."""
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
-        """Return what was read in images of each run, and the published numbers."""
+        """Return the parser's results on images of each run, and the published numbers."""
         return [*self.of_runs(f"{self.kind}-{self.images}.json"), PUBLISHED]
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
@@ -99,7 +99,7 @@ def _row(
     if floor:
         row.append(Cell(formatting.quantity(floor[key] * metric.scale) if key in floor else formatting.NONE))
     for model in printed:
-        assert there is not None, "models are printed only where there is something"
+        assert there is not None, "models are printed only if there is something"
         found = there[(there["model"] == model) & there["metric"].isin(metric.published)]
         row.append(Cell(formatting.NONE if found.empty else compared.quote(found.iloc[0])))
     return row

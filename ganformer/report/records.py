@@ -38,7 +38,7 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
 def measurements(paths: Iterable[Path]) -> pd.DataFrame:
     """Return one row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, file.
 
-    `metric` is the key under which an experiment asks for it (`fd`), `name` what it is called on these features
+    `metric` is the key under which an experiment asks for it (`fd`), `name` its name on these features
     (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured. Raises
     DataError if a file is missing or incomplete, or a step of a run was given twice.
     """
@@ -96,7 +96,7 @@ def recipe(frame: pd.DataFrame, dataset: str) -> Recipe:
 
 
 def refuse_doubles(frame: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Raise DataError, naming two files, if rows are alike in these columns, those of a run among them."""
+    """Raise DataError, naming two files, if rows are alike in these columns, which include a run's."""
     doubles = frame[frame.duplicated(list(keys), keep=False)]
     if len(doubles):
         first, second = doubles["file"].iloc[0], doubles["file"].iloc[1]

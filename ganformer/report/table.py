@@ -77,7 +77,7 @@ def _marked(text: str) -> str:
 # Of the class `article`, in points.
 TEXT_WIDTH, TEXT_HEIGHT = 345.0, 550.0
 LINE = 12.0
-RULES = 16.0  # what the rules of a table add to its height
+RULES = 16.0  # height of the rules of a table
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def latex(table: Table, label: str) -> str:
     """Return the table as LaTeX, no wider than the text of `article`; it needs the package booktabs.
 
     It is set smaller where it must be, and where that is not enough columns are put below each other, with those of the
-    names again. What is higher than a page goes on in another float. The first is labelled `tab:<label>`.
+    names again. Rows beyond a page are in another float. The first is labelled `tab:<label>`.
     """
     look = next((look for look in LOOKS if all(Laid(block, look).fits for block in table.blocks)), LOOKS[-1])
     caption = f"{table.title}. {table.caption}"
@@ -147,7 +147,7 @@ class Laid:
         return first.index(True) if True in first else min(1, len(first))
 
     def limit(self, place: int) -> float:
-        """Return the largest width of a column; those of the names share half of the text, the others get less."""
+        """Return the largest width of a column; columns of names share half of the text, the others get less."""
         if not self.look.wraps:
             return math.inf
         if place >= self.names:
@@ -254,7 +254,7 @@ class Laid:
         text = escaped(breakable(cell.text, self.limit(place) / self.look.scale / 1.3) if is_broken else cell.text)
         text = rf"\textbf{{{text}}}" if cell.is_best else text
         side = r"\raggedleft" if self.block.columns[place].is_number else r"\raggedright"
-        return rf"{side}\let\\\tabularnewline {text}" if is_broken else text  # the end of the row is what it was
+        return rf"{side}\let\\\tabularnewline {text}" if is_broken else text  # restore the end of the row
 
     def _group_lines(self) -> Iterator[str]:
         cells, rules, start = [], [], 1
@@ -285,7 +285,7 @@ def _parts(block: Block, look: Look, room: float) -> Iterator[Laid]:
 
 
 def _portions(whole: Laid) -> Iterator[list[int]]:
-    """Yield columns that fit beside those of the names, as many as do; groups stay together if they can."""
+    """Yield as many columns as fit beside the names; groups stay together if they can."""
     block, names = whole.block, list(range(whole.names))
 
     def fits(chosen: Sequence[int]) -> bool:

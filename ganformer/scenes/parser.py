@@ -1,10 +1,10 @@
-"""A small network that reads built-in scenes: what objects there are in an image, where, and what they are like.
+"""Small network that reads built-in scenes: number, positions and attributes of the objects in an image.
 
 Objects are peaks of a heat map of centres, and everything else is read off where a centre is (Zhou et al. 2019,
 "Objects as points"). Every pixel says whether it belongs to an object, and how far away the centre of that object is:
 it is of the object whose centre is nearest to there (Kendall, Gal & Cipolla 2018, section 3.2; Cheng et al. 2020,
-"Panoptic-DeepLab"). The network learns from scenes that are rendered for it, other ones than those of any data set, and
-what it gets right is measured on scenes that it has not seen.
+"Panoptic-DeepLab"). The network learns from scenes that are rendered for it, not in any data set, and its
+accuracy is measured on scenes that it was not trained on.
 """
 
 # B images, K objects of an image at most, M objects of several images, R rows and C columns of cells
@@ -63,7 +63,7 @@ THRESHOLD = 0.35  # least probability of a centre
 HORIZON = -0.05  # least slope of a ray towards the ground
 REACH = 1 / 16  # an object is found where one is seen at most this part of the width away
 BATCH = 64  # images parsed at a time
-MOST = 255  # objects of an image that can have a mask
+MAX_OBJECTS = 255  # objects of an image that can have a mask
 
 
 class Network(nn.Module):
@@ -119,7 +119,7 @@ def _with_places(images: Tensor) -> Tensor:
 
 
 class Parser:
-    """A trained network, and what it gets right of new scenes: see `measure` and `measure_masks`."""
+    """Trained network and its accuracy on new scenes: see `measure` and `measure_masks`."""
 
     def __init__(self, settings: Settings, network: Network, accuracy: Mapping[str, float]) -> None:
         self.settings, self.network, self.accuracy = settings, network, accuracy
@@ -133,7 +133,7 @@ class Parser:
         """Return the objects in images uint8 [n, 3, H, W], as lists of plain JSON, from top to bottom by their centres.
 
         An object is described as in `scenes.jsonl`, but without `rotation`; `visible_pixels` are estimated, and
-        `position` is where it would be if the camera were in the middle of where cameras are. Raises DataError where
+        `position` is where it would be if the camera were in the middle of where cameras are. Raises DataError if
         the images are not of the shape that was learnt.
         """
         return [record for records, _ in self._portions(images) for record in records]
@@ -166,8 +166,8 @@ class Parser:
                 f"reads {self.picture[1]}×{self.picture[0]}; train one for these images"
             )
         self.network.to(device)
-        portions = (portion.cpu().numpy() for portion in images.portions(self.picture, device))
-        return list(itertools.chain.from_iterable(map(self.parse, portions)))
+        batches = (batch.cpu().numpy() for batch in images.batches(self.picture, device))
+        return list(itertools.chain.from_iterable(map(self.parse, batches)))
 
     def _read(self, images: NDArray[np.uint8]) -> tuple[list[Record], Tensor]:
         """Return the objects in each of the images, and what their pixels are [n, PIXEL_NUMBERS, H, W]."""
@@ -214,7 +214,7 @@ class Parser:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError where files do not fit."""
+        """Read what `save` wrote, on the CPU; `path`: its `parser.json`. CheckpointError if files do not fit."""
         record = SceneParserRecord.read(path)
         settings = config.parse(Settings, record.settings, f"{path}: settings")
         network = Network(settings.channels, _stride(settings.image)).eval()
@@ -257,7 +257,7 @@ def _instances(record: Sequence[Object], pixels: NDArray[np.float32]) -> NDArray
         row, column = np.nonzero(pixels[0] > 0)
         unit = SCALE * _stride(ImageSpec(height=height, width=width))
         places = np.stack([column, row]) + 0.5 + unit * pixels[1:, row, column]
-        centres = np.array([thing["pixel"] for thing in record[:MOST]]).T
+        centres = np.array([thing["pixel"] for thing in record[:MAX_OBJECTS]]).T
         mask[row, column] = np.linalg.norm(places[:, :, None] - centres[:, None], axis=0).argmin(axis=1) + 1
     return mask
 
@@ -282,7 +282,7 @@ def _peaks(heat: Tensor) -> tuple[Tensor, ...]:
 def train(settings: Settings, *, threads: int = 1, gpus: int = 0) -> Parser:
     """Render scenes, trains a network on them and measures it on others; a function of the settings.
 
-    On a GPU and with other numbers of threads sums are rounded differently. Raises DataError where scenes of these
+    On a GPU and with other numbers of threads sums are rounded differently. Raises DataError if scenes of these
     settings cannot be rendered.
     """
     device = devices.acquire(gpus)
@@ -339,7 +339,7 @@ def _scenes(
 
 @dataclass(frozen=True)
 class Lessons:
-    """Images uint8 [B, 3, H, W] with what is to be seen in them; K objects, fewer are filled up with absent ones."""
+    """Images uint8 [B, 3, H, W] with their content; K objects, fewer are filled up with absent ones."""
 
     images: Tensor
     centres: Tensor
@@ -377,7 +377,7 @@ class Lessons:
         return type(self)(images, centres, roots, classes, masks, self.stride)
 
     def take(self, numbers: Tensor, flips: Tensor) -> Self:
-        """Return some of the images, those with `flips` [B] turned left to right."""
+        """Return some of the images, mirrored left to right by `flips` [B]."""
         images, centres, masks = self.images[numbers], self.centres[numbers], self.masks[numbers]
         images = torch.where(flips[:, None, None, None], images.flip(3), images)
         masks = torch.where(flips[:, None, None], masks.flip(2), masks)
@@ -466,7 +466,8 @@ def measure_masks(
 ) -> dict[str, float]:
     """Measure the overlap of masks [n, H, W] of the found objects with the true ones.
 
-    - `mask_iou`: intersection over union of each object's mask with that of the one found for it (see `measure`), or 0
+    - `mask_iou`: intersection over union of each object's mask with the mask of the one found for it (see `measure`),
+      or 0
     if   none was; the mean over all objects - `foreground_iou`: intersection over union of the pixels of all objects
     with those predicted as such
     """
@@ -482,7 +483,7 @@ def measure_masks(
 
 
 def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return intersection over union; 0 where both are empty."""
+    """Return intersection over union; 0 if both are empty."""
     return float(np.sum(one & other)) / max(int(np.sum(one | other)), 1)
 
 

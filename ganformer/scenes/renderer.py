@@ -54,7 +54,7 @@ class Vector(NamedTuple):
         return Vector(self.x * scale, self.y * scale, self.z * scale)
 
     def turned(self, cosine: Floats, sine: Floats) -> "Vector":
-        """Return turned about the vertical axis."""
+        """Return a copy turned about the vertical axis."""
         return Vector(cosine * self.x - sine * self.y, sine * self.x + cosine * self.y, self.z)
 
 
@@ -159,7 +159,7 @@ def project(points: Vector, views: Views) -> tuple[Floats, Floats, Floats]:
 
 
 class _Canvas:
-    """Samples of all images: what is nearest, and its colour; and how much of its light each pixel of the ground gets.
+    """Samples of all images: the nearest object, its colour, and the share of light on each pixel of the ground.
 
     P = B·H·W pixels in order; sample s of pixel p is at [s, p].
     """

@@ -161,7 +161,7 @@ def _draft(config: Config, key: int, attempt: int) -> Draft:
 
 
 def _accepted(drafts: Sequence[Draft], frame: Frame) -> Iterator[tuple[int, Sample]]:
-    """Render the drafts that can be placed; gives those in which every object is visible enough."""
+    """Render the drafts that can be placed; return the ones in which every object is visible enough."""
     views = aim(_vectors([draft.eye for draft in drafts]), _vectors([TARGET]), _vectors([d.light for d in drafts]))
     where = _place(drafts, views, frame)
     placed = [i for i, draft in enumerate(drafts) if np.isfinite(where[i, : len(draft.shape)]).all()]
@@ -264,7 +264,7 @@ def _records(
 
 
 def _view(draft: Draft, frame: Frame) -> dict[str, Any]:
-    """Return camera and key light as plain JSON; `half_view` is what is seen to the right and up at distance 1."""
+    """Return camera and key light as plain JSON; `half_view`: half width and height of the view at distance 1."""
     camera = {
         "eye": [_rounded(value) for value in draft.eye],
         "target": [_rounded(value) for value in TARGET],

@@ -62,7 +62,7 @@ class Adversarial(Learner):
         self.settings = settings
         self.loss = losses.LOSSES[settings.loss]
         self.network = Networks(generator, discriminator, augmentation.make(settings.augmentation))
-        self.sampler = self.network.sampler
+        self.sampler = self.sampling_generator = self.network.sampler
         self.truncation_mean = "class"
         self._class_means: dict[int, Tensor] = {}
 

@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from ganformer.nn.interfaces import Generator
+
 
 class Reals(NamedTuple):
     """One microbatch of a batch of real images."""
@@ -28,6 +30,8 @@ class Learner(ABC):
     sampler: nn.Module
     truncation_mean: Literal["class", "global"] | None = None
     """Target of truncation: the mean of the image's class or of all images; None: the model has no such mean."""
+    sampling_generator: Generator | None = None
+    """Generator of `sampler`, which maps latents to images in one pass; None: the model samples in another way."""
 
     @abstractmethod
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:

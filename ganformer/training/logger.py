@@ -18,8 +18,8 @@ from ganformer.training.samples import pixels
 class RunLogger:
     """Writes `log.jsonl`, `tensorboard/{run}` and `samples/*.png` into the folder `out`.
 
-    `run` tells runs of different settings apart that used the same folder. Lines of steps after `step`, the last
-    finished one, are cut off, so that a resumed run has every step once. DataError where `out` cannot be written.
+    `run` distinguishes runs of different settings in the same folder. Lines of steps after `step`, the last
+    finished one, are cut off, so that a resumed run has every step once. DataError if `out` cannot be written.
     """
 
     def __init__(self, out: Path, run: str, step: int) -> None:

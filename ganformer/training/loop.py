@@ -76,27 +76,11 @@ def train(
             print(f"{label}: {out} holds this run already, complete; {_nothing_trained(checkpoints)}", flush=True)
             return
         _remove_damaged(out, identity, label)
-        if record.is_another(out, identity):
-            print(
-                f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
-                f"checkpoints of that one stay in {out / record.STATE}, so training it again there writes it again",
-                flush=True,
-            )
+        _announce_replacement(out, identity, label)
         chosen = devices.acquire_all(gpus)
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
-        job = Job(
-            spec,
-            pack,
-            out,
-            identity,
-            names,
-            label,
-            threads,
-            checkpoint_minutes * 60,
-            check_data,
-            until,
-        )
+        job = Job(spec, pack, out, identity, names, label, threads, checkpoint_minutes * 60, check_data, until)
         distribution.launch(train_rank, (job,), chosen)
 
 
@@ -119,8 +103,18 @@ def _remove_damaged(out: Path, identity: Identity, label: str) -> None:
     """Remove weights that are not as this training left them, to be made again, and print their names."""
     with artifacts.may_write(out):
         for path in record.damaged(out, identity):
-            print(f"{label}: {path} is damaged, its sha256 is not that of {RUN_FILE}; making it again", flush=True)
+            print(f"{label}: {path} is damaged, its sha256 is not the one in {RUN_FILE}; making it again", flush=True)
             path.unlink()
+
+
+def _announce_replacement(out: Path, identity: Identity, label: str) -> None:
+    """Print a line if the folder holds another run, which this one will replace."""
+    if record.is_another(out, identity):
+        print(
+            f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
+            f"checkpoints of that one stay in {out / record.STATE}, so training it again there writes it again",
+            flush=True,
+        )
 
 
 def _continued(spec: Spec, checkpoints: Checkpoints, label: str) -> int:

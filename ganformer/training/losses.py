@@ -65,7 +65,7 @@ class LeastSquares(Loss):
 
 
 class RelativisticHinge(Loss):
-    """Hinge loss of what is more real than the mean of the other kind (Jolicoeur-Martineau 2018, section 4.2)."""
+    """Hinge loss of logits above the mean logit of the other kind (Jolicoeur-Martineau 2018, section 4.2)."""
 
     def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
         return self.discriminator(fakes, reals())

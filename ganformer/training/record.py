@@ -12,9 +12,9 @@ import torch
 
 from ganformer import artifacts
 from ganformer.config import Spec
-from ganformer.data.manifest import Manifest
 from ganformer.errors import CheckpointError
 from ganformer.records.checkpoint import History
+from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Run, RunClaim, RunName, Snapshot, TrainingData
 from ganformer.training.checkpoint import Identity
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ganformer import artifacts
 from ganformer.config import Spec
-from ganformer.data.manifest import Manifest
 from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
+from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
 from ganformer.training import record
 from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Identity, write_weights
@@ -28,10 +28,10 @@ GRID_IMAGES = 32
 
 
 class RunWriter:
-    """Writer of a run: after every step of `learner` it logs, samples and saves what is due.
+    """Writer of a run: after every step of `learner` it logs, samples and saves when due.
 
     `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
-    `hardware`: what this process trains on, for the record. Raises DataError where `out` cannot be written.
+    `hardware`: hardware of this process, for the record. Raises DataError if `out` cannot be written.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import pytest
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Crop, Manifest, Shard
+from ganformer.records.manifest import Crop, Manifest, Shard
 from ganformer.training.loop import train
 
 IMAGE = ImageSpec(height=16, width=16)
@@ -32,7 +32,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crop = Crop(ratio=1.0)
     facts = {"count": 10, "image": IMAGE, "format": "npy", "source": {}, "crop": crop, "duplicates": 0}
     contents = Manifest(**facts, shards=[shard], content=shard.sha256)
-    contents.write(folder)
+    contents.write(folder / "manifest.json")
     return folder / "manifest.json"
 
 

@@ -3,6 +3,7 @@
 import json
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -258,10 +259,10 @@ class Guesser(Reader):
         super().__init__(Settings(image=ImageSpec(height=16, width=16)), None, {"recall": 0.5})
 
     def read(self, images, device):
-        portions = torch.cat(list(images.portions((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
+        batches = torch.cat(list(images.batches((16, 16), device))).double().mean(dim=(1, 2, 3)).tolist()
         kinds = {"shape": "cube", "size": "small", "material": "metal"}
         colours = ["red", "blue", "green", "cyan"]
-        return [[{**kinds, "colour": colours[i % 4], "visible_pixels": bright}] for i, bright in enumerate(portions)]
+        return [[{**kinds, "colour": colours[i % 4], "visible_pixels": bright}] for i, bright in enumerate(batches)]
 
 
 @pytest.mark.parametrize(("model", "codes"), [("stylegan2", 16), ("duplex", 4 * (4 + 1))])
@@ -294,7 +295,7 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
 
 def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
     record = run_record({"spec": {"model": {"kind": "vqgan"}}})
-    monkeypatch.setattr(module.checkpoint, "restore", lambda run: (object(), record))
+    monkeypatch.setattr(module.checkpoint, "restore", lambda run: (SimpleNamespace(sampling_generator=None), record))
     with pytest.raises(
         ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"
     ):

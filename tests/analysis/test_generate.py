@@ -112,8 +112,8 @@ def test_samples_and_evaluations_see_the_images_that_are_generated(run: Path, tm
     with np.load(tmp_path / "samples.npz") as arrays:
         assert (arrays["images"] == expected).all()
     measured = Generated(*stored_images.restore(run / "run.json"), run / "run.json", None, range(5, 37))
-    portions = list(measured.portions(measured.picture, torch.device("cpu")))
-    assert (torch.cat(portions).permute(0, 2, 3, 1).numpy() == expected[5:]).all()
+    batches = list(measured.batches(measured.picture, torch.device("cpu")))
+    assert (torch.cat(batches).permute(0, 2, 3, 1).numpy() == expected[5:]).all()
 
 
 def test_black_bars_are_left_out(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

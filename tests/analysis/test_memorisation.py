@@ -17,11 +17,11 @@ from ganformer.analysis.copies import Sides, copying, expected, find_copies, pre
 from ganformer.analysis.stored_images import sample
 from ganformer.config import Evaluation, ImageSpec
 from ganformer.data.dataset import Images
-from ganformer.data.manifest import Crop, Manifest, Shard
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics.evaluate import load_network
 from ganformer.metrics.nearest import Nearest
 from ganformer.metrics.sets import Network
+from ganformer.records.manifest import Crop, Manifest, Shard
 from ganformer.training import checkpoint
 from tests.run_records import run_record
 
@@ -65,7 +65,7 @@ def packed(images: Array, folder: Path) -> Path:
         writer.append(images)
     shard = Shard(file=path.name, count=len(images), sha256=artifacts.file_digest(path))
     facts = {"count": len(images), "image": shape, "format": "npy", "source": {}, "crop": Crop(ratio=1.0)}
-    Manifest(**facts, shards=[shard], duplicates=0, content=shard.sha256).write(folder)
+    Manifest(**facts, shards=[shard], duplicates=0, content=shard.sha256).write(folder / "manifest.json")
     return folder / "manifest.json"
 
 
@@ -343,9 +343,9 @@ def test_held_out_images_that_were_trained_on(find: Find, training: Array, tmp_p
     others = draw(10, seed=7)
     others[3], others[8] = training[60], training[11, ..., ::-1]
     found = packed(others, tmp_path / "others")
-    once = r"others: 1 of 10 images are byte for byte those of \S+training, which were trained on; leave them out, or"
+    once = r"others: 1 of 10 images are byte for byte images of \S+training, which were trained on; leave them out, or"
     refused(find, tmp_path, once, draw(M, seed=3), held_out=found)
-    twice = r"others: 2 of 10 images are byte for byte those of \S+training or their mirror images, which were"
+    twice = r"others: 2 of 10 images are byte for byte images of \S+training or their mirror images, which were"
     refused(find, tmp_path, twice, draw(M, seed=3), held_out=found, mirror=True)
 
 

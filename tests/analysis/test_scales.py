@@ -44,7 +44,7 @@ def test_scales_of_the_very_samples(run: Path, tmp_path: Path, monkeypatch: pyte
         "scale_1": (5, 8, 8, 3),
         "scale_2": (5, 16, 16, 3),
     }
-    assert np.abs(arrays["scale_2"].astype(int) - images).max() <= 1  # portions of other sizes are rounded differently
+    assert np.abs(arrays["scale_2"].astype(int) - images).max() <= 1  # batches of other sizes are rounded differently
     assert all(array.std() > 0 for array in arrays.values())
     assert provenance["run"] == {"dataset": "noise", "model": "msggan", "seed": 3}
 

@@ -305,7 +305,7 @@ def test_images_of_another_shape(parser):
 
 
 class Some(ImageSet):
-    """Images in portions of two."""
+    """Images in batches of two."""
 
     def __init__(self, images):
         self.images, self.title, self.picture, self.about = images, "some images", images.shape[2:], {}
@@ -313,7 +313,7 @@ class Some(ImageSet):
     def __len__(self):
         return len(self.images)
 
-    def portions(self, picture, device):
+    def batches(self, picture, device):
         return iter(torch.from_numpy(self.images).split(2))
 
 

@@ -199,7 +199,7 @@ def test_names_that_lead_elsewhere(tmp_path, kind, name, reason):
 @pytest.mark.parametrize(
     ("type", "reason"),
     [
-        (tarfile.SYMTYPE, "is a symbolic link, not a file; make the archive again with what it leads to (tar --derefe"),
+        (tarfile.SYMTYPE, "is a symbolic link, not a file; make the archive again with its target (tar --derefe"),
         (tarfile.CHRTYPE, "is a device or another special file"),
         (tarfile.FIFOTYPE, "is a device or another special file"),
         (b"Z", "is a device or another special file"),
@@ -217,7 +217,7 @@ def test_links_in_a_zip(tmp_path):
     member = zipfile.ZipInfo("link.png")
     member.create_system, member.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     samples = loaded(opened(write(tmp_path / "a.zip", [("a.png", encoded()), (member, b"a.png")])))
-    reason = "is a symbolic link, not a file; make the archive again with what it leads to"
+    reason = "is a symbolic link, not a file; make the archive again with its target"
     assert samples["link.png"] == Rejection("link.png", reason)
     assert isinstance(samples["a.png"], Sample)
 
@@ -420,7 +420,7 @@ def test_damaged_directory_of_a_zip(tmp_path):
 
 
 def test_large_members_do_not_pass_through_memory(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(archives, "LIMIT_STREAMED", 1000)
+    monkeypatch.setattr(archives, "MAX_STREAMED_BYTES", 1000)
     path = write(tmp_path / f"a.{kind}", [("a.png", encoded()), ("b.png", bytes(1001)), ("c.mp4", bytes(2000))])
     reason = loaded(opened(path))["b.png"].reason
     if kind in ("zip", "tar"):
@@ -736,7 +736,7 @@ def test_hard_links_of_the_usual_program(tmp_path):
 
 def test_hard_links_of_a_compressed_tar_take_no_more_memory_than_a_picture_may(tmp_path, monkeypatch):
     size = len(encoded(1))
-    monkeypatch.setattr(archives, "LIMIT_STREAMED", size + 10)
+    monkeypatch.setattr(archives, "MAX_STREAMED_BYTES", size + 10)
     members = [("a.png", encoded(1)), ("b.png", encoded(1)), link("c.png", "a.png"), link("d.png", "b.png")]
     found = shown(opened(write(tmp_path / "a.tar.gz", members)))
     reason = (

@@ -1,4 +1,4 @@
-"""Images in npy and npz files: where they lie in an array, which array it is, their labels, and what is refused."""
+"""Images in npy and npz files: where they are in an array, which array it is, their labels, and what is refused."""
 
 import pickle
 import zipfile
@@ -141,7 +141,7 @@ def test_floats_are_scaled_to_their_limits(tmp_path, dtype, limits):
 def test_floats_without_limits(tmp_path):
     message = refusal(save(tmp_path / "a.npy", PIXELS.astype(np.float32)))
     assert "a.npy: float32 values have no agreed range" in message
-    assert "state those of black and white in limits, e.g. limits: [0, 1] or limits: [-1, 1]" in message
+    assert "state the values of black and white in limits, e.g. limits: [0, 1] or limits: [-1, 1]" in message
 
 
 def test_limits_without_floats(tmp_path):
@@ -159,7 +159,7 @@ def test_limits_that_are_none(tmp_path, limits):
 def test_whole_numbers_need_limits(tmp_path, dtype):
     values = (PIXELS // 3).astype(dtype)
     path = save(tmp_path / "a.npy", values)
-    assert f"a.npy: {dtype} values have no agreed range; state those of black and white in limits" in refusal(path)
+    assert f"a.npy: {dtype} values have no agreed range; state the values of black and white in limits" in refusal(path)
     assert_shows(opened(path, limits=(0, 85)), PIXELS // 3 * 3)
 
 
@@ -176,7 +176,7 @@ def test_booleans_are_black_and_white(tmp_path):
 
 def test_values_that_are_no_pixels(tmp_path):
     message = refusal(save(tmp_path / "a.npy", PIXELS.astype("complex64")))
-    assert "complex64 values are not those of images; allowed are" in message
+    assert "complex64 values are no pixels of images; allowed are" in message
     assert message.endswith("uint8, uint16, or other numbers whose limits are stated")
 
 

@@ -15,7 +15,7 @@ from ganformer.data import images as data_images
 from ganformer.data.dataset import Images
 from ganformer.data.images import Traits, prepare
 from ganformer.data.packing.pack import pack
-from ganformer.data.packing.prepare import LOOKED_AT, Seen
+from ganformer.data.packing.prepare import PROBED_IMAGES, Seen
 from ganformer.training.samples import in_colours
 
 FORMATS = plugins.names("ganformer.data.formats")
@@ -75,7 +75,7 @@ def packed(path, out, **changes):
     ],
 )
 def test_channels_are_found(folder, tmp_path, monkeypatch, kinds, channels):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 8)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 8)
     source = {"kind": "folder", "path": str(folder(kinds))}
     workers = 2 if len(kinds) > 20 else 1
     written = pack(Dataset.model_validate({"source": source, "resolution": 8}), tmp_path / "out", workers)
@@ -111,7 +111,7 @@ def test_no_order_of_pictures_leads_in_a_circle(traits):
         seen, found = Seen(), None
         for one in traits:
             seen.add(one)
-            enough = attempts == 1 and seen.count == LOOKED_AT
+            enough = attempts == 1 and seen.count == PROBED_IMAGES
             if not seen.may_become(channels) or (enough and seen.channels != channels):
                 found = seen.channels
                 break
@@ -170,7 +170,7 @@ def test_pack_of_a_pack_keeps_its_channels(folder, tmp_path, channels):
     again = Dataset.model_validate({"source": {"kind": "pack", "path": str(tmp_path / "first")}, "resolution": 8})
     written = pack(again, tmp_path / "second")
     assert written.image.channels == channels
-    assert written.content == Images(tmp_path / "first").digest
+    assert written.data_sha256 == Images(tmp_path / "first").digest
 
 
 def test_scenes_can_be_grey(tmp_path):

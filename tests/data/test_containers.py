@@ -160,7 +160,7 @@ NUMBERS = [("arrays", "npy/masked_conv2d_for_input.npy", 1), ("hdf5", "h5/solver
 def test_numbers_are_no_pixels(containers, tmp_path, kind, name, count, on_error):
     message = refusal(containers / name, tmp_path / "pack", kind, on_error)
     assert f"{name}: " in message
-    assert "float32 values have no agreed range; state those of black and white in limits" in message
+    assert "float32 values have no agreed range; state the values of black and white in limits" in message
     assert not (tmp_path / "pack").exists()
 
 

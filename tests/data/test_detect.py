@@ -150,7 +150,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path):
     with pytest.raises(ConfigError, match=r"old\.mat is a MATLAB file of version 5, .*; save it with -v7\.3, or"):
         recognise(str(tmp_path / "old.mat"))
     Image.new("RGB", (8, 8)).save(tmp_path / "a", "png")
-    with pytest.raises(ConfigError, match="is a single picture; name the folder it lies in"):
+    with pytest.raises(ConfigError, match="is a single picture; name the folder it is in"):
         recognise(str(tmp_path / "a"))
 
 

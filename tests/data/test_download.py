@@ -441,7 +441,7 @@ def test_room_is_looked_for_first(server, folder, monkeypatch, known):
     message = refused(remote(url, **known), folder)
     assert message == (
         f"{folder / 'images.bin'}: 300,000 bytes are to come, but only 299,999 are free on this disk; "
-        "make room or choose another folder, then run again to go on with what came"
+        "make room or choose another folder, then run again to resume"
     )
     assert server.requests == [] or not known["size"]
     assert not (folder / ".images.bin.part").exists()
@@ -478,7 +478,7 @@ def test_disk_that_fills_up_on_the_way(server, folder, monkeypatch):
     message = refused(remote(server.plays("/x", file(CONTENT))), folder)
     assert message == (
         f"{folder / 'images.bin'}: fetching failed (No space left on device); "
-        "make room or choose another folder, then run again to go on with what came"
+        "make room or choose another folder, then run again to resume"
     )
 
 

@@ -176,7 +176,7 @@ def test_names_that_differ_only_by_case(tmp_path, target, packing):
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_names_that_the_file_system_cannot_hold_together(tmp_path, target, packing, names):
     archive = write(tmp_path / f"x.{packing}", dict.fromkeys(names, b""))
-    reason = "has a name that this file system takes for that of another member"
+    reason = "has a name that this file system takes for another member's"
     assert refused(archive, target) == f"{archive}: member {names[1]!r} {reason}; {ADVICE}"
 
 

@@ -215,7 +215,7 @@ def test_lmdb_shards_hold_raw_images_in_order(tmp_path):
 
 def test_lmdb_shards_of_many_transactions(tmp_path, monkeypatch):
     layout = plugins.find(PACKAGE, "lmdb")
-    monkeypatch.setattr(layout, "PORTION", 5 * IMAGES[0].size)
+    monkeypatch.setattr(layout, "TRANSACTION_BYTES", 5 * IMAGES[0].size)
     write(layout, tmp_path / "one")
     with layout.Writer(tmp_path / "two", IMAGE) as writer:
         writer.append(IMAGES)

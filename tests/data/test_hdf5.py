@@ -118,7 +118,7 @@ def test_no_dataset_of_images(path):
     ("array", "reason"),
     [
         (np.zeros((10, 8, 6, 5), np.uint8), "shape [10, 8, 6, 5] is not one of images; allowed are [N, H, W, C], "),
-        (PIXELS / 255, "float64 values have no agreed range; state those of black and white in limits"),
+        (PIXELS / 255, "float64 values have no agreed range; state the values of black and white in limits"),
         (PIXELS.astype(np.int32), "int32 values have no agreed range"),
         (np.zeros((0, 8, 8, 3), np.uint8), "shape [0, 8, 8, 3] has no images"),
         (h5py.Empty("u1"), "is empty; name another one"),
@@ -237,13 +237,13 @@ def test_values_in_another_file_are_not_read(path):
     secret.write_bytes(bytes(2160))
     with h5py.File(path, "w") as file:
         file.create_dataset("images", (8, 9, 10, 3), "u1", external=[(str(secret), 0, 2160)])
-    assert "a.h5: dataset 'images': is external: its values lie in other files, which are not opened" in refusal(
+    assert "a.h5: dataset 'images': is external: its values are in other files, which are not opened" in refusal(
         path, dataset="images"
     )
     message = refusal(path)
     assert "no array can be images" in message
     assert message.endswith(
-        "'images' uint8 [8, 9, 10, 3] (external: its values lie in other files, which are not opened)"
+        "'images' uint8 [8, 9, 10, 3] (external: its values are in other files, which are not opened)"
     )
 
 
@@ -253,8 +253,8 @@ def test_dataset_put_together_from_other_files_is_not_read(path):
     layout[:] = h5py.VirtualSource(path.with_name("other.h5"), "images", PIXELS.shape)
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("images", layout)
-    assert "its values lie in other files" in refusal(path, dataset="images")
-    assert refusal(path).endswith("(virtual: its values lie in other files, which are not opened)")
+    assert "its values are in other files" in refusal(path, dataset="images")
+    assert refusal(path).endswith("(virtual: its values are in other files, which are not opened)")
 
 
 @pytest.mark.parametrize("has_plugin", [True, False])
@@ -403,7 +403,7 @@ def test_logical_of_matlab_is_black_and_white(path):
 
 def test_text_and_cells_of_matlab_are_no_images(path):
     matlab(path, np.zeros((9, 10, 12), np.uint16), kind="char")
-    assert "<U1 values are not those of images" in refusal(path)
+    assert "<U1 values are no pixels of images" in refusal(path)
     with h5py.File(path, "w") as file:
         file["a"] = PIXELS
         file["cell"] = np.array([[file["a"].ref] * 3])

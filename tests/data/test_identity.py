@@ -21,7 +21,7 @@ def here(tmp_path, save_picture):
 
 
 def content(out, source, **settings):
-    return pack(Dataset.model_validate({"source": source, "resolution": 8, **settings}), out).content
+    return pack(Dataset.model_validate({"source": source, "resolution": 8, **settings}), out).data_sha256
 
 
 def test_same_pictures_elsewhere_or_stored_otherwise_are_the_same_data(here, tmp_path):

@@ -58,7 +58,7 @@ def test_mean_is_exact(packed, monkeypatch):
     images = Images(packed)
     expected = np.rint(images.read(np.arange(8)).mean(axis=0)).transpose(1, 2, 0)
     assert (mean(images) == expected).all()
-    monkeypatch.setattr("ganformer.data.info.PORTION", 3)
+    monkeypatch.setattr("ganformer.data.info.BATCH", 3)
     assert (mean(images) == expected).all()
     info(packed)
     with Image.open(packed / "mean.png") as picture:

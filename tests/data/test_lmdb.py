@@ -332,7 +332,7 @@ def test_grey_datums_and_floats(tmp_path):
     expected = read_array(NOISE[0], IMAGE).pixels
     first, second, third = opened(path).load([b"1", b"2", b"3"])
     assert (first.pixels == expected).all()
-    assert "float32 numbers, which have no agreed range; state those of black and white in limits" in second.reason
+    assert "float32 numbers, which have no agreed range; state the values of black and white in limits" in second.reason
     assert "is no image of 1, 3 or 4 channels" in third.reason
     (second,) = opened(path, limits=(0, 1)).load([b"2"])
     assert (second.pixels == expected).all()

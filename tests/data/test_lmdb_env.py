@@ -50,7 +50,7 @@ def test_closed_when_nobody_holds_it(folder):
 
 
 def test_environment_that_others_hold_open_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("ganformer.data.containers.lmdb_env.PATIENCE", 0.05)
+    monkeypatch.setattr("ganformer.data.containers.lmdb_env.CLOSING_SECONDS", 0.05)
     with (
         lmdb.open(str(folder / "data.mdb"), subdir=False, readonly=True, lock=False),
         pytest.raises(ValueError, match="is already open in this process"),
@@ -119,7 +119,7 @@ def test_damaged_file_is_refused(folder, change, reason):
 
 @pytest.mark.parametrize("portion", [1, 7, 99, 100, 101])
 def test_keys_come_in_their_order_whatever_the_portions(folder, monkeypatch, portion):
-    monkeypatch.setattr("ganformer.data.containers.lmdb_env.KEYS", portion)
+    monkeypatch.setattr("ganformer.data.containers.lmdb_env.BATCH_KEYS", portion)
     assert list(keys(folder)) == [b"%03d" % number for number in range(100)]
 
 
@@ -129,7 +129,7 @@ def test_no_keys(tmp_path):
 
 
 def test_environment_is_let_go_between_portions_of_keys(folder, monkeypatch):
-    monkeypatch.setattr("ganformer.data.containers.lmdb_env.KEYS", 10)
+    monkeypatch.setattr("ganformer.data.containers.lmdb_env.BATCH_KEYS", 10)
     for _ in keys(folder):
         with lmdb.open(str(folder), readonly=True, lock=False):  # refused while it is open
             pass

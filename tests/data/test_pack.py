@@ -109,7 +109,7 @@ def test_shards_are_full_behind_a_picture_that_was_left_out(pictures, tmp_path, 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", FORMATS)
 def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, monkeypatch):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 2)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 2)
     (pictures / "b" / "bad.png").write_bytes(b"not a picture")
     dataset = folder_of(pictures, format=layout, shard_images=3, on_error="skip")
     for workers in (1, 2, 5):
@@ -119,14 +119,14 @@ def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, 
 
 
 def test_scenes_come_from_several_workers_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 2)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 2)
     for workers in (1, 2):
         pack(scenes(classes=6), tmp_path / str(workers), workers)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 1)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 1)
     for name in ("a/bad.png", "z/bad.png"):
         (pictures / name).parent.mkdir(exist_ok=True)
         (pictures / name).write_bytes(b"not a picture")
@@ -151,7 +151,7 @@ def test_more_shards_than_images(pictures, tmp_path):
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganformer.data.packing.prepare.PORTION", 1)
+    monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 1)
     monkeypatch.setattr("ganformer.data.packing.pack.open_source", lambda config, image: DeadlyImages())
     with pytest.raises(DataError, match=r"one of 2 processes that load images was ended from outside.*__main__"):
         pack(Dataset.model_construct(**{**dict(scenes()), "source": Deadly()}), tmp_path / "pack", 2)
@@ -162,7 +162,7 @@ def test_pack_is_not_packed_into_itself(pictures, tmp_path):
     pack(folder_of(pictures), tmp_path / "pack")
     before = contents(tmp_path / "pack")
     again = Dataset.model_validate({"source": {"kind": "pack", "path": tmp_path / "pack"}, "resolution": 8})
-    with pytest.raises(DataError, match="is itself what is to be packed, and would be overwritten; choose another"):
+    with pytest.raises(DataError, match="is the pack to read from, and would be overwritten; choose another"):
         pack(again, tmp_path / "pack")
     assert contents(tmp_path / "pack") == before
     assert pack(again, tmp_path / "other").count == 7
@@ -171,7 +171,7 @@ def test_pack_is_not_packed_into_itself(pictures, tmp_path):
 @pytest.mark.parametrize("inside", [".", "b", "new", "a/deep/new"])
 def test_pack_does_not_go_among_the_pictures(pictures, inside):
     before = tree(pictures)
-    with pytest.raises(DataError, match=r"lies in .*, whose images are to be packed, .* choose another output folder"):
+    with pytest.raises(DataError, match=r"is in .*, whose images are to be packed, .* choose another output folder"):
         pack(folder_of(pictures), pictures / inside)
     assert tree(pictures) == before
 
@@ -350,7 +350,7 @@ def kill_while_packing(dataset, out, shards, workers):
     program = (
         "import itertools, sys, time; from pathlib import Path\n"
         "from ganformer.config import Dataset; from ganformer.data.packing import pack, prepare\n"
-        "prepare.PORTION = 10\n"
+        "prepare.MAX_BATCH = 10\n"
         "file_digest, shards = pack.artifacts.file_digest, itertools.count()\n"
         # It cannot end by itself, however late it is killed.
         "stop = lambda path: time.sleep(600 * (next(shards) == int(sys.argv[4]))) or file_digest(path)\n"

@@ -398,7 +398,7 @@ def test_real_scenes(shared, tmp_path):
     assert (written.count, written.image.height, written.image.width) == (3, 48, 64)
 
 
-# ------------------------------------------------------------------------------------- what lies beside the images
+# ------------------------------------------------------------------------------------- what is beside the images
 
 
 def write_faces(top):
@@ -424,7 +424,7 @@ def test_more_pictures_than_were_published_are_refused(tmp_path, counted):
     write_faces(tmp_path)
     (tmp_path / "CelebAMask-HQ/CelebA-HQ-img").rename(tmp_path / "CelebAMask-HQ/faces")
     message = (
-        rf"{tmp_path}: 6 images are here, but only 2 of CelebA-HQ were published, so something else lies among them "
+        rf"{tmp_path}: 6 images are here, but only 2 of CelebA-HQ were published, so something else is among them "
         r"\(masks, thumbnails, frames\); set the source's path to the folder of the images alone"
     )
     with pytest.raises(DataError, match=message):

@@ -204,7 +204,7 @@ def test_weights_without_an_equalised_learning_rate_are_told_by_their_size(
 def test_weights_that_tell_neither_are_refused(tmp_path: Path) -> None:
     path, generator, _ = both(tmp_path)
     saved({name: value * 0.35 for name, value in generator.items()}, path)
-    words = r"the weights of its generator are 0\.3\d* on average .*, which tells neither an equalised .*0\.5 or more"
+    words = r"the weights of its generator are 0\.3\d* on average .*, which is neither of an equalised .*0\.5 or more"
     with pytest.raises(CheckpointError, match=words):
         read(path)
 

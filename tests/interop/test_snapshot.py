@@ -362,7 +362,7 @@ def test_other_programs_are_refused_by_their_names(tmp_path, program, write, pro
     with pytest.raises(CheckpointError) as caught:
         import_snapshot(path, tmp_path / "out")
     assert str(caught.value).startswith(
-        f"{path}: is of {program}, and no model here is equal to its networks; what can "
+        f"{path}: is of {program}, and no model here is equal to its networks; importable "
     )
     assert str(caught.value).endswith("Taming Transformers. Nothing in it was executed")
     assert not (tmp_path / "out").exists()

@@ -204,7 +204,7 @@ def test_statistics_of_others_pass_for_ours_only_where_they_are(compare, folder,
 
     def named(real, fake, kind="inception-2015", **extractor):
         found = compare(real, fake, extractor={"kind": kind, **extractor}, metrics=["frechet"])
-        return found["values"]["fd"]["name"], "compares; statistics made by" in summary(found)
+        return found["values"]["fd"]["name"], "compare; statistics made by" in summary(found)
 
     as_there = {"resize": "pytorch-fid"}
     assert named(npz, others) == named(others, npz) == named(npz, others, "random-vgg16") == ("fd", True)
@@ -247,8 +247,8 @@ def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, r
         "inception-score  parts 10",
         "images           16×16 pixels, neither cropped nor resized before",
         f"left out         precision-recall: needs features of {real}",
-        f"note             {real} does not tell its extractor, so what it is part of is no random-vgg16 distance that "
-        "compares; statistics made by pytorch-fid compare with --extractor "
+        f"note             {real} does not name its extractor, so distances from it are no random-vgg16 distances that "
+        "compare; statistics made by pytorch-fid compare with --extractor "
         '\'{"features":"pool","kind":"inception-2015","resize":"pytorch-fid"}\'',
     ]
     assert "extractor  not known" in summary(compare(real, real))
@@ -410,7 +410,7 @@ def test_the_place_for_the_numbers_is_checked_before_they_are_measured(monkeypat
 
     monkeypatch.setattr(sets, "compare", refuse)
     command = ["evaluate", "--real", str(folder), "--fake", str(folder), "--out", str(tmp_path)]
-    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but what is written is a file; name one"):
+    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but a file is to be written; name one"):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
 

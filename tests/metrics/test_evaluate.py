@@ -168,7 +168,7 @@ def test_places_are_checked_before_images_are_seen(monkeypatch, measure, reals, 
     with pytest.raises(DataError, match=r"random-vgg16-\w+\.npz: cannot be written \(Not a directory\)"):
         refer(settings(), data, tmp_path / "file")
     (tmp_path / "metrics.json").mkdir()
-    with pytest.raises(DataError, match=r"metrics\.json: is a folder, but what is written is a file"):
+    with pytest.raises(DataError, match=r"metrics\.json: is a folder, but a file is to be written"):
         measure(reals)
 
 
@@ -318,7 +318,7 @@ def test_reference_of_another_pack_is_refused(measure, reals, reference, tmp_pat
     found = Reference.read(reference)
     path = tmp_path / reference.name
     Reference(found.observed, found.extractor, False, "e" * 64).write(path)
-    message = rf"^{path}: is of the data eeeeeeeeeeee…, not of those of the pack named, [0-9a-f]{{12}}…; make"
+    message = rf"^{path}: is of the data eeeeeeeeeeee…, not of the pack named, [0-9a-f]{{12}}…; make"
     with pytest.raises(DataError, match=message):
         measure(reals, reference=tmp_path)
 
@@ -347,7 +347,7 @@ def test_fewer_reconstructions_than_images_are_of_the_whole_pack(data):
             return images
 
     images = Images(data)
-    found = metrics.Reconstructed(Same(None), images, 4, "copies").portions((16, 16), torch.device("cpu"))
+    found = metrics.Reconstructed(Same(None), images, 4, "copies").batches((16, 16), torch.device("cpu"))
     assert (torch.cat(list(found)).numpy() == images.read(np.array([0, 10, 20, 30]))).all()
 
 

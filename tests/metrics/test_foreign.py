@@ -15,7 +15,7 @@ MEAN, COVARIANCE = FEATURES.mean(axis=0, dtype=np.float64), np.cov(FEATURES.asty
 
 
 def state(**changes):
-    """Return what StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two portions."""
+    """Return what StyleGAN2-ADA's FeatureStats pickles of itself after the features came in two batches."""
     wide = FEATURES.astype(np.float64)
     return {
         "capture_all": False,
@@ -173,9 +173,9 @@ def test_feature_that_is_the_same_everywhere_may_leave_rounding(pickled):
 
 def test_features_of_stylegan2_ada_are_read(pickled):
     nothing = {"raw_mean": np.zeros(5), "raw_cov": np.zeros((5, 5))}
-    portions = [FEATURES[:30], FEATURES[30:]]
+    batches = [FEATURES[:30], FEATURES[30:]]
     found = foreign.read_pickle(
-        pickled(state(capture_all=True, capture_mean_cov=False, all_features=portions, **nothing))
+        pickled(state(capture_all=True, capture_mean_cov=False, all_features=batches, **nothing))
     )
     assert found.count == 37
     assert found.arrays.keys() == {"mean", "covariance", "features"}
@@ -209,10 +209,10 @@ WRONG = np.where(np.arange(185).reshape(37, 5) == 9, np.nan, FEATURES)
         (state(raw_cov=np.zeros((5, 5))), "raw_cov has negative variances, so it is no covariance"),
         (state(capture_all=True), "holds features of 0 images, not of 37"),
         (state(capture_all=True, all_features=None), "all_features is not an array of floats"),
-        (state(capture_all=True, all_features=[MEAN]), r"all_features are not portions of \[n, D\] numbers"),
+        (state(capture_all=True, all_features=[MEAN]), r"all_features are not batches of \[n, D\] numbers"),
         (
             state(capture_all=True, all_features=[FEATURES[:30], FEATURES[30:, :4]]),
-            r"all_features are not portions of \[n, D\] numbers; make the file again",
+            r"all_features are not batches of \[n, D\] numbers; make the file again",
         ),
         (
             state(capture_all=True, all_features=[FEATURES[:30]]),

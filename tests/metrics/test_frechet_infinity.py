@@ -61,7 +61,7 @@ def test_portions_of_any_size_give_the_same(observe, monkeypatch):
     random = np.random.default_rng(0)
     real, fake = observe(random.normal(size=(50, 4))), observe(random.normal(size=(60, 4)))
     whole = frechet_infinity.compute(real, fake)
-    monkeypatch.setattr(frechet_infinity, "PORTION", 7)
+    monkeypatch.setattr(frechet_infinity, "BATCH", 7)
     assert frechet_infinity.compute(real, fake) == pytest.approx(whole, rel=1e-9)
 
 
@@ -69,7 +69,8 @@ def test_too_few_images_are_refused(observe):
     few = observe(np.random.default_rng(0).normal(size=(15, 4)))
     with pytest.raises(
         DataError,
-        match=r"^images: 15 images are too few for the distance of infinitely many, from a line through that of 8, "
+        match=r"^images: 15 images are too few for the distance of infinitely many, from a line "
+        "through distances of 8, "
         r"twice the features, and of more; take at least 16$",
     ):
         frechet_infinity.compute(few, few)

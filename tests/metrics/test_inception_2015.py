@@ -166,8 +166,8 @@ def test_building_leaves_the_random_numbers_alone(state):
 
 
 def test_many_images_give_what_each_gives_alone(network, monkeypatch):
-    monkeypatch.setattr(inception_2015, "PORTION", 3)
-    monkeypatch.setattr(inception_2015, "FIRST", 2)
+    monkeypatch.setattr(inception_2015, "CPU_BATCH", 3)
+    monkeypatch.setattr(inception_2015, "CPU_FIRST_BATCH", 2)
     images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (7, 3, 8, 8), np.uint8))
     features, logits = network(images)
     assert (features.shape, logits.shape) == ((7, 2048), (7, 1008))
@@ -281,7 +281,7 @@ def test_another_inception_network_is_told_by_its_tensors(tmp_path):
     shapes = {**inception_2015.expected(), "fc.weight": (1000, 2048), "fc.bias": (1000,)}
     torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}, path)
     message = (
-        rf"^{path}: is not the Inception network of 2015: what it holds does not fit the model; mis-shaped: "
+        rf"^{path}: is not the Inception network of 2015: its content does not fit the model; mis-shaped: "
         r"fc\.weight \[1000, 2048\] instead of \[1008, 2048\], fc\.bias \[1000\] instead of \[1008\] \(sha256 "
     )
     with pytest.raises(CheckpointError, match=message):

@@ -96,7 +96,7 @@ def test_frechet_is_symmetric_and_does_not_see_rotations():
 def test_frechet_takes_fewer_images_than_features(observe):
     few, other = (np.random.default_rng(seed).normal(size=(8, 30)) for seed in (1, 2))
     assert frechet.compute(observe(few), observe(few))["fd"] == pytest.approx(0, abs=1e-6)
-    # Both clouds lie in 7 dimensions: the covariances' root has the singular values of the product of the clouds.
+    # Both clouds are in 7 dimensions: the covariances' root has the singular values of the product of the clouds.
     centred = [(cloud - cloud.mean(axis=0)) / 7**0.5 for cloud in (few, other)]
     overlap = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
     expected = ((few.mean(axis=0) - other.mean(axis=0)) ** 2).sum() + sum((c**2).sum() for c in centred) - 2 * overlap
@@ -195,7 +195,7 @@ def test_precision_and_recall_of_points_on_a_line(observe):
     # Balls around 0 1 2 3 reach 3, 2, 2, 3 far; around 5 6 7 8 likewise: each side covers two of the other.
     line = np.arange(4.0)[:, None]
     found = precision_recall.compute(observe(line), observe(line + 5))
-    # Two of four are precise. Both that are recalled lie in the ball of the first: without it, recall is 0.
+    # Two of four are precise. Both that are recalled are in the ball of the first: without it, recall is 0.
     errors = {"precision_std": (1 / 12) ** 0.5, "recall_std": jackknife([0, 0.5, 0.5, 0.5])}
     assert found == pytest.approx({"precision": 0.5, "recall": 0.5} | errors)
 

@@ -126,8 +126,8 @@ def test_every_extractor_sees_colours(home: Path, kind: str) -> None:
     settings = Evaluation.model_validate({"extractor": {"kind": kind}, "images": 4, "metrics": ["frechet"]})
     for side in ("run", "pack", "pictures"):
         images = open_set(str(home / side), settings)
-        portion = next(iter(images.portions((16, 16), torch.device("cpu"))))  # type: ignore[union-attr]
-        assert portion.shape[1:] == (3, 16, 16)
+        batch = next(iter(images.batches((16, 16), torch.device("cpu"))))  # type: ignore[union-attr]
+        assert batch.shape[1:] == (3, 16, 16)
     measured = compare.compare(settings, str(home / "pack"), str(home / "run"), threads=1, gpus=0)
     assert np.isfinite(measured.values["fd"].value)
 

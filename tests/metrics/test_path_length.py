@@ -350,7 +350,7 @@ def test_faces_are_cut_out_of_squares_only():
     with pytest.raises(ConfigError) as caught:
         lengths(new_learner(), picture=(6, 8), crop=True)
     assert str(caught.value) == (
-        "evaluation.path_length.crop: is of faces in the middle of square images, but those of scenes/tiny are 8×6; "
+        "evaluation.path_length.crop: is of faces in the middle of square images, but images of scenes/tiny are 8×6; "
         "set it to false"
     )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ganformer.metrics import portions
+from ganformer.metrics import batching
 from ganformer.metrics.extractors.random_vgg16 import model as random_vgg16
 from ganformer.metrics.measures import frechet, inception_score
 
@@ -80,7 +80,7 @@ def test_logits_leave_out_what_all_images_have_in_common(network, draw_shapes):
 def test_many_images_give_what_each_gives_alone(network, draw_shapes, monkeypatch):
     images = torch.from_numpy(draw_shapes(5, seed=5, size=16))
     alone = torch.cat([network(image)[0] for image in images.split(1)])
-    monkeypatch.setattr(portions, "CPU_PIXELS", 2 * 16 * 16 + 1)
+    monkeypatch.setattr(batching, "CPU_PIXELS", 2 * 16 * 16 + 1)
     features, logits = network(images)
     assert (features.shape, logits.shape) == ((5, 512), (5, 1000))
     torch.testing.assert_close(features, alone)

@@ -26,7 +26,7 @@ from ganformer.training import checkpoint
 from tests.run_records import run_record
 
 CPU = torch.device("cpu")
-COUNT = 40  # more than a portion
+COUNT = 40  # more than a batch
 SETTINGS = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "images": 36, "seed": 2})
 
 
@@ -38,7 +38,7 @@ def write(images, folder):
 
 
 def content(images, picture=None):
-    return torch.cat(list(images.portions(picture or images.picture, CPU))).numpy()
+    return torch.cat(list(images.batches(picture or images.picture, CPU))).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,9 @@ def test_whatever_holds_the_same_images_is_the_same_set(reals, folder, tmp_path)
     for path, kind in kinds.items():
         images = open_set(path, SETTINGS)
         assert isinstance(images, {"pack": Packed}.get(kind, FromSource))
-        assert (images.about["kind"], images.about["images"], len(images)) == (kind, COUNT, COUNT)
+        assert (images.about.kind, images.about.images, len(images)) == (kind, COUNT, COUNT)
         assert images.picture == (12, 16)
-        assert [len(portion) for portion in images.portions(images.picture, CPU)] == [32, 8]
+        assert [len(batch) for batch in images.batches(images.picture, CPU)] == [32, 8]
         np.testing.assert_array_equal(content(images), reals)
 
 
@@ -164,7 +164,7 @@ def test_a_run_gives_the_images_of_the_seeds(run, reals):
         assert isinstance(images, Generated)
         np.testing.assert_array_equal(content(images), np.take(reals, range(72, 108), axis=0, mode="wrap"))
     assert images.title == f"{path}/run.json at step 8"
-    assert images.about == {
+    assert images.about.content() == {
         "kind": "run",
         "path": f"{path}/run.json",
         "images": 36,
@@ -182,7 +182,7 @@ def test_statistics_say_what_they_are(tmp_path):
     known = open_set(tmp_path / "stats.npz", SETTINGS)
     assert isinstance(known, Known)
     path = f"{tmp_path}/stats.npz"
-    assert known.about == {"kind": "statistics", "path": path, "images": None, "layout": "pytorch-fid"}
+    assert known.about.content() == {"kind": "statistics", "path": path, "images": None, "layout": "pytorch-fid"}
     assert (known.arrays, known.features, known.extractor) == ({"mean", "covariance"}, 5, None)
 
 
@@ -203,7 +203,7 @@ def test_references_say_what_they_are(reference):
     path = reference(mean=np.zeros(5), covariance=np.eye(5), features=np.zeros((40, 5)))
     known = open_set(path, SETTINGS)
     assert known.title == str(path)
-    assert known.about == {
+    assert known.about.content() == {
         "kind": "reference",
         "path": str(path),
         "images": 40,
@@ -394,7 +394,7 @@ def test_any_array_that_can_be_images_is_taken(reals, tmp_path):
     with pytest.raises(DataError) as error:
         open_set(tmp_path / "floats.npz", SETTINGS, option="--fake")
     path = json.dumps(str(tmp_path / "floats.npz"))
-    assert "state those of black and white in limits" in str(error.value)
+    assert "state the values of black and white in limits" in str(error.value)
     assert f"""as JSON: --fake '{{"kind": "arrays", "path": {path}, …}}\'""" in str(error.value)
     with_limits = f'{{"kind": "arrays", "path": {path}, "limits": [0, 1]}}'
     np.testing.assert_array_equal(content(open_set(with_limits, SETTINGS)), reals)
@@ -413,7 +413,7 @@ def test_other_readers_serve_too(reals, folder, tmp_path):
         for number, path in enumerate(sorted(folder.iterdir())):
             put.put(f"{number:08d}".encode(), path.read_bytes())
     images = open_set(tmp_path / "images.lmdb", SETTINGS)
-    assert images.about["kind"] == "lmdb"
+    assert images.about.kind == "lmdb"
     np.testing.assert_array_equal(content(images), reals)
 
 
@@ -437,7 +437,7 @@ def test_images_that_have_no_shape_of_their_own_are_refused():
 
 def test_what_is_no_picture_is_told(own):
     (own / "notes.txt").write_text("no picture")
-    assert open_set(own, SETTINGS).about["left_out"] == {".txt": 1}
+    assert open_set(own, SETTINGS).about.left_out == {".txt": 1}
 
 
 def test_mirrored_images_are_turned_left_to_right(draw_shapes, tmp_path):
@@ -448,7 +448,7 @@ def test_mirrored_images_are_turned_left_to_right(draw_shapes, tmp_path):
     source = {"kind": "folder", "path": str(folder)}
     pack(Dataset.model_validate({"source": source, "resolution": image.shape[-1]}), tmp_path / "pack")
     images = Images(tmp_path / "pack")
-    (seen,) = Packed(images, mirrored=True).portions(images.image.picture, torch.device("cpu"))
+    (seen,) = Packed(images, mirrored=True).batches(images.image.picture, torch.device("cpu"))
     expected = images.read(np.arange(5))
     assert (expected != expected[..., ::-1]).any()
     assert np.array_equal(seen[:5], expected)
@@ -462,9 +462,9 @@ def test_the_last_images_are_seen_among_as_many_as_the_others(draw_shapes, tmp_p
     packed(write(images, tmp_path / "folder"), tmp_path / "pack", ratio=1)
     seen = []
 
-    def network(portion):
-        seen.append(len(portion))
-        return portion.float().flatten(1), torch.zeros(len(portion), 1)
+    def network(batch):
+        seen.append(len(batch))
+        return batch.float().flatten(1), torch.zeros(len(batch), 1)
 
     known = Packed(Images(tmp_path / "pack"), mirrored=mirrored)
     found = observe(known, network, {"features"}, (16, 16), torch.device("cpu"), "look")

@@ -9,10 +9,10 @@ from ganformer.metrics.statistics import Observer, Rows, Statistics, joined
 FEATURES = np.random.default_rng(0).normal(1000, 0.5, (37, 5)).astype(np.float32)  # far from 0: rounding would show
 
 
-def statistics(*portions):
+def statistics(*batches):
     found = Statistics("images")
-    for portion in portions:
-        found.update(portion)
+    for batch in batches:
+        found.update(batch)
     return found
 
 
@@ -66,8 +66,8 @@ def test_one_image_has_no_covariance():
 
 def test_keeps_only_what_is_asked_for():
     observer = Observer("images", {"logits"})
-    for portion in (FEATURES[:30], FEATURES[30:]):
-        observer.update(portion, 2 * portion)
+    for batch in (FEATURES[:30], FEATURES[30:]):
+        observer.update(batch, 2 * batch)
     observed = observer.observed()
     assert observed.count == 37
     assert observed.arrays.keys() == {"logits"}
@@ -96,10 +96,10 @@ def test_what_is_known_of_all_and_of_some_tells_of_the_rest():
 
 
 def test_observers_that_had_portions_in_turn_are_joined_in_the_order_of_the_images():
-    portions = [FEATURES[start : start + 5] for start in range(0, 37, 5)]
+    batches = [FEATURES[start : start + 5] for start in range(0, 37, 5)]
     parts = [Observer("images", {"mean", "covariance", "features", "logits"}) for _ in range(3)]
-    for number, portion in enumerate(portions):
-        parts[number % 3].update(portion, portion[:, :2])
+    for number, batch in enumerate(batches):
+        parts[number % 3].update(batch, batch[:, :2])
     found = joined(parts).observed()
     assert found.count == 37
     np.testing.assert_array_equal(found.arrays["features"], FEATURES)
@@ -111,16 +111,16 @@ def test_observers_that_had_portions_in_turn_are_joined_in_the_order_of_the_imag
 def test_rows_that_come_in_portions_are_kept_in_their_order(columns):
     rows = Rows()
     cuts = (3, 4, 20, 33)
-    for portion in np.split(FEATURES[:, :columns], cuts):
-        rows.add(portion)
-    assert [len(portion) for portion in rows.portions()] == [3, 1, 16, 13, 4]
-    np.testing.assert_array_equal(np.concatenate(list(rows.portions())), FEATURES[:, :columns])
+    for batch in np.split(FEATURES[:, :columns], cuts):
+        rows.add(batch)
+    assert [len(batch) for batch in rows.batches()] == [3, 1, 16, 13, 4]
+    np.testing.assert_array_equal(np.concatenate(list(rows.batches())), FEATURES[:, :columns])
     np.testing.assert_array_equal(rows.all(), FEATURES[:, :columns])
     assert rows.all().dtype == np.float32
 
 
 def test_what_is_kept_is_a_copy():
-    rows, portion = Rows(), FEATURES[:3].copy()
-    rows.add(portion)
-    portion[:] = 0
+    rows, batch = Rows(), FEATURES[:3].copy()
+    rows.add(batch)
+    batch[:] = 0
     np.testing.assert_array_equal(rows.all(), FEATURES[:3])

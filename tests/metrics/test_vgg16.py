@@ -106,7 +106,7 @@ def test_features_are_those_of_the_second_connected_layer_behind_its_relu(state,
 
 def test_many_images_give_what_each_gives_alone(state, load):
     network = load(state)
-    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (vgg16.PORTION + 2, 3, 8, 8), np.uint8))
+    images = torch.from_numpy(np.random.RandomState(3).randint(0, 256, (vgg16.CPU_BATCH + 2, 3, 8, 8), np.uint8))
     features, _ = network(images)
     torch.testing.assert_close(features, torch.cat([network(image)[0] for image in images.split(1)]))
 
@@ -163,7 +163,7 @@ def test_another_network_is_refused_by_its_tensors(tiny, tmp_path):
     path = tmp_path / "vgg16.pth"
     torch.save({"features.0.weight": torch.zeros(2, 3, 3, 3), "classifier.weight": torch.zeros(2)}, path)
     message = (
-        rf"^{path}: is not VGG16 as torchvision trained it: what it holds does not fit the model; missing: "
+        rf"^{path}: is not VGG16 as torchvision trained it: its content does not fit the model; missing: "
         r"features\.0\.bias, .* and 26 more \(sha256 \w{64}, expected 397923af\w{56} of vgg16-397923af\.pth or "
         r"b437eb09\w{56} of vgg16\.pt\); delete it to have it fetched again, or correct "
         r"evaluation\.extractor\.weights$"

@@ -187,7 +187,7 @@ def test_other_values_of_the_other_layout_are_refused_too(archive):
 def test_another_network_is_told_by_its_tensors(found, said, tmp_path):
     path = tmp_path / "tiny.pth"
     torch.save({name: torch.zeros(shape) for name, shape in found.items()}, path)
-    assert refusal(path).startswith(f"{path}: is not the tiny network: what it holds does not fit the model; {said}")
+    assert refusal(path).startswith(f"{path}: is not the tiny network: its content does not fit the model; {said}")
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"epoch": 3}, torch.zeros(3)])

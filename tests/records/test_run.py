@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ganformer.config import ImageSpec
-from ganformer.data.manifest import Crop, Manifest
 from ganformer.errors import CheckpointError, DataError
+from ganformer.records.manifest import Crop, Manifest
 from ganformer.records.run import Run, TrainedRun
 from tests.run_records import CONTENT, run_record
 

@@ -86,7 +86,7 @@ def test_what_is_said_about_it(tmp_path: Path, files: list[Path]) -> None:
         "title": "Ablations",
         "caption": "FD after 16 kimg of training of models that differ from GANformer (duplex), the dashed line, in "
         "one thing each: one seed per model; lower is better.",
-        "alt": "Dots of FD beside a line at that of GANformer (duplex). scenes: GANformer (duplex) 10.0. scenes, "
+        "alt": "Dots of FD beside a line for GANformer (duplex). scenes: GANformer (duplex) 10.0. scenes, "
         "Components: four 12.0, GANformer (duplex) 10.0 and sixteen 9.00. scenes, Integration: add 15.0.",
     }
 

@@ -37,7 +37,7 @@ def test_largest_score_wins(tmp_path: Path, run: MakeFile, metrics: MakeFile, ca
     files = [metrics(step=step, values={"is": {"name": "is50k", "value": value}}) for step, value in scores.items()]
     best("is", run(snapshots=SNAPSHOTS), files, tmp_path / "best.json")
     assert json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))["step"] == 500
-    assert "the best snapshot is that of step 500, is50k 3\n" in capsys.readouterr().out
+    assert "the best snapshot is of step 500, is50k 3\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_largest_score_wins(tmp_path: Path, run: MakeFile, metrics: MakeFile, ca
     [
         (
             "kid",
-            r"'kid', which tells the best .* not measured at every one; set best_by to what was \(allowed: is, new\)$",
+            r"'kid', which decides .* not measured at every one; set best_by to one that was \(allowed: is, new\)$",
         ),
         ("new", r"of 'new' neither small nor large values are better; choose another value as best_by$"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ganformer import artifacts, plugins
+from ganformer import artifacts, config, plugins
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, learning_curves
 from ganformer.records.exhibit import Block, Cell, Column
@@ -24,10 +24,16 @@ MakeFile = Callable[..., Path]
 TABLE = {"kind": "comparison", "title": "Models <&> numbers", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
 FIGURE = {"kind": "learning-curves", "title": "Curves", "datasets": ["scenes"], "models": ["simplex", "duplex"]}
 INCEPTION = {"kind": "inception-2015"}
-CONFIG: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
+    "datasets": {"scenes": {"source": {"kind": "scenes"}, "resolution": 16}},
+    "models": {
+        "simplex": {"kind": "ganformer", "attention": "simplex"},
+        "duplex": {"kind": "ganformer", "attention": "duplex"},
+    },
     "evaluation": {"extractor": {"kind": "random-vgg16"}, "images": 1000},
     "experiments": {"curves": FIGURE, "table1": TABLE},
 }
+CONFIG = config.load(SETTINGS)
 MODEL = {"kind": "ganformer", "heads": 1, "end_resolution": None, "adversarial": {"r1_gamma": 1.0}}
 MANIFEST = {
     "version": 2,
@@ -179,16 +185,18 @@ def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], 
     digest = MANIFEST["content"]
     long = [run(model="simplex", seed=seed, kimg=25_000.0, data={"data_sha256": digest, "count": 1}) for seed in (0, 1)]
     evaluation = {"extractor": INCEPTION, "images": 50_000}
-    experiments = {**CONFIG["experiments"], "table1": {**TABLE, "published": {"table": "Table 1"}}}
-    page({"evaluation": evaluation, "experiments": experiments}, [*files, long[1]], tmp_path / "report.html")
+    published = {"table": "Table 1", "datasets": {"scenes": "CLEVR"}, "models": {"duplex": "Duplex"}}
+    experiments = {**SETTINGS["experiments"], "table1": {**TABLE, "published": published}}
+    settings = config.load({**SETTINGS, "evaluation": evaluation, "experiments": experiments})
+    page(settings, [*files, long[1]], tmp_path / "report.html")
     seen = said((tmp_path / "report.html").read_text())
     assert "How to read the numbers Published numbers are quoted as they were printed" in seen
-    page({**CONFIG, "evaluation": {**evaluation, "images": 5000}}, files, tmp_path / "report.html")
+    page(config.load({**SETTINGS, "evaluation": {**evaluation, "images": 5000}}), files, tmp_path / "report.html")
     assert "FID is measured on 5,000 generated images." in said((tmp_path / "report.html").read_text())
     clean = {"frechet": {**INCEPTION, "resize": "clean"}}
     vgg16 = {"extractor": {"kind": "vgg16"}, "images": 50_000, "extractors": clean}
-    page({**CONFIG, "evaluation": vgg16}, files, tmp_path / "report.html")
-    assert "compare with those that clean-fid gives" in said((tmp_path / "report.html").read_text())
+    page(config.load({**SETTINGS, "evaluation": vgg16}), files, tmp_path / "report.html")
+    assert "compare with the values of clean-fid" in said((tmp_path / "report.html").read_text())
     assert "are not FID" not in said((tmp_path / "report.html").read_text())
 
 

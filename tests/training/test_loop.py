@@ -119,7 +119,7 @@ def test_damaged_weights_of_a_finished_run_are_written_again(
     file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
     train(tiny_spec(), pack, tmp_path)
     assert file.read_bytes() == before
-    assert f"{file} is damaged, its sha256 is not that of run.json; making it again" in capsys.readouterr().out
+    assert f"{file} is damaged, its sha256 is not the one in run.json; making it again" in capsys.readouterr().out
     again = artifacts.read_json(tmp_path / "run.json")
     if number == -1:  # no step was trained again
         assert (tmp_path / "run.json").read_bytes() == record

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
-from ganformer.data.manifest import Crop, Manifest, Shard
+from ganformer.records.manifest import Crop, Manifest, Shard
 
 IMAGE = ImageSpec(height=8, width=8)
 NAMES = {"dataset": "noise", "model": "tiny"}
@@ -48,7 +48,7 @@ def write_pack(folder: Path, count: int) -> Path:
         shards=[shard],
         duplicates=0,
         content=shard.sha256,
-    ).write(folder)
+    ).write(folder / "manifest.json")
     return folder
 
 

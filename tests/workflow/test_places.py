@@ -172,7 +172,7 @@ def test_folders_inside_a_source_are_one_input(clone):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("gan/seed0/metrics/step-5.json", "the run has no snapshot of step 5; there are those of 4, 8"),
+        ("gan/seed0/metrics/step-5.json", "the run has no snapshot of step 5; there are snapshots of 4, 8"),
         ("gan/seed0/attention-4.npz", "model gan has no attention maps; models that have them: simplex, duplex"),
         ("gan/seed0/attention-segmentation-4.json", "model gan has no attention maps"),
         (

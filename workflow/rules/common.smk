@@ -35,7 +35,7 @@ find_commands()
 if workflow.exec_mode == ExecMode.DEFAULT:
     date_back(cfg, Path(RESULTS))
 
-# How any of the results is made again, which captions and the report page say.
+# Command that makes a result again, for captions and the report page.
 config["command"] = command(
     workflow.config_settings.configfiles, workflow.config_settings.config
 )
@@ -146,7 +146,7 @@ def at_snapshot(wildcards):
     if int(w.step) not in steps:
         refuse(
             f"{run_folder(w.dataset, w.model, w.seed)}/metrics/step-{w.step}.json",
-            f"the run has no snapshot of step {w.step}; there are those of {', '.join(map(str, steps))}",
+            f"the run has no snapshot of step {w.step}; there are snapshots of {', '.join(map(str, steps))}",
         )
     return f"{run_folder(w.dataset, w.model, w.seed)}/weights.safetensors"
 

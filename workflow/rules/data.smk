@@ -1,4 +1,4 @@
-# On the machine that runs Snakemake, as weights are. An interrupted transfer goes on where it stopped.
+# On the machine that runs Snakemake, as weights are. An interrupted transfer resumes.
 rule download:
     output:
         "results/downloads/{name}/download.json",
@@ -31,7 +31,7 @@ rule pack:
     params:
         results=results,
         dataset=lambda w: cfg.datasets[w.dataset].packing.json(),
-        # Stands for what lies inside the folders among the inputs, which may be thousands.
+        # Digest of all files in the folders among the inputs, which may be thousands.
         inside=lambda w: newest(cfg.datasets[w.dataset].source.inputs),
     shell:
         "exec ganformer --results {params.results:q} --log {log} data pack --dataset {params.dataset:q} --out $(dirname {output}) --workers {threads}"

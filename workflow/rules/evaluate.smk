@@ -71,7 +71,7 @@ rule evaluate:
         " --threads {threads} --gpus {resources.gpu}"
 
 
-# Which snapshot of a run is the best one.
+# Best snapshot of a run.
 rule best:
     input:
         lambda w: [
@@ -92,7 +92,7 @@ rule best:
         "exec ganformer --log {log} step best --by {params.by} --run {params.run} --out {output} {input}"
 
 
-# Of the runs that `all` makes.
+# Best snapshots of the runs that `all` makes.
 rule best_checkpoint:
     input:
         [f"{run_folder(*run)}/best.json" for run in shown("report").runs()],

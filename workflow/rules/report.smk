@@ -1,4 +1,4 @@
-# One rule for each kind of table and figure that the configuration has; a kind says what it is drawn from, and its forms.
+# One rule for each kind of table and figure that the configuration has; a kind names its inputs and forms.
 for kind, exhibit_type in kinds().items():
 
     rule:

@@ -1,5 +1,5 @@
 # The resolved spec is a param: exactly the runs whose spec changed are made again. Checkpoints, logs, snapshots and
-# sample grids lie beside the outputs undeclared, so that a failed job keeps them and the next attempt goes on from there.
+# sample grids are beside the outputs undeclared, so that a failed job keeps them and the next attempt resumes.
 rule train:
     input:
         data="results/data/{dataset}/manifest.json",

@@ -39,7 +39,7 @@ class Datum(NamedTuple):
     def picture(self, image: ImageSpec, limits: decoding.Limits | None, colours: Colours | None) -> Picture:
         """Return the picture, prepared; `colours`: order of three channels of numbers, which the record does not state.
 
-        Raises UnreadableImageError where it cannot be read, or where `colours` is missing.
+        Raises UnreadableImageError if it cannot be read, or where `colours` is missing.
         """
         if isinstance(self.content, bytes):
             return read_image(io.BytesIO(self.content), image, limits)
@@ -54,7 +54,7 @@ class Datum(NamedTuple):
 
 
 def parse(value: bytes) -> Datum | None:
-    """Read a record; None where it is none."""
+    """Read a record; None if it is none."""
     try:
         message = _datum().FromString(value)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""Labels of image files: from a table, from a `dataset.json` of StyleGAN2-ADA, or from the folders they lie in.
+"""Labels of image files: from a table, from a `dataset.json` of StyleGAN2-ADA, or from the folders they are in.
 
 Names are paths below the top of the data set, with forward slashes.
 """
@@ -22,7 +22,7 @@ from ganformer.errors import DataError
 
 DATASET_JSON = "dataset.json"
 COLUMNS = ("path", "label")
-HIGHEST = 2**31 - 1  # packs keep labels as int32
+MAX_LABEL = 2**31 - 1  # packs keep labels as int32
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
@@ -32,7 +32,7 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
-_RANGE = f"is no whole number from 0 to {HIGHEST}"
+_RANGE = f"is no whole number from 0 to {MAX_LABEL}"
 _EXPECTED = (
     'write {"labels": [["folder/image.png", 0], …]}, the same as a mapping, {"labels": {"folder/image.png": 0, …}}, '
     'or {"labels": null} for none'
@@ -49,10 +49,10 @@ class Labels(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Names of the classes in the order of their numbers; empty where they have only numbers."""
+        """Names of the classes in the order of their numbers; empty if they have only numbers."""
 
     def find(self, name: str) -> int | None:
-        """Return number of the class of an image, or None where it has none."""
+        """Return number of the class of an image, or None if it has none."""
 
 
 class Labelled(ABC):
@@ -61,7 +61,7 @@ class Labelled(ABC):
     @property
     @abstractmethod
     def labels(self) -> Labels:
-        """Labels of the images; DataError where what should hold them does not."""
+        """Labels of the images; DataError if what should hold them does not."""
 
     @property
     def classes(self) -> int:
@@ -80,9 +80,9 @@ class Labelled(ABC):
 
 
 class FolderLabels:
-    """The class of an image is the folder right below the top that it lies in.
+    """The class of an image is the folder right below the top that it is in.
 
-    `folders` are those that hold images at any depth. They count in the order of their names, numbers by their size.
+    `folders`: folders that hold images at any depth. They count in the order of their names, numbers by their size.
     `choose` says how another folder is made the top, with {} for its name.
     """
 
@@ -94,7 +94,7 @@ class FolderLabels:
 
     @property
     def classes(self) -> int:
-        """One for every folder. Raises DataError where they are splits of a data set rather than classes."""
+        """One for every folder. Raises DataError if they are splits of a data set rather than classes."""
         if len(self.names) > 1 and all(map(is_split, self.names)):
             raise DataError(
                 f"the folders at the top ({', '.join(self.names)}) are splits of a data set, not classes; to have one "
@@ -110,7 +110,7 @@ class FolderLabels:
         return f"if the classes are the folders in '{self.names[0]}', {self._choose.format(self.names[0])}"
 
     def find(self, name: str) -> int | None:
-        """Return number of the folder; images that lie in none have no label."""
+        """Return number of the folder; images that are in none have no label."""
         folder, slash, _ = name.partition("/")
         return self._numbers.get(folder) if slash else None
 
@@ -134,8 +134,8 @@ class LabelTable:
     """Labels by name. Only a 64-bit hash of each name is kept: 12 bytes a label, so that millions are few megabytes.
 
     That two of three million images share a hash has a probability of 2e-7. `pairs` gives names and labels, the same
-    every time; `where` names their file; `names` are those of the classes, `classes` their number where that is known.
-    Raises DataError where two labels contradict each other.
+    every time; `where` names their file; `names`: names of the classes; `classes`: their number, if known.
+    Raises DataError if two labels contradict each other.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class LabelTable:
         self.where, self._hashes, self._labels = where, array("Q", keys.tobytes()), array("i", values.tobytes())
         self._example = next(pairs(), ("", 0))[0]
         self.names = names
-        """Names of the classes, in order, where there are names."""
+        """Names of the classes, in order; empty if they have none."""
         self.classes = classes or (int(values.max()) + 1 if len(values) else 0)
         """Number of classes: one more than the highest label where nothing else is known."""
 
@@ -167,13 +167,13 @@ class LabelTable:
         return len(self._hashes)
 
     def find(self, name: str) -> int | None:
-        """Return label of an image, or None where the table does not name it."""
+        """Return label of an image, or None if the table does not name it."""
         wanted = _hash(name)
         place = bisect_left(self._hashes, wanted)
         return self._labels[place] if place < len(self) and self._hashes[place] == wanted else None
 
     def must_name_one_of(self, images: Iterable[str]) -> None:
-        """Raise DataError where there are labels, but none of them is one of these images'."""
+        """Raise DataError if there are labels, but none of them is one of these images'."""
         image = None
         for image in images:
             if self.find(image) is not None:
@@ -258,7 +258,7 @@ def _numbers(labels: set[str], path: Path) -> dict[str, int]:
     if not all(map(_NUMBER.fullmatch, labels)):
         return {label: number for number, label in enumerate(ordered(labels))}
     for label in sorted(labels):
-        if not _WHOLE.fullmatch(label) or int(label) > HIGHEST:
+        if not _WHOLE.fullmatch(label) or int(label) > MAX_LABEL:
             raise DataError(f"{path}: label {label} {_RANGE}; number the classes 0, 1, … or name them")
     return {label: int(label) for label in labels}
 
@@ -292,7 +292,7 @@ def _json_pairs(text: str, where: str, kind: _JsonKind) -> Iterator[tuple[str, i
         elif kind.columns:
             number = label.index(1) if _is_one_hot(label, kind.columns) else None
         else:
-            number = label if type(label) is int and 0 <= label <= HIGHEST else None
+            number = label if type(label) is int and 0 <= label <= MAX_LABEL else None
         if number is None:
             expected = (
                 "is no name like the first one"
@@ -356,9 +356,9 @@ def _json_entries(cursor: "_Cursor", where: str) -> Iterator[Any]:
 
 
 class _Cursor:
-    """A place in a JSON text. What is read one after another is not in memory all at once, unlike after `json.loads`.
+    """Position in a JSON text. Values are read one after another, not all into memory as by `json.loads`.
 
-    Raises ValueError where the text is not JSON.
+    Raises ValueError if the text is not JSON.
     """
 
     def __init__(self, text: str) -> None:

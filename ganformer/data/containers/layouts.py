@@ -1,4 +1,4 @@
-"""Images in one array of a file: how they lie in it, which array it is, and the labels beside it.
+"""Images in one array of a file: how they are in it, which array it is, and the labels beside it.
 
 H rows, W columns, C channels: 1 (grey), 3 (RGB) or 4 (RGBA), N images or labels.
 """
@@ -17,6 +17,7 @@ from pydantic import AfterValidator
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data import decoding
+from ganformer.data.containers.labels import MAX_LABEL
 from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import CHANNELS, Picture, read_array
@@ -25,10 +26,9 @@ from ganformer.errors import DataError
 
 OTHERS = "other arrays"
 LABELS = "labels"  # the array with labels, where none is named
-HIGHEST_LABEL = 2**31 - 1  # packs keep labels as int32
-SHOWN = 20  # arrays that a message names
+MAX_LISTED_ARRAYS = 20  # arrays that a message names
 
-# Layouts by number of axes, of row-major arrays and of those of MATLAB, whose files have the axes in opposite order.
+# Layouts by number of axes, of row-major arrays and of MATLAB's, whose files have the axes in opposite order.
 _IN_ROWS = {4: ("NHWC", "NCHW"), 3: ("HWC", "CHW")}
 _IN_COLUMNS = {4: ("NCWH", "CWHN"), 3: ("CWH",)}
 _OF_ONE = {"NHWC": "HWC", "NCHW": "CHW"}
@@ -64,7 +64,7 @@ class ArraySettings(Source):
     the shape."""
     limits: Limits | None = None
     """The values of black and white where the array holds other numbers than uint8, e.g. [0, 1], [-1, 1] or [0, 4095].
-    Those of uint16 are 0 and 65535 where nothing else is stated."""
+    Default for uint16: 0 and 65535."""
     labels: str | None = None
     """Name of the array of labels: whole numbers [N] or one-hot rows [N, classes]. An empty name: none are used."""
 
@@ -99,7 +99,7 @@ class Stack:
 
     @property
     def channels(self) -> Literal[1, 3] | None:
-        """1 of grey images, 3 of colours; None where opacity tells more."""
+        """1 of grey images, 3 of colours; None if that depends on the opacity."""
         length = self.shape[self.axes.index("C")] if "C" in self.axes else 1
         return {1: 1, 3: 3}.get(length)  # type: ignore[return-value]
 
@@ -111,18 +111,18 @@ class Stack:
         return tuple(number if axis == "N" else slice(None) for axis in self.axes)
 
     def upright(self, item: NDArray[Any]) -> NDArray[Any]:
-        """Return one image as it lies in the array, as [H, W] or [H, W, C] with values of this machine's byte order."""
+        """Return one image as it is in the array, as [H, W] or [H, W, C] with values of this machine's byte order."""
         native = item.astype(item.dtype.newbyteorder("="), copy=False)
         axes = self.axes.replace("N", "")
         return native.transpose([axes.index(axis) for axis in "HWC" if axis in axes])
 
 
 def stack(array: Candidate, name: str, settings: ArraySettings, where: str) -> Stack:
-    """Say how the images lie in an array, `where` names it. Raises DataError with what would do where they do not.
+    """Return the layout of the images in an array, `where` names it. DataError with allowed layouts if it has none.
 
     The one rule of shapes. An axis can hold channels if its length is 1, 3 or 4. Four axes are NHWC or NCHW, three are
     one image, HWC or CHW: whichever has a possible axis of channels. Three axes neither of which can hold channels are
-    grey images NHW, and 3 or 4 of these could be CHW as well. Where there are several possibilities, `layout` must say
+    grey images NHW, and 3 or 4 of these could be CHW as well. If there are several possibilities, `layout` must say
     which. Arrays of MATLAB, whose axes are in opposite order, are H×W×C×N, N×H×W×C, H×W×C or H×W×N there.
     """
     shape = array.shape
@@ -165,8 +165,8 @@ def choose(
     """
     if wanted is not None and wanted in arrays:
         return wanted
-    listed = ", ".join(f"'{name}' {describe(arrays[name])}" for name in list(arrays)[:SHOWN])
-    listed += f" and {len(arrays) - SHOWN} more" if len(arrays) > SHOWN else ""
+    listed = ", ".join(f"'{name}' {describe(arrays[name])}" for name in list(arrays)[:MAX_LISTED_ARRAYS])
+    listed += f" and {len(arrays) - MAX_LISTED_ARRAYS} more" if len(arrays) > MAX_LISTED_ARRAYS else ""
     if wanted is not None:
         raise DataError(f"{where}: has no array '{wanted}'; correct {setting}. There is {listed or 'none'}")
     possible = _possible(arrays, settings)
@@ -176,7 +176,7 @@ def choose(
         raise DataError(f"{where}: several arrays can be images; name one in {setting}. There is {listed}")
     readable = [name for name, array in arrays.items() if not array.remark]
     if len(arrays) == len(readable) == 1:
-        return readable[0]  # of which `stack` says what is wrong
+        return readable[0]  # `stack` says what is wrong with it
     raise DataError(f"{where}: no array can be images; allowed are {_ALLOWED}. There is {listed or 'none'}")
 
 
@@ -238,7 +238,7 @@ def _check_values(array: Candidate, settings: ArraySettings, where: str) -> None
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which are never loaded; save a plain array of numbers")
     if dtype.kind not in "fuib":
-        raise DataError(f"{where}: {dtype} values are not those of images; allowed are {_ALLOWED}")
+        raise DataError(f"{where}: {dtype} values are no pixels of images; allowed are {_ALLOWED}")
     if dtype in (np.uint8, np.bool_) and settings.limits is not None:
         raise DataError(f"{where}: limits are for other numbers, but the values are {dtype}; leave limits out")
     try:
@@ -246,7 +246,7 @@ def _check_values(array: Candidate, settings: ArraySettings, where: str) -> None
     except UnreadableImageError as error:
         if settings.limits is None:
             raise DataError(
-                f"{where}: {dtype} values have no agreed range; state those of black and white in limits, "
+                f"{where}: {dtype} values have no agreed range; state the values of black and white in limits, "
                 "e.g. limits: [0, 1] or limits: [-1, 1]"
             ) from error
 
@@ -261,10 +261,10 @@ class Labels(NamedTuple):
     classes: int
 
 
-def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
-    """Return labels of `count` images from an array, `where` names it, that comes in portions of its rows.
+def read_labels(array: Candidate, batches: Iterable[NDArray[Any]], count: int, where: str) -> Labels:
+    """Return labels of `count` images from an array, `where` names it, that comes in batches of its rows.
 
-    Raises DataError where it is anything but whole numbers from 0, [N] or [N, 1], or one-hot rows [N, classes].
+    Raises DataError if it is anything but whole numbers from 0, [N] or [N, 1], or one-hot rows [N, classes].
     """
     whole, columns = array.dtype.kind in "iu", math.prod(array.shape[1:])
     if not 1 <= len(array.shape) <= 2 or not (whole or (array.dtype.kind in "fb" and columns > 1)) or not columns:
@@ -275,14 +275,14 @@ def read_labels(array: Candidate, portions: Iterable[NDArray[Any]], count: int, 
     if array.shape[0] != count:
         raise DataError(f"{where}: {array.shape[0]} labels do not fit {count} images; name another array in labels")
     of_rows = _whole_numbers if columns == 1 else _one_hot
-    numbers = np.concatenate([of_rows(rows, where) for rows in portions])
+    numbers = np.concatenate([of_rows(rows, where) for rows in batches])
     return Labels(numbers, columns if columns > 1 else int(numbers.max()) + 1)
 
 
 def _whole_numbers(rows: NDArray[Any], where: str) -> NDArray[np.int32]:
-    if rows.min() < 0 or rows.max() > HIGHEST_LABEL:
+    if rows.min() < 0 or rows.max() > MAX_LABEL:
         raise DataError(
-            f"{where}: labels from {rows.min()} to {rows.max()}, but classes count from 0 to at most {HIGHEST_LABEL}"
+            f"{where}: labels from {rows.min()} to {rows.max()}, but classes count from 0 to at most {MAX_LABEL}"
         )
     return rows.reshape(-1).astype(np.int32)
 
@@ -319,11 +319,11 @@ class NumberedImages(ImageSource[ArrayKey]):
     @property
     @abstractmethod
     def labels(self) -> Labels | None:
-        """The class of each image where there are labels."""
+        """The class of each image if there are labels."""
 
     @abstractmethod
     def picture(self, key: ArrayKey) -> Picture:
-        """Return one image, prepared. Raises UnreadableImageError where that cannot be."""
+        """Return one image, prepared. Raises UnreadableImageError if that cannot be."""
 
     @property
     def classes(self) -> int:
@@ -353,11 +353,11 @@ class ArrayImages(NumberedImages):
 
     @abstractmethod
     def item(self, key: ArrayKey) -> NDArray[Any]:
-        """Return one image as it lies in the array. Raises UnreadableImageError where its bytes are damaged."""
+        """Return one image as it is in the array. Raises UnreadableImageError if its bytes are damaged."""
 
     @property
     def channels(self) -> Literal[1, 3, 4] | None:
-        """Channels of the array; None where opacity has to be looked at."""
+        """Channels of the array; None if opacity has to be looked at."""
         return self.stack.channels
 
     def __len__(self) -> int:

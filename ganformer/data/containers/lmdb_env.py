@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
-KEYS = 10_000  # an environment is open for as many
+BATCH_KEYS = 10_000  # an environment is open for as many
 ALREADY_OPEN = "is already open in this process"
-PATIENCE = 5.0  # seconds to wait for its closing
-NAMES = 100  # named databases that are found, at most
+CLOSING_SECONDS = 5.0  # seconds to wait for its closing
+MAX_DATABASES = 100  # named databases that are found, at most
 RECORD = 48  # bytes that LMDB keeps of a named database, as the value of its name
 
 _OPEN: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
@@ -30,10 +30,10 @@ def environment(path: Path) -> lmdb.Environment:
     """Return the environment at `path`: a folder with a `data.mdb`, or the file itself. Threads may share it.
 
     Nothing is written, no lock file either. It is closed when the last one who holds it lets go, so keep it as long as
-    it is read (transactions keep it too). A forked process goes on with what was open: without locks nothing in it
+    it is read (transactions keep it too). A forked process keeps what was open: without locks nothing in it
     belongs to one process. A spawned one calls this again.
 
-    Raises OSError where the file is missing or may not be read, ValueError with the reason where it is not whole.
+    Raises OSError if the file is missing or may not be read, ValueError with the reason where it is not whole.
     """
     file = path / "data.mdb" if path.is_dir() else path
     with file.open("rb"):  # says why a file cannot be read better than LMDB does
@@ -52,7 +52,7 @@ def reading(path: Path, name: bytes | None = None) -> Iterator[Any]:
 
     Keys and values are parts of the map, and last as long as the transaction.
 
-    Raises like `environment`, and lmdb.Error where there is no such database.
+    Raises like `environment`, and lmdb.Error if there is no such database.
     """
     opened = environment(path)
     database = _database(opened, name)
@@ -72,24 +72,24 @@ def sizes(path: Path, name: bytes | None = None) -> Iterator[tuple[bytes, int]]:
     again and again. Raises like `reading`.
     """
     last = None
-    while portion := _behind(path, name, last):
-        yield from portion
-        last = portion[-1][0]
+    while batch := _behind(path, name, last):
+        yield from batch
+        last = batch[-1][0]
 
 
 def _behind(path: Path, name: bytes | None, last: bytes | None) -> list[tuple[bytes, int]]:
     with reading(path, name) as transaction, transaction.cursor() as cursor:
         is_there = cursor.first() if last is None else cursor.set_range(last) and cursor.next_nodup()
-        found = itertools.islice(cursor.iternext_nodup(values=True), KEYS) if is_there else ()
+        found = itertools.islice(cursor.iternext_nodup(values=True), BATCH_KEYS) if is_there else ()
         return [(bytes(key), len(value)) for key, value in found]
 
 
 def names(path: Path) -> list[bytes]:
-    """Return names of the databases that have one, at most `NAMES`. Raises like `environment`."""
+    """Return names of the databases that have one, at most `MAX_DATABASES`. Raises like `environment`."""
     found: list[bytes] = []
     for key, size in sizes(path):
         # Not opened for all of them: touched pages count as memory until it is closed.
-        if size == RECORD and len(found) < NAMES and _is_name(environment(path), key):
+        if size == RECORD and len(found) < MAX_DATABASES and _is_name(environment(path), key):
             found.append(key)
     return found
 
@@ -153,12 +153,12 @@ def _opened(file: Path, size: int) -> lmdb.Environment:
 
 def _open_once_closed(file: Path) -> lmdb.Environment:
     """Wait where another thread that has let it go is not done with closing it."""
-    patience = time.monotonic() + PATIENCE
+    patience = time.monotonic() + CLOSING_SECONDS
     while True:
         try:
             # Values are many pages long, so reading ahead helps in any order.
             return lmdb.open(
-                str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=NAMES
+                str(file), subdir=False, readonly=True, create=False, lock=False, readahead=True, max_dbs=MAX_DATABASES
             )
         except lmdb.Error as error:
             if ALREADY_OPEN not in str(error) or time.monotonic() > patience:

@@ -10,13 +10,13 @@ from ganformer.data.containers.labels import is_split
 from ganformer.data.sources.folder import HIDDEN, kind_of_name
 from ganformer.errors import DataError
 
-SHOWN = 20  # missing files that a message names
+MAX_LISTED_FILES = 20  # missing files that a message names
 
 _NUMBERED = re.compile(r"(?P<stem>[^.].*)-(?P<number>\d{5,})-of-(?P<count>\d{5,})(?P<suffix>\.\w+)?", re.DOTALL)
 
 
 class Shard(NamedTuple):
-    """Facts that the name of a file tells: it is file `number`, from 0, of the `total` files of `stem`."""
+    """Place of a file in its set, by its name: it is file `number`, from 0, of the `total` files of `stem`."""
 
     stem: str
     number: int
@@ -25,7 +25,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> "Shard | None":
-        """Read a name; None where it tells nothing of this kind."""
+        """Read a name; None if it has another form."""
         match = _NUMBERED.fullmatch(name)
         return cls(match["stem"], int(match["number"]), int(match["count"]), match["suffix"] or "") if match else None
 
@@ -43,13 +43,13 @@ def in_order(files: Sequence[Path], setting: str) -> list[Path]:
     numbered = {file: shard for file, shard in named.items() if shard}
     if not numbered:
         if len(files) > 1 and all(is_split(file.name.partition(".")[0]) for file in files):
-            found = ", ".join(str(file) for file in sorted(files)[:SHOWN])
+            found = ", ".join(str(file) for file in sorted(files)[:MAX_LISTED_FILES])
             raise DataError(f"{files[0].parent}: holds several parts of a data set: {found}; {setting}")
         return sorted(files)
     sets = sorted({(str(file.parent / shard.stem), shard.total) for file, shard in numbered.items()})
     if len(sets) > 1 or len(numbered) < len(files):
         others = [str(file) for file, shard in named.items() if not shard]
-        found = ", ".join([*(f"{stem} (of {count})" for stem, count in sets), *sorted(others)][:SHOWN])
+        found = ", ".join([*(f"{stem} (of {count})" for stem, count in sets), *sorted(others)][:MAX_LISTED_FILES])
         raise DataError(f"{files[0].parent}: holds several data sets: {found}; {setting}")
     by_number = {shard.number: file for file, shard in numbered.items()}
     first = next(iter(numbered.values()))
@@ -62,8 +62,8 @@ def check_complete(folder: Path, missing: Iterable[str], count: int) -> None:
     """Raise DataError with the names of missing files where some of `count` are missing."""
     names = list(missing)
     if names:
-        lines = [f"  {name}" for name in names[:SHOWN]]
-        more = [f"  … and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+        lines = [f"  {name}" for name in names[:MAX_LISTED_FILES]]
+        more = [f"  … and {len(names) - MAX_LISTED_FILES} more"] if len(names) > MAX_LISTED_FILES else []
         head = f"{folder}: {len(names)} of {count} files are missing; download them too"
         raise DataError("\n".join([head, *lines, *more]))
 

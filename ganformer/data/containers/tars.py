@@ -38,7 +38,7 @@ class Tar(tarfile.TarFile):
     """A tar, or several one behind the other."""
 
     has_ended = False
-    """Tells whether what was read last is an end."""
+    """Reader that knows whether the last bytes read are an end."""
 
 
 class Header(tarfile.TarInfo):
@@ -75,7 +75,7 @@ class Header(tarfile.TarInfo):
 
 
 def opened(file: IO[bytes], mode: Literal["r:", "r|"]) -> Tar:
-    """Open the tars in a file, with random access (`r:`) or as a stream (`r|`). Errors are those of tarfile."""
+    """Open the tars in a file, with random access (`r:`) or as a stream (`r|`). Raises errors of tarfile."""
     return Tar.open(
         fileobj=file, mode=mode, tarinfo=Header, encoding="utf-8", errors="surrogateescape", ignore_zeros=True
     )
@@ -105,7 +105,7 @@ def problem(member: tarfile.TarInfo) -> str | None:
     if member.isreg() or member.islnk():
         return None
     if member.issym():
-        return "is a symbolic link, not a file; make the archive again with what it leads to (tar --dereference)"
+        return "is a symbolic link, not a file; make the archive again with its target (tar --dereference)"
     return "is a device or another special file"
 
 
@@ -134,12 +134,12 @@ class Content:
 
     @cached_property
     def start(self) -> bytes:
-        """The first bytes, by which a picture is recognised; none where there is a problem."""
+        """The first bytes, by which a picture is recognised; none if there is a problem."""
         start: bytes = b"" if self.problem else self._stream.peek(decoding.START)[: decoding.START]
         return start
 
     def place(self, limit: int) -> Any:
-        """Return key to read it by later; None where there is a problem, as with more than `limit` bytes in memory."""
+        """Return key to read it by later; None if there is a problem, as with more than `limit` bytes in memory."""
         return None if self.problem else (self._member.offset_data, self._member.size)
 
     @cached_property
@@ -162,7 +162,7 @@ class Streamed(Content):
 
     @cached_property
     def _bytes(self) -> bytes:
-        _ = self.start  # which is in front of what is read here
+        _ = self.start  # of the member, before its bytes are read
         contents: bytes = self._stream.read()
         return contents
 
@@ -234,7 +234,7 @@ class Survey:
 class _Streams(io.RawIOBase):
     """Compressed streams one behind the other, zeros between them or not, as one file.
 
-    The modules bz2 and lzma leave out what they do not understand behind the first stream.
+    The modules bz2 and lzma ignore unknown bytes behind the first stream.
     """
 
     def __init__(self, file: IO[bytes], new: Callable[[], _Decompressor]) -> None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-LIMIT = 1 << 30  # bytes of one member, packed or not
+MAX_MEMBER_BYTES = 1 << 30  # bytes of one member, packed or not
 STORED, DEFLATED = 0, 8
 
 _END = struct.Struct("<4s4H2LH")  # of the directory, at the end of the file
@@ -77,7 +77,7 @@ def find_directory(file: IO[bytes]) -> Directory:
 
 
 def read_entry(file: IO[bytes]) -> Member:
-    """Read the entry of the directory that the file stands at; ValueError where there is none."""
+    """Read the entry of the directory that the file stands at; ValueError if there is none."""
     fixed = file.read(_ENTRY.size)
     if len(fixed) < _ENTRY.size or not fixed.startswith(b"PK\1\2"):
         raise ValueError("its directory is damaged")
@@ -94,7 +94,7 @@ def read_entry(file: IO[bytes]) -> Member:
 
 
 def read_member(file: IO[bytes], place: Place) -> bytes:
-    """Return the bytes of a member, never more than it is said to have; ValueError where they are others."""
+    """Return the bytes of a member, never more than it is said to have; ValueError if they are others."""
     _seek(file, place)
     contents = file.read(place.packed)
     if place.method == DEFLATED:
@@ -108,7 +108,7 @@ def read_member(file: IO[bytes], place: Place) -> bytes:
 
 
 def read_start(file: IO[bytes], place: Place, count: int) -> bytes:
-    """Return the first `count` bytes of a member, or all; ValueError where they cannot be read."""
+    """Return the first `count` bytes of a member, or all; ValueError if they cannot be read."""
     _seek(file, place)
     # What deflate makes of bytes is never longer than this.
     packed = file.read(min(place.packed, count + 512))
@@ -121,7 +121,7 @@ def read_start(file: IO[bytes], place: Place, count: int) -> bytes:
 
 
 def _seek(file: IO[bytes], place: Place) -> None:
-    """Go to the bytes of a member; ValueError where there is none."""
+    """Go to the bytes of a member; ValueError if there is none."""
     file.seek(place.header)
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size or not header.startswith(b"PK\3\4"):
@@ -152,7 +152,7 @@ def _directory(file: IO[bytes], end: int) -> Directory:
 
 
 def _record(file: IO[bytes], place: int, layout: struct.Struct, signature: bytes) -> tuple[Any, ...]:
-    """Return fields of the record at a place; none where there is no such record."""
+    """Return fields of the record at a place; none if there is no such record."""
     file.seek(place)
     contents = file.read(layout.size)
     return layout.unpack(contents) if len(contents) == layout.size and contents.startswith(signature) else ()
@@ -167,7 +167,7 @@ def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _in_64_bits(values: Sequence[int], field: bytes) -> list[int]:
-    """Return the values, those that do not fit into 32 bits from the extra field that holds them in turn."""
+    """Return the values; those beyond 32 bits come from the extra field, in turn."""
     larger = iter(struct.unpack_from(f"<{len(field) // 8}Q", field))
     return [next(larger, value) if value == _FULL32 else value for value in values]
 
@@ -184,7 +184,7 @@ def _text(name: bytes, flags: int) -> str:
 
 def _problem(place: Place, flags: int, mode: int) -> str | None:
     if stat.S_ISLNK(mode):
-        return "is a symbolic link, not a file; make the archive again with what it leads to"
+        return "is a symbolic link, not a file; make the archive again with its target"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a device or another special file"
     if flags & _ENCRYPTED:
@@ -194,6 +194,6 @@ def _problem(place: Place, flags: int, mode: int) -> str | None:
     return too_large(max(place.size, place.packed))
 
 
-def too_large(size: int, limit: int = LIMIT) -> str | None:
+def too_large(size: int, limit: int = MAX_MEMBER_BYTES) -> str | None:
     """Return why a member of this size is not read; None if it is."""
     return f"is said to have {size} bytes, more than the {limit} that an image may have" if size > limit else None

@@ -65,9 +65,9 @@ def size(file: IO[bytes], page: int | None = None) -> tuple[int, int]:
 
 
 def count(file: IO[bytes]) -> int:
-    """Return number of pictures in a file: for TIFF that of its pages that are pictures of their own, else 1.
+    """Return number of pictures in a file: for TIFF of its pages that are pictures of their own, else 1.
 
-    Raises UnreadableImageError where the file's beginning is damaged or of no format that is read.
+    Raises UnreadableImageError if the file's beginning is damaged or of no format that is read.
     """
     with _reasons():
         return len(tiff_directories.pictures(file)[0]) if _format(file, None) == "TIFF" else 1

@@ -56,6 +56,6 @@ def _converted(colours: NDArray[Any], meaning: bytes | Encoding | None) -> NDArr
 
 
 def _without_inks(inks: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return CMYK [H, W, 4] without a profile as RGB: what each ink and black let through."""
+    """Return CMYK [H, W, 4] without a profile as RGB: the light that each ink and black let through."""
     through = 1 - inks.astype(np.float32) / np.iinfo(inks.dtype).max
     return np.rint(through[:, :, :3] * through[:, :, 3:] * 255).astype(np.uint8)

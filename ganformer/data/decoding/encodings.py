@@ -14,7 +14,7 @@ Chromaticities = tuple[float, ...]
 """x and y of white, red, green and blue, in this order."""
 
 D65 = (0.3127, 0.3290)
-BT709 = (*D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)  # those of sRGB, too
+BT709 = (*D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)  # also of sRGB
 
 BLOCK = 1 << 18  # numbers that are converted at once, so that a large picture takes no more memory in floats
 
@@ -24,7 +24,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 @dataclass(frozen=True)
 class Encoding:
-    """Meaning of levels as light: `to_light` maps [0, 1] to [0, 1]; `primaries` None: those of sRGB, and for greys."""
+    """Meaning of levels as light: `to_light` maps [0, 1] to [0, 1]; `primaries` None: sRGB's, and for greys."""
 
     to_light: Callable[[Floats], Floats]
     primaries: Chromaticities | None = None

@@ -9,7 +9,7 @@ FURTHER = "further pictures of JPEGs (MPO)"
 
 _KINDS = {3: "lossless", 5: "hierarchical", 6: "hierarchical", 7: "hierarchical", 9: "arithmetically coded"}
 _KINDS |= {10: "arithmetically coded", 11: "lossless", 13: "hierarchical", 14: "hierarchical", 15: "hierarchical"}
-_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers among those of frames: tables and a reserved one
+_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers among frames': tables and a reserved one
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 
 
@@ -28,7 +28,7 @@ def decode(file: IO[bytes]) -> Decoded:
 
 
 def _unread_kind(file: IO[bytes]) -> str | None:
-    """Return name what is uncommon about the frame (ITU-T T.81, table B.1 and section B.2.2); None where nothing is."""
+    """Return the uncommon property of the frame (ITU-T T.81, table B.1 and section B.2.2); None if it has none."""
     file.seek(2)
     while len(header := file.read(4)) == 4:
         marker = header[1]

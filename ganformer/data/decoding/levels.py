@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from ganformer.data.decoding.picture import Limits, UnreadableImageError
 
-SLACK = 4  # roundings of their type by which numbers may lie outside limits: a few operations of a network's last layer
+SLACK = 4  # roundings of their type by which numbers may be outside limits: a few operations of a network's last layer
 
 
 def to_8_bit(values: NDArray[Any], limits: Limits | None = None) -> NDArray[np.uint8]:
     """Return numbers as levels from 0 to 255: uint8 as they are, uint16 from 0 to 65535, all others between `limits`.
 
     `limits` also hold for uint16, as in (0, 4095) for 12 bits, and never for uint8. Booleans are 0 and 255. Numbers
-    that lie outside by no more than their type rounds are taken for the limit itself. Raises UnreadableImageError where
-    numbers lie outside, are not finite, or where limits are needed and missing.
+    that are outside by no more than their type rounds are taken for the limit itself. Raises UnreadableImageError if
+    numbers are outside, are not finite, or where limits are needed and missing.
     """
     if values.dtype == np.uint8:
         return values
@@ -36,7 +36,7 @@ def range_of(dtype: np.dtype[Any], limits: Limits | None, bits: int = 16) -> Lim
     if dtype.kind not in "iuf":
         raise UnreadableImageError(f"holds {dtype} numbers, which are no levels of grey or colour")
     raise UnreadableImageError(
-        f"holds {dtype} numbers, which have no agreed range; state those of black and white in limits, "
+        f"holds {dtype} numbers, which have no agreed range; state the values of black and white in limits, "
         "e.g. limits: [0, 1]"
     )
 

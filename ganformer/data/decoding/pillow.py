@@ -16,7 +16,7 @@ _OPTIONAL = ("AVIF", "WebP")  # formats that Pillow can be built without
 
 
 def opened(file: IO[bytes], name: str) -> Image.Image:
-    """Return the file, its header read, as the format of that name. Raises UnreadableImageError where it is none."""
+    """Return the file, its header read, as the format of that name. Raises UnreadableImageError if it is none."""
     file.seek(0)
     try:
         image = Image.open(file, formats=(name.upper(),))

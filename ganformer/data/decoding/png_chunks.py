@@ -1,4 +1,4 @@
-"""The chunks of a PNG: what stands before its pixels, and what is known without them (PNG, third edition)."""
+"""Chunks of a PNG before its pixels, and facts that are known without these (PNG, third edition)."""
 
 import io
 import struct
@@ -46,7 +46,7 @@ class Header:
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Return all that is known before the pixels. Raises UnreadableImageError where that is damaged."""
+    """Return the facts from chunks before the pixels. Raises UnreadableImageError if that is damaged."""
     header, is_frame, frames = None, False, 0
     for name, length in chunks(file):
         if header is None:

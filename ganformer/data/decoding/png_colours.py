@@ -42,7 +42,7 @@ def _by_gamma(header: Header) -> Encoding | None:
 
 
 def _primaries(content: bytes) -> tuple[float, ...] | None:
-    """Return chromaticities of the chunk cHRM; None for those of sRGB, and for what can be none."""
+    """Return chromaticities of the chunk cHRM; None for sRGB's and for impossible ones."""
     if len(content) != 32:
         return None
     found = tuple(value / 100_000 for value in struct.unpack(">8I", content))

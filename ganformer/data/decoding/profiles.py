@@ -1,4 +1,4 @@
-"""Embedded ICC profiles, by what is in them: their names promise nothing.
+"""Embedded ICC profiles, by their content: their names promise nothing.
 
 A profile that is damaged, of another kind of picture (as of colours in a grey one), or that converts nothing leaves the
 levels alone. Conversions are for the perceptual intent, where a profile makes the difference (ICC.1:2022, section 6.2).
@@ -15,8 +15,8 @@ from PIL import Image, ImageCms
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
-CACHED = 8  # profiles; a conversion takes up to a megabyte
-SAME = 1  # level by which profiles of sRGB differ from each other, from how they were rounded
+CACHED_PROFILES = 8  # profiles; a conversion takes up to a megabyte
+LEVEL_TOLERANCE = 1  # level by which profiles of sRGB differ from each other, from how they were rounded
 
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -34,7 +34,7 @@ def convert(image: Image.Image, profile: bytes) -> Image.Image:
 def convert_deep(levels: NDArray[np.uint16], profile: bytes) -> Levels:
     """Return colours uint16 [H, W, C], C = 1, 3 or 4 for grey, RGB and CMYK, as sRGB; all 16 bits take part.
 
-    Greys become uint8 [H, W, 1]; colours uint16 [H, W, 3]. What has no usable profile is returned as it is.
+    Greys become uint8 [H, W, 1]; colours uint16 [H, W, 3]. Pixels without a usable profile are returned as they are.
     """
     channels = levels.shape[2]
     if channels == 1:
@@ -44,7 +44,7 @@ def convert_deep(levels: NDArray[np.uint16], profile: bytes) -> Levels:
     return _deep(levels, profile, "rgb" if channels == 3 else "cmyk")
 
 
-@lru_cache(CACHED)
+@lru_cache(CACHED_PROFILES)
 def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
     """Return a table from greys of 8 or 16 bits to sRGB; None if the profile changes nothing or is not for greys."""
     transform = _built(profile, "L")
@@ -52,7 +52,7 @@ def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
         return None
     greys = np.arange(256, dtype=np.uint8)
     table = np.asarray(ImageCms.applyTransform(Image.fromarray(greys[None]), transform))[0, :, 1]
-    if np.abs(table.astype(int) - greys).max() <= SAME:
+    if np.abs(table.astype(int) - greys).max() <= LEVEL_TOLERANCE:
         return None
     if bits == 8:
         return table
@@ -60,16 +60,16 @@ def grey_table(profile: bytes, bits: int) -> NDArray[np.uint8] | None:
     return np.rint(deep[0, :, 1] / 257).astype(np.uint8)
 
 
-@lru_cache(CACHED)
+@lru_cache(CACHED_PROFILES)
 def _transform(profile: bytes, mode: str) -> Any:
-    """Return conversion of RGB or CMYK; None where the profile changes nothing or is none for that mode."""
+    """Return conversion of RGB or CMYK; None if the profile changes nothing or is none for that mode."""
     transform = _built(profile, mode)
     if transform is None or mode == "CMYK":
         return transform
     steps = np.rint(np.linspace(0, 255, 18)).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 18, 3)
     converted = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
-    return None if np.abs(converted.astype(int) - colours).max() <= SAME else transform
+    return None if np.abs(converted.astype(int) - colours).max() <= LEVEL_TOLERANCE else transform
 
 
 def _built(profile: bytes, mode: str) -> Any:

@@ -1,4 +1,4 @@
-"""Formats by the first bytes of their files, those that are not read included, so that these are refused by name."""
+"""Formats by the first bytes of their files; unsupported ones, too, so that they are refused by name."""
 
 import re
 
@@ -66,7 +66,7 @@ _SIGNATURES = [
 ]
 _PATTERNS = [(name, re.compile(pattern, re.DOTALL)) for name, pattern in _SIGNATURES]
 
-# Brands of the box "ftyp" of ISO/IEC 14496-12; the first of these that stands among a file's brands says what it is.
+# Brands of the box "ftyp" of ISO/IEC 14496-12; the first of these among a file's brands decides.
 _BRANDS = [
     ("AVIF", (b"avif", b"avis")),
     ("Canon raw (CR3)", (b"crx ",)),
@@ -75,12 +75,12 @@ _BRANDS = [
 ]
 
 
-# What is drawn rather than sampled, and icons: beside pictures these are counted like texts.
+# Vector graphics and icons: beside pictures these are counted like texts.
 _NO_PICTURES = {"PDF", "PostScript", "SVG", "EMF", "WMF", "DjVu", "ICO", "ICNS"}
 
 
 def recognise(start: bytes) -> str | None:
-    """Return name of the picture format that a file begins as, by its first 64 bytes; None where it is no picture.
+    """Return name of the picture format that a file begins as, by its first 64 bytes; None if it is no picture.
 
     `READ` has the names of the formats that are decoded. Documents, vector graphics and icons are no pictures.
     """

@@ -23,7 +23,7 @@ _DNG_VERSION, _IMAGE_DEPTH, _ORIENTATION = 50706, 32997, 274
 
 
 def decode(file: IO[bytes], limits: Limits | None, page: int | None) -> Decoded:
-    """Decode picture number `page` of those that `tiff_directories.pictures` finds; None if there is only one."""
+    """Decode picture number `page` of `tiff_directories.pictures`; None if there is only one."""
     pictures, left_out = tiff_directories.pictures(file)
     with _opened(file, _chosen(pictures, page)) as chosen:
         return _decoded(chosen, {} if page else left_out, limits)  # said once of a file, not of each of its pictures
@@ -49,7 +49,7 @@ def _chosen(pictures: list[Directory], page: int | None) -> Directory:
 def _opened(file: IO[bytes], directory: Directory) -> Iterator[TiffPage]:
     """Yield all tags of a directory."""
     file.seek(0)
-    tifffile.logger().setLevel(logging.CRITICAL + 1)  # what it has to say is an error here, or of no matter
+    tifffile.logger().setLevel(logging.CRITICAL + 1)  # its warnings are errors here, or do not matter
     try:
         # Without a name it would ask the file for its own, which not all have.
         with tifffile.TiffFile(file, name="picture", _multifile=False) as tiff:

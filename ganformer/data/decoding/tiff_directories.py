@@ -12,14 +12,14 @@ REDUCED, MASK = 1, 4  # bits of NewSubfileType
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _SUB_DIRECTORIES = 254, 255, 256, 257, 330
 _REDUCED_BEFORE = 2  # SubfileType of a smaller version, before there was NewSubfileType
-_SIZES = {3: 2, 4: 4, 13: 4, 16: 8, 18: 8}  # bytes by type: SHORT, LONG, IFD, and those of 8 bytes of Big TIFF
+_SIZES = {3: 2, 4: 4, 13: 4, 16: 8, 18: 8}  # bytes by type: SHORT, LONG, IFD, and types of 8 bytes of Big TIFF
 
 
 @dataclass(frozen=True)
 class Directory:
     """The `number`-th of the chain, or the `below`-th that this one has for SubIFDs.
 
-    `kind`: its NewSubfileType; `pixels`: their number, 0 where it is not said.
+    `kind`: its NewSubfileType; `pixels`: their number, 0 if it is not said.
     """
 
     number: int
@@ -44,8 +44,8 @@ class _Layout:
 def pictures(file: IO[bytes]) -> tuple[list[Directory], dict[str, int]]:
     """Return the pictures in their order, and how many directories are something else, by kind.
 
-    Where all directories of the chain are smaller versions, the pictures are what lies below them, else the largest of
-    the chain. Raises UnreadableImageError where there is none.
+    If all directories of the chain are smaller versions, the pictures are the directories below them, else the largest
+    of the chain. Raises UnreadableImageError if there is none.
     """
     found = _directories(file)
     chain, below = [one for one in found if one.below is None], [one for one in found if one.below is not None]
@@ -97,7 +97,7 @@ def _directory(file: IO[bytes], place: int, layout: _Layout) -> tuple[int, int, 
     entries = file.read(layout.entry * count)
     following = file.read(layout.place)
     if not entries or len(entries) < layout.entry * count or len(following) < layout.place:
-        raise UnreadableImageError("is a truncated or damaged TIFF: a directory lies behind its end")
+        raise UnreadableImageError("is a truncated or damaged TIFF: a directory is behind its end")
     tags = {
         layout.number(entries[at : at + 2]): entries[at : at + layout.entry]
         for at in range(0, len(entries), layout.entry)
@@ -110,7 +110,7 @@ def _directory(file: IO[bytes], place: int, layout: _Layout) -> tuple[int, int, 
 
 
 def _values(file: IO[bytes], entry: bytes | None, layout: _Layout) -> list[int]:
-    """Return whole numbers of an entry; none where it is missing or of another type."""
+    """Return whole numbers of an entry; none if it is missing or of another type."""
     size = 0 if entry is None else _SIZES.get(layout.number(entry[2:4]), 0)
     if entry is None or size == 0:
         return []
@@ -120,5 +120,5 @@ def _values(file: IO[bytes], entry: bytes | None, layout: _Layout) -> list[int]:
         file.seek(layout.number(content))
         content = file.read(length)
         if len(content) < length:
-            raise UnreadableImageError("is a truncated or damaged TIFF: a tag lies behind its end")
+            raise UnreadableImageError("is a truncated or damaged TIFF: a tag is behind its end")
     return [layout.number(content[at : at + size]) for at in range(0, length, size)]

@@ -81,7 +81,7 @@ def _check_storage(page: TiffPage) -> None:
 
 
 def _check_pieces(page: TiffPage) -> None:
-    """Refuse what tifffile would fill with zeros: strips or tiles that are missing or lie behind the end."""
+    """Refuse what tifffile would fill with zeros: strips or tiles that are missing or are behind the end."""
     pieces = math.prod(page.chunked)
     end = page.parent.filehandle.size
     offsets, lengths = page.dataoffsets, page.databytecounts

@@ -1,8 +1,8 @@
-"""Published data sets: where they come from, what they hold, and what their licences say.
+"""Published data sets: origin, content and licences.
 
-Each is a source of its own (`ganformer/data/sources`) with one or more editions. What can be fetched lies in
-`results/downloads/{name}-{edition}`: the files as they came, `unpacked` with what is in them where they cannot be read
-as they are, and `download.json`, written last, with the checksums of all.
+Each is a source of its own (`ganformer/data/sources`) with one or more editions. Fetched editions are in
+`results/downloads/{name}-{edition}`: the files as published, their content in `unpacked` if they cannot be read as they
+are, and `download.json`, written last, with all checksums.
 """
 
 import sys
@@ -28,7 +28,7 @@ from ganformer.progress import Progress
 DOWNLOADS = Path("results/downloads")  # as settings name it
 RECEIPT, UNPACKED = "download.json", "unpacked"
 SOURCES = "ganformer.data.sources"
-SHOWN = 20  # missing files that a message names
+MAX_LISTED_FILES = 20  # missing files that a message names
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Catalogued(Source):
     home: ClassVar[str]
     """Address of its publishers' page."""
     licence: ClassVar[str]
-    """Name of the licence, where it stands, and what it forbids."""
+    """Name of the licence, its address, and its restrictions."""
     editions: ClassVar[Mapping[str, Edition]]
     """Editions by name."""
     channels: ClassVar[Literal[1, 3, 4] | None] = 3
@@ -104,7 +104,7 @@ class Catalogued(Source):
     def archive_or_folder(self, name: str = "", inner: str = "") -> Source:
         """Return the images below the folder `inner` of the archive `name`, or of that unpacked.
 
-        The place may be the archive, the folder it lies in, the folder it was unpacked to, one above that, or any
+        The place may be the archive, the folder it is in, the folder it was unpacked to, one above that, or any
         folder on the way to the images. All that lies there is taken only where nothing of this is found.
         """
         if self.place.is_file():
@@ -155,14 +155,14 @@ class Receipt(Strict):
 
 
 class Published(ImageSource[Any]):
-    """Images of a published data set: those of a container, which knows nothing of classes."""
+    """Images of a published data set, from a container that knows nothing of classes."""
 
     def __init__(self, images: ImageSource[Any], classes: int, names: Sequence[str] = ()) -> None:
         self.images, self._classes, self._names = images, classes, names
 
     @property
     def classes(self) -> int:
-        """Number of classes of the data set, whatever folders its images lie in."""
+        """Number of classes of the data set, whatever folders its images are in."""
         return self._classes
 
     @property
@@ -188,8 +188,8 @@ class Published(ImageSource[Any]):
 def open_images(config: Catalogued, image: ImageSpec) -> Published:
     """Return the images of a published data set.
 
-    Raises DataError where they are not there, not all of what was downloaded, or more than were published; where a
-    place of the user's own has less it is only said how many there are.
+    Raises DataError if they are missing, fewer than were downloaded, or more than were published. If a path of the
+    user's own has fewer, a line says how many.
     """
     check_downloaded(config)
     images = source.open_source(config.container, image.model_copy(update={"classes": 0}))
@@ -198,7 +198,7 @@ def open_images(config: Catalogued, image: ImageSpec) -> Published:
 
 
 def check_downloaded(config: Catalogued) -> None:
-    """Raise DataError where the data set is to be where downloads are, but is not."""
+    """Raise DataError if the data set is to be where downloads are, but is not."""
     receipt = artifacts.placed(DOWNLOADS) / config.name / RECEIPT
     if config.path is None and not receipt.is_file():
         if not config.facts.files:
@@ -218,14 +218,14 @@ def check_count(config: Catalogued, images: ImageSource[Any]) -> None:
     if found > max(published):
         raise DataError(
             f"{config.place}: {found:,} images are here, but only {expected} of {config.title} were published, so "
-            "something else lies among them (masks, thumbnails, frames); set the source's path to the folder of the "
+            "something else is among them (masks, thumbnails, frames); set the source's path to the folder of the "
             "images alone, or take all of it as a source of kind folder"
         )
     missing = config.missing(images)
     lines = [
         f"{config.place}: {found:,} images of {config.title} are here, {expected} were published",
-        *(f"  missing: {name}" for name in missing[:SHOWN]),
-        *([f"  … and {len(missing) - SHOWN:,} more"] if len(missing) > SHOWN else []),
+        *(f"  missing: {name}" for name in missing[:MAX_LISTED_FILES]),
+        *([f"  … and {len(missing) - MAX_LISTED_FILES:,} more"] if len(missing) > MAX_LISTED_FILES else []),
     ]
     if config.path is None:
         here = artifacts.placed(DOWNLOADS) / config.name
@@ -291,9 +291,9 @@ def _catalogue() -> Mapping[str, tuple[str, str]]:
 
 
 def download(config: Catalogued, root: Path = DOWNLOADS) -> Path:
-    """Fetch a data set into a folder of `root`, which is returned; what is there already is not fetched again.
+    """Fetch a data set into a folder of `root`, which is returned; complete files are not fetched again.
 
-    Says first what a user must know, the licence above all. Raises DataError where it cannot be fetched.
+    Says first what a user must know, the licence above all. Raises DataError if it cannot be fetched.
     """
     out = root / config.name
     _say(config.notice)
@@ -311,12 +311,12 @@ def download(config: Catalogued, root: Path = DOWNLOADS) -> Path:
 
 
 def _is_complete(config: Catalogued, out: Path) -> bool:
-    """Return whether the receipt tells of what would be fetched, and the files have the sizes that it tells of."""
+    """Return whether the receipt lists all files to fetch, and these have the sizes listed there."""
     if not (out / RECEIPT).is_file():
         return False
     try:
         receipt = Receipt.model_validate(artifacts.read_json(out / RECEIPT))
-    except ValidationError:  # another program's, or that of another version: what is there is looked at anew
+    except ValidationError:  # of another program or version: the files are checked again
         return False
     noted = {file.name: file for file in receipt.files}
     if not all(_is_noted(remote, noted) for remote in config.facts.files):
@@ -335,7 +335,7 @@ def _unpack(config: Catalogued, out: Path) -> None:
     if not (out / UNPACKED).is_dir():
         (remote,) = config.facts.files
         extract(out / remote.name, out / UNPACKED)
-    _say(f"{out / UNPACKED}: images are read from here, so what was unpacked may be removed")
+    _say(f"{out / UNPACKED}: images are read from here, so the archive may be removed")
 
 
 def _fetched(remote: Remote, path: Path) -> Fetched:

@@ -1,7 +1,7 @@
 """Files from the web: whole and verified at their place, or not there at all.
 
 While `NAME` is on its way, `.NAME.part` beside it has the bytes that came, and `.NAME.part.json` says of which version
-of which file they are: a transfer that broke, or was killed, goes on there, but never glues two versions together.
+of which file they are: a transfer that broke, or was killed, resumes there, but never glues two versions together.
 """
 
 import errno
@@ -32,7 +32,7 @@ from ganformer.progress import Progress
 CHUNK = 1 << 14  # bytes read at once; of a piece that is not whole nothing is kept
 TIMEOUT = (20.0, 60.0)  # seconds until a server answers a call, and between two bytes
 ATTEMPTS = 6  # in a row that bring nothing new; then the mirror is given up
-LONGEST_WAIT = 300.0  # seconds between two attempts, whatever a server asks for
+MAX_WAIT = 300.0  # seconds between two attempts, whatever a server asks for
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "Mozilla/5.0 (compatible; ganformer)"}
 DRIVE = "https://drive.google.com/uc?id={}"
 DRIVE_PREFIX = "gdrive:"
@@ -40,7 +40,7 @@ DRIVE_PREFIX = "gdrive:"
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz")
 EARLY = "the transfer ended before the file did"
 PAGE = "sends a web page (HTML) in place of the file"
-ROOM = "make room or choose another folder, then run again to go on with what came"
+ROOM = "make room or choose another folder, then run again to resume"
 
 _PAGE_BEGINS = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
@@ -50,7 +50,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 @dataclass(frozen=True)
 class Remote:
-    """A file in the web: what it is called here, where it can be had, and what is known of it."""
+    """File in the web: its local name, its addresses, and its known size and checksums."""
 
     name: str
     """The file's name here."""
@@ -72,7 +72,7 @@ class Remote:
 
 
 class _RefusedError(Exception):
-    """A mirror has not what is wanted; to ask it again would not help."""
+    """A mirror does not have the file; another try would not help."""
 
 
 class _BrokenError(Exception):
@@ -87,7 +87,7 @@ def fetch(remote: Remote, folder: Path, *, sleep: Callable[[float], None] = time
     """Return the file `remote.name` in `folder`, fetched from the first mirror that has it where it is not there yet.
 
     A file that is there with the size and the checksum that are known is left alone, any other one is replaced once
-    the right one is complete. `sleep` waits between attempts. Raises DataError where no mirror has the file, the disk
+    the right one is complete. `sleep` waits between attempts. Raises DataError if no mirror has the file, the disk
     is too small or cannot be written; what came is then kept for the next time, unless it was wrong.
     """
     path = folder / remote.name
@@ -136,7 +136,7 @@ def _from_mirror(transfer: "_Transfer", sleep: Callable[[float], None]) -> None:
             longest = max(longest, size)
             if failures == ATTEMPTS:
                 raise _RefusedError(f"{error} ({ATTEMPTS} attempts)") from error
-            wait = min(2.0 ** (failures - 1) if error.wait is None else error.wait, LONGEST_WAIT)
+            wait = min(2.0 ** (failures - 1) if error.wait is None else error.wait, MAX_WAIT)
             _say(f"{transfer.part.goal} from {address(transfer.url)}: {error}; trying again in {wait:.0f} s")
             sleep(wait)
 
@@ -169,7 +169,7 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """Bytes that came; 0 where it is not known what they belong to."""
+        """Number of bytes received; 0 if their file is not known."""
         return self.path.stat().st_size if self.path.exists() and self.notes.exists() else 0
 
     @property
@@ -403,7 +403,7 @@ def _digest(path: Path, kind: str, label: str) -> str:
 
 
 def _check_space(part: _Part, size: int | None) -> None:
-    needed = (size or 0) - part.size  # what came already goes on, or gives way
+    needed = (size or 0) - part.size  # bytes received before are resumed, or deleted
     free = shutil.disk_usage(part.path.parent).free
     if needed > free:
         raise DataError(f"{part.goal}: {needed:,} bytes are to come, but only {free:,} are free on this disk; {ROOM}")

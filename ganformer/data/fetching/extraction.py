@@ -62,7 +62,7 @@ def extract(archive: Path, folder: Path) -> None:
     are members of a zip that are encrypted or compressed by another method than deflate. Permissions and times are not
     kept. What an earlier run that was killed left is removed.
 
-    Raises DataError where the folder has something in it, the disk is too small or cannot be written, the archive is
+    Raises DataError if the folder has something in it, the disk is too small or cannot be written, the archive is
     damaged, or a member is refused; then nothing is left.
     """
     with one_at_a_time(folder), _explained(archive, folder):
@@ -96,7 +96,7 @@ class _Member:
 
 
 def _checked(archive: Path, folder: Path) -> int:
-    """Return bytes of all members. Raises DataError where one of them is refused, or they do not fit on the disk."""
+    """Return bytes of all members. Raises DataError if one of them is refused, or they do not fit on the disk."""
     total, files = 0, set()
     for member in _members(archive):
         refusal = unsafe(member.name) or member.refusal
@@ -123,7 +123,7 @@ def _write(member: _Member, archive: Path, folder: Path, progress: Progress) -> 
             with member.open() as source, path.open("xb") as target:
                 _copy(member, source, target, archive, progress)
     except (FileExistsError, NotADirectoryError) as error:
-        raise _refused(archive, member, "has a name that this file system takes for that of another member") from error
+        raise _refused(archive, member, "has a name that this file system takes for another member's") from error
 
 
 def _copy(member: _Member, source: IO[bytes], target: IO[bytes], archive: Path, progress: Progress) -> None:
@@ -148,7 +148,7 @@ def _explained(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # the compressed stream is not what it should be
+        if error.errno is None:  # the compressed stream is damaged
             raise _damaged(archive, error) from error
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         raise DataError(f"{archive}: could not be unpacked to {folder} ({reason}); fix that and run again") from error
@@ -181,7 +181,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 
 
 def _check_count(file: zipfile.ZipFile, archive: Path) -> None:
-    """Zipfile overlooks that members are missing from the directory; its end tells their number modulo 2^16."""
+    """Zipfile overlooks that members are missing from the directory; its end has their number modulo 2^16."""
     with archive.open("rb") as end:
         end.seek(-min(archive.stat().st_size, _DIRECTORY_END), os.SEEK_END)
         last = end.read()

@@ -67,9 +67,9 @@ class Writer:
             raise self._disk.error
 
     def append(self, images: NDArray[np.uint8]) -> None:
-        """Add images. OSError where there is no room for them."""
+        """Add images. OSError if there is no room for them."""
         assert images.dtype == np.uint8 and images.shape[1:] == self._images.shape[1:]
-        for image in images:  # one by one, so that the bytes do not depend on the portions they come in
+        for image in images:  # one by one, so that the bytes do not depend on the batches they come in
             count = len(self._images)
             self._images.resize(count + 1, axis=0)
             self._images[count] = image
@@ -77,7 +77,7 @@ class Writer:
 
 
 class Reader:
-    """A shard of `count` images; raises OSError or ValueError where the file is not that.
+    """A shard of `count` images; raises OSError or ValueError if the file is not that.
 
     Threads may share a reader: h5py lets one at a time into HDF5. A forked process opens the file anew.
     """

@@ -1,4 +1,4 @@
-"""Shards that are LMDB files: raw uint8 images under the numbers 00000000, 00000001, … as keys, and what they are."""
+"""Shards that are LMDB files: raw uint8 images under the numbers 00000000, 00000001, … as keys, and their shape."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from ganformer.errors import DataError
 
 SUFFIX = ".mdb"
 META = b"meta"  # key of the count and shape; sorts behind all numbers
-PORTION = 1 << 24  # bytes of images in one transaction, at most, unless one image has more
+TRANSACTION_BYTES = 1 << 24  # bytes of images in one transaction, at most, unless one image has more
 PAGE = 1 << 12  # of LMDB
 
 
@@ -29,11 +29,11 @@ class Writer:
         self._path, self._count = path, 0
         self._shape = (image.channels, image.height, image.width)
         size = math.prod(self._shape)
-        # Of a fixed length, so that the bytes do not depend on the portions that images come in.
-        self._portion = max(1, PORTION // size)
-        self._room = 2 * self._portion * (size + 2 * PAGE) + PORTION
-        path.unlink(missing_ok=True)  # LMDB goes on with what is there
-        # Flushing is left to the caller, who does it once, not after every portion.
+        # Of a fixed length, so that the bytes do not depend on the batches that images come in.
+        self._transaction_images = max(1, TRANSACTION_BYTES // size)
+        self._room = 2 * self._transaction_images * (size + 2 * PAGE) + TRANSACTION_BYTES
+        path.unlink(missing_ok=True)  # LMDB would keep its content
+        # Flushing is left to the caller, who does it once, not after every transaction.
         self._file = lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=self._room)
         self._transaction = self._file.begin(write=True)
 
@@ -57,9 +57,9 @@ class Writer:
         for image in images:
             self._transaction.put(b"%08d" % self._count, image.tobytes(), append=True)
             self._count += 1
-            if self._count % self._portion == 0:
+            if self._count % self._transaction_images == 0:
                 self._transaction.commit()
-                self._file.set_mapsize(self._size() + self._room)  # the file grows with what is in it, not with this
+                self._file.set_mapsize(self._size() + self._room)  # the file grows with its content, not with this
                 self._transaction = self._file.begin(write=True)
 
     def _size(self) -> int:
@@ -68,7 +68,7 @@ class Writer:
 
 
 class Reader:
-    """A shard of `count` images; raises OSError or ValueError where the file is not that. Threads may share it."""
+    """A shard of `count` images; raises OSError or ValueError if the file is not that. Threads may share it."""
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
         self._path, self._shape = path, (image.channels, image.height, image.width)
@@ -79,7 +79,7 @@ class Reader:
             raise ValueError(f"holds {(found or b'other things').decode()} instead of {expected.decode()}")
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Put an image into `image`, uint8 [C, H, W]. Raises DataError where it is missing."""
+        """Put an image into `image`, uint8 [C, H, W]. Raises DataError if it is missing."""
         with self._opened().begin(buffers=True) as transaction:
             value = transaction.get(b"%08d" % index)
             if value is None:

@@ -22,7 +22,7 @@ class Writer(ArrayFile):
 
 
 class Reader:
-    """A shard of `count` images, mapped into memory; raises ValueError where the file is not that."""
+    """A shard of `count` images, mapped into memory; raises ValueError if the file is not that."""
 
     def __init__(self, path: Path, count: int, image: ImageSpec) -> None:
         mapped = npy.open_memmap(path, mode="r")

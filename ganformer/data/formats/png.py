@@ -59,7 +59,7 @@ class Writer:
 
 
 class Reader:
-    """A shard of `count` images; raises ValueError where the file is not that.
+    """A shard of `count` images; raises ValueError if the file is not that.
 
     Only the places of the members are kept: reading needs no file position, so threads and forked processes may share
     a reader.
@@ -79,7 +79,7 @@ class Reader:
         self._places = np.array([(member.header_offset, member.file_size) for member in members], np.int64)
 
     def read(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Put an image into `image`, uint8 [C, H, W]. Raises DataError where it is damaged."""
+        """Put an image into `image`, uint8 [C, H, W]. Raises DataError if it is damaged."""
         try:
             image[:] = png_rows.decode(self._png(index), image.shape).transpose(2, 0, 1)
         except ValueError as error:

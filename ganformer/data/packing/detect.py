@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganformer.data import decoding, manifest
+from ganformer.data import decoding
 from ganformer.data.fetching import catalogue
 from ganformer.data.sources import hdf5, tfrecords, webdataset
 from ganformer.data.sources.archive import is_archive
 from ganformer.data.sources.folder import has_suffix_of_picture, is_folder
 from ganformer.errors import ConfigError
+from ganformer.records import manifest
 
 TFDS = "tfds:"
 TARS = webdataset.SUFFIXES
@@ -30,8 +31,8 @@ MATLAB_5 = b"MATLAB 5.0 MAT-file"
 def recognise(source: str, option: str = "--source") -> Mapping[str, Any]:
     """Return settings of the source that is meant: a path, a name of the catalogue (as "clevr"), "tfds:NAME", or JSON.
 
-    A path that exists wins over a name. Files are told by their content where it tells, else by their names. Raises
-    ConfigError, with what is possible, where nothing fits; `option` is where the source was named.
+    A path that exists wins over a name. Files are recognised by their content if possible, else by their names. Raises
+    ConfigError with the possibilities if nothing fits; `option`: option that names the source.
     """
     if source.lstrip().startswith("{") and not source.rstrip().endswith(TARS):
         try:
@@ -135,7 +136,7 @@ def _kind_of_file(path: Path, option: str) -> str:
         )
     if decoding.recognise(start[: decoding.START]):
         raise ConfigError(
-            f"{option}: {path} is a single picture; name the folder it lies in, or a folder of its own for it"
+            f"{option}: {path} is a single picture; name the folder it is in, or a folder of its own for it"
         )
     if start and (kind := _kind_by_content(path, start)):
         return kind
@@ -159,7 +160,7 @@ def _start(path: Path) -> bytes:
 
 
 def _kind_by_content(path: Path, start: bytes) -> str | None:
-    """Return kind of a file that its content tells, whatever its name."""
+    """Return the kind of a file by its content, whatever its name."""
     if start.startswith(b"\x93NUMPY") or path.name.lower().endswith(".npz"):
         return "arrays"
     if start.startswith(b"PAR1"):

@@ -1,4 +1,4 @@
-"""Images of a source become a pack: shards of equal images, and a manifest that says what is in them."""
+"""Packing of a source: shards of images of one shape, and a manifest that describes them."""
 
 import itertools
 import json
@@ -13,15 +13,15 @@ import numpy as np
 
 from ganformer import artifacts, ledger, plugins
 from ganformer.config import Dataset, ImageSpec, Source
-from ganformer.data import manifest
-from ganformer.data.manifest import Crop, File, Manifest, Rejected, Shard
 from ganformer.data.packing.arrays import ArrayFile
 from ganformer.data.packing.prepare import Intake, OtherChannelsError, Prepared
 from ganformer.data.source import ImageSource, open_source, printable
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
+from ganformer.records import manifest
+from ganformer.records.manifest import Crop, File, Manifest, Rejected, Shard
 
 SCENES, MASKS = "scenes.jsonl", "masks.npy"
-SHOWN = 20  # unreadable images that a message names
+MAX_LISTED_IMAGES, MAX_LISTED_CLASSES = 20, 20  # in messages
 
 _FILE = re.compile(r"images-\d{5,}\.\w+|scenes\.jsonl|masks\.npy|labels\.npy|rejected\.json|manifest\.json")
 
@@ -30,8 +30,8 @@ def pack(dataset: Dataset, out: Path, workers: int = 1) -> Manifest:
     """Pack the images of a data set into the folder `out`; files of an older pack in it are removed first, no others.
 
     The same source and settings give the same bytes, however many processes work at it, also after a run that was
-    killed. Where the number of channels is not stated, the first images tell it; where others show later that it is
-    another one, packing begins anew. Raises DataError where the source is missing, lies in `out` or `out` in it, has
+    killed. Without a stated number of channels, the first images decide it; if later ones contradict, packing
+    begins again. Raises DataError if the source is missing, is in `out` or `out` in it, has
     not as many classes as the settings say or fewer images than shards, `out` cannot be written or has files called
     like those of a pack that no pack of ours left, no image is usable, or `on_error` is `fail` and some are not usable:
     then all of these are in a manifest that counts no images.
@@ -73,23 +73,21 @@ def _ledger(out: Path) -> ledger.Ledger:
 
 
 def _refuse_others(out: Path) -> None:
-    """DataError where files of somebody else are called like those that are to be written."""
+    """Raise DataError if files that no command wrote have names of files to be written."""
     if out.is_dir():
         _ledger(out).refuse(sorted(path.name for path in out.iterdir() if _FILE.fullmatch(path.name)))
 
 
 def _check_apart(source: Source, out: Path) -> None:
-    """DataError where what is written would be among what is read, or the other way round."""
+    """Raise DataError if the output is in the input or the other way round."""
     target = out.resolve()
     for path in source.inputs:
         read = path.resolve()
         if read == target / manifest.NAME:
-            raise DataError(
-                f"{out}: is itself what is to be packed, and would be overwritten; choose another output folder"
-            )
+            raise DataError(f"{out}: is the pack to read from, and would be overwritten; choose another output folder")
         if path.is_dir() and target.is_relative_to(read):
             raise DataError(
-                f"{out}: lies in {path}, whose images are to be packed, and would be among them the next time; choose "
+                f"{out}: is in {path}, whose images are to be packed, and would be among them the next time; choose "
                 "another output folder"
             )
         if read.is_relative_to(target):
@@ -114,7 +112,7 @@ def _packed(dataset: Dataset, out: Path, intake: Intake) -> Manifest:
     names = (*((SCENES, MASKS) if source.has_scenes else ()), *((manifest.LABELS,) if dataset.classes else ()))
     files = [File(file=name, sha256=artifacts.file_digest(out / name)) for name in names]
     written = _manifest(dataset, intake, shards, files)
-    written.write(out)
+    written.write(out / manifest.NAME)
     return written
 
 
@@ -134,14 +132,14 @@ def _manifest(dataset: Dataset, intake: Intake, shards: Sequence[Shard], files: 
         label_counts=np.bincount(intake.labels, minlength=dataset.classes).tolist() if has_labels else (),
         class_names=_class_names(intake) if has_labels else (),
         duplicates=intake.duplicates if shards else 0,
-        content=intake.content,
+        content=intake.data_sha256,
     )
 
 
 def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
     if dataset.classes and dataset.classes != source.classes:  # labels that nobody asks for are not even read
         kind = dataset.source.kind
-        names = ", ".join(map(printable, source.class_names[:SHOWN])) + ", …" * (len(source.class_names) > SHOWN)
+        names = listed(map(printable, source.class_names), MAX_LISTED_CLASSES)
         raise DataError(
             f"classes {dataset.classes} does not fit the source, {kind}, which has labels of {source.classes} classes"
             + (f" ({names})" if names else "")
@@ -156,7 +154,7 @@ def _check_classes(source: ImageSource[Any], dataset: Dataset) -> None:
 
 
 def _class_names(intake: Intake) -> list[str]:
-    """Return names of all classes; none where the source names only some of those that its labels number."""
+    """Return names of all classes; none if the source names only some of the classes that its labels use."""
     names = [printable(name) for name in intake.source.class_names]
     return names if len(names) == intake.image.classes else []
 
@@ -235,13 +233,13 @@ def _fill(writer: Any, images: Iterator[Prepared], record: Callable[[Prepared], 
 
 def _unusable(dataset: Dataset, out: Path, intake: Intake) -> DataError:
     failed = _manifest(dataset, intake, (), ())
-    failed.write(out)
+    failed.write(out / manifest.NAME)
     # Once more, as the graph removes what a failed job was to make, and that is the manifest.
     artifacts.write_json(out / manifest.REJECTED, failed.model_dump(mode="json")["rejected"])
     rejected = failed.rejected
-    lines = [f"  {image.path}: {image.reason}" for image in rejected[:SHOWN]]
-    if len(rejected) > SHOWN:
-        lines.append(f"  … and {len(rejected) - SHOWN} more")
+    lines = [f"  {image.path}: {image.reason}" for image in rejected[:MAX_LISTED_IMAGES]]
+    if len(rejected) > MAX_LISTED_IMAGES:
+        lines.append(f"  … and {len(rejected) - MAX_LISTED_IMAGES} more")
     hint = "fix or remove them, or set on_error: skip to leave them out" if dataset.on_error == "fail" else "fix them"
     head = f"{out}: {len(rejected)} of {intake.total} images are not usable; {hint}. All: {out / manifest.REJECTED}"
     return DataError("\n".join([head, *lines]))

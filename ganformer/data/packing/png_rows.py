@@ -38,8 +38,8 @@ def encode(pixels: Pixels) -> bytes:
 def decode(png: memoryview, shape: tuple[int, int, int]) -> Pixels:
     """Decode the image of a shape [C, H, W] in a PNG file: uint8 [H, W, C].
 
-    Raises ValueError with the reason if there is none of this shape. The checksum of the pixels is compared, those of
-    the chunks around them are not.
+    Raises ValueError with the reason if there is none of this shape. The checksum of the pixels is compared,
+    checksums of the chunks around them are not.
     """
     channels, height, width = shape
     rows = _inflated(png, shape) if _is_simple(png, shape) else None

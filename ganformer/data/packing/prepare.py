@@ -23,10 +23,10 @@ from ganformer.data.source import ImageSource, Rejection, Sample, Scene
 from ganformer.errors import DataError
 from ganformer.progress import Progress
 
-PORTION = 64  # images prepared in one go, at most
-PORTION_BYTES = 1 << 23  # of their pixels and of what their keys carry, at most, unless one image has more
-AHEAD = 2  # portions in preparation for each process
-LOOKED_AT = 16  # images that tell the channels of all, as long as no other one contradicts them
+MAX_BATCH = 64  # images prepared in one go, at most
+MAX_BATCH_BYTES = 1 << 23  # of their pixels and of what their keys carry, at most, unless one image has more
+WAITING_BATCHES = 2  # batches in preparation for each process
+PROBED_IMAGES = 16  # images that tell the channels of all, as long as no other one contradicts them
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Intake:
     """Iterating gives the usable images of a source one after another, and remembers the others.
 
     `image` is their shape. Under `on_error: fail` the first bad one ends the stream, and the rest of the source is only
-    checked. `workers`: number of processes that load; the stream is the same for any number. Raises DataError where one
-    of them dies. Where `finds_channels`, raises OtherChannelsError where images contradict those of `image`; with
+    checked. `workers`: number of processes that load; the stream is the same for any number. Raises DataError if one
+    of them dies. Where `finds_channels`, raises OtherChannelsError if images contradict those of `image`; with
     `is_first_try` also where the first few speak for others.
     """
 
@@ -86,14 +86,14 @@ class Intake:
         self._content = hashlib.sha256(artifacts.canonical(image.model_dump(mode="json")).encode())
         self._left_out: Counter[str] = Counter()
         self._seen = Seen()
-        self._portion = max(1, min(PORTION, PORTION_BYTES // (image.height * image.width * image.channels)))
-        self._workers = max(1, min(workers, -(-self.total // self._portion)))
+        self._batch_size = max(1, min(MAX_BATCH, MAX_BATCH_BYTES // (image.height * image.width * image.channels)))
+        self._workers = max(1, min(workers, -(-self.total // self._batch_size)))
 
     def __iter__(self) -> Iterator[Prepared]:
         keys = itertools.islice(self.source.keys(), self.total)
-        portions = _portions(keys, self._portion)
+        batches = _batches(keys, self._batch_size)
         with Progress(self.label, self.total) as progress:
-            loaded = _in_order(Loader(self.source, self.dataset.format), portions, self._workers)
+            loaded = _in_order(Loader(self.source, self.dataset.format), batches, self._workers)
             for position, image in enumerate(itertools.chain.from_iterable(loaded)):
                 progress.update(1)
                 if isinstance(image, Rejection):
@@ -118,7 +118,7 @@ class Intake:
         return self._labels[: self._usable]
 
     @property
-    def content(self) -> str:
+    def data_sha256(self) -> str:
         """sha256 (hex) of shape, pixels and labels of the usable images in their order."""
         return self._content.hexdigest()
 
@@ -132,7 +132,7 @@ class Intake:
         self._seen.add(image.traits)
         if not self.finds_channels:
             return
-        has_seen_enough = self.is_first_try and self._seen.count == LOOKED_AT
+        has_seen_enough = self.is_first_try and self._seen.count == PROBED_IMAGES
         if not self._seen.may_become(self.image.channels) or (
             has_seen_enough and self._seen.channels != self.image.channels
         ):
@@ -194,32 +194,32 @@ def _prepared(image: Sample, encode: Callable[[Pixels], Pixels | bytes]) -> Prep
     return Prepared(image.name, encode(pixels), digest, image.label, image.scene, image.traits, image.left_out)
 
 
-def _portions(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:
+def _batches(keys: Iterable[Any], count: int) -> Iterator[list[Any]]:
     """Yield at most `count` keys at a time; fewer if the keys of a stream carry many bytes."""
-    portion: list[Any] = []
+    batch: list[Any] = []
     carried = 0
     for key in keys:
-        portion.append(key)
+        batch.append(key)
         carried += sum(len(part) for part in key if isinstance(part, bytes)) if isinstance(key, tuple) else 0
-        if len(portion) == count or carried >= PORTION_BYTES:
-            yield portion
-            portion, carried = [], 0
-    if portion:
-        yield portion
+        if len(batch) == count or carried >= MAX_BATCH_BYTES:
+            yield batch
+            batch, carried = [], 0
+    if batch:
+        yield batch
 
 
-def _in_order(loader: Loader, portions: Iterator[list[Any]], workers: int) -> Iterator[list[Prepared | Rejection]]:
-    """Yield the loader's result for each portion of keys, in order; `workers` processes, or this one alone for 1."""
+def _in_order(loader: Loader, batches: Iterator[list[Any]], workers: int) -> Iterator[list[Prepared | Rejection]]:
+    """Yield the loader's result for each batch of keys, in order; `workers` processes, or this one alone for 1."""
     if workers == 1:
-        yield from map(loader, portions)
+        yield from map(loader, batches)
         return
     # Processes are started anew, not forked: open files and threads of this one do not come along.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(loader,))
     try:
-        waiting = deque(pool.submit(_load, keys) for keys in itertools.islice(portions, AHEAD * workers))
+        waiting = deque(pool.submit(_load, keys) for keys in itertools.islice(batches, WAITING_BATCHES * workers))
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(pool.submit(_load, keys) for keys in itertools.islice(portions, 1))
+            waiting.extend(pool.submit(_load, keys) for keys in itertools.islice(batches, 1))
     except BrokenProcessPool as error:
         raise DataError(
             f"one of {workers} processes that load images was ended from outside, perhaps for want of memory; "

@@ -24,12 +24,12 @@ from ganformer.data.containers.tars import Content, Plan, Streamed, Survey, Targ
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.fetching.extraction import unsafe
 from ganformer.data.images import read_image
-from ganformer.data.manifest import other_files
 from ganformer.data.source import ImageFiles, Rejection, Sample
 from ganformer.data.sources.folder import HIDDEN, has_suffix_of_picture, has_suffix_of_text, kind_of_name, shown
 from ganformer.errors import DataError
+from ganformer.records.manifest import other_files
 
-LIMIT_STREAMED = 1 << 26  # bytes of one member of a compressed tar, which passes through memory
+MAX_STREAMED_BYTES = 1 << 26  # bytes of one member of a compressed tar, which passes through memory
 PICTURE = "picture"
 REPLACED = "replaced by a later member of the same name"
 
@@ -37,7 +37,7 @@ REPLACED = "replaced by a later member of the same name"
 class Config(Source):
     """All image files in a zip, tar, tar.gz, tar.bz2 or tar.xz, without unpacking it.
 
-    Those of a zip come in the order of their names, like those of a folder, those of a tar in its own; hidden ones and
+    Images of a zip come in the order of their names, as in a folder, images of a tar in its own; hidden ones and
     macOS's `__MACOSX` are left out. Of several members of one name the last counts, as it does where they are unpacked.
     Tars one behind the other are read as one. A compressed tar is read from its beginning a few times over, so unpack
     it first where that takes long.
@@ -47,10 +47,10 @@ class Config(Source):
     path: Path
     """The archive; a relative path starts at the working directory."""
     folder: str = ""
-    """Take only what is below this folder of the archive; names and labels start there."""
+    """Take only members below this folder of the archive; names and labels start there."""
     labels: Path | None = None
     """Labels: a csv with the columns `path` and `label`, or a json in the form of StyleGAN2-ADA's `dataset.json`. None:
-    `dataset.json` in the archive where there is one, else the folders at its top that hold images."""
+    `dataset.json` in the archive if there is one, else the folders at its top that hold images."""
     limits: Limits | None = None
     """The values of black and white of pictures of floats, or of integers of more than 8 bits, e.g. [0, 4095]."""
 
@@ -61,7 +61,7 @@ class Config(Source):
 
 
 class Key(NamedTuple):
-    """One image: its name, what it takes to read it, why that cannot be, its label, and its page where it is one."""
+    """Image: its name, how to read it or the reason that it cannot be read, its label, and its page."""
 
     name: str
     place: Any
@@ -80,7 +80,7 @@ class Member(NamedTuple):
 
     key: Key
     kind: str
-    """PICTURE, or as what it is left out: HIDDEN, or its suffix."""
+    """PICTURE, or the kind that it is left out as: HIDDEN, or its suffix."""
     pages: int = 1
     """Number of images in it, where it is a picture."""
 
@@ -100,7 +100,7 @@ class Contents:
     pages: "array[int]" = field(default_factory=lambda: array("L"))
     """Number of images in each file that may have several, in their order."""
     table: Key | None = None
-    """The `dataset.json` at the top, where labels are asked for and it is what has them."""
+    """`dataset.json` at the top, if labels are asked for and are there."""
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -126,7 +126,7 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @cached_property
     def contents(self) -> Contents:
-        """Found by going through the archive; DataError where it is damaged."""
+        """Found by going through the archive; DataError if it is damaged."""
         return self._looked_at(self._scan())
 
     def members(self) -> Iterator[Member]:
@@ -139,7 +139,7 @@ class Archive(Labelled, ImageFiles[Key]):
         return self._scan()
 
     def content_of(self, key: Key) -> bytes:
-        """Return the bytes of a member; ValueError where they cannot be read, DataError where the archive cannot."""
+        """Return the bytes of a member; ValueError if they cannot be read, DataError if the archive cannot."""
         if key.problem:
             raise ValueError(key.problem)
         with self._opened() as file:
@@ -151,7 +151,7 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @cached_property
     def labels(self) -> Labels:
-        """Labels of the images; DataError where what should hold them does not."""
+        """Labels of the images; DataError if what should hold them does not."""
         if self.config.labels:
             return labels.read(self.config.labels)
         if self.contents.table is None:
@@ -189,7 +189,7 @@ class Archive(Labelled, ImageFiles[Key]):
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
-        """Yield the file of an image; UnreadableImageError where it cannot be read."""
+        """Yield the file of an image; UnreadableImageError if it cannot be read."""
         with self._opened() as file:
             encoded = self._encoded(file, key)
         yield encoded
@@ -225,7 +225,7 @@ class Archive(Labelled, ImageFiles[Key]):
         try:
             return decoding.count(io.BytesIO(self.content_of(member.key)))
         except (ValueError, UnreadableImageError):
-            return 1  # of which loading says what is wrong
+            return 1  # loading says what is wrong with it
 
     def _is_table(self, name: str) -> bool:
         return name == labels.DATASET_JSON and self.image.classes > 0 and not self.config.labels
@@ -254,13 +254,13 @@ class Archive(Labelled, ImageFiles[Key]):
 
 
 class Zip(Archive):
-    """A place is that of the member's bytes. The order of the names is kept as the positions of their entries."""
+    """A place is the position of the member's bytes. The order of the names is kept as positions of entries."""
 
     _replaced = 0
 
     @cached_property
     def contents(self) -> Contents:
-        """Found by going through the archive; DataError where it is damaged."""
+        """Found by going through the archive; DataError if it is damaged."""
         contents = self._looked_at(self._scan())
         if self._replaced:
             contents.left_out[REPLACED] = self._replaced
@@ -292,12 +292,12 @@ class Zip(Archive):
                 file.seek(position)
                 member = zips.read_entry(file)
                 found = self._found(member.name)
-                assert found is not None, "entries are those that are below the folder"
+                assert found is not None, "all entries are below the folder"
                 key = Key(found[0], member.place, unsafe(member.name) or member.problem)
                 yield Member(key, HIDDEN if found[1] else _kind_of_member(key.name, partial(self._start, file, key)))
 
     def _start(self, file: IO[bytes], key: Key) -> bytes:
-        """Return the first bytes, by which a picture is recognised; none where there is a problem."""
+        """Return the first bytes, by which a picture is recognised; none if there is a problem."""
         try:
             return b"" if key.problem else zips.read_start(file, key.place, decoding.START)
         except ValueError:
@@ -339,7 +339,7 @@ class Tar(Archive):
         return contents
 
     def _members(self, archive: tars.Tar, survey: Survey | None) -> Iterator[Member]:
-        targets = Targets(LIMIT_STREAMED)
+        targets = Targets(MAX_STREAMED_BYTES)
         replaced = dict(self._plan.replaced)
         for member in tars.files(archive):
             name = hashed(member.name)
@@ -360,7 +360,7 @@ class Tar(Archive):
             return Member(Key(name, None, None), HIDDEN)
         kind = _kind_of_member(name, lambda: content.start)
         is_read = kind == PICTURE or self._is_table(name) or self.wanted(name)
-        place = content.place(LIMIT_STREAMED if kind == PICTURE else zips.LIMIT) if is_read else None
+        place = content.place(MAX_STREAMED_BYTES if kind == PICTURE else zips.MAX_MEMBER_BYTES) if is_read else None
         return Member(Key(name, place, unsafe(content.name) or content.problem), kind)
 
     def _content(self, archive: tars.Tar, member: tarfile.TarInfo) -> Content:
@@ -383,7 +383,7 @@ class CompressedTar(Tar):
 
 
 def open_source(config: Config, image: ImageSpec) -> Archive:
-    """Raise DataError where the archive is missing, damaged or none, has no images, or where the labels do not fit."""
+    """Return the images; DataError if the archive is missing, damaged or none, has no images, or labels do not fit."""
     archive = open_archive(config, image)
     if not len(archive):
         where = f"below '{config.folder}' in" if config.folder else "in"

@@ -27,7 +27,7 @@ from ganformer.records.npz import DAMAGED
 
 MEMBER = ".npy"  # what members of a npz end with
 LABELS_BESIDE = "-labels.npy"
-PORTION = 1 << 16  # labels read in one go
+BATCH_ROWS = 1 << 16  # labels read in one go
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member, in front of its name and extra field
 
 
@@ -45,7 +45,7 @@ class Config(ArraySettings):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The file, and for a npy that of its labels."""
+        """The file, and the file of labels of a npy."""
         beside = None if _is_npz(self.path) else _file_beside(self)
         return (self.path,) if beside is None else (self.path, beside)
 
@@ -90,8 +90,8 @@ class Place:
         with _explained(self.path):
             return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape, order=order)
 
-    def portions(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Yield the array in portions of up to `rows` along its first axis."""
+    def batches(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Yield the array in batches of up to `rows` along its first axis."""
         if self.offset is None:
             yield from self._stream(rows)
         else:
@@ -134,7 +134,7 @@ class Arrays(ArrayImages):
         if place is None:
             return None
         _check_order(place)
-        return layouts.read_labels(place.outline, place.portions(PORTION), len(self), place.where)
+        return layouts.read_labels(place.outline, place.batches(BATCH_ROWS), len(self), place.where)
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -155,11 +155,11 @@ class Arrays(ArrayImages):
         if place.offset is not None:
             return super().keys()
         batch = replace(place, shape=(1, *place.shape)) if self.stack.is_single else place
-        items = batch.portions(1)
+        items = batch.batches(1)
         return (key._replace(content=item.tobytes()) for key, item in zip(super().keys(), items, strict=True))
 
     def load(self, keys: Sequence[ArrayKey]) -> Iterator[Sample | Rejection]:
-        self._maps = {}  # anew: what was touched of the last maps counts as memory
+        self._maps = {}  # opened again: pages of the last maps that were read count as memory
         return super().load(keys)
 
     def item(self, key: ArrayKey) -> NDArray[Any]:
@@ -176,7 +176,7 @@ class Arrays(ArrayImages):
 
 
 def open_source(config: Config, image: ImageSpec) -> Arrays:
-    """Raise DataError where the file is missing or damaged, or has no array of images as described.
+    """Return the images; DataError if the file is missing or damaged, or has no array of images as described.
 
     Labels are looked at when they are first asked for, and then may be a DataError.
     """
@@ -197,7 +197,7 @@ def open_source(config: Config, image: ImageSpec) -> Arrays:
 
 
 def _check_alike(first: Place, place: Place, layout: Stack) -> None:
-    """Raise DataError where an array behind the first one has other images."""
+    """Raise DataError if an array behind the first one has other images."""
     shapes = [
         [size for axis, size in zip(layout.axes, one.shape, strict=False) if axis != "N"] for one in (first, place)
     ]
@@ -211,7 +211,7 @@ def _check_alike(first: Place, place: Place, layout: Stack) -> None:
 
 
 def _check_order(place: Place) -> None:
-    """Raise DataError where an array cannot be read in portions."""
+    """Raise DataError if an array cannot be read in batches."""
     if place.offset is None and place.in_columns:
         raise DataError(
             f"{place.where}: is compressed in Fortran's order, so that no part can be read without all others; "
@@ -231,7 +231,7 @@ def _labels(config: Config) -> Place | None:
             return None
         ((place, *others),) = _places(path).values()
         if others:
-            raise DataError(f"{path}: several arrays lie in this file of labels; save the labels alone")
+            raise DataError(f"{path}: several arrays are in this file of labels; save the labels alone")
         return place
     arrays = {name: places[0] for name, places in _places(config.path).items()}
     if config.labels is None:
@@ -251,7 +251,7 @@ def _file_beside(config: Config) -> Path | None:
 
 
 def _places(path: Path) -> dict[str, list[Place]]:
-    """Return the arrays of a file by name; those of a npy are named after the file, and follow one another."""
+    """Return the arrays of a file by name; arrays of a npy are named after the file, in their order."""
     with _explained(path):
         if _is_npz(path):
             with zipfile.ZipFile(path) as archive, path.open("rb") as file:

@@ -33,5 +33,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where the images are not there, or not all of what was downloaded."""
+    """Return the images; DataError if they are missing or incomplete."""
     return open_images(config, image)

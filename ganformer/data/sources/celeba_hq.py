@@ -31,7 +31,7 @@ class Config(Catalogued):
     home = "https://github.com/switchablenorms/CelebAMask-HQ"
     licence = (
         "Licence of CelebA and CelebAMask-HQ: https://github.com/switchablenorms/CelebAMask-HQ. It allows nothing but "
-        "research and teaching that are not commercial, and forbids to pass on the images or what is derived from them."
+        "research and teaching that are not commercial, and forbids to pass on the images or works derived from them."
     )
     editions = EDITIONS
 
@@ -47,5 +47,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where the images are not there, or not all of what was downloaded."""
+    """Return the images; DataError if they are missing or incomplete."""
     return open_images(config, image)

@@ -74,7 +74,7 @@ class Batches(ImageSource[int]):
 
     @cached_property
     def records(self) -> tuple[NDArray[np.uint8], ...]:
-        """Bytes [images, 1 + 3072] of each batch, mapped. Raises DataError where a file is missing or cut off."""
+        """Bytes [images, 1 + 3072] of each batch, mapped. Raises DataError if a file is missing or cut off."""
         return tuple(_records(self.folder / name) for name in BATCHES)
 
     @cached_property
@@ -102,7 +102,7 @@ class Batches(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where batches are missing or cut off."""
+    """Return the images; DataError if batches are missing or cut off."""
     check_downloaded(config)
     place = config.container.path
     missing = [name for name in BATCHES if not (place / name).is_file()]

@@ -65,7 +65,7 @@ EDITIONS = {
         "one folder; unpack both there or leave them as they are.",
     ),
 }
-"""The checksum is that of dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
+"""The checksum is from dorarad/gansformer; of the TFRecords its README counts 24,998, its code 25,000."""
 
 # Frames of sequences have the same names below `leftImg8bit_sequence`; so the folder above the split counts.
 _IMAGE = re.compile(rf"(?:(?:.*/)?{INSIDE}/)?({'|'.join(SPLITS)})/([^/]+)/[^/]+_leftImg8bit\.png")
@@ -119,7 +119,7 @@ class Streets(folder.Folder):
     """The images of the left camera in `leftImg8bit`, wherever that lies; all else there is left out."""
 
     def is_meant(self, path: str) -> bool:
-        """Return whether it is called as those of the data set are."""
+        """Return whether its name is one of the data set."""
         return _IMAGE.fullmatch(path) is not None
 
     def names(self) -> Iterator[str]:
@@ -154,7 +154,7 @@ class Archives(ImageSource[tuple[int, archive.Key]]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where the images are not there, or not all of what was downloaded."""
+    """Return the images; DataError if they are missing or incomplete."""
     if config.edition == "tfrecords":
         return open_images(config, image)
     check_downloaded(config)

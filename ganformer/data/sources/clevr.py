@@ -42,7 +42,7 @@ EDITIONS = {
 
 
 class Config(Catalogued):
-    """Scenes of simple solids: those of the paper in the author's TFRecords, or CLEVR_v1.0, which are not the same."""
+    """Scenes of simple solids: the paper's in the author's TFRecords, or CLEVR_v1.0, which are others."""
 
     kind: Literal["clevr"] = "clevr"
 
@@ -50,7 +50,7 @@ class Config(Catalogued):
     home = "https://cs.stanford.edu/people/jcjohns/clevr/"
     licence = (
         "Licence of CLEVR: Creative Commons BY 4.0 (https://creativecommons.org/licenses/by/4.0/). It forbids to pass "
-        "it on without naming its authors, the licence and what was changed."
+        "it on without naming its authors, the licence and the changes."
     )
     editions = EDITIONS
     crop_ratio = 0.75
@@ -68,5 +68,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where the images are not there, or not all of what was downloaded."""
+    """Return the images; DataError if they are missing or incomplete."""
     return open_images(config, image)

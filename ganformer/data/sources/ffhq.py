@@ -52,7 +52,7 @@ class Config(Catalogued):
     licence = (
         "Licence: Creative Commons BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/), the single "
         "photos under licences of their own, which the data set names. It forbids commercial use, and asks that its "
-        "paper is cited, changes are stated, and what is derived from it is passed on under the same licence."
+        "paper is cited, changes are stated, and derived works are passed on under the same licence."
     )
     editions = EDITIONS
     r1_gamma = 10  # README and preset of dorarad/gansformer
@@ -77,5 +77,5 @@ class Config(Catalogued):
 
 
 def open_source(config: Config, image: ImageSpec) -> Published:
-    """Raise DataError where the images are not there, or not all of what was downloaded."""
+    """Return the images; DataError if they are missing or incomplete."""
     return open_images(config, image)

@@ -1,7 +1,7 @@
 """Oxford flowers: photos of 102 classes (Nilsback & Zisserman 2008, Automated flower classification)."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +46,7 @@ EDITIONS = {
 
 
 class Config(Catalogued):
-    """8,189 flowers of 102 classes, those of all splits."""
+    """8,189 flowers of 102 classes, of all splits."""
 
     kind: Literal["flowers"] = "flowers"
 
@@ -76,30 +76,15 @@ class Config(Catalogued):
 _NUMBER = re.compile(r"(?:.*/)?image_(\d{5})\.jpg")
 
 
-class Flowers(ImageSource[Any]):
-    """The images of a container, with their labels."""
+class Flowers(Published):
+    """Images of a container, with their labels."""
 
     def __init__(self, images: ImageSource[Any], labels: NDArray[np.int64]) -> None:
-        self.images, self.labels = images, labels
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return Config.classes
-
-    @property
-    def left_out(self) -> Mapping[str, int]:
-        """Number of things beside the images that are no pictures, by kind."""
-        return self.images.left_out
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def keys(self) -> Iterator[Any]:
-        return self.images.keys()
+        super().__init__(images, Config.classes)
+        self.labels = labels
 
     def load(self, keys: Sequence[Any]) -> Iterator[Sample | Rejection]:
-        for image in self.images.load(keys):
+        for image in super().load(keys):
             yield image if isinstance(image, Rejection) else replace(image, label=self._label(image.name))
 
     def _label(self, name: str) -> int | None:
@@ -108,10 +93,10 @@ class Flowers(ImageSource[Any]):
         return int(self.labels[number - 1]) if 0 < number <= len(self.labels) else None
 
 
-def open_source(config: Config, image: ImageSpec) -> ImageSource[Any]:
-    """Raise DataError where images or labels are not there, or not all of what was downloaded."""
-    images: Published = open_images(config, image)
-    return Flowers(images, _labels(config.labels)) if image.classes else images
+def open_source(config: Config, image: ImageSpec) -> Published:
+    """Return the images, with labels if the pack has classes; DataError if images or labels are missing."""
+    images = open_images(config, image)
+    return Flowers(images.images, _labels(config.labels)) if image.classes else images
 
 
 def _labels(path: Path) -> NDArray[np.int64]:

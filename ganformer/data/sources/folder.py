@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import decoding, generated, manifest
+from ganformer.data import decoding, generated
 from ganformer.data.containers import labels
 from ganformer.data.containers.labels import FolderLabels, Labelled, Labels, LabelTable
 from ganformer.data.containers.limits import Limits
@@ -21,9 +21,10 @@ from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import read_image
 from ganformer.data.source import ImageFiles, Rejection, Sample, printable
 from ganformer.errors import DataError
+from ganformer.records import manifest
 from ganformer.records.generated import GENERATED_FILE
 
-HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of what is left out
+HIDDEN, OF_PACKS = "hidden", "files of packs"  # kinds of files that are left out
 
 _TEXTS = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".cls", ".caption")
 _PLAIN_SUFFIX = re.compile(r"\.[a-z][a-z0-9_]{0,9}")
@@ -34,7 +35,7 @@ _Place = tuple[int, int]
 class Config(Source):
     """All pictures below a folder, in the order of their relative paths.
 
-    A file is a picture by its suffix, or else by its first bytes, but for those that are called texts (.txt, .json …).
+    A file is a picture by its suffix, or else by its first bytes, but not files with suffixes of texts (.txt, .json …).
     Hidden files and folders are left out, and so are the files of packs. Of a TIFF of several pictures all are taken.
     """
 
@@ -43,7 +44,7 @@ class Config(Source):
     """The folder; a relative path starts at the working directory."""
     labels: Path | None = None
     """Labels: a csv with the columns `path` and `label`, or a json in the form of StyleGAN2-ADA's `dataset.json`. None:
-    `dataset.json` in the folder where there is one, else the folders right below it that hold pictures, in the order of
+    `dataset.json` in the folder if there is one, else the folders right below it that hold pictures, in the order of
     their names, numbers by their size."""
     limits: Limits | None = None
     """The values of black and white where pictures hold floats or integers of more than 8 bits, e.g. [0, 4095]."""
@@ -56,7 +57,7 @@ class Config(Source):
 
     @property
     def table(self) -> Path | None:
-        """The file of labels; None where folders are the labels."""
+        """The file of labels; None if folders are the labels."""
         usual = self.path / labels.DATASET_JSON
         return self.labels or (usual if usual.is_file() else None)
 
@@ -129,7 +130,7 @@ class Folder(Labelled, ImageFiles[Key]):
 
     @cached_property
     def labels(self) -> Labels:
-        """Labels of the files; DataError where what should hold them does not."""
+        """Labels of the files; DataError if what should hold them does not."""
         if table := self.config.table:
             return labels.read(table)
         return FolderLabels(self.contents.folders, f"set the source's path to {self.config.path}/{{}}")
@@ -168,7 +169,7 @@ class Folder(Labelled, ImageFiles[Key]):
 
     @contextmanager
     def content(self, key: Key) -> Iterator[IO[bytes]]:
-        """Yield the file of a picture; UnreadableImageError where it cannot be opened."""
+        """Yield the file of a picture; UnreadableImageError if it cannot be opened."""
         with self._opened(key.path) as file:
             yield file
 
@@ -187,7 +188,7 @@ class Folder(Labelled, ImageFiles[Key]):
     def _count(self, path: str) -> int:
         """Return number of pictures in a file, by its suffix or its first bytes; 0: it is none.
 
-        What is called a picture, or begins as one, counts as 1 where it is damaged: `load` says better what is wrong.
+        A damaged file that is called a picture, or begins as one, counts as 1: `load` says what is wrong.
         """
         is_named = has_suffix_of_picture(path)
         if is_named and not path.lower().endswith(decoding.PAGED):
@@ -205,7 +206,7 @@ class Folder(Labelled, ImageFiles[Key]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Folder:
-    """Raise DataError where the folder is missing, is a file, or holds no images, and where the labels do not fit."""
+    """Return the images; DataError if the folder is missing, a file, or without images, or labels do not fit."""
     if not config.path.is_dir():
         what = "is not a folder" if config.path.exists() else "does not exist"
         raise DataError(f"{config.path}: this folder of images {what}; correct the source's path")
@@ -258,7 +259,7 @@ def _walk(
 ) -> Iterator[str]:
     """Yield relative paths of all visible files, in their order unless that is not asked for.
 
-    The names of one folder are in memory. `left_out` is told of hidden ones and of files of packs.
+    The names of one folder are in memory. `left_out` receives hidden files and files of packs.
     """
     here = _place(folder)
     if here in above:
@@ -286,7 +287,7 @@ def _folders(folder: Path, above: tuple[_Place, ...] = ()) -> Iterator[Path]:
 
 
 def _visible(folder: Path, left_out: Counter[str]) -> list[str]:
-    """Return the visible names in a folder except those of a pack; a folder's ends in a slash, to sort as its paths.
+    """Return the visible names in a folder except a pack's; a folder's name ends in a slash, to sort as its paths.
 
     `left_out` counts the others.
     """

@@ -33,12 +33,12 @@ from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
 from ganformer.errors import DataError
 
-PORTION = 1 << 16  # labels read in one go
+BATCH_ROWS = 1 << 16  # labels read in one go
 CHUNK_BYTES = 1 << 28  # of chunks in memory, at most; a compressed one can only be read whole
 PLUGIN = "hdf5plugin"  # a package with more filters
 LINKS = "links"
-VIRTUAL = "virtual: its values lie in other files, which are not opened"
-EXTERNAL = "external: its values lie in other files, which are not opened"
+VIRTUAL = "virtual: its values are in other files, which are not opened"
+EXTERNAL = "external: its values are in other files, which are not opened"
 
 
 class Config(ArraySettings):
@@ -66,7 +66,7 @@ class Place:
     config: Config
     name: str
     axis: int | None = 0
-    """The axis of the images; None where the dataset is one image."""
+    """The axis of the images; None if the dataset is one image."""
 
     @property
     def title(self) -> str:
@@ -124,8 +124,8 @@ class Hdf5Images(NumberedImages):
                 return None
             labels = _dataset(file, name)
             _import_filters(labels)
-            portions = (labels[start : start + PORTION] for start in range(0, len(self), PORTION))
-            return layouts.read_labels(_outline(labels), portions, len(self), _where(file, name))
+            batches = (labels[start : start + BATCH_ROWS] for start in range(0, len(self), BATCH_ROWS))
+            return layouts.read_labels(_outline(labels), batches, len(self), _where(file, name))
 
     @cached_property
     def left_out(self) -> Mapping[str, int]:
@@ -139,7 +139,7 @@ class Hdf5Images(NumberedImages):
 
     @property
     def opened(self) -> Opened:
-        """The dataset in this process: a forked one does not use that of its parent."""
+        """The dataset in this process: a forked one does not use its parent's."""
         process = os.getpid()
         if process not in self._opened:
             self._opened[process] = Opened(self.place)
@@ -182,10 +182,10 @@ class EncodedImages(Hdf5Images):
 
 
 def open_source(config: Config, image: ImageSpec) -> Hdf5Images:
-    """Raise DataError where the file is missing or damaged, or has no dataset of images as described.
+    """Return the images; DataError if the file is missing or damaged, or has no dataset of images as described.
 
-    Labels are looked at when they are first asked for, and then may be a DataError. Only what is in the file itself is
-    read: links, and datasets that lie in other files, are refused.
+    Labels are looked at when they are first asked for, and then may be a DataError. Only data in the file itself are
+    read: links, and datasets that are in other files, are refused.
     """
     with _opened(config.path) as file:
         name = _find(file, config, config.dataset, "dataset")
@@ -221,7 +221,7 @@ def _find(file: h5py.File, config: Config, wanted: str | None, setting: str) -> 
     def visit(name: str | bytes, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):
             outline = _outline(item)
-            # h5py has bytes for names that are not UTF-8, and opens nothing by what can be shown of them.
+            # h5py has bytes for names that are not UTF-8, and opens nothing by their printable form.
             remark = outline.remark or ("its name is not UTF-8" if isinstance(name, bytes) else "")
             found[_text(name)] = outline._replace(remark=remark)
 
@@ -266,7 +266,7 @@ def _outline(dataset: h5py.Dataset) -> Candidate:
 
 
 def _matlab_class(dataset: h5py.Dataset) -> str | None:
-    """Return the type of a variable of MATLAB; None where it is none."""
+    """Return the type of a variable of MATLAB; None if it is none."""
     kind = dataset.attrs.get("MATLAB_class")
     return kind.decode("ascii", "replace") if isinstance(kind, bytes) else None if kind is None else str(kind)
 
@@ -311,7 +311,7 @@ def _is_dataset(file: h5py.File, name: str) -> bool:
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset whose values lie in this file. Raises DataError where they do not, and where there are none."""
+    """Return a dataset whose values are in this file. Raises DataError if they do not, and if there are none."""
     dataset = file[name]
     remark = _outline(dataset).remark
     if remark in (VIRTUAL, EXTERNAL):
@@ -364,7 +364,7 @@ def _has_plugin() -> bool:
 
 
 def _is_written(dataset: h5py.Dataset) -> bool:
-    """Return whether all values were written, as far as the index of the file tells."""
+    """Return whether all values were written, as far as the index of the file shows."""
     if dataset.chunks is not None:
         chunks = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
         return bool(dataset.id.get_num_chunks() == math.prod(chunks))
@@ -378,9 +378,9 @@ def _chunk_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _cached(dataset: h5py.Dataset, axis: int | None) -> h5py.Dataset:
-    """Return the dataset with room for all chunks that an image lies in, which often hold parts of many images.
+    """Return the dataset with room for all chunks that an image is in, which often hold parts of many images.
 
-    `axis` is that of the images, None where it is one image.
+    `axis`: axis of the images, None if it is one image.
     """
     if dataset.chunks is None:
         return dataset

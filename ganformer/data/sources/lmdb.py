@@ -20,10 +20,10 @@ from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
 from ganformer.data.source import ImageSource, Rejection, Sample
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
 
 LENGTH = b"length"  # key of the number of pictures where each is there in several sizes
-SHOWN = 20  # named databases that a message names
+MAX_LISTED_DATABASES = 20  # named databases that a message names
 BOOKKEEPING = "bookkeeping keys"
 SMALLER = "smaller sizes of the same pictures"
 OTHER_NAMES, BESIDE_NAMES = "other named databases", "keys beside the named databases"
@@ -75,7 +75,7 @@ class Contents:
 
 
 class LmdbImages(ImageSource[bytes]):
-    """A key is that of the environment."""
+    """Keys are the environment's own."""
 
     def __init__(self, config: Config, image: ImageSpec) -> None:
         self.config, self.path, self.image = config, config.path, image
@@ -91,7 +91,7 @@ class LmdbImages(ImageSource[bytes]):
 
     @cached_property
     def contents(self) -> Contents:
-        """Found by going through the keys once. Raises DataError where pictures of one of several sizes are missing."""
+        """Found by going through the keys once. Raises DataError if pictures of one of several sizes are missing."""
         contents, sizes = Contents(), Counter[int]()
         has_length = self._value(LENGTH) is not None
         for key, kind in self._kinds():
@@ -116,7 +116,7 @@ class LmdbImages(ImageSource[bytes]):
 
     @cached_property
     def classes(self) -> int:
-        """One more than the highest label of the Datums; 0 where the images are none."""
+        """One more than the highest label of the Datums; 0 if the images are none."""
         highest = -1
         for key in self.keys():
             datum = datums.parse(self._value(key) or b"")
@@ -141,7 +141,7 @@ class LmdbImages(ImageSource[bytes]):
                 yield key
 
     def load(self, keys: Sequence[bytes]) -> Iterator[Sample | Rejection]:
-        # Opened for these only: what was touched of a map counts as memory until it is closed.
+        # Opened for these only: pages of a map that were read count as memory until it is closed.
         with _explained(self.path), lmdb_env.reading(self.path, self.config.name) as transaction:
             for key in keys:
                 try:
@@ -161,7 +161,7 @@ class LmdbImages(ImageSource[bytes]):
         return datum.picture(self.image, self.config.limits, self.config.colours), datum.label
 
     def _kinds(self) -> Iterator[tuple[bytes, str | None]]:
-        """Yield all keys, each with what it is left out as, None: not."""
+        """Yield all keys, each with the kind that it is left out as; None: not left out."""
         named = set() if self.config.name else {*self.names}
         with _explained(self.path):
             for key, _ in lmdb_env.sizes(self.path, self.config.name):
@@ -182,7 +182,7 @@ class LmdbImages(ImageSource[bytes]):
             return None if value is None else bytes(value)
 
     def _check_sizes(self, sizes: Mapping[int, int]) -> None:
-        """Raise DataError where there are not as many pictures of each size as `length` says."""
+        """Raise DataError if there are not as many pictures of each size as `length` says."""
         text = self._value(LENGTH) or b""
         expected = int(text) if text.isdigit() else max(sizes.values())
         wrong = [f"{count:,} of {side} pixels" for side, count in sorted(sizes.items()) if count != expected]
@@ -229,16 +229,16 @@ def open_source(config: Config, image: ImageSpec) -> LmdbImages:
 
 
 def _check_database(config: Config, names: Sequence[bytes]) -> None:
-    """Raise DataError where there are named databases and none is chosen, or one that is not there."""
-    listed = ", ".join(f"'{_shown(name)}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    """Raise DataError if there are named databases and none is chosen, or an unknown one."""
+    there = listed((f"'{_shown(name)}'" for name in names), MAX_LISTED_DATABASES)
     if config.database is None and names:
         raise DataError(
-            f"{config.path}: has named databases ({listed}); name the one with the images in database, or an empty "
+            f"{config.path}: has named databases ({there}); name the one with the images in database, or an empty "
             "name for the one without a name"
         )
     if config.name and config.name not in names:
         raise DataError(
-            f"{config.path}: has no database '{config.database}'; correct database. There is {listed or 'none'}"
+            f"{config.path}: has no database '{config.database}'; correct database. There is {there or 'none'}"
         )
 
 

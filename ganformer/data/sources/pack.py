@@ -7,14 +7,14 @@ from typing import Literal
 import numpy as np
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data import manifest
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central, read_array
 from ganformer.data.source import ImageSource, Sample
+from ganformer.records import manifest
 
 
 class Config(Source):
-    """The images of a pack, with their labels where it has them, but without what is known about scenes."""
+    """The images of a pack, with their labels if it has any, but without the facts about scenes."""
 
     kind: Literal["pack"] = "pack"
     path: Path
@@ -60,7 +60,7 @@ class Pack(ImageSource[int]):
         indices = np.array(keys, np.int64)
         labels = self.images.labels(indices).argmax(axis=1).tolist() if self.classes else [None] * len(indices)
         for key, label in zip(keys, labels, strict=True):
-            # One by one, as they may be many times as large as those that are made of them.
+            # One by one, as they may be many times as large as the images made of them.
             (pixels,) = self.images.read(np.array([key]))
             yield Sample(f"{key:08d}", self._prepared(pixels), label=label)
 
@@ -75,5 +75,5 @@ class Pack(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> Pack:
-    """Raise DataError where there is no complete pack."""
+    """Return the images; DataError if there is no complete pack."""
     return Pack(Images(config.path), image)

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from ganformer.config import ImageSpec, Source
 from ganformer.data.containers import shards
+from ganformer.data.containers.labels import MAX_LABEL
 from ganformer.data.containers.limits import Limits
 from ganformer.data.decoding import UnreadableImageError
 from ganformer.data.images import Picture, read_image
@@ -24,7 +25,6 @@ COLUMN, LABELS = "image", "label"  # columns where none are named
 BYTES, PATH = "bytes", "path"  # of a picture
 ROWS = 16  # in memory at a time
 BUFFER = 1 << 20  # bytes of a column read in one go
-HIGHEST_LABEL = 2**31 - 1  # packs keep labels as int32
 
 
 class Config(Source):
@@ -35,7 +35,7 @@ class Config(Source):
 
     kind: Literal["parquet"] = "parquet"
     path: Path
-    """The file, or the folder of files, in which they may lie in one sub-folder."""
+    """The file, or the folder of files, in which they may be in one sub-folder."""
     column: str | None = None
     """Name of the column of pictures. None: `image`, or the only one that can hold pictures."""
     labels: str | None = None
@@ -63,7 +63,7 @@ class Row(NamedTuple):
 
 
 class Pictures(ImageSource[Row]):
-    """Rows of files; every process reads those that it loads itself."""
+    """Rows of files; every process reads the rows that it loads itself."""
 
     def __init__(self, config: Config, files: Sequence[Path], column: str, image: ImageSpec) -> None:
         self.config, self.files, self.column, self.image = config, tuple(files), column, image
@@ -74,12 +74,12 @@ class Pictures(ImageSource[Row]):
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Number of rows in each group of each file. Raises DataError where a file is damaged."""
+        """Number of rows in each group of each file. Raises DataError if a file is damaged."""
         return tuple(_groups(file, self.column) for file in self.files)
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """Pictures of other columns, and other files beside those of a folder, by suffix."""
+        """Pictures of other columns, and other files of a folder, by suffix."""
         schema = _schema(self.files[0])
         others = [name for name in schema.names if name != self.column and _can_be_pictures(schema.field(name).type)]
         left_out = Counter({f"in column {name}": len(self) for name in others})
@@ -121,7 +121,7 @@ class Pictures(ImageSource[Row]):
 
     @cached_property
     def _labels(self) -> str | None:
-        """Column of the labels, None: there is none. Raises DataError where it is not one of whole numbers."""
+        """Column of the labels, None: there is none. Raises DataError if it is not one of whole numbers."""
         name = self.config.labels or LABELS
         for file in self.files:
             schema = _schema(file)
@@ -137,7 +137,7 @@ class Pictures(ImageSource[Row]):
         return name
 
     def _numbers(self) -> Iterator[int | None]:
-        """Yield the label of each row; −1, which `datasets` writes where there is none, and nothing are none."""
+        """Yield the label of each row; None if it is empty or −1, as `datasets` writes missing ones."""
         assert self._labels is not None
         for file in self.files:
             with _explained(file):
@@ -145,8 +145,8 @@ class Pictures(ImageSource[Row]):
                     yield from (self._number(file, value) for value in batch.column(0).to_pylist())
 
     def _number(self, file: Path, value: int | None) -> int | None:
-        if value is not None and not -1 <= value <= HIGHEST_LABEL:
-            raise DataError(f"{file}: label {value}, but classes count from 0 to at most {HIGHEST_LABEL}")
+        if value is not None and not -1 <= value <= MAX_LABEL:
+            raise DataError(f"{file}: label {value}, but classes count from 0 to at most {MAX_LABEL}")
         return None if value == -1 else value
 
     def _value(self, key: Row) -> Any:
@@ -186,7 +186,7 @@ class _Reader:
 
 
 def open_source(config: Config, image: ImageSpec) -> Pictures:
-    """Raise DataError where pyarrow or files are missing or damaged, or no column can hold pictures."""
+    """Return the images; DataError if pyarrow or files are missing or damaged, or no column can hold pictures."""
     _parquet()
     if not config.path.exists():
         raise DataError(f"{config.path}: there is no such file or folder of Parquet; correct the source's path")
@@ -246,7 +246,7 @@ def _listed(schema: Any) -> str:
 
 
 def _class_names(file: Path, column: str) -> list[str]:
-    """Return names of the classes in the schema's metadata; none where there are none."""
+    """Return names of the classes in the schema's metadata; none if there are none."""
     try:
         noted = json.loads((_schema(file).metadata or {}).get(b"huggingface", b"{}"))
         feature = noted.get("info", {}).get("features", {}).get(column, {})
@@ -273,7 +273,7 @@ def _schema(file: Path) -> Any:
 
 
 def _open(file: Path) -> Any:
-    # A column is read in portions then, not whole.
+    # A column is read in batches then, not whole.
     return _parquet().ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=BUFFER)
 
 

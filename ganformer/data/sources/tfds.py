@@ -113,7 +113,7 @@ class TensorFlowDataset(ImageSource[int]):
 
 
 def open_source(config: Config, image: ImageSpec) -> TensorFlowDataset:
-    """Raise DataError where the package is not installed, or has no such images."""
+    """Return the images; DataError if the package is not installed, or has no such images."""
     source = TensorFlowDataset(config, image)
     features = source.builder.info.features
     if "image" not in features or (type(features["image"]).__name__, features["image"].np_dtype) not in READABLE:

@@ -49,14 +49,14 @@ class Config(Source):
     """TFRecords of images, raw in the layout of StyleGAN and GANformer, or encoded as other programs write them.
 
     Files `{name}-r{log2 of the side}.tfrecords{i}of{n}`: of several resolutions the highest is taken, in the order of
-    their numbers. The classes are those of `{name}-rxx.labels` beside them (an npy file of one-hot rows or of numbers),
+    their numbers. The classes are in `{name}-rxx.labels` beside them (an npy file of one-hot rows or of numbers),
     where it is there: as the writer deals images to the files in turn, record j of file i has label (j - 1) n + i, all
     counted from 1. Others, as `train-00000-of-01024` or `x.tfrecord`: all of a folder, with classes in the records.
     """
 
     kind: Literal["tfrecords"] = "tfrecords"
     path: Path
-    """One of the files, or the folder of all, in which they may lie in one sub-folder."""
+    """One of the files, or the folder of all, in which they may be in one sub-folder."""
     feature: str | None = None
     """Name of the feature with the encoded picture. None: a usual one, or the only one that begins as a picture."""
     labels: str | None = None
@@ -102,7 +102,7 @@ class Records(ImageSource[Record]):
 
     @cached_property
     def extents(self) -> tuple[_Extents, ...]:
-        """Places of the records of each file. Raises DataError where a file is cut off."""
+        """Places of the records of each file. Raises DataError if a file is cut off."""
         return tuple(_extents(file) for file in self.files)
 
     @cached_property
@@ -119,7 +119,7 @@ class Records(ImageSource[Record]):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """Other files beside those of a folder, by suffix, and those of lower resolutions."""
+        """Other files of a folder, by suffix, and files of lower resolutions."""
         if not self.config.path.is_dir():
             return {}
         lower = {file for file in _found(self.config.path) if file not in self.files}
@@ -133,7 +133,7 @@ class Records(ImageSource[Record]):
         return self.labels[1] if self.labels else self._highest() + 1
 
     def _highest(self) -> int:
-        """Return the largest label in the records, -1 where they have none. Raises DataError where one is negative."""
+        """Return the largest label in the records, -1 where they have none. Raises DataError if one is negative."""
         highest = -1
         for name, file, key in self._opened(self.keys()):
             try:
@@ -165,7 +165,7 @@ class Records(ImageSource[Record]):
                 yield Rejection(name, str(error))
 
     def _opened(self, keys: Iterable[Record]) -> Iterator[tuple[str, IO[bytes], Record]]:
-        """Yield each record with what it is called and the file that it is in; one file is open at a time."""
+        """Yield each record with its name and its file; one file is open at a time."""
         for number, records in itertools.groupby(keys, key=lambda key: key.file):
             path = self.files[number]
             with path.open("rb") as file:
@@ -199,7 +199,7 @@ def open_source(config: Config, image: ImageSpec) -> Records:
     if not len(records):
         raise DataError(f"{records.files[0]}: there are no records in it; {AGAIN}")
     if image.classes:
-        _ = records.labels  # what is wrong with them is to be known before anything is packed
+        _ = records.labels  # errors in them are raised before anything is packed
     return records
 
 
@@ -246,7 +246,7 @@ def _highest_resolution(path: Path, names: Mapping[Path, re.Match[str]]) -> list
 
 
 def _found(path: Path) -> list[Path]:
-    """Return all TFRecords that `path` can mean: a file stands for those of its set, if its name tells of one."""
+    """Return all TFRecords that `path` can mean: a file stands for all files of its set, if its name is of one."""
     if path.is_dir():
         folders = ("*", "*/*")
         found = ([file for file in path.glob(pattern) if is_name(file.name) and file.is_file()] for pattern in folders)
@@ -258,14 +258,14 @@ def _found(path: Path) -> list[Path]:
 
 
 def _set(name: str) -> tuple[Any, ...] | None:
-    """Return part that the names of all files of a set have in common; None where a name tells of no set."""
+    """Return part that the names of all files of a set have in common; None if a name is of no set."""
     if match := _NAME.fullmatch(name):
         return match.group("name", "log2", "shards")
     shard = Shard.of(name)
     return (shard.stem, shard.total, shard.suffix) if shard and is_name(name) else None
 
 
-# ---------------------------------------------------------------------------------------------- what is in them
+# ---------------------------------------------------------------------------------------------- content
 
 
 def _extents(path: Path) -> _Extents:
@@ -294,7 +294,7 @@ def _broken(path: Path, records: int, position: int, size: int) -> str:
 
 
 def _compressed(path: Path) -> str | None:
-    """Name the compression of a file, of the kinds that TensorFlow knows; None where there is none."""
+    """Name the compression of a file, of the kinds that TensorFlow knows; None if there is none."""
     with path.open("rb") as file:
         start = file.read(2)
     if start == b"\x1f\x8b":
@@ -309,7 +309,7 @@ def _masked(data: bytes) -> int:
 
 
 def _features(file: IO[bytes], key: Record) -> Mapping[str, Any]:
-    """Return the features of a record. Raises UnreadableImageError where its bytes are not those that were written."""
+    """Return the features of a record. Raises UnreadableImageError if its checksum differs."""
     file.seek(key.offset)
     data = file.read(key.length)
     if file.read(_CHECKSUM.size) != _CHECKSUM.pack(_masked(data)):
@@ -322,7 +322,7 @@ def _features(file: IO[bytes], key: Record) -> Mapping[str, Any]:
 
 
 def _raw(features: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """Return the image [H, W, C] of a record. Raises UnreadableImageError where its shape is not that of its bytes."""
+    """Return the image [H, W, C] of a record. Raises UnreadableImageError if its shape does not fit its bytes."""
     shape, parts = list(features[SHAPE].int64_list.value), features[DATA].bytes_list.value
     if len(shape) != 3 or min(shape) < 1 or len(parts) != 1 or len(parts[0]) != math.prod(shape):
         raise UnreadableImageError(f"has {list(map(len, parts))} bytes of data for a shape (CHW) of {shape}")

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import StringConstraints
 
 from ganformer.config import ImageSpec, Source
-from ganformer.data.containers.labels import HIGHEST, LabelTable
+from ganformer.data.containers.labels import MAX_LABEL, LabelTable
 from ganformer.data.containers.limits import Limits
 from ganformer.data.containers.shards import beside, check_complete
 from ganformer.data.source import ImageFiles, Rejection, Sample
@@ -29,8 +29,8 @@ from ganformer.errors import DataError
 SUFFIXES = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CLS, JSON = "cls", "json"  # parts that may hold labels
 NAMES = ("label", "cls", "class")  # of labels in a JSON
-LOOKED_AT = 200  # members by which a tar is taken for one of these
-MOST_SHARDS = 1_000_000  # that a pattern may stand for
+PROBED_MEMBERS = 200  # members by which a tar is taken for one of these
+MAX_SHARDS = 1_000_000  # that a pattern may stand for
 
 _WHOLE = re.compile(rb"\s*(\d{1,10})\s*", re.ASCII)
 _RANGE = re.compile(r"(\d+)\.\.(\d+)", re.ASCII)
@@ -56,7 +56,7 @@ class Config(Source):
     """The part that is the picture, where samples have several, e.g. input.png."""
     labels: str | None = None
     """The part with the label: cls, say, for a whole number as text, or json:label for the number `label` of a JSON.
-    None: cls where there is one, else the number label, cls or class of json."""
+    None: cls if there is one, else the number label, cls or class of json."""
     limits: Limits | None = None
     """The values of black and white of pictures of floats, or of integers of more than 8 bits, e.g. [0, 4095]."""
 
@@ -115,7 +115,7 @@ class WebDataset(ImageFiles[ShardKey]):
 
     @cached_property
     def contents(self) -> Contents:
-        """Raises DataError where a sample has several pictures, or a tar is damaged."""
+        """Raises DataError if a sample has several pictures, or a tar is damaged."""
         contents = Contents()
         if self.config.path.is_dir():
             contents.left_out.update(beside([self.config.path], self.shards))
@@ -128,7 +128,7 @@ class WebDataset(ImageFiles[ShardKey]):
 
     @cached_property
     def labels(self) -> LabelTable | None:
-        """Labels by the number of the tar and the stem; None where there are none. DataError where one is none."""
+        """Labels by the number of the tar and the stem; None if there are none. DataError if one is invalid."""
         if not self._label:
             return None
         part, name = self._label
@@ -170,7 +170,7 @@ class WebDataset(ImageFiles[ShardKey]):
 
     @contextmanager
     def content(self, key: ShardKey) -> Iterator[IO[bytes]]:
-        """Yield the file of an image; UnreadableImageError where it cannot be read."""
+        """Yield the file of an image; UnreadableImageError if it cannot be read."""
         with self._archive(key.shard).content(key.key) as file:
             yield file
 
@@ -191,7 +191,7 @@ class WebDataset(ImageFiles[ShardKey]):
         return self.image.classes > 0 and _split(name)[1] in wanted
 
     def _look_at(self, number: int, contents: Contents) -> None:
-        """Add what is in one of the tars."""
+        """Add the members of one of the tars."""
         opened, stems = self._archive(number), array("q")
         for member in opened.members():
             stem, part = _split(member.key.name)
@@ -243,7 +243,7 @@ class WebDataset(ImageFiles[ShardKey]):
                         yield f"{number}/{stem}", label
 
     def _labelled(self, content: bytes, name: str, key: Key, number: int) -> int | None:
-        """Return the label in a member. None where a JSON has none of that name; DataError where it is no label."""
+        """Return the label in a member. None if a JSON has none of that name; DataError if it is no label."""
         if name:
             value = self._parsed(content, key, number).get(name)
             if value is None:
@@ -252,7 +252,7 @@ class WebDataset(ImageFiles[ShardKey]):
         else:
             match = _WHOLE.fullmatch(content)
             value, label = content[:40], int(match[1]) if match else None
-        if label is None or not 0 <= label <= HIGHEST:
+        if label is None or not 0 <= label <= MAX_LABEL:
             raise DataError(
                 f"{self._where(key, number)}: {value!r} is no label, which is a whole number from 0; name another part "
                 "in labels"
@@ -298,7 +298,7 @@ def looks_like(path: Path) -> bool:
     """Return whether a path is of this kind: a folder with tars, a pattern, or a tar of samples.
 
     Of a tar the first members are looked at: there are labels beside pictures, or all of several samples have the same
-    parts that are pictures, as input.png and mask.png. A JSON in a folder says more often what is in a picture.
+    parts that are pictures, as input.png and mask.png. A JSON in a folder usually describes the content of a picture.
     """
     if path.is_dir():
         return _has_tars(path)
@@ -306,7 +306,7 @@ def looks_like(path: Path) -> bool:
         return _BRACES.search(str(path)) is not None
     try:
         opened = archive.open_archive(archive.Config(kind="archive", path=path), ImageSpec(height=1, width=1))
-        names = [member.key.name for member in itertools.islice(opened.first_members(), LOOKED_AT)]
+        names = [member.key.name for member in itertools.islice(opened.first_members(), PROBED_MEMBERS)]
     except DataError:  # what reads it says it better
         return False
     if isinstance(opened, archive.Zip):
@@ -319,8 +319,8 @@ def looks_like(path: Path) -> bool:
         stem in pictures and (part == CLS or (part == JSON and "/" not in stem)) for stem, part in map(_split, names)
     )
     whole = list(pictures.values())
-    if len(names) == LOOKED_AT and len(whole) > 1:
-        whole.pop()  # which may go on behind what was looked at
+    if len(names) == PROBED_MEMBERS and len(whole) > 1:
+        whole.pop()  # which may continue beyond the bytes read
     return has_labels or bool(len(whole) > 1 and len(whole[0]) > 1 and all(parts == whole[0] for parts in whole))
 
 
@@ -336,14 +336,14 @@ def _has_tars(folder: Path) -> bool:
 def expand(pattern: str) -> list[Path]:
     """Return the paths that a pattern with braces stands for, in order, as a shell has them: {000..010}, {a,b}.
 
-    Raises DataError where braces do not fit, or where there are too many paths.
+    Raises DataError if braces do not fit, or if there are too many paths.
     """
-    pieces = _BRACES.split(pattern)  # text and what is in braces by turns
+    pieces = _BRACES.split(pattern)  # text and the content of braces by turns
     if any("{" in text or "}" in text for text in pieces[::2]):
         raise DataError(f"{pattern}: braces do not fit; write {{000000..000009}} or {{a,b}}")
     choices = [_choices(piece, pattern) if place % 2 else [piece] for place, piece in enumerate(pieces)]
-    if np.prod([len(choice) for choice in choices], dtype=object) > MOST_SHARDS:
-        raise DataError(f"{pattern}: stands for more than {MOST_SHARDS:,} files; write a smaller range")
+    if np.prod([len(choice) for choice in choices], dtype=object) > MAX_SHARDS:
+        raise DataError(f"{pattern}: stands for more than {MAX_SHARDS:,} files; write a smaller range")
     return [Path("".join(parts)) for parts in itertools.product(*choices)]
 
 
@@ -353,8 +353,8 @@ def _choices(inside: str, pattern: str) -> Sequence[str]:
     if match is None:
         return inside.split(",")
     first, last = int(match[1]), int(match[2])
-    if abs(last - first) >= MOST_SHARDS:
-        raise DataError(f"{pattern}: stands for more than {MOST_SHARDS:,} files; write a smaller range")
+    if abs(last - first) >= MAX_SHARDS:
+        raise DataError(f"{pattern}: stands for more than {MAX_SHARDS:,} files; write a smaller range")
     width = max(len(text) if text[0] == "0" else 0 for text in match.groups())
     step = 1 if first <= last else -1
     return [f"{number:0{width}d}" if width else str(number) for number in range(first, last + step, step)]

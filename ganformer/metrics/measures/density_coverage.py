@@ -7,7 +7,7 @@ from ganformer.metrics.statistics import Observed
 REAL = frozenset({"features"})
 FAKE = frozenset({"features"})
 
-NEIGHBOURS = 5  # k: near a real image is what is nearer than its k-th neighbour among the real ones
+NEIGHBOURS = 5  # k: an image is near a real one if it is nearer than its k-th neighbour among the real ones
 
 
 def lacking(real: Sized, fake: Sized) -> str:
@@ -25,8 +25,8 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """Return `density` ≥ 0, about 1 if both sets are alike, `coverage` in [0, 1], `density_std` and `coverage_std`.
 
     As in the authors' code, an image exactly as far as the k-th neighbour is not near. The errors estimate how far
-    values would move if the same model made other images, with the same real images: that of density is the standard
-    error of a mean, that of coverage a jackknife (`Near.covered`), on Gaussians of 2 to 256 dimensions 1.1 to 1.6 times
+    values would move if the same model made other images, with the same real images: of density the standard
+    error of a mean, of coverage a jackknife (`Near.covered`), on Gaussians of 2 to 256 dimensions 1.1 to 1.6 times
     the true one. DataError for fewer than k + 1 real images or 2 generated ones.
     """
     refuse(lacking(real, fake))

@@ -1,7 +1,8 @@
 """Fréchet distance of infinitely many generated images (Chong & Forsyth 2020).
 
 The distance of N images is too large by about b / N, for another b with each model: of two models the one with the
-smaller distance may be the worse one. A line through distances of several N, drawn over 1 / N, gives that of N → ∞.
+smaller distance may be the worse one. A line through distances of several N, drawn over 1 / N, gives the distance
+at N → ∞.
 """
 
 import numpy as np
@@ -17,13 +18,13 @@ FAKE = frozenset({"features"})
 
 POINTS = 15
 SEED = 0
-PORTION = 4096  # images whose features are copied at a time
+BATCH = 4096  # images whose features are copied at a time
 
 
 def lacking(real: Sized, fake: Sized) -> str:
     """Return why these images cannot be measured; empty if they can."""
     least = _least(real)
-    what = f"the distance of infinitely many, from a line through that of {least}, twice the features, and of more"
+    what = f"the distance of infinitely many, from a line through distances of {least}, twice the features, and of more"
     return too_few(fake, 2 * least, what)
 
 
@@ -38,7 +39,7 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     The line goes through 15 numbers of images, evenly from a tenth of N (5000 of 50,000, as in the paper) to N, each
     time others drawn with a fixed seed, whatever their order. The first is at least 2 D, twice the features: with fewer
     images the distance is far from linear in 1 / N. Even so, with 4 D images up to a tenth too much of the bias is
-    taken off, and what is near 0 may come out below it. Reals are taken as they are. No error is given: all points
+    taken off, and values near 0 may come out below it. Reals are taken as they are. No error is given: all points
     share images, so their scatter about the line is 1.5 to 4 times less than the true error, which several seeds tell.
     DataError for fewer than 4 D images.
     """
@@ -66,7 +67,7 @@ def limit(counts: NDArray[np.integer], distances: list[float]) -> float:
 
 def _distance(real: Observed, fake: Observed, chosen: NDArray[np.integer]) -> float:
     statistics = Statistics(fake.title)
-    for portion in np.split(np.sort(chosen), range(PORTION, len(chosen), PORTION)):
-        statistics.update(fake.arrays["features"][portion])
+    for batch in np.split(np.sort(chosen), range(BATCH, len(chosen), BATCH)):
+        statistics.update(fake.arrays["features"][batch])
     mean: Array = real.arrays["mean"]
     return frechet(mean, real.arrays["covariance"], statistics.mean, statistics.covariance)

@@ -25,8 +25,8 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """Return `precision` and `recall`, from 0 to 1, and `precision_std` and `recall_std`.
 
     Precision is the part of generated images in the balls of real ones, recall the other way round. The errors say how
-    far the values would move if the same model made other images, the real ones staying: that of precision is exact,
-    √(p (1 − p) / M) but for M − 1; that of recall is a jackknife (`Near.covered`) whose balls keep their sizes, on
+    far the values would move if the same model made other images, the real ones staying: of precision exactly,
+    √(p (1 − p) / M) but for M − 1; of recall by a jackknife (`Near.covered`) whose balls keep their sizes, on
     Gaussians of 2 to 256 dimensions 0.8 to 1.3 times the true one. DataError for fewer than k + 1 images.
     """
     refuse(lacking(real, fake))

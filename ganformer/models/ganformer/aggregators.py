@@ -1,4 +1,4 @@
-"""Attention in a discriminator: learned vectors gather what they find in the features of every resolution."""
+"""Attention in a discriminator: learned vectors attend to the features of every resolution."""
 
 # B batch, n pixels of the image, m aggregators, h heads, D size of an aggregator
 

@@ -1,4 +1,4 @@
-"""Components, the local latents that attention is about: what a layer is given of them, and what changes them."""
+"""Components, the local latents of attention: the input that a layer gets of them, and modules that update them."""
 
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 

@@ -1,7 +1,8 @@
-"""A generator whose latents are components that features attend to."""
+"""Generator whose latents are components that features attend to."""
 
 # B batch, L layers, m components, k latents (components, then the global one if there is one), D size of a latent
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,6 +16,17 @@ from ganformer.nn.mapping import AttendedMapping, Mapping
 from ganformer.nn.synthesis import Ladder
 
 
+@dataclass(frozen=True)
+class GeneratorParts:
+    """Shape of the latents, number of components, and modules of a generator."""
+
+    latent_shape: tuple[int, int]
+    components: int
+    local_mapping: AttendedMapping
+    global_mapping: Mapping
+    ladder: Ladder
+
+
 class ComponentGenerator(Generator):
     """Local components that features attend to and, behind them, one global latent that modulates, or none.
 
@@ -23,20 +35,14 @@ class ComponentGenerator(Generator):
     with `centroid` attention if neither the components attend to anything nor gates use them.
     """
 
-    def __init__(
-        self,
-        latent_shape: tuple[int, int],
-        components: int,
-        local_mapping: AttendedMapping,
-        global_mapping: Mapping,
-        ladder: Ladder,
-    ) -> None:
-        super().__init__(latent_shape, latent_shape[1])
-        self.components = components
-        self.positions = nn.Parameter(torch.rand(components, latent_shape[1]))
-        self.local_mapping = local_mapping
-        self.global_mapping = global_mapping
-        self.synthesis = ladder
+    def __init__(self, parts: GeneratorParts) -> None:
+        size = parts.latent_shape[1]
+        super().__init__(parts.latent_shape, size)
+        self.components = parts.components
+        self.positions = nn.Parameter(torch.rand(parts.components, size))
+        self.local_mapping = parts.local_mapping
+        self.global_mapping = parts.global_mapping
+        self.synthesis = parts.ladder
 
     def map(self, z: Tensor, labels: Tensor) -> Tensor:
         local = self.local_mapping(z[:, : self.components], labels, self.positions)
@@ -73,22 +79,14 @@ def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Ten
 
 
 class DroppingGenerator(ComponentGenerator):
-    """A generator that does without some components in training, each with probability `dropout`, never without all.
+    """Generator that leaves out some components in training, each with probability `dropout`, but never all.
 
     One mask serves everything: absent components are zero in z, hence in w, and every softmax skips them.
     Latents to sample with are not drawn here, so nothing is absent from them.
     """
 
-    def __init__(
-        self,
-        latent_shape: tuple[int, int],
-        components: int,
-        local_mapping: AttendedMapping,
-        global_mapping: Mapping,
-        ladder: Ladder,
-        dropout: float,
-    ) -> None:
-        super().__init__(latent_shape, components, local_mapping, global_mapping, ladder)
+    def __init__(self, parts: GeneratorParts, dropout: float) -> None:
+        super().__init__(parts)
         self.dropout = dropout
 
     def latents(self, count: int) -> Tensor:
@@ -101,4 +99,4 @@ class DroppingGenerator(ComponentGenerator):
         return super().map(z, labels) * present(z)[:, None, :, None]
 
     def track(self, w: Tensor, step: int) -> None:
-        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over what is present
+        super().track(w / present(w).to(w.dtype).mean(), step)  # the mean over present components

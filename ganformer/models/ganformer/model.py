@@ -26,7 +26,7 @@ from ganformer.models.ganformer.components import (
     NoAttention,
     SelfAttention,
 )
-from ganformer.models.ganformer.generator import ComponentGenerator, DroppingGenerator
+from ganformer.models.ganformer.generator import ComponentGenerator, DroppingGenerator, GeneratorParts
 from ganformer.models.ganformer.parts import (
     INTEGRATIONS,
     NORMALISATIONS,
@@ -67,16 +67,16 @@ def generator(config: Config, image: ImageSpec) -> ComponentGenerator:
     ladder = LADDERS[config.generator_architecture](
         Stem(resolutions[0], make_layer), resolutions, make_layer, partial(_to_rgb, config, image)
     )
-    parts = (
+    parts = GeneratorParts(
         (config.components + config.global_style, config.component_size),
         config.components,
         _local_mapping(config, image),
         _global_mapping(config, image),
         ladder,
     )
-    return (
-        DroppingGenerator(*parts, config.component_dropout) if config.component_dropout else ComponentGenerator(*parts)
-    )
+    if config.component_dropout:
+        return DroppingGenerator(parts, config.component_dropout)
+    return ComponentGenerator(parts)
 
 
 def discriminator(config: Config, image: ImageSpec) -> Discriminator:

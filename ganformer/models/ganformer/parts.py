@@ -1,7 +1,7 @@
 """Parts of the attention between an image and components.
 
 Everything before and after a softmax is linear, so products are bracketed such that a matrix of C × C never meets the
-image: what would be applied to every pixel is applied to the few keys, values and centroids instead. Scores and weights
+image: operations on every pixel are applied to the few keys, values and centroids instead. Scores and weights
 have the pixels last, where memory is contiguous and a softmax over the components is fast.
 """
 
@@ -23,7 +23,7 @@ ABSENT = -1e4  # score of an absent component; finite, so that even where all ar
 
 @dataclass(frozen=True)
 class AttentionSize:
-    """Numbers of features of the image, values of a latent, components and heads; heads divide what they split."""
+    """Numbers of features of the image, values of a latent, components and heads; heads divide both sizes."""
 
     channels: int
     latent: int

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-LONGEST = 10000.0  # ratio of the longest to the shortest wavelength (Transformer, section 3.5)
+WAVELENGTH_RATIO = 10000.0  # ratio of the longest to the shortest wavelength (Transformer, section 3.5)
 
 
 def along_directions(height: int, width: int, directions: int) -> Tensor:
@@ -27,7 +27,7 @@ class Sinusoidal(nn.Module):
     def __init__(self, height: int, width: int, size: int, directions: int) -> None:
         super().__init__()
         count = size // (2 * directions)
-        wavelengths = LONGEST ** (torch.arange(count) / count)
+        wavelengths = WAVELENGTH_RATIO ** (torch.arange(count) / count)
         phases = along_directions(height, width, directions)[:, :, None] / wavelengths
         grid = torch.cat([phases.sin(), phases.cos()], dim=2).flatten(1)
         self.register_buffer("grid", grid, persistent=False)

@@ -1,6 +1,6 @@
 """MSG-GAN: images at every scale at once, and one discriminator that looks at all of them (Karnewar & Wang 2020).
 
-The networks are those of Progressive GAN, with an RGB output at every resolution. Open details follow the authors'
+The networks are as in Progressive GAN, with an RGB output at every resolution. Open details follow the authors'
 PyTorch code, BMSG-GAN; as there, every layer has He's gain √2, even without a rectifier behind it.
 """
 
@@ -87,6 +87,9 @@ class MultiScaleGenerator(interfaces.Generator):
     Its mean, the target of truncation, is then near 0, far from all latents of training.
     """
 
+    # Straight lines leave the hypersphere of w; Karras et al. (StyleGAN, table 4) have no w of such a generator either.
+    path_spaces = ("z",)
+
     def __init__(self, size: int, entrance: nn.Module, resolutions: Sequence[Resolution], channels: int) -> None:
         super().__init__((size,), size)
         self.entrance = entrance
@@ -118,7 +121,7 @@ class MultiScaleGenerator(interfaces.Generator):
 
 
 class Deviation(nn.Module):
-    """Appends nothing to x [B, C, H, W]; `channels`: how many it appends."""
+    """Module that appends nothing to x [B, C, H, W]; `channels`: number of appended channels."""
 
     channels = 0
 
@@ -127,7 +130,7 @@ class Deviation(nn.Module):
 
 
 class BatchDeviation(Deviation):
-    """Appends to x [B, C, H, W] a channel with the mean standard deviation over all B images → [B, C + 1, H, W]."""
+    """Module that appends the mean standard deviation over all images: x [B, C, H, W] → [B, C + 1, H, W]."""
 
     channels = 1
 
@@ -140,7 +143,7 @@ DEVIATIONS = {"every": BatchDeviation, "last": Deviation}
 
 
 class Combination(nn.Module):
-    """Joins images [B, colours, H, W] to features of their scale: [images; features], the paper's φ_simple.
+    """Module that joins images [B, colours, H, W] to features of their scale: [images; features], the paper's φ_simple.
 
     `channels`: of the resolution; `features`: channels of the features that it takes; `outputs`: of its result.
     """

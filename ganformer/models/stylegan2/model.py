@@ -10,15 +10,14 @@ from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution
 from ganformer.models.stylegan2.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
 from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, latent_input
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
     LADDERS,
-    Ladder,
     LayerLatents,
     LayerSpec,
+    MappedGenerator,
     RefinedToRGB,
     Stem,
     SynthesisLayer,
@@ -27,13 +26,8 @@ from ganformer.nn.synthesis import (
 from ganformer.training.adversarial import Adversarial, make_learner
 
 
-class StyleGenerator(Generator):
+class StyleGenerator(MappedGenerator):
     """One latent steers every layer: z [B, size], labels → w [B, layers, size] → images."""
-
-    def __init__(self, size: int, mapping: Mapping, ladder: Ladder) -> None:
-        super().__init__((size,), size)
-        self.mapping = mapping
-        self.synthesis = ladder
 
     def map(self, z: Tensor, labels: Tensor) -> Tensor:
         w: Tensor = self.mapping(z, labels)

@@ -34,7 +34,7 @@ class Cache:
 class CausalAttention(nn.Module):
     """x [B, N, W] → [B, N, W]; each place attends to itself and those before it.
 
-    With a cache x is the one place [B, 1, W] behind those that the cache holds, and joins them.
+    With a cache x is the one place [B, 1, W] behind the cached ones, and joins them.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -65,7 +65,7 @@ class CausalAttention(nn.Module):
 class Block(nn.Module):
     """Attention, then two layers on each place, both normalised before and added to x [B, N, W].
 
-    With a cache x is the one place [B, 1, W] behind those that the cache holds.
+    With a cache x is the one place [B, 1, W] behind the cached ones.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:

@@ -41,7 +41,7 @@ DELAY = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 MARGIN = TAPS // 4  # pixels beyond the edge that the filter reaches at twice the resolution
 WHOLE = 1e-4  # pixels: a place this near to a pixel is the pixel
 
-# ------------------------------------------------------------------------------------------- what is drawn
+# ------------------------------------------------------------------------------------------- draws
 
 Step = Callable[[Draws, Frame], Tensor]
 

@@ -1,7 +1,7 @@
 """Pixels of images at any place, by operations that have second derivatives and are deterministic on every device.
 
 `grid_sample` and `F.pad(mode="reflect")` would do, but for their gradients, which torch refuses to compute on a GPU
-where it is told to be deterministic, as it is in training.
+in deterministic mode, in which training runs.
 """
 
 # B batch, C channels, H×W pixels, h×w places

@@ -417,7 +417,7 @@ def test_numbers_that_need_limits(dtype, limits, planar, order):
     expected = np.rint((values.astype(np.float64) - low) / (high - low) * 255)
     assert (decoded(content, limits=limits) == expected).all()
     assert reason(content) == (
-        f"holds {np.dtype(dtype)} numbers, which have no agreed range; state those of black and white in limits, "
+        f"holds {np.dtype(dtype)} numbers, which have no agreed range; state the values of black and white in limits, "
         "e.g. limits: [0, 1]"
     )
 
@@ -604,7 +604,7 @@ def test_truncated(cut):
 
 @pytest.mark.parametrize("number", [1, *BYTES])
 def test_missing_pixels(number):
-    """Pieces that lie behind the end, are nowhere, or hold less than they should."""
+    """Pieces that are behind the end, are nowhere, or hold less than they should."""
     compress = (number, BYTES.get(number, bytes))
     for rows in (5, 13):
         page = page_of(numbers(13, 21, 3), 8, RGB, rows=rows, compress=compress)

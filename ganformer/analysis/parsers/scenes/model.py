@@ -14,7 +14,7 @@ from ganformer.scenes.parser_settings import Settings
 
 
 class Reader(Parser):
-    """The network, with what it says of objects."""
+    """Network that names properties of objects."""
 
     attributes = parser.ATTRIBUTES
     paired = ("shape", "colour")
@@ -44,5 +44,5 @@ def _is_whole(path: Path) -> bool:
 
 
 def load(path: Path) -> Reader:
-    """Return the trained network, on the CPU. CheckpointError where its files do not fit."""
+    """Return the trained network, on the CPU. CheckpointError if its files do not fit."""
     return Reader.load(path)

@@ -36,7 +36,7 @@ _learning: dict[str, Any] = {
     for name, field in Settings.model_fields.items()
     if name not in FROM_DATASET
 }
-# Made of those of the network, so that no default and no check is written twice.
+# Made of the network's settings, so that no default and no check is written twice.
 Config = create_model(
     "Config",
     __base__=_OfScenes,

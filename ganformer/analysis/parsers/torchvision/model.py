@@ -1,7 +1,7 @@
 """Parser of photographs: one of torchvision's instance segmentors with weights that were trained on COCO.
 
-What is said of an object is its class: a person, a chair, a car. torchvision is not needed for anything else, so that
-it is imported when such a parser is made or used.
+The only property of an object is its class: a person, a chair, a car. torchvision is not needed for anything else, so
+that it is imported when such a parser is made or used.
 """
 
 import importlib
@@ -34,8 +34,8 @@ BATCH = 4  # images read at a time; each is enlarged to 800 pixels
 def prepare(config: Config, dataset: Dataset, out: Path, *, threads: int, gpus: int) -> None:
     """Write the record of the segmentor of a data set, once it is known to be there and to fit.
 
-    Raises ConfigError where torchvision is missing or has no such class, DataError where there is no file of weights,
-    and CheckpointError where it is of another network.
+    Raises ConfigError if torchvision is missing or has no such class, DataError if there is no file of weights,
+    and CheckpointError if it is of another network.
     """
     rows, columns = dataset.image.picture
     _classes(config)
@@ -82,8 +82,8 @@ class Reader:
         if not images.can_show(self.picture):
             raise self._misfit(images.title, images.picture)
         self.network.to(device)
-        portions = (portion.cpu().numpy() for portion in images.portions(self.picture, device))
-        return list(itertools.chain.from_iterable(map(self.parse, portions)))
+        batches = (batch.cpu().numpy() for batch in images.batches(self.picture, device))
+        return list(itertools.chain.from_iterable(map(self.parse, batches)))
 
     def parse(self, images: NDArray[np.uint8]) -> list[Record]:
         """Return the objects in images [n, 3, H, W], from the highest score down: `class`, `score`, `visible_pixels`.

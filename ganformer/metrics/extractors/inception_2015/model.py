@@ -4,11 +4,11 @@ Equal to TensorFlow's `classify_image_graph_def.pb`, which differs from other In
 averages that leave out the padding, a maximum instead of an average in the last block, and the resize of TensorFlow 1.
 Modules have the tensor names of the file of weights that pytorch-fid and torch-fidelity use.
 
-Spatial features are those of sFID (Nash et al. 2021), which sees where in the image things are: the first 7 channels of
+Spatial features are as in sFID (Nash et al. 2021), which sees where in the image things are: the first 7 channels of
 `mixed_6/conv:0` at 17×17 places, as OpenAI's evaluator of guided diffusion takes them. In the graph `mixed_6` is the
 block `Mixed_6d`, and `mixed_6/conv` ends its path of a 1×1 convolution: the convolution itself is the operation
-`mixed_6/conv/Conv2D`, the normalisation `mixed_6/conv/batchnorm`, and what has the path's own name comes behind them
-and the ReLU. Hence it is also the beginning of what the block concatenates.
+`mixed_6/conv/Conv2D`, the normalisation `mixed_6/conv/batchnorm`, and the operation with the path's own name comes
+behind them and the ReLU. Hence it is also the beginning of what the block concatenates.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,16 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from ganformer.metrics import portions, resizing, weights
+from ganformer.metrics import batching, resizing, weights
 from ganformer.metrics.extractors.inception_2015.settings import PYTORCH_FID, Config, Features
 from ganformer.training.state import Shapes, shapes
 
 NVIDIA = "inception-2015-12-05.pt"
 SIZE = 299
 # Images at a time on processors. The first layers make so much of an image that caches hold few; of what the blocks
-# make they hold more, and each portion costs reading all weights.
-FIRST = 4
-PORTION = 16
+# make they hold more, and each batch costs reading all weights.
+CPU_FIRST_BATCH = 4
+CPU_BATCH = 16
 CLASSES = 1008
 CHANNELS = 7  # of the spatial features, which are 7 · 17 · 17 = 2023 then, about as many as the others
 
@@ -43,7 +43,7 @@ def _in_the_graph(resize: Callable[[Tensor, int], Tensor], images: Tensor) -> Te
     return resize(images, SIZE).sub_(128).div_(128)
 
 
-# Images uint8 [n, 3, H, W] -> what the first convolution sees [n, 3, 299, 299].
+# Images uint8 [n, 3, H, W] -> input of the first convolution [n, 3, 299, 299].
 INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tensorflow": partial(_in_the_graph, resizing.tensorflow),
     "clean": partial(_in_the_graph, resizing.clean),
@@ -54,13 +54,13 @@ INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
 def load(config: Config, device: torch.device) -> "Network":
     """Return the network with the weights of 2015, fetched first where the file is missing.
 
-    Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
+    Raises DataError if they cannot be fetched, CheckpointError if the file is another one.
     """
     return network(weights.load(published(), config.weights), device, config.resize, config.features)
 
 
 def fetch(config: Config) -> None:
-    """Fetch the weights where their file is missing; DataError where they cannot be had."""
+    """Fetch the weights where their file is missing; DataError if they cannot be had."""
     weights.fetch(published(), config.weights)
 
 
@@ -306,10 +306,10 @@ class Network(nn.Module):
         self.fc = nn.Linear(2048, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_images(images, PORTION))
+        return batching.see_all(self._see, batching.of_images(images, CPU_BATCH))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.cat([self._begin(portion) for portion in portions.of_images(images, FIRST)])  # n 192 35 35
+        x = torch.cat([self._begin(batch) for batch in batching.of_images(images, CPU_FIRST_BATCH)])  # n 192 35 35
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # n 288 35 35
         x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))  # n 768 17 17
         return self._locate(x) if self.features == "spatial" else self._classify(x)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.metrics import portions
+from ganformer.metrics import batching
 from ganformer.metrics.extractors.random_vgg16.settings import Config
 from ganformer.perceptual import vgg16
 
@@ -30,8 +30,8 @@ class Network:
 
     Features are the averages of `conv4_3`'s channels over the image. The logits are a random projection of them with
     weights of variance 1, so that logits differ among images as much as features do, E(l(x) − l(y))² = |f(x) − f(y)|².
-    Left out is the `common` direction [512], that of white noise's features: an untrained network gives all images
-    nearly parallel features, by which the same few classes would win for every image.
+    Left out is the `common` direction [512], the direction of white noise's features: an untrained network gives all
+    images nearly parallel features, by which the same few classes would win for every image.
     """
 
     blocks: tuple[tuple[Tensor, ...], ...]
@@ -39,7 +39,7 @@ class Network:
     common: Tensor
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_pixels(images))
+        return batching.see_all(self._see, batching.of_pixels(images))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = extract(self.blocks, images)

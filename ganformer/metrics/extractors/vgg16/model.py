@@ -1,8 +1,8 @@
 """VGG16 trained on ImageNet: features of improved precision and recall (Kynkäänniemi et al. 2019).
 
-Features are those of StyleGAN2-ADA's `vgg16.pt` with `return_features`: of the second fully connected layer, behind its
-ReLU, of images that TensorFlow 1's resize brought to 224×224. torchvision's weights give the same: torch-fidelity's
-tests find features of both files within 1e-4 of each other.
+Features are the same as of StyleGAN2-ADA's `vgg16.pt` with `return_features`: of the second fully connected layer,
+behind its ReLU, of images that TensorFlow 1's resize brought to 224×224. torchvision's weights give the same:
+torch-fidelity's tests find features of both files within 1e-4 of each other.
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganformer.metrics import portions, resizing, weights
+from ganformer.metrics import batching, resizing, weights
 from ganformer.metrics.extractors.vgg16.settings import TORCHVISION, Config
 from ganformer.perceptual import vgg16
 from ganformer.perceptual.distance import CONVOLUTIONS
 
 NVIDIA = "vgg16.pt"
 SIZE = 224
-PORTION = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
+CPU_BATCH = 8  # images at a time on processors: with 32, which their caches do not hold, it takes 1.1 times as long
 BLOCKS = vgg16.BLOCKS
 CONNECTED = (0, 3, 6)  # numbers of the fully connected layers in torchvision's `classifier`
 FEATURES = 4096
@@ -38,7 +38,7 @@ class Network:
     layers: Sequence[tuple[Tensor, Tensor]]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return portions.see_all(self._see, portions.of_images(images, PORTION))
+        return batching.see_all(self._see, batching.of_images(images, CPU_BATCH))
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (vgg16.MEAN, vgg16.STD))
@@ -55,7 +55,7 @@ class Network:
 def load(config: Config, device: torch.device) -> Network:
     """Return the network, its weights fetched first where the file is missing.
 
-    Raises DataError where they cannot be fetched, CheckpointError where the file is another one.
+    Raises DataError if they cannot be fetched, CheckpointError if the file is another one.
     """
     state = {name: tensor.to(device) for name, tensor in weights.load(published(), config.weights).items()}
     numbers, blocks = iter(CONVOLUTIONS), []
@@ -71,7 +71,7 @@ def _packed(state: Mapping[str, Tensor], name: str) -> vgg16.Layer:
 
 
 def fetch(config: Config) -> None:
-    """Fetch the weights where their file is missing; DataError where they cannot be had."""
+    """Fetch the weights where their file is missing; DataError if they cannot be had."""
     weights.fetch(published(), config.weights)
 
 

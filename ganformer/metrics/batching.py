@@ -12,18 +12,18 @@ GPU_PIXELS = 2**23
 
 
 def of_images(images: Tensor, count: int) -> Sequence[Tensor]:
-    """Return images [n, ...] in portions of `count` on processors, else all of them as one."""
+    """Return images [n, ...] in batches of `count` on processors, else all of them as one."""
     return images.split(count) if images.device.type == "cpu" else [images]
 
 
 def of_pixels(images: Tensor) -> Sequence[Tensor]:
-    """Return images [n, C, H, W] in portions of so few that their activations fit into memory, whatever their size."""
+    """Return images [n, C, H, W] in batches of so few that their activations fit into memory, whatever their size."""
     most = CPU_PIXELS if images.device.type == "cpu" else GPU_PIXELS
-    portions: Sequence[Tensor] = images.split(max(1, most // (images.shape[-2] * images.shape[-1])))
-    return portions
+    batches: Sequence[Tensor] = images.split(max(1, most // (images.shape[-2] * images.shape[-1])))
+    return batches
 
 
-def see_all(see: Callable[[Tensor], tuple[Tensor, Tensor]], portions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def see_all(see: Callable[[Tensor], tuple[Tensor, Tensor]], batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return features and logits that `see` computes of the images of all batches."""
-    features, logits = zip(*(see(portion) for portion in portions), strict=True)
+    features, logits = zip(*(see(batch) for batch in batches), strict=True)
     return torch.cat(features), torch.cat(logits)

@@ -9,7 +9,14 @@ from ganformer import config as settings
 from ganformer.artifacts import digest
 from ganformer.errors import ConfigError
 from ganformer.report.check import date_back
-from ganformer.workflow import caption, command, find_commands, from_here, gpus, settings_files
+from ganformer.workflow import (
+    caption,
+    command,
+    find_commands,
+    from_here,
+    gpus,
+    settings_files,
+)
 
 RUN = settings.RUN
 

@@ -1,6 +1,7 @@
 """Python interface: runs, packs, evaluation and training in a few lines. `ganformer` itself has its names."""
 
 import itertools
+import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -99,9 +100,10 @@ class Run:
 
         `truncation`: ψ, less than 1 trades variety for quality. `label`: name or number of a class; None: classes are
         drawn as in the data. The images are the same as of `ganformer generate`. Raises ConfigError for an unknown
-        class, and for a seed or ψ out of range.
+        class, for seeds that are no whole numbers, and for a seed or ψ out of range.
         """
         data, image = self.record.data, self.spec.image
+        seeds = _whole(seeds)
         if not len(seeds):
             return np.zeros((0, *image.picture, image.channels), np.uint8)
         generate.check(truncation, min(seeds), max(seeds))
@@ -113,9 +115,16 @@ class Run:
         return np.concatenate(parts)
 
 
+def _whole(seeds: Sequence[int]) -> list[int]:
+    try:
+        return [operator.index(seed) for seed in seeds]
+    except TypeError as error:
+        raise ConfigError(f"seeds {seeds!r}: are no whole numbers; give a list or a range, e.g. range(16)") from error
+
+
 def _consecutive(seeds: Sequence[int]) -> list[range]:
     groups = itertools.groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0])
-    parts = [[int(seed) for _, seed in group] for _, group in groups]
+    parts = [[seed for _, seed in group] for _, group in groups]
     return [range(part[0], part[-1] + 1) for part in parts]
 
 
@@ -162,7 +171,9 @@ def train(
     """
     opened = data if isinstance(data, Pack) else Pack(data)
     settings: dict[str, Any] = {"kind": model} if isinstance(model, str) else dict(model)
-    kind = settings.get("kind", "")
+    if "kind" not in settings:
+        raise ConfigError(f"model: 'kind' is missing; give one of {', '.join(plugins.names('ganformer.models'))}")
+    kind = settings["kind"]
     chosen = config.parse(plugins.settings("ganformer.models", kind).Config, settings, "model")
     if isinstance(chosen, AdversarialModel):
         section = config.parse(Adversarial, dict(adversarial or {}), "adversarial")
@@ -191,6 +202,7 @@ def evaluate(
     real: Pack | Run | str | Path,
     fake: Pack | Run | str | Path,
     *,
+    extractor: str | Settings = "random-vgg16",
     step: int | None = None,
     gpus: int = 0,
     threads: int = 1,
@@ -198,11 +210,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure one set of images against another; return the values by name, e.g. `fid50k`.
 
-    A set is a pack, a run, or any set that `ganformer evaluate` takes. `settings`: as in the section `evaluation`, e.g.
-    `metrics=["frechet"]`, `extractor={"kind": "inception-2015"}`, `images=10_000`. Raises ConfigError for wrong
-    settings, DataError if the sets cannot be compared.
+    A set is a pack, a run, or any set that `ganformer evaluate` takes. `extractor`: a kind such as "inception-2015", or
+    its settings with their `kind`. `settings`: others of the section `evaluation`, e.g. `metrics=["frechet"]`,
+    `images=10_000`. Raises ConfigError for wrong settings, DataError if the sets cannot be compared.
     """
-    evaluation = config.parse(Evaluation, settings, "evaluate")
+    network = {"kind": extractor} if isinstance(extractor, str) else extractor
+    evaluation = config.parse(Evaluation, {"extractor": network, **settings}, "evaluate")
     found = compare.compare(evaluation, _named(real), _named(fake), step=step, threads=threads, gpus=gpus)
     return {entry.name: entry.value for entry in found.values.values()}
 

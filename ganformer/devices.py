@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from torch.utils import deterministic
 
 from ganformer import artifacts
-from ganformer.errors import DeviceError
+from ganformer.errors import ConfigError, DeviceError
 
 POLL = 2.0  # seconds between looks for a free GPU
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -164,7 +164,12 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Make torch use `threads` threads and deterministic algorithms only; restore its settings afterwards."""
+    """Make torch use `threads` threads and deterministic algorithms only; restore its settings afterwards.
+
+    Raises ConfigError if there is not at least one thread.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads {threads}: is less than 1; give the number of processor threads to use")
     # cuBLAS reads it once, at its first use; without it deterministic algorithms are refused.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,3 +133,29 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
     with pytest.raises(AttributeError, match="module 'ganformer' has no attribute 'load_rum'"):
         ganformer.load_rum  # noqa: B018
+
+
+@pytest.mark.parametrize("seeds", [[1.5], ["1"], 5])
+def test_seeds_that_are_no_whole_numbers_are_refused(run: ganformer.Run, seeds: Any) -> None:
+    with pytest.raises(ConfigError, match=r"seeds .*: are no whole numbers; give a list or a range"):
+        run.sample(seeds)
+
+
+def test_a_number_of_threads_or_processes_is_at_least_one(packed: ganformer.Pack, run: ganformer.Run) -> None:
+    with pytest.raises(ConfigError, match="threads 0: is less than 1; give the number of processor threads"):
+        ganformer.load_run(run.path, threads=0).sample([1])
+    with pytest.raises(ConfigError, match="workers 0: is less than 1; give the number of processes that load images"):
+        ganformer.pack(packed.folder, packed.folder / "again", workers=0)
+    assert not (packed.folder / "again").exists()
+
+
+def test_a_model_without_its_kind_is_refused(packed: ganformer.Pack, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="model: 'kind' is missing; give one of gan, ganformer, kgan"):
+        ganformer.train({"channel_base": 64}, packed, tmp_path / "run")
+
+
+def test_an_extractor_is_named_by_its_kind_alone(packed: ganformer.Pack) -> None:
+    by_name = ganformer.evaluate(packed, packed, extractor="inception-random", metrics=["frechet"])
+    assert list(by_name) == ["fd_inception_random"]
+    usual = ganformer.evaluate(packed, packed, metrics=["frechet"])
+    assert list(usual) == ["fd_random_vgg16"]

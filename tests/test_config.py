@@ -263,8 +263,12 @@ def test_the_word_null_is_null():
         (config.Spec, {}, "mirror: is missing; give true or false"),
         (config.Spec, {}, "model: is missing; give a mapping of settings"),
         (config.Spec, {"image": {}}, "image.width: is missing; give a whole number"),
+        (config.Spec, {"image": 3}, "image: 3 is not a mapping of settings"),
+        (config.Spec, {"model": "gan"}, "model: 'gan' is not a mapping of settings"),
+        (config.Evaluation, {"extractors": 3}, "extractors: 3 is not a mapping of settings"),
+        (config.Evaluation, {"metrics": "frechet"}, "metrics: 'frechet' is not a list"),
     ],
 )
-def test_missing_setting_is_named_with_the_form_of_its_value(kind, given, message):
+def test_missing_or_malformed_setting_is_named_with_the_form_that_it_has_to_have(kind, given, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         config.parse(kind, given, "spec")

@@ -111,9 +111,7 @@ def find_run(weights: Path) -> Path:
         )
     run = weights / RUN_FILE if weights.is_dir() else weights.with_name(RUN_FILE)
     if not run.is_file():
-        raise ConfigError(
-            f"{weights}: there is no {RUN_FILE} here; --weights takes the folder of a finished or imported run"
-        )
+        raise ConfigError(f"{weights}: there is no {RUN_FILE} here; name the folder of a finished or imported run")
     return run
 
 

@@ -263,6 +263,10 @@ def message_of(details: ErrorDetails, parent: Mapping[str, Any]) -> str:
             return f"unknown key; {plugins.choices(str(details['loc'][-1]), list(parent.get('properties', {})))}"
         case "missing":
             return f"is missing; give {wanted(parent.get('properties', {}).get(details['loc'][-1], {}))}"
+        case "tuple_type" | "list_type":
+            return f"{value!r} is not a list"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{value!r} is not a mapping of settings"
         case "literal_error":
             return f"{value!r} is not {context['expected']}"
         case "union_tag_invalid":

@@ -199,7 +199,7 @@ def test_a_run_has_three_names(run: Path, name: str) -> None:
     [
         ("snapshot.pkl", r"snapshot\.pkl: is no run; .* ganformer import .*snapshot\.pkl --out FOLDER"),
         ("gdrive:ffhq-snapshot.pkl", r"^gdrive:ffhq-snapshot\.pkl: is no run; import snapshots"),
-        ("nowhere", r"nowhere: there is no run\.json here; --weights takes the folder of a finished or imported run"),
+        ("nowhere", r"nowhere: there is no run\.json here; name the folder of a finished or imported run"),
     ],
 )
 def test_what_is_no_run_is_refused(weights: str, message: str) -> None:

@@ -20,7 +20,7 @@ from ganformer import artifacts, plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.images import Pixels, Traits
 from ganformer.data.source import ImageSource, Rejection, Sample, Scene
-from ganformer.errors import DataError
+from ganformer.errors import ConfigError, DataError
 from ganformer.progress import Progress
 
 MAX_BATCH = 64  # images prepared in one go, at most
@@ -87,6 +87,8 @@ class Intake:
         self._left_out: Counter[str] = Counter()
         self._seen = Seen()
         self._batch_size = max(1, min(MAX_BATCH, MAX_BATCH_BYTES // (image.height * image.width * image.channels)))
+        if workers < 1:
+            raise ConfigError(f"workers {workers}: is less than 1; give the number of processes that load images")
         self._workers = max(1, min(workers, -(-self.total // self._batch_size)))
 
     def __iter__(self) -> Iterator[Prepared]:

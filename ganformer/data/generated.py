@@ -1,6 +1,6 @@
 """Record of one call that generated images into a folder: settings, and whether it was finished."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,17 @@ class Record:
         self.call, self.content = call, call.content()
 
     def begin(self) -> None:
-        """Make the folder. ConfigError if images of another call or files of somebody else are in it."""
+        """Make the folder. ConfigError if images of another call or files of somebody else are in it.
+
+        A call that was interrupted before its first image left only its record, which any other call replaces.
+        """
         with artifacts.may_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         found = artifacts.read_existing(self.folder / GENERATED_FILE)
+        names = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
         if found is None:
-            self._refuse_others()
-        elif not artifacts.agrees(found, self.content):
+            self._refuse(names)
+        elif not (self._is_only_begun(names) or artifacts.agrees(found, self.content)):
             raise ConfigError(
                 f"{self.folder}: holds images of another call ({self._differences(found)}), among which these would be "
                 "lost; choose another folder"
@@ -42,8 +46,11 @@ class Record:
         made = GeneratedImages(**settings, is_complete=is_complete, code=artifacts.code_version())
         made.write(self.folder / GENERATED_FILE)
 
-    def _refuse_others(self) -> None:
-        others = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
+    def _is_only_begun(self, names: Sequence[str]) -> bool:
+        known = GeneratedImages.find(self.folder / GENERATED_FILE)
+        return names == [GENERATED_FILE] and known is not None and not known.is_complete
+
+    def _refuse(self, others: Sequence[str]) -> None:
         if others:
             raise ConfigError(
                 f"{self.folder}: has {listed(others)}, which no earlier call of generate recorded; "

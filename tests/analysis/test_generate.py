@@ -1,5 +1,6 @@
 """Images from runs: a function of their seeds, in every form, and clear words where a run cannot give them."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -321,3 +322,20 @@ def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert call("--weights", str(run), "--out", str(tmp_path / "other"), "--label", "9") == 1
     assert "ganformer: ConfigError: label 9:" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_call_that_was_interrupted_before_its_first_image_stands_in_nobodys_way(run: Path, tmp_path: Path) -> None:
+    record = artifacts.read_json(made(run, tmp_path / "first") / "generated.json")
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "generated.json").write_text(json.dumps(record | {"is_complete": False}))
+    made(run, begun, count=2)
+    assert len(list(begun.glob("*.png"))) == 2
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished" / "generated.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="holds images of another call"):
+        made(run, tmp_path / "finished", count=2)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "generated.json").write_text('{"is_complete": false}')
+    with pytest.raises(ConfigError, match="holds images of another call"):
+        made(run, tmp_path / "foreign", count=2)

@@ -324,7 +324,7 @@ def test_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "other").exists()
 
 
-def test_a_call_that_was_interrupted_before_its_first_image_stands_in_nobodys_way(run: Path, tmp_path: Path) -> None:
+def test_a_call_that_was_interrupted_before_its_first_image_blocks_no_other(run: Path, tmp_path: Path) -> None:
     record = artifacts.read_json(made(run, tmp_path / "first") / "generated.json")
     begun = tmp_path / "begun"
     begun.mkdir()

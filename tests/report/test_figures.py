@@ -1,11 +1,12 @@
 """Figures of images: contents and inputs."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,6 +33,18 @@ def strips(**changes: object) -> samples.Config:
 def maps(**changes: object) -> attention.Config:
     fields = {"kind": "attention", "title": "Maps", "datasets": ["scenes"], "models": ["simplex", "duplex"], "count": 2}
     return attention.Config.model_validate({**fields, **changes})
+
+
+def corners(axes: Axes, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Return for each text its distance in pixels from the left and the upper end of the axes that it is nearest to."""
+    assert isinstance(axes.figure, Figure)
+    picture = axes.get_window_extent()
+    found = {}
+    for text in axes.figure.texts:
+        x, y = axes.figure.transFigure.transform(text.get_position())
+        if picture.y0 <= y <= picture.y1 and picture.x0 <= x <= picture.x1:
+            found[text.get_text()] = (round(x - picture.x0), round(picture.y1 - y))
+    return [found[text] for text in texts]
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -97,6 +110,32 @@ def test_missing_file_of_images(tmp_path: Path) -> None:
         samples.draw(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
 
 
+@pytest.mark.parametrize("size", [16, 512])
+def test_classes_are_written_on_the_corners_of_their_images(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure], size: int
+) -> None:
+    classes = [f"class {i}" for i in range(20)]
+    files = [images(model=model, count=20, size=size, classes=classes) for model in ("duplex", None)]
+    samples.draw(strips(models=["duplex"], count=20), files, tmp_path / "samples")
+    columns, step = (16, 128 + drawing.GAP) if size == 16 else (8, 256 + drawing.GAP)
+    for axes in drawn[0].axes:
+        assert corners(axes, classes) == [(i % columns * step + 3, i // columns * step + 3) for i in range(20)]
+
+
+def test_text_lies_inside_the_figures_and_labels_above_the_images(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure]
+) -> None:
+    models = ["simplex", "duplex"]
+    files = [images(model=model, maps=(8,)) for model in models]
+    samples.draw(strips(models=models), [*files, images(model=None)], tmp_path / "samples")
+    attention.draw(maps(), files, tmp_path / "maps")
+    for figure in drawn:
+        for text in figure.texts:
+            box = text.get_window_extent()
+            assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text.get_text()
+            assert not any(axes.get_window_extent().overlaps(box) for axes in figure.axes), text.get_text()
+
+
 # ---------------------------------------------------------------------------------------------- attention
 
 
@@ -119,6 +158,15 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     expected = 0.7 * colours[strongest].repeat(2, 0).repeat(2, 1) + 0.3 * stored["images"][0]
     assert np.abs(over - expected).max() <= 0.51
     assert shown.shape[0] == 2 * 132 - 4
+
+
+def test_classes_are_written_on_the_samples_beside_their_maps(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure]
+) -> None:
+    classes = ["cat", "dog", "eel"]
+    files = [images(model="duplex", count=3, maps=(8,), classes=classes)]
+    attention.draw(maps(models=["duplex"], count=3), files, tmp_path / "maps")
+    assert corners(drawn[0].axes[0], classes) == [(3, 3), (3, 135), (3, 267)]
 
 
 def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:

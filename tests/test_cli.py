@@ -1,5 +1,6 @@
 """The command says what went wrong in one message, with an exit status that is not 0, and leaves nothing behind."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from ganformer import cli
+from ganformer.cli import application
+from ganformer.errors import DataError
 
 pytestmark = pytest.mark.slow
 
@@ -282,3 +285,27 @@ def test_a_flipped_byte_in_a_pack_is_found(tmp_path):
     said = ganformer("data", "verify", tmp_path)
     assert said.returncode == 1
     assert f"{shard}: not the bytes that were packed" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (DataError("pack: is no pack; name one"), 1, "ganformer: DataError: pack: is no pack; name one\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/a.npy"),
+            1,
+            "ganformer: out/a.npy: cannot be written (No space left on device); make room there and run again\n",
+        ),
+        (OSError(errno.EIO, "Input/output error"), 3, "Traceback (most recent call last):"),
+        (ZeroDivisionError(), 3, "Traceback (most recent call last):"),
+    ],
+)
+def test_exit_status_is_1_for_what_the_message_explains_and_3_for_a_bug(monkeypatch, capsys, error, status, message):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(application, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == status
+    assert capsys.readouterr().err.startswith(message)

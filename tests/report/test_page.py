@@ -1,5 +1,7 @@
 """The page holds everything, needs nothing from outside, and is well-formed."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -11,13 +13,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ganformer import artifacts, config, plugins
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, learning_curves
 from ganformer.records.exhibit import Block, Cell, Column
+from ganformer.report import drawing
 from ganformer.report.check import Finding
-from ganformer.report.page import page
+from ganformer.report.page import CARD_IMAGES, HEAD_IMAGES, page
 from ganformer.report.table import Table, write
 
 MakeFile = Callable[..., Path]
@@ -100,6 +104,15 @@ def test_it_needs_nothing_from_outside(text: str) -> None:
     sources = [image.attrib["src"] for image in parsed(text).iter("img")]
     assert len(sources) == 3
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
+
+
+def test_real_images_are_in_one_row_in_the_head_and_in_rows_of_six_beside_the_data(text: str) -> None:
+    sources = [image.attrib["src"] for image in parsed(text).iter("img")]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in sources]
+    rows = -(-CARD_IMAGES // 6)
+    step = 64 + drawing.GAP
+    assert (HEAD_IMAGES * step - drawing.GAP, 64) in sizes
+    assert (6 * step - drawing.GAP, rows * step - drawing.GAP) in sizes
 
 
 def test_pictures_and_tables_can_be_read_aloud(text: str) -> None:

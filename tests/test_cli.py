@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from ganformer import cli
@@ -309,3 +310,20 @@ def test_exit_status_is_1_for_what_the_message_explains_and_3_for_a_bug(monkeypa
         cli.main()
     assert ended.value.code == status
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_options_of_several_commands_have_the_same_default_in_all_of_them():
+    """Threads change the order of sums, so a command that had another number would give other bits."""
+
+    def below(command, name):
+        for parameter in command.params:
+            yield parameter.name, (name, parameter.default)
+        for part, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, f"{name} {part}")
+
+    found = {}
+    for option, place in below(typer.main.get_command(cli.app), "ganformer"):
+        found.setdefault(option, []).append(place)
+    for option, default in (("threads", 1), ("gpus", 0), ("check_data", False)):
+        assert len(found[option]) > 1
+        assert [name for name, value in found[option] if value != default] == []

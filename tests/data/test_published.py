@@ -381,6 +381,20 @@ def test_flower_that_no_label_is_for(tmp_path):
     assert [sample.label for sample in source.load(keys)] == [0, 1, None]
 
 
+def test_flowers_of_other_names_have_no_label(tmp_path):
+    write_flowers(tmp_path, [7, 8, 9])
+    with tarfile.open(tmp_path / "102flowers.tgz") as archive:
+        archive.extractall(tmp_path / "mine", filter="data")
+    (tmp_path / "mine" / "imagelabels.mat").write_bytes((tmp_path / "imagelabels.mat").read_bytes())
+    first = next((tmp_path / "mine").rglob("image_00001.jpg"))
+    for name in ("image_00000.jpg", "image_1.jpg", "rose.jpg"):
+        (first.parent / name).write_bytes(first.read_bytes())
+    source, keys = opened("flowers", "original", tmp_path / "mine", IMAGE.model_copy(update={"classes": 102}))
+    found = {sample.name.rpartition("/")[2]: sample.label for sample in source.load(keys)}
+    named = {"image_00001.jpg": 6, "image_00002.jpg": 7, "image_00003.jpg": 8}
+    assert found == {"image_00000.jpg": None, "image_1.jpg": None, "rose.jpg": None, **named}
+
+
 # ---------------------------------------------------------------------------------------------------------- CLEVR
 
 

@@ -131,6 +131,7 @@ def test_text_does_not_run_into_other_text(tmp_path: Path, found: MakeFile, draw
     for i, (text, box) in enumerate(boxes):
         assert drawn[0].bbox.containsx(box.x0), text
         assert drawn[0].bbox.containsx(box.x1), text
+        assert drawn[0].bbox.y0 <= box.y0 < box.y1 <= drawn[0].bbox.y1, text
         assert not [other for other, there in boxes[:i] if box.overlaps(there)], text
 
 

@@ -296,3 +296,23 @@ def test_tensors_and_parameters_come_out_as_they_were(tmp_path, dtype, protocol)
     for name, value in values.items():
         assert found[name].tensor.dtype == dtype
         assert torch.equal(found[name].tensor, value)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        b"K\x01",  # a number
+        b"}",  # a dictionary without a state
+        b"}X\x05\x00\x00\x00stateK\x01s",  # a dictionary whose state is a number
+    ],
+)
+def test_a_persistent_object_has_a_dictionary_as_its_state(tmp_path, argument):
+    pickled = named("torch_utils.persistence", "_reconstruct_persistent_obj", argument + b"\x85")
+    with pytest.raises(CheckpointError, match=r"it misuses torch_utils\.persistence"):
+        load(written(tmp_path, pickled))
+
+
+def test_a_tensorflow_network_has_a_dictionary_as_its_state(tmp_path):
+    pickled = b"\x80\x02cdnnlib.tflib.network\nNetwork\n)\x81K\x01b."
+    with pytest.raises(CheckpointError, match=r"it misuses dnnlib\.tflib\.network\.Network"):
+        load(written(tmp_path, pickled))

@@ -78,6 +78,16 @@ def test_large_pictures_are_made_smaller(tmp_path: Path, images: MakeFile, drawn
     assert drawn[0].axes[1].images[0].get_array().shape == (2 * 260 - 4, 8 * 260 - 4, 3)
 
 
+def test_pictures_are_filtered_where_they_become_smaller_and_repeated_where_larger() -> None:
+    """Compare widths, also of pictures that are not square."""
+    wide = np.zeros((8, 32, 3), np.uint8)
+    wide[:, ::2] = 255
+    assert not np.isin(drawing.resized(wide, 16)[:, 2:-2], [0, 255]).any()
+    high = np.zeros((32, 8, 3), np.uint8)
+    high[:, ::2] = 255
+    assert np.array_equal(drawing.resized(high, 16), high.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(seed=1), images(seed=0), images(model=None)]
     samples.draw(strips(models=["duplex"], seeds=[0, 1]), files, tmp_path / "samples")

@@ -1,10 +1,13 @@
 """Choice of the device that a process computes on, and reproducible computation on it."""
 
+import contextlib
+import ctypes
 import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch.utils import deterministic
 
 from ganformer import artifacts
 from ganformer.errors import ConfigError, DeviceError
+from ganformer.ops import compiled
 
 POLL = 2.0  # seconds between looks for a free GPU
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -30,6 +34,9 @@ REMEDY = (
     "or compute on the processor: --gpus 0, or --gpus auto, which takes a GPU if there is one "
     "(of the workflow: snakemake --resources gpu=0, on a cluster --set-resources RULE:gpu=0)"
 )
+
+# Parameters of glibc's mallopt.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 _leases: dict[str, FileLock] = {}  # of GPUs by their names, held until the process ends, however it ends
 
@@ -156,35 +163,55 @@ def _lock_folder() -> Path:
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
-    """Return a record of the machine, the device and the threads."""
+    """Return a record of the machine, the device, the threads, and which operations serve it."""
     machine = artifacts.hardware()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine["processor"]
-    return {**machine, "device": device.type, "device_name": name, "threads": threads}
+    operations = "python" if device.type == "cuda" else compiled.backend()
+    return {**machine, "device": device.type, "device_name": name, "threads": threads, "operations": operations}
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Make the C library keep freed memory for what is allocated next, until this process ends.
+
+    Otherwise glibc takes every tensor above 32 MiB from the kernel anew and gives it back, and writing it then costs a
+    page fault every 4 KiB: measured, 2.5 instead of 20 GB/s. Its environment variables cannot raise that limit.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager
-def reproducible(threads: int) -> Iterator[None]:
+def reproducible(threads: int, *, tf32: bool = False) -> Iterator[None]:
     """Make torch use `threads` threads and deterministic algorithms only; restore its settings afterwards.
 
-    Raises ConfigError if there is not at least one thread.
+    Without `tf32` GPUs compute in full float32: TF32, torch's default for convolutions, has 3 digits. Raises ConfigError
+    if there is not at least one thread.
     """
     if threads < 1:
         raise ConfigError(f"threads {threads}: is less than 1; give the number of processor threads to use")
+    _keep_freed_memory()
     # cuBLAS reads it once, at its first use; without it deterministic algorithms are refused.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (
         torch.get_num_threads(),
         torch.get_deterministic_debug_mode(),
         deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cuda.matmul.allow_tf32,
     )
     torch.set_num_threads(threads)
     # `use_deterministic_algorithms` sets the same flag, and imports Inductor to tell it, which takes 1.5 s.
     torch.set_deterministic_debug_mode("error")
     # A debugging aid that writes every new tensor once more.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.set_deterministic_debug_mode(before[1])
         deterministic.fill_uninitialized_memory = before[2]  # type: ignore[attr-defined]
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[3:]

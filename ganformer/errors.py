@@ -34,4 +34,4 @@ class TrainingError(UserError):
 
 
 class DeviceError(UserError):
-    """A GPU that was asked for is not there or cannot be used."""
+    """A GPU, or compiled operations, that were asked for are not there or cannot be used."""

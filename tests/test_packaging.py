@@ -79,6 +79,9 @@ def test_wheel_holds_every_module_and_one_package(wheel):
     operations = {f"ganformer/ops/{path.name}" for path in (ROOT / "ops").glob("*.py")}
     assert modules == tracked | operations
     assert "ganformer/ops/upfirdn2d.py" in operations
+    sources = {f"ganformer/ops/cpu/{path.name}" for path in (ROOT / "ops" / "cpu").iterdir()}
+    assert sources <= set(names)
+    assert "ganformer/ops/cpu/upfirdn2d.cpp" in sources
 
 
 def test_operations_are_imported_from_the_wheel(wheel, tmp_path):

@@ -17,6 +17,7 @@ from ganformer.nn.layers import (
     ActivatedLinear,
     Convolution,
     Linear,
+    as_float,
     normalise,
 )
 from ganformer.nn.mapping import plain_steps
@@ -32,12 +33,12 @@ def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
     (Progressive GAN, section 3).
     """
     size = next(size for size in range(group, 0, -1) if len(x) % size == 0)
-    groups = x.unflatten(0, (size, -1))
+    groups = as_float(x).unflatten(0, (size, -1))
     variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # many times as fast as Tensor.var
     deviation = (variance + EPSILON).sqrt().mean(dim=(1, 2, 3))
     channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
     channel = channel.contiguous(memory_format=torch.channels_last)  # else the whole loses its format
-    return torch.cat([x, channel], dim=1)
+    return torch.cat([x, channel.to(x.dtype)], dim=1)
 
 
 class Block(nn.Module):
@@ -132,7 +133,7 @@ class Epilogue(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return the input of the head: x [B, C, H, W] → [B, C]."""
-        y: Tensor = self.hidden(self.convolution(append_deviation(x)).flatten(1))
+        y: Tensor = self.hidden(as_float(self.convolution(append_deviation(x))).flatten(1))
         return y
 
 

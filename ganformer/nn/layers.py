@@ -12,12 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.nn.resampling import Convolve
+from ganformer.nn.resampling import Convolve, Operation
 from ganformer.ops.bias_act import bias_act
 
 SQRT_2 = math.sqrt(2)
 SQRT_HALF = math.sqrt(0.5)
 EPSILON = 1e-8
+
+
+def as_float(x: Tensor) -> Tensor:
+    """Return bfloat16 as float32, and everything else as it is, for what needs more than eight bits."""
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -64,7 +69,7 @@ class ActivatedLinear(Linear):
 class Convolution(nn.Module):
     """x [B, inputs, H, W] → what `operation`, one of `ganformer.nn.resampling`, makes of it and the weight; no bias."""
 
-    def __init__(self, inputs: int, outputs: int, size: int, operation: nn.Module, gain: float = 1.0) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, operation: Operation, gain: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.operation = operation
@@ -87,7 +92,7 @@ class Clamped(nn.Module):
 class ActivatedConvolution(Clamped):
     """Convolution, bias, the leaky rectifier with gain √2 · `gain`."""
 
-    def __init__(self, inputs: int, outputs: int, size: int, operation: nn.Module, gain: float = 1.0) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, operation: Operation, gain: float = 1.0) -> None:
         super().__init__(gain)
         self.convolution = Convolution(inputs, outputs, size, operation)
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -103,7 +108,7 @@ class ModulatedConvolution(nn.Module):
     the output demodulated: the same function as StyleGAN2's grouped convolution, with one weight for the whole batch.
     """
 
-    def __init__(self, inputs: int, outputs: int, style_size: int, operation: nn.Module) -> None:
+    def __init__(self, inputs: int, outputs: int, style_size: int, operation: Operation) -> None:
         super().__init__()
         self.affine = Linear(style_size, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
@@ -111,23 +116,35 @@ class ModulatedConvolution(nn.Module):
         self.scale = 1 / math.sqrt(inputs * 9)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        y, norm = self.undemodulated(x, style)
+        return bias_act(y, None, act="linear", scale=norm)
+
+    def undemodulated(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the convolution of the scaled input, and what demodulation multiplies its channels with, [B, outputs].
+
+        The caller can do so together with what follows.
+        """
         scales = self.affine(style)  # B I
         weight = self.weight * self.scale
         norm = (scales.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()  # B O
-        y: Tensor = self.operation(x * scales[:, :, None, None], weight) * norm[:, :, None, None]
-        return y
+        y: Tensor = self.operation(bias_act(x, None, act="linear", scale=scales), weight)
+        return y, norm
 
 
 class UnmodulatedConvolution(nn.Module):
     """A 3×3 convolution in the place of a modulated one; the style is not used."""
 
-    def __init__(self, inputs: int, outputs: int, operation: nn.Module) -> None:
+    def __init__(self, inputs: int, outputs: int, operation: Operation) -> None:
         super().__init__()
         self.convolution = Convolution(inputs, outputs, 3, operation)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         y: Tensor = self.convolution(x)
         return y
+
+    def undemodulated(self, x: Tensor, style: Tensor) -> tuple[Tensor, None]:
+        """Return the convolution; there is no demodulation."""
+        return self(x, style), None
 
 
 class ModulatedToRGB(Clamped):
@@ -146,7 +163,8 @@ class ModulatedToRGB(Clamped):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         weights = (self.affine(style) * self.scale)[:, :, None] * self.weight.T  # B I channels
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # B HW I, a view of channels_last memory
-        colours = bias_act(torch.baddbmm(self.bias, pixels, weights), None, act="linear", clamp=self.clamp)
+        colours = torch.baddbmm(self.bias.to(x.dtype), pixels, weights.to(x.dtype)).to(weights.dtype)
+        colours = bias_act(colours, None, act="linear", clamp=self.clamp)
         image: Tensor = colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return image
 
@@ -160,11 +178,11 @@ class UnmodulatedToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return bias_act(self.convolution(x), self.bias, act="linear")
+        return bias_act(self.convolution(x).to(self.bias.dtype), self.bias, act="linear")
 
 
 class Noise(nn.Module):
-    """Adds a learned multiple of noise, one normal value a pixel for all channels: x [B, C, height, width] → same.
+    """Learned multiple of noise for x [B, C, height, width], one normal value a pixel: [B or 1, 1, height, width].
 
     The noise is fresh for every image and pass, from torch's default generator of the device; within `constant_noise`
     it is the buffer `constant`, the same for all images, so that only latents change the images.
@@ -180,8 +198,15 @@ class Noise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fresh = (x.shape[0], 1, *x.shape[2:])
-        noise = self.constant if self.is_constant else torch.randn(fresh, dtype=x.dtype, device=x.device)
-        return x + noise * self.strength
+        noise = self.constant if self.is_constant else torch.randn(fresh, dtype=self.strength.dtype, device=x.device)
+        return noise * self.strength
+
+
+class NoNoise(nn.Module):
+    """Takes the place of `Noise` where nothing is to be added: returns None."""
+
+    def forward(self, x: Tensor) -> None:
+        return None
 
 
 @contextmanager

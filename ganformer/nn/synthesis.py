@@ -14,9 +14,18 @@ from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
 from ganformer.nn.interfaces import Generator
-from ganformer.nn.layers import SQRT_2, SQRT_HALF, Clamped, Convolution
+from ganformer.nn.layers import (
+    SQRT_2,
+    SQRT_HALF,
+    Clamped,
+    Convolution,
+    ModulatedConvolution,
+    Noise,
+    NoNoise,
+    UnmodulatedConvolution,
+)
 from ganformer.nn.mapping import Mapping
-from ganformer.nn.resampling import Convolve, ConvolveUp, Upsample
+from ganformer.nn.resampling import Convolve, ConvolveUp, Operation, Upsample
 from ganformer.ops.bias_act import bias_act
 
 
@@ -26,7 +35,7 @@ class LayerSpec:
 
     inputs: int
     output: Resolution
-    operation: nn.Module
+    operation: Operation
     gain: float = 1.0
 
 
@@ -51,18 +60,21 @@ MakeToRGB = Callable[[Resolution], "ToRGB"]
 class SynthesisLayer(Clamped):
     """Modulated convolution, noise, bias and leaky rectifier (StyleGAN2, figure 2c)."""
 
-    def __init__(self, spec: LayerSpec, convolution: nn.Module, noise: nn.Module) -> None:
+    def __init__(
+        self, spec: LayerSpec, convolution: ModulatedConvolution | UnmodulatedConvolution, noise: Noise | NoNoise
+    ) -> None:
         super().__init__(spec.gain)
         self.convolution = convolution
         self.noise = noise
         self.bias = nn.Parameter(torch.zeros(spec.output.channels))
 
     def forward(self, x: Tensor, latents: LayerLatents, state: LayerState) -> tuple[Tensor, LayerState]:
-        return self.finish(self.convolution(x, latents.style)), state
+        return self.finish(*self.convolution.undemodulated(x, latents.style)), state
 
-    def finish(self, x: Tensor) -> Tensor:
-        """Add noise and bias and activate: x [B, C, H, W] → same."""
-        return bias_act(self.noise(x), self.bias, gain=SQRT_2 * self.gain, clamp=self.clamp)
+    def finish(self, x: Tensor, norm: Tensor | None = None) -> Tensor:
+        """Multiply channels by norm [B, C], add noise and bias, and activate: x [B, C, H, W] → same."""
+        gain = SQRT_2 * self.gain
+        return bias_act(x, self.bias, gain=gain, clamp=self.clamp, scale=norm, noise=self.noise(x))
 
 
 class AnyStem(nn.Module, ABC):

@@ -1,12 +1,10 @@
 """The paper's plain GAN: StyleGAN2's networks, but the latent enters at the stem and modulates nothing."""
 
-from torch import nn
-
 from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution
 from ganformer.models.gan.settings import Config, PlainModel
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.layers import Noise, UnmodulatedConvolution, UnmodulatedToRGB
+from ganformer.nn.layers import Noise, NoNoise, UnmodulatedConvolution, UnmodulatedToRGB
 from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.stem import LatentGenerator, LatentStem
@@ -25,7 +23,7 @@ def generator(config: PlainModel, image: ImageSpec) -> LatentGenerator:
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:
         convolution = UnmodulatedConvolution(spec.inputs, spec.output.channels, spec.operation)
-        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else NoNoise()
         return SynthesisLayer(spec, convolution, noise)
 
     def make_to_rgb(resolution: Resolution) -> ToRGB:

@@ -14,10 +14,12 @@ from ganformer.models.ganformer.components import AttendedLatents, ComponentAtte
 from ganformer.models.ganformer.parts import (
     AttentionDropout,
     AttentionSize,
+    Change,
     ComponentSoftmax,
     Gates,
     Integration,
     Pixels,
+    Scores,
     block_diagonal,
     fold_keys,
     fold_values,
@@ -25,8 +27,9 @@ from ganformer.models.ganformer.parts import (
     project_heads,
     weighted_sum,
 )
-from ganformer.nn.layers import Linear, Projection
+from ganformer.nn.layers import Linear, ModulatedConvolution, Noise, NoNoise, Projection, UnmodulatedConvolution
 from ganformer.nn.synthesis import LayerLatents, LayerSpec, LayerState, SynthesisLayer
+from ganformer.ops.bipartite_attention import assign
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,36 @@ class Attention(nn.Module, ABC):
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         """Return features [B, n, C], and the state for the next layer; nothing given is changed."""
 
-    def assigned(self, pixels: Pixels, keys: Tensor, latents: AttendedLatents) -> Tensor:
-        """Return the weight of each component, with keys [B, m, C], for every pixel: [B, h, m, n], sum 1 over m."""
+    def scores(self, pixels: Pixels, keys: Tensor) -> Scores:
+        """Return the products of all pixels' queries with keys [B, m, C], in two factors."""
         keys = keys / math.sqrt(keys.shape[-1] / self.heads)
         bias = (self.queries.bias + self.query_positions.bias)[:, None]
         places = fold_keys(keys, self.query_positions.scaled_weight, self.heads) @ pixels.grid.T
         content = fold_keys(keys, self.queries.scaled_weight, self.heads)
-        scores = torch.baddbmm(places + fold_keys(keys, bias, self.heads), content, pixels.content.transpose(1, 2))
-        weights: Tensor = self.softmax(scores, latents.components)
+        return Scores(content, places + fold_keys(keys, bias, self.heads))
+
+    def assigned(self, pixels: Pixels, scores: Scores, latents: AttendedLatents) -> Tensor:
+        """Return the weight of each component for every pixel: [B, h, m, n], sum 1 over m."""
+        content, places = self.softmax.masked(scores, latents.components)
+        weights: Tensor = assign(pixels.content, content, places, self.heads).unflatten(1, (self.heads, -1))
         return weights
 
-    def integrate(self, pixels: Pixels, weights: Tensor, components: Tensor, latents: AttendedLatents) -> Tensor:
-        """Change features [B, n, C] by the values of components [B, m, D], weighted by weights [B, h, m, n]."""
+    def integrate(
+        self, pixels: Pixels, scores: Scores, components: Tensor, latents: AttendedLatents
+    ) -> tuple[Tensor, Tensor]:
+        """Change features [B, n, C] by the values of components [B, m, D] that pixels attend to by these scores.
+
+        Returns the features, and the weights [B, h, m, n] as they are without dropout and gates.
+        """
         values = fold_values(self.values(components), self.modulation.scaled_weight, self.heads)
-        weights = self.gates(self.dropout(weights), pixels, components, latents.positions)
-        weights = weights.flatten(1, 2).transpose(1, 2)  # B n h·m
-        changed: Tensor = self.integration(pixels.content, weights, values, self.modulation.bias)
-        return changed
+        shape = (len(values), self.heads, values.shape[1] // self.heads, pixels.content.shape[1])
+        factor = self.gates(self.dropout.factor(shape, values), pixels, components, latents.positions)
+        if factor is not None:
+            factor = factor.expand(shape).flatten(1, 2)
+        scores = self.softmax.masked(scores, latents.components)
+        change = Change(scores, self.heads, factor, values, self.modulation.bias)
+        features, weights = self.integration(pixels.content, change)
+        return features, weights.unflatten(1, (self.heads, -1))
 
 
 class Simplex(Attention):
@@ -98,7 +114,7 @@ class Simplex(Attention):
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         components = latents.current(state)
         keys = self.keys(components) + self.key_positions(latents.positions)
-        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
+        return self.integrate(pixels, self.scores(pixels, keys), components, latents)[0], state
 
 
 class Duplex(Attention):
@@ -120,15 +136,15 @@ class Duplex(Attention):
 
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         components = latents.current(state)
-        weights = self.component_attention.weights(pixels, components, latents.positions)
-        attended = weighted_sum(weights, pixels.content)
+        attended, weights = self.component_attention.gathered(pixels, components, latents.positions)
         components = self.norm(components + self.component_attention.attended_values(attended))
         state = latents.updated(state, components)
         keys = self.means(attended, weighted_sum(weights, pixels.grid))
         for _ in range(self.iterations - 1):
-            weights = normalise_over_pixels(self.dropout(self.assigned(pixels, keys, latents)))
+            assigned = self.assigned(pixels, self.scores(pixels, keys), latents)
+            weights = normalise_over_pixels(self.dropout(assigned))
             keys = self.means(weighted_sum(weights, pixels.content), weighted_sum(weights, pixels.grid))
-        return self.integrate(pixels, self.assigned(pixels, keys, latents), components, latents), state
+        return self.integrate(pixels, self.scores(pixels, keys), components, latents)[0], state
 
     def means(self, content: Tensor, places: Tensor) -> Tensor:
         """Return centroids [B, m, C] of weighted means of the pixels: content [B, h, m, C], places [B, h, m, D]."""
@@ -157,22 +173,20 @@ class KMeans(Attention):
     def forward(self, pixels: Pixels, latents: AttendedLatents, state: ComponentState) -> tuple[Tensor, ComponentState]:
         centroids = self.beginning(pixels, state)
         for _ in range(self.iterations - 1):
-            centroids = self.means(
-                pixels, normalise_over_pixels(self.dropout(self.nearest(pixels, centroids, latents)))
-            )
-        weights = self.nearest(pixels, centroids, latents)
-        features = self.integrate(pixels, weights, latents.current(state), latents)
+            assigned = self.assigned(pixels, self.nearness(pixels, centroids), latents)
+            centroids = self.means(pixels, normalise_over_pixels(self.dropout(assigned)))
+        scores = self.nearness(pixels, centroids)
+        features, weights = self.integrate(pixels, scores, latents.current(state), latents)
         return features, replace(state, assignments=weights)
 
-    def nearest(self, pixels: Pixels, centroids: Tensor, latents: AttendedLatents) -> Tensor:
-        """Return the softmax over centroids [B or 1, h, m, 2s] of their products with pixels · importance / √s."""
+    def nearness(self, pixels: Pixels, centroids: Tensor) -> Scores:
+        """Return the products of centroids [B or 1, h, m, 2s] with pixels · importance / √s, in two factors."""
         keys = block_diagonal(centroids * self.importance * math.sqrt(2 / centroids.shape[-1]))
         content, place = keys.chunk(2, dim=2)  # B h·m C each
         bias = content @ self.queries.bias + place @ self.query_positions.bias  # B h·m
         places = place @ self.query_positions.scaled_weight @ pixels.grid.T + bias[:, :, None]
-        scores = content @ self.queries.scaled_weight @ pixels.content.transpose(1, 2) + places
-        weights: Tensor = self.softmax(scores, latents.components)
-        return weights
+        images = len(pixels.content)  # of constants the factors are the same for all
+        return Scores((content @ self.queries.scaled_weight).expand(images, -1, -1), places.expand(images, -1, -1))
 
     def means(self, pixels: Pixels, weights: Tensor) -> Tensor:
         """Return centroids [B, h, m, 2s]: means of the pixels, weighted by weights [B, h, m, n]."""
@@ -235,8 +249,8 @@ class AttendedLayer(SynthesisLayer):
     def __init__(
         self,
         spec: LayerSpec,
-        convolution: nn.Module,
-        noise: nn.Module,
+        convolution: ModulatedConvolution | UnmodulatedConvolution,
+        noise: Noise | NoNoise,
         attention: Attention,
         changes: Sequence[nn.Module] = (),
     ) -> None:

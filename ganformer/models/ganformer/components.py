@@ -12,12 +12,13 @@ from ganformer.models.ganformer.parts import (
     AttentionDropout,
     ComponentSoftmax,
     Pixels,
+    Scores,
     fold_keys,
     project_heads,
-    weighted_sum,
 )
-from ganformer.nn.layers import Linear, Projection
+from ganformer.nn.layers import Linear, Projection, as_float
 from ganformer.nn.synthesis import LayerLatents, LayerState
+from ganformer.ops.bipartite_attention import gather
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,24 @@ class ComponentAttention(nn.Module):
         self.key_positions = Projection(latent, width)
         self.values = Linear(channels, latent)
 
-    def weights(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
-        """Return the weight of every pixel for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
+    def scores(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Scores:
+        """Return the products of all pixels' keys with the queries of components [B, m, D] at positions [m, D]."""
         queries = self.queries(components) + self.query_positions(positions)
         queries = queries / math.sqrt(queries.shape[-1] / self.heads)
         places = fold_keys(queries, self.key_positions.scaled_weight, self.heads) @ pixels.grid.T
-        content = fold_keys(queries, self.keys.scaled_weight, self.heads)
-        scores = torch.baddbmm(places, content, pixels.content.transpose(1, 2))
+        return Scores(fold_keys(queries, self.keys.scaled_weight, self.heads), places)
+
+    def weights(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
+        """Return the weight of every pixel for components [B, m, D] at positions [m, D]: [B, h, m, n], sum 1 over n."""
+        content, places = self.scores(pixels, components, positions)
+        scores = torch.baddbmm(places, content, as_float(pixels.content).transpose(1, 2))
         weights: Tensor = scores.softmax(dim=2).unflatten(1, (self.heads, -1))
         return weights
+
+    def gathered(self, pixels: Pixels, components: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sums of the pixels that components [B, m, D] attend to, [B, h, m, C], and `weights`, in one step."""
+        sums, weights = gather(pixels.content, *self.scores(pixels, components, positions))
+        return sums.unflatten(1, (self.heads, -1)), weights.unflatten(1, (self.heads, -1))
 
     def attended_values(self, attended: Tensor) -> Tensor:
         """Return values [B, m, D] of attended pixels, given as weighted sums [B, h, m, C]."""
@@ -144,6 +154,6 @@ class FromImage(nn.Module):
         self.norm = nn.LayerNorm(latent)
 
     def forward(self, pixels: Pixels, components: Tensor, latents: AttendedLatents) -> Tensor:
-        weights = self.attention.weights(pixels, components, latents.positions)
-        changed: Tensor = self.norm(components + self.attention.attended_values(weighted_sum(weights, pixels.content)))
+        attended, _ = self.attention.gathered(pixels, components, latents.positions)
+        changed: Tensor = self.norm(components + self.attention.attended_values(attended))
         return changed

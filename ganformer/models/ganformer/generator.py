@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganformer.models.ganformer.attention import AttendedLayer
 from ganformer.models.ganformer.components import AttendedLatents, ComponentState
-from ganformer.models.ganformer.parts import present
+from ganformer.models.ganformer.parts import Change, Integration, present
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.mapping import AttendedMapping, Mapping
 from ganformer.nn.synthesis import Ladder
@@ -65,7 +65,7 @@ class ComponentGenerator(Generator):
         """
         layers = [part for part in self.synthesis.modules() if isinstance(part, AttendedLayer)]
         weights: dict[AttendedLayer, Tensor] = {}
-        hooks = [layer.attention.gates.register_forward_hook(partial(_keep, weights, layer)) for layer in layers]
+        hooks = [layer.attention.integration.register_forward_hook(partial(_keep, weights, layer)) for layer in layers]
         try:
             images = self.synthesise(w)
         finally:
@@ -74,8 +74,16 @@ class ComponentGenerator(Generator):
         return images, [layer.as_maps(weights[layer]) for layer in layers]
 
 
-def _keep(weights: dict[AttendedLayer, Tensor], layer: AttendedLayer, *call: Tensor) -> None:
-    weights[layer] = call[-1]
+def _keep(
+    weights: dict[AttendedLayer, Tensor],
+    layer: AttendedLayer,
+    integration: Integration,
+    given: tuple[Tensor, Change],
+    out: tuple[Tensor, Tensor],
+) -> None:
+    change, found = given[1], out[1]
+    found = found if change.factor is None else found * change.factor
+    weights[layer] = found.unflatten(1, (change.heads, -1))
 
 
 class DroppingGenerator(ComponentGenerator):

@@ -41,7 +41,14 @@ from ganformer.models.ganformer.parts import (
 from ganformer.models.ganformer.settings import Config
 from ganformer.nn.discriminator import DISCRIMINATORS, ladder_discriminator, make_head
 from ganformer.nn.interfaces import Discriminator
-from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise, UnmodulatedConvolution, UnmodulatedToRGB
+from ganformer.nn.layers import (
+    ModulatedConvolution,
+    ModulatedToRGB,
+    Noise,
+    NoNoise,
+    UnmodulatedConvolution,
+    UnmodulatedToRGB,
+)
 from ganformer.nn.mapping import (
     STEPS,
     AttendedMapping,
@@ -51,7 +58,7 @@ from ganformer.nn.mapping import (
     NormaliseJointly,
     latent_input,
 )
-from ganformer.nn.resampling import Convolve, ConvolveUp
+from ganformer.nn.resampling import Convolve, ConvolveUp, Operation
 from ganformer.nn.synthesis import LADDERS, LayerSpec, RefinedToRGB, Stem, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
 
@@ -125,7 +132,7 @@ def _steps(config: Config) -> list[nn.Module]:
 def _layer(config: Config, image: ImageSpec, spec: LayerSpec) -> SynthesisLayer:
     size = spec.output
     convolution = _convolution(config, spec.inputs, size.channels, spec.operation)
-    noise = Noise(size.height, size.width) if config.noise else nn.Identity()
+    noise = Noise(size.height, size.width) if config.noise else NoNoise()
     if config.attends(size.width, image):
         return AttendedLayer(spec, convolution, noise, _attention(config, spec), list(_changes(config, size)))
     return SynthesisLayer(spec, convolution, noise)
@@ -139,7 +146,9 @@ def _changes(config: Config, size: Resolution) -> Iterator[nn.Module]:
         yield FromImage(size.channels, config.component_size, config.heads)
 
 
-def _convolution(config: Config, inputs: int, outputs: int, operation: nn.Module) -> nn.Module:
+def _convolution(
+    config: Config, inputs: int, outputs: int, operation: Operation
+) -> ModulatedConvolution | UnmodulatedConvolution:
     if config.global_style:
         return ModulatedConvolution(inputs, outputs, config.component_size, operation)
     return UnmodulatedConvolution(inputs, outputs, operation)

@@ -7,7 +7,8 @@ have the pixels last, where memory is contiguous and a softmax over the componen
 
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganformer.nn.layers import EPSILON, Linear
+from ganformer.nn.layers import EPSILON, Linear, as_float
+from ganformer.ops.bipartite_attention import assign, attend
 
 ABSENT = -1e4  # score of an absent component; finite, so that even where all are absent there are weights
 
@@ -36,6 +38,32 @@ class Pixels(NamedTuple):
 
     content: Tensor
     grid: Tensor
+
+
+class Scores(NamedTuple):
+    """Scores content · x + places of all pixels x, in factors: content [B, h·m, C], places [B, h·m, n]."""
+
+    content: Tensor
+    places: Tensor
+
+
+class Change(NamedTuple):
+    """Attended values of an image: softmax of the scores, times `factor` [B, h·m, n], times values, plus bias.
+
+    Values are [B, h·m, outputs · C], bias [outputs · C].
+    """
+
+    scores: Scores
+    heads: int
+    factor: Tensor | None
+    values: Tensor
+    bias: Tensor
+
+    def attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights of pixels x [B, n, C] without the factor, [B, h·m, n], and with it, [B, n, h·m]."""
+        weights = assign(x, *self.scores, self.heads)
+        thinned = weights if self.factor is None else weights * self.factor
+        return weights, thinned.transpose(1, 2)
 
 
 def present(latents: Tensor) -> Tensor:
@@ -66,7 +94,7 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 def weighted_sum(weights: Tensor, x: Tensor) -> Tensor:
     """Return sums [B, h, m, I] of x [B, n, I] or [n, I], weighted by weights [B, h, m, n]."""
-    sums: Tensor = (weights.flatten(1, 2) @ x).unflatten(1, weights.shape[1:3])
+    sums: Tensor = (weights.flatten(1, 2) @ as_float(x)).unflatten(1, weights.shape[1:3])
     return sums
 
 
@@ -98,16 +126,22 @@ class ComponentSoftmax(nn.Module):
         self.heads = heads
 
     def forward(self, scores: Tensor, latents: Tensor) -> Tensor:
-        weights: Tensor = scores.unflatten(1, (self.heads, -1)).softmax(dim=2)
+        _, places = self.masked(Scores(scores.new_zeros(()), scores), latents)
+        weights: Tensor = places.unflatten(1, (self.heads, -1)).softmax(dim=2)
         return weights
+
+    def masked(self, scores: Scores, latents: Tensor) -> Scores:
+        """Return the scores that the softmax is taken of: all of them."""
+        return scores
 
 
 class PresentSoftmax(ComponentSoftmax):
     """Softmax over those components alone whose latents [B, m, D] are not zero."""
 
-    def forward(self, scores: Tensor, latents: Tensor) -> Tensor:
-        absent = ~present(latents)[:, None, :, None]  # B 1 m 1
-        return super().forward(scores.unflatten(1, (self.heads, -1)).masked_fill(absent, ABSENT).flatten(1, 2), latents)
+    def masked(self, scores: Scores, latents: Tensor) -> Scores:
+        """Return scores that are `ABSENT` for absent components, whatever the pixel."""
+        absent = (~present(latents)).repeat(1, self.heads)[:, :, None]  # B h·m 1
+        return Scores(scores.content.masked_fill(absent, 0), scores.places.masked_fill(absent, ABSENT))
 
 
 class AttentionDropout(nn.Module):
@@ -121,10 +155,15 @@ class AttentionDropout(nn.Module):
         self.rate, self.over = dropout / 2, over
 
     def forward(self, weights: Tensor) -> Tensor:
-        if not self.training:
-            return weights
-        whole = F.dropout(torch.ones_like(weights.narrow(self.over, 0, 1)), self.rate)
-        return F.dropout(weights, self.rate) * whole
+        factor = self.factor(weights.shape, weights)
+        return weights if factor is None else weights * factor
+
+    def factor(self, shape: Sequence[int], like: Tensor) -> Tensor | None:
+        """Return what weights of this shape are multiplied with, of the type of `like`; None if they stay."""
+        if not self.training or not self.rate:
+            return None
+        whole = like.new_ones([1 if dim == self.over else size for dim, size in enumerate(shape)])
+        return F.dropout(like.new_ones(shape), self.rate) * F.dropout(whole, self.rate)
 
 
 class ComponentGate(nn.Module):
@@ -152,18 +191,19 @@ class ImageGate(nn.Module):
         self.place = Linear(size.latent, size.heads)
 
     def forward(self, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
-        gate = self.content(pixels.content) + (self.place(pixels.grid) + self.opening)  # B n h
+        gate = self.content(as_float(pixels.content)) + (self.place(pixels.grid) + self.opening)  # B n h
         opened: Tensor = gate.sigmoid().transpose(1, 2)[:, :, None]
         return opened
 
 
 class Gates(nn.ModuleDict):
-    """Gates that multiply the attention weights [B, h, m, n]; without gates they are unchanged."""
+    """Gates that multiply a factor [B, h, m, n] of the attention weights; None is the factor 1."""
 
-    def forward(self, weights: Tensor, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, factor: Tensor | None, pixels: Pixels, components: Tensor, positions: Tensor) -> Tensor | None:
         for gate in self.values():
-            weights = weights * gate(pixels, components, positions)
-        return weights
+            opened = gate(pixels, components, positions)
+            factor = opened if factor is None else factor * opened
+        return factor
 
 
 # --------------------------------------------------------------------------------------------- integration
@@ -188,6 +228,8 @@ class Normalisation(nn.Module):
 class NoNormalisation(nn.Module):
     """Leaves features as they are."""
 
+    dim: int | None = None
+
     def centre(self, x: Tensor) -> Tensor:
         """Return x."""
         return x
@@ -197,12 +239,8 @@ class NoNormalisation(nn.Module):
         return x
 
 
-class Integration(nn.Module):
-    """Change of the image by the attended values: `outputs` · C values a pixel, given as a product with a bias.
-
-    `forward(x, weights, values, bias)`: x [B, n, C], weights [B, n, h·m], values [B, h·m, outputs · C],
-    bias [outputs · C] → [B, n, C].
-    """
+class Integration(nn.Module, ABC):
+    """Change of the image by the attended values: `outputs` · C values a pixel."""
 
     outputs = 1
 
@@ -210,19 +248,31 @@ class Integration(nn.Module):
         super().__init__()
         self.normalisation = normalisation
 
+    @abstractmethod
+    def forward(self, x: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        """Return features [B, n, C] of x [B, n, C], and the weights [B, h·m, n] without the factor."""
+
 
 class Multiply(Integration):
     """Normalises scale, and multiplies by 1 + γ."""
 
-    def forward(self, x: Tensor, weights: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        return self.normalisation.scale(x) * torch.baddbmm(bias + 1, weights, values)
+    def forward(self, x: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        scores, heads, factor, values, bias = change
+        if self.normalisation.dim != 1:  # pixels need nothing of each other
+            is_layer = self.normalisation.dim == 2
+            return attend(x, *scores, values, bias + 1, heads, normalise=is_layer, factor=factor)
+        weights, attended = change.attention(x)
+        changed = self.normalisation.scale(as_float(x)) * torch.baddbmm(bias + 1, attended, values)
+        return changed.to(x.dtype), weights
 
 
 class Add(Integration):
     """Normalises the mean, and adds β."""
 
-    def forward(self, x: Tensor, weights: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        return torch.baddbmm(self.normalisation.centre(x) + bias, weights, values)
+    def forward(self, x: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        weights, attended = change.attention(x)
+        changed = torch.baddbmm(self.normalisation.centre(as_float(x)) + change.bias, attended, change.values)
+        return changed.to(x.dtype), weights
 
 
 class MultiplyAndAdd(Integration):
@@ -230,11 +280,12 @@ class MultiplyAndAdd(Integration):
 
     outputs = 2
 
-    def forward(self, x: Tensor, weights: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        normalised = self.normalisation.scale(self.normalisation.centre(x))
-        (gains, shifts), (gain, shift) = values.chunk(2, dim=2), bias.chunk(2)
-        change = torch.baddbmm(gain + 1, weights, gains)
-        return torch.baddbmm(normalised * change + shift, weights, shifts)
+    def forward(self, x: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        weights, attended = change.attention(x)
+        normalised = self.normalisation.scale(self.normalisation.centre(as_float(x)))
+        (gains, shifts), (gain, shift) = change.values.chunk(2, dim=2), change.bias.chunk(2)
+        factors = torch.baddbmm(gain + 1, attended, gains)
+        return torch.baddbmm(normalised * factors + shift, attended, shifts).to(x.dtype), weights
 
 
 NORMALISATIONS: dict[str, Callable[[], Normalisation | NoNormalisation]] = {
@@ -242,4 +293,8 @@ NORMALISATIONS: dict[str, Callable[[], Normalisation | NoNormalisation]] = {
     "instance": partial(Normalisation, 1),
     "none": NoNormalisation,
 }
-INTEGRATIONS = {"mul": Multiply, "add": Add, "both": MultiplyAndAdd}
+INTEGRATIONS: dict[str, Callable[[Normalisation | NoNormalisation], Integration]] = {
+    "mul": Multiply,
+    "add": Add,
+    "both": MultiplyAndAdd,
+}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
-from ganformer.nn.layers import Convolution
+from ganformer.nn.layers import Convolution, as_float
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
     NO_STATE,
@@ -73,7 +73,7 @@ class ScoredWeights(nn.Module):
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.share(self.scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        return self.share(as_float(self.scores(x.flatten(0, 1))).unflatten(0, x.shape[:2]))
 
 
 SHARES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": softmax, "max": highest, "leaves": leaves}
@@ -128,7 +128,7 @@ class Merge(nn.Module):
 
     def compose(self, x: Tensor, weights: Tensor) -> Tensor:
         """Sum x [B·k, C, H, W] over the components with weights [B, k, 1, H, W]: [B, C, H, W]."""
-        return (self.split(x) * weights).sum(dim=1)
+        return (self.split(x) * weights).sum(dim=1).to(x.dtype)
 
 
 class MergingLadder(Ladder):

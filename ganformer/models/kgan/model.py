@@ -1,6 +1,6 @@
 """k-GAN (van Steenkiste et al. 2020) as a baseline of the paper: StyleGAN2 for each of k latents, then composed."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution
@@ -8,7 +8,7 @@ from ganformer.models.kgan.merging import MERGING_LADDERS, ComponentStem, Merge,
 from ganformer.models.kgan.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.interfaces import Generator
-from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise, NoNoise
 from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.synthesis import LayerLatents, LayerSpec, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
@@ -42,7 +42,7 @@ def generator(config: Config, image: ImageSpec) -> ComposingGenerator:
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:
         convolution = ModulatedConvolution(spec.inputs, spec.output.channels, size, spec.operation)
-        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else NoNoise()
         return SynthesisLayer(spec, convolution, noise)
 
     def make_to_rgb(resolution: Resolution) -> ToRGB:

@@ -20,21 +20,22 @@ from ganformer.nn.layers import (
     ActivatedLinear,
     Convolution,
     Projection,
+    as_float,
     normalise,
 )
-from ganformer.nn.resampling import Convolve
+from ganformer.nn.resampling import Convolve, Operation
 from ganformer.ops.bias_act import bias_act
 
 
 def normalise_pixels(x: Tensor) -> Tensor:
     """Divide each pixel of x [B, C, H, W] by the root mean square of its channels (Progressive GAN, section 4.2)."""
-    return normalise(x.movedim(1, -1)).movedim(-1, 1)
+    return normalise(as_float(x).movedim(1, -1)).movedim(-1, 1).to(x.dtype)
 
 
-class ConvolveRepeated(nn.Module):
+class ConvolveRepeated(Operation):
     """x [B, I, H, W], weight [O, I, 3, 3] → [B, O, 2H, 2W]: each pixel becomes four alike, then the convolution."""
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
 
 
@@ -107,14 +108,13 @@ class MultiScaleGenerator(interfaces.Generator):
         x = self.stem(w[:, 0])
         for block in self.blocks:
             x = block(x)
-        images: Tensor = self.colours[-1](x)
-        return images
+        return as_float(self.colours[-1](x))
 
     def scales(self, w: Tensor) -> tuple[Tensor, ...]:
         features = [self.stem(w[:, 0])]
         for block in self.blocks:
             features.append(block(features[-1]))
-        return tuple(colours(x) for colours, x in zip(self.colours, features, strict=True))
+        return tuple(as_float(colours(x)) for colours, x in zip(self.colours, features, strict=True))
 
 
 # ----------------------------------------------------------------------------------------- discriminator
@@ -153,7 +153,7 @@ class Combination(nn.Module):
         self.features, self.outputs = channels, channels + colours
 
     def forward(self, images: Tensor, features: Tensor) -> Tensor:
-        return torch.cat([images, features], dim=1)
+        return torch.cat([images.to(features.dtype), features], dim=1)
 
 
 class ProjectedCombination(Combination):
@@ -209,7 +209,7 @@ class LastBlock(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         x = self.convolution(self.deviation(x))
-        logits: Tensor = self.head(self.hidden(x.flatten(1)), labels)
+        logits: Tensor = self.head(self.hidden(as_float(x).flatten(1)), labels)
         return logits
 
 

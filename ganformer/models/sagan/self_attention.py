@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function, grad
 
-from ganformer.nn.layers import Projection
+from ganformer.nn.layers import Projection, as_float
 from ganformer.nn.synthesis import LayerLatents, LayerState
 
 REDUCTION = 8  # channels of the image for one value of a query, a key, a value (SAGAN, section 3)
@@ -77,13 +77,13 @@ class PixelAttention(nn.Module):
         self.pooled = pooled
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1)  # B H W C, a view of channels_last memory
+        pixels = as_float(x).permute(0, 2, 3, 1)  # B H W C, a view of channels_last memory
         keys, values = self.keys(pixels), self.values(pixels)
         if self.pooled:
             keys, values = _maxima(keys), _maxima(values)
         attended = attend(self.queries(pixels).flatten(1, 2), keys.flatten(1, 2), values.flatten(1, 2))
         changes: Tensor = self.output(attended).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        return x + self.strength * changes
+        return x + (self.strength * changes).to(x.dtype)
 
 
 def _maxima(x: Tensor) -> Tensor:

@@ -4,13 +4,13 @@ Its regularisation of path lengths is a setting, `adversarial.path_length_weight
 9 mapping layers and refined colours it is the baseline that GANformer's released PyTorch code calls StyleGAN2.
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution
 from ganformer.models.stylegan2.settings import Config
 from ganformer.nn.discriminator import ladder_discriminator
-from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise, NoNoise
 from ganformer.nn.mapping import STEPS, Mapping, NormaliseEach, latent_input
 from ganformer.nn.resampling import Convolve
 from ganformer.nn.synthesis import (
@@ -49,7 +49,7 @@ def generator(config: Config, image: ImageSpec) -> StyleGenerator:
 
     def make_layer(spec: LayerSpec) -> SynthesisLayer:
         convolution = ModulatedConvolution(spec.inputs, spec.output.channels, size, spec.operation)
-        noise = Noise(spec.output.height, spec.output.width) if config.noise else nn.Identity()
+        noise = Noise(spec.output.height, spec.output.width) if config.noise else NoNoise()
         return SynthesisLayer(spec, convolution, noise)
 
     def make_to_rgb(resolution: Resolution) -> ToRGB:

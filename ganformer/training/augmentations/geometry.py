@@ -157,14 +157,14 @@ class Geometry(Change):
     with sym6, looked up with linear interpolation, and halved, which lets through no frequency it should not.
     """
 
-    kernel: Tensor
+    taps: Tensor
 
     def __init__(self, steps: Sequence[Step]) -> None:
         super().__init__()
         self.steps = tuple(steps)
         taps = torch.tensor(SYM6, dtype=torch.float64)
         taps = taps / taps.sum()
-        self.register_buffer("kernel", torch.outer(taps, taps).float(), persistent=False)
+        self.register_buffer("taps", taps.float(), persistent=False)
 
     def forward(self, images: Sequence[Tensor], draws: Draws) -> tuple[Tensor, ...]:
         frame = Frame.of(images)
@@ -180,13 +180,13 @@ class Geometry(Change):
 
     def _resampled(self, image: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
         edges = (TAPS - 1, TAPS - 2) * 2  # everything the filter makes of the image
-        doubled = upfirdn2d(reflected(image, MARGIN), self.kernel, up=2, padding=edges, gain=4.0)
+        doubled = upfirdn2d(reflected(image, MARGIN), self.taps, up=2, padding=edges, gain=4.0)
         # Halving sees TAPS − 2 places more than twice the pixels.
         height, width = image.shape[-2:]
         around = Frame(2 * height + TAPS - 2, 2 * width + TAPS - 2)
         places = _mirrored(image, matrix, frame, *((axis - DELAY) / 2 for axis in _axes(image, around)))
         changed = sample(doubled, *(2 * (place + MARGIN) + DELAY for place in places))
-        return upfirdn2d(changed, self.kernel.flip(0, 1), down=2)
+        return upfirdn2d(changed, self.taps.flip(0), down=2)
 
 
 def _mirrored(image: Tensor, matrix: Tensor, frame: Frame, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from ganformer.models.ganformer.parts import (
     NORMALISATIONS,
     AttentionDropout,
     AttentionSize,
+    Change,
     ComponentGate,
     ComponentSoftmax,
     Gates,
@@ -184,7 +185,13 @@ def test_every_parameter_matters(kind: str, iterations: int) -> None:
 def given(attention: Attention, x: Tensor, latents: AttendedLatents, state: ComponentState) -> Tensor:
     """Return the final weights [B, h, m, n] of the components for the image."""
     seen: list[Tensor] = []
-    hook = attention.gates.register_forward_hook(lambda *call: seen.append(call[-1]))
+
+    def keep(_: object, given: tuple[Tensor, Change], out: tuple[Tensor, Tensor]) -> None:
+        factor = given[1].factor
+        weights = out[1] if factor is None else out[1] * factor
+        seen.append(weights.unflatten(1, (given[1].heads, -1)))
+
+    hook = attention.integration.register_forward_hook(keep)
     attend(attention, x, latents, state)
     hook.remove()
     (weights,) = seen

@@ -320,7 +320,7 @@ def test_both_halves_of_an_integration_learn_what_they_are() -> None:
     attention = generator.synthesis.stem.layer.attention
     assert attention.modulation.weight.shape == (16, 8)
     pixels = []
-    hook = attention.integration.register_forward_hook(lambda _, given, out: pixels.append((given[0], out)))
+    hook = attention.integration.register_forward_hook(lambda _, given, out: pixels.append((given[0], out[0])))
     for half in (slice(0, 8), slice(8, 16)):
         torch.nn.init.zeros_(attention.modulation.weight)
         torch.nn.init.zeros_(attention.modulation.bias)

@@ -16,7 +16,7 @@ from ganformer.models.kgan.merging import (
     make_weights,
     softmax,
 )
-from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB
+from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, NoNoise
 from ganformer.nn.resampling import Upsample
 from ganformer.nn.synthesis import LADDERS, NO_STATE, LayerLatents, LayerSpec, Resolution, SynthesisLayer, ToRGB
 
@@ -100,9 +100,7 @@ def test_merges_features_images_and_latents_by_hand() -> None:
 
 
 def make_layer(spec: LayerSpec) -> SynthesisLayer:
-    return SynthesisLayer(
-        spec, ModulatedConvolution(spec.inputs, spec.output.channels, D, spec.operation), nn.Identity()
-    )
+    return SynthesisLayer(spec, ModulatedConvolution(spec.inputs, spec.output.channels, D, spec.operation), NoNoise())
 
 
 def make_to_rgb(size: Resolution) -> ToRGB:

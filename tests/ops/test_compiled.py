@@ -1,0 +1,150 @@
+"""Building, caching and choosing of the compiled operations."""
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganformer.errors import DeviceError
+from ganformer.ops import compiled
+
+NOTICE = "building compiled operations, once for this machine (GANFORMER_OPS=python does without)\n"
+PROGRAM = "from ganformer.ops import compiled; print(compiled.backend())"
+# Answers as compilers do to the question for their macros.
+FAILING = """#!/bin/sh
+case $* in *-dM*) exit 0;; esac
+echo run >> $0.runs
+echo 'a.cpp:1: fatal error: no header' >&2
+exit 1
+"""
+# Takes its time, and gives what another one has built.
+COPYING = """#!/bin/sh
+case $* in *-dM*) exit 0;; esac
+while [ "$1" != -o ]; do shift; done
+sleep 0.3
+cp {library} $2
+"""
+
+
+def compiler(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+class Chooser:
+    """Process that chooses its operations, with variables of its environment."""
+
+    def __init__(self, cache: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.cache, self.patch, self.capsys = cache, patch, capsys
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+
+    def __call__(self, **variables: str) -> tuple[bool, str]:
+        """Return whether operations are compiled, and what is printed."""
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+        found = compiled.library.__wrapped__()
+        out, error = self.capsys.readouterr()
+        assert out == ""
+        return found is not None, error
+
+
+@pytest.fixture
+def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Chooser:
+    return Chooser(tmp_path / "cache", monkeypatch, capsys)
+
+
+def test_without_a_compiler_operators_of_torch_serve_after_one_line(choose: Chooser) -> None:
+    message = "operations run in PyTorch, slower, as there is no C++ compiler 'no-such-compiler'\n"
+    assert choose(CXX="no-such-compiler") == (False, message)
+    assert not choose.cache.exists()
+
+
+def test_a_compiler_that_fails_is_tried_and_told_about_once(choose: Chooser, tmp_path: Path) -> None:
+    path = compiler(tmp_path / "failing", FAILING)
+    reason = f"'{path}' fails (a.cpp:1: fatal error: no header)"
+    assert choose(CXX=path) == (False, f"{NOTICE}operations run in PyTorch, slower, as {reason}\n")
+    runs = Path(f"{path}.runs").read_text()
+    assert choose(CXX=path) == (False, "")
+    with pytest.raises(
+        DeviceError, match=re.escape(f"but operations cannot be built: {reason}; install a C++ compiler")
+    ):
+        choose(GANFORMER_OPS="compiled")
+    assert Path(f"{path}.runs").read_text() == runs
+    (folder,) = (choose.cache / "ganformer" / "ops").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [compiled.FAILURE, "lock"]
+
+
+def test_operations_that_were_asked_for_must_be_there(choose: Chooser) -> None:
+    message = (
+        "GANFORMER_OPS is 'compiled', but operations cannot be built: there is no C++ compiler 'no-such-compiler'; "
+        "install a C++ compiler (CXX names another than c++), or set it to 'auto' or 'python'"
+    )
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        choose(CXX="no-such-compiler", GANFORMER_OPS="compiled")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(choose: Chooser, tmp_path: Path) -> None:
+    choose.cache.write_text("a file")
+    found, said = choose(CXX=compiler(tmp_path / "failing", FAILING))
+    assert not found
+    assert re.fullmatch(r"operations run in PyTorch, slower, as \S+ cannot be used \(Not a directory\)\n", said)
+
+
+def test_torch_alone_can_be_asked_for(choose: Chooser) -> None:
+    assert choose(GANFORMER_OPS="python") == (False, "")
+
+
+def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORMER_OPS", "fast")
+    with pytest.raises(DeviceError, match="GANFORMER_OPS is 'fast'; allowed are auto, compiled, python"):
+        compiled.library.__wrapped__()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("has_compiler")
+def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
+    path = compiler(tmp_path / "copying", COPYING.format(library=shlex.quote(str(compiled._built(says_so=False)))))
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": path}
+    command = [sys.executable, "-c", PROGRAM]
+    started = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate() for process in started]
+    assert [out for out, _ in said] == ["compiled\n"] * 3
+    assert sorted(error for _, error in said) == ["", "", NOTICE]
+    (folder,) = (tmp_path / "cache" / "ganformer" / "ops").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [compiled.LIBRARY, "lock"]
+
+
+@pytest.mark.usefixtures("has_compiler")
+def test_every_build_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compiled._key("c++")
+    assert compiled._key("c++") == first
+    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-O2"))
+    other_flags = compiled._key("c++")
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    other_torch = compiled._key("c++")
+    monkeypatch.setattr(compiled, "_texts", lambda: ["another source"])
+    assert len({first, other_flags, other_torch, compiled._key("c++")}) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.complex64])
+def test_only_some_types_are_compiled(dtype: torch.dtype) -> None:
+    assert not compiled.serves(torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.usefixtures("has_compiler")
+def test_tensors_without_values_are_not_computed_with() -> None:
+    assert compiled.serves(torch.zeros(2))
+    assert compiled.serves(torch.nn.Parameter(torch.zeros(2)))
+    assert not compiled.serves(torch.zeros(2, device="meta"))
+    with torch._subclasses.FakeTensorMode():
+        assert not compiled.serves(torch.zeros(2))

@@ -286,7 +286,7 @@ def train(settings: Settings, *, threads: int = 1, gpus: int = 0) -> Parser:
     settings cannot be rendered.
     """
     device = devices.acquire(gpus)
-    with devices.reproducible(threads), torch.random.fork_rng():
+    with devices.reproducible(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(mix(settings.seed, "parser", "network"))
         network = Network(settings.channels, _stride(settings.image)).to(device)
         _learn(network, settings, device)

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,6 +21,9 @@ from torch import distributed as dist
 from ganformer.errors import TrainingError, UserError
 
 T = TypeVar("T")
+# One rank may compute for long while the others wait, as with the measures of an evaluation; NCCL gives up after ten
+# minutes unless told otherwise.
+PATIENCE = timedelta(hours=6)
 
 
 def rank() -> int:
@@ -118,7 +122,14 @@ def _work(
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=meeting, rank=number, world_size=len(devices))
+    dist.init_process_group(
+        backend,
+        init_method=meeting,
+        rank=number,
+        world_size=len(devices),
+        timeout=PATIENCE,
+        device_id=device if device.type == "cuda" else None,
+    )
     try:
         work(*arguments, device)
     except UserError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from ganformer import artifacts
 from ganformer.data.dataset import Images
@@ -47,6 +48,7 @@ def write_what_ranks_know(folder: Path, device: torch.device) -> None:
         "slope": slope_of(1.0),
         "shared": [tensor.tolist() for tensor in shared],
         "any": [distribution.any_rank(rank == 1, device), distribution.any_rank(False, device)],
+        "patience": dist.group.WORLD._get_backend(device).options._timeout.total_seconds(),
     }
     artifacts.write_json(folder / f"{rank}.json", known)
 
@@ -112,6 +114,7 @@ def test_ranks_agree(tmp_path: Path) -> None:
             "slope": 1.5,
             "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
             "any": [True, False],
+            "patience": 6 * 60 * 60,  # as long as one rank may compute alone
         }
 
 

@@ -33,6 +33,10 @@ class TrainingSettings(Strict):
     """Images in one step, over all accumulated microbatches."""
     microbatch: PositiveInt | None = None
     """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Type of the convolutions and features; weights, latents, attention weights, losses and optimisers are float32.
+
+    `tf32` is float32 whose factors GPUs round to 10 bits. `bfloat16` has 8 bits, and half the memory."""
     snapshots: PositiveInt = 4
     """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
 

@@ -258,8 +258,7 @@ class Adversarial(Learner):
         """Move the average towards the generator; buffers are copied."""
         source, average = self.network.generator, self.sampler
         with torch.no_grad():
-            for mean, value in zip(average.parameters(), source.parameters(), strict=True):
-                mean.lerp_(value, 1 - beta)
+            torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - beta)
             for copied, buffer in zip(average.buffers(), source.buffers(), strict=True):
                 copied.copy_(buffer)
 
@@ -281,7 +280,7 @@ def lazy_adam(
     `interval`: steps from one regularising update to the next; None: no correction.
     """
     share = interval / (interval + 1) if interval else 1.0
-    return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8)
+    return Adam(parameters, lr=rate * share, betas=(betas[0] ** share, betas[1] ** share), eps=1e-8, fused=True)
 
 
 def class_mean(sampler: interfaces.Generator, label: Tensor) -> Tensor:

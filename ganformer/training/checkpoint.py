@@ -48,6 +48,7 @@ def build(spec: Spec) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(spec.seed, "init"))
         learner: Learner = module.build(spec.model, spec.image)
+    learner.use_dtype(torch.bfloat16 if spec.training.precision == "bfloat16" else None)
     return learner
 
 

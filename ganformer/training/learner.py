@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ganformer.nn.interfaces import Generator
+from ganformer.nn.resampling import use_dtype
 
 
 class Reals(NamedTuple):
@@ -58,6 +60,10 @@ class Learner(ABC):
     @abstractmethod
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from the result of `save`. Raises CheckpointError if it does not fit this learner."""
+
+    def use_dtype(self, dtype: torch.dtype | None) -> None:
+        """Compute features in `dtype` from here on, with weights and everything delicate in float32; None: all."""
+        use_dtype(self.network, dtype)
 
     def parameters(self) -> Mapping[str, int]:
         """Return the number of parameters by part, for the cost table: children of `network` but the sampler."""

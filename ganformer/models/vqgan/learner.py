@@ -4,6 +4,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import Any
 
@@ -84,6 +85,7 @@ class TwoStage(Learner, Reconstructor):
 
     def __init__(self, stages: Stages, settings: TwoStageModel) -> None:
         self.settings = settings
+        self.dtype: torch.dtype | None = None
         self.network = stages
         self.sampler = stages.sampler
         self.loss = losses.LOSSES[settings.loss]
@@ -92,12 +94,12 @@ class TwoStage(Learner, Reconstructor):
     @cached_property
     def autoencoder_adam(self) -> Adam:
         """Optimiser of the autoencoder."""
-        return Adam(self.network.autoencoder.parameters(), betas=self._betas)
+        return Adam(self.network.autoencoder.parameters(), betas=self._betas, fused=True)
 
     @cached_property
     def discriminator_adam(self) -> Adam:
         """Optimiser of the discriminator."""
-        return Adam(self.network.discriminator.parameters(), betas=self._betas)
+        return Adam(self.network.discriminator.parameters(), betas=self._betas, fused=True)
 
     @property
     def _betas(self) -> tuple[float, float]:
@@ -110,6 +112,7 @@ class TwoStage(Learner, Reconstructor):
         return AdamW(
             decayed(self.network.transformer, settings.weight_decay),
             betas=(settings.transformer_beta1, settings.transformer_beta2),
+            fused=True,
         )
 
     @cached_property
@@ -197,9 +200,19 @@ class TwoStage(Learner, Reconstructor):
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
+    def use_dtype(self, dtype: torch.dtype | None) -> None:
+        self.dtype = dtype
+
+    def _computing(self) -> AbstractContextManager[object]:
+        """Return the context of a forward pass in the type of `use_dtype`: torch chooses the operators for it."""
+        device = next(self.network.parameters()).device.type
+        return torch.autocast(device, self.dtype, enabled=self.dtype is not None)
+
     def _autoencoder_loss(self, record: "Record", is_adversarial: bool, microbatch: Reals) -> Tensor:
         """Return the loss: reconstruction, codebook and, if `is_adversarial`, the discriminator's (equation 6)."""
-        images, quantised = self.network.autoencoder(microbatch.images)
+        with self._computing():
+            images, quantised = self.network.autoencoder(microbatch.images)
+        images = images.float()
         pixels = (images - microbatch.images).abs().mean()
         looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
         record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
@@ -242,15 +255,18 @@ class TwoStage(Learner, Reconstructor):
         def loss(microbatch: Reals) -> Tensor:
             with torch.no_grad():
                 codes = self.sampler.autoencoder.encode(microbatch.images).codes.flatten(1)  # B N
-            logits = self.network.transformer(codes, microbatch.labels)
+            with self._computing():
+                logits = self.network.transformer(codes, microbatch.labels).float()
             return F.cross_entropy(logits.flatten(0, 1), codes.flatten())
 
         return {"transformer": self.transformer_update.minimise(loss, reals)}
 
     def _score(self, images: Tensor) -> Tensor:
         """Return logits of all patches of all images, augmented, [B · patches]."""
-        logits: Tensor = self.network.discriminator(*self.network.augmentation([images]))
-        return logits.flatten()
+        augmented = self.network.augmentation([images])
+        with self._computing():
+            logits: Tensor = self.network.discriminator(*augmented)
+        return logits.flatten().float()
 
 
 class Record:
@@ -298,5 +314,4 @@ def _set_rate(adam: Adam, rate: float) -> None:
 def _follow(average: nn.Module, source: nn.Module, beta: float) -> None:
     """Move an average towards its source: average := beta · average + (1 − beta) · source."""
     with torch.no_grad():
-        for mean, value in zip(average.parameters(), source.parameters(), strict=True):
-            mean.lerp_(value, 1 - beta)
+        torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - beta)

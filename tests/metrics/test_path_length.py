@@ -47,7 +47,8 @@ class DrawingGenerator(Generator):
         return (z * (1 + labels.argmax(dim=1, keepdim=True) if labels.shape[1] else 1))[:, None]
 
     def synthesise(self, w: Tensor) -> Tensor:
-        return self.noise(self.draw(w[:, 0].unflatten(1, SHAPE)))
+        images: Tensor = self.draw(w[:, 0].unflatten(1, SHAPE))
+        return images + self.noise(images)
 
 
 class Critic(Discriminator):

@@ -187,8 +187,8 @@ def _keep_freed_memory() -> None:
 def reproducible(threads: int, *, tf32: bool = False) -> Iterator[None]:
     """Make torch use `threads` threads and deterministic algorithms only; restore its settings afterwards.
 
-    Without `tf32` GPUs compute in full float32: TF32, torch's default for convolutions, has 3 digits. Raises ConfigError
-    if there is not at least one thread.
+    Without `tf32` GPUs compute in full float32: TF32, torch's default for convolutions, has 3 digits.
+    Raises ConfigError if there is not at least one thread.
     """
     if threads < 1:
         raise ConfigError(f"threads {threads}: is less than 1; give the number of processor threads to use")

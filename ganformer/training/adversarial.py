@@ -19,6 +19,7 @@ from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
 from ganformer.training import augmentation, distribution, losses
 from ganformer.training.augmentation import Augmentation
+from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.learner import Learner, Reals
 from ganformer.training.samples import latents
 from ganformer.training.state import load_adam, load_module, refuse_misfit
@@ -65,6 +66,7 @@ class Adversarial(Learner):
         self.sampler = self.sampling_generator = self.network.sampler
         self.truncation_mean = "class"
         self._class_means: dict[int, Tensor] = {}
+        self._changed = ChangedBuffers(generator)
 
     # Made when first used: the first optimiser of a process imports torch._dynamo, which takes longer than sampling a
     # small run.
@@ -259,8 +261,9 @@ class Adversarial(Learner):
         source, average = self.network.generator, self.sampler
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - beta)
-            for copied, buffer in zip(average.buffers(), source.buffers(), strict=True):
-                copied.copy_(buffer)
+            copies = dict(average.named_buffers())
+            for name, buffer in self._changed():
+                copies[name].copy_(buffer)
 
 
 def make_learner(

@@ -22,6 +22,7 @@ from ganformer.locking import acquired
 from ganformer.records.run import RUN_FILE
 from ganformer.seeds import mix
 from ganformer.training import distribution, record, writer
+from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
 from ganformer.training.learner import Reals
 from ganformer.training.logger import bring_back
@@ -218,6 +219,7 @@ class Steps:
         self.learner = build(spec)
         self.learner.network.to(device)
         self.history = checkpoints.load(self.learner, until)
+        self.changed = ChangedBuffers(self.learner.network)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
         for step, microbatches in ahead(self._microbatches, range(self.history.step, self.spec.steps)):
@@ -231,8 +233,14 @@ class Steps:
                     f"step {step + 1}: {error}; training cannot continue, nothing was overwritten. Last good "
                     f"checkpoint: {last}. A smaller learning rate or a larger r1_gamma often helps"
                 ) from error
-            distribution.share(b for b in self.learner.network.buffers() if b.dtype == torch.float32)
+            self._share_buffers()
             yield step + 1, scalars
+
+    def _share_buffers(self) -> None:
+        """Give all ranks the buffers of the first one, as far as the step has changed them."""
+        if distribution.ranks() > 1:
+            distribution.share(buffer for _, buffer in self.changed() if buffer.dtype == torch.float32)
+            self.changed.settle()
 
     def first_reals(self) -> Tensor:
         """Return the first images in the order of training, to be shown."""

@@ -72,6 +72,7 @@ def present(latents: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------- folding
+# With one head they are plain products: einsum takes a dozen operators for one.
 
 
 def fold_keys(keys: Tensor, weight: Tensor, heads: int) -> Tensor:
@@ -79,6 +80,8 @@ def fold_keys(keys: Tensor, weight: Tensor, heads: int) -> Tensor:
 
     keys [B, m, C], weight [C, I] → [B, h·m, I].
     """
+    if heads == 1:
+        return keys @ weight
     keys, weight = keys.unflatten(-1, (heads, -1)), weight.unflatten(0, (heads, -1))
     return torch.einsum("bmhs,hsi->bhmi", keys, weight).flatten(1, 2)
 
@@ -88,6 +91,8 @@ def fold_values(values: Tensor, weight: Tensor, heads: int) -> Tensor:
 
     values [B, m, C], weight [O, C] → [B, h·m, O].
     """
+    if heads == 1:
+        return values @ weight.T
     values, weight = values.unflatten(-1, (heads, -1)), weight.unflatten(-1, (heads, -1))
     return torch.einsum("bmhs,ohs->bhmo", values, weight).flatten(1, 2)
 
@@ -100,6 +105,8 @@ def weighted_sum(weights: Tensor, x: Tensor) -> Tensor:
 
 def project_heads(x: Tensor, weight: Tensor) -> Tensor:
     """Apply each head's own rows of weight [O, I] to its x [B, h, m, I], and put them side by side: [B, m, O]."""
+    if x.shape[1] == 1:
+        return x[:, 0] @ weight.T
     return torch.einsum("bhmi,hsi->bmhs", x, weight.unflatten(0, (x.shape[1], -1))).flatten(2)
 
 

@@ -1,0 +1,91 @@
+"""Operators of whole training steps, as a GPU without compiled operations would run them, seen on the CPU."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganformer import devices
+from ganformer.ops import compiled
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.loop import check_finite
+from tests.training.test_precision import MODELS, batch, learner
+
+# Of these CUDA has no deterministic algorithm, in part in the backward pass only (torch.use_deterministic_algorithms).
+NOT_DETERMINISTIC = re.compile(
+    r"(_?adaptive_(avg|max)_pool.d_backward|avg_pool3d_backward|fractional_max_pool.*backward|max_unpool.*"
+    r"|_?upsample_(linear1d|bilinear2d|bicubic2d|trilinear3d)(_aa)?_backward|reflection_pad.*_backward|nll_loss2d.*"
+    r"|_ctc_loss_backward|put_?|histc|kthvalue|median|nanmedian|grid_sampler_.d_backward|cumsum|cumprod)\."
+)
+WIDEST_KERNEL = 8
+# A plain step, of the batch in one microbatch: operators that compute or copy, not views.
+LAUNCHES = {"gan": 950, "sagan": 1090, "stylegan2": 1430, "simplex": 2400, "duplex": 3300, "centroid": 3500}
+VIEWS = re.compile(
+    r"(view|_unsafe_view|permute|t|transpose|unsqueeze|squeeze|expand|slice|select|detach|as_strided|split|unbind|alias"
+    r"|split_with_sizes|diagonal|narrow|lift_fresh|unfold)\."
+)
+
+
+class Seen(TorchDispatchMode):
+    """Operators by name, and kernels of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: Counter[str] = Counter()
+        self.kernels: list[torch.Size] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operators[function.__name__] += 1
+        if function.__name__.startswith("convolution"):
+            self.kernels.append(args[1 + function.__name__.startswith("convolution_backward")].shape[2:])
+        return function(*args, **(kwargs or {}))
+
+    @property
+    def launches(self) -> int:
+        return sum(count for name, count in self.operators.items() if not VIEWS.match(name))
+
+
+def stepped(model: str, step: int) -> Seen:
+    """Return what a step does when all that is made once has been made."""
+    made = learner(model, "float32")
+    with devices.reproducible(1):
+        made.step(batch(0), 0)
+        torch.manual_seed(0)
+        with Seen() as seen:
+            check_finite(made.step(batch(1), step))
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def without_compiled_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "library", lambda: None)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_operator_has_a_deterministic_algorithm_on_gpus(model: str) -> None:
+    seen = stepped(model, 0)  # with all regularisation
+    assert [name for name in seen.operators if NOT_DETERMINISTIC.match(name)] == []
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "vqgan"])
+def test_no_kernel_is_as_large_as_the_image(model: str) -> None:
+    """The second derivative of a filter needs none; that of a layer has one for its weight."""
+    seen = stepped(model, 1)
+    assert max(max(kernel) for kernel in seen.kernels) <= WIDEST_KERNEL
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "vqgan"])
+def test_a_step_waits_for_the_device_only_to_check_what_is_finite(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For both updates before they change a weight; mixing draws on the CPU, which looks the same here."""
+    monkeypatch.setattr(Adversarial, "_mix", lambda self, w, labels: w)
+    seen = stepped(model, 1)
+    assert seen.operators["_local_scalar_dense.default"] <= 2
+    assert seen.operators["nonzero.default"] == 0
+
+
+@pytest.mark.parametrize("model", LAUNCHES)
+def test_a_plain_step_has_so_many_launches_at_most(model: str) -> None:
+    assert stepped(model, 1).launches <= LAUNCHES[model]

@@ -174,8 +174,8 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 def _keep_freed_memory() -> None:
     """Make the C library keep freed memory for what is allocated next, until this process ends.
 
-    Otherwise glibc takes every tensor from 32 MiB on from the kernel anew and gives it back, and writing it costs a page
-    fault every 4 KiB: measured, 2.5 instead of 20 GB/s (findings/torch_cpu_tensors_above_32_mib_page_fault.sh).
+    Otherwise glibc takes every tensor from 32 MiB on from the kernel anew and gives it back, and writing it costs a
+    page fault every 4 KiB: measured, 2.5 instead of 20 GB/s (findings/torch_cpu_tensors_above_32_mib_page_fault.sh).
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt

@@ -326,3 +326,12 @@ def test_the_height_of_a_table_counts_its_rows_headings_and_notes() -> None:
     assert height(notes=["Short.", "Short."]) == pytest.approx(height() + 2 * (0.86 * 12 + 6))
     assert Laid(one, LOOKS[1]).height == height()
     assert Laid(one, LOOKS[3]).height == pytest.approx(16 + 0.86 * 2 * 12)
+
+
+def test_parts_of_a_long_table_are_as_high_as_the_page() -> None:
+    rows = [[Cell("duplex"), Cell("1.0")]] * 30
+    block = Block("scenes", [Column("Model", is_number=False), Column("FD", "measured")], rows, ["Short."])
+    parts = list(table._parts(block, LOOKS[0], 16 + 12 * 12))  # of which two lines are headings
+    assert [len(part.block.rows) for part in parts] == [10, 10, 10]
+    assert [part.block.heading for part in parts] == ["scenes", "", ""]
+    assert [part.block.notes for part in parts] == [(), (), ["Short."]]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import typer
 from PIL import Image
 
 from ganformer import cli
-from ganformer.cli import application
+from ganformer.cli import application, data
+from ganformer.config import ImageSpec
 from ganformer.errors import DataError
 
 pytestmark = pytest.mark.slow
@@ -79,6 +81,13 @@ def test_pictures_are_packed_with_options(tmp_path):
     assert said.returncode == 0, said.stderr
     assert "6, 0 of them equal to an earlier one" in said.stdout
     assert (tmp_path / "pack" / "contact-sheet.png").is_file()
+
+
+@pytest.mark.parametrize(("channels", "colours"), [(1, "grey"), (3, "colour"), (4, "colour with opacity")])
+def test_a_new_pack_is_summed_up_in_a_line(channels, colours):
+    image = ImageSpec(height=32, width=64, channels=channels)
+    written = SimpleNamespace(count=6, image=image, rejected=[], left_out={})
+    assert data._summary(written) == f"6 images of 64×32 pixels, {colours}"
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,16 @@ def test_shares_by_hand() -> None:
     assert expected(199)["much_nearer"] == pytest.approx(2 / 200)
 
 
+def test_distances_that_are_equal_are_not_nearer() -> None:
+    held_out = np.array([1.0, 2.0, 3.0])
+    assert copies._shares(np.array([2.0]), held_out) == {"nearer": 0.0, "much_nearer": 0.0, "copying": 0.5}
+    assert copies._shares(np.array([1.0]), held_out) == {
+        "nearer": 1.0,
+        "much_nearer": 0.0,
+        "copying": pytest.approx(2.5 / 3),
+    }
+
+
 def test_z_is_that_of_mann_and_whitney() -> None:
     random = np.random.default_rng(0)
     samples, held_out = random.integers(0, 9, 40).astype(float), random.integers(2, 12, 30).astype(float)

@@ -393,7 +393,9 @@ def test_command_prints_and_writes(folder, others, tmp_path):
         (["--metrics", " ,"], ConfigError, "--metrics: names no metric; leave it out to have the usual ones"),
         (["--images", "10"], ConfigError, "images 10: chooses images of a run, but neither"),
         (["--extractor", "inception"], ConfigError, "--extractor: 'inception' is unknown; did you mean 'inception-"),
-        (["--extractor", "no/file.json"], ConfigError, "--extractor: 'no/file.json' is neither JSON nor a readable"),
+        (["--extractor", "no/file"], ConfigError, "--extractor: 'no/file' is neither JSON nor a readable"),
+        (["--extractor", "file.json"], ConfigError, "--extractor: 'file.json' is neither JSON nor a readable"),
+        (["--extractor", ' {"kind": '], ConfigError, "--extractor: is not valid JSON or YAML"),
     ],
 )
 def test_wrong_calls_write_nothing(folder, tmp_path, words, error, message):

@@ -68,6 +68,13 @@ def test_has_first_and_second_derivatives(act: Literal["linear", "lrelu"], clamp
     assert gradcheck(lambda x, bias: bias_act(x, bias, act=act, gain=1.3, clamp=clamp), inputs[:2])
 
 
+@pytest.mark.usefixtures("backend")
+def test_the_slope_at_zero_is_that_of_negative_values() -> None:
+    x = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    y = bias_act(x, torch.tensor([-1.0, 0.0, 1.0]), alpha=0.25, gain=2.0)
+    assert torch.autograd.grad(y.sum(), x)[0].flatten().tolist() == [0.5, 0.5, 2.0]
+
+
 def used_of(inputs: list[Tensor], used: str) -> list[Tensor | None]:
     """Return bias, scale and noise, but None for those that are not used."""
     named = zip(("bias", "scale", "noise"), inputs[1:], strict=True)
@@ -119,3 +126,23 @@ def test_bfloat16_is_rounded_once(used: str) -> None:
 def test_what_is_not_a_number_stays_so() -> None:
     x = torch.tensor([float("nan"), 1.0]).view(1, 2, 1, 1)
     assert bias_act(x, torch.zeros(2)).isnan().flatten().tolist() == [True, False]
+
+
+@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.parametrize("channels", [1, 16])
+def test_bfloat16_of_a_value_in_the_middle_is_the_even_one(channels: int) -> None:
+    """Beside 1 the values of bfloat16 are 1/128 apart; float32 has what is added in the middle of two of them."""
+    x = torch.ones(1, channels, 1, 4, dtype=torch.bfloat16)
+    noise = torch.tensor([1.0, 3.0, 5.0, 7.0]).view(1, 1, 1, 4) / 256
+    y = bias_act(x, None, noise=noise)
+    assert y.dtype == torch.bfloat16
+    assert ((y.float() - 1) * 128)[0].tolist() == [[[0.0, 2.0, 2.0, 4.0]]] * channels
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("channels", [1, 16])
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, -0x400000, -1])
+def test_what_is_not_a_number_stays_so_in_bfloat16(channels: int, bits: int) -> None:
+    noise = torch.tensor([0, bits], dtype=torch.int32).view(torch.float32).view(1, 1, 1, 2)
+    y = bias_act(torch.ones(1, channels, 1, 2, dtype=torch.bfloat16), None, noise=noise)
+    assert y.isnan()[0].tolist() == [[[False, True]]] * channels

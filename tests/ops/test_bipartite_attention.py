@@ -134,6 +134,15 @@ def test_scores_may_be_large() -> None:
 
 
 @pytest.mark.usefixtures("backend")
+def test_scores_may_all_be_far_below_zero() -> None:
+    x, keys, places = list(given((1, 1500, 8, 4, 1), torch.float32).values())[:3]
+    expected_sums, expected = gather(x, keys, places)
+    sums, weights = gather(x, keys, places - 512)
+    torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(sums, expected_sums, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.usefixtures("backend")
 def test_what_is_not_a_number_stays_so() -> None:
     inputs = given((1, 40, 8, 4, 1), torch.float32)
     inputs["x"].data[0, 3] = float("nan")

@@ -198,14 +198,16 @@ def test_seeds_of_few_images_are_a_mean_and_a_band(
     assert "mean over 2 seeds, band of one standard deviation" in about(tmp_path / "few")["caption"]
 
 
-@pytest.mark.parametrize(("few", "rotation"), [(250, 0), (3500, 90)])
+@pytest.mark.parametrize(("few", "rotation"), [(250, 0), (3000, 0), (3020, 90)])
 def test_labels_of_close_numbers_are_upright(
     tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure], few: int, rotation: int
 ) -> None:
     counts = {"one": 100, "few": few, "all": 4000}
     files = [fd(5.0, dataset=name) for name in counts]
     data_efficiency.draw(efficiency(datasets=list(counts)), [*trained(counts), *files], tmp_path / "few")
-    assert {text.get_rotation() for text in drawn[0].axes[0].get_xticklabels()} == {rotation}
+    axes = drawn[0].axes[0]
+    assert {text.get_rotation() for text in axes.get_xticklabels()} == {rotation}
+    assert axes.get_xlim() == pytest.approx((100 / 40**0.05, 4000 * 40**0.05))
 
 
 def test_one_data_set_is_a_point(tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]) -> None:

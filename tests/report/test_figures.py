@@ -149,6 +149,12 @@ def test_text_lies_inside_the_figures_and_labels_above_the_images(
 # ---------------------------------------------------------------------------------------------- attention
 
 
+def corner(axes: Axes) -> tuple[int, int]:
+    """Return the left and top pixel of a picture on its sheet."""
+    place, (width, height) = axes.get_position(), axes.get_figure(root=True).get_size_inches() * drawing.DPI
+    return round(place.x0 * width), round((1 - place.y1) * height)
+
+
 def test_attention_shows_the_finest_map_of_each_resolution(
     tmp_path: Path, images: MakeFile, drawn: list[Figure]
 ) -> None:
@@ -157,7 +163,8 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     texts = [text.get_text() for text in drawn[0].texts]
     block = ["sample", "overlaid", "8×8", "4×4"]
     assert texts == ["GANformer (simplex)", *block, "GANformer (duplex)", *block]
-    assert len(drawn[0].axes) == 2
+    assert [corner(axes) for axes in drawn[0].axes] == [(0, 88), (4 * 132 - 4 + 40, 88)]
+    assert drawn[0].get_size_inches()[1] * drawing.DPI == pytest.approx(88 + 2 * 132 - 4)
     stored = np.load(files[1])
     shown = np.asarray(drawn[0].axes[0].images[0].get_array())
     strongest = stored["maps_2"][0].astype(np.float32).mean(axis=0).argmax(axis=0)
@@ -182,9 +189,7 @@ def test_classes_are_written_on_the_samples_beside_their_maps(
 def test_data_sets_are_on_lines_of_their_own(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(dataset, "duplex", maps=(4,)) for dataset in ("scenes", "faces")]
     attention.draw(maps(models=["duplex"], datasets=["scenes", "faces"]), files, tmp_path / "maps")
-    one, other = (axes.get_position() for axes in drawn[0].axes)
-    assert one.x0 == other.x0
-    assert one.y0 > other.y1
+    assert [corner(axes) for axes in drawn[0].axes] == [(0, 88), (0, 88 + 2 * 132 - 4 + 40 + 88)]
     assert "GANformer (duplex), faces" in [text.get_text() for text in drawn[0].texts]
 
 

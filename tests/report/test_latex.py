@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +310,28 @@ def test_a_part_of_a_table_knows_its_names() -> None:
     assert Laid(numbers(2), LOOKS[0]).names == 1
     both = Block("", [Column("Data set", is_number=False), Column("Model", is_number=False), Column("x")], [])
     assert Laid(both, LOOKS[0]).names == 2
+
+
+def test_the_height_of_a_table_counts_its_rows_headings_and_notes() -> None:
+    one = Block("", [Column("Model", is_number=False), Column("FD")], [[Cell("duplex"), Cell("1.0")]])
+
+    def height(**changes: Any) -> float:
+        return Laid(replace(one, **changes), LOOKS[0]).height
+
+    assert height() == 16 + 2 * 12
+    assert height(rows=[*one.rows, *one.rows]) == height() + 12
+    assert height(heading="scenes") == height() + 12
+    assert height(columns=[one.columns[0], Column("FD", "measured")]) == height() + 12
+    assert height(notes=["Short."]) == pytest.approx(height() + 0.86 * 12 + 6)
+    assert height(notes=["Short.", "Short."]) == pytest.approx(height() + 2 * (0.86 * 12 + 6))
+    assert Laid(one, LOOKS[1]).height == height()
+    assert Laid(one, LOOKS[3]).height == pytest.approx(16 + 0.86 * 2 * 12)
+
+
+def test_parts_of_a_long_table_are_as_high_as_the_page() -> None:
+    rows = [[Cell("duplex"), Cell("1.0")]] * 30
+    block = Block("scenes", [Column("Model", is_number=False), Column("FD", "measured")], rows, ["Short."])
+    parts = list(table._parts(block, LOOKS[0], 16 + 12 * 12))  # of which two lines are headings
+    assert [len(part.block.rows) for part in parts] == [10, 10, 10]
+    assert [part.block.heading for part in parts] == ["scenes", "", ""]
+    assert [part.block.notes for part in parts] == [(), (), ["Short."]]

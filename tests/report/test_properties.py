@@ -60,6 +60,7 @@ def test_properties_are_rows_with_the_floor_of_real_images(tmp_path: Path, measu
         f"|  | StyleGAN2 {group} | GANformer (duplex) {group} | Real images {group} | "
         "GANformer (duplex) (published, CLEVR 256, 1k) |"
     ) in found
+    assert "| :--- | ---: | ---: | ---: | ---: |" in found
     assert "| Shape ↓ | 9.00 ± 1.00 | **7.00 ± 0.50** | 0.250 | 2.815 |" in found
     assert "| Colour ↓ | 20.00 | **4.00** | 3.00 | 3.189 |" in found
     text = "\n".join(found)

@@ -65,6 +65,7 @@ def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Pa
     lines = read(out, "md").splitlines()
     headings = [f"{title} ({MEASURED})" for title in ("FD ↓", "IS ↑", "Precision % ↑", "Recall % ↑")]
     assert f"| Model | {' | '.join(headings)} |" in lines
+    assert "| :--- | ---: | ---: | ---: | ---: |" in lines
     assert "| GANformer (duplex) | 12.3 | 2.50 ± 0.10 | 50.0 | 25.0 |" in lines
     assert "Measured on scenes after 16 kimg: 1,000 generated against 4,000 real images" in read(out, "md")
     assert "one seed" in read(out, "md")
@@ -320,6 +321,7 @@ def test_cost(tmp_path: Path, run: MakeFile) -> None:
         "| Model | Generator (parameters) | Codebook (parameters) | Discriminator (parameters) | s/kimg (speed) | "
         "images/s (speed) | Wall time | Peak memory | Device |"
     ) in lines
+    assert f"| :--- | {'---: | ' * 7}:--- |" in lines
     assert "| StyleGAN2 | 999 | 30.9 M | – | 8.00 | 125 | 2 min 15 s | – | Example CPU 3000, 2 threads |" in lines
     assert (
         "| GANformer (duplex) | 1.23 M | – | 845 k | 8.00 | 125 | 2 min 15 s | 512 MB | Example CPU 3000, 2 threads |"
@@ -334,6 +336,7 @@ def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) ->
     files = [run(seed=0), run(seed=1, seconds_per_kimg=10.0, hardware=on_gpu), run("faces"), run("faces", seed=1)]
     cost.draw(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
     lines = read(out, "md").splitlines()
+    assert f"| :--- | :--- | {'---: | ' * 6}:--- |" in lines
     row = next(line for line in lines if line.startswith("| scenes |"))
     assert "| 9.00 ± 1.41 | 112 ± 17.7 |" in row
     assert row.endswith("| 8 × Example GPU and Example CPU 3000, 2 threads |")

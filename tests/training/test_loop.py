@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
-from ganformer.training import checkpoint, distribution, loop
+from ganformer.training import checkpoint, distribution, loop, writer
 from ganformer.training import record as records
 from ganformer.training.adversarial import Adversarial
+from ganformer.training.writer import RunWriter
 from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
 
 pytestmark = pytest.mark.slow
@@ -81,6 +83,27 @@ def test_a_run_can_be_watched(pack: Path, tmp_path: Path, capsys: pytest.Capture
     assert [event.step for event in board.Scalars("generator")] == [7, 10, 13, 20]
     assert [event.step for event in board.Images("samples")] == [7, 13, 20]
     assert "train noise/tiny seed 0" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_saved_when_its_minutes_are_over(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, saved, after, save = [0.0], [], RunWriter.after, RunWriter._save
+
+    def after_a_minute(self: RunWriter, step: int, scalars: Mapping[str, Tensor], *, is_stopping: bool) -> None:
+        now[0] += 60
+        after(self, step, scalars, is_stopping=is_stopping)
+
+    def noted(self: RunWriter, step: int) -> None:
+        saved.append(step)
+        save(self, step)
+
+    monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(RunWriter, "after", after_a_minute)
+    monkeypatch.setattr(RunWriter, "_save", noted)
+    train(tiny_spec(11), pack, tmp_path, minutes=3.0)
+    assert saved == [3, 6, 9, 11]
+    assert artifacts.read_json(tmp_path / "run.json")["wall_seconds"] == 660
 
 
 def test_a_finished_run_is_left_alone(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

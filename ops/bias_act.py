@@ -25,8 +25,8 @@ def bias_act(
 
     With `x` [B, C, H, W] and dim 1 there can also be `scale` [B, C], which multiplies the channels of each image, and
     `noise` [B or 1, 1, H, W], which is added to all channels. `lrelu` multiplies negative values by `alpha`; `linear`
-    keeps them. `gain` is positive. `clamp` limits the result to [-clamp, clamp]. Differentiable any number of times in
-    all tensors.
+    keeps them. `gain` is positive. `clamp`, positive, limits the result to [-clamp, clamp]; where it is reached, the
+    compiled derivative is 0. Differentiable any number of times in all tensors.
     """
     if x.ndim == 4 and dim == 1 and compiled.serves(x):
         options = (alpha if act == "lrelu" else 1.0, gain, clamp or 0.0)

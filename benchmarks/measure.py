@@ -7,8 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Does its preparation when called, and gives back the work to be measured; that returns how many items it has done.
 Side = Callable[[], Callable[[], int]]
@@ -30,7 +34,7 @@ def in_turn(sides: Mapping[str, Side], repeats: int, *, cores: int = 1) -> dict[
     runs: dict[str, list[Result]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
-            runs[name].append(_in_process(side, cores))
+            runs[name].append(in_process(partial(_measured, side), cores))
     return {name: _median(of_side) for name, of_side in runs.items()}
 
 
@@ -39,15 +43,16 @@ def _median(runs: Sequence[Result]) -> Result:
     return Result(statistics.median(seconds), statistics.median(rates), statistics.median(memory))
 
 
-def _in_process(side: Side, cores: int) -> Result:
+def in_process(call: Callable[[], T], cores: int = 1) -> T:
+    """Return what `call` returns in a process of its own, on `cores` cores; SystemExit if that process fails."""
     # Forked, so that every side starts with the same libraries in memory, and what it leaves there is gone after it.
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(side, cores, sender))
+    process = context.Process(target=_run, args=(call, cores, sender))
     process.start()
     sender.close()
     try:
-        result: Result = receiver.recv()
+        result: T = receiver.recv()
     except EOFError:
         raise SystemExit("a measurement failed; its own words stand above") from None
     finally:
@@ -55,17 +60,26 @@ def _in_process(side: Side, cores: int) -> Result:
     return result
 
 
-def _run(side: Side, cores: int, sender: Connection) -> None:
+def _run(call: Callable[[], Any], cores: int, sender: Connection) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    sender.send(call())
+
+
+def _measured(side: Side) -> Result:
     work = side()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is the present size again
-    before, start = _peak(), time.perf_counter()
+    before, start = peak_from_here(), time.perf_counter()
     items = work()
     seconds = time.perf_counter() - start
-    sender.send(Result(seconds, items / seconds, _peak() - before))
+    return Result(seconds, items / seconds, peak() - before)
 
 
-def _peak() -> float:
+def peak_from_here() -> float:
+    """Return the present size of this process in megabytes, from which `peak` counts from now on."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def peak() -> float:
     """Return most memory this process has had, in megabytes."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None

@@ -34,7 +34,7 @@ class Probes:
     width: int = 64
     """Batch, channels, rows and columns of the convolution."""
     megabytes: int = 256
-    repeats: int = 3
+    repeats: int = 8
 
 
 def measure(probes: Probes) -> Limits:

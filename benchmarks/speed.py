@@ -22,7 +22,7 @@ import workloads
 import yaml
 from comparisons import print_table
 from limits import Limits, Probes
-from measure import in_process
+from measure import import_optimisers, in_process
 from official import Sizes
 from workloads import KINDS, Layer, Measured, Side
 
@@ -298,6 +298,7 @@ def print_plan(plan: Plan) -> None:
     if not sys.platform.startswith("linux"):
         raise SystemExit("needs Linux (/proc, processor affinity)")
     torch.set_num_threads(1)  # before any work, as processes that are forked cannot use threads that there were
+    import_optimisers()
     operations = compiled.backend()
     hardware = artifacts.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores of which one thread is used"

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import yaml
-from measure import in_process, peak, peak_from_here
+from measure import import_optimisers, in_process, peak, peak_from_here
 
 import ganformer
 from ganformer import devices
@@ -34,6 +34,8 @@ def main() -> None:
     if not Path(ganformer.__file__).is_relative_to(root):
         raise SystemExit(f"{ganformer.__file__} is imported, not what is in {root}")
     config = load(yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8")))
+    torch.set_num_threads(1)
+    import_optimisers()
     for line in sys.stdin:
         print(json.dumps(in_process(partial(_measure, config, line.strip(), steps))), flush=True)
 
@@ -49,7 +51,6 @@ def _measure(config: Any, name: str, steps: int) -> dict[str, float | str]:
     reals = [Reals(images, torch.zeros(batch, image.classes))]
     with devices.reproducible(1):
         learner.step(reals, 1)
-        learner.step(reals, 0)
         torch.manual_seed(0)
         start = time.process_time()
         for step in range(steps):

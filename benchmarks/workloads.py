@@ -225,7 +225,8 @@ def our_learner(sizes: Sizes, batch: int) -> Adversarial:
 def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu") -> Measured:
     """Return the mean time of a step over `R1_INTERVAL` steps, of which one has R1: one step of either kind is timed.
 
-    A plain step comes before, which makes the optimisers' state. Memory counts everything from the networks on.
+    The one with R1 comes first, so that what only the first step of a process does counts with its small weight. Memory
+    counts everything from the networks on.
     On a GPU the time is that of the clock, and the memory is the GPU's.
     """
     before = peak_from_here()
@@ -241,11 +242,10 @@ def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu") -> M
         step = partial(official.Training(sizes, batch, device).step, images)
     times = {}
     with _settings(ours):
-        step(1)
-        for number in (2, 0):
+        for number in (0, 1):
             times[number] = _clocked(partial(step, number), device)
     interval = official.R1_INTERVAL
-    mean = ((interval - 1) * times[2] + times[0]) / interval
+    mean = ((interval - 1) * times[1] + times[0]) / interval
     grown = peak() - before if device == "cpu" else torch.cuda.max_memory_allocated() / 1e6
     return Measured(mean, grown)
 

@@ -11,7 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ import limits
 import torch
 import workloads
 import yaml
-from comparisons import print_table
 from limits import Limits, Probes
 from measure import import_optimisers, in_process
 from official import Sizes
@@ -119,9 +118,7 @@ class Table:
         """Yield all rows of the plan."""
         for name in ROWS:
             if name in self.plan.rows:
-                for row in getattr(self, f"_{name}")():
-                    print(f"measured: {row['']}", file=sys.stderr)
-                    yield row
+                yield from getattr(self, f"_{name}")()
 
     def _limits(self) -> Iterator[Mapping[str, str]]:
         self.limits = found = in_process(partial(limits.measure, self.plan.probes))
@@ -303,7 +300,14 @@ def print_plan(plan: Plan) -> None:
     hardware = artifacts.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores of which one thread is used"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, operations: {operations}"
-    print_table(f"{machine}, {versions}; {plan.repeats} pairs", list(Table(plan).rows()))
+    print(f"### {machine}, {versions}; {plan.repeats} pairs\n")
+    print(_line(["", *COLUMNS]), _line(["---", *["---:"] * len(COLUMNS)]), sep="\n", flush=True)
+    for row in Table(plan).rows():
+        print(_line(row.values()), flush=True)  # at once: a run that fails later has not measured in vain
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _row(work: str, **cells: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ Every line that comes in names a model of CHECKOUT's config.yaml; the line that 
 a mean step, megabytes by which a process grew, and the parameters and the batch, which say whether work is equal.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -37,7 +38,9 @@ def main() -> None:
     torch.set_num_threads(1)
     import_optimisers()
     for line in sys.stdin:
-        print(json.dumps(in_process(partial(_measure, config, line.strip(), steps))), flush=True)
+        with contextlib.redirect_stdout(sys.stderr):  # some models print
+            found = in_process(partial(_measure, config, line.strip(), steps))
+        print(json.dumps(found), flush=True)
 
 
 def _measure(config: Any, name: str, steps: int) -> dict[str, float | str]:

@@ -1,4 +1,4 @@
-"""What is shared between ranks, and copied into the moving average, after a step: buffers that the step changed."""
+"""Buffers that a step changes: ranks share them, and the moving average copies them."""
 
 import pytest
 import torch

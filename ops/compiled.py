@@ -117,7 +117,9 @@ def _built(*, says_so: bool) -> Path:
                 (folder / FAILURE).write_text(reason, encoding="utf-8")
                 raise _failed(reason, says_so=says_so) from error
     except OSError as error:
-        raise _failed(f"{folder} cannot be used ({error.strerror})", says_so=says_so) from error
+        raise _failed(
+            f"{folder} cannot be used ({error.strerror}); XDG_CACHE_HOME names another", says_so=says_so
+        ) from error
     return folder / LIBRARY
 
 

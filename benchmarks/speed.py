@@ -146,11 +146,14 @@ class Table:
     def _training(self) -> Iterator[Mapping[str, str]]:
         for sizes, batch in self.plan.training:
             side = partial(workloads.step_side, sizes, batch)
-            pairs = self._pairs(partial(side, ours=False), partial(side, ours=True))
-            row = self._compared(f"training, {_networks(sizes, batch)}", ARRANGEMENT, pairs, partial(_per_kimg, batch))
-            counted = in_process(partial(workloads.step_operations, sizes, batch))
-            row["of the limit"] = self._share(pairs, 0, **counted)
-            yield row
+            for precision in ("float32", "bfloat16"):
+                pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
+                name = f"training, {_networks(sizes, batch)}, here {precision}"
+                row = self._compared(name, ARRANGEMENT, pairs, partial(_per_kimg, batch))
+                if precision == "float32":  # the limits below are of float32
+                    counted = in_process(partial(workloads.step_operations, sizes, batch))
+                    row["of the limit"] = self._share(pairs, 0, **counted)
+                yield row
 
     def _models(self) -> Iterator[Mapping[str, str]]:
         name, before = "default configuration, a step", self.plan.before

@@ -275,6 +275,8 @@ def ahead(read: Callable[[int], T], steps: range) -> Iterator[tuple[int, T]]:
 
 def check_finite(scalars: Mapping[str, Tensor]) -> None:
     """Raise TrainingError if a logged value is not finite."""
+    if not scalars:
+        return
     values = torch.stack([value.float() for value in scalars.values()]).tolist()  # one wait for the device
     wrong = {name: value for name, value in zip(scalars, values, strict=True) if not math.isfinite(value)}
     if wrong:

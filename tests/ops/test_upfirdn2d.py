@@ -56,11 +56,10 @@ def test_is_its_definition(up: int, down: int, padding: tuple[int, int, int, int
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("length", [3, 4])
 @pytest.mark.parametrize(("up", "down", "padding"), CASES)
-def test_has_first_and_second_derivatives(up: int, down: int, padding: tuple[int, int, int, int], length: int) -> None:
-    x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
-    taps = torch.randn(length, dtype=torch.float64)
+def test_has_first_and_second_derivatives(up: int, down: int, padding: tuple[int, int, int, int]) -> None:
+    x = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
+    taps = torch.randn(3, dtype=torch.float64)
     assert gradcheck(lambda x: upfirdn2d(x, taps, up, down, padding), x)
     assert gradgradcheck(lambda x: upfirdn2d(x, taps, up, down, padding).square(), x)
 

@@ -9,6 +9,7 @@ namespace ganformer {
 namespace {
 
 constexpr double EPSILON = 1e-8;
+
 int64_t padded(int64_t count) { return (count + 3) / 4 * 4; }
 
 // Keys [K, C] as columns [C, padded K], zero behind the last.
@@ -109,12 +110,8 @@ void attend_typed(const Tensor& x, const Tensor& keys, const Tensor& places, con
         }
         scale_at[b * n + start + p] = root;
         S* to = y_at + (b * n + start + p) * C;
-        if constexpr (std::is_same_v<S, BFloat16>)
 #pragma omp simd
-          for (int64_t c = 0; c < C; ++c) to[c] = narrow<S>(from[c] * root * times[c]);
-        else
-#pragma omp simd
-          for (int64_t c = 0; c < C; ++c) to[c] = from[c] * root * times[c];
+        for (int64_t c = 0; c < C; ++c) to[c] = narrow<S>(from[c] * root * times[c]);
       }
     }
   });
@@ -217,10 +214,7 @@ void attend_backward_typed(const Tensor& grad, const std::optional<Tensor>& grad
       expand(slopes.data(), key, change.data(), P, K, C);
       reduce(slopes.data(), pixels, sum_keys, P, K, C);
       S* to = grad_x_at + (b * n + start) * C;
-      if constexpr (std::is_same_v<S, BFloat16>)
-        for (int64_t i = 0; i < P * C; ++i) to[i] = narrow<S>(change[i]);
-      else
-        std::copy_n(change.data(), P * C, to);
+      for (int64_t i = 0; i < P * C; ++i) to[i] = narrow<S>(change[i]);
     }
   });
 }
@@ -313,10 +307,7 @@ void gather_backward_typed(const Tensor& grad_sums, const Tensor& along, const s
       expand(slopes.data(), key, change.data(), P, K, C);
       reduce(slopes.data(), pixels, sum_keys, P, K, C);
       S* to = grad_x_at + (b * n + start) * C;
-      if constexpr (std::is_same_v<S, BFloat16>)
-        for (int64_t i = 0; i < P * C; ++i) to[i] = narrow<S>(change[i]);
-      else
-        std::copy_n(change.data(), P * C, to);
+      for (int64_t i = 0; i < P * C; ++i) to[i] = narrow<S>(change[i]);
     }
   });
 }

@@ -118,40 +118,22 @@ inline void dots(const T* x, const T* keys, T* sums, int64_t pixels, int64_t cha
   columns(std::integral_constant<int, 4>());
 }
 
-// out[p][c] (+)= sum_k weights[k][p] * values[k][c] for PIXELS x (WIDE * N) values; weights' rows are BLOCK long.
-template <int PIXELS, int WIDE, int N, typename T>
-inline void expand_tile(const T* weights, const T* values, T* out, int64_t count, int64_t channels) {
-  using V = typename Lanes<T, N>::type;
-  V total[PIXELS][WIDE];
-  for (int p = 0; p < PIXELS; ++p)
-    for (int w = 0; w < WIDE; ++w) total[p][w] = load<T, N>(out + p * channels + w * N);
-  for (int64_t k = 0; k < count; ++k) {
-    V value[WIDE];
-    for (int w = 0; w < WIDE; ++w) value[w] = load<T, N>(values + k * channels + w * N);
-#pragma GCC unroll 16
-    for (int p = 0; p < PIXELS; ++p)
-      for (int w = 0; w < WIDE; ++w) total[p][w] += weights[k * BLOCK + p] * value[w];
-  }
-  for (int p = 0; p < PIXELS; ++p)
-    for (int w = 0; w < WIDE; ++w) store<T, N>(out + p * channels + w * N, total[p][w]);
-}
-
-// out[k][c] += sum_p weights[k][p] * x[p][c] for ROWS x (WIDE * N) values.
-template <int ROWS, int WIDE, int N, typename T>
-inline void reduce_tile(const T* weights, const T* x, T* out, int64_t pixels, int64_t channels) {
+// out[r][c] += sum_i weights[r * NEXT_ROW + i * NEXT] * x[i][c] for ROWS x (WIDE * N) values.
+template <int ROWS, int WIDE, int N, int NEXT_ROW, int NEXT, typename T>
+inline void product_tile(const T* weights, const T* x, T* out, int64_t count, int64_t channels) {
   using V = typename Lanes<T, N>::type;
   V total[ROWS][WIDE];
-  for (int k = 0; k < ROWS; ++k)
-    for (int w = 0; w < WIDE; ++w) total[k][w] = load<T, N>(out + k * channels + w * N);
-  for (int64_t p = 0; p < pixels; ++p) {
+  for (int r = 0; r < ROWS; ++r)
+    for (int w = 0; w < WIDE; ++w) total[r][w] = load<T, N>(out + r * channels + w * N);
+  for (int64_t i = 0; i < count; ++i) {
     V value[WIDE];
-    for (int w = 0; w < WIDE; ++w) value[w] = load<T, N>(x + p * channels + w * N);
+    for (int w = 0; w < WIDE; ++w) value[w] = load<T, N>(x + i * channels + w * N);
 #pragma GCC unroll 16
-    for (int k = 0; k < ROWS; ++k)
-      for (int w = 0; w < WIDE; ++w) total[k][w] += weights[k * BLOCK + p] * value[w];
+    for (int r = 0; r < ROWS; ++r)
+      for (int w = 0; w < WIDE; ++w) total[r][w] += weights[r * NEXT_ROW + i * NEXT] * value[w];
   }
-  for (int k = 0; k < ROWS; ++k)
-    for (int w = 0; w < WIDE; ++w) store<T, N>(out + k * channels + w * N, total[k][w]);
+  for (int r = 0; r < ROWS; ++r)
+    for (int w = 0; w < WIDE; ++w) store<T, N>(out + r * channels + w * N, total[r][w]);
 }
 
 // Calls `part(lanes, wide, c)` for pieces of wide * lanes channels that together are all of them.
@@ -167,30 +149,29 @@ inline void pieces(int64_t channels, const Part& part) {
   for (; c < channels; ++c) part(std::integral_constant<int, 1>(), std::integral_constant<int, 1>(), c);
 }
 
+// out [rows, channels] += weights [rows, count] times x [count, channels]; weights lie as `product_tile` has them.
+template <int NEXT_ROW, int NEXT, typename T>
+inline void product(const T* weights, const T* x, T* out, int64_t rows, int64_t count, int64_t channels) {
+  pieces<T>(channels, [&](auto lanes, auto wide, int64_t c) {
+    constexpr int N = decltype(lanes)::value, WIDE = decltype(wide)::value, ROWS = WIDE == 4 ? 4 : 8;
+    int64_t r = 0;
+    for (; r + ROWS <= rows; r += ROWS)
+      product_tile<ROWS, WIDE, N, NEXT_ROW, NEXT>(weights + r * NEXT_ROW, x + c, out + r * channels + c, count, channels);
+    for (; r < rows; ++r)
+      product_tile<1, WIDE, N, NEXT_ROW, NEXT>(weights + r * NEXT_ROW, x + c, out + r * channels + c, count, channels);
+  });
+}
+
 // out [pixels, channels] += weights [count, BLOCK] transposed times values [count, channels].
 template <typename T>
 inline void expand(const T* weights, const T* values, T* out, int64_t pixels, int64_t count, int64_t channels) {
-  pieces<T>(channels, [&](auto lanes, auto wide, int64_t c) {
-    constexpr int N = decltype(lanes)::value, WIDE = decltype(wide)::value, PIXELS = WIDE == 4 ? 4 : 8;
-    int64_t p = 0;
-    for (; p + PIXELS <= pixels; p += PIXELS)
-      expand_tile<PIXELS, WIDE, N>(weights + p, values + c, out + p * channels + c, count, channels);
-    for (; p < pixels; ++p)
-      expand_tile<1, WIDE, N>(weights + p, values + c, out + p * channels + c, count, channels);
-  });
+  product<1, BLOCK>(weights, values, out, pixels, count, channels);
 }
 
 // out [count, channels] += weights [count, BLOCK] times x [pixels, channels].
 template <typename T>
 inline void reduce(const T* weights, const T* x, T* out, int64_t pixels, int64_t count, int64_t channels) {
-  pieces<T>(channels, [&](auto lanes, auto wide, int64_t c) {
-    constexpr int N = decltype(lanes)::value, WIDE = decltype(wide)::value, ROWS = WIDE == 4 ? 4 : 8;
-    int64_t k = 0;
-    for (; k + ROWS <= count; k += ROWS)
-      reduce_tile<ROWS, WIDE, N>(weights + k * BLOCK, x + c, out + k * channels + c, pixels, channels);
-    for (; k < count; ++k)
-      reduce_tile<1, WIDE, N>(weights + k * BLOCK, x + c, out + k * channels + c, pixels, channels);
-  });
+  product<BLOCK, 1>(weights, x, out, count, pixels, channels);
 }
 
 }  // namespace ganformer

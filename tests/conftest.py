@@ -10,6 +10,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 VARIANTS = ("generated", "real") if (SHARED / "data").is_dir() else ("generated",)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: compressed ones hold the time, and processes must agree on the names of tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Provide generated pictures, containers and published numbers, laid out as the real ones."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganformer.ops import compiled
+from ganformer.ops.gradients import of_weights
 
 
 def bias_act(
@@ -93,7 +94,7 @@ class _BiasAct(torch.autograd.Function):
                 (inner if scale is None else inner * scale[:, :, None, None]) if of_x else None,
                 (inner * x).sum(dim=(2, 3)) if of_scale else None,
                 inner.sum(dim=1, keepdim=True) if of_noise else None,
-                inner.sum(dim=(0, 2, 3)) if of_bias else None,
+                inner.sum(dim=(0, 2, 3)) if of_bias and of_weights() else None,
                 None,
             )
         grads = compiled.library().bias_act_backward(

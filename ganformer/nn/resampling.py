@@ -6,9 +6,9 @@ The operations take their weight as an argument, so that one layer serves all of
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganformer.ops.convolution import convolve, convolve_transposed
 from ganformer.ops.upfirdn2d import upfirdn2d
 
 
@@ -73,7 +73,7 @@ class Convolve(Operation):
     """x [B, I, H, W], weight [O, I, k, k], k odd → [B, O, H, W]."""
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        return convolve(x, weight, padding=weight.shape[-1] // 2)
 
 
 class ConvolveUp(Operation):
@@ -84,7 +84,7 @@ class ConvolveUp(Operation):
         self.filter = Filter()
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # B O 2H+1 2W+1
+        x = convolve_transposed(x, weight.transpose(0, 1), stride=2)  # B O 2H+1 2W+1
         return upfirdn2d(x, self.filter.taps, padding=(1, 1, 1, 1), gain=4.0)
 
 
@@ -97,4 +97,4 @@ class ConvolveDown(Operation):
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         x = upfirdn2d(x, self.filter.taps, padding=(2, 2, 2, 2))  # B I H+1 W+1
-        return F.conv2d(x, weight, stride=2)
+        return convolve(x, weight, stride=2)

@@ -23,7 +23,7 @@ from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.learner import Learner, Reals
 from ganformer.training.samples import latents
 from ganformer.training.state import load_adam, load_module, refuse_misfit
-from ganformer.training.update import Update
+from ganformer.training.update import Update, frozen
 
 PATH_LENGTH_DECAY = 0.01  # step of the running mean path length, per computed microbatch (StyleGAN2)
 PATH_LENGTH_SHRINK = 2  # path lengths are computed for this part of a batch (StyleGAN2)
@@ -166,7 +166,8 @@ class Adversarial(Learner):
             fakes = self._score(networks.generator.scales(self._mix(w, microbatch.labels)), microbatch.labels)
             return self.loss.generator(fakes, partial(self._score_reals, microbatch))
 
-        total = self.generator_update.minimise(loss, reals)
+        with frozen(networks.discriminator):
+            total = self.generator_update.minimise(loss, reals)
         networks.generator.track(torch.cat(mapped), step)
         distribution.average([networks.generator.w_average])
         return total

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganformer.ops import gradients
+
 DRIFT = 0.001  # weight that keeps WGAN's scores of reals near zero (Progressive GAN, appendix A.1)
 
 
@@ -99,8 +101,9 @@ def gradient_penalty(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
 
 def _squared_slopes(scores: Tensor, images: Sequence[Tensor]) -> Tensor:
     """Return ‖∇ₓ D(x)‖² of each image [B]."""
-    gradients = torch.autograd.grad(scores.sum(), list(images), create_graph=True)
-    return torch.stack([gradient.square().sum(dim=(1, 2, 3)) for gradient in gradients]).sum(dim=0)
+    with gradients.of_features_only():
+        slopes = torch.autograd.grad(scores.sum(), list(images), create_graph=True)
+    return torch.stack([slope.square().sum(dim=(1, 2, 3)) for slope in slopes]).sum(dim=0)
 
 
 def path_lengths(images: Tensor, w: Tensor) -> Tensor:
@@ -111,5 +114,6 @@ def path_lengths(images: Tensor, w: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     noise = torch.randn_like(images) / (height * width) ** 0.5
-    (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+    with gradients.of_features_only():
+        (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
     return gradient.square().sum(dim=-1).flatten(start_dim=1).mean(dim=1).sqrt()

@@ -1,7 +1,8 @@
 """Step of one optimiser: gradients over all microbatches and ranks, checked before they change a weight."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,19 @@ from ganformer.errors import TrainingError
 from ganformer.training import distribution
 
 P = TypeVar("P")
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Make the parameters of `network` constants inside the context, so that none of their gradients is computed."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 class Update:

@@ -25,6 +25,7 @@ from ganformer.nn.layers import (
 )
 from ganformer.nn.resampling import Convolve, Operation
 from ganformer.ops.bias_act import bias_act
+from ganformer.ops.convolution import convolve
 
 
 def normalise_pixels(x: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ class ConvolveRepeated(Operation):
     """x [B, I, H, W], weight [O, I, 3, 3] → [B, O, 2H, 2W]: each pixel becomes four alike, then the convolution."""
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
+        return convolve(F.interpolate(x, scale_factor=2), weight, padding=1)
 
 
 class LinearConvolution(nn.Module):

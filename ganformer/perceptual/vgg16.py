@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganformer.ops.bias_act import bias_act
+from ganformer.ops.convolution import convolve
+
 # Output channels of the 3×3 convolutions of each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 # Mean and standard deviation of ImageNet's colours in [0, 1], which VGG16 expects to be taken out.
@@ -21,7 +24,7 @@ def activations(x: Tensor, blocks: Iterable[Sequence[Layer]]) -> Iterator[Tensor
     for i, block in enumerate(blocks):
         x = F.max_pool2d(x, 2, ceil_mode=True) if i else x
         for weight, bias in block:
-            x = F.conv2d(x, weight, bias, padding=1).relu_()
+            x = bias_act(convolve(x, weight, padding=1), bias, alpha=0.0)
         yield x
 
 

@@ -94,6 +94,11 @@ class Adversarial(Learner):
         )
 
     @cached_property
+    def _followed(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Parameters of the average and of the generator, which are walked through in every step."""
+        return list(self.sampler.parameters()), list(self.network.generator.parameters())
+
+    @cached_property
     def generator_update(self) -> Update:
         """Updates of the generator's parameters."""
         return Update("generator", self.network.generator.parameters(), self.generator_adam)
@@ -259,12 +264,10 @@ class Adversarial(Learner):
 
     def _follow(self, beta: float) -> None:
         """Move the average towards the generator; buffers are copied."""
-        source, average = self.network.generator, self.sampler
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - beta)
-            copies = dict(average.named_buffers())
+            torch._foreach_lerp_(*self._followed, 1 - beta)
             for name, buffer in self._changed():
-                copies[name].copy_(buffer)
+                self.sampler.get_buffer(name).copy_(buffer)
 
 
 def make_learner(

@@ -12,7 +12,12 @@ class ChangedBuffers:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.network = network
+        # Modules with buffers, to look them up in each step without walking through the whole network.
+        self._places = [
+            (f"{path}.{name}" if path else name, module, name)
+            for path, module in network.named_modules()
+            for name in dict(module.named_buffers(recurse=False))
+        ]
         # The tensors themselves: identities of tensors that are gone are given to new ones.
         self._seen: dict[str, tuple[Tensor, int]] = {}
 
@@ -25,4 +30,5 @@ class ChangedBuffers:
 
     def settle(self) -> None:
         """Take the buffers as they are now for unchanged."""
-        self._seen = {name: (buffer, buffer._version) for name, buffer in self.network.named_buffers()}
+        buffers = ((path, module._buffers[name]) for path, module, name in self._places)
+        self._seen = {path: (buffer, buffer._version) for path, buffer in buffers if buffer is not None}

@@ -9,9 +9,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganformer import devices
-from ganformer.ops import compiled
+from ganformer.nn.resampling import Operation
+from ganformer.ops import compiled, convolution
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.loop import check_finite
+from ganformer.training.update import Update
 from tests.training.test_precision import MODELS, batch, learner
 
 # Of these CUDA has no deterministic algorithm, in part in the backward pass only (torch.use_deterministic_algorithms).
@@ -89,3 +91,29 @@ def test_a_step_waits_for_the_device_only_to_check_what_is_finite(model: str, mo
 @pytest.mark.parametrize("model", LAUNCHES)
 def test_a_plain_step_has_so_many_launches_at_most(model: str) -> None:
     assert stepped(model, 1).launches <= LAUNCHES[model]
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "vqgan"])
+def test_no_gradient_of_the_opponent_is_computed(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An autograd function in Python computes a gradient for each argument that requires one, wanted or not."""
+    counted: Counter[str] = Counter()
+    original = convolution._WeightGradient.forward
+
+    def forward(ctx: Any, x: Any, grad: Any, weight: Any, geometry: Any) -> Any:
+        counted[str(updated[-1])] += 1
+        return original(ctx, x, grad, weight, geometry)
+
+    updated: list[str] = []
+    minimise = Update.minimise
+    monkeypatch.setattr(convolution._WeightGradient, "forward", staticmethod(forward))
+    monkeypatch.setattr(
+        Update, "minimise", lambda self, *options: updated.append(self.name) or minimise(self, *options)
+    )
+    made = learner(model, "float32")
+    with devices.reproducible(1):
+        made.step(batch(0), 1)
+    networks = made.network
+    for name in ("generator", "discriminator"):
+        layers = sum(isinstance(part, Operation) for part in getattr(networks, name).modules())
+        passes = 2 if name == "discriminator" else 1  # of real and of generated images
+        assert 0 < counted[name] <= passes * layers

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.models.vqgan.quantisation import Quantised, Quantiser
+from ganformer.ops.bias_act import bias_act
+from ganformer.ops.convolution import convolve
 
 EPSILON = 1e-6  # group normalisation
 
@@ -48,6 +50,19 @@ class ActivatedNorm(nn.GroupNorm):
         return F.silu(super().forward(x))
 
 
+class Convolution(nn.Conv2d):
+    """3 × 3 convolution that keeps the size, with bias."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            return super().forward(x)  # only PyTorch's own operations follow it
+        return bias_act(convolve(x, self.weight, padding=1), self.bias, act="linear")
+
+
 class ResidualBlock(nn.Module):
     """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions, added to x, projected if need be."""
 
@@ -55,10 +70,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.change = nn.Sequential(
             ActivatedNorm(layout.groups, inputs, EPSILON),
-            nn.Conv2d(inputs, outputs, 3, padding=1),
+            Convolution(inputs, outputs),
             ActivatedNorm(layout.groups, outputs, EPSILON),
             nn.Dropout(layout.dropout),
-            nn.Conv2d(outputs, outputs, 3, padding=1),
+            Convolution(outputs, outputs),
         )
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
@@ -103,7 +118,7 @@ class Double(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        self.convolution = Convolution(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.convolution(F.interpolate(x, scale_factor=2, mode="nearest"))
@@ -144,7 +159,7 @@ class Encoder(nn.Module):
     def __init__(self, colours: int, layout: Layout) -> None:
         super().__init__()
         inputs = layout.levels[0].channels
-        self.first = nn.Conv2d(colours, inputs, 3, padding=1)
+        self.first = Convolution(colours, inputs)
         self.stages = nn.Sequential()
         for number, level in enumerate(layout.levels, start=1):
             resample = Halve(level.channels) if number < len(layout.levels) else nn.Identity()
@@ -152,7 +167,7 @@ class Encoder(nn.Module):
             inputs = level.channels
         self.middle = middle(inputs, layout)
         self.norm = ActivatedNorm(layout.groups, inputs, EPSILON)
-        self.last = nn.Conv2d(inputs, layout.latent_channels, 3, padding=1)
+        self.last = Convolution(inputs, layout.latent_channels)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.first(images.contiguous(memory_format=torch.channels_last))
@@ -167,7 +182,7 @@ class Decoder(nn.Module):
     def __init__(self, colours: int, layout: Layout) -> None:
         super().__init__()
         inputs = layout.levels[-1].channels
-        self.first = nn.Conv2d(layout.latent_channels, inputs, 3, padding=1)
+        self.first = Convolution(layout.latent_channels, inputs)
         self.middle = middle(inputs, layout)
         self.stages = nn.Sequential()
         for number, level in enumerate(reversed(layout.levels), start=1):
@@ -175,7 +190,7 @@ class Decoder(nn.Module):
             self.stages.append(Stage(inputs, level, layout.blocks + 1, layout, resample))
             inputs = level.channels
         self.norm = ActivatedNorm(layout.groups, inputs, EPSILON)
-        self.last = nn.Conv2d(inputs, colours, 3, padding=1)
+        self.last = Convolution(inputs, colours)
 
     def forward(self, latents: Tensor) -> Tensor:
         x = self.first(latents.contiguous(memory_format=torch.channels_last))

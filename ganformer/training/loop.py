@@ -170,7 +170,7 @@ class Job:
 
 @contextmanager
 def _modules_not_collected() -> Iterator[None]:
-    """Keep the collection of garbage, which steps trigger often, from walking through all imported modules each time."""
+    """Keep the collection of garbage, which steps trigger often, from walking through all imported modules."""
     gc.freeze()
     try:
         yield

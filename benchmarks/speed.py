@@ -31,6 +31,7 @@ from ganformer.ops import compiled
 HERE = Path(__file__).resolve().parents[1]
 ROWS = ("limits", "attention", "training", "models", "operations", "images", "gpu")
 COLUMNS = ("against", "theirs", "here", "ratio", "quartiles", "theirs MB", "here MB", "of the limit", "differ by")
+PRECISIONS = ("float32", "bfloat16")  # of this project; the other side's is float32
 ARRANGEMENT = "released arrangement"
 
 
@@ -44,9 +45,9 @@ class Plan:
     """Least processor time of one measurement of short work."""
     probes: Probes = field(default_factory=Probes)
     layers: Sequence[Layer] = (Layer(32, 512), Layer(64, 512), Layer(128, 256))
-    training: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4),)
+    training: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     """Networks, and their batch."""
-    images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4),)
+    images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     operations: Sequence[Layer] = (Layer(32, 16, batch=16, components=8, latent=16), Layer(64, 512))
     models: Sequence[str] = ()
     """Models of config.yaml; none: all of table 1."""
@@ -146,7 +147,7 @@ class Table:
     def _training(self) -> Iterator[Mapping[str, str]]:
         for sizes, batch in self.plan.training:
             side = partial(workloads.step_side, sizes, batch)
-            for precision in ("float32", "bfloat16"):
+            for precision in PRECISIONS:
                 pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
                 name = f"training, {_networks(sizes, batch)}, here {precision}"
                 row = self._compared(name, ARRANGEMENT, pairs, partial(_per_kimg, batch))
@@ -156,32 +157,33 @@ class Table:
                 yield row
 
     def _models(self) -> Iterator[Mapping[str, str]]:
-        name, before = "default configuration, a step", self.plan.before
+        before = self.plan.before
         if before is None:
-            yield _row(name, here="not measured: no earlier checkout (--before DIR)")
+            yield _row("default configuration, a step", here="not measured: no earlier checkout (--before DIR)")
             return
-        models, compared = self.plan.models or _models_of_table_1(), []
-        with Steps(before, self.plan.steps) as theirs, Steps(HERE, self.plan.steps) as ours:
-            total = Pairs([Measured(0, 0)] * self.plan.repeats, [Measured(0, 0)] * self.plan.repeats)
-            for model in models:
-                pairs = measure(partial(theirs.measured, model), partial(ours.measured, model), self.plan.repeats)
-                if theirs.work[model] != ours.work[model]:
-                    reason = f"not compared: {theirs.work[model]} there, {ours.work[model]} here"
-                    yield _row(f"{name}: {model}", here=reason)
-                    continue
-                yield self._compared(f"{name}: {model}", "earlier checkout", pairs, _milliseconds)
-                compared.append(model)
-                total.theirs, total.ours = (
-                    [_added(*each) for each in zip(sums, new, strict=True)]
-                    for sums, new in ((total.theirs, pairs.theirs), (total.ours, pairs.ours))
-                )
-            if compared:
-                title = f"{name}: sum of {len(compared)} models"
-                yield {
-                    **self._compared(title, "earlier checkout", total, _milliseconds),
-                    "theirs MB": "–",
-                    "here MB": "–",
-                }
+        for precision in PRECISIONS:
+            with Steps(before, self.plan.steps) as theirs, Steps(HERE, self.plan.steps, precision) as ours:
+                yield from self._steps(f"default configuration, a step, here {precision}", theirs, ours)
+
+    def _steps(self, name: str, theirs: "Steps", ours: "Steps") -> Iterator[Mapping[str, str]]:
+        compared = []
+        total = Pairs([Measured(0, 0)] * self.plan.repeats, [Measured(0, 0)] * self.plan.repeats)
+        for model in self.plan.models or _models_of_table_1():
+            pairs = measure(partial(theirs.measured, model), partial(ours.measured, model), self.plan.repeats)
+            if theirs.work[model] != ours.work[model]:
+                reason = f"not compared: {theirs.work[model]} there, {ours.work[model]} here"
+                yield _row(f"{name}: {model}", here=reason)
+                continue
+            yield self._compared(f"{name}: {model}", "earlier checkout", pairs, _milliseconds)
+            compared.append(model)
+            total.theirs, total.ours = (
+                [_added(*each) for each in zip(sums, new, strict=True)]
+                for sums, new in ((total.theirs, pairs.theirs), (total.ours, pairs.ours))
+            )
+        if compared:
+            title = f"{name}: sum of {len(compared)} models"
+            memory = {"theirs MB": "–", "here MB": "–"}
+            yield {**self._compared(title, "earlier checkout", total, _milliseconds), **memory}
 
     def _operations(self) -> Iterator[Mapping[str, str]]:
         if compiled.library() is None:
@@ -239,11 +241,11 @@ class Table:
 class Steps:
     """Process in which training steps of a checkout's models are timed, each in a process of its own."""
 
-    def __init__(self, checkout: Path, steps: int) -> None:
+    def __init__(self, checkout: Path, steps: int, *precision: str) -> None:
         program = Path(__file__).with_name("training_steps.py")
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, program, checkout, str(steps)],
+            [sys.executable, program, checkout, str(steps), *precision],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

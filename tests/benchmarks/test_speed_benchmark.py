@@ -15,7 +15,8 @@ from tests.interop.test_pytorch_snapshots import COMPONENTS, LIMITS, SIZE, WIDTH
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("simplex", "centroid", "duplex")
-OPERATIONS = ["bias_act", "upfirdn2d, up", "upfirdn2d, down", "upfirdn2d, same", "attend", "gather"]
+OPERATIONS = ["convolve", "bias_act", "upfirdn2d, up", "upfirdn2d, down", "upfirdn2d, same", "attend", "gather"]
+STEP = "default configuration, a step"
 TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
 from pathlib import Path
@@ -74,8 +75,11 @@ def test_every_row_is_printed(table):
         "limit: copy",
         *(f"attention, {kind}, {layer}" for kind in KINDS),
         *(f"training, {networks}, here {precision}" for precision in ("float32", "bfloat16")),
-        "default configuration, a step: gan",
-        "default configuration, a step: sum of 1 models",
+        *(
+            f"default configuration, a step, here {precision}: {models}"
+            for precision in ("float32", "bfloat16")
+            for models in ("gan", "sum of 1 models")
+        ),
         *(f"{name}, {layer}" for name in OPERATIONS),
         f"generating, {networks}",
         f"training on a GPU, {networks}",
@@ -117,7 +121,8 @@ def test_unequal_work_is_not_compared(benchmarks, monkeypatch):
     speed, workloads = benchmarks["speed"], benchmarks["workloads"]
 
     class Steps:
-        def __init__(self, checkout, steps):
+        def __init__(self, checkout, steps, precision=None):
+            assert (precision is None) == (checkout == Path("old"))
             self.is_old, self.work = checkout == Path("old"), {}
 
         def __enter__(self):
@@ -132,10 +137,11 @@ def test_unequal_work_is_not_compared(benchmarks, monkeypatch):
 
     monkeypatch.setattr(speed, "Steps", Steps)
     plan = replace(speed.FULL, rows=("models",), before=Path("old"), models=("gan", "simplex", "duplex"))
-    gan, simplex, _, both = speed.Table(plan).rows()
+    gan, simplex, _, both, *others = speed.Table(plan).rows()
     assert gan["here"] == "not compared: gan, 8 parameters there, gan, 9 parameters here"
     assert (simplex["ratio"], simplex["quartiles"]) == ("1.50", "1.50–1.50")
-    assert (both[""], both["theirs"]) == ("default configuration, a step: sum of 2 models", "6,000 ms")
+    assert (both[""], both["theirs"]) == (f"{STEP}, here float32: sum of 2 models", "6,000 ms")
+    assert [row[""] for row in others] == [row[""].replace("float32", "bfloat16") for row in (gan, simplex, _, both)]
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])

@@ -41,7 +41,7 @@ def nearest(real: Observed, samples: Observed) -> Nearest:
     reals, features = real.arrays["features"], samples.arrays["features"]
     least = torch.full((len(features),), torch.inf, dtype=torch.float64)
     indices = torch.zeros(len(features), dtype=torch.int64)
-    for rows, columns, distances, *_ in neighbours.tiles(features, reals):
+    for rows, columns, distances, *_ in neighbours.tiles(features, reals, torch.float64):
         places = distances.argmin(dim=1)
         found = distances.gather(1, places[:, None])[:, 0]
         is_nearer = found < least[rows]

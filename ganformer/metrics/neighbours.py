@@ -1,7 +1,10 @@
-"""Who lies near whom among features, in tiles of the matrix of distances: memory does not grow with its size."""
+"""Who lies near whom among features, in tiles of the matrix of distances: memory does not grow with its size.
+
+Distances are computed in float32, which takes half the time of float64, with a bound of their error; those that the
+error might decide about are computed again in float64, so that results are those of float64.
+"""
 
 from collections.abc import Iterator
-from itertools import combinations_with_replacement, product
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +16,9 @@ from ganformer.metrics.statistics import Array
 # N real images, M generated ones, D features
 TILE = 2048  # rows and columns of distances held at a time
 PAIRS = 1024  # pairs whose differences are held at a time
-EPSILON = torch.finfo(torch.float64).eps
+SPARE = 4  # neighbours that are looked at besides those that are asked for, as the order of the last is not certain
+SAFE = 1e-12, 1e15  # largest feature whose squares float32 has, and sums of them
+TINY = 1e-37  # more than what float32 loses below its smallest numbers
 
 
 class Near:
@@ -57,9 +62,9 @@ class Tile(NamedTuple):
     rows: slice
     columns: slice
     distances: Tensor
-    """[n, m] float64, but for rounding: of |x|² + |y|² − 2xy, so that distances of equal images are not quite 0."""
-    rounding: float
-    """Largest error of the distances."""
+    """[n, m], but for rounding: of |x|² + |y|² − 2xy, so that distances of equal images are not quite 0."""
+    rounding: tuple[Tensor, Tensor]
+    """Of each row [n, 1] and each column [m]; the error of a distance is at most the sum of both."""
     real: Array
     fake: Array
 
@@ -71,9 +76,9 @@ class Tile(NamedTuple):
         radii = radii.expand_as(self.distances)
         beyond = self.distances - radii
         near = beyond < 0
-        doubtful = beyond.abs_() <= self.rounding
-        if doubtful.any():
-            i, j = doubtful.nonzero(as_tuple=True)
+        doubtful = beyond.abs_().sub_(self.rounding[0]) <= self.rounding[1]
+        i, j = doubtful.nonzero(as_tuple=True)
+        if len(i):
             exact = exact_distances(self.real, self.fake, i + self.rows.start, j + self.columns.start)
             near[i, j] = exact < radii[i, j] if strictly else exact <= radii[i, j]
         return near
@@ -81,10 +86,20 @@ class Tile(NamedTuple):
 
 def radii(points: Array, neighbours: int) -> Tensor:
     """Return the squared distance of each point [N, D] to its neighbour of this rank, [N] float64, by differences."""
-    kept = neighbours + 1  # the nearest of all is the point itself
+    rank = neighbours + 1  # the nearest of all is the point itself
+    distances, certain = _radii(points, rank, _Space(torch.float32, points))
+    if not certain.all():
+        distances = torch.where(certain, distances, _radii(points, rank, _Space(torch.float64, points))[0])
+    return distances
+
+
+def _radii(points: Array, rank: int, space: "_Space") -> tuple[Tensor, Tensor]:
+    """Return the squared distance of each point to the one of this rank, and whether it is certainly of this rank."""
     count = len(points)
-    nearest = torch.full((count, kept), torch.inf, dtype=torch.float64)
+    kept = min(count, rank + SPARE)
+    nearest = torch.full((count, kept), torch.inf, dtype=space.dtype)
     numbers = torch.zeros((count, kept), dtype=torch.int64)
+    rounding = torch.zeros(count, dtype=torch.float64)
 
     def keep(rows: slice, columns: slice, distances: Tensor) -> None:
         new = distances.topk(min(kept, distances.shape[1]), dim=1, largest=False)
@@ -92,18 +107,29 @@ def radii(points: Array, neighbours: int) -> Tensor:
         both = torch.cat([numbers[rows], new.indices + columns.start], dim=1)
         nearest[rows], numbers[rows] = known.values, both.gather(1, known.indices)
 
-    for rows, columns in combinations_with_replacement(_parts(count), 2):
-        distances = _tile(points, points, rows, columns).distances
-        keep(rows, columns, distances)
-        if rows != columns:
-            keep(columns, rows, distances.T)
+    for some in space.parts(points):
+        for others in space.parts(points, some.place.start):  # the other half of the matrix is the same
+            tile = space.tile(some, others, points, points)
+            rows, columns = tile.rows, tile.columns
+            keep(rows, columns, tile.distances)
+            if rows != columns:
+                keep(columns, rows, tile.distances.T)
+            of_rows, of_columns = tile.rounding[0][:, 0].double(), tile.rounding[1].double()
+            rounding[rows] = torch.maximum(rounding[rows], of_rows + of_columns.max())
+            rounding[columns] = torch.maximum(rounding[columns], of_columns + of_rows.max())
     places = torch.arange(count).repeat_interleave(kept)
-    return exact_distances(points, points, places, numbers.flatten()).view(count, kept).amax(dim=1)
+    exact = exact_distances(points, points, places, numbers.flatten()).view(count, kept)
+    found = exact.sort(dim=1).values[:, rank - 1]
+    beyond = nearest[:, -1].double() - rounding  # all other points are at least as far
+    return found, (beyond >= found) | (kept == count)
 
 
-def tiles(real: Array, fake: Array) -> Iterator[Tile]:
-    """Return the matrix of squared distances between features [N, D] and [M, D]."""
-    return (_tile(real, fake, *place) for place in product(_parts(len(real)), _parts(len(fake))))
+def tiles(real: Array, fake: Array, dtype: torch.dtype = torch.float32) -> Iterator[Tile]:
+    """Yield the matrix of squared distances between features [N, D] and [M, D], computed in a type."""
+    space = _Space(dtype, real, fake)
+    for rows in space.parts(real):
+        for columns in space.parts(fake):
+            yield space.tile(rows, columns, real, fake)
 
 
 def exact_distances(a: Array, b: Array, i: Tensor, j: Tensor) -> Tensor:
@@ -116,14 +142,38 @@ def exact_distances(a: Array, b: Array, i: Tensor, j: Tensor) -> Tensor:
     return distances
 
 
-def _parts(count: int) -> list[slice]:
-    return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
+class _Part(NamedTuple):
+    """Some points, and their squared lengths."""
+
+    place: slice
+    points: Tensor
+    lengths: Tensor
 
 
-def _tile(real: Array, fake: Array, rows: slice, columns: slice) -> Tile:
-    x, y = (torch.from_numpy(array.astype(np.float64)) for array in (real[rows], fake[columns]))
-    of_rows, of_columns = x.square().sum(dim=1, keepdim=True), y.square().sum(dim=1)
-    distances = torch.addmm(of_columns, x, y.T, alpha=-2).add_(of_rows).clamp_(min=0)
-    # Each of the three sums of D products is off by at most D roundings of what its terms sum up to.
-    rounding = 4 * x.shape[1] * EPSILON * (of_rows.max() + of_columns.max()).item()
-    return Tile(rows, columns, distances, rounding, real, fake)
+class _Space:
+    """Type that distances are computed in, and origin: the mean [D] of the first of the sets, for short lengths.
+
+    The type is float64 if features are too large or too small for float32.
+    """
+
+    def __init__(self, dtype: torch.dtype, *sets: Array) -> None:
+        largest = max(max(points.max(), -points.min()) for points in sets)
+        self.dtype = dtype if SAFE[0] < largest < SAFE[1] else torch.float64
+        self.origin = sets[0].mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def parts(self, points: Array, first: int = 0) -> Iterator[_Part]:
+        """Yield all points from the first on, some at a time."""
+        dtype = np.float64 if self.dtype == torch.float64 else points.dtype
+        for start in range(first, len(points), TILE):
+            place = slice(start, min(start + TILE, len(points)))
+            # The same origin is taken from all points, and a difference is rounded relative to itself.
+            some = torch.from_numpy(np.subtract(points[place], self.origin, dtype=dtype)).to(self.dtype)
+            yield _Part(place, some, torch.linalg.vector_norm(some, dim=1).square_())
+
+    def tile(self, a: _Part, b: _Part, real: Array, fake: Array) -> Tile:
+        """Return distances of some points of either set."""
+        # A sum of D products is off by D roundings of the sum of their sizes, which is at most (|x|² + |y|²) / 2; so
+        # is a squared length, and the factors and the sum of three terms are rounded, too.
+        scale = (2 * a.points.shape[1] + 16) * torch.finfo(self.dtype).eps / 2
+        distances = torch.addmm(b.lengths, a.points, b.points.T, alpha=-2).add_(a.lengths[:, None]).clamp_(min=0)
+        return Tile(a.place, b.place, distances, (scale * a.lengths[:, None] + TINY, scale * b.lengths), real, fake)

@@ -301,3 +301,36 @@ def test_different_features_are_refused(name, observe):
         r"settings$",
     ):
         module.compute(real, fake)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_neighbours_are_those_of_float64_where_float32_cannot_tell(scale):
+    """Points on spheres around a few of them, at radii that differ by less than float32 has digits."""
+    generator = np.random.default_rng(0)
+    directions = generator.normal(size=(60, 50))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    reals = (scale * (3 + directions * (1 + 1e-9 * np.arange(60)[:, None]))).astype(np.float64)
+    reals = np.concatenate([reals, np.full((1, 50), 3 * scale)])
+    fakes = np.concatenate([reals[:20] + scale * 1e-10, reals[-1:]])
+    distances = np.square(reals[:, None] - reals).sum(axis=2)
+    pairs = np.indices((len(reals), len(fakes))).reshape(2, -1)
+    between = neighbours.exact_distances(reals, fakes, *map(torch.from_numpy, pairs)).view(len(reals), -1).numpy()
+    np.testing.assert_allclose(between, np.square(reals[:, None] - fakes).sum(axis=2), rtol=1e-9)
+    for rank in (1, 3, 5):
+        radii = neighbours.radii(reals, rank)
+        np.testing.assert_allclose(radii, np.sort(distances, axis=1)[:, rank], rtol=1e-14)
+        (tile,) = neighbours.tiles(reals, fakes)
+        np.testing.assert_array_equal(tile.within(radii[:, None]), between <= radii[:, None].numpy())
+    assert tile.distances.dtype == (torch.float32 if scale == 1 else torch.float64)
+    errors = np.abs(tile.distances.double().numpy() - between)
+    assert (errors <= (tile.rounding[0] + tile.rounding[1]).numpy()).all()
+
+
+def test_rounding_of_tiles_is_bounded():
+    generator = np.random.default_rng(0)
+    reals, fakes = (generator.normal(mean, 1, (90, 700)).astype(np.float32) for mean in (100, 101))
+    exact = np.square(reals[:, None].astype(np.float64) - fakes).sum(axis=2)
+    (tile,) = neighbours.tiles(reals, fakes)
+    errors, bound = np.abs(tile.distances.double().numpy() - exact), (tile.rounding[0] + tile.rounding[1]).numpy()
+    assert (0 < errors.max()) & (errors < bound).all()
+    assert (bound < 0.01 * exact).all()

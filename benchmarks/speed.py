@@ -32,6 +32,10 @@ HERE = Path(__file__).resolve().parents[1]
 ROWS = ("limits", "attention", "training", "models", "operations", "images", "gpu")
 COLUMNS = ("against", "theirs", "here", "ratio", "quartiles", "theirs MB", "here MB", "of the limit", "differ by")
 PRECISIONS = ("float32", "bfloat16")  # of this project; the other side's is float32
+WAYS: Mapping[str, Mapping[str, object]] = {
+    **{precision: {"precision": precision} for precision in PRECISIONS},
+    "bfloat16, activation checkpointing": {"precision": "bfloat16", "activation_checkpointing": True},
+}
 ARRANGEMENT = "released arrangement"
 
 
@@ -147,11 +151,11 @@ class Table:
     def _training(self) -> Iterator[Mapping[str, str]]:
         for sizes, batch in self.plan.training:
             side = partial(workloads.step_side, sizes, batch)
-            for precision in PRECISIONS:
-                pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
-                name = f"training, {_networks(sizes, batch)}, here {precision}"
+            for way, settings in WAYS.items():
+                pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, **settings))
+                name = f"training, {_networks(sizes, batch)}, here {way}"
                 row = self._compared(name, ARRANGEMENT, pairs, partial(_per_kimg, batch))
-                if precision == "float32":  # the limits below are of float32
+                if way == "float32":  # the limits below are of float32
                     counted = in_process(partial(workloads.step_operations, sizes, batch))
                     row["of the limit"] = self._share(pairs, 0, **counted)
                 yield row

@@ -205,8 +205,8 @@ def copy_weights(theirs: official.TransformerLayer, ours: Attention) -> None:
 # ------------------------------------------------------------------------------------------------- training
 
 
-def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversarial:
-    """Return a learner of this project with networks of these sizes."""
+def our_learner(sizes: Sizes, batch: int, **settings: object) -> Adversarial:
+    """Return a learner of this project with networks of these sizes; `settings` are those of `training`."""
     model = {
         "kind": "ganformer",
         "attention": "centroid" if sizes.kmeans else "simplex",
@@ -217,14 +217,14 @@ def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversa
         "mapping_layers": sizes.mapping_layers,
     }
     image = {"height": sizes.width, "width": sizes.width}
-    training = {"kimg": 1, "batch": batch, "precision": precision}
+    training = {"kimg": 1, "batch": batch, **settings}
     raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
     learner = build(parse(Spec, raw, "benchmark"))
     assert isinstance(learner, Adversarial)
     return learner
 
 
-def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", precision: str = "float32") -> Measured:
+def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", **settings: object) -> Measured:
     """Return the mean time of a step over `R1_INTERVAL` steps, of which one has R1: one step of either kind is timed.
 
     The one with R1 comes first, so that what only the first step of a process does counts with its small weight. Memory
@@ -236,7 +236,7 @@ def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", prec
     images = (torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1).to(device)
     step: Callable[[int], object]
     if ours:
-        learner = our_learner(sizes, batch, precision)
+        learner = our_learner(sizes, batch, **settings)
         learner.network.to(device)
         reals = [Reals(images, torch.zeros(batch, 0, device=device))]
         step = partial(learner.step, reals)

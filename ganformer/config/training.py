@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     pass
 
 
+WITHOUT_INFLUENCE = ("kimg", "snapshots", "activation_checkpointing")  # on the weights after a step
+
+
 class TrainingSettings(Strict):
     """Length of training and its batches; the same for every kind of model."""
 
@@ -37,6 +40,9 @@ class TrainingSettings(Strict):
     """Type of the convolutions and features; weights, latents, attention weights, losses and optimisers are float32.
 
     `tf32` is float32 whose factors GPUs round to 10 bits. `bfloat16` has 8 bits, and half the memory."""
+    activation_checkpointing: bool = False
+    """Keep only what passes between the blocks of networks, and compute the rest again for gradients: less memory, more
+    time, the same weights bit for bit."""
     snapshots: PositiveInt = 4
     """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
 
@@ -216,7 +222,7 @@ class Spec(Strict):
 
     @property
     def trajectory(self) -> str:
-        """sha256 (hex) of what decides the weights after every step: all settings but `kimg` and `snapshots`.
+        """sha256 (hex) of what decides the weights after every step: all settings but `WITHOUT_INFLUENCE`.
 
         Runs of one trajectory are parts of each other, so a longer one resumes where a shorter one ended. What a model
         derives from `kimg` (`Model.resolved`) belongs to the trajectory.
@@ -230,5 +236,5 @@ class Spec(Strict):
 
 def trajectory(spec: Mapping[str, Any]) -> str:
     """Return the trajectory of a spec as a record has it, whatever settings there have been since it was written."""
-    training = {key: value for key, value in spec["training"].items() if key not in ("kimg", "snapshots")}
+    training = {key: value for key, value in spec["training"].items() if key not in WITHOUT_INFLUENCE}
     return artifacts.digest({**spec, "training": training})

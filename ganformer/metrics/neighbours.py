@@ -64,7 +64,7 @@ class Tile(NamedTuple):
     distances: Tensor
     """[n, m], but for rounding: of |x|² + |y|² − 2xy, so that distances of equal images are not quite 0."""
     rounding: tuple[Tensor, Tensor]
-    """Of each row [n, 1] and each column [m]; the error of a distance is at most the sum of both."""
+    """Bounds of each row [n, 1] and each column [m]; the error of a distance is at most their sum."""
     real: Array
     fake: Array
 

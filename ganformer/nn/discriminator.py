@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution, StyleBasedModel
-from ganformer.nn import interfaces
+from ganformer.nn import interfaces, recomputation
 from ganformer.nn.layers import (
     EPSILON,
     SQRT_HALF,
@@ -41,7 +41,7 @@ def append_deviation(x: Tensor, group: int = GROUP) -> Tensor:
     return torch.cat([x, channel.to(x.dtype)], dim=1)
 
 
-class Block(nn.Module):
+class Block(recomputation.Block):
     """Two convolutions, the second of which halves the resolution."""
 
     def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
+from ganformer.nn import recomputation
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import (
     SQRT_2,
@@ -101,7 +102,7 @@ class Stem(AnyStem):
         return x, state
 
 
-class Block(nn.Module):
+class Block(recomputation.Block):
     """Two layers, the first of which doubles the resolution."""
 
     def __init__(self, inputs: int, output: Resolution, make_layer: MakeLayer, gain: float = 1.0) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
 from ganformer.errors import CheckpointError
+from ganformer.nn.recomputation import recompute
 from ganformer.records.base import differing
 from ganformer.records.checkpoint import CheckpointHeader, History, WeightsHeader
 from ganformer.records.run import Run
@@ -48,6 +49,8 @@ def build(spec: Spec) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(spec.seed, "init"))
         learner: Learner = module.build(spec.model, spec.image)
+    if spec.training.activation_checkpointing:
+        recompute(learner.network)
     learner.use_dtype(torch.bfloat16 if spec.training.precision == "bfloat16" else None)
     return learner
 

@@ -16,6 +16,7 @@ from tests.interop.test_pytorch_snapshots import COMPONENTS, LIMITS, SIZE, WIDTH
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("simplex", "centroid", "duplex")
 OPERATIONS = ["convolve", "bias_act", "upfirdn2d, up", "upfirdn2d, down", "upfirdn2d, same", "attend", "gather"]
+WAYS = ("float32", "bfloat16", "bfloat16, activation checkpointing")
 STEP = "default configuration, a step"
 TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
@@ -74,7 +75,7 @@ def test_every_row_is_printed(table):
         *(f"limit: {kind}, {dtype}" for kind in kinds for dtype in ("float32", "bfloat16")),
         "limit: copy",
         *(f"attention, {kind}, {layer}" for kind in KINDS),
-        *(f"training, {networks}, here {precision}" for precision in ("float32", "bfloat16")),
+        *(f"training, {networks}, here {way}" for way in WAYS),
         *(
             f"default configuration, a step, here {precision}: {models}"
             for precision in ("float32", "bfloat16")

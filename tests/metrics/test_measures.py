@@ -332,5 +332,5 @@ def test_rounding_of_tiles_is_bounded():
     exact = np.square(reals[:, None].astype(np.float64) - fakes).sum(axis=2)
     (tile,) = neighbours.tiles(reals, fakes)
     errors, bound = np.abs(tile.distances.double().numpy() - exact), (tile.rounding[0] + tile.rounding[1]).numpy()
-    assert (0 < errors.max()) & (errors < bound).all()
+    assert (errors.max() > 0) & (errors < bound).all()
     assert (bound < 0.01 * exact).all()

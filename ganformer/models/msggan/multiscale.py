@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.config.ladders import Resolution
-from ganformer.nn import interfaces
+from ganformer.nn import interfaces, recomputation
 from ganformer.nn.discriminator import append_deviation
 from ganformer.nn.layers import (
     SQRT_2,
@@ -70,7 +70,7 @@ class TransposedStem(nn.Module):
         return normalise_pixels(self.convolution(x.contiguous(memory_format=torch.channels_last)))
 
 
-class GrowingBlock(nn.Module):
+class GrowingBlock(recomputation.Block):
     """x [B, inputs, H, W] → [B, outputs, 2H, 2W] by two convolutions, pixels normalised behind both."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -185,7 +185,7 @@ COMBINATIONS = {"simple": Combination, "lin_cat": ProjectedCombination, "cat_lin
 """Ways to combine the images of a scale with features, by the names of the paper's functions φ."""
 
 
-class ShrinkingBlock(nn.Module):
+class ShrinkingBlock(recomputation.Block):
     """x [B, inputs, H, W] → [B, outputs, H/2, W/2] by two convolutions and the mean of each four pixels."""
 
     def __init__(self, deviation: Deviation, inputs: int, channels: int, outputs: int) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.models.vqgan.quantisation import Quantised, Quantiser
+from ganformer.nn import recomputation
 from ganformer.ops.bias_act import bias_act
 from ganformer.ops.convolution import convolve
 
@@ -63,7 +64,7 @@ class Convolution(nn.Conv2d):
         return bias_act(convolve(x, self.weight, padding=1), self.bias, act="linear")
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(recomputation.Block):
     """x [B, inputs, H, W] → [B, outputs, H, W]: two convolutions, added to x, projected if need be."""
 
     def __init__(self, inputs: int, outputs: int, layout: Layout) -> None:
@@ -82,7 +83,7 @@ class ResidualBlock(nn.Module):
         return y
 
 
-class AttentionBlock(nn.Module):
+class AttentionBlock(recomputation.Block):
     """Every pixel of x [B, C, H, W] attends to all others, with one head; the result is added."""
 
     def __init__(self, channels: int, groups: int) -> None:

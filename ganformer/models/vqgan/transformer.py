@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.models.vqgan.sampling import Sampling
+from ganformer.nn import recomputation
 
 DEVIATION = 0.02  # standard deviation of the initial weights
 
@@ -62,7 +63,7 @@ class CausalAttention(nn.Module):
         return merged
 
 
-class Block(nn.Module):
+class Block(recomputation.Block):
     """Attention, then two layers on each place, both normalised before and added to x [B, N, W].
 
     With a cache x is the one place [B, 1, W] behind the cached ones.

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The first minutes on a GPU: what only one can show, each part in a process and a time limit of its own, 12 minutes in all.
+#     bash benchmarks/first_gpu.sh [FILE]      (from the root of a checkout; FILE gets one line of JSON a part)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-first_gpu.jsonl}
+for part in limits:40 determinism:110 processor:60 steps:150 convolutions:80 resampling:40 augmentation:50 compiling:80 \
+    precision:60 evaluation:50; do
+    PYTHONPATH=. timeout "${part#*:}" python benchmarks/first_gpu.py "${part%:*}" --out "$out" \
+        || echo "{\"part\": \"${part%:*}\", \"error\": \"ended with status $?\"}" | tee -a "$out"
+done

@@ -1,0 +1,76 @@
+"""The script for the first minutes on a GPU: its parts run on a CPU, too."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks/first_gpu.sh"
+MINUTES = 12
+
+
+@pytest.fixture(scope="module")
+def first_gpu():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import first_gpu
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    return first_gpu
+
+
+def test_script_runs_all_parts_in_twelve_minutes(first_gpu):
+    limits = dict(re.findall(r"\b([a-z]+):(\d+)", SCRIPT.read_text()))
+    assert list(limits) == list(first_gpu.PARTS)
+    assert sum(map(int, limits.values())) <= 60 * MINUTES
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["limits", "processor", "resampling", "augmentation", "precision", "evaluation"])
+def test_part_prints_one_line_and_appends_it(first_gpu, part, tmp_path, monkeypatch, capsys):
+    few = {name: first_gpu.MODELS[name] for name in ("stylegan2", "duplex")}
+    monkeypatch.setattr(first_gpu, "MODELS", few)
+    out = tmp_path / "out.jsonl"
+    out.write_text("{}\n")
+    options = [part, "--device", "cpu", "--width", "16", "--batch", "4", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["first_gpu.py", *options])
+    first_gpu.main()
+    line = capsys.readouterr().out
+    assert out.read_text() == "{}\n" + line
+    found = json.loads(line)
+    assert found.pop("part") == part
+    assert found.pop("seconds") >= 0
+    assert found
+    assert "Error" not in line
+
+
+@pytest.mark.slow
+def test_trainings_are_found_equal_and_unequal(first_gpu, monkeypatch):
+    monkeypatch.setattr(first_gpu, "MODELS", {"gan": first_gpu.MODELS["gan"]})
+    place = first_gpu.Place(torch.device("cpu"), 16, 4)
+    assert first_gpu.measure_determinism(place) == {"gan": True}
+    digests = iter("ab")
+    monkeypatch.setattr(first_gpu, "digest", lambda made: next(digests))
+    assert first_gpu.measure_determinism(place) == {"gan": False}
+
+
+def test_a_refusal_is_kept_as_its_message(first_gpu):
+    def refuse():
+        raise RuntimeError("no deterministic algorithm\nsecond line")
+
+    assert first_gpu.caught(refuse) == "RuntimeError: no deterministic algorithm"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_is_said(first_gpu, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["first_gpu.py", "limits"])
+    with pytest.raises(
+        SystemExit, match=r"--device cuda: torch \S+ finds no GPU; --device cpu runs the parts on the CPU"
+    ):
+        first_gpu.main()

@@ -97,6 +97,7 @@ def projected(points, camera, height, width):
     return (across / half_width + 1) * width / 2, (1 - upward / half_height) * height / 2, depth
 
 
+@pytest.mark.slow
 def test_enough_of_every_object_is_visible():
     """The pixels that an object would cover alone are those of many points drawn on its surface."""
     shares = []

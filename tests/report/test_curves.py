@@ -296,6 +296,7 @@ def test_metric_at_the_end_that_was_not_measured(tmp_path: Path, trained: MakeFi
 # ---------------------------------------------------------------------------------------------- both of them
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_fonts")
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
     for name in ("a", "b"):

@@ -72,6 +72,7 @@ def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile
     assert np.array_equal(pixels[-128:, :128], first)
 
 
+@pytest.mark.slow
 def test_large_pictures_are_made_smaller(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(count=9, size=512), images(model=None, count=9, size=512)]
     samples.draw(strips(models=["duplex"], count=9), files, tmp_path / "samples")
@@ -120,7 +121,7 @@ def test_missing_file_of_images(tmp_path: Path) -> None:
         samples.draw(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
 
 
-@pytest.mark.parametrize("size", [16, 512])
+@pytest.mark.parametrize("size", [16, pytest.param(512, marks=pytest.mark.slow)])
 def test_classes_are_written_on_the_corners_of_their_images(
     tmp_path: Path, images: MakeFile, drawn: list[Figure], size: int
 ) -> None:

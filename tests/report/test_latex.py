@@ -272,6 +272,7 @@ def costs(experiment: Any, run: MakeFile, random: np.random.Generator) -> list[P
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.latex
 def test_odd_tables_compile(tmp_path: Path) -> None:
     """Every character there is a rule for, and more; long names, many columns, many rows, in every place of a table."""

@@ -125,7 +125,6 @@ def written(pack: Path, site: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-@pytest.mark.xdist_group("two ranks")
 def test_ranks_agree(written: Path) -> None:
     for rank in range(2):
         assert artifacts.read_json(written / f"known/{rank}.json") == {
@@ -137,7 +136,6 @@ def test_ranks_agree(written: Path) -> None:
         }
 
 
-@pytest.mark.xdist_group("two ranks")
 def test_the_mean_of_w_is_that_of_all_ranks(written: Path) -> None:
     one, other = (artifacts.read_json(written / f"means/{rank}.json") for rank in range(2))
     assert one["own"] != other["own"]
@@ -146,7 +144,6 @@ def test_the_mean_of_w_is_that_of_all_ranks(written: Path) -> None:
     torch.testing.assert_close(torch.tensor(one["average"]), expected)
 
 
-@pytest.mark.xdist_group("two ranks")
 def test_buffers_of_all_ranks_are_those_of_the_first(written: Path) -> None:
     one, other = (artifacts.read_json(written / f"buffers/{rank}.json") for rank in range(2))
     assert one["own"]["path_length_mean"] != other["own"]["path_length_mean"]

@@ -1,7 +1,6 @@
 """Every kind of model there is keeps the contract of `Learner`, with and without labels, square or twice as wide."""
 
 import copy
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import pytest
@@ -26,12 +25,7 @@ IMAGES = {
 LABELLED = [name for name, image in IMAGES.items() if image.classes]
 
 
-def by_name(names: Iterable[str]) -> list[object]:
-    """Return parameters that run on one worker of pytest-xdist for each image, since they share trained learners."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(f"learners of {name}")) for name in names]
-
-
-@pytest.fixture(scope="module", params=by_name(IMAGES))
+@pytest.fixture(scope="module", params=IMAGES)
 def image(request: pytest.FixtureRequest) -> ImageSpec:
     return IMAGES[request.param]
 
@@ -108,7 +102,7 @@ def test_truncation_changes_what_is_sampled(spec: Spec, trained: Trained) -> Non
     assert not torch.equal(whole, truncated)
 
 
-@pytest.mark.parametrize("image", by_name(LABELLED), indirect=True)
+@pytest.mark.parametrize("image", LABELLED, indirect=True)
 def test_labels_change_what_is_sampled(spec: Spec) -> None:
     learner = build(spec)
     torch.manual_seed(0)

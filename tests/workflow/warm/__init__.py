@@ -89,6 +89,10 @@ def _answer(connection: socket.socket, mains: Mapping[str, Callable[[], None]]) 
     os.environ.update(request["environment"])
     sys.argv = request["words"]
     sys.path[0] = request["folder"]
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if new := [place for place in places if place and place not in (*sys.path, str(FOLDER))]:
+        sys.path[1:1] = new
+        sys.modules["ganformer.plugins"].forget()
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
     connection.sendall(os.getpid().to_bytes(4, "big"))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ganformer.errors import DataError
 from ganformer.exhibits import data_efficiency, learning_curves
+from tests.report import layout
 
 MakeFile = Callable[..., Path]
 
@@ -83,6 +84,7 @@ def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[F
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == pytest.approx((11 - 2**0.5, 11 + 2**0.5))
+    layout.check("learning_curves", drawn[0])
 
 
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
@@ -196,6 +198,7 @@ def test_seeds_of_few_images_are_a_mean_and_a_band(
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(9 + 2**0.5)
     assert "mean over 2 seeds, band of one standard deviation" in about(tmp_path / "few")["caption"]
+    layout.check("data_efficiency", drawn[0])
 
 
 @pytest.mark.parametrize(("few", "rotation"), [(250, 0), (3000, 0), (3020, 90)])

@@ -14,6 +14,7 @@ from PIL import Image
 from ganformer.errors import DataError
 from ganformer.exhibits import attention, samples
 from ganformer.report import drawing
+from tests.report import layout
 
 NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
 MakeFile = Callable[..., Path]
@@ -61,6 +62,7 @@ def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile,
     first = np.load(files[0])["images"][0]
     assert np.array_equal(shown[:128:8, :128:8], first)
     assert shown.shape == (128, 4 * 132 - 4, 3)
+    layout.check("samples", drawn[0])
 
 
 def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile) -> None:
@@ -176,6 +178,7 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     expected = 0.7 * colours[strongest].repeat(2, 0).repeat(2, 1) + 0.3 * stored["images"][0]
     assert np.abs(over - expected).max() <= 0.51
     assert shown.shape[0] == 2 * 132 - 4
+    layout.check("attention", drawn[0])
 
 
 def test_classes_are_written_on_the_samples_beside_their_maps(

@@ -93,6 +93,14 @@ def test_what_is_said_about_it(tmp_path: Path, files: list[Path]) -> None:
     }
 
 
+def test_groups_keep_their_order_in_words(tmp_path: Path, files: list[Path]) -> None:
+    ablation.draw(
+        changed(groups=[variants("Integration", "add"), variants("Components", "four")]), files, tmp_path / "ablations"
+    )
+    said = json.loads((tmp_path / "ablations.json").read_text())["alt"]
+    assert said.index("Integration: add") < said.index("Components: four")
+
+
 def test_csv_has_the_difference_from_the_base(tmp_path: Path, files: list[Path]) -> None:
     ablation.draw(changed(), files, tmp_path / "ablations")
     table = pd.read_csv(tmp_path / "ablations.csv", keep_default_na=False)

@@ -36,6 +36,11 @@ def test_everything_of_clevr_occurs(samples):
     assert {len(sample.scene.record["objects"]) for sample in samples} == set(range(3, 9))
 
 
+def test_an_object_that_is_just_visible_enough_stays(monkeypatch):
+    monkeypatch.setattr(scenes, "VISIBLE", 1.0)  # of an object alone all is visible
+    assert len(rendered(32, 32, range(2), min_objects=1, max_objects=1)) == 2
+
+
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_every_object_is_seen_where_it_is_said_to_be(height, width):
     for sample in rendered(height, width):

@@ -3,16 +3,34 @@
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import pictures
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+# These read the same finished checkout.
+FINISHED = {f"tests/workflow/test_{name}.py" for name in ("graph", "imports", "new_kind")}
 VARIANTS = ("generated", "real") if (SHARED / "data").is_dir() else ("generated",)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their argument: compressed ones hold the time, and processes must agree on the names of tests."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keep the tests of a file on one worker, since they share what is costly to make, and so do some files.
+
+    Groups by a mark (`--dist loadgroup`) are not seen with pytest 9.2 and pytest-xdist 3.8.
+    """
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "finished" if file in FINISHED else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,6 +34,39 @@ def test_help_lists_the_commands():
         command in said.stdout
         for command in ("data", "train", "evaluate", "generate", "import", "draw", "check", "step")
     )
+
+
+def options_of(command, name=""):
+    """Yield path, option and default of every option of all commands."""
+    for inside, each in getattr(command, "commands", {}).items():
+        yield from options_of(each, f"{name} {inside}".strip())
+    yield from ((name, parameter.name, parameter.default) for parameter in command.params)
+
+
+@pytest.mark.parametrize(("option", "default"), [("threads", 1), ("gpus", 0)])
+def test_defaults_are_alike_in_all_commands(option, default):
+    found = {command: value for command, name, value in options_of(typer.main.get_command(cli.app)) if name == option}
+    assert len(found) > 1
+    assert set(found.values()) == {default}, found
+
+
+# All but those that are false or not given.
+DEFAULTS = {
+    ("train", "checkpoint_minutes"): 5.0,
+    ("evaluate", "extractor"): "random-vgg16",
+    ("generate", "images_num"): 32,
+    ("generate", "truncation_psi"): 0.7,
+    ("generate", "truncation_mean"): "class",
+    ("generate", "batch_size"): 8,
+    ("import", "cache"): Path("results/weights"),
+    ("data download", "out"): Path("results/downloads"),
+    ("step page", "command"): "snakemake --cores all {}",
+}
+
+
+def test_defaults_of_options():
+    options = options_of(typer.main.get_command(cli.app))
+    assert {(command, name): value for command, name, value in options if value and name != "threads"} == DEFAULTS
 
 
 def test_error_is_one_message_on_screen_and_in_the_log(tmp_path):

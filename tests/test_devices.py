@@ -145,6 +145,7 @@ def test_a_schedulers_choice_stands(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_jobs_inside_one_job_of_a_scheduler_share_what_it_gave(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four: None
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_job_without_gpus_is_no_schedulers_choice(monkeypatch: pytest.MonkeyPa
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_each_process_leases_the_lowest_free_gpu_until_it_ends(tmp_path: Path, four: None) -> None:
     with other_process(tmp_path) as other:
         assert other == "cuda:0"
@@ -172,6 +174,7 @@ def test_each_process_leases_the_lowest_free_gpu_until_it_ends(tmp_path: Path, f
     assert indices(devices.acquire_all(1, tmp_path)) == [0]
 
 
+@pytest.mark.slow
 def test_visible_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four: None) -> None:
     monkeypatch.setenv(devices.VISIBLE, "2,3")
     with other_process(tmp_path) as other:
@@ -190,6 +193,7 @@ def test_no_gpu_is_taken_twice_by_different_names(
         assert {path.name for path in tmp_path.iterdir()} == {f"gpu-{index:08}-0000.lock" for index in range(4)}
 
 
+@pytest.mark.slow
 def test_parts_of_one_gpu_are_leased_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four: None) -> None:
     monkeypatch.setenv(devices.VISIBLE, "MIG-GPU-8f/1/0")
     with other_process(tmp_path, CUDA_VISIBLE_DEVICES="MIG-GPU-8f/2/0"):

@@ -138,6 +138,7 @@ def test_settings_of_another_name_are_refused(text, installed, tmp_path):
         config.parse(config.Spec, raw, "spec")
 
 
+@pytest.mark.slow
 def test_a_model_of_another_package_is_trained_by_the_command_line(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()

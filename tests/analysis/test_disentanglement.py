@@ -181,6 +181,7 @@ def test_deviation_is_that_of_a_sample_of_halvings(monkeypatch):
     assert found["modularity_std"] == pytest.approx(statistics.stdev(each))
 
 
+@pytest.mark.slow
 def test_turned_codes_stand_for_nothing_alone(quick):
     codes = latents()
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(6, 6)))[0]

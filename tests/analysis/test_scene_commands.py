@@ -63,7 +63,7 @@ def measured(monkeypatch, trained: Path, out: Path, dataset, parsing, commands) 
 
 
 def test_scenes_are_read(monkeypatch, trained, tmp_path, capsys):
-    parsing = {"kind": "scenes", "scenes": 400, "held_out": 32, "epochs": 10, "channels": 8, "learning_rate": 0.02}
+    parsing = {"kind": "scenes", "scenes": 80, "held_out": 16, "epochs": 4, "channels": 8, "learning_rate": 0.02}
     commands = {"scene-statistics": ["--data", trained / "pack/manifest.json"]}
     found = measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
     assert {"chi2_object_number", "chi2_colour", "chi2_shape"} <= found.keys()
@@ -81,7 +81,7 @@ def test_scenes_are_read(monkeypatch, trained, tmp_path, capsys):
     measured(monkeypatch, trained, tmp_path, SCENES, parsing, commands)
     assert json.loads(stays[0].read_text())["code"]["ganformer"] == "9"
     assert stays[1].read_bytes() == before[1]
-    measured(monkeypatch, trained, tmp_path, SCENES, {**parsing, "epochs": 11}, commands)
+    measured(monkeypatch, trained, tmp_path, SCENES, {**parsing, "epochs": 5}, commands)
     assert stays[1].read_bytes() != before[1]
     assert json.loads(stays[2].read_text())["code"]["ganformer"] == "9"  # of another parser, so measured again
 

@@ -105,6 +105,7 @@ def test_no_order_of_pictures_leads_in_a_circle(traits):
     whole = Seen()
     for one in traits:
         whole.add(one)
+    assert whole.count == len(traits)
     channels, attempts = 3, 0
     while attempts < 6:
         attempts += 1

@@ -142,6 +142,7 @@ def test_tar_as_the_usual_program_makes_it(tmp_path, target):
     assert stat.S_IMODE((target / "a.png").stat().st_mode) & 0o7111 == 0
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_members_of_a_tar(tmp_path):
     archive = write_tar(tmp_path / "x.tar", *(tar_member(f"{number}.png") for number in range(10_000)))
     tracemalloc.start()
@@ -270,6 +271,7 @@ def test_member_whose_inflation_has_no_bound(tmp_path, target, compression):
     assert refused(archive, target) == f"{archive}: member 'a.png' {reason}; {ADVICE}"
 
 
+@pytest.mark.slow
 def test_bomb_takes_little_memory(tmp_path, target):
     archive = declare(write_zip(tmp_path / "x.zip", ("a", bytes(200_000_000))), 1000)
     tracemalloc.start()
@@ -318,6 +320,7 @@ def test_byte_that_is_wrong_never_goes_unnoticed(tmp_path, target, packing):
             shutil.rmtree(target)
 
 
+@pytest.mark.slow
 def test_wrong_bytes_in_a_zip_end_in_an_error_or_the_right_contents(tmp_path, target):
     archive = write(tmp_path / "x.zip", CONTENT)
     packed = archive.read_bytes()

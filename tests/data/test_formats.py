@@ -168,6 +168,7 @@ def test_hdf5_shards_have_one_plain_data_set(tmp_path):
         assert file["images"].compression is None
 
 
+@pytest.mark.slow
 def test_hdf5_shards_do_not_tell_the_time(tmp_path):
     layout = plugins.find(PACKAGE, "hdf5")
     write(layout, tmp_path / "one")

@@ -345,6 +345,7 @@ def test_datum_of_another_size(tmp_path):
     assert "is no picture, but 279 bytes of no known format" in other.reason
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(["1", "02", "a/b", "2-7", "z"]), st.integers(0, 19), min_size=1),
     st.sets(st.sampled_from(["length", "num-samples", "label-3"])),

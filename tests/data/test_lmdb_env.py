@@ -41,6 +41,7 @@ def test_threads_that_open_at_once_get_the_same(folder):
         assert len({id(opened) for opened in list(threads.map(environment, [folder] * 8))}) == 1
 
 
+@pytest.mark.slow
 def test_closed_when_nobody_holds_it(folder):
     opened = environment(folder)
     del opened
@@ -63,6 +64,7 @@ def test_threads_open_and_let_go_at_once(folder):
         assert set(threads.map(lambda _: first(environment(folder)), range(2000))) == {b"first"}
 
 
+@pytest.mark.slow
 def test_transaction_keeps_it_open(folder):
     transaction = environment(folder).begin()
     gc.collect()

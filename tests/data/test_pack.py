@@ -118,6 +118,7 @@ def test_any_number_of_workers_gives_the_same_bytes(pictures, tmp_path, layout, 
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
 
 
+@pytest.mark.slow
 def test_scenes_come_from_several_workers_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 2)
     for workers in (1, 2):
@@ -125,6 +126,7 @@ def test_scenes_come_from_several_workers_in_order(tmp_path, monkeypatch):
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
+@pytest.mark.slow
 def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 1)
     for name in ("a/bad.png", "z/bad.png"):
@@ -381,6 +383,7 @@ def is_running(process):
         return False
 
 
+@pytest.mark.slow
 def test_images_are_not_kept_in_memory(tmp_path, save_picture):
     """A pack ten times as large takes no more memory: shards are streamed."""
     for number in range(3):

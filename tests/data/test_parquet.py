@@ -179,6 +179,7 @@ def test_pyarrow_is_not_there(tmp_path, monkeypatch):
         opened(tmp_path / "a.parquet")
 
 
+@pytest.mark.slow
 def test_large_group_is_not_in_memory(tmp_path):
     """One group of rows of 64 MB in pages of 1 MB: few of these are in memory at a time."""
     noise = np.random.default_rng(0)

@@ -36,6 +36,11 @@ def test_everything_of_clevr_occurs(samples):
     assert {len(sample.scene.record["objects"]) for sample in samples} == set(range(3, 9))
 
 
+def test_an_object_that_is_just_visible_enough_stays(monkeypatch):
+    monkeypatch.setattr(scenes, "VISIBLE", 1.0)  # of an object alone all is visible
+    assert len(rendered(32, 32, range(2), min_objects=1, max_objects=1)) == 2
+
+
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_every_object_is_seen_where_it_is_said_to_be(height, width):
     for sample in rendered(height, width):
@@ -97,6 +102,7 @@ def projected(points, camera, height, width):
     return (across / half_width + 1) * width / 2, (1 - upward / half_height) * height / 2, depth
 
 
+@pytest.mark.slow
 def test_enough_of_every_object_is_visible():
     """The pixels that an object would cover alone are those of many points drawn on its surface."""
     shares = []

@@ -47,6 +47,7 @@ def test_neighbours_are_unrelated():
     assert abs(np.corrcoef(shown, np.arange(100_000))[0, 1]) < 0.02
 
 
+@pytest.mark.slow
 def test_reaches_far_into_a_large_data_set():
     order = Order(3_033_042, seed=0)
     far = order.indices(10**13, 64)

@@ -47,6 +47,7 @@ def count(values):
     return sum(value.numel() for value in values.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "differences", "dead", "parameters"),
     [

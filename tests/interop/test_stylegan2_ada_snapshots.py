@@ -265,16 +265,16 @@ def test_a_snapshot_of_other_channels_measures_what_its_pictures_measure(tmp_pat
     imported = tmp_path / "imported"
     snapshot.import_snapshot(write(tmp_path, built(img_channels=channels)), imported)
     generate(
-        imported, Request(24, 0, 32, 1.0, None, True), tmp_path / "made", as_grid=False, as_npz=False, threads=1, gpus=0
+        imported, Request(4, 0, 32, 1.0, None, True), tmp_path / "made", as_grid=False, as_npz=False, threads=1, gpus=0
     )
     with Image.open(tmp_path / "made/seed000000.png") as picture:
         assert picture.mode == mode
     evaluation = {"extractor": {"kind": kind}, "metrics": ["frechet", "kid"]}
     real = tmp_path / "real.npy"
-    np.save(real, np.random.default_rng(0).integers(0, 256, (30, WIDTH, WIDTH, 3), np.uint8))
+    np.save(real, np.random.default_rng(0).integers(0, 256, (6, WIDTH, WIDTH, 3), np.uint8))
     of_run, of_pictures = (
         compare(Evaluation.model_validate({**evaluation, **changes}), str(real), str(fake), threads=1, gpus=0).values
-        for fake, changes in ((imported, {"images": 24}), (tmp_path / "made", {}))
+        for fake, changes in ((imported, {"images": 4}), (tmp_path / "made", {}))
     )
     assert of_run == of_pictures
     assert np.isfinite(of_run["fd"].value)

@@ -69,8 +69,8 @@ def seen(network) -> Callable[[Images], Observed]:
 
 @pytest.fixture(scope="session")
 def shapes() -> Images:
-    """Provide real images: [200, 3, 32, 32]."""
-    return _shapes(200, seed=1)
+    """Provide real images: [100, 3, 32, 32]."""
+    return _shapes(100, seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def summary(content):
 # ------------------------------------------------------------------------------------------------- same numbers
 
 
+@pytest.mark.slow
 def test_folder_zip_and_pack_give_identical_numbers(compare, folder, others, data, place):
     shutil.make_archive(str(place / "real"), "zip", folder)
     shutil.make_archive(str(place / "other"), "zip", others)
@@ -122,6 +123,7 @@ def test_a_set_and_itself_are_the_same(compare, folder):
     assert found["precision"] == found["recall"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_gets_the_numbers_that_evaluate_gives_it(compare, run, data, tmp_path):
     wanted = settings(seed=1)
     metrics.reference(wanted, data / "manifest.json", tmp_path / "known", threads=1, gpus=0)
@@ -135,6 +137,7 @@ def test_a_run_gets_the_numbers_that_evaluate_gives_it(compare, run, data, tmp_p
     assert compare(data, run, images=FAKES, seed=0)["values"] != expected
 
 
+@pytest.mark.slow
 def test_statistics_give_the_distance_that_the_images_give(compare, folder, others, reals, seen, tmp_path):
     expected = compare(folder, others)["values"]
     found = compare(statistics(seen(reals), tmp_path / "real.npz"), others)
@@ -145,6 +148,7 @@ def test_statistics_give_the_distance_that_the_images_give(compare, folder, othe
     assert found["recipe"]["left_out"] == {"precision-recall": f"needs features of {tmp_path}/real.npz"}
 
 
+@pytest.mark.slow
 def test_features_of_stylegan2_ada_serve_every_measure(compare, folder, others, reals, seen, tmp_path):
     features = seen(reals).arrays["features"]
     state = {"capture_all": True, "num_items": REALS, "all_features": [features], "raw_mean": None, "raw_cov": None}
@@ -195,6 +199,7 @@ def test_names_tell_no_more_than_is_known(compare, others, seen, reals, folder, 
     assert found["recipe"]["picture"] is None
 
 
+@pytest.mark.slow
 def test_statistics_of_others_pass_for_ours_only_where_they_are(compare, folder, others, seen, reals, tmp_path):
     """pytorch-fid brings images to 299×299 otherwise than FID's own code does, StyleGAN2-ADA as this does."""
     npz = statistics(seen(reals), tmp_path / "pytorch-fid.npz")

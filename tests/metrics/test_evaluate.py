@@ -92,13 +92,14 @@ def record(data):
 def measure(monkeypatch, record, data, reference, tmp_path):
     """Evaluate a learner of these images; returns what was written."""
 
-    def run(learnt, step=None, reference=reference.parent, data=data, other_data=False, **changes):
+    def run(learnt, step=None, reference=reference.parent, data=data, other_data=None, **changes):
         learner = Learner(learnt)
         monkeypatch.setattr(checkpoint, "restore", lambda run, step: (learner, run_record(record)))
         out = tmp_path / "metrics.json"
         if out.is_file():
             out.unlink()  # these learners have one sha256
-        job = metrics.Job(settings(**changes), tmp_path / "run.json", step, data, reference, other_data)
+        other = {} if other_data is None else {"other_data": other_data}
+        job = metrics.Job(settings(**changes), tmp_path / "run.json", step, data, reference, **other)
         metrics.evaluate(job, out, threads=1, gpus=0)
         return json.loads(out.read_text())
 

@@ -128,6 +128,7 @@ def distance_of_2048():
     return frechet.frechet(*gaussian(0, dims=2048), *gaussian(1, dims=2048))
 
 
+@pytest.mark.slow
 def test_frechet_gives_the_published_value(shared, distance_of_2048):
     with (shared / "reference/published_results.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if "N(0,I) vs N(1,I), d=2048" in row["table"])

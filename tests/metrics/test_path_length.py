@@ -199,12 +199,14 @@ def test_crop_is_where_faces_are(squares):
     assert found["ppl_w_end"] == pytest.approx(np.square(goal - start).mean(), rel=1e-3)
 
 
-def test_several_processes_find_the_same(squares, monkeypatch):
+def test_several_processes_find_the_same(squares, monkeypatch, capsys):
     alone, kept = lengths(new_learner(), images=70), []
+    assert "path lengths" in "".join(capsys.readouterr())
     monkeypatch.setattr(distribution, "ranks", lambda: 2)
     monkeypatch.setattr(distribution, "rank", lambda: 1)
     monkeypatch.setattr(distribution, "gather", lambda found: kept.append(found) or [])
     assert lengths(new_learner(), images=70) == {}
+    assert capsys.readouterr() == ("", "")  # one process says how far all are
     monkeypatch.setattr(distribution, "rank", lambda: 0)
     monkeypatch.setattr(distribution, "gather", lambda found: [found, *kept])
     assert sum(part.shape[1] for part in kept[0]) == 32

@@ -14,6 +14,17 @@ from ganformer.metrics.measures import frechet, inception_score
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def fresh(draw_shapes, shapes):
+    """Return as many other images of the same kind as `shapes`."""
+    return draw_shapes(len(shapes), seed=2)
+
+
+@pytest.fixture(scope="module")
+def seen_fresh(seen, fresh):
+    return seen(fresh)
+
+
 def blurred(images, strength):
     return ndimage.gaussian_filter(images.astype(float), (0, 0, strength, strength)).astype(np.uint8)
 
@@ -98,25 +109,23 @@ def test_takes_images_of_any_size(network, size):
     [(blurred, (0.5, 1, 2)), (noisy, (10, 30, 90)), (posterised, (5, 3, 2)), (narrowed, (50, 10, 1))],
     ids=["blur", "noise", "fewer colours", "mode collapse"],
 )
-def test_distance_grows_with_damage(seen, draw_shapes, shapes, reals, damage, strengths):
-    fresh = draw_shapes(len(shapes), seed=2)
-    distances = [
-        frechet.compute(reals, seen(images))["fd"] for images in [fresh, *(damage(fresh, s) for s in strengths)]
-    ]
+def test_distance_grows_with_damage(seen, fresh, seen_fresh, reals, damage, strengths):
+    found = [seen_fresh, *(seen(damage(fresh, strength)) for strength in strengths)]
+    distances = [frechet.compute(reals, each)["fd"] for each in found]
     assert distances == sorted(distances)
     assert distances[1] > 1.1 * distances[0]
     assert distances[-1] > 10 * distances[0]
 
 
-def test_halves_of_a_data_set_are_close_and_noise_is_far(seen, draw_shapes, shapes, reals):
+def test_halves_of_a_data_set_are_close_and_noise_is_far(seen, seen_fresh, shapes, reals):
     noise = np.random.default_rng(4).integers(0, 256, shapes.shape, np.uint8)
-    other_half = frechet.compute(reals, seen(draw_shapes(len(shapes), seed=2)))["fd"]
+    other_half = frechet.compute(reals, seen_fresh)["fd"]
     assert other_half < 0.01 * frechet.compute(reals, seen(noise))["fd"]
 
 
 def test_inception_score_falls_with_variety(seen, shapes, reals):
-    variants = [shapes, blurred(shapes, 1), blurred(shapes, 2), narrowed(shapes, 1)]
-    scores = [inception_score.compute(reals, seen(images))["is"] for images in variants]
+    damaged = [blurred(shapes, 1), blurred(shapes, 2), narrowed(shapes, 1)]
+    scores = [inception_score.compute(reals, each)["is"] for each in [reals, *map(seen, damaged)]]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 3
     assert scores[-1] == pytest.approx(1, abs=1e-6)

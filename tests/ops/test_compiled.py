@@ -127,6 +127,19 @@ def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [compiled.LIBRARY, "lock"]
 
 
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        ("one\n two: error: no such file\nthree", "two: error: no such file"),
+        ("one\ntwo\n\n", "two"),
+        ("one", "one"),
+        (" \n", "no output"),
+    ],
+)
+def test_a_compilers_output_is_told_in_one_line(output: str, line: str) -> None:
+    assert compiled._last_line(output) == line
+
+
 @pytest.mark.usefixtures("has_compiler")
 def test_every_build_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     first = compiled._key("c++")

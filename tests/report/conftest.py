@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,6 +31,18 @@ RECIPE = {
     "real_images": 4000,
     "image": IMAGE,
 }
+
+
+@pytest.fixture
+def own_fonts() -> None:
+    """Write PDFs as users get them in the test that asks for this."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embed fonts in PDFs as drawings of their glyphs, since TrueType fonts take longer than all else."""
+    if "own_fonts" not in request.fixturenames:
+        monkeypatch.setitem(cast("dict[str, Any]", drawing.STYLE), "pdf.fonttype", 3)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from ganformer.errors import DataError
 from ganformer.exhibits import ablation
 from ganformer.report import drawing
+from tests.report import layout
 
 MakeFile = Callable[..., Path]
 VALUES = {"duplex": 10.0, "four": 12.0, "sixteen": 9.0, "add": 15.0}
@@ -62,6 +63,7 @@ def test_a_dot_for_each_model_in_blocks(tmp_path: Path, files: list[Path], drawn
     assert places == sorted(places)
     assert axes.yaxis_inverted()
     assert axes.get_xlabel() == "FD ↓\nscenes 32, random-vgg16, 1k"
+    layout.check("ablation", drawn[0])
 
 
 def test_the_base_is_a_line_through_the_panel(tmp_path: Path, files: list[Path], drawn: list[Figure]) -> None:
@@ -89,6 +91,14 @@ def test_what_is_said_about_it(tmp_path: Path, files: list[Path]) -> None:
         "alt": "Dots of FD beside a line for GANformer (duplex). scenes: GANformer (duplex) 10.0. scenes, "
         "Components: four 12.0, GANformer (duplex) 10.0 and sixteen 9.00. scenes, Integration: add 15.0.",
     }
+
+
+def test_groups_keep_their_order_in_words(tmp_path: Path, files: list[Path]) -> None:
+    ablation.draw(
+        changed(groups=[variants("Integration", "add"), variants("Components", "four")]), files, tmp_path / "ablations"
+    )
+    said = json.loads((tmp_path / "ablations.json").read_text())["alt"]
+    assert said.index("Integration: add") < said.index("Components: four")
 
 
 def test_csv_has_the_difference_from_the_base(tmp_path: Path, files: list[Path]) -> None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ganformer.errors import DataError
 from ganformer.exhibits import attention_segmentation
 from ganformer.report import drawing
+from tests.report import layout
 
 MakeFile = Callable[..., Path]
 
@@ -72,6 +73,7 @@ def test_a_bar_for_each_model_in_a_group_for_each_class(
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == ["GANformer (simplex)", "GANformer (duplex)", "chance"]
     assert axes.get_ylim()[0] == 0
+    layout.check("attention_segmentation", drawn[0])
 
 
 def test_chance_is_a_line_on_its_bar_and_errors_are_bars(

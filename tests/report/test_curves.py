@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ganformer.errors import DataError
 from ganformer.exhibits import data_efficiency, learning_curves
+from tests.report import layout
 
 MakeFile = Callable[..., Path]
 
@@ -83,6 +84,7 @@ def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[F
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == pytest.approx((11 - 2**0.5, 11 + 2**0.5))
+    layout.check("learning_curves", drawn[0])
 
 
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
@@ -196,6 +198,7 @@ def test_seeds_of_few_images_are_a_mean_and_a_band(
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(9 + 2**0.5)
     assert "mean over 2 seeds, band of one standard deviation" in about(tmp_path / "few")["caption"]
+    layout.check("data_efficiency", drawn[0])
 
 
 @pytest.mark.parametrize(("few", "rotation"), [(250, 0), (3000, 0), (3020, 90)])
@@ -296,6 +299,8 @@ def test_metric_at_the_end_that_was_not_measured(tmp_path: Path, trained: MakeFi
 # ---------------------------------------------------------------------------------------------- both of them
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_fonts")
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -304,4 +309,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> No
         one, other = ((tmp_path / name / f"curves.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other
         assert len(one) > 80
-    assert not re.search(rb"CreationDate|ModDate", (tmp_path / "a" / "curves.pdf").read_bytes())
+    written = (tmp_path / "a" / "curves.pdf").read_bytes()
+    assert b"/FontFile2" in written  # TrueType, which journals ask for, and no Type 3
+    assert b"/Subtype /Type3" not in written
+    assert not re.search(rb"CreationDate|ModDate", written)

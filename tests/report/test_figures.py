@@ -14,6 +14,7 @@ from PIL import Image
 from ganformer.errors import DataError
 from ganformer.exhibits import attention, samples
 from ganformer.report import drawing
+from tests.report import layout
 
 NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
 MakeFile = Callable[..., Path]
@@ -61,6 +62,7 @@ def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile,
     first = np.load(files[0])["images"][0]
     assert np.array_equal(shown[:128:8, :128:8], first)
     assert shown.shape == (128, 4 * 132 - 4, 3)
+    layout.check("samples", drawn[0])
 
 
 def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile) -> None:
@@ -72,6 +74,7 @@ def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile
     assert np.array_equal(pixels[-128:, :128], first)
 
 
+@pytest.mark.slow
 def test_large_pictures_are_made_smaller(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
     files = [images(count=9, size=512), images(model=None, count=9, size=512)]
     samples.draw(strips(models=["duplex"], count=9), files, tmp_path / "samples")
@@ -120,7 +123,7 @@ def test_missing_file_of_images(tmp_path: Path) -> None:
         samples.draw(strips(), [tmp_path / "absent.npz"], tmp_path / "samples")
 
 
-@pytest.mark.parametrize("size", [16, 512])
+@pytest.mark.parametrize("size", [16, pytest.param(512, marks=pytest.mark.slow)])
 def test_classes_are_written_on_the_corners_of_their_images(
     tmp_path: Path, images: MakeFile, drawn: list[Figure], size: int
 ) -> None:
@@ -175,6 +178,7 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     expected = 0.7 * colours[strongest].repeat(2, 0).repeat(2, 1) + 0.3 * stored["images"][0]
     assert np.abs(over - expected).max() <= 0.51
     assert shown.shape[0] == 2 * 132 - 4
+    layout.check("attention", drawn[0])
 
 
 def test_classes_are_written_on_the_samples_beside_their_maps(

@@ -20,7 +20,7 @@ from ganformer.exhibits import comparison, cost
 from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import compared, formatting, properties, table
 from ganformer.report.latex import BREAK, breakable, escaped, lines, width
-from ganformer.report.table import LOOKS, Laid, Table, latex
+from ganformer.report.table import LOOKS, TEXT_WIDTH, Laid, Table, latex
 
 MakeFile = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -272,6 +272,7 @@ def costs(experiment: Any, run: MakeFile, random: np.random.Generator) -> list[P
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.latex
 def test_odd_tables_compile(tmp_path: Path) -> None:
     """Every character there is a rule for, and more; long names, many columns, many rows, in every place of a table."""
@@ -304,6 +305,23 @@ def test_estimated_widths_are_no_less_than_those_of_latex(tmp_path: Path) -> Non
     for part, true in zip(laid, map(float, found), strict=True):
         estimated = part._span(part.widths)
         assert 0.75 * estimated < true <= estimated + 0.1
+
+
+def test_a_wide_heading_of_a_group_widens_its_last_column() -> None:
+    names, group = Column("model", is_number=False), "wide heading of two columns"
+    columns = [names, Column("a", group), Column("b", group), Column("c")]
+    block = Block("", columns, [[Cell("m"), Cell("1"), Cell("2"), Cell("3")]])
+    plain = Laid(replace(block, columns=[replace(column, group="") for column in columns]), LOOKS[0]).widths
+    wide = Laid(block, LOOKS[0]).widths
+    assert wide[2] > plain[2]
+    assert [wide[0], wide[1], wide[3]] == [plain[0], plain[1], plain[3]]
+    assert wide[1] + wide[2] + 2 * LOOKS[0].margin == pytest.approx(width(group))
+
+
+def test_names_may_be_wider_than_numbers() -> None:
+    columns = [Column("model", is_number=False), Column("a")]
+    laid = Laid(Block("", columns, [[Cell("m"), Cell("1")]]), LOOKS[1])
+    assert [laid.limit(0), laid.limit(1)] == [0.5 * TEXT_WIDTH, 0.4 * TEXT_WIDTH]
 
 
 def test_a_part_of_a_table_knows_its_names() -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from ganformer.errors import DataError
 from ganformer.exhibits import memorisation
 from ganformer.report import drawing
+from tests.report import layout
 
 VALUES = {
     "nearer": 0.733,
@@ -103,6 +104,7 @@ def test_pairs_and_curves_of_each_model(tmp_path: Path, found: MakeFile, drawn: 
     assert axes[2].get_xlim() == axes[5].get_xlim()  # of one data set
     assert axes[2].get_xlim()[1] == pytest.approx(np.quantile(np.load(files[1])["samples_to_training"], 0.995))
     assert axes[5].get_xlabel() == "distance to the nearest training image (random-vgg16 features)"
+    layout.check("memorisation", drawn[0])
 
 
 def test_numbers_stand_beside_the_expected_ones(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:

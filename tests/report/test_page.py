@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -53,14 +54,22 @@ MANIFEST = {
 }
 
 
+@pytest.fixture(scope="module")
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide the folder that keeps a table and a figure once the first test has drawn them."""
+    return tmp_path_factory.mktemp("exhibits")
+
+
 @pytest.fixture
-def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile) -> list[Path]:
+def files(tmp_path: Path, run: MakeFile, metrics: MakeFile, images: MakeFile, exhibits: Path) -> list[Path]:
     """Provide all that a small page is made from."""
     models = ("simplex", "duplex")
     fd = ({"fd": {"name": "fd_random_vgg16", "value": value}} for value in (20.0, 12.34))
     measured = [metrics(model=model, values=values) for model, values in zip(models, fd, strict=True)]
-    comparison.draw(comparison.Config.model_validate(TABLE), measured, tmp_path / "tables/table1")
-    learning_curves.draw(learning_curves.Config.model_validate(FIGURE), measured, tmp_path / "figures/curves")
+    if not list(exhibits.iterdir()):
+        comparison.draw(comparison.Config.model_validate(TABLE), measured, exhibits / "tables/table1")
+        learning_curves.draw(learning_curves.Config.model_validate(FIGURE), measured, exhibits / "figures/curves")
+    shutil.copytree(exhibits, tmp_path, dirs_exist_ok=True)
     manifest = tmp_path / "manifest.json"
     artifacts.write_json(manifest, MANIFEST)
     digest = MANIFEST["content"]

@@ -39,6 +39,15 @@ def slope_of(share: float) -> float:
     return -parameter[0].item()
 
 
+def write_all(pack: Path, folder: Path, device: torch.device) -> None:
+    """Write below folders of their own what the tests of values read; starting two processes takes longest."""
+    for name in ("known", "means", "buffers"):
+        (folder / name).mkdir(exist_ok=True)
+    write_what_ranks_know(folder / "known", device)
+    write_means_of_w(folder / "means", device)
+    write_buffers(pack, folder / "buffers", device)
+
+
 def write_what_ranks_know(folder: Path, device: torch.device) -> None:
     rank = distribution.rank()
     shared = [torch.full((2, 2), float(rank)), torch.tensor(rank + 5.0)]
@@ -106,10 +115,19 @@ def note_and_wait(folder: Path, device: torch.device) -> None:
     raise TrainingError(f"stopped by {stop.name}")
 
 
-def test_ranks_agree(tmp_path: Path) -> None:
-    distribution.launch(write_what_ranks_know, (tmp_path,), TWO)
+@pytest.fixture(scope="module")
+def written(pack: Path, site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide the folder in which two ranks wrote everything."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        distribution.launch(write_all, (pack, folder), TWO)
+    return folder
+
+
+def test_ranks_agree(written: Path) -> None:
     for rank in range(2):
-        assert artifacts.read_json(tmp_path / f"{rank}.json") == {
+        assert artifacts.read_json(written / f"known/{rank}.json") == {
             "ranks": 2,
             "slope": 1.5,
             "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
@@ -118,18 +136,16 @@ def test_ranks_agree(tmp_path: Path) -> None:
         }
 
 
-def test_the_mean_of_w_is_that_of_all_ranks(tmp_path: Path) -> None:
-    distribution.launch(write_means_of_w, (tmp_path,), TWO)
-    one, other = (artifacts.read_json(tmp_path / f"{rank}.json") for rank in range(2))
+def test_the_mean_of_w_is_that_of_all_ranks(written: Path) -> None:
+    one, other = (artifacts.read_json(written / f"means/{rank}.json") for rank in range(2))
     assert one["own"] != other["own"]
     assert one["average"] == other["average"]
     expected = (torch.tensor(one["own"]) + torch.tensor(other["own"])) / 2
     torch.testing.assert_close(torch.tensor(one["average"]), expected)
 
 
-def test_buffers_of_all_ranks_are_those_of_the_first(pack: Path, tmp_path: Path) -> None:
-    distribution.launch(write_buffers, (pack, tmp_path), TWO)
-    one, other = (artifacts.read_json(tmp_path / f"{rank}.json") for rank in range(2))
+def test_buffers_of_all_ranks_are_those_of_the_first(written: Path) -> None:
+    one, other = (artifacts.read_json(written / f"buffers/{rank}.json") for rank in range(2))
     assert one["own"]["path_length_mean"] != other["own"]["path_length_mean"]
     assert one["kept"] == other["kept"] == one["own"]
 

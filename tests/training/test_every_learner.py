@@ -1,6 +1,7 @@
 """Every kind of model there is keeps the contract of `Learner`, with and without labels, square or twice as wide."""
 
 import copy
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -17,21 +18,19 @@ pytestmark = pytest.mark.slow
 
 IMAGES = {
     "square": ImageSpec(height=16, width=16),
-    "square-labelled": ImageSpec(height=16, width=16, classes=3),
-    "2:1": ImageSpec(height=16, width=32),
     "grey-labelled": ImageSpec(height=16, width=16, channels=1, classes=3),
     "with-opacity": ImageSpec(height=16, width=16, channels=4),
     "2:1-labelled": ImageSpec(height=16, width=32, classes=3),
 }
+LABELLED = [name for name, image in IMAGES.items() if image.classes]
 
 
-@pytest.fixture(params=IMAGES.values(), ids=IMAGES)
+@pytest.fixture(scope="module", params=IMAGES)
 def image(request: pytest.FixtureRequest) -> ImageSpec:
-    given: ImageSpec = request.param
-    return given
+    return IMAGES[request.param]
 
 
-@pytest.fixture(params=variants(), ids=label)
+@pytest.fixture(scope="module", params=variants(), ids=label)
 def spec(request: pytest.FixtureRequest, image: ImageSpec) -> Spec:
     """Return a run of one variant, with every regulariser on."""
     model = request.param
@@ -40,6 +39,20 @@ def spec(request: pytest.FixtureRequest, image: ImageSpec) -> Spec:
     run = Spec(image=image, mirror=False, model=model, training={"batch": 4}, seed=0)  # type: ignore[arg-type]
     assert list(run.model.problems(run.image, run.training)) == []
     return run
+
+
+class Trained(NamedTuple):
+    """A learner after five steps, which no test may change, and its state after three."""
+
+    learner: Learner
+    after_three: dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def trained(spec: Spec) -> Trained:
+    learner = stepped(build(spec), spec, range(3))
+    after_three = copy.deepcopy(learner.save())
+    return Trained(stepped(learner, spec, range(3, 5)), after_three)
 
 
 def stepped(learner: Learner, spec: Spec, steps: range) -> Learner:
@@ -60,17 +73,15 @@ def labels(image: ImageSpec, count: int) -> Tensor:
     return torch.eye(image.classes)[torch.arange(count) % image.classes] if image.classes else torch.zeros(count, 0)
 
 
-def test_continues_where_it_stopped(spec: Spec) -> None:
-    whole = stepped(build(spec), spec, range(5))
-    first = stepped(build(spec), spec, range(3))
+def test_continues_where_it_stopped(spec: Spec, trained: Trained) -> None:
     second = build(spec.model_copy(update={"seed": 1}))
-    second.load(copy.deepcopy(first.save()))
-    assert same(second.save(), first.save())
-    assert same(stepped(second, spec, range(3, 5)).save(), whole.save())
+    second.load(copy.deepcopy(trained.after_three))
+    assert same(second.save(), trained.after_three)
+    assert same(stepped(second, spec, range(3, 5)).save(), trained.learner.save())
 
 
-def test_samples_follow_their_seeds_and_leave_no_trace(spec: Spec) -> None:
-    learner = stepped(build(spec), spec, range(1))
+def test_samples_follow_their_seeds_and_leave_no_trace(spec: Spec, trained: Trained) -> None:
+    learner = trained.learner
     before = copy.deepcopy(learner.save())
     torch.manual_seed(0)
     draw = torch.rand(())
@@ -84,15 +95,14 @@ def test_samples_follow_their_seeds_and_leave_no_trace(spec: Spec) -> None:
     assert not torch.equal(images[0], images[2])
 
 
-def test_truncation_changes_what_is_sampled(spec: Spec) -> None:
-    learner = stepped(build(spec), spec, range(4))
+def test_truncation_changes_what_is_sampled(spec: Spec, trained: Trained) -> None:
     given = labels(spec.image, 8)
-    whole, truncated = (learner.sample(given, range(8), psi) for psi in (1.0, 0.3))
+    whole, truncated = (trained.learner.sample(given, range(8), psi) for psi in (1.0, 0.3))
     assert truncated.isfinite().all()
     assert not torch.equal(whole, truncated)
 
 
-@pytest.mark.parametrize("image", [IMAGES["square-labelled"]], indirect=True)
+@pytest.mark.parametrize("image", LABELLED, indirect=True)
 def test_labels_change_what_is_sampled(spec: Spec) -> None:
     learner = build(spec)
     torch.manual_seed(0)

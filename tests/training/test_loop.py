@@ -336,10 +336,10 @@ def test_runs_of_another_seed_differ(pack: Path, tmp_path: Path) -> None:
 
 
 def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Path, start: Start) -> None:
-    spec = tiny_spec(300)
+    spec = tiny_spec(200)
     train(spec, pack, tmp_path / "whole")
     killed = tmp_path / "killed"
-    for step in sorted(random.Random(0).sample(range(1, 120), 3)):
+    for step in sorted(random.Random(0).sample(range(1, 60), 2)):
         process = start(spec, killed, 0.0)
         wait_for_checkpoint(killed, step, process)
         process.kill()
@@ -350,7 +350,7 @@ def test_killed_at_any_time_a_run_ends_in_the_same_bits(pack: Path, tmp_path: Pa
     assert (killed / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
     assert same(final_state(killed), final_state(tmp_path / "whole"))
     assert snapshots(killed) == snapshots(tmp_path / "whole")
-    assert artifacts.read_json(killed / "run.json")["sessions"] == 4
+    assert artifacts.read_json(killed / "run.json")["sessions"] == 3
     assert [line["step"] for line in log_of(killed)] == [line["step"] for line in log_of(tmp_path / "whole")]
     assert not list(killed.rglob("*.tmp"))
 

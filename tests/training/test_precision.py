@@ -81,6 +81,7 @@ def images(learner_: Learner) -> Tensor:
     return learner_.sample(torch.zeros(4, 0), [1, 2, 3, 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_near_float32(model: str) -> None:
     wide, narrow = trained(model, "float32"), trained(model, "bfloat16")
@@ -100,6 +101,7 @@ def test_the_first_images_are_near_those_of_float32(model: str) -> None:
     assert (found - expected).norm() < 0.05 * expected.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_bits_come_of_the_same_steps(model: str) -> None:
     one, other = (trained(model, "bfloat16", range(2)).network.state_dict() for _ in range(2))

@@ -27,6 +27,7 @@ def test_labels_of_seeds_stay_what_they_are():
     assert draw_labels([3, 1, 4], range(12)).argmax(dim=1).tolist() == [2, 2, 1, 2, 0, 1, 2, 2, 0, 0, 1, 0]
 
 
+@pytest.mark.slow
 def test_labels_do_not_depend_on_the_latents_of_the_same_seeds():
     seeds = range(4000)
     label, latent = draw_labels([500, 500], seeds)[:, 1], latents((1,), seeds)[:, 0]

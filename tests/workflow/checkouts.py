@@ -8,30 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.workflow import warm
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "tests/smoke.yaml")
-
-
-# Python imports `sitecustomize` in every process that starts with its folder in PYTHONPATH.
-STAND_IN = """
-import importlib.machinery
-
-class Finder(importlib.machinery.PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "ganformer.devices":
-            return None
-        spec = super().find_spec(name, path, target)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            replace(module)
-        spec.loader.exec_module = exec_module
-        return spec
-
-import sys
-sys.meta_path.insert(0, Finder)
-"""
 
 
 class Checkout:
@@ -65,11 +45,10 @@ class Checkout:
 
         So pretended GPUs can be computed with; `replace`: its source.
         """
-        folder = self.folder / "stand-in"
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(replace + STAND_IN)
-        places = [folder, ROOT, os.environ.get("PYTHONPATH", "")]
-        return {"PYTHONPATH": os.pathsep.join(map(str, places))}
+        file = self.folder / "stand_in.py"
+        file.write_text(replace)
+        places = [warm.FOLDER, ROOT, os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(map(str, places)), warm.STAND_IN: str(file)}
 
     def smoke(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake here on the smallest configuration."""

@@ -11,13 +11,12 @@ from tests.workflow.checkouts import Checkout
 def pytest_collection_modifyitems(items):
     """Mark all tests of this folder and run them first, so that no worker of pytest-xdist waits for them in the end.
 
-    With `--dist loadgroup` those that share a finished checkout run on one worker. The hook gets items of all folders.
+    The hook gets items of all folders.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.workflow)
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("finished" if "finished" in item.fixturenames else item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow import warm
 from tests.workflow.checkouts import ROOT
 
 KIND = '''
@@ -79,7 +80,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "step_tables-1.0.dist-info").mkdir()
     (folder / "step_tables-1.0.dist-info" / "METADATA").write_text(METADATA, encoding="utf-8")
     (folder / "step_tables-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS, encoding="utf-8")
-    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(warm.FOLDER), os.environ.get("PYTHONPATH", "")])}
 
 
 def test_a_kind_from_outside_is_drawn_and_on_the_page(finished, checkout, outside: dict[str, str]) -> None:

@@ -58,7 +58,7 @@ COMPUTE = ["parser", "reference", "train", "evaluate", "sample", "attend"]
 COMPUTE += ["attention_segments", "disentanglement", "scene_statistics"]
 RUN = "results/runs/scenes/duplex/seed0"
 OPTIONS = ["--workflow-profile", "profiles/slurm", "--latency-wait", "10"]
-OPTIONS += ["--slurm-init-seconds-before-status-checks", "3"]
+OPTIONS += ["--slurm-init-seconds-before-status-checks", "1"]
 DOUBLED = ["--set-resources", "train:runtime=2880"]
 
 
@@ -74,9 +74,9 @@ def jobs():
 
 
 @pytest.fixture(scope="module")
-def cluster_run(slurm, tmp_path_factory):
+def cluster_run(slurm, tmp_path_factory, warmed):
     """Provide a checkout in which the graph ran on Slurm with one model, and what its jobs asked Slurm for."""
-    made = Checkout(tmp_path_factory.mktemp("cluster"))
+    made = Checkout(tmp_path_factory.mktemp("cluster"), warmed)
     experiments = yaml.safe_load((made.folder / "config.yaml").read_text())["experiments"]
     few = {"experiments": {name: {"models": ["duplex"]} for name in experiments}}
     (made.folder / "few.yaml").write_text(yaml.safe_dump(few))

@@ -105,6 +105,7 @@ def normalised(network: nn.Module) -> list[nn.Module]:
     return [part for part in network.modules() if isinstance(part, Convolution | Projection)]
 
 
+@pytest.mark.slow
 def test_weights_of_both_networks_get_norm_1_but_not_those_of_the_mapping() -> None:
     labelled = {"discriminator_architecture": "orig", "discriminator_labels": "projection"}
     network = played(built(spectral_norm=True, **labelled), range(12)).network.eval()
@@ -121,6 +122,7 @@ def test_an_average_of_one_step_is_the_generator() -> None:
         assert sampler(z, labels(2)).equal(generator(z, labels(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"spectral_norm": True}, {"attention_pooling": True}], ids=str)
 def test_continues_where_it_stopped(settings: dict[str, object]) -> None:
     settings = {**settings, "adversarial": {"path_length_weight": 2.0, "path_length_interval": 2, "r1_interval": 2}}

@@ -218,6 +218,7 @@ def test_usage_is_that_of_the_batch_and_idle_codes_are_revived() -> None:
     torch.testing.assert_close(learner.network.code_shares[idle], torch.full((int(idle.sum()),), 1 / 8))
 
 
+@pytest.mark.slow
 def test_reconstructions_get_better() -> None:
     learner = new_learner(
         autoencoder_kimg=1.0, discriminator_start_kimg=0.9, autoencoder_beta1=0.9, autoencoder_beta2=0.99
@@ -237,6 +238,7 @@ def test_reconstructions_get_better() -> None:
     assert errors[99] < 0.5 * errors[0]
 
 
+@pytest.mark.slow
 def test_the_transformer_learns_by_heart() -> None:
     image = ImageSpec(height=8, width=8, classes=2)
     learner = new_learner(image, autoencoder_kimg=0.001, discriminator_start_kimg=0.0)

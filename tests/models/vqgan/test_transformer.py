@@ -94,6 +94,7 @@ def test_temperature_zero_takes_the_likeliest_codes() -> None:
     assert torch.equal(network(found, NONE).argmax(dim=2), found)
 
 
+@pytest.mark.slow
 def test_codes_are_drawn_as_often_as_their_softmax_says() -> None:
     network = transformer()
     first = network(codes(1), NONE[:1])[0, 0]

@@ -82,6 +82,7 @@ def test_downsampling_follows_from_the_multipliers() -> None:
         ),
         ({"height": 256, "width": 256, "channels": 1}, {"perceptual": {"kind": "none"}}, []),
         ({"height": 256, "width": 512}, {}, []),
+        ({"height": 48, "width": 48}, {"discriminator": {"layers": 4}}, []),  # one patch is enough
     ],
 )
 def test_images_that_do_not_fit(image: dict[str, int], settings: dict[str, Any], said: list[str]) -> None:

@@ -1,23 +1,27 @@
-"""Jobs of the graph in processes forked from one that has imported torch, which takes longer than most jobs of tests.
+"""Snakemake and its jobs in processes forked from one that has imported torch and Snakemake, which takes longest.
 
-`sitecustomize.py` here makes a command `ganformer` hand its words, folder, environment and open files to the server at
-the socket in the environment variable `GANFORMER_WARM`, and end as its forked process ends.
+`sitecustomize.py` here makes a command `ganformer` or `python -m snakemake` hand its words, folder, environment and
+open files to the server at the socket in the environment variable `GANFORMER_WARM`, and end as its forked process ends.
 """
 
 import array
+import asyncio
 import importlib
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 VARIABLE = "GANFORMER_WARM"
+STAND_IN = "GANFORMER_STAND_IN"
+SNAKEMAKE = ("snakemake.workflow",)  # what Snakemake imports late
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -34,6 +38,8 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 
 def serve(path: Path) -> None:
     """Answer requests until terminated, each in a forked process."""
+    import snakemake.cli
+
     import ganformer.cli
 
     for module in pkgutil.walk_packages(ganformer.__path__, "ganformer."):
@@ -42,6 +48,10 @@ def serve(path: Path) -> None:
     importlib.import_module("torch._dynamo")  # as the first optimiser of a process does
     for settings in (ganformer.config.Evaluation, ganformer.config.Spec, ganformer.config.Dataset):
         settings.model_rebuild()
+    for module in SNAKEMAKE:
+        importlib.import_module(module)
+    _ask_often()
+    mains = {"ganformer": ganformer.cli.main, "snakemake": snakemake.cli.main}
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for those that have ended
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -52,11 +62,21 @@ def serve(path: Path) -> None:
             if os.fork() == 0:
                 listener.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _answer(connection, ganformer.cli.main)
+                _answer(connection, mains)
             connection.close()
 
 
-def _answer(connection: socket.socket, main: object) -> None:
+def _ask_often() -> None:
+    """Make Snakemake ask for the jobs of a cluster each half second; it asks less often the longer a job takes."""
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+    async def sleep(self: object) -> None:
+        await asyncio.sleep(0.5)
+
+    RemoteExecutor.sleep = sleep
+
+
+def _answer(connection: socket.socket, mains: Mapping[str, Callable[[], None]]) -> None:
     size = array.array("i", [0] * 3)
     message, ancillary, _, _ = connection.recvmsg(4, socket.CMSG_LEN(3 * size.itemsize))
     size.frombytes(ancillary[0][2])
@@ -68,11 +88,18 @@ def _answer(connection: socket.socket, main: object) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["words"]
+    sys.path[0] = request["folder"]
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if new := [place for place in places if place and place not in (*sys.path, str(FOLDER))]:
+        sys.path[1:1] = new
+        sys.modules["ganformer.plugins"].forget()
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
     connection.sendall(os.getpid().to_bytes(4, "big"))
     try:
-        main()  # type: ignore[operator]
+        if stand_in := os.environ.get(STAND_IN):
+            runpy.run_path(stand_in)["replace"](sys.modules["ganformer.devices"])
+        mains[sys.argv[0]]()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(bool(error.code))
     except BaseException:

@@ -1,4 +1,8 @@
-"""Attention of an image to components (GANformer, section 3.1), of three kinds, which differ in their keys."""
+"""Attention of an image to components (GANformer, section 3.1), of three kinds, which differ in their keys.
+
+`plain.py` has the same in the paper's equations; read it first. Here projections of the pixels are folded into the few
+components (`fold_keys`, `fold_values`), so that no queries, keys or values of pixels are computed.
+"""
 
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
@@ -190,7 +194,7 @@ class KMeans(Attention):
 
     def means(self, pixels: Pixels, weights: Tensor) -> Tensor:
         """Return centroids [B, h, m, 2s]: means of the pixels, weighted by weights [B, h, m, n]."""
-        total = weights.sum(dim=3, keepdim=True)  # nearly 1
+        total = weights.sum(dim=3, keepdim=True)  # 1, but for the ε of `normalise_over_pixels`
         content = weighted_sum(weights, pixels.content) @ self.queries.scaled_weight.T + total * self.queries.bias
         places = weighted_sum(weights, pixels.grid) @ self.query_positions.scaled_weight.T
         both = torch.cat([content, places + total * self.query_positions.bias], dim=3)  # B h m 2C

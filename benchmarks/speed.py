@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import growth
 import limits
 import torch
 import workloads
 import yaml
+from growth import Growth
 from limits import Limits, Probes
 from measure import import_optimisers, in_process
 from official import Sizes
@@ -29,7 +31,7 @@ from ganformer import artifacts
 from ganformer.ops import compiled
 
 HERE = Path(__file__).resolve().parents[1]
-ROWS = ("limits", "attention", "training", "models", "operations", "images", "gpu")
+ROWS = ("limits", "attention", "training", "models", "operations", "images", "growth", "gpu")
 COLUMNS = ("against", "theirs", "here", "ratio", "quartiles", "theirs MB", "here MB", "of the limit", "differ by")
 PRECISIONS = ("float32", "bfloat16")  # of this project; the other side's is float32
 ARRANGEMENT = "released arrangement"
@@ -53,6 +55,9 @@ class Plan:
     """Models of config.yaml; none: all of table 1."""
     steps: int = 16
     before: Path | None = None
+    growth: Growth = field(default_factory=Growth)
+    figure: Path | None = None
+    """File of a figure of the growth, by its suffix."""
     gpu: tuple[Sizes, int] = (Sizes(256), 32)
 
 
@@ -67,6 +72,9 @@ QUICK = Plan(
     images=((SMALL, 4),),
     operations=(Layer(32, 256),),
     models=("centroid",),
+    growth=Growth(
+        widths=(64, 128, 256), components=(4, 8, 16), batches=(4, 8, 16), images=(32, 64, 128), packs=(1_000, 16_000)
+    ),
 )
 
 
@@ -205,6 +213,17 @@ class Table:
             name = f"generating, {_networks(sizes, batch)}"
             yield self._compared(name, ARRANGEMENT, pairs, partial(_images_a_second, batch))
 
+    def _growth(self) -> Iterator[Mapping[str, str]]:
+        found = []
+        for each in growth.series(self.plan.growth, self.plan.seconds, self.plan.repeats):
+            found.append(each)
+            yield _row(f"growth of {each.quantity}: {each.work}", here=str(each))
+        if not growth.has_cores(self.plan.growth):
+            yield _row("growth of time: ranks", here="not measured: fewer cores than ranks")
+        yield _row("start of `ganformer --help`", here=f"{growth.help_seconds(self.plan.repeats):.2f} s")
+        if self.plan.figure is not None:
+            growth.draw(found, self.plan.figure)
+
     def _gpu(self) -> Iterator[Mapping[str, str]]:
         sizes, batch = self.plan.gpu
         name = f"training on a GPU, {_networks(sizes, batch)}"
@@ -279,18 +298,24 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="DIR", help="an earlier checkout of this project, to be run too")
     parser.add_argument("--repeats", type=int, help="pairs of measurements (5, with --quick 3)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="groups of rows (all)")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="figure of the growth: .svg, .png or .pdf")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats must be at least 1")
     if options.before is not None and not (options.before / "ganformer").is_dir():
         parser.error(f"--before: {options.before} is no checkout of this project, it has no folder ganformer")
+    if options.figure is not None and options.figure.suffix not in growth.FORMATS:
+        parser.error(f"--figure: {options.figure} must end with one of {', '.join(growth.FORMATS)}")
+    if options.figure is not None and "growth" not in options.rows:
+        parser.error("--figure: the figure is of the rows growth, which --rows leaves out; add growth to --rows")
     print_plan(
         replace(
             plan,
             repeats=options.repeats or plan.repeats,
             rows=options.rows,
             before=options.before and options.before.resolve(),
+            figure=options.figure and options.figure.resolve(),
         )
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import growth
 import limits
+import rivals_stylegan2
 import torch
 import workloads
 import yaml
@@ -31,7 +32,7 @@ from ganformer import artifacts
 from ganformer.ops import compiled
 
 HERE = Path(__file__).resolve().parents[1]
-ROWS = ("limits", "attention", "training", "models", "operations", "images", "growth", "gpu")
+ROWS = ("limits", "attention", "training", "rivals", "models", "operations", "images", "growth", "gpu")
 COLUMNS = ("against", "theirs", "here", "ratio", "quartiles", "theirs MB", "here MB", "of the limit", "differ by")
 PRECISIONS = ("float32", "bfloat16")  # of this project; the other side's is float32
 ARRANGEMENT = "released arrangement"
@@ -49,6 +50,7 @@ class Plan:
     layers: Sequence[Layer] = (Layer(32, 512), Layer(64, 512), Layer(128, 256))
     training: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     """Networks, and their batch."""
+    stylegan2: Sequence[tuple[Sizes, int]] = ((rivals_stylegan2.SIZES, 4),)
     images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     operations: Sequence[Layer] = (Layer(32, 16, batch=16, components=8, latent=16), Layer(64, 512))
     models: Sequence[str] = ()
@@ -69,6 +71,7 @@ QUICK = Plan(
     probes=Probes(side=1024, width=32, megabytes=128),
     layers=(Layer(64, 512),),
     training=((SMALL, 4),),
+    stylegan2=((SMALL, 4),),
     images=((SMALL, 4),),
     operations=(Layer(32, 256),),
     models=("centroid",),
@@ -155,14 +158,31 @@ class Table:
     def _training(self) -> Iterator[Mapping[str, str]]:
         for sizes, batch in self.plan.training:
             side = partial(workloads.step_side, sizes, batch)
-            for precision in PRECISIONS:
-                pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
-                name = f"training, {_networks(sizes, batch)}, here {precision}"
-                row = self._compared(name, ARRANGEMENT, pairs, partial(_per_kimg, batch))
-                if precision == "float32":  # the limits below are of float32
-                    counted = in_process(partial(workloads.step_operations, sizes, batch))
-                    row["of the limit"] = self._share(pairs, 0, **counted)
-                yield row
+            operations = partial(workloads.step_operations, sizes, batch)
+            yield from self._trained(_networks(sizes, batch), ARRANGEMENT, batch, side, operations)
+
+    def _rivals(self) -> Iterator[Mapping[str, str]]:
+        learner = rivals_stylegan2.our_learner
+        for sizes, batch in self.plan.stylegan2:
+            side = partial(workloads.step_side, sizes, batch, make_learner=learner, training=rivals_stylegan2.Training)
+            operations = partial(workloads.step_operations, sizes, batch, learner)
+            networks = f"StyleGAN2, {_size(sizes.width)}, up to {sizes.channel_max} channels, batch {batch}"
+            yield from self._trained(networks, "StyleGAN2-ADA's arrangement", batch, side, operations)
+
+    def _trained(
+        self,
+        networks: str,
+        against: str,
+        batch: int,
+        side: Callable[..., Measured],
+        operations: Callable[[], Mapping[str, float]],
+    ) -> Iterator[Mapping[str, str]]:
+        for precision in PRECISIONS:
+            pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
+            row = self._compared(f"training, {networks}, here {precision}", against, pairs, partial(_per_kimg, batch))
+            if precision == "float32":  # the limits below are of float32
+                row["of the limit"] = self._share(pairs, 0, **in_process(operations))
+            yield row
 
     def _models(self) -> Iterator[Mapping[str, str]]:
         before = self.plan.before

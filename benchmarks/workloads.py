@@ -54,6 +54,7 @@ class Measured:
 
 
 Side = Callable[[], Measured]
+MakeLearner = Callable[[Sizes, int, str], Adversarial]
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,12 @@ def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversa
         "components": sizes.components,
         "mapping_layers": sizes.mapping_layers,
     }
-    image = {"height": sizes.width, "width": sizes.width}
+    return learner_of(model, sizes.width, batch, precision)
+
+
+def learner_of(model: Mapping[str, object], width: int, batch: int, precision: str) -> Adversarial:
+    """Return a learner of these settings for square images."""
+    image = {"height": width, "width": width}
     training = {"kimg": 1, "batch": batch, "precision": precision}
     raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
     learner = build(parse(Spec, raw, "benchmark"))
@@ -224,7 +230,16 @@ def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversa
     return learner
 
 
-def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", precision: str = "float32") -> Measured:
+def step_side(
+    sizes: Sizes,
+    batch: int,
+    *,
+    ours: bool,
+    device: str = "cpu",
+    precision: str = "float32",
+    make_learner: MakeLearner = our_learner,
+    training: type[official.Training] = official.Training,
+) -> Measured:
     """Return the mean time of a step over `R1_INTERVAL` steps, of which one has R1: one step of either kind is timed.
 
     The one with R1 comes first, so that what only the first step of a process does counts with its small weight. Memory
@@ -236,12 +251,12 @@ def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", prec
     images = (torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1).to(device)
     step: Callable[[int], object]
     if ours:
-        learner = our_learner(sizes, batch, precision)
+        learner = make_learner(sizes, batch, precision)
         learner.network.to(device)
         reals = [Reals(images, torch.zeros(batch, 0, device=device))]
         step = partial(learner.step, reals)
     else:
-        step = partial(official.Training(sizes, batch, device).step, images)
+        step = partial(training(sizes, batch, device).step, images)
     times = {}
     with _settings(ours):
         for number in (0, 1):
@@ -265,7 +280,7 @@ def _clocked(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def step_operations(sizes: Sizes, batch: int) -> Mapping[str, float]:
+def step_operations(sizes: Sizes, batch: int, make_learner: MakeLearner = our_learner) -> Mapping[str, float]:
     """Return floating-point operations of our mean step: of convolutions, and of products.
 
     Counted as torch's own operators do them, of which direct convolutions have four times as many multiplications as
@@ -273,7 +288,7 @@ def step_operations(sizes: Sizes, batch: int) -> Mapping[str, float]:
     """
     _use_operations("python")
     reals = [Reals(torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1, torch.zeros(batch, 0))]
-    learner = our_learner(sizes, batch)
+    learner = make_learner(sizes, batch, "float32")
     interval, totals = official.R1_INTERVAL, {"convolutions": 0.0, "products": 0.0}
     with devices.reproducible(1):
         for number, weight in ((1, (interval - 1) / interval), (0, 1 / interval)):

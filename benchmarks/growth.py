@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,14 +39,18 @@ S = TypeVar("S")
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = (".svg", ".png", ".pdf")
-COLUMNS = 4
+COLUMNS = 3
 """Panels side by side in the figure."""
+MARGIN, LEAST_SPAN = 1.3, 10
+"""Free part above and below the points, and ratio of the ends of an axis at least: what is constant looks constant."""
+TICKS = 5
+"""Sizes on an axis at most."""
 LEAST = 3
 """Points that a line is fitted to, if there are as many."""
 CHANNELS = 16
 """Channels of the generators."""
-RANK_BATCH, RANK_STEPS = 64, 5
-"""Images that ranks share, and training steps that are timed."""
+RANK_STEPS = 5
+"""Training steps that are timed on every rank."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Growth:
     """Images of the data set that training starts with."""
     ranks: Sequence[int] = (1, 2)
     """Processes that share a batch of the default configuration's duplex model."""
+    rank_batch: int = 64
+    """Images that they share."""
 
 
 class Exponent(NamedTuple):
@@ -110,9 +116,9 @@ class Series:
 def fitted(sizes: Sequence[float], values: Sequence[float]) -> Exponent:
     """Return the exponent by least squares of log(value) on log(size); the range is NaN with fewer than 3 points.
 
-    NaN if a value is not positive.
+    NaN if a value is not positive, or there is only one.
     """
-    if min(values) <= 0:
+    if min(values) <= 0 or len(values) < 2:
         return Exponent(math.nan, math.nan, math.nan)
     points = np.log([sizes, values])
     others = [_slope(np.delete(points, left_out, axis=1)) for left_out in range(len(sizes))] if len(sizes) > 2 else []
@@ -168,10 +174,10 @@ def series(growth: Growth, seconds: float, repeats: int) -> Iterator[Series]:
     if growth.ranks and has_cores(growth):
         cores = max(growth.ranks)
         yield Series(
-            f"training by the clock, an image, default duplex, batch {RANK_BATCH}, {cores} cores",
+            f"training by the clock, an image, default duplex, batch {growth.rank_batch}, a core a rank",
             "ranks",
             growth.ranks,
-            _medians(_ranks, growth.ranks, repeats, cores=cores)[0],
+            _medians(partial(_ranks, growth.rank_batch), growth.ranks, repeats, cores=cores)[0],
         )
 
 
@@ -259,12 +265,12 @@ def _spent(call: Sequence[str]) -> tuple[float, str]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, said.stdout
 
 
-def _ranks(count: int) -> Measured:
-    """Return time of the clock of an image, of a batch that `count` processes of one thread each share."""
+def _ranks(batch: int, count: int) -> Measured:
+    """Return time of the clock of an image of a batch that `count` processes of one thread each share."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "seconds.json"
-        distribution.launch(time_steps, (RANK_BATCH // count, out), [torch.device("cpu")] * count)
-        return Measured(json.loads(out.read_text(encoding="utf-8")) / RANK_BATCH, 0)
+        distribution.launch(time_steps, (batch // count, out), [torch.device("cpu")] * count)
+        return Measured(json.loads(out.read_text(encoding="utf-8")) / batch, 0)
 
 
 def time_steps(share: int, out: Path, device: torch.device) -> None:
@@ -287,26 +293,48 @@ def time_steps(share: int, out: Path, device: torch.device) -> None:
 
 def draw(found: Sequence[Series], out: Path) -> None:
     """Write a figure with a panel for each series: points, and the fitted line over the points that it is fitted to."""
+    import matplotlib as mpl
+
     rows = math.ceil(len(found) / COLUMNS)
+    metadata: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    kind = out.suffix[1:]
     with drawing.style():
+        # Text as text keeps the file small; every browser has some font without serifs.
+        text: Mapping[Any, Any] = {
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+        }
+        mpl.rcParams.update({**text, "svg.hashsalt": "growth"})
         figure = drawing.figure(2.4 * rows)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
         for axes, each in zip(panels, found, strict=False):
             _panel(axes, each)
         for axes in panels[len(found) :]:
             axes.set_axis_off()
-        kind = out.suffix[1:]
-        dates: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
         with artifacts.atomic(out) as temporary:
-            figure.savefig(temporary, format=kind, dpi=drawing.DPI // 2, metadata=dates[kind])
+            figure.savefig(temporary, format=kind, dpi=drawing.DPI // 2, metadata=metadata[kind])
 
 
 def _panel(axes: "Axes", each: Series) -> None:
+    from matplotlib.ticker import FixedLocator, LogLocator, StrMethodFormatter
+
     colour = drawing.COLOURS["duplex" if each.quantity == "memory" else "simplex"]
     axes.plot(each.sizes, each.values, "o", ms=4, color=colour)
     x, exponent = np.asarray(each.sizes[each.larger]), each.exponent.value
-    middle = np.log(each.values[each.larger]).mean() - exponent * np.log(x).mean()
-    axes.plot(x, np.exp(middle) * x**exponent, lw=1.4, color=colour, label=f"{each.over}$^{{{exponent:.2f}}}$")
+    if math.isfinite(exponent):
+        middle = np.log(each.values[each.larger]).mean() - exponent * np.log(x).mean()
+        axes.plot(x, np.exp(middle) * x**exponent, lw=1.4, color=colour, label=f"{each.over}$^{{{exponent:.2f}}}$")
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set(xscale="log", yscale="log", xlabel=each.over, ylabel=f"{each.quantity}, {each.unit}")
-    axes.set_title("\n".join(textwrap.wrap(each.work, 34)), fontsize=8)
-    axes.legend(frameon=False, fontsize=8)
+    drawn = [value for value in each.values if value > 0] or [1.0]
+    centre = math.sqrt(min(drawn) * max(drawn))
+    half = max(math.sqrt(max(drawn) / min(drawn)) * MARGIN, math.sqrt(LEAST_SPAN))
+    axes.set_ylim(centre / half, centre * half)
+    axes.xaxis.set_major_locator(FixedLocator(each.sizes[:: math.ceil(len(each.sizes) / TICKS)]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.minorticks_off()
+    axes.tick_params(labelsize=8)
+    axes.set_title("\n".join(textwrap.wrap(each.work, 40)), fontsize=8)

@@ -192,4 +192,4 @@ def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversa
         "latent_size": sizes.latent_size,
         "mapping_layers": sizes.mapping_layers,
     }
-    return workloads.learner_of(model, sizes.width, batch, precision)
+    return workloads.adversarial(model, sizes, batch, precision)

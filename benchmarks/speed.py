@@ -19,6 +19,7 @@ from pathlib import Path
 import growth
 import limits
 import rivals_stylegan2
+import rivals_vqgan
 import torch
 import workloads
 import yaml
@@ -51,6 +52,7 @@ class Plan:
     training: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     """Networks, and their batch."""
     stylegan2: Sequence[tuple[Sizes, int]] = ((rivals_stylegan2.SIZES, 4),)
+    vqgan: Sequence[tuple[rivals_vqgan.Sizes, int]] = ((rivals_vqgan.Sizes(), 4),)
     images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     operations: Sequence[Layer] = (Layer(32, 16, batch=16, components=8, latent=16), Layer(64, 512))
     models: Sequence[str] = ()
@@ -72,6 +74,7 @@ QUICK = Plan(
     layers=(Layer(64, 512),),
     training=((SMALL, 4),),
     stylegan2=((SMALL, 4),),
+    vqgan=((rivals_vqgan.Sizes(32, blocks=1), 4),),
     images=((SMALL, 4),),
     operations=(Layer(32, 256),),
     models=("centroid",),
@@ -162,12 +165,22 @@ class Table:
             yield from self._trained(_networks(sizes, batch), ARRANGEMENT, batch, side, operations)
 
     def _rivals(self) -> Iterator[Mapping[str, str]]:
-        learner = rivals_stylegan2.our_learner
+        ada, learner = rivals_stylegan2.Training, rivals_stylegan2.our_learner
         for sizes, batch in self.plan.stylegan2:
-            side = partial(workloads.step_side, sizes, batch, make_learner=learner, training=rivals_stylegan2.Training)
+            side = partial(workloads.step_side, sizes, batch, make_learner=learner, make_training=ada)
             operations = partial(workloads.step_operations, sizes, batch, learner)
             networks = f"StyleGAN2, {_size(sizes.width)}, up to {sizes.channel_max} channels, batch {batch}"
             yield from self._trained(networks, "StyleGAN2-ADA's arrangement", batch, side, operations)
+        for size, batch in self.plan.vqgan:
+            side = partial(
+                workloads.step_side,
+                size,
+                batch,
+                make_learner=rivals_vqgan.our_learner,
+                make_training=rivals_vqgan.Training,
+            )
+            networks = f"VQGAN, {_size(size.width)}, up to {max(size.widths)} channels, batch {batch}"
+            yield from self._trained(networks, "Taming's arrangement", batch, side)
 
     def _trained(
         self,
@@ -175,12 +188,12 @@ class Table:
         against: str,
         batch: int,
         side: Callable[..., Measured],
-        operations: Callable[[], Mapping[str, float]],
+        operations: Callable[[], Mapping[str, float]] | None = None,
     ) -> Iterator[Mapping[str, str]]:
         for precision in PRECISIONS:
             pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, precision=precision))
             row = self._compared(f"training, {networks}, here {precision}", against, pairs, partial(_per_kimg, batch))
-            if precision == "float32":  # the limits below are of float32
+            if precision == "float32" and operations is not None:  # the limits below are of float32
                 row["of the limit"] = self._share(pairs, 0, **in_process(operations))
             yield row
 

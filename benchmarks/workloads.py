@@ -3,11 +3,12 @@
 import contextlib
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import official
 import torch
@@ -39,7 +40,7 @@ from ganformer.ops.convolution import convolve
 from ganformer.ops.upfirdn2d import upfirdn2d
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.checkpoint import build
-from ganformer.training.learner import Reals
+from ganformer.training.learner import Learner, Reals
 
 KINDS = ("simplex", "centroid", "duplex")
 FLOAT = 4  # bytes
@@ -54,7 +55,23 @@ class Measured:
 
 
 Side = Callable[[], Measured]
-MakeLearner = Callable[[Sizes, int, str], Adversarial]
+MakeLearner = Callable[[Any, int, str], Learner]  # from sizes, batch and precision
+MakeTraining = Callable[[Any, int, str], "Trains"]  # from sizes, batch and device
+
+
+class Trains(Protocol):
+    """Training of another arrangement."""
+
+    def step(self, reals: Tensor, step: int) -> None:
+        """Update all networks with real images [B, 3, H, W]; `step`: number of finished steps."""
+
+
+class Square(Protocol):
+    """Sizes of networks for square images."""
+
+    @property
+    def width(self) -> int:
+        """Width of the images."""
 
 
 @dataclass(frozen=True)
@@ -217,28 +234,33 @@ def our_learner(sizes: Sizes, batch: int, precision: str = "float32") -> Adversa
         "components": sizes.components,
         "mapping_layers": sizes.mapping_layers,
     }
-    return learner_of(model, sizes.width, batch, precision)
+    return adversarial(model, sizes, batch, precision)
 
 
-def learner_of(model: Mapping[str, object], width: int, batch: int, precision: str) -> Adversarial:
-    """Return a learner of these settings for square images."""
-    image = {"height": width, "width": width}
-    training = {"kimg": 1, "batch": batch, "precision": precision}
-    raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
-    learner = build(parse(Spec, raw, "benchmark"))
+def adversarial(model: Mapping[str, object], sizes: Square, batch: int, precision: str) -> Adversarial:
+    """Return a learner of these settings that trains a generator against a discriminator."""
+    learner = learner_of(model, sizes, batch, precision)
     assert isinstance(learner, Adversarial)
     return learner
 
 
+def learner_of(model: Mapping[str, object], sizes: Square, batch: int, precision: str) -> Learner:
+    """Return a learner of these settings for square images."""
+    image = {"height": sizes.width, "width": sizes.width}
+    training = {"kimg": 1, "batch": batch, "precision": precision}
+    raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
+    return build(parse(Spec, raw, "benchmark"))
+
+
 def step_side(
-    sizes: Sizes,
+    sizes: Square,
     batch: int,
     *,
     ours: bool,
     device: str = "cpu",
     precision: str = "float32",
     make_learner: MakeLearner = our_learner,
-    training: type[official.Training] = official.Training,
+    make_training: MakeTraining = official.Training,
 ) -> Measured:
     """Return the mean time of a step over `R1_INTERVAL` steps, of which one has R1: one step of either kind is timed.
 
@@ -256,9 +278,9 @@ def step_side(
         reals = [Reals(images, torch.zeros(batch, 0, device=device))]
         step = partial(learner.step, reals)
     else:
-        step = partial(training(sizes, batch, device).step, images)
+        step = partial(make_training(sizes, batch, device).step, images)
     times = {}
-    with _settings(ours):
+    with _settings(ours), contextlib.redirect_stdout(sys.stderr):  # some models print
         for number in (0, 1):
             times[number] = _clocked(partial(step, number), device)
     interval = official.R1_INTERVAL

@@ -10,8 +10,11 @@ import torch
 
 from ganformer.interop import snapshot
 from ganformer.nn.layers import constant_noise
+from ganformer.perceptual.distance import load
+from ganformer.perceptual.settings import RandomNetwork
 from ganformer.training.checkpoint import restore
 from tests.interop import test_stylegan2_ada_snapshots as ada
+from tests.interop import test_taming as taming
 from tests.interop.parity import discriminator_of, relative_error
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,9 +23,11 @@ TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
 from dataclasses import replace
 import speed
+import rivals_vqgan
 from official import Sizes
 networks = (Sizes(16, channel_base=128, channel_max=16, latent_size=32), 4)
-speed.print_plan(replace(speed.QUICK, rows=("rivals",), repeats=1, stylegan2=(networks,)))
+speed.print_plan(replace(speed.QUICK, rows=("rivals",), repeats=1, stylegan2=(networks,),
+    vqgan=((rivals_vqgan.Sizes(16, 32, (1, 1), 1, (), 8, 16, 8, (4, 1)), 4),)))
 """
 
 pytestmark = [
@@ -38,18 +43,23 @@ def benchmarks():
     try:
         import official
         import rivals_stylegan2
+        import rivals_vqgan
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return {"official": official, "stylegan2": rivals_stylegan2}
+    return {"official": official, "stylegan2": rivals_stylegan2, "vqgan": rivals_vqgan}
 
 
 def test_every_row_is_printed():
     said = subprocess.run([sys.executable, "-c", TINY], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.stdout.splitlines()[2:]]
-    networks = "StyleGAN2, 16 × 16, up to 16 channels, batch 4"
+    networks = {
+        "StyleGAN2, 16 × 16, up to 16 channels, batch 4": "StyleGAN2-ADA's arrangement",
+        "VQGAN, 16 × 16, up to 32 channels, batch 4": "Taming's arrangement",
+    }
     assert [row[:2] for row in table[2:]] == [
-        [f"training, {networks}, here {precision}", "StyleGAN2-ADA's arrangement"]
+        [f"training, {each}, here {precision}", against]
+        for each, against in networks.items()
         for precision in ("float32", "bfloat16")
     ]
     for row in table[2:]:
@@ -114,3 +124,63 @@ def test_both_stylegan2_trainings_have_equal_networks_and_change_them(benchmarks
         training.step(torch.rand(4, 3, 16, 16), step)
     after = [value for network in followed for value in network.parameters()]
     assert not any(map(torch.equal, before, after))
+
+
+# ------------------------------------------------------------------------------------------------------ Taming
+
+
+def test_taming_gives_our_images_and_logits(benchmarks, tmp_path):
+    """The first stage is written a second time, for interop; both give what the import of a checkpoint does."""
+    vqgan = benchmarks["vqgan"]
+    first = taming.first_stage()
+    state = taming.discriminated(first)
+    learner, record = taming.written(
+        taming.saved(tmp_path, state, {"ddconfig": {"resolution": taming.WIDTH}}), tmp_path / "run"
+    )
+    sizes = vqgan.Sizes(
+        taming.WIDTH, 32, (1, 1, 2), 1, (2,), latent_channels=6, codes=taming.CODES, code_size=6, discriminator=(4, 2)
+    )
+    autoencoder, discriminator = vqgan.Autoencoder(sizes), vqgan.NLayerDiscriminator(*sizes.discriminator)
+    autoencoder.load_state_dict(first)
+    prefix = "loss.discriminator."
+    discriminator.load_state_dict({n.removeprefix(prefix): value for n, value in state.items() if prefix in n})
+    images = taming.noise()
+    with torch.no_grad():
+        assert relative_error(autoencoder(images)[0], learner.reconstruct(images)) < CLOSE
+        ours = discriminator_of(learner, tmp_path / "run", record).eval()
+        assert relative_error(discriminator.eval()(images)[:, 0], ours(images)) < CLOSE
+
+
+def test_tamings_perceptual_distance_is_ours(benchmarks):
+    ours = load(RandomNetwork(), torch.device("cpu"), "")
+    theirs = benchmarks["vqgan"].LPIPS().eval()
+    convolutions = [part for part in theirs.slices.modules() if isinstance(part, torch.nn.Conv2d)]
+    for part, (weight, _) in zip(convolutions, [layer for block in ours.layers for layer in block], strict=True):
+        part.weight.copy_(weight)
+        part.bias.zero_()
+    for (_, judgement), weights in zip(theirs.lins, ours.judgement, strict=True):
+        judgement.weight.copy_(weights[None, :, None, None])
+    torch.manual_seed(0)
+    images, others = torch.rand(2, 2, 3, 16, 16) * 2 - 1
+    assert relative_error(theirs(images, others).flatten(), ours.each(images, others)) < CLOSE
+
+
+def test_both_vqgan_trainings_have_equal_networks_and_change_them(benchmarks):
+    vqgan = benchmarks["vqgan"]
+    sizes = vqgan.Sizes(16, 32, (1, 2), 1, (1,), latent_channels=8, codes=16, code_size=8, discriminator=(4, 1))
+    learner, training = vqgan.our_learner(sizes, 4), vqgan.Training(sizes, 4)
+    ours = learner.network.autoencoder, learner.network.discriminator
+    theirs = training.autoencoder, training.discriminator
+    for network, their in zip(ours, theirs, strict=True):
+        assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in their.parameters())
+    assert learner.settings.lengths[0] == 0
+    before = [{name: value.clone() for name, value in network.named_parameters()} for network in theirs]
+    training.step(torch.rand(4, 3, 16, 16), 0)
+    still = [
+        name
+        for network, values in zip(theirs, before, strict=True)
+        for name, value in network.named_parameters()
+        if torch.equal(value, values[name])
+    ]
+    # Softmax is blind to a bias of the keys, and a hinge loss within its margins to the bias of all logits.
+    assert all(name.endswith((".k.bias", "main.5.bias")) for name in still), still

@@ -337,4 +337,4 @@ def _panel(axes: "Axes", each: Series) -> None:
         axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.minorticks_off()
     axes.tick_params(labelsize=8)
-    axes.set_title("\n".join(textwrap.wrap(each.work, 40)), fontsize=8)
+    axes.set_title("\n".join(textwrap.wrap(each.work, 44)), fontsize=8)

@@ -69,6 +69,7 @@ SMALL = Sizes(32, channel_base=4096, channel_max=128)
 FULL = Plan(repeats=5)
 QUICK = Plan(
     repeats=3,
+    rows=[name for name in ROWS if name not in ("rivals", "growth")],
     seconds=0.2,
     probes=Probes(side=1024, width=32, megabytes=128),
     layers=(Layer(64, 512),),
@@ -330,23 +331,26 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="an excerpt, smaller, with three pairs: two minutes")
     parser.add_argument("--before", type=Path, metavar="DIR", help="an earlier checkout of this project, to be run too")
     parser.add_argument("--repeats", type=int, help="pairs of measurements (5, with --quick 3)")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="groups of rows (all)")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, help="groups of rows (all; with --quick all but rivals and growth)"
+    )
     parser.add_argument("--figure", type=Path, metavar="FILE", help="figure of the growth: .svg, .png or .pdf")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    rows = options.rows or plan.rows
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats must be at least 1")
     if options.before is not None and not (options.before / "ganformer").is_dir():
         parser.error(f"--before: {options.before} is no checkout of this project, it has no folder ganformer")
     if options.figure is not None and options.figure.suffix not in growth.FORMATS:
         parser.error(f"--figure: {options.figure} must end with one of {', '.join(growth.FORMATS)}")
-    if options.figure is not None and "growth" not in options.rows:
-        parser.error("--figure: the figure is of the rows growth, which --rows leaves out; add growth to --rows")
+    if options.figure is not None and "growth" not in rows:
+        parser.error("--figure: the figure is of the rows growth, which are left out; add growth to --rows")
     print_plan(
         replace(
             plan,
             repeats=options.repeats or plan.repeats,
-            rows=options.rows,
+            rows=rows,
             before=options.before and options.before.resolve(),
             figure=options.figure and options.figure.resolve(),
         )

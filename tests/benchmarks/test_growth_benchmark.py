@@ -121,8 +121,8 @@ def test_the_figure_has_a_panel_for_each_series(growth, kind, tmp_path, monkeypa
     [
         (["--figure", "growth.jpg"], "--figure: growth.jpg must end with one of .svg, .png, .pdf"),
         (
-            ["--figure", "growth.svg", "--rows", "limits"],
-            "--figure: the figure is of the rows growth, which --rows leaves out; add growth to --rows",
+            ["--figure", "growth.svg", "--quick"],
+            "--figure: the figure is of the rows growth, which are left out; add growth to --rows",
         ),
     ],
 )

@@ -27,9 +27,7 @@ from official import Sizes
 from workloads import Layer
 networks = (Sizes(16, channel_base=128, channel_max=16, latent_size=32, components=4), 4)
 layer = Layer(8, 16, batch=2, components=4, latent=8)
-rows = [row for row in speed.ROWS if row not in ("rivals", "growth")]  # which have tests of their own
-plan = replace(speed.QUICK, rows=rows)
-speed.print_plan(replace(plan, repeats=2, seconds=0, probes=Probes(16, 1, 4, 4, 1, 1), layers=(layer,),
+speed.print_plan(replace(speed.QUICK, repeats=2, seconds=0, probes=Probes(16, 1, 4, 4, 1, 1), layers=(layer,),
     training=(networks,), images=(networks,), operations=(layer,), models=("gan",), steps=1, gpu=networks, **CHANGES))
 """
 

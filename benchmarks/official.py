@@ -14,6 +14,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -515,13 +516,16 @@ def lazy_adam(network: nn.Module, interval: int) -> Adam:
 class Training:
     """Training steps of the released loop: generator, discriminator, R1 every 16 steps, moving average."""
 
+    make_generator: ClassVar[type[nn.Module]] = Generator
+
     def __init__(self, sizes: Sizes, batch: int, device: str = "cpu") -> None:
-        self.generator = Generator(sizes).requires_grad_(False).to(device)
+        self.device = device
+        self.generator: Any = self.make_generator(sizes).requires_grad_(False).to(device)
         self.discriminator = Discriminator(sizes).requires_grad_(False).to(device)
         self.average = copy.deepcopy(self.generator).eval()
         self.generator_adam = lazy_adam(self.generator, PATH_INTERVAL)
         self.discriminator_adam = lazy_adam(self.discriminator, R1_INTERVAL)
-        self.shape = (batch, sizes.components + 1, sizes.latent)
+        self.shape: tuple[int, ...] = (batch, sizes.components + 1, sizes.latent)
 
     def step(self, reals: Tensor, step: int) -> None:
         """Update both networks and the average with real images [B, 3, H, W]; step 0, 16, 32, … has R1."""
@@ -547,7 +551,7 @@ class Training:
         adam.step()
 
     def _generate(self) -> Tensor:
-        z = torch.randn(self.shape, device=self.generator.pos.device)
+        z = torch.randn(self.shape, device=self.device)
         w = self.generator.map(z, track=True)
         layers = w.shape[2]
         cut = int(torch.randint(1, layers, ())) if torch.rand(()) < STYLE_MIXING else layers

@@ -16,10 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import growth
 import limits
+import rivals_stylegan2
+import rivals_vqgan
 import torch
 import workloads
 import yaml
+from growth import Growth
 from limits import Limits, Probes
 from measure import import_optimisers, in_process
 from official import Sizes
@@ -29,7 +33,7 @@ from ganformer import artifacts
 from ganformer.ops import compiled
 
 HERE = Path(__file__).resolve().parents[1]
-ROWS = ("limits", "attention", "training", "models", "operations", "images", "gpu")
+ROWS = ("limits", "attention", "training", "rivals", "models", "operations", "images", "growth", "gpu")
 COLUMNS = ("against", "theirs", "here", "ratio", "quartiles", "theirs MB", "here MB", "of the limit", "differ by")
 PRECISIONS = ("float32", "bfloat16")  # of this project; the other side's is float32
 WAYS: Mapping[str, Mapping[str, object]] = {
@@ -51,12 +55,17 @@ class Plan:
     layers: Sequence[Layer] = (Layer(32, 512), Layer(64, 512), Layer(128, 256))
     training: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     """Networks, and their batch."""
+    stylegan2: Sequence[tuple[Sizes, int]] = ((rivals_stylegan2.SIZES, 4),)
+    vqgan: Sequence[tuple[rivals_vqgan.Sizes, int]] = ((rivals_vqgan.Sizes(), 4),)
     images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     operations: Sequence[Layer] = (Layer(32, 16, batch=16, components=8, latent=16), Layer(64, 512))
     models: Sequence[str] = ()
     """Models of config.yaml; none: all of table 1."""
     steps: int = 16
     before: Path | None = None
+    growth: Growth = field(default_factory=Growth)
+    figure: Path | None = None
+    """File of a figure of the growth, by its suffix."""
     gpu: tuple[Sizes, int] = (Sizes(256), 32)
 
 
@@ -64,13 +73,19 @@ SMALL = Sizes(32, channel_base=4096, channel_max=128)
 FULL = Plan(repeats=5)
 QUICK = Plan(
     repeats=3,
+    rows=[name for name in ROWS if name not in ("rivals", "growth")],
     seconds=0.2,
     probes=Probes(side=1024, width=32, megabytes=128),
     layers=(Layer(64, 512),),
     training=((SMALL, 4),),
+    stylegan2=((SMALL, 4),),
+    vqgan=((rivals_vqgan.Sizes(32, blocks=1), 4),),
     images=((SMALL, 4),),
     operations=(Layer(32, 256),),
     models=("centroid",),
+    growth=Growth(
+        widths=(64, 128, 256), components=(4, 8, 16), batches=(4, 8, 16), images=(32, 64, 128), packs=(1_000, 16_000)
+    ),
 )
 
 
@@ -151,14 +166,41 @@ class Table:
     def _training(self) -> Iterator[Mapping[str, str]]:
         for sizes, batch in self.plan.training:
             side = partial(workloads.step_side, sizes, batch)
-            for way, settings in WAYS.items():
-                pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, **settings))
-                name = f"training, {_networks(sizes, batch)}, here {way}"
-                row = self._compared(name, ARRANGEMENT, pairs, partial(_per_kimg, batch))
-                if way == "float32":  # the limits below are of float32
-                    counted = in_process(partial(workloads.step_operations, sizes, batch))
-                    row["of the limit"] = self._share(pairs, 0, **counted)
-                yield row
+            operations = partial(workloads.step_operations, sizes, batch)
+            yield from self._trained(_networks(sizes, batch), ARRANGEMENT, batch, side, operations)
+
+    def _rivals(self) -> Iterator[Mapping[str, str]]:
+        ada, learner = rivals_stylegan2.Training, rivals_stylegan2.our_learner
+        for sizes, batch in self.plan.stylegan2:
+            side = partial(workloads.step_side, sizes, batch, make_learner=learner, make_training=ada)
+            operations = partial(workloads.step_operations, sizes, batch, learner)
+            networks = f"StyleGAN2, {_size(sizes.width)}, up to {sizes.channel_max} channels, batch {batch}"
+            yield from self._trained(networks, "StyleGAN2-ADA's arrangement", batch, side, operations)
+        for size, batch in self.plan.vqgan:
+            side = partial(
+                workloads.step_side,
+                size,
+                batch,
+                make_learner=rivals_vqgan.our_learner,
+                make_training=rivals_vqgan.Training,
+            )
+            networks = f"VQGAN, {_size(size.width)}, up to {max(size.widths)} channels, batch {batch}"
+            yield from self._trained(networks, "Taming's arrangement", batch, side)
+
+    def _trained(
+        self,
+        networks: str,
+        against: str,
+        batch: int,
+        side: Callable[..., Measured],
+        operations: Callable[[], Mapping[str, float]] | None = None,
+    ) -> Iterator[Mapping[str, str]]:
+        for way, settings in WAYS.items():
+            pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, **settings))
+            row = self._compared(f"training, {networks}, here {way}", against, pairs, partial(_per_kimg, batch))
+            if way == "float32" and operations is not None:  # the limits below are of float32
+                row["of the limit"] = self._share(pairs, 0, **in_process(operations))
+            yield row
 
     def _models(self) -> Iterator[Mapping[str, str]]:
         before = self.plan.before
@@ -208,6 +250,17 @@ class Table:
             pairs = self._pairs(partial(side, ours=False), partial(side, ours=True))
             name = f"generating, {_networks(sizes, batch)}"
             yield self._compared(name, ARRANGEMENT, pairs, partial(_images_a_second, batch))
+
+    def _growth(self) -> Iterator[Mapping[str, str]]:
+        found = []
+        for each in growth.series(self.plan.growth, self.plan.seconds, self.plan.repeats):
+            found.append(each)
+            yield _row(f"growth of {each.quantity}: {each.work}", here=str(each))
+        if not growth.has_cores(self.plan.growth):
+            yield _row("growth of time: ranks", here="not measured: fewer cores than ranks")
+        yield _row("start of `ganformer --help`", here=f"{growth.help_seconds(self.plan.repeats):.2f} s")
+        if self.plan.figure is not None:
+            growth.draw(found, self.plan.figure)
 
     def _gpu(self) -> Iterator[Mapping[str, str]]:
         sizes, batch = self.plan.gpu
@@ -282,19 +335,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="an excerpt, smaller, with three pairs: two minutes")
     parser.add_argument("--before", type=Path, metavar="DIR", help="an earlier checkout of this project, to be run too")
     parser.add_argument("--repeats", type=int, help="pairs of measurements (5, with --quick 3)")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="groups of rows (all)")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, help="groups of rows (all; with --quick all but rivals and growth)"
+    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="figure of the growth: .svg, .png or .pdf")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    rows = options.rows or plan.rows
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats must be at least 1")
     if options.before is not None and not (options.before / "ganformer").is_dir():
         parser.error(f"--before: {options.before} is no checkout of this project, it has no folder ganformer")
+    if options.figure is not None and options.figure.suffix not in growth.FORMATS:
+        parser.error(f"--figure: {options.figure} must end with one of {', '.join(growth.FORMATS)}")
+    if options.figure is not None and "growth" not in rows:
+        parser.error("--figure: the figure is of the rows growth, which are left out; add growth to --rows")
     print_plan(
         replace(
             plan,
             repeats=options.repeats or plan.repeats,
-            rows=options.rows,
+            rows=rows,
             before=options.before and options.before.resolve(),
+            figure=options.figure and options.figure.resolve(),
         )
     )
 

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import official
 import torch
@@ -39,7 +40,7 @@ from ganformer.ops.convolution import convolve
 from ganformer.ops.upfirdn2d import upfirdn2d
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.checkpoint import build
-from ganformer.training.learner import Reals
+from ganformer.training.learner import Learner, Reals
 
 KINDS = ("simplex", "centroid", "duplex")
 FLOAT = 4  # bytes
@@ -54,6 +55,23 @@ class Measured:
 
 
 Side = Callable[[], Measured]
+MakeLearner = Callable[..., Learner]  # from sizes, batch and settings of training, by name
+MakeTraining = Callable[[Any, int, str], "Trains"]  # from sizes, batch and device
+
+
+class Trains(Protocol):
+    """Training of another arrangement."""
+
+    def step(self, reals: Tensor, step: int) -> None:
+        """Update all networks with real images [B, 3, H, W]; `step`: number of finished steps."""
+
+
+class Square(Protocol):
+    """Sizes of networks for square images."""
+
+    @property
+    def width(self) -> int:
+        """Width of the images."""
 
 
 @dataclass(frozen=True)
@@ -216,15 +234,34 @@ def our_learner(sizes: Sizes, batch: int, **settings: object) -> Adversarial:
         "components": sizes.components,
         "mapping_layers": sizes.mapping_layers,
     }
-    image = {"height": sizes.width, "width": sizes.width}
-    training = {"kimg": 1, "batch": batch, **settings}
-    raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
-    learner = build(parse(Spec, raw, "benchmark"))
+    return adversarial(model, sizes, batch, **settings)
+
+
+def adversarial(model: Mapping[str, object], sizes: Square, batch: int, **settings: object) -> Adversarial:
+    """Return a learner of these settings that trains a generator against a discriminator."""
+    learner = learner_of(model, sizes, batch, **settings)
     assert isinstance(learner, Adversarial)
     return learner
 
 
-def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", **settings: object) -> Measured:
+def learner_of(model: Mapping[str, object], sizes: Square, batch: int, **settings: object) -> Learner:
+    """Return a learner of these settings for square images."""
+    image = {"height": sizes.width, "width": sizes.width}
+    training = {"kimg": 1, "batch": batch, **settings}
+    raw = {"image": image, "mirror": False, "seed": 0, "training": training, "model": model}
+    return build(parse(Spec, raw, "benchmark"))
+
+
+def step_side(
+    sizes: Square,
+    batch: int,
+    *,
+    ours: bool,
+    device: str = "cpu",
+    make_learner: MakeLearner = our_learner,
+    make_training: MakeTraining = official.Training,
+    **settings: object,
+) -> Measured:
     """Return the mean time of a step over `R1_INTERVAL` steps, of which one has R1: one step of either kind is timed.
 
     The one with R1 comes first, so that what only the first step of a process does counts with its small weight. Memory
@@ -236,14 +273,14 @@ def step_side(sizes: Sizes, batch: int, *, ours: bool, device: str = "cpu", **se
     images = (torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1).to(device)
     step: Callable[[int], object]
     if ours:
-        learner = our_learner(sizes, batch, **settings)
+        learner = make_learner(sizes, batch, **settings)
         learner.network.to(device)
         reals = [Reals(images, torch.zeros(batch, 0, device=device))]
         step = partial(learner.step, reals)
     else:
-        step = partial(official.Training(sizes, batch, device).step, images)
+        step = partial(make_training(sizes, batch, device).step, images)
     times = {}
-    with _settings(ours):
+    with _settings(ours), contextlib.redirect_stdout(sys.stderr):  # some models print
         for number in (0, 1):
             times[number] = _clocked(partial(step, number), device)
     interval = official.R1_INTERVAL
@@ -265,7 +302,7 @@ def _clocked(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def step_operations(sizes: Sizes, batch: int) -> Mapping[str, float]:
+def step_operations(sizes: Sizes, batch: int, make_learner: MakeLearner = our_learner) -> Mapping[str, float]:
     """Return floating-point operations of our mean step: of convolutions, and of products.
 
     Counted as torch's own operators do them, of which direct convolutions have four times as many multiplications as
@@ -273,7 +310,7 @@ def step_operations(sizes: Sizes, batch: int) -> Mapping[str, float]:
     """
     _use_operations("python")
     reals = [Reals(torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1, torch.zeros(batch, 0))]
-    learner = our_learner(sizes, batch)
+    learner = make_learner(sizes, batch)
     interval, totals = official.R1_INTERVAL, {"convolutions": 0.0, "products": 0.0}
     with devices.reproducible(1):
         for number, weight in ((1, (interval - 1) / interval), (0, 1 / interval)):

@@ -252,7 +252,6 @@ def _plot(sheet: drawing.Sheet, block: Block, left: int, top: int) -> None:
     axes = sheet.figure.add_axes(box)
     _curves(axes, block)
     axes.set_xlim(0, block.limit)
-    axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.tick_params(labelsize=7)
     axes.set_xlabel(f"distance to the nearest training image ({block.features} features)", size=8)

@@ -55,6 +55,7 @@ def test_a_run_leaves_its_record_weights_and_snapshots(pack: Path, tmp_path: Pat
     assert record["data"] == {"data_sha256": Images(pack).digest, "count": 40, "label_counts": [], "class_names": []}
     assert record["hardware"]["device"] == "cpu"
     assert record["hardware"]["threads"] == 1
+    assert record["hardware"]["gpus"] == 0
     assert record["libraries"] == {"torch": torch.__version__, "numpy": np.__version__}
     assert record["parameters"] == {"generator": 1941, "discriminator": 1553}
     assert (record["steps"], record["kimg"], record["sessions"]) == (12, 0.048, 1)

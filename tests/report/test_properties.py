@@ -80,6 +80,18 @@ def test_a_property_that_no_image_has_is_left_blank(tmp_path: Path, measured: Ma
     assert "| Colour ↓ | 1.00 | – |" in lines(tmp_path / "t")
 
 
+def test_data_sets_are_named_above_their_parts_if_there_are_several(tmp_path: Path, measured: MakeFile) -> None:
+    for datasets, headings in ((["scenes"], []), (["scenes", "faces"], ["### scenes", "### faces"])):
+        files = [
+            measured(model, {"chi2_shape": 9.0}, dataset=dataset)
+            for model in ("stylegan2", "duplex")
+            for dataset in datasets
+        ]
+        out = tmp_path / "table"
+        draw(table(datasets=datasets), files, out)
+        assert [line for line in lines(out) if line.startswith("### ")] == headings
+
+
 def test_several_seeds_have_their_spread(tmp_path: Path, measured: MakeFile) -> None:
     files = [
         measured(model, {"dci_modularity": value + seed / 10, "dci_modularity_std": 0.9}, seed=seed)

@@ -21,17 +21,15 @@ from typing import Any
 import limits
 import torch
 import torch.nn.functional as F
+import workloads
 from limits import Probes
 from torch import Tensor
 
 from ganformer import devices, plugins
-from ganformer.config.base import parse
-from ganformer.config.training import Spec
 from ganformer.nn.layers import constant_noise
 from ganformer.ops.upfirdn2d import upfirdn2d
 from ganformer.training import augmentation, losses
 from ganformer.training.adversarial import Adversarial
-from ganformer.training.checkpoint import build
 from ganformer.training.learner import Learner, Reals
 
 SMALL: dict[str, Any] = {"channel_base": 512, "channel_max": 64, "latent_size": 64}
@@ -86,14 +84,7 @@ def large(place: Place) -> dict[str, dict[str, Any]]:
 
 def learner(place: Place, model: str, settings: Mapping[str, Any], width: int, **training: Any) -> Learner:
     """Return a learner on the device, for images as wide as high."""
-    raw = {
-        "image": {"height": width, "width": width},
-        "mirror": False,
-        "seed": 0,
-        "training": {"kimg": 1, "batch": place.batch, **training},
-        "model": {"kind": model, **settings},
-    }
-    made = build(parse(Spec, raw, "first_gpu"))
+    made = workloads.learner_of({"kind": model, **settings}, replace(place, width=width), place.batch, **training)
     made.network.to(place.device)
     return made
 

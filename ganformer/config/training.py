@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -19,10 +19,6 @@ from ganformer import artifacts
 from ganformer.config.base import Name, Plugged, Probability, Strict, parse, report
 from ganformer.config.data import ImageSpec
 from ganformer.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 WITHOUT_INFLUENCE = ("kimg", "snapshots", "activation_checkpointing")  # on the weights after a step
 

@@ -3,13 +3,13 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks import ROOT, programs
+
 READERS = [f"ganformer, {layout}" for layout in ("npy", "hdf5", "lmdb", "png", "npy, mirrored")]
 READERS += ["ganformer, npy, mirrored random windows", "folder of PNGs, Pillow"]
 ADA = ["StyleGAN2-ADA, our png pack", "StyleGAN2-ADA, a zip of its own"]
@@ -24,12 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def rivals():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import rivals
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return rivals
+    return programs("rivals")["rivals"]
 
 
 @pytest.fixture

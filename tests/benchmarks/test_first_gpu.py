@@ -4,24 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks import ROOT, programs
+
 SCRIPT = ROOT / "benchmarks/first_gpu.sh"
 MINUTES = 12
 
 
 @pytest.fixture(scope="module")
 def first_gpu():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import first_gpu
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return first_gpu
+    return programs("first_gpu")["first_gpu"]
 
 
 def test_script_runs_all_parts_in_twelve_minutes(first_gpu):

@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks import ROOT, programs
+
 TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
 from dataclasses import replace
@@ -36,12 +36,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def growth():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import growth
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return growth
+    return programs("growth")["growth"]
 
 
 def rows(ranks, figure):

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +12,11 @@ from ganformer.nn.layers import constant_noise
 from ganformer.perceptual.distance import load
 from ganformer.perceptual.settings import RandomNetwork
 from ganformer.training.checkpoint import restore
+from tests.benchmarks import ROOT, programs
 from tests.interop import test_stylegan2_ada_snapshots as ada
 from tests.interop import test_taming as taming
 from tests.interop.parity import discriminator_of, relative_error
 
-ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-4
 TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
@@ -39,14 +38,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def benchmarks():
     """Return the modules of the benchmarks by their names."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import official
-        import rivals_stylegan2
-        import rivals_vqgan
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return {"official": official, "stylegan2": rivals_stylegan2, "vqgan": rivals_vqgan}
+    modules = programs("official", "rivals_stylegan2", "rivals_vqgan")
+    return {name.removeprefix("rivals_"): module for name, module in modules.items()}
 
 
 def test_every_row_is_printed():

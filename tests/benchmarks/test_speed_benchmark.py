@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ganformer.nn.layers import constant_noise
+from tests.benchmarks import ROOT, programs
 from tests.interop.parity import discriminator_of, relative_error
 from tests.interop.test_pytorch_snapshots import COMPONENTS, LIMITS, SIZE, WIDTH, built, imported
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("simplex", "centroid", "duplex")
 OPERATIONS = ["convolve", "bias_act", "upfirdn2d, up", "upfirdn2d, down", "upfirdn2d, same", "attend", "gather"]
 WAYS = ("float32", "bfloat16", "bfloat16, activation checkpointing")
@@ -41,14 +41,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def benchmarks():
     """Return the modules of the benchmarks by their names."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import official
-        import speed
-        import workloads
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return {"official": official, "speed": speed, "workloads": workloads}
+    return programs("official", "speed", "workloads")
 
 
 def rows(changes, **environment):

@@ -1,5 +1,7 @@
 """Training with features in bfloat16: near float32, in float32 where it matters, and as reproducible."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -51,12 +53,12 @@ MODELS = {
 }
 
 
-def learner(model: str, precision: str, kimg: float = 1.0) -> Learner:
+def learner(model: str, precision: str, **training: Any) -> Learner:
     settings = {
         "image": ImageSpec(height=16, width=16).model_dump(),
         "mirror": False,
         "seed": 0,
-        "training": {"kimg": kimg, "batch": 4, "precision": precision},
+        "training": {"kimg": 1, "batch": 4, "precision": precision, **training},
         "model": {"kind": model, **MODELS[model]},
     }
     return build(parse(Spec, settings, "spec"))

@@ -9,20 +9,7 @@ from ganformer import devices
 from ganformer.config import ImageSpec, Spec
 from ganformer.config.base import parse
 from ganformer.nn import recomputation
-from ganformer.training.checkpoint import build
-from ganformer.training.learner import Learner
-from tests.training.test_precision import MODELS, batch
-
-
-def learner(model: str, *, recomputes: bool, **training: Any) -> Learner:
-    settings = {
-        "image": ImageSpec(height=16, width=16).model_dump(),
-        "mirror": False,
-        "seed": 0,
-        "training": {"kimg": 1, "batch": 4, "activation_checkpointing": recomputes, **training},
-        "model": {"kind": model, **MODELS[model]},
-    }
-    return build(parse(Spec, settings, "spec"))
+from tests.training.test_precision import MODELS, batch, learner
 
 
 def spec(**training: Any) -> Spec:
@@ -37,7 +24,7 @@ def spec(**training: Any) -> Spec:
 def test_weights_are_the_same_bit_for_bit(model: str, precision: str) -> None:
     states = []
     for recomputes in (False, True):
-        made = learner(model, recomputes=recomputes, precision=precision)
+        made = learner(model, precision, activation_checkpointing=recomputes)
         blocks = [part for part in made.network.modules() if isinstance(part, recomputation.Block)]
         assert len(blocks) > 1
         assert {part.is_recomputed for part in blocks} == {recomputes}
@@ -61,7 +48,7 @@ def test_setting_is_no_part_of_the_trajectory() -> None:
 def test_features_inside_blocks_are_not_kept(model: str) -> None:
     def kept(*, recomputes: bool) -> int:
         saved = []
-        networks = learner(model, recomputes=recomputes).network
+        networks = learner(model, "float32", activation_checkpointing=recomputes).network
         with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.numel()) or x, lambda x: x):
             scales = networks.generator.scales(networks.generator.map(networks.generator.latents(4), torch.zeros(4, 0)))
             networks.discriminator(scales, torch.zeros(4, 0))

@@ -51,69 +51,73 @@ struct Buffer {
   T* const at;
 };
 
-// The one-dimensional transforms: from[i * step] -> to[i * step].
+// The one-dimensional transforms: from[i * from_step] -> to[i * to_step].
 
-template <typename V>
-inline void transform_patch(const V* from, V* to, int step) {  // Bt: 6 -> 6
+constexpr auto transform_patch = [](const auto* from, auto* to, int from_step, int to_step) {  // Bt: 6 -> 6
   using T = std::decay_t<decltype(from[0][0])>;
-  const V d0 = from[0], d1 = from[step], d2 = from[2 * step], d3 = from[3 * step], d4 = from[4 * step], d5 = from[5 * step];
-  const V even_a = d4 - T(B2) * d2, odd_a = T(A) * (d3 - T(B2) * d1);
-  const V even_b = d4 - T(A2) * d2, odd_b = T(B) * (d3 - T(A2) * d1);
+  const auto d0 = from[0], d1 = from[from_step], d2 = from[2 * from_step];
+  const auto d3 = from[3 * from_step], d4 = from[4 * from_step], d5 = from[5 * from_step];
+  const auto even_a = d4 - T(B2) * d2, odd_a = T(A) * (d3 - T(B2) * d1);
+  const auto even_b = d4 - T(A2) * d2, odd_b = T(B) * (d3 - T(A2) * d1);
   to[0] = T(A2 * B2) * d0 - T(A2 + B2) * d2 + d4;
-  to[step] = even_a + odd_a;
-  to[2 * step] = even_a - odd_a;
-  to[3 * step] = even_b + odd_b;
-  to[4 * step] = even_b - odd_b;
-  to[5 * step] = T(A2 * B2) * d1 - T(A2 + B2) * d3 + d5;
-}
+  to[to_step] = even_a + odd_a;
+  to[2 * to_step] = even_a - odd_a;
+  to[3 * to_step] = even_b + odd_b;
+  to[4 * to_step] = even_b - odd_b;
+  to[5 * to_step] = T(A2 * B2) * d1 - T(A2 + B2) * d3 + d5;
+};
 
-template <typename V>
-inline void transform_weight(const V* from, V* to, int from_step, int to_step) {  // G: 3 -> 6
+constexpr auto transform_weight = [](const auto* from, auto* to, int from_step, int to_step) {  // G: 3 -> 6
   using T = std::decay_t<decltype(from[0][0])>;
-  const V g0 = from[0], g1 = from[from_step], g2 = from[2 * from_step];
-  const V even_a = T(SHARE_A) * g0 + T(A2 * SHARE_A) * g2, odd_a = T(A * SHARE_A) * g1;
-  const V even_b = T(SHARE_B) * g0 + T(B2 * SHARE_B) * g2, odd_b = T(B * SHARE_B) * g1;
+  const auto g0 = from[0], g1 = from[from_step], g2 = from[2 * from_step];
+  const auto even_a = T(SHARE_A) * g0 + T(A2 * SHARE_A) * g2, odd_a = T(A * SHARE_A) * g1;
+  const auto even_b = T(SHARE_B) * g0 + T(B2 * SHARE_B) * g2, odd_b = T(B * SHARE_B) * g1;
   to[0] = T(SHARE_0) * g0;
   to[to_step] = even_a + odd_a;
   to[2 * to_step] = even_a - odd_a;
   to[3 * to_step] = even_b + odd_b;
   to[4 * to_step] = even_b - odd_b;
   to[5 * to_step] = g2;
-}
+};
 
-template <typename V>
-inline void gather_weight(const V* from, V* to, int from_step, int to_step) {  // Gt: 6 -> 3
+constexpr auto gather_weight = [](const auto* from, auto* to, int from_step, int to_step) {  // Gt: 6 -> 3
   using T = std::decay_t<decltype(from[0][0])>;
-  const V sum_a = from[from_step] + from[2 * from_step], gap_a = from[from_step] - from[2 * from_step];
-  const V sum_b = from[3 * from_step] + from[4 * from_step], gap_b = from[3 * from_step] - from[4 * from_step];
+  const auto sum_a = from[from_step] + from[2 * from_step], gap_a = from[from_step] - from[2 * from_step];
+  const auto sum_b = from[3 * from_step] + from[4 * from_step], gap_b = from[3 * from_step] - from[4 * from_step];
   to[0] = T(SHARE_0) * from[0] + T(SHARE_A) * sum_a + T(SHARE_B) * sum_b;
   to[to_step] = T(A * SHARE_A) * gap_a + T(B * SHARE_B) * gap_b;
   to[2 * to_step] = T(A2 * SHARE_A) * sum_a + T(B2 * SHARE_B) * sum_b + from[5 * from_step];
-}
+};
 
-template <typename V>
-inline void gather_tile(const V* from, V* to, int from_step, int to_step) {  // At: 6 -> 4
+constexpr auto gather_tile = [](const auto* from, auto* to, int from_step, int to_step) {  // At: 6 -> 4
   using T = std::decay_t<decltype(from[0][0])>;
-  const V sum_a = from[from_step] + from[2 * from_step], gap_a = from[from_step] - from[2 * from_step];
-  const V sum_b = from[3 * from_step] + from[4 * from_step], gap_b = from[3 * from_step] - from[4 * from_step];
+  const auto sum_a = from[from_step] + from[2 * from_step], gap_a = from[from_step] - from[2 * from_step];
+  const auto sum_b = from[3 * from_step] + from[4 * from_step], gap_b = from[3 * from_step] - from[4 * from_step];
   to[0] = from[0] + sum_a + sum_b;
   to[to_step] = T(A) * gap_a + T(B) * gap_b;
   to[2 * to_step] = T(A2) * sum_a + T(B2) * sum_b;
   to[3 * to_step] = T(A3) * gap_a + T(B3) * gap_b + from[5 * from_step];
-}
+};
 
-template <typename V>
-inline void transform_tile(const V* from, V* to, int from_step, int to_step) {  // A: 4 -> 6
+constexpr auto transform_tile = [](const auto* from, auto* to, int from_step, int to_step) {  // A: 4 -> 6
   using T = std::decay_t<decltype(from[0][0])>;
-  const V y0 = from[0], y1 = from[from_step], y2 = from[2 * from_step], y3 = from[3 * from_step];
-  const V even_a = y0 + T(A2) * y2, odd_a = T(A) * y1 + T(A3) * y3;
-  const V even_b = y0 + T(B2) * y2, odd_b = T(B) * y1 + T(B3) * y3;
+  const auto y0 = from[0], y1 = from[from_step], y2 = from[2 * from_step], y3 = from[3 * from_step];
+  const auto even_a = y0 + T(A2) * y2, odd_a = T(A) * y1 + T(A3) * y3;
+  const auto even_b = y0 + T(B2) * y2, odd_b = T(B) * y1 + T(B3) * y3;
   to[0] = y0;
   to[to_step] = even_a + odd_a;
   to[2 * to_step] = even_a - odd_a;
   to[3 * to_step] = even_b + odd_b;
   to[4 * to_step] = even_b - odd_b;
   to[5 * to_step] = y3;
+};
+
+// A one-dimensional transform along both axes: from [FROM, FROM] -> to [TO, TO].
+template <int FROM, int TO, typename V, typename Line>
+inline void along_both(const V* from, V* to, const Line& line) {
+  V rows[FROM * TO];
+  for (int i = 0; i < FROM; ++i) line(from + i * FROM, rows + i * TO, 1, 1);
+  for (int j = 0; j < TO; ++j) line(rows + j, to + j, TO, TO);
 }
 
 // Images that are cut into tiles.
@@ -122,6 +126,9 @@ struct Grid {
   Grid(const Tensor& x)
       : height(x.size(1)), width(x.size(2)), down((height + TILE - 1) / TILE), across((width + TILE - 1) / TILE) {}
   int64_t tiles(int64_t images) const { return images * down * across; }
+  int64_t image(int64_t tile) const { return tile / (down * across); }
+  int64_t top(int64_t tile) const { return tile / across % down * TILE; }
+  int64_t left(int64_t tile) const { return tile % across * TILE; }
 };
 
 // The values of a tile's pixels from `margin` before its first one, SIZE x SIZE of them; zero outside the image.
@@ -135,39 +142,20 @@ inline void read(const S* image, const Grid& grid, int64_t top, int64_t left, in
     }
 }
 
-// Transformed patches of `count` tiles from `first`: to [PLACES, room, channels].
-template <typename S, typename T = Computed<S>>
-void transform_patches(const S* x, const Grid& grid, int64_t channels, int64_t first, int64_t count, int64_t room, T* to) {
+// Transformed pixels of `count` tiles from `first`: to [PLACES, room, channels]. Of each tile SIZE x SIZE pixels are
+// read, from `margin` before its first one.
+template <int SIZE, typename S, typename Line, typename T = Computed<S>>
+inline void transform(const S* x, const Grid& grid, int64_t margin, const Line& line, int64_t channels, int64_t first,
+                      int64_t count, int64_t room, T* to) {
   constexpr int N = FULL<T>;
   using V = typename Lanes<T, N>::type;
   for (int64_t t = 0; t < count; ++t) {
-    const int64_t tile = first + t, image = tile / (grid.down * grid.across);
-    const int64_t top = tile / grid.across % grid.down * TILE - 1, left = tile % grid.across * TILE - 1;
-    const S* from = x + image * grid.height * grid.width * channels;
+    const int64_t tile = first + t;
+    const S* from = x + grid.image(tile) * grid.height * grid.width * channels;
     for (int64_t c = 0; c < channels; c += N) {
-      V values[PLACES];
-      read<PATCH, N>(from, grid, top, left, channels, c, values);
-      for (int i = 0; i < PATCH; ++i) transform_patch(values + i * PATCH, values + i * PATCH, 1);
-      for (int j = 0; j < PATCH; ++j) transform_patch(values + j, values + j, PATCH);
-      for (int p = 0; p < PLACES; ++p) store<T, N>(to + (p * room + t) * channels + c, values[p]);
-    }
-  }
-}
-
-// Transformed gradients of `count` tiles from `first`: to [PLACES, room, channels].
-template <typename S, typename T = Computed<S>>
-void transform_tiles(const S* x, const Grid& grid, int64_t channels, int64_t first, int64_t count, int64_t room, T* to) {
-  constexpr int N = FULL<T>;
-  using V = typename Lanes<T, N>::type;
-  for (int64_t t = 0; t < count; ++t) {
-    const int64_t tile = first + t, image = tile / (grid.down * grid.across);
-    const int64_t top = tile / grid.across % grid.down * TILE, left = tile % grid.across * TILE;
-    const S* from = x + image * grid.height * grid.width * channels;
-    for (int64_t c = 0; c < channels; c += N) {
-      V values[TILE * TILE], rows[TILE * PATCH], all[PLACES];
-      read<TILE, N>(from, grid, top, left, channels, c, values);
-      for (int i = 0; i < TILE; ++i) transform_tile(values + i * TILE, rows + i * PATCH, 1, 1);
-      for (int j = 0; j < PATCH; ++j) transform_tile(rows + j, all + j, PATCH, PATCH);
+      V values[SIZE * SIZE], all[PLACES];
+      read<SIZE, N>(from, grid, grid.top(tile) - margin, grid.left(tile) - margin, channels, c, values);
+      along_both<SIZE, PATCH>(values, all, line);
       for (int p = 0; p < PLACES; ++p) store<T, N>(to + (p * room + t) * channels + c, all[p]);
     }
   }
@@ -179,15 +167,13 @@ void write_tiles(const T* sums, const Grid& grid, int64_t channels, int64_t firs
   constexpr int N = FULL<T>;
   using V = typename Lanes<T, N>::type;
   for (int64_t t = 0; t < count; ++t) {
-    const int64_t tile = first + t, image = tile / (grid.down * grid.across);
-    const int64_t top = tile / grid.across % grid.down * TILE, left = tile % grid.across * TILE;
+    const int64_t tile = first + t, top = grid.top(tile), left = grid.left(tile);
     const int64_t height = std::min<int64_t>(TILE, grid.height - top), width = std::min<int64_t>(TILE, grid.width - left);
-    S* to = y + (image * grid.height * grid.width + top * grid.width + left) * channels;
+    S* to = y + (grid.image(tile) * grid.height * grid.width + top * grid.width + left) * channels;
     for (int64_t c = 0; c < channels; c += N) {
-      V all[PLACES], rows[PATCH * TILE], values[TILE * TILE];
+      V all[PLACES], values[TILE * TILE];
       for (int p = 0; p < PLACES; ++p) all[p] = load<T, N>(sums + (p * room + t) * channels + c);
-      for (int i = 0; i < PATCH; ++i) gather_tile(all + i * PATCH, rows + i * TILE, 1, 1);
-      for (int j = 0; j < TILE; ++j) gather_tile(rows + j, values + j, TILE, TILE);
+      along_both<PATCH, TILE>(all, values, gather_tile);
       for (int64_t i = 0; i < height; ++i)
         for (int64_t j = 0; j < width; ++j) give<N>(to + (i * grid.width + j) * channels + c, values[i * TILE + j]);
     }
@@ -270,10 +256,9 @@ void transform_weights(S* weight, int64_t inputs, int64_t outputs, bool adjoint,
         constexpr int64_t COLUMNS = decltype(wide)::value * N, SIZE = ROWS * COLUMNS;
         turn_weights<false>(weight + c * of_output + i * of_input, of_output, of_input, adjoint, local.at, ROWS, COLUMNS);
         for (int64_t at = 0; at < SIZE; at += N) {
-          V values[9], rows[3 * PATCH], results[PLACES];
+          V values[9], results[PLACES];
           for (int k = 0; k < 9; ++k) values[k] = load<T, N>(local.at + k * SIZE + at);
-          for (int r = 0; r < 3; ++r) transform_weight(values + r * 3, rows + r * PATCH, 1, 1);
-          for (int j = 0; j < PATCH; ++j) transform_weight(rows + j, results + j, PATCH, PATCH);
+          along_both<3, PATCH>(values, results, transform_weight);
           for (int p = 0; p < PLACES; ++p) store<T, N>(all.at + p * SIZE + at, results[p]);
         }
         for (int64_t p = 0; p < PLACES; ++p)
@@ -294,10 +279,9 @@ void gather_weights(const T* sums, int64_t inputs, int64_t outputs, S* gradient)
         constexpr int64_t COLUMNS = decltype(wide)::value * N, SIZE = ROWS * COLUMNS;
         for (int64_t r = 0; r < ROWS; ++r)
           for (int64_t o = 0; o < COLUMNS; o += N) {
-            V all[PLACES], rows[PATCH * 3], values[9];
+            V all[PLACES], values[9];
             for (int p = 0; p < PLACES; ++p) all[p] = load<T, N>(sums + (p * inputs + i + r) * outputs + c + o);
-            for (int k = 0; k < PATCH; ++k) gather_weight(all + k * PATCH, rows + k * 3, 1, 1);
-            for (int j = 0; j < 3; ++j) gather_weight(rows + j, values + j, 3, 3);
+            along_both<PATCH, 3>(all, values, gather_weight);
             for (int k = 0; k < 9; ++k) store<T, N>(local.at + k * SIZE + r * COLUMNS + o, values[k]);
           }
         turn_weights<true>(gradient + (c * inputs + i) * 9, inputs * 9, 9, false, local.at, ROWS, COLUMNS);
@@ -320,7 +304,7 @@ void convolve_typed(const Tensor& x, const Tensor& weight, bool adjoint, const T
     Buffer<T> patches(PLACES * room * inputs), sums(PLACES * room * outputs);
     for (int64_t part = begin; part < end; ++part) {
       const int64_t first = part * TILES, count = std::min(TILES, tiles - first);
-      transform_patches(x_at, grid, inputs, first, count, room, patches.at);
+      transform<PATCH>(x_at, grid, 1, transform_patch, inputs, first, count, room, patches.at);
       for (int p = 0; p < PLACES; ++p)
         panels<T>(outputs, [&](auto wide, int64_t c) {
           constexpr int WIDE = decltype(wide)::value;
@@ -347,8 +331,8 @@ void weight_gradient_typed(const Tensor& x, const Tensor& grad, const Tensor& gr
   for (int64_t first = 0; first < tiles; first += GRADIENT_TILES) {
     const int64_t count = std::min(GRADIENT_TILES, tiles - first);
     torch::stable::parallel_for(0, count, 4, [&](int64_t begin, int64_t end) {
-      transform_patches(x_at, grid, I, first + begin, end - begin, room, patches.at + begin * I);
-      transform_tiles(grad_at, grid, O, first + begin, end - begin, room, above.at + begin * O);
+      transform<PATCH>(x_at, grid, 1, transform_patch, I, first + begin, end - begin, room, patches.at + begin * I);
+      transform<TILE>(grad_at, grid, 0, transform_tile, O, first + begin, end - begin, room, above.at + begin * O);
     });
     torch::stable::parallel_for(0, PLACES, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p)

@@ -20,7 +20,7 @@ from ganformer.config.base import Name, Plugged, Probability, Strict, parse, rep
 from ganformer.config.data import ImageSpec
 from ganformer.errors import ConfigError
 
-WITHOUT_INFLUENCE = ("kimg", "snapshots", "activation_checkpointing")  # on the weights after a step
+WITHOUT_INFLUENCE = ("kimg", "snapshots", "activation_checkpointing", "replay")  # on the weights after a step
 
 
 class TrainingSettings(Strict):
@@ -39,6 +39,9 @@ class TrainingSettings(Strict):
     activation_checkpointing: bool = False
     """Keep only what passes between the blocks of networks, and compute the rest again for gradients: less memory, more
     time, the same weights bit for bit."""
+    replay: bool = True
+    """Record the operations of a step in the first steps and repeat them without Python: less time for small networks,
+    the same weights bit for bit. Not with `activation_checkpointing`."""
     snapshots: PositiveInt = 4
     """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
 

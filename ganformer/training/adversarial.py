@@ -101,12 +101,14 @@ class Adversarial(Learner):
     @cached_property
     def generator_update(self) -> Update:
         """Updates of the generator's parameters."""
-        return Update("generator", self.network.generator.parameters(), self.generator_adam)
+        return Update("generator", self.network.generator.parameters(), self.generator_adam, replays=self.replays)
 
     @cached_property
     def discriminator_update(self) -> Update:
         """Updates of the discriminator's parameters."""
-        return Update("discriminator", self.network.discriminator.parameters(), self.discriminator_adam)
+        return Update(
+            "discriminator", self.network.discriminator.parameters(), self.discriminator_adam, replays=self.replays
+        )
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:
         """Update both networks once, with new latents for each microbatch, then the moving average."""
@@ -163,104 +165,92 @@ class Adversarial(Learner):
         return torch.stack([self._class_means[number] for number in numbers])
 
     def _play_generator(self, reals: Sequence[Reals], step: int) -> Tensor:
-        networks, mapped = self.network, []
-
-        def loss(microbatch: Reals) -> Tensor:
-            w = self._map(microbatch.labels)
-            mapped.append(w.detach())
-            fakes = self._score(networks.generator.scales(self._mix(w, microbatch.labels)), microbatch.labels)
-            return self.loss.generator(fakes, partial(self._score_reals, microbatch))
-
-        with frozen(networks.discriminator):
-            total = self.generator_update.minimise(loss, reals)
-        networks.generator.track(torch.cat(mapped), step)
-        distribution.average([networks.generator.w_average])
+        generator = self.network.generator
+        total, others = self.generator_update.minimise(self._generator_loss, reals)
+        generator.track(torch.cat([values["w"] for values in others]), step)
+        distribution.average([generator.w_average])
         return total
 
+    def _generator_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with frozen(self.network.discriminator):
+            w, mixed = self._draw(labels)
+            fakes = self._score(self.network.generator.scales(mixed), labels)
+            return self.loss.generator(fakes, partial(self._score_reals, images, labels)), {"w": w}
+
     def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:
-        scores: dict[str, list[Tensor]] = {"real_score": [], "fake_score": []}
-
-        def loss(microbatch: Reals) -> Tensor:
-            generated = self._generate(microbatch.labels)
-            real, fake = self._score_reals(microbatch), self._score(generated, microbatch.labels)
-            scores["real_score"].append(real.detach())
-            scores["fake_score"].append(fake.detach())
-            penalty = self._gradient_penalty(microbatch, generated) if self.settings.gradient_penalty else 0.0
-            return self.loss.discriminator(real, fake) + penalty
-
-        total = self.discriminator_update.minimise(loss, reals)
-        joined = {name: torch.cat(parts) for name, parts in scores.items()}
-        real_scores, shown = joined["real_score"], self.network.augmentation
+        total, others = self.discriminator_update.minimise(self._discriminator_loss, reals)
+        scores = {name: torch.cat([values[name] for values in others]) for name in ("real_score", "fake_score")}
+        real_scores, shown = scores["real_score"], self.network.augmentation
         shown.adapt(real_scores, step, len(real_scores) * distribution.ranks())
-        means = {name: each.mean() for name, each in joined.items()}
+        means = {name: each.mean() for name, each in scores.items()}
         return {"discriminator": total, **means, **shown.scalars()}
 
-    def _gradient_penalty(self, microbatch: Reals, generated: Sequence[Tensor]) -> Tensor:
+    def _discriminator_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        generated = self._generate(labels)
+        real, fake = self._score_reals(images, labels), self._score(generated, labels)
+        penalty = self._gradient_penalty(images, labels, generated) if self.settings.gradient_penalty else 0.0
+        return self.loss.discriminator(real, fake) + penalty, {"real_score": real, "fake_score": fake}
+
+    def _gradient_penalty(self, images: Tensor, labels: Tensor, generated: Sequence[Tensor]) -> Tensor:
         """Return WGAN-GP's penalty between the real images and the generated ones, at the same point for all scales."""
-        shares = torch.rand(len(microbatch.labels), 1, 1, 1, device=microbatch.labels.device)
-        scales = zip(self.network.discriminator.scales(microbatch.images), generated, strict=True)
+        shares = torch.rand(len(labels), 1, 1, 1, device=labels.device)
+        scales = zip(self.network.discriminator.scales(images), generated, strict=True)
         between = [real.lerp(fake, shares).requires_grad_() for real, fake in scales]
-        return self.settings.gradient_penalty * losses.gradient_penalty(
-            self._score(between, microbatch.labels), between
-        )
+        return self.settings.gradient_penalty * losses.gradient_penalty(self._score(between, labels), between)
 
     def _regularise_generator(self, reals: Sequence[Reals]) -> Tensor:
         """Regularise path lengths (StyleGAN2, equation 4); return the running mean length."""
+        self.generator_update.minimise(self._path_length_loss, reals)
+        return self.network.path_length_mean.clone()
+
+    def _path_length_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         networks = self.network
         weight = self.settings.path_length_weight * self.settings.path_length_interval
-
-        def loss(microbatch: Reals) -> Tensor:
-            labels = microbatch.labels[: max(1, len(microbatch.labels) // PATH_LENGTH_SHRINK)]
-            w = self._mix(self._map(labels), labels).requires_grad_()  # also where nothing learned made it
-            lengths = losses.path_lengths(networks.generator.synthesise(w), w)
-            mean = networks.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
-            networks.path_length_mean = mean.detach()
-            return weight * (lengths - mean).square().mean()
-
-        self.generator_update.minimise(loss, reals)
-        return networks.path_length_mean.clone()
+        labels = labels[: max(1, len(labels) // PATH_LENGTH_SHRINK)]
+        w = self._draw(labels)[1].requires_grad_()  # also where nothing learned made it
+        lengths = losses.path_lengths(networks.generator.synthesise(w), w)
+        mean = networks.path_length_mean.lerp(lengths.mean(), PATH_LENGTH_DECAY)
+        networks.path_length_mean.copy_(mean.detach())
+        return weight * (lengths - mean).square().mean(), {}
 
     def _regularise_discriminator(self, reals: Sequence[Reals]) -> Tensor:
         """Regularise by R1 (Mescheder et al. 2018, equation 9); return the penalty with γ, without the lazy factor."""
+        total, _ = self.discriminator_update.minimise(self._r1_loss, reals)
+        return total / self.settings.r1_interval
 
-        def loss(microbatch: Reals) -> Tensor:
-            scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(microbatch.images)]
-            penalty = losses.r1_penalty(self._score(scales, microbatch.labels), scales)
-            return self.settings.r1_gamma * self.settings.r1_interval * penalty
-
-        return self.discriminator_update.minimise(loss, reals) / self.settings.r1_interval
+    def _r1_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(images)]
+        penalty = losses.r1_penalty(self._score(scales, labels), scales)
+        return self.settings.r1_gamma * self.settings.r1_interval * penalty, {}
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return logits [B] of images at all scales, augmented as the discriminator sees them."""
         logits: Tensor = self.network.discriminator(self.network.augmentation(images), labels)
         return logits
 
-    def _score_reals(self, microbatch: Reals) -> Tensor:
-        return self._score(self.network.discriminator.scales(microbatch.images), microbatch.labels)
+    def _score_reals(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self._score(self.network.discriminator.scales(images), labels)
 
     def _generate(self, labels: Tensor) -> tuple[Tensor, ...]:
         """Generate images at all scales, without a gradient."""
         with torch.no_grad():
-            return self.network.generator.scales(self._mix(self._map(labels), labels))
+            return self.network.generator.scales(self._draw(labels)[1])
 
-    def _map(self, labels: Tensor) -> Tensor:
-        generator = self.network.generator
-        w: Tensor = generator.map(generator.latents(len(labels)), labels)
-        return w
+    def _draw(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw latents and map them: return w [B, L, …, D] as drawn, and mixed with other draws.
 
-    def _mix(self, w: Tensor, labels: Tensor) -> Tensor:
-        """Mix latents: with some probability the layers, or components, behind a random one get other latents.
-
-        One cut for all images of a microbatch, as in the official code; drawn on the CPU, so that no step waits for the
-        device.
+        With some probability the layers, or components, behind a random one are from another draw. One cut for all
+        images of a microbatch, as in the official code; no step waits for where it is. All draws are mapped at once.
         """
-        for dim, probability in ((1, self.settings.style_mixing), (2, self.settings.component_mixing)):
-            count = w.shape[dim]
-            if dim < w.ndim - 1 and count > 1 and torch.rand(()) < probability:
-                cut = int(torch.randint(1, count, ()))
-                other = self._map(labels)
-                w = torch.cat([w.narrow(dim, 0, cut), other.narrow(dim, cut, count - cut)], dim=dim)
-        return w
+        generator = self.network.generator
+        chances = {1: self.settings.style_mixing, 2: self.settings.component_mixing}
+        chances = {dim: probability for dim, probability in chances.items() if probability}
+        repeated = labels.repeat(1 + len(chances), 1)
+        w, *others = generator.map(generator.latents(len(repeated)), repeated).chunk(1 + len(chances))
+        mixed = w
+        for (dim, probability), other in zip(chances.items(), others, strict=True):
+            mixed = mixed_behind(mixed, other, dim, probability)
+        return w, mixed
 
     def _follow(self, beta: float) -> None:
         """Move the average towards the generator; buffers are copied."""
@@ -303,6 +293,17 @@ def class_mean(sampler: interfaces.Generator, label: Tensor) -> Tensor:
         w = sampler.map(z.to(device), label.to(device).expand(len(z), -1))
         means.append(w.flatten(end_dim=-2).mean(dim=0))
     return torch.stack(means).mean(dim=0)
+
+
+def mixed_behind(w: Tensor, other: Tensor, dim: int, probability: float) -> Tensor:
+    """Return w [B, L, …, D] whose `dim` is, behind a random place, from `other`, with the given probability."""
+    count = w.shape[dim]
+    if dim == w.ndim - 1 or count == 1:
+        return w
+    is_mixed = torch.rand((), device=w.device) < probability
+    cut = torch.where(is_mixed, torch.randint(1, count, (), device=w.device), count)
+    places = torch.arange(count, device=w.device).view(-1, *[1] * (w.ndim - 1 - dim))
+    return torch.where(places < cut, w, other)
 
 
 def average_beta(settings: AdversarialSettings, batch: int, seen: int) -> float:

@@ -51,6 +51,8 @@ def build(spec: Spec) -> Learner:
         learner: Learner = module.build(spec.model, spec.image)
     if spec.training.activation_checkpointing:
         recompute(learner.network)
+    # Recomputation draws random numbers again by setting the generator back, which is no operation to be recorded.
+    learner.replays = spec.training.replay and not spec.training.activation_checkpointing
     learner.use_dtype(torch.bfloat16 if spec.training.precision == "bfloat16" else None)
     return learner
 

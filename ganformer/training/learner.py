@@ -32,6 +32,8 @@ class Learner(ABC):
     sampler: nn.Module
     truncation_mean: Literal["class", "global"] | None = None
     """Target of truncation: the mean of the image's class or of all images; None: the model has no such mean."""
+    replays = False
+    """True: the operations of updates are recorded in the first steps, then repeated without Python."""
     sampling_generator: Generator | None = None
     """Generator of `sampler`, which maps latents to images in one pass; None: the model samples in another way."""
 

@@ -34,7 +34,8 @@ def slope_of(share: float) -> float:
     """Return mean gradient of two ranks, the second of which has twice the share."""
     parameter = nn.Parameter(torch.zeros(2))
     update = Update("line", [parameter], torch.optim.SGD([parameter], lr=1.0))
-    loss = update.minimise(lambda slope: slope * parameter.sum() + slope, [share * (1 + distribution.rank())])
+    slope = torch.tensor(share * (1 + distribution.rank()))
+    loss, _ = update.minimise(lambda slope: (slope * parameter.sum() + slope, {}), [(slope,)])
     torch.testing.assert_close(loss, torch.tensor(share * 1.5))
     return -parameter[0].item()
 

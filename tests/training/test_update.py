@@ -18,7 +18,10 @@ def model() -> nn.Module:
 def updated(microbatches: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
     network = model()
     update = Update("model", network.parameters(), torch.optim.SGD(network.parameters(), lr=0.1))
-    return network, update.minimise(lambda inputs: network(inputs).square().mean(), microbatches)
+    total, _ = update.minimise(
+        lambda inputs: (network(inputs).square().mean(), {}), [(inputs,) for inputs in microbatches]
+    )
+    return network, total
 
 
 def test_portions_add_up_to_the_whole_batch() -> None:
@@ -33,7 +36,8 @@ def test_portions_add_up_to_the_whole_batch() -> None:
 def test_gradients_reach_its_own_parameters_only() -> None:
     mine, other = model(), model()
     update = Update("model", mine.parameters(), torch.optim.SGD(mine.parameters(), lr=0.1))
-    update.minimise(lambda x: (mine(x) * other(x)).mean(), [torch.randn(2, 3, dtype=torch.float64)])
+    inputs = torch.randn(2, 3, dtype=torch.float64)
+    update.minimise(lambda x: ((mine(x) * other(x)).mean(), {}), [(inputs,)])
     assert all(p.grad is None for p in other.parameters())
 
 
@@ -41,7 +45,7 @@ def test_gradients_of_earlier_steps_are_forgotten() -> None:
     parameter = nn.Parameter(torch.zeros(1))
     update = Update("model", [parameter], torch.optim.SGD([parameter], lr=1.0))
     for _ in range(2):
-        update.minimise(lambda slope: slope * parameter.sum(), [1.0])
+        update.minimise(lambda slope: (slope * parameter.sum(), {}), [(torch.tensor(1.0),)])
     assert parameter.item() == -2.0
 
 
@@ -49,7 +53,7 @@ def test_a_loss_that_is_not_finite_moves_nothing() -> None:
     parameter = nn.Parameter(torch.ones(1))
     update = Update("generator", [parameter], torch.optim.SGD([parameter], lr=1.0))
     with pytest.raises(TrainingError, match="the generator's loss is inf"):
-        update.minimise(lambda big: big * parameter.sum(), [float("inf")])
+        update.minimise(lambda big: (big * parameter.sum(), {}), [(torch.tensor(torch.inf),)])
     assert parameter.item() == 1.0
 
 
@@ -57,5 +61,23 @@ def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
     parameter = nn.Parameter(torch.zeros(1))
     update = Update("discriminator", [parameter], torch.optim.SGD([parameter], lr=1.0))
     with pytest.raises(TrainingError, match="the discriminator's gradient has the norm inf"):
-        update.minimise(lambda _: parameter.sqrt().sum(), [None])
+        update.minimise(lambda: (parameter.sqrt().sum(), {}), [()])
     assert parameter.item() == 0.0
+
+
+def test_other_values_are_those_of_each_microbatch_without_gradients() -> None:
+    parameter = nn.Parameter(torch.ones(1))
+    update = Update("model", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    parts = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    _, others = update.minimise(
+        lambda x: ((x * parameter).sum(), {"doubled": 2 * x * parameter}), [(x,) for x in parts]
+    )
+    assert [values["doubled"].tolist() for values in others] == [[2.0, 4.0], [6.0, 8.0]]
+    assert not any(values["doubled"].requires_grad for values in others)
+
+
+def test_a_parameter_that_the_loss_does_not_use_stays() -> None:
+    used, unused = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    update = Update("model", [unused, used], torch.optim.SGD([unused, used], lr=1.0))
+    update.minimise(lambda x: (x * used.sum(), {}), [(torch.tensor(1.0),), (torch.tensor(3.0),)])
+    assert (unused.item(), used.item(), unused.grad) == (0.0, -2.0, None)

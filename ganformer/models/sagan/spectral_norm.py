@@ -14,7 +14,7 @@ class SpectralNorm(nn.Module):
     """weight [O, I, …] → weight · `norm` / σ, σ the largest singular value of weight as a matrix [O, I · …].
 
     In training each use takes a step of the power iteration towards the singular vector `left` [O] (algorithm 1 of the
-    paper). It is replaced, not changed, as earlier uses may be waiting to be differentiated.
+    paper).
     """
 
     left: Tensor
@@ -27,10 +27,12 @@ class SpectralNorm(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         matrix = weight.flatten(1)
         with torch.no_grad():
-            right = normalize(self.left @ matrix, dim=0)
+            left = self.left
+            right = normalize(left @ matrix, dim=0)
             if self.training:
-                self.left = normalize(matrix @ right, dim=0)
-        return weight * (self.norm / (self.left @ matrix @ right))
+                left = normalize(matrix @ right, dim=0)
+                self.left.copy_(left)  # not used here, as earlier uses may be waiting to be differentiated
+        return weight * (self.norm / (left @ matrix @ right))
 
 
 def normalise_spectrally(network: nn.Module) -> None:

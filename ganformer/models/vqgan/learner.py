@@ -118,17 +118,19 @@ class TwoStage(Learner, Reconstructor):
     @cached_property
     def autoencoder_update(self) -> Update:
         """Updates of the autoencoder's parameters."""
-        return Update("autoencoder", self.network.autoencoder.parameters(), self.autoencoder_adam)
+        return Update("autoencoder", self.network.autoencoder.parameters(), self.autoencoder_adam, replays=self.replays)
 
     @cached_property
     def discriminator_update(self) -> Update:
         """Updates of the discriminator's parameters."""
-        return Update("discriminator", self.network.discriminator.parameters(), self.discriminator_adam)
+        return Update(
+            "discriminator", self.network.discriminator.parameters(), self.discriminator_adam, replays=self.replays
+        )
 
     @cached_property
     def transformer_update(self) -> Update:
         """Updates of the transformer's parameters."""
-        return Update("transformer", self.network.transformer.parameters(), self.transformer_adam)
+        return Update("transformer", self.network.transformer.parameters(), self.transformer_adam, replays=self.replays)
 
     @cached_property
     def perceptual(self) -> Distance:
@@ -187,16 +189,18 @@ class TwoStage(Learner, Reconstructor):
         """Train the autoencoder for one step, then, once it takes part, the discriminator on the same images."""
         is_adversarial = step * batch >= self.settings.lengths[0] * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
-        record = Record()
-        self.autoencoder_update.minimise(partial(self._autoencoder_loss, record, is_adversarial), reals)
+        loss = self._adversarial_loss if is_adversarial else self._reconstruction_loss
+        _, others = self.autoencoder_update.minimise(loss, reals)
+        made = {name: [values[name] for values in others] for name in others[0]}
+        reconstructed, latents, codes = (made.pop(name) for name in ("reconstructed", "latents", "codes"))
         quantiser = self.network.autoencoder.quantiser
-        counts = torch.cat(record.codes).bincount(minlength=len(quantiser.codebook))
+        counts = torch.cat(codes).bincount(minlength=len(quantiser.codebook))
         self.network.code_shares.lerp_(counts / counts.sum(), 1 - SHARES_DECAY)
-        quantiser.revive(self.network.code_shares, torch.cat(record.latents))
+        quantiser.revive(self.network.code_shares, torch.cat(latents))
         distribution.share([quantiser.codebook])
-        scalars = record.means() | usage(counts)
+        scalars = means(made) | usage(counts)
         if is_adversarial:
-            pairs = list(zip((microbatch.images for microbatch in reals), record.reconstructed, strict=True))
+            pairs = list(zip((microbatch.images for microbatch in reals), reconstructed, strict=True))
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
@@ -208,58 +212,68 @@ class TwoStage(Learner, Reconstructor):
         device = next(self.network.parameters()).device.type
         return torch.autocast(device, self.dtype, enabled=self.dtype is not None)
 
-    def _autoencoder_loss(self, record: "Record", is_adversarial: bool, microbatch: Reals) -> Tensor:
-        """Return the loss: reconstruction, codebook and, if `is_adversarial`, the discriminator's (equation 6)."""
+    def _reconstruction_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of reconstruction and codebook; other values to be logged, and for what follows.
+
+        "reconstructed": images [B, C, H, W]; "latents" [B, D, h, w]; "codes" [B · h · w].
+        """
         with self._computing():
-            images, quantised = self.network.autoencoder(microbatch.images)
-        images = images.float()
-        pixels = (images - microbatch.images).abs().mean()
-        looks = self.perceptual(in_colours(images), in_colours(microbatch.images))
-        record.add({"pixels": pixels, "perceptual": looks, "codebook": quantised.loss})
-        record.reconstructed.append(images.detach())
-        record.latents.append(quantised.latents.detach())
-        record.codes.append(quantised.codes.flatten())
+            reconstructed, quantised = self.network.autoencoder(images)
+        reconstructed = reconstructed.float()
+        pixels = (reconstructed - images).abs().mean()
+        looks = self.perceptual(in_colours(reconstructed), in_colours(images))
         total: Tensor = pixels + looks + self.settings.codebook_weight * quantised.loss
-        if not is_adversarial:
-            return total
-        adversarial = self.loss.generator(self._score(images), partial(self._score, microbatch.images))
-        weight = adaptive_weight(pixels + looks, adversarial, self.network.autoencoder.decoder.last.weight)
-        record.add({"adversarial": adversarial, "adaptive_weight": weight})
-        return total + self.settings.discriminator_weight * weight * adversarial
+        return total, {
+            "pixels": pixels,
+            "perceptual": looks,
+            "codebook": quantised.loss,
+            "reconstructed": reconstructed,
+            "latents": quantised.latents,
+            "codes": quantised.codes.flatten(),
+        }
+
+    def _adversarial_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss with the discriminator's (equation 6), and other values as `_reconstruction_loss`."""
+        total, others = self._reconstruction_loss(images, labels)
+        adversarial = self.loss.generator(self._score(others["reconstructed"]), partial(self._score, images))
+        last = self.network.autoencoder.decoder.last.weight
+        weight = adaptive_weight(others["pixels"] + others["perceptual"], adversarial, last)
+        total = total + self.settings.discriminator_weight * weight * adversarial
+        return total, others | {"adversarial": adversarial, "adaptive_weight": weight}
 
     def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
         """Train for one step on pairs of images and their reconstructions."""
         _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
-        record, real_scores, augmentation = Record(), [], self.network.augmentation
+        total, others = self.discriminator_update.minimise(self._discriminator_loss, pairs)
+        made = {name: [values[name] for values in others] for name in others[0]}
+        augmentation = self.network.augmentation
+        augmentation.adapt(torch.cat(made.pop("scores")), step, batch)
+        return {"discriminator": total, **means(made), **augmentation.scalars()}
 
-        def loss(pair: tuple[Tensor, Tensor]) -> Tensor:
-            images = pair[0].detach().requires_grad_()
-            real, fake = self._score(images), self._score(pair[1])
-            real_scores.append(real.detach())
-            record.add({"real_score": real.mean(), "fake_score": fake.mean()})
-            total = self.loss.discriminator(real, fake)
-            if self.settings.r1_gamma:
-                penalty = self.settings.r1_gamma * losses.r1_penalty(real, [images])
-                record.add({"r1": penalty})
-                return total + penalty
-            return total
-
-        total = self.discriminator_update.minimise(loss, pairs)
-        augmentation.adapt(torch.cat(real_scores), step, batch)
-        return {"discriminator": total, **record.means(), **augmentation.scalars()}
+    def _discriminator_loss(self, images: Tensor, reconstructed: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and other values to be logged; "scores": logits of the real images."""
+        images = images.detach().requires_grad_()
+        real, fake = self._score(images), self._score(reconstructed)
+        others = {"real_score": real.mean(), "fake_score": fake.mean(), "scores": real}
+        total = self.loss.discriminator(real, fake)
+        if not self.settings.r1_gamma:
+            return total, others
+        penalty = self.settings.r1_gamma * losses.r1_penalty(real, [images])
+        return total + penalty, others | {"r1": penalty}
 
     def _train_transformer(self, reals: Sequence[Reals], batch: int) -> dict[str, Tensor]:
         """Train for one step on the likelihood of the codes; return the loss in nats a code (equation 9)."""
         _set_rate(self.transformer_adam, self.settings.transformer_learning_rate * batch)
 
-        def loss(microbatch: Reals) -> Tensor:
-            with torch.no_grad():
-                codes = self.sampler.autoencoder.encode(microbatch.images).codes.flatten(1)  # B N
-            with self._computing():
-                logits = self.network.transformer(codes, microbatch.labels).float()
-            return F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        total, _ = self.transformer_update.minimise(self._transformer_loss, reals)
+        return {"transformer": total}
 
-        return {"transformer": self.transformer_update.minimise(loss, reals)}
+    def _transformer_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            codes = self.sampler.autoencoder.encode(images).codes.flatten(1)  # B N
+        with self._computing():
+            logits = self.network.transformer(codes, labels).float()
+        return F.cross_entropy(logits.flatten(0, 1), codes.flatten()), {}
 
     def _score(self, images: Tensor) -> Tensor:
         """Return logits of all patches of all images, augmented, [B · patches]."""
@@ -269,25 +283,9 @@ class TwoStage(Learner, Reconstructor):
         return logits.flatten().float()
 
 
-class Record:
-    """Values of the microbatches of one batch: to be logged, and for the discriminator."""
-
-    def __init__(self) -> None:
-        self.latents: list[Tensor] = []
-        """Latents, [B, D, h, w] each."""
-        self.codes: list[Tensor] = []
-        """Their codes, [B · h · w] each."""
-        self.reconstructed: list[Tensor] = []
-        self._values: dict[str, list[Tensor]] = {}
-
-    def add(self, scalars: Mapping[str, Tensor]) -> None:
-        """Add the values of one microbatch."""
-        for name, value in scalars.items():
-            self._values.setdefault(name, []).append(value.detach())
-
-    def means(self) -> dict[str, Tensor]:
-        """Return the means over the microbatches."""
-        return {name: torch.stack(values).mean() for name, values in self._values.items()}
+def means(values: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """Return the means of scalars over the microbatches, by name."""
+    return {name: torch.stack(list(parts)).mean() for name, parts in values.items()}
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:

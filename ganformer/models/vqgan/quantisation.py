@@ -94,14 +94,17 @@ class GumbelSoftmax(Quantiser):
     is taken.
     """
 
+    temperature: Tensor
+
     def __init__(self, entries: int, size: int, temperature: float, divergence_weight: float) -> None:
         super().__init__(torch.randn(entries, size))
         self.scores = nn.Conv2d(size, entries, 1)
         self.lowest, self.divergence_weight = temperature, divergence_weight
-        self.anneal(0.0)
+        # A tensor that is written, so that a step does the same operations at each temperature.
+        self.register_buffer("temperature", torch.ones(()), persistent=False)
 
     def anneal(self, progress: float) -> None:
-        self.temperature = self.lowest + (1 - self.lowest) * (1 + math.cos(math.pi * progress)) / 2
+        self.temperature.fill_(self.lowest + (1 - self.lowest) * (1 + math.cos(math.pi * progress)) / 2)
 
     def forward(self, latents: Tensor) -> Quantised:
         scores: Tensor = self.scores(latents)  # B K h w
@@ -114,7 +117,7 @@ class GumbelSoftmax(Quantiser):
     def _draw(self, scores: Tensor) -> Tensor:
         """Draw one entry for each position [B, K, h, w]: 1 for the chosen one, 0 for the others."""
         if self.training:
-            return F.gumbel_softmax(scores, self.temperature, hard=True, dim=1)
+            return F.gumbel_softmax(scores, self.temperature, hard=True, dim=1)  # type: ignore[arg-type]
         return F.one_hot(scores.argmax(dim=1), scores.shape[1]).movedim(-1, 1).to(scores.dtype)
 
 

@@ -111,7 +111,7 @@ def test_the_gumbel_temperature_follows_the_first_stage() -> None:
     found = []
     for step in range(3):
         learner.step(reals(), step)
-        found.append(learner.network.autoencoder.quantiser.temperature)
+        found.append(learner.network.autoencoder.quantiser.temperature.item())
     assert found == pytest.approx([1.0, 0.5 + 0.5 * 0.75, 0.5 + 0.5 * 0.25])
 
 

@@ -118,7 +118,7 @@ def test_the_temperature_falls_along_a_cosine() -> None:
     found = []
     for progress in (0.0, 1 / 3, 0.5, 1.0):
         quantiser.anneal(progress)
-        found.append(quantiser.temperature)
+        found.append(quantiser.temperature.item())
     assert found == pytest.approx([1.0, 0.25 + 0.75 * 0.75, 0.625, 0.25])
 
 

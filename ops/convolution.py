@@ -56,6 +56,7 @@ class _Geometry(NamedTuple):
             size == [3, 3]
             and (self.stride, self.padding) == (1, 1)
             and outputs % CHANNELS == inputs % CHANNELS == 0
+            and x.device.type == "cpu"
             and compiled.serves(x)
             and tiles >= TILES[x.dtype]
         )

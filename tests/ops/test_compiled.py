@@ -113,7 +113,10 @@ def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("has_compiler")
 def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
-    path = compiler(tmp_path / "copying", COPYING.format(library=shlex.quote(str(compiled._built(says_so=False)))))
+    path = compiler(
+        tmp_path / "copying",
+        COPYING.format(library=shlex.quote(str(compiled._built(compiled.cpu_build(), says_so=False)))),
+    )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": path}
     command = [sys.executable, "-c", PROGRAM]
     started = [
@@ -133,6 +136,7 @@ def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
         ("one\n two: error: no such file\nthree", "two: error: no such file"),
         ("one\ntwo\n\n", "two"),
         ("one", "one"),
+        ("nvcc fatal   : Unsupported gpu\nninja: build stopped.", "nvcc fatal   : Unsupported gpu"),
         (" \n", "no output"),
     ],
 )
@@ -142,14 +146,24 @@ def test_a_compilers_output_is_told_in_one_line(output: str, line: str) -> None:
 
 @pytest.mark.usefixtures("has_compiler")
 def test_every_build_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = compiled._key("c++")
-    assert compiled._key("c++") == first
+    def key() -> str:
+        return compiled._key(compiled.cpu_build())
+
+    first = key()
+    assert key() == first
     monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-O2"))
-    other_flags = compiled._key("c++")
+    other_flags = key()
     monkeypatch.setattr(torch, "__version__", "9.9")
-    other_torch = compiled._key("c++")
-    monkeypatch.setattr(compiled, "_texts", lambda: ["another source"])
-    assert len({first, other_flags, other_torch, compiled._key("c++")}) == 4
+    other_torch = key()
+    monkeypatch.setattr(compiled, "_texts", lambda build: ["another source"])
+    assert len({first, other_flags, other_torch, key()}) == 4
+
+
+def test_a_build_depends_on_the_headers_of_its_folder_and_of_all() -> None:
+    for build, folder in ((compiled.cpu_build(), "cpu"), (compiled.cuda_build([(9, 0)]), "cuda")):
+        files = [path for path in (compiled.FOLDER / folder).iterdir() if path.suffix in (".cpp", ".cu", ".h")]
+        files.append(compiled.FOLDER / "common.h")
+        assert sorted(compiled._texts(build)) == sorted(path.read_text() for path in files)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.complex64])

@@ -53,7 +53,7 @@ CUDA_FLAGS = (*COMMON_FLAGS, "-Xcompiler", "-fPIC", "-DUSE_CUDA", "--expt-relaxe
 
 
 def serves(x: Tensor) -> bool:
-    """Return whether the compiled operations take `x`: on one of `DEVICES`, of one of `TYPES`, not traced by a compiler."""
+    """Return whether compiled operations take `x`: on one of `DEVICES`, of one of `TYPES`, not traced by a compiler."""
     return (
         type(x) in (Tensor, nn.Parameter)
         and x.device.type in DEVICES

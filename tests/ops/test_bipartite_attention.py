@@ -42,7 +42,7 @@ def assert_near(one: Tensor, other: Tensor, tolerance: float) -> None:
     assert (one - other).abs().max() <= tolerance * one.abs().max().clamp(min=1)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("normalise", [True, False])
@@ -62,7 +62,7 @@ def test_compiled_attention_is_its_definition(
         assert_near(one, other, tolerance)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("has_weights", [True, False])
@@ -79,7 +79,7 @@ def test_compiled_gathering_is_its_definition(
         assert_near(one, other, tolerance)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 def test_bfloat16_is_rounded_once(size: tuple[int, ...]) -> None:
     """Only the image is in bfloat16; what is computed from it is what float32 gives, rounded."""
@@ -94,7 +94,7 @@ def test_bfloat16_is_rounded_once(size: tuple[int, ...]) -> None:
     assert grad.dtype == torch.bfloat16
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("normalise", [True, False])
 def test_attention_has_first_and_second_derivatives(normalise: bool) -> None:
     inputs = given((2, 5, 4, 4, 2), torch.float64)
@@ -107,7 +107,7 @@ def test_attention_has_first_and_second_derivatives(normalise: bool) -> None:
     assert gradgradcheck(lambda *each: work(*each)[1], list(inputs.values()))
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_gathering_has_first_and_second_derivatives() -> None:
     inputs = list(given((2, 5, 4, 4, 2), torch.float64).values())[:3]
     assert gradcheck(gather, inputs)
@@ -115,7 +115,7 @@ def test_gathering_has_first_and_second_derivatives() -> None:
     assert gradgradcheck(lambda *each: gather(*each)[1], inputs)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_a_component_that_is_absent_has_no_weight() -> None:
     inputs = given((1, 20, 8, 4, 1), torch.float32)
     inputs["places"].data[:, 1] = -1e4
@@ -124,7 +124,7 @@ def test_a_component_that_is_absent_has_no_weight() -> None:
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 20))
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_scores_may_be_large() -> None:
     inputs = given((1, 1500, 8, 4, 1), torch.float32)
     inputs["places"].data.mul_(1e4)
@@ -133,7 +133,7 @@ def test_scores_may_be_large() -> None:
     assert sums.isfinite().all()
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_scores_may_all_be_far_below_zero() -> None:
     x, keys, places = list(given((1, 1500, 8, 4, 1), torch.float32).values())[:3]
     expected_sums, expected = gather(x, keys, places)
@@ -142,7 +142,7 @@ def test_scores_may_all_be_far_below_zero() -> None:
     torch.testing.assert_close(sums, expected_sums, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_what_is_not_a_number_stays_so() -> None:
     inputs = given((1, 40, 8, 4, 1), torch.float32)
     inputs["x"].data[0, 3] = float("nan")

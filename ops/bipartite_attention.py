@@ -12,6 +12,8 @@ from torch import Tensor
 from ganformer.ops import compiled
 
 EPSILON = 1e-8
+COMPONENTS = 64
+"""Most components, of all heads together, that fit into the shared memory of every GPU."""
 
 
 def attend(
@@ -33,7 +35,7 @@ def attend(
     The features are of the type of x, everything else of that of the keys. Differentiable any number of times in all
     tensors.
     """
-    if not compiled.serves(x):
+    if not _is_compiled(x, keys):
         return attend_composed(x, keys, places, values, gain, heads, normalise=normalise, factor=factor)
     others = [compiled.as_computed(each, x) for each in (keys, places, values, gain, factor)]
     features, weights = _Attend.apply(x.contiguous(), *others, heads, normalise)  # type: ignore[no-untyped-call]
@@ -73,7 +75,7 @@ def gather(x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     The weights are the softmax of keys [B, h·m, C] · x + places [B, h·m, n] over the pixels. Differentiable any number
     of times in all tensors.
     """
-    if not compiled.serves(x):
+    if not _is_compiled(x, keys):
         return gather_composed(x, keys, places)
     others = compiled.as_computed(keys, x), compiled.as_computed(places, x)
     sums, weights = _Gather.apply(x.contiguous(), *others)  # type: ignore[no-untyped-call]
@@ -85,6 +87,10 @@ def gather_composed(x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Te
     wide = x.to(keys.dtype)
     weights = torch.baddbmm(places, keys, wide.transpose(1, 2)).softmax(dim=2)
     return weights @ wide, weights
+
+
+def _is_compiled(x: Tensor, keys: Tensor) -> bool:
+    return compiled.serves(x) and (x.device.type == "cpu" or keys.shape[1] <= COMPONENTS)
 
 
 class _Attend(torch.autograd.Function):

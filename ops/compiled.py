@@ -154,7 +154,7 @@ def _cxx() -> str:
 def _capabilities() -> list[tuple[int, int]]:
     """Return the compute capabilities of all visible GPUs."""
     found = [torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())]
-    if (least := min(found)) < OLDEST_GPU:
+    if (least := min(found, default=OLDEST_GPU)) < OLDEST_GPU:
         raise _CannotBuildError(
             f"a GPU has compute capability {least[0]}.{least[1]}, and they need {OLDEST_GPU[0]}.{OLDEST_GPU[1]}"
         )

@@ -176,7 +176,7 @@ Tensor bias_act(Tensor x, std::optional<Tensor> scale, std::optional<Tensor> noi
   typed(x, [&](auto value) {
     using S = decltype(value);
     using T = Computed<S>;
-    in_packs<PACK<S>>(C, 16, {data<S>(x), data<S>(y)}, [&](auto width) {
+    in_packs<S, PACK<S>>(C, {data<S>(x), data<S>(y)}, [&](auto width) {
       const Tiles tiles(N, C, width);
       const Forward<S, width> kernel = {data<S>(x),    data<T>(scale),
                                         data<T>(noise), data<T>(bias),
@@ -198,7 +198,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bias_act_backward(Tensor grad, Tensor
   typed(grad, [&](auto value) {
     using S = decltype(value);
     using T = Computed<S>;
-    in_packs<PACK<S>>(C, 16, {data<S>(grad), data<S>(y), data<S>(x), data<S>(grad_x)}, [&](auto width) {
+    in_packs<S, PACK<S>>(C, {data<S>(grad), data<S>(y), data<S>(x), data<S>(grad_x)}, [&](auto width) {
       const Tiles tiles(N, C, width);
       if (x) grad_scale = torch::stable::new_empty(grad, {B, tiles.parts, C}, type);
       if (of_noise) grad_noise = torch::stable::new_empty(grad, {B, tiles.lanes.tiles, H, W}, type);

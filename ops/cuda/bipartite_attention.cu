@@ -523,7 +523,7 @@ std::tuple<Tensor, Tensor, Tensor> attend(Tensor x, Tensor keys, Tensor places, 
   typed(x, [&](auto value) {
     using S = decltype(value);
     using T = Computed<S>;
-    in_packs<WIDTH>(sizes.C, WIDTH * sizeof(T), {data<S>(x), data<T>(values), data<S>(y)}, [&](auto width) {
+    in_packs<T, WIDTH>(sizes.C, {data<S>(x), data<T>(values), data<S>(y)}, [&](auto width) {
       const Attend<S, width> kernel = {data<S>(x),       data<T>(keys), data<T>(places),  data<T>(factor),
                                        data<T>(values),  data<T>(gain), data<S>(y),       data<T>(weights),
                                        data<T>(scale),   sizes.n,       int(sizes.C),     int(sizes.K),
@@ -549,7 +549,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> attend_backward(
     using T = Computed<S>;
     const std::initializer_list<const void*> packed = {data<S>(x), data<S>(grad), data<T>(values), data<T>(keys),
                                                        data<S>(grad_x)};
-    in_packs<WIDTH>(sizes.C, WIDTH * sizeof(T), packed, [&](auto width) {
+    in_packs<T, WIDTH>(sizes.C, packed, [&](auto width) {
       const AttendBackward<S, width> kernel = {data<S>(grad),
                                                data<T>(grad_weights),
                                                data<S>(x),
@@ -605,8 +605,8 @@ std::tuple<Tensor, Tensor, Tensor> gather_backward(Tensor grad_sums, Tensor alon
   typed(x, [&](auto value) {
     using S = decltype(value);
     using T = Computed<S>;
-    in_packs<WIDTH>(sizes.C, WIDTH * sizeof(T), {data<S>(x), data<T>(grad_sums), data<T>(keys), data<S>(grad_x)},
-                    [&](auto width) {
+    in_packs<T, WIDTH>(sizes.C, {data<S>(x), data<T>(grad_sums), data<T>(keys), data<S>(grad_x)},
+                       [&](auto width) {
                       const GatherBackward<S, width> kernel = {data<T>(grad_sums),
                                                                data<T>(along),
                                                                data<T>(grad_weights),

@@ -102,14 +102,15 @@ GANFORMER_DEVICE inline void store(T* to, const Pack<T, N>& values) {
 }
 
 // Calls `work` with the number of channels that a thread reads at once: `most` if that divides them and all tensors
-// begin at such a place in memory, else 1.
-template <int most, typename Work>
-void in_packs(int64_t channels, int64_t bytes, std::initializer_list<const void*> tensors, const Work& work) {
-  const auto fits = [&](const void* at) { return reinterpret_cast<uintptr_t>(at) % bytes == 0; };
-  if (channels % most == 0 && std::all_of(tensors.begin(), tensors.end(), fits))
-    work(std::integral_constant<int, most>());
-  else
-    work(std::integral_constant<int, 1>());
+// begin at a multiple of `most` values of type T in memory, else 1. float64 is for checks, so always 1.
+template <typename T, int most, typename Work>
+void in_packs(int64_t channels, std::initializer_list<const void*> tensors, const Work& work) {
+  if constexpr (!std::is_same_v<T, double>) {
+    const auto fits = [&](const void* at) { return reinterpret_cast<uintptr_t>(at) % (most * sizeof(T)) == 0; };
+    if (channels % most == 0 && std::all_of(tensors.begin(), tensors.end(), fits))
+      return work(std::integral_constant<int, most>());
+  }
+  work(std::integral_constant<int, 1>());
 }
 
 // Threads of a block side by side along the channels, in `count` lanes (a power of two); the others take other pixels.

@@ -86,7 +86,7 @@ Tensor upfirdn2d(Tensor x, Tensor taps, int64_t up, int64_t down, int64_t left, 
   typed(x, [&](auto value) {
     using S = decltype(value);
     using T = Computed<S>;
-    in_packs<16 / sizeof(S)>(C, 16, {data<S>(x), data<S>(y)}, [&](auto pack) {
+    in_packs<S, 16 / sizeof(S)>(C, {data<S>(x), data<S>(y)}, [&](auto pack) {
       using Kernel = Filter<S, pack>;
       const Lanes lanes = Lanes::of(divided(C, pack));
       const int64_t across = divided(width, lanes.slots()), runs = divided(height, Kernel::RUN);

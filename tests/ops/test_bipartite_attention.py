@@ -15,6 +15,9 @@ SIZES = [  # images, pixels, channels, components of all heads, heads
     (1, 64, 5, 3, 1),
     (1, 2050, 64, 16, 4),
     (3, 1, 16, 1, 1),
+    (1, 70, 136, 40, 2),
+    (1, 40, 133, 33, 3),
+    (1, 33, 8, 64, 1),
 ]
 
 
@@ -172,3 +175,12 @@ def test_other_types_are_composed() -> None:
     inputs = {name: each.detach().half() for name, each in given((1, 4, 4, 2, 1), torch.float32).items()}
     assert not compiled.serves(inputs["x"])
     assert attend(**inputs, heads=1, normalise=True)[0].dtype == torch.float16
+
+
+def test_more_components_than_a_gpu_has_memory_for_are_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "serves", lambda x: True)
+    with torch._subclasses.FakeTensorMode():
+        for device, most in (("cuda", module.COMPONENTS), ("cpu", 1000)):
+            x = torch.empty(1, 4, 8, device=device)
+            assert module._is_compiled(x, torch.empty(1, most, 8, device=device))
+        assert not module._is_compiled(x.cuda(), torch.empty(1, module.COMPONENTS + 1, 8, device="cuda"))

@@ -43,13 +43,14 @@ class Chooser:
 
     def __init__(self, cache: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.cache, self.patch, self.capsys = cache, patch, capsys
+        self.library = compiled.library.__wrapped__
         patch.setenv("XDG_CACHE_HOME", str(cache))
 
-    def __call__(self, **variables: str) -> tuple[bool, str]:
+    def __call__(self, device: str = "cpu", **variables: str) -> tuple[bool, str]:
         """Return whether operations are compiled, and what is printed."""
         for name, value in variables.items():
             self.patch.setenv(name, value)
-        found = compiled.library.__wrapped__()
+        found = self.library(device)
         out, error = self.capsys.readouterr()
         assert out == ""
         return found is not None, error
@@ -102,6 +103,60 @@ def test_a_cache_that_cannot_be_written_is_done_without(choose: Chooser, tmp_pat
 
 def test_torch_alone_can_be_asked_for(choose: Chooser) -> None:
     assert choose(GANFORMER_OPS="python") == (False, "")
+
+
+@pytest.fixture
+def choose_of_gpu(choose: Chooser, monkeypatch: pytest.MonkeyPatch) -> Chooser:
+    """Pretend that there is a GPU, and that operations for the CPU are built."""
+    monkeypatch.setattr(compiled, "library", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    return choose
+
+
+@pytest.mark.parametrize("choice", ["auto", "python"])
+def test_gpus_use_torch_unless_compiled_operations_are_asked_for(choose_of_gpu: Chooser, choice: str) -> None:
+    assert choose_of_gpu("cuda", CUDACXX="no-such-nvcc", GANFORMER_OPS=choice) == (False, "")
+
+
+def test_operations_for_gpus_that_were_asked_for_must_be_there(choose_of_gpu: Chooser) -> None:
+    message = (
+        "GANFORMER_OPS is 'compiled', but operations cannot be built: there is no CUDA compiler 'no-such-nvcc'; "
+        "install the CUDA toolkit (CUDACXX names another compiler than nvcc), or set it to 'auto' or 'python'"
+    )
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        choose_of_gpu("cuda", CUDACXX="no-such-nvcc", GANFORMER_OPS="compiled")
+
+
+def test_a_cuda_compiler_that_fails_is_tried_once(choose_of_gpu: Chooser, tmp_path: Path) -> None:
+    path = compiler(tmp_path / "failing", FAILING)
+    message = f"operations cannot be built: '{path}' fails (a.cpp:1: fatal error: no header); install the CUDA toolkit"
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        choose_of_gpu("cuda", CUDACXX=path, GANFORMER_OPS="compiled")
+    runs = Path(f"{path}.runs").read_text()
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        choose_of_gpu("cuda")
+    assert Path(f"{path}.runs").read_text() == runs
+
+
+def test_a_gpu_that_is_too_old_is_refused(choose_of_gpu: Chooser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 0))
+    message = (
+        "GANFORMER_OPS is 'compiled', but operations cannot be built: a GPU has compute capability 7.0, and they need "
+        "7.5; set it to 'auto' or 'python'"
+    )
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        choose_of_gpu("cuda", GANFORMER_OPS="compiled")
+
+
+def test_operations_are_compiled_for_each_kind_of_gpu_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDACXX", "true")
+    builds = [compiled.cuda_build(kinds) for kinds in ([(9, 0)], [(9, 0), (7, 5), (9, 0)])]
+    assert [flag for flag in builds[1].flags if "arch" in flag] == [
+        "-gencode=arch=compute_75,code=sm_75",
+        "-gencode=arch=compute_90,code=sm_90",
+    ]
+    assert len({compiled._key(build) for build in builds}) == 2
 
 
 def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -356,7 +356,10 @@ def _has_derivatives(case: Operation) -> bool:
 
 
 def measure_operations(place: Place) -> dict[str, Any]:
-    """Return how each compiled operation differs from PyTorch's, its times, and whether its derivatives are right."""
+    """Return how each compiled operation differs from PyTorch's, its times, and whether its derivatives are right.
+
+    Times of large steps with both follow.
+    """
     sizes = Layer(128, 256, place.batch) if place.is_gpu else Layer(16, 32, place.batch)
     results: dict[str, Any] = {}
     with devices.reproducible(1):
@@ -369,6 +372,13 @@ def measure_operations(place: Place) -> dict[str, Any]:
                 results[f"{name}, {dtype}"] = caught(partial(_compared, place, case, dtype))
         for name, case in _cases(place, Layer(3, 4, 2, components=4)).items():
             results[f"{name}, derivatives"] = caught(partial(_has_derivatives, case))
+        for name, settings in large(place).items():
+            made, batch = learner(place, name, settings, place.width), reals(place, place.width, place.batch)
+            for kind in ("python", "compiled"):
+                with _operations(kind):
+                    results[f"{name}, step, {kind}_s"] = caught(
+                        partial(seconds, place, partial(made.step, batch, 1), 3)
+                    )
     return results
 
 

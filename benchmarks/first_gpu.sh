@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-first_gpu.jsonl}
-for part in limits:30 determinism:100 processor:50 steps:140 convolutions:70 resampling:20 operations:90 augmentation:40 \
+for part in limits:30 determinism:90 processor:50 steps:140 convolutions:70 resampling:20 operations:100 augmentation:40 \
     compiling:80 precision:60 evaluation:40; do
     PYTHONPATH=. timeout "${part#*:}" python benchmarks/first_gpu.py "${part%:*}" --out "$out" \
         || echo "{\"part\": \"${part%:*}\", \"error\": \"ended with status $?\"}" | tee -a "$out"

@@ -93,7 +93,7 @@ def library(device: str = "cpu") -> Any:
     try:
         build = cpu_build() if device == "cpu" else cuda_build(_capabilities())
         remedy = build.remedy
-        torch.ops.load_library(_built(build, says_so=choice == "auto"))
+        _load(_built(build, says_so=choice == "auto"), says_so=choice == "auto")
     except _CannotBuildError as error:
         if choice == "compiled":
             raise DeviceError(
@@ -191,6 +191,15 @@ def _built(build: Build, *, says_so: bool) -> Path:
             f"{folder} cannot be used ({error.strerror}); XDG_CACHE_HOME names another", says_so=says_so
         ) from error
     return folder / LIBRARY
+
+
+def _load(path: Path, *, says_so: bool) -> None:
+    try:
+        torch.ops.load_library(path)
+    except OSError as error:
+        raise _failed(
+            f"{path} cannot be loaded ({error}); delete its folder to build it anew", says_so=says_so
+        ) from error
 
 
 def cache_folder() -> Path:

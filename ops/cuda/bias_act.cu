@@ -54,10 +54,11 @@ struct Forward {
         times[w] = scale ? scale[b * tiles.C + c + w] : T(1);
         plus[w] = bias ? bias[c + w] : T(0);
       }
+#pragma unroll 4
       for (int64_t n = first + lanes.slot(thread); n < last; n += lanes.slots()) {
         const int64_t at = (b * tiles.N + n) * tiles.C + c;
         const T drawn = noise ? noise[b * tiles.N + n] : T(0);
-        const Pack<S, WIDTH> from = load<WIDTH>(x + at);
+        const Pack<S, WIDTH> from = fetch<WIDTH>(x + at);
         Pack<S, WIDTH> to;
         for (int w = 0; w < WIDTH; ++w) {
           const T sum = widen(from.values[w]) * times[w] + (drawn + plus[w]);
@@ -110,13 +111,14 @@ struct Backward {
       Sums sums = {};
       T times[WIDTH];
       for (int w = 0; w < WIDTH; ++w) times[w] = scale && is_inside ? scale[b * C + c + w] : T(1);
+#pragma unroll 2
       for (int row = lanes.slot(thread); row < rows; row += lanes.slots()) {
         T total = 0;
         if (is_inside) {
           const int64_t at = (b * N + first + row) * C + c;
-          const Pack<S, WIDTH> above = load<WIDTH>(grad + at), results = load<WIDTH>(y + at);
+          const Pack<S, WIDTH> above = fetch<WIDTH>(grad + at), results = fetch<WIDTH>(y + at);
           Pack<S, WIDTH> to, from = {};
-          if (grad_scale) from = load<WIDTH>(x + at);
+          if (grad_scale) from = fetch<WIDTH>(x + at);
           for (int w = 0; w < WIDTH; ++w) {
             const T result = widen(results.values[w]);
             T slope = result > 0 ? act.positive : act.negative;

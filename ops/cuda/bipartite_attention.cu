@@ -109,7 +109,7 @@ struct Products {
 template <int N, typename T>
 GANFORMER_DEVICE inline void expand(const T* weights, const T* rows, int K, int C, int p, int c, T (&sums)[PIXELS][N]) {
   for (int k = 0; k < K; ++k) {
-    const Pack<T, N> row = load<N>(rows + int64_t(k) * C + c);
+    const Pack<T, N> row = fetch<N>(rows + int64_t(k) * C + c);
     const Pack<T, PIXELS> weight = load<PIXELS>(weights + k * TILE + p);
 #pragma unroll
     for (int i = 0; i < PIXELS; ++i)
@@ -184,7 +184,7 @@ struct Attend {
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i) {
           if (p + i >= count) continue;
-          const Pack<S, N> from = load<N>(pixels + int64_t(p + i) * C + c);
+          const Pack<S, N> from = fetch<N>(pixels + int64_t(p + i) * C + c);
           Pack<S, N> to;
           for (int w = 0; w < N; ++w) to.values[w] = narrow<S>(widen(from.values[w]) * roots[p + i] * sums[i][w]);
           store(y + (b * n + tile.first + p + i) * C + c, to);
@@ -279,7 +279,7 @@ struct AttendBackward {
         for (int i = 0; i < PIXELS; ++i) {
           if (p + i >= count) continue;
           const int64_t at = start + int64_t(p + i) * C + c;
-          const Pack<S, N> above = load<N>(grad + at), from = load<N>(x + at);
+          const Pack<S, N> above = fetch<N>(grad + at), from = fetch<N>(x + at);
           for (int w = 0; w < N; ++w)
             sums[i][w] = widen(above.values[w]) * sums[i][w] * roots[p + i] - along[p + i] * widen(from.values[w]);
         }

@@ -96,10 +96,42 @@ GANFORMER_DEVICE inline Pack<T, N> load(const T* from) {
   return *reinterpret_cast<const Pack<T, N>*>(from);
 }
 
+#ifdef __CUDACC__
+// The type of `size` bytes that a thread reads or writes in one instruction.
+template <int size>
+using Word = std::conditional_t<
+    size == 16, uint4,
+    std::conditional_t<size == 8, uint2, std::conditional_t<size == 4, unsigned, unsigned short>>>;
+
+// The same from global memory that no thread of the kernel writes: reads need not wait for writes before them.
 template <int N, typename T>
-GANFORMER_DEVICE inline void store(T* to, const Pack<T, N>& values) {
+__device__ inline Pack<T, N> fetch(const T* from) {
+  using Whole = Word<sizeof(Pack<T, N>)>;
+  const Whole whole = __ldg(reinterpret_cast<const Whole*>(from));
+  Pack<T, N> values;
+  static_assert(sizeof values == sizeof whole);
+  memcpy(&values, &whole, sizeof whole);
+  return values;
+}
+
+template <int N, typename T>
+__device__ inline void store(T* to, const Pack<T, N>& values) {
+  Word<sizeof(Pack<T, N>)> whole;
+  static_assert(sizeof values == sizeof whole);
+  memcpy(&whole, &values, sizeof whole);
+  *reinterpret_cast<decltype(whole)*>(to) = whole;
+}
+#else
+template <int N, typename T>
+inline Pack<T, N> fetch(const T* from) {
+  return load<N>(from);
+}
+
+template <int N, typename T>
+inline void store(T* to, const Pack<T, N>& values) {
   *reinterpret_cast<Pack<T, N>*>(to) = values;
 }
+#endif
 
 // Calls `work` with the number of channels that a thread reads at once: `most` if that divides them and all tensors
 // begin at a multiple of `most` values of type T in memory, else 1. float64 is for checks, so always 1.

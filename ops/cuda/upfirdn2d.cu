@@ -55,7 +55,7 @@ struct Filter {
         T filtered[WIDTH] = {};
         for (int i = 0; i < count; ++i) {
           const T weight = turned[skipped + i * up];
-          const Pack<S, WIDTH> values = load<WIDTH>(from + int64_t(i) * C);
+          const Pack<S, WIDTH> values = fetch<WIDTH>(from + int64_t(i) * C);
           for (int w = 0; w < WIDTH; ++w) filtered[w] += weight * widen(values.values[w]);
         }
         const int offset = row * up - begin;

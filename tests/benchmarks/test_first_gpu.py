@@ -65,6 +65,8 @@ def test_operations_are_compared_with_those_of_torch(first_gpu, monkeypatch):
     if found.pop("has compiled") == "python":
         pytest.skip("needs a C++ compiler")
     assert found.pop("building_s") >= 0
+    for name in ("stylegan2", "duplex"):
+        assert min(found.pop(f"{name}, step, {kind}_s") for kind in ("python", "compiled")) > 0
     names = {name.rsplit(", ", 1)[0] for name in found}
     assert {"bias_act", "upfirdn2d, up", "attend", "gather", "attend, all"} < names
     assert set(found) == {f"{n}, {kind}" for n in names for kind in ("torch.float32", "torch.bfloat16", "derivatives")}

@@ -101,6 +101,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(choose: Chooser, tmp_pat
     )
 
 
+def test_a_library_that_cannot_be_loaded_is_done_without(choose: Chooser, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no library")
+    path = compiler(tmp_path / "copying", COPYING.format(library=shlex.quote(str(text))))
+    found, said = choose(CXX=path)
+    assert not found
+    assert re.fullmatch(
+        rf"{re.escape(NOTICE)}operations run in PyTorch, slower, as \S+/{compiled.LIBRARY} cannot be loaded \(.*\); "
+        "delete its folder to build it anew\n",
+        said,
+    )
+    with pytest.raises(DeviceError, match="cannot be loaded"):
+        choose(GANFORMER_OPS="compiled")
+
+
 def test_torch_alone_can_be_asked_for(choose: Chooser) -> None:
     assert choose(GANFORMER_OPS="python") == (False, "")
 

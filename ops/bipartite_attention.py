@@ -108,7 +108,9 @@ class _Attend(torch.autograd.Function):
         heads: int,
         normalise: bool,
     ) -> tuple[Tensor, Tensor]:
-        features, weights, scale = compiled.library().attend(x, keys, places, factor, values, gain, heads, normalise)
+        features, weights, scale = compiled.operations(x).attend(
+            x, keys, places, factor, values, gain, heads, normalise
+        )
         ctx.save_for_backward(x, keys, places, values, gain, factor, weights, scale)
         ctx.heads, ctx.normalise = heads, normalise
         ctx.set_materialize_grads(False)  # the weights seldom have a gradient
@@ -123,7 +125,7 @@ class _Attend(torch.autograd.Function):
                 out = attend_composed(*given[:5], ctx.heads, normalise=ctx.normalise, factor=factor)
             return (*_second(given, out, (grad, grad_weights), ctx.needs_input_grad), None, None)
         of_factor = ctx.needs_input_grad[5]
-        grads = compiled.library().attend_backward(
+        grads = compiled.operations(x).attend_backward(
             torch.zeros_like(x) if grad is None else grad.contiguous(),
             None if grad_weights is None else grad_weights.contiguous(),
             x,
@@ -158,7 +160,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        part_sums, scores, part_tops, part_totals = compiled.library().gather(x, keys, places)
+        part_sums, scores, part_tops, part_totals = compiled.operations(x).gather(x, keys, places)
         top = part_tops.amax(dim=1)  # B h·m
         shares = (part_tops - top[:, None]).exp_()  # B parts h·m
         total = (shares * part_totals).sum(dim=1)[:, :, None]
@@ -180,7 +182,7 @@ class _Gather(torch.autograd.Function):
         if grad_weights is not None:
             grad_weights = grad_weights.contiguous()
             along = along + (grad_weights * weights).sum(dim=2)
-        of_x, of_keys, of_places = compiled.library().gather_backward(grad, along, grad_weights, x, keys, weights)
+        of_x, of_keys, of_places = compiled.operations(x).gather_backward(grad, along, grad_weights, x, keys, weights)
         return of_x, of_keys.sum(dim=1), of_places
 
 

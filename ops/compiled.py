@@ -70,14 +70,19 @@ def as_computed(value: Tensor | None, x: Tensor) -> Tensor | None:
     return value.to(torch.float32 if x.dtype == torch.bfloat16 else x.dtype).contiguous()
 
 
-def backend(device: str = "cpu") -> str:
+def backend(device: str) -> str:
     """Return "compiled" or "python": which operations this process uses on "cpu" or "cuda"."""
     return "python" if library(device) is None else "compiled"
 
 
+def operations(x: Tensor) -> Any:
+    """Return the compiled operations, which serve `x`."""
+    return library(x.device.type)
+
+
 @functools.cache
-def library(device: str = "cpu") -> Any:
-    """Return the operations with those of "cpu" or "cuda" loaded; None if PyTorch is to be used instead.
+def library(device: str) -> Any:
+    """Return the operations with those for "cpu" or "cuda" loaded; None if PyTorch is to be used instead.
 
     Builds them if no process has yet. Raises DeviceError if GANFORMER_OPS is none of its values, or is `compiled` and
     they cannot be built.

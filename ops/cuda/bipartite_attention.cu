@@ -36,7 +36,8 @@ GANFORMER_DEVICE inline Tile tile_of(int64_t block, int64_t n) {
   return {block / tiles, first, static_cast<int>(n - first < TILE ? n - first : TILE)};
 }
 
-// Shared memory of the products of a tile: `pixels` [TILE, STRIDE], `keys` [GROUPS * KEYS, CHUNK], `others` [GROUPS, TILE].
+// Shared memory of the products of a tile: `pixels` [TILE, STRIDE], `keys` [GROUPS * KEYS, CHUNK], and `others`
+// [GROUPS, TILE].
 template <typename T>
 struct Products {
   static constexpr int64_t SIZE = TILE * STRIDE + GROUPS * KEYS * CHUNK + GROUPS * TILE;
@@ -49,8 +50,8 @@ struct Products {
     T of_keys[KEYS], other;
   };
 
-  // Calls result(k, p, sum_c row(p, c) * keys[k, c]) for all K keys [K, C] and TILE pixels, where row is 0 behind the last
-  // one, and puts sum_c other(c, row(p, c)) in `others`, in GROUPS summands.
+  // Calls result(k, p, sum_c row(p, c) * from[k, c]) for all rows of `from` [K, C] and TILE pixels, where row is 0 behind
+  // the last one, and puts sum_c other(c, row(p, c)) in `others`, in GROUPS summands.
   template <typename Row, typename Other, typename Result>
   GANFORMER_DEVICE void sum(const Block& block, const T* from, int K, int C, int count, const Row& row,
                             const Other& other, const Result& result) const {
@@ -408,9 +409,9 @@ struct GatherBackward {
   }
 };
 
-// sums [B, parts, K, C] of weights[k, p] * x[p, c] over the pixels of each part. Weights [B, K, n] are scores relative to
-// `most` [B, parts, K] unless null, and are multiplied with `factor` [B, K, n] and `scale` [B, n], x with `grad`, unless
-// null. `extra` [B, parts, C], unless null, has the sum of scale[p] * x[p, c] * grad[p, c].
+// sums [B, parts, K, C] of weights[k, p] * x[p, c] over the pixels of each part. Unless null, `most` [B, parts, K] makes
+// weights [B, K, n] exponentials of scores relative to it, they are multiplied with `factor` [B, K, n] and `scale` [B, n],
+// x with `grad`, and `extra` [B, parts, C] has the sum of scale[p] * x[p, c] * grad[p, c].
 template <typename S>
 struct Sum {
   using T = Computed<S>;
@@ -456,7 +457,8 @@ struct Sum {
           }
           stage[p * STAGE_STRIDE + k] = weight;
         }
-        if (thread < STAGE) others[thread] = scale && begin + thread < count ? scale[b * n + first + begin + thread] : T(0);
+        if (thread < STAGE)
+          others[thread] = scale && begin + thread < count ? scale[b * n + first + begin + thread] : T(0);
       });
       block.each([&](int thread) {
         const int c = tile * lanes.count + lanes.lane(thread);
@@ -500,7 +502,12 @@ struct Sizes {
   int64_t B, n, C, K, parts, tiles;
 
   Sizes(const Tensor& x, const Tensor& keys)
-      : B(x.size(0)), n(x.size(1)), C(x.size(2)), K(keys.size(1)), parts(divided(n, PART)), tiles(B * divided(n, TILE)) {}
+      : B(x.size(0)),
+        n(x.size(1)),
+        C(x.size(2)),
+        K(keys.size(1)),
+        parts(divided(n, PART)),
+        tiles(B * divided(n, TILE)) {}
 };
 
 // Launches the sum over pixels; the arguments are named as in Sum.

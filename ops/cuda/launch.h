@@ -1,6 +1,6 @@
-// Blocks of threads, and what they share. A kernel is a structure whose operator () computes one block: each phase is a
-// function of the number of a thread, and all threads end a phase before the next one begins. Between phases, values are
-// kept in memory that the block shares, or in what each thread owns.
+// Blocks of threads, and what they share. A kernel is a structure whose operator () computes one block: each phase is
+// a function of the number of a thread, and all threads end a phase before the next one begins. Between phases, values
+// are kept in memory that the block shares, or in what each thread owns.
 //
 // A plain C++ compiler takes the kernels, too: for it, serial.h of the tests runs a block's threads one after another.
 #pragma once

@@ -12,7 +12,7 @@ def use(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Compute with operators of PyTorch, with the compiled operations, or with the kernels for GPUs run serially."""
     if name == "python":
         monkeypatch.setattr(compiled, "library", lambda *_: None)
-    elif compiled.library() is None:
+    elif compiled.library("cpu") is None:
         pytest.skip("needs a C++ compiler")
     elif name == "gpu":
         found = serial.library()
@@ -41,5 +41,5 @@ def compiled_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def has_compiler() -> None:
     """Skip tests of the compiled operations alone where they cannot be built."""
-    if compiled.library() is None:
+    if compiled.library("cpu") is None:
         pytest.skip("needs a C++ compiler")

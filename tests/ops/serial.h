@@ -1,6 +1,6 @@
-// Blocks whose threads run one after another on the processor, phase by phase: launch.h takes them where the compiler is
-// no CUDA compiler. GANFORMER_SERIAL_ORDER=backwards runs blocks and threads from the last to the first; results are the
-// same unless threads of one phase depend on each other.
+// Blocks whose threads run one after another on the processor, phase by phase: launch.h takes them where the compiler
+// is no CUDA compiler. GANFORMER_SERIAL_ORDER=backwards runs blocks and threads from the last to the first; results are
+// the same unless threads of one phase depend on each other.
 #pragma once
 
 #include <cstdlib>

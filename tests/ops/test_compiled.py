@@ -15,7 +15,7 @@ from ganformer.errors import DeviceError
 from ganformer.ops import compiled
 
 NOTICE = "building compiled operations, once for this machine (GANFORMER_OPS=python does without)\n"
-PROGRAM = "from ganformer.ops import compiled; print(compiled.backend())"
+PROGRAM = "from ganformer.ops import compiled; print(compiled.backend('cpu'))"
 # Answers as compilers do to the question for their macros.
 FAILING = """#!/bin/sh
 case $* in *-dM*) exit 0;; esac
@@ -177,7 +177,7 @@ def test_operations_are_compiled_for_each_kind_of_gpu_once(monkeypatch: pytest.M
 def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANFORMER_OPS", "fast")
     with pytest.raises(DeviceError, match="GANFORMER_OPS is 'fast'; allowed are auto, compiled, python"):
-        compiled.library.__wrapped__()
+        compiled.library.__wrapped__("cpu")
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ STREAM = 'extern "C" int aoti_torch_get_current_cuda_stream(int, void** stream) 
 PROGRAM = """
 import ctypes, sys, torch
 from ganformer.ops import compiled
-assert compiled.library() is not None
+assert compiled.library("cpu") is not None
 ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
 torch.ops.load_library(sys.argv[2])
 names = [name.split(".")[0] for name in torch._C._dispatch_get_all_op_names() if name.startswith("ganformer::")]

@@ -9,6 +9,7 @@ On a CPU, with a small width and batch, every part runs as well, to see that it 
 import argparse
 import hashlib
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +25,14 @@ import torch.nn.functional as F
 import workloads
 from limits import Probes
 from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from workloads import Layer, Operation
 
 from ganformer import devices, plugins
 from ganformer.nn.layers import constant_noise
+from ganformer.ops import compiled
+from ganformer.ops.bias_act import bias_act
+from ganformer.ops.bipartite_attention import attend, gather
 from ganformer.ops.upfirdn2d import upfirdn2d
 from ganformer.training import augmentation, losses
 from ganformer.training.adversarial import Adversarial
@@ -277,6 +283,105 @@ def measure_resampling(place: Place) -> dict[str, float]:
     return {**found, "copy_s": seconds(place, lambda: target.detach().copy_(x.detach()))}
 
 
+@contextmanager
+def _operations(kind: str) -> Iterator[None]:
+    """Compute with operations of this kind inside the context, `compiled` or `python`."""
+    before = os.environ.get("GANFORMER_OPS", "auto")
+    workloads.use_operations(kind)
+    try:
+        yield
+    finally:
+        workloads.use_operations(before)
+
+
+def _cases(place: Place, layer: Layer) -> dict[str, Operation]:
+    """Return the operations that are compiled for GPUs, also with all that they can be given."""
+    found = workloads.operations(layer, place.device)
+    del found["convolve"]
+    x, bias = found["bias_act"].given
+    rows, keys, places, values, gain = found["attend"].given
+    scale, noise = torch.rand_like(x[:, :, 0, 0]), torch.rand_like(x[:, :1])
+
+    def activate(x: Tensor, bias: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+        return bias_act(x, bias, gain=2**0.5, clamp=2.0, scale=scale, noise=noise)
+
+    def weigh(x: Tensor, keys: Tensor, places: Tensor, values: Tensor, gain: Tensor, factor: Tensor) -> Tensor:
+        features, weights = attend(x, keys, places, values, gain, 2, normalise=False, factor=factor)
+        return torch.cat([features.flatten(), weights.to(x.dtype).flatten()])
+
+    def collect(x: Tensor, keys: Tensor, places: Tensor) -> Tensor:
+        return torch.cat([each.flatten() for each in gather(x, keys, places)])
+
+    return {
+        **found,
+        "bias_act, all": Operation(activate, [x, bias, scale, noise], 0),
+        "attend, all": Operation(weigh, [rows, keys, places, values, gain, torch.rand_like(places)], 0),
+        "gather, all": Operation(collect, [rows, keys, places], 0),
+    }
+
+
+def _compared(place: Place, case: Operation, dtype: torch.dtype) -> dict[str, Any]:
+    """Return how values and gradients differ, whether two runs are equal, and both times.
+
+    The difference is the largest one of a tensor, relative in the Euclidean norm: rounding to bfloat16 moves single
+    values over the kink of an activation.
+    """
+    features, *others = [each.detach().requires_grad_() for each in case.given]
+    given = [features.detach().to(dtype).requires_grad_(), *others]
+    above = torch.randn_like(case.call(*given))
+
+    def work() -> list[Tensor]:
+        y = case.call(*given)
+        return [y.detach(), *torch.autograd.grad(y, given, above)]
+
+    found: dict[str, Any] = {}
+    results = []
+    for kind in ("python", "compiled"):
+        with _operations(kind):
+            results.append(work())
+            if kind == "compiled":
+                found["repeats"] = all(a.equal(b) for a, b in zip(results[1], work(), strict=True))
+            found[f"{kind}_s"] = seconds(place, work)
+    pairs = zip(*results, strict=True)
+    found["differ"] = max(((a.double() - b.double()).norm() / a.double().norm()).item() for a, b in pairs)
+    return found
+
+
+def _has_derivatives(case: Operation) -> bool:
+    """Return whether the first and the second derivative are those of the values, in float64."""
+    given = [each.detach().double().requires_grad_() for each in case.given]
+    with _operations("compiled"):
+        first = gradcheck(case.call, given, fast_mode=True)
+        return first and gradgradcheck(lambda *each: case.call(*each).square(), given, fast_mode=True)
+
+
+def measure_operations(place: Place) -> dict[str, Any]:
+    """Return how each compiled operation differs from PyTorch's, its times, and whether its derivatives are right.
+
+    Times of large steps with both follow.
+    """
+    sizes = Layer(128, 256, place.batch) if place.is_gpu else Layer(16, 32, place.batch)
+    results: dict[str, Any] = {}
+    with devices.reproducible(1):
+        start = time.perf_counter()
+        with _operations("compiled"):
+            results["has compiled"] = caught(partial(compiled.backend, place.device.type))
+        results["building_s"] = time.perf_counter() - start
+        for name, case in _cases(place, sizes).items():
+            for dtype in (torch.float32, torch.bfloat16):
+                results[f"{name}, {dtype}"] = caught(partial(_compared, place, case, dtype))
+        for name, case in _cases(place, Layer(3, 4, 2, components=4)).items():
+            results[f"{name}, derivatives"] = caught(partial(_has_derivatives, case))
+        for name, settings in large(place).items():
+            made, batch = learner(place, name, settings, place.width), reals(place, place.width, place.batch)
+            for kind in ("python", "compiled"):
+                with _operations(kind):
+                    results[f"{name}, step, {kind}_s"] = caught(
+                        partial(seconds, place, partial(made.step, batch, 1), 3)
+                    )
+    return results
+
+
 def measure_augmentation(place: Place) -> dict[str, Any]:
     """Return times of augmentations, forward and backward, with deterministic algorithms and without."""
     results = {}
@@ -367,6 +472,7 @@ PARTS: dict[str, Callable[[Place], Mapping[str, Any]]] = {
     "steps": measure_steps,
     "convolutions": measure_convolutions,
     "resampling": measure_resampling,
+    "operations": measure_operations,
     "augmentation": measure_augmentation,
     "compiling": measure_compiling,
     "precision": measure_precision,

@@ -232,7 +232,7 @@ class Table:
             yield {**self._compared(title, "earlier checkout", total, _milliseconds), **memory}
 
     def _operations(self) -> Iterator[Mapping[str, str]]:
-        if compiled.library() is None:
+        if compiled.library("cpu") is None:
             yield _row("operations", here="not measured: compiled operations cannot be built, or GANFORMER_OPS=python")
             return
         for layer in self.plan.operations:
@@ -367,7 +367,7 @@ def print_plan(plan: Plan) -> None:
         raise SystemExit("needs Linux (/proc, processor affinity)")
     torch.set_num_threads(1)  # before any work, as processes that are forked cannot use threads that there were
     import_optimisers()
-    operations = compiled.backend()
+    operations = compiled.backend("cpu")
     hardware = artifacts.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores of which one thread is used"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, operations: {operations}"

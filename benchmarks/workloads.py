@@ -308,7 +308,7 @@ def step_operations(sizes: Sizes, batch: int, make_learner: MakeLearner = our_le
     Counted as torch's own operators do them, of which direct convolutions have four times as many multiplications as
     the compiled ones. Changes the operations that this process uses.
     """
-    _use_operations("python")
+    use_operations("python")
     reals = [Reals(torch.rand(batch, 3, sizes.width, sizes.width) * 2 - 1, torch.zeros(batch, 0))]
     learner = make_learner(sizes, batch)
     interval, totals = official.R1_INTERVAL, {"convolutions": 0.0, "products": 0.0}
@@ -369,17 +369,17 @@ class Operation:
     """Least traffic forward and backward, in sizes of the features."""
 
 
-def operations(layer: Layer) -> dict[str, Operation]:
+def operations(layer: Layer, device: torch.device | str = "cpu") -> dict[str, Operation]:
     """Return all operations at these sizes."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator).to(device)
 
     shape = (layer.batch, layer.channels, layer.width, layer.width)
     x = normal(*shape).contiguous(memory_format=torch.channels_last)
     rows = x.permute(0, 2, 3, 1).flatten(1, 2)
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    taps = (torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8).to(device)
     keys = normal(layer.batch, layer.components, layer.channels) / layer.channels**0.5
     places = normal(layer.batch, layer.components, layer.pixels)
     values, gain = normal(layer.batch, layer.components, layer.channels), normal(layer.channels)
@@ -404,7 +404,7 @@ def operations(layer: Layer) -> dict[str, Operation]:
 
 def operation_side(name: str, layer: Layer, *, ours: bool, seconds: float) -> Measured:
     """Return forward and backward time of an operation, compiled or, if not `ours`, composed of PyTorch's operators."""
-    _use_operations("compiled" if ours else "python")
+    use_operations("compiled" if ours else "python")
     operation = operations(layer)[name]
     given = [each.requires_grad_() for each in operation.given]
     above = torch.randn_like(operation.call(*given))
@@ -414,7 +414,8 @@ def operation_side(name: str, layer: Layer, *, ours: bool, seconds: float) -> Me
     return Measured(found, peak() - before)
 
 
-def _use_operations(kind: str) -> None:
+def use_operations(kind: str) -> None:
+    """Choose the operations of this process, as GANFORMER_OPS does."""
     os.environ["GANFORMER_OPS"] = kind
     compiled.library.cache_clear()
 

@@ -166,7 +166,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
     """Return a record of the machine, the device, the threads, and which operations serve it."""
     machine = artifacts.hardware()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine["processor"]
-    operations = "python" if device.type == "cuda" else compiled.backend()
+    operations = compiled.backend(device.type)
     return {**machine, "device": device.type, "device_name": name, "threads": threads, "operations": operations}
 
 

@@ -78,7 +78,7 @@ class _BiasAct(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, scale: Tensor | None, noise: Tensor | None, bias: Tensor | None, options: Options
     ) -> Tensor:
-        y: Tensor = compiled.library().bias_act(x, scale, noise, bias, *options)
+        y: Tensor = compiled.operations(x).bias_act(x, scale, noise, bias, *options)
         # The slope of the activation follows from the sign of y; x is needed for the gradient of `scale` alone.
         ctx.save_for_backward(y, scale, x if scale is not None else None)
         ctx.options = options
@@ -97,7 +97,7 @@ class _BiasAct(torch.autograd.Function):
                 inner.sum(dim=(0, 2, 3)) if of_bias and of_weights() else None,
                 None,
             )
-        grads = compiled.library().bias_act_backward(
+        grads = compiled.operations(grad).bias_act_backward(
             grad.contiguous(memory_format=torch.channels_last),
             y,
             x if of_scale else None,
@@ -123,7 +123,7 @@ class _Slope(torch.autograd.Function):
         ctx.save_for_backward(y)
         ctx.options = options
         grad = grad.contiguous(memory_format=torch.channels_last)
-        inner: Tensor = compiled.library().bias_act_backward(grad, y, None, None, *options, False, False)[0]
+        inner: Tensor = compiled.operations(grad).bias_act_backward(grad, y, None, None, *options, False, False)[0]
         return inner
 
     @staticmethod

@@ -12,6 +12,8 @@ from torch import Tensor
 from ganformer.ops import compiled
 
 EPSILON = 1e-8
+COMPONENTS = 64
+"""Most components, of all heads together, that fit into the shared memory of every GPU."""
 
 
 def attend(
@@ -33,7 +35,7 @@ def attend(
     The features are of the type of x, everything else of that of the keys. Differentiable any number of times in all
     tensors.
     """
-    if not compiled.serves(x):
+    if not _is_compiled(x, keys):
         return attend_composed(x, keys, places, values, gain, heads, normalise=normalise, factor=factor)
     others = [compiled.as_computed(each, x) for each in (keys, places, values, gain, factor)]
     features, weights = _Attend.apply(x.contiguous(), *others, heads, normalise)  # type: ignore[no-untyped-call]
@@ -73,7 +75,7 @@ def gather(x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     The weights are the softmax of keys [B, h·m, C] · x + places [B, h·m, n] over the pixels. Differentiable any number
     of times in all tensors.
     """
-    if not compiled.serves(x):
+    if not _is_compiled(x, keys):
         return gather_composed(x, keys, places)
     others = compiled.as_computed(keys, x), compiled.as_computed(places, x)
     sums, weights = _Gather.apply(x.contiguous(), *others)  # type: ignore[no-untyped-call]
@@ -85,6 +87,10 @@ def gather_composed(x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Te
     wide = x.to(keys.dtype)
     weights = torch.baddbmm(places, keys, wide.transpose(1, 2)).softmax(dim=2)
     return weights @ wide, weights
+
+
+def _is_compiled(x: Tensor, keys: Tensor) -> bool:
+    return compiled.serves(x) and (x.device.type == "cpu" or keys.shape[1] <= COMPONENTS)
 
 
 class _Attend(torch.autograd.Function):
@@ -102,7 +108,9 @@ class _Attend(torch.autograd.Function):
         heads: int,
         normalise: bool,
     ) -> tuple[Tensor, Tensor]:
-        features, weights, scale = compiled.library().attend(x, keys, places, factor, values, gain, heads, normalise)
+        features, weights, scale = compiled.operations(x).attend(
+            x, keys, places, factor, values, gain, heads, normalise
+        )
         ctx.save_for_backward(x, keys, places, values, gain, factor, weights, scale)
         ctx.heads, ctx.normalise = heads, normalise
         ctx.set_materialize_grads(False)  # the weights seldom have a gradient
@@ -117,7 +125,7 @@ class _Attend(torch.autograd.Function):
                 out = attend_composed(*given[:5], ctx.heads, normalise=ctx.normalise, factor=factor)
             return (*_second(given, out, (grad, grad_weights), ctx.needs_input_grad), None, None)
         of_factor = ctx.needs_input_grad[5]
-        grads = compiled.library().attend_backward(
+        grads = compiled.operations(x).attend_backward(
             torch.zeros_like(x) if grad is None else grad.contiguous(),
             None if grad_weights is None else grad_weights.contiguous(),
             x,
@@ -152,7 +160,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keys: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        part_sums, scores, part_tops, part_totals = compiled.library().gather(x, keys, places)
+        part_sums, scores, part_tops, part_totals = compiled.operations(x).gather(x, keys, places)
         top = part_tops.amax(dim=1)  # B h·m
         shares = (part_tops - top[:, None]).exp_()  # B parts h·m
         total = (shares * part_totals).sum(dim=1)[:, :, None]
@@ -174,7 +182,7 @@ class _Gather(torch.autograd.Function):
         if grad_weights is not None:
             grad_weights = grad_weights.contiguous()
             along = along + (grad_weights * weights).sum(dim=2)
-        of_x, of_keys, of_places = compiled.library().gather_backward(grad, along, grad_weights, x, keys, weights)
+        of_x, of_keys, of_places = compiled.operations(x).gather_backward(grad, along, grad_weights, x, keys, weights)
         return of_x, of_keys.sum(dim=1), of_places
 
 

@@ -56,6 +56,7 @@ class _Geometry(NamedTuple):
             size == [3, 3]
             and (self.stride, self.padding) == (1, 1)
             and outputs % CHANNELS == inputs % CHANNELS == 0
+            and x.device.type == "cpu"
             and compiled.serves(x)
             and tiles >= TILES[x.dtype]
         )
@@ -118,7 +119,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.save_for_backward(x, grad)
         ctx.geometry = geometry
         if geometry.is_compiled(x, weight.shape):
-            gradient: Tensor = compiled.library().weight_gradient(_rows(x), _rows(grad))
+            gradient: Tensor = compiled.operations(x).weight_gradient(_rows(x), _rows(grad))
             return gradient
         stride, padding = [geometry.stride] * 2, [geometry.padding] * 2
         mask = [False, True, False]
@@ -147,7 +148,7 @@ def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, geometry: _Geometr
 
 
 def _compiled(x: Tensor, weight: Tensor, *, adjoint: bool) -> Tensor:
-    y: Tensor = compiled.library().convolve(_rows(x), weight.contiguous(), adjoint)
+    y: Tensor = compiled.operations(x).convolve(_rows(x), weight.contiguous(), adjoint)
     return y.permute(0, 3, 1, 2)
 
 

@@ -71,7 +71,7 @@ class _UpFirDn(torch.autograd.Function):
         if not compiled.serves(x):
             return composed(x, taps, geometry)
         rows = x.permute(0, 2, 3, 1).contiguous()
-        y: Tensor = compiled.library().upfirdn2d(rows, taps.tolist(), *geometry)
+        y: Tensor = compiled.operations(x).upfirdn2d(rows, compiled.as_computed(taps, x), *geometry)
         return y.permute(0, 3, 1, 2)
 
     @staticmethod

@@ -79,9 +79,13 @@ def test_wheel_holds_every_module_and_one_package(wheel):
     operations = {f"ganformer/ops/{path.name}" for path in (ROOT / "ops").glob("*.py")}
     assert modules == tracked | operations
     assert "ganformer/ops/upfirdn2d.py" in operations
-    sources = {f"ganformer/ops/cpu/{path.name}" for path in (ROOT / "ops" / "cpu").iterdir()}
+    sources = {
+        f"ganformer/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "ops").rglob("*")
+        if path.suffix in (".h", ".cpp", ".cu")
+    }
     assert sources <= set(names)
-    assert "ganformer/ops/cpu/upfirdn2d.cpp" in sources
+    assert {f"ganformer/ops/{name}" for name in ("cpu/upfirdn2d.cpp", "cuda/upfirdn2d.cu", "common.h")} <= sources
 
 
 def test_operations_are_imported_from_the_wheel(wheel, tmp_path):

@@ -3,7 +3,7 @@
 //
 // x [B, C, H, W] in channels_last memory: B images of N pixels, whose C channels lie together.
 
-#include "common.h"
+#include "parts.h"
 #include "vectors.h"
 
 namespace ganformer {

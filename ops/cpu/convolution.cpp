@@ -10,7 +10,7 @@
 
 #include <cstdlib>
 
-#include "common.h"
+#include "parts.h"
 #include "vectors.h"
 
 namespace ganformer {

@@ -3,7 +3,7 @@
 //
 // B images, H x W pixels, C channels, the last of which lie together in memory.
 
-#include "common.h"
+#include "parts.h"
 #include "vectors.h"
 
 namespace ganformer {
@@ -79,10 +79,14 @@ void filter_typed(const Tensor& x, const std::vector<Reach>& vertical, const std
   });
 }
 
-// x [B, H, W, C] -> [B, height, width, C]; `taps` are those of both axes, `gain` multiplies the result.
-Tensor upfirdn2d(Tensor x, std::vector<double> taps, int64_t up, int64_t down, int64_t left, int64_t top,
-                 int64_t height, int64_t width, double gain) {
+// x [B, H, W, C] -> [B, height, width, C]; `filter` has the taps of both axes, `gain` multiplies the result.
+Tensor upfirdn2d(Tensor x, Tensor filter, int64_t up, int64_t down, int64_t left, int64_t top, int64_t height,
+                 int64_t width, double gain) {
   Tensor y = torch::stable::new_empty(x, {x.size(0), height, width, x.size(3)});
+  std::vector<double> taps(filter.size(0));
+  typed(filter, [&](auto value) {
+    for (size_t i = 0; i < taps.size(); ++i) taps[i] = widen(data<decltype(value)>(filter)[i]);
+  });
   const std::vector<Reach> horizontal = reaches(taps, x.size(2), up, down, left, width);
   for (double& tap : taps) tap *= gain;
   const std::vector<Reach> vertical = reaches(taps, x.size(1), up, down, top, height);
@@ -95,7 +99,7 @@ Tensor upfirdn2d(Tensor x, std::vector<double> taps, int64_t up, int64_t down, i
 
 STABLE_TORCH_LIBRARY_FRAGMENT(ganformer, library) {
   library.def(
-      "upfirdn2d(Tensor x, float[] taps, int up, int down, int left, int top, int height, int width, float gain) "
+      "upfirdn2d(Tensor x, Tensor taps, int up, int down, int left, int top, int height, int width, float gain) "
       "-> Tensor");
 }
 

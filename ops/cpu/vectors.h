@@ -2,7 +2,10 @@
 // whatever the processor has (AVX-512, AVX2, NEON).
 #pragma once
 
-#include "common.h"
+#include <algorithm>
+#include <vector>
+
+#include "parts.h"
 
 namespace ganformer {
 

@@ -1,6 +1,7 @@
 """The script for the first minutes on a GPU: its parts run on a CPU, too."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +28,9 @@ def test_script_runs_all_parts_in_twelve_minutes(first_gpu):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["limits", "processor", "resampling", "augmentation", "precision", "evaluation"])
+@pytest.mark.parametrize(
+    "part", ["limits", "processor", "resampling", "operations", "augmentation", "precision", "evaluation"]
+)
 def test_part_prints_one_line_and_appends_it(first_gpu, part, tmp_path, monkeypatch, capsys):
     few = {name: first_gpu.MODELS[name] for name in ("stylegan2", "duplex")}
     monkeypatch.setattr(first_gpu, "MODELS", few)
@@ -53,6 +56,28 @@ def test_trainings_are_found_equal_and_unequal(first_gpu, monkeypatch):
     digests = iter("ab")
     monkeypatch.setattr(first_gpu, "digest", lambda made: next(digests))
     assert first_gpu.measure_determinism(place) == {"gan": False}
+
+
+@pytest.mark.slow
+def test_operations_are_compared_with_those_of_torch(first_gpu, monkeypatch):
+    monkeypatch.setenv("GANFORMER_OPS", "auto")
+    found = first_gpu.measure_operations(first_gpu.Place(torch.device("cpu"), 16, 2))
+    if found.pop("has compiled") == "python":
+        pytest.skip("needs a C++ compiler")
+    assert found.pop("building_s") >= 0
+    for name in ("stylegan2", "duplex"):
+        assert min(found.pop(f"{name}, step, {kind}_s") for kind in ("python", "compiled")) > 0
+    names = {name.rsplit(", ", 1)[0] for name in found}
+    assert {"bias_act", "upfirdn2d, up", "attend", "gather", "attend, all"} < names
+    assert set(found) == {f"{n}, {kind}" for n in names for kind in ("torch.float32", "torch.bfloat16", "derivatives")}
+    for name, each in found.items():
+        if name.endswith("derivatives"):
+            assert each is True
+            continue
+        assert each["differ"] < (1e-4 if name.endswith("float32") else 0.15)  # PyTorch rounds after each step
+        assert each["repeats"]
+        assert min(each["python_s"], each["compiled_s"]) > 0
+    assert os.environ["GANFORMER_OPS"] == "auto"
 
 
 def test_a_refusal_is_kept_as_its_message(first_gpu):

@@ -13,7 +13,7 @@ from ganformer.ops.bias_act import bias_act
 ACTS: list[Literal["linear", "lrelu"]] = ["linear", "lrelu"]
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1)])
 def test_adds_bends_multiplies_and_clamps(shape: tuple[int, ...]) -> None:
     x = torch.tensor([-3.0, -1.0, 1.0, 9.0]).view(shape)
@@ -28,7 +28,7 @@ def test_adds_bends_multiplies_and_clamps(shape: tuple[int, ...]) -> None:
     assert bias_act(x, None, act="linear").equal(x)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("dim", [0, 1, 2, 3, -1, -3])
 def test_adds_the_bias_along_one_dimension(dim: int) -> None:
     x = torch.zeros(2, 3, 4, 5)
@@ -38,7 +38,7 @@ def test_adds_the_bias_along_one_dimension(dim: int) -> None:
         assert y.select(dim, index).unique().tolist() == [1.0 + index]
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_scales_channels_and_adds_one_noise_to_all() -> None:
     x = torch.ones(2, 3, 1, 2)
     scale = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -55,7 +55,7 @@ def given(dtype: torch.dtype, channels: int = 3, pixels: tuple[int, int] = (2, 3
     return [torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes]
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("clamp", [None, 0.7])
 def test_has_first_and_second_derivatives(act: Literal["linear", "lrelu"], clamp: float | None) -> None:
@@ -68,7 +68,7 @@ def test_has_first_and_second_derivatives(act: Literal["linear", "lrelu"], clamp
     assert gradcheck(lambda x, bias: bias_act(x, bias, act=act, gain=1.3, clamp=clamp), inputs[:2])
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_the_slope_at_zero_is_that_of_negative_values() -> None:
     x = torch.zeros(1, 3, 1, 1, requires_grad=True)
     y = bias_act(x, torch.tensor([-1.0, 0.0, 1.0]), alpha=0.25, gain=2.0)
@@ -84,8 +84,8 @@ def used_of(inputs: list[Tensor], used: str) -> list[Tensor | None]:
 USED = ["bias", "scale", "noise", "all", "none"]
 
 
-@pytest.mark.usefixtures("has_compiler")
-@pytest.mark.parametrize("channels", [1, 3, 4, 16, 20, 64, 100])
+@pytest.mark.usefixtures("compiled_backend")
+@pytest.mark.parametrize("channels", [1, 3, 4, 16, 20, 64, 100, 264])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("used", USED)
@@ -106,7 +106,7 @@ def test_compiled_is_its_definition(
         assert one.dtype == other.dtype
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("used", USED)
 def test_bfloat16_is_rounded_once(used: str) -> None:
     """Only the image is in bfloat16; what is computed from it is what float32 gives, rounded."""
@@ -122,13 +122,13 @@ def test_bfloat16_is_rounded_once(used: str) -> None:
         assert one.equal(other.bfloat16())
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_what_is_not_a_number_stays_so() -> None:
     x = torch.tensor([float("nan"), 1.0]).view(1, 2, 1, 1)
     assert bias_act(x, torch.zeros(2)).isnan().flatten().tolist() == [True, False]
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("channels", [1, 16])
 def test_bfloat16_of_a_value_in_the_middle_is_the_even_one(channels: int) -> None:
     """Beside 1 the values of bfloat16 are 1/128 apart; float32 has what is added in the middle of two of them."""
@@ -139,7 +139,7 @@ def test_bfloat16_of_a_value_in_the_middle_is_the_even_one(channels: int) -> Non
     assert ((y.float() - 1) * 128)[0].tolist() == [[[0.0, 2.0, 2.0, 4.0]]] * channels
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("channels", [1, 16])
 @pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, -0x400000, -1])
 def test_what_is_not_a_number_stays_so_in_bfloat16(channels: int, bits: int) -> None:

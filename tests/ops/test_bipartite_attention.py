@@ -15,6 +15,9 @@ SIZES = [  # images, pixels, channels, components of all heads, heads
     (1, 64, 5, 3, 1),
     (1, 2050, 64, 16, 4),
     (3, 1, 16, 1, 1),
+    (1, 70, 136, 40, 2),
+    (1, 40, 133, 33, 3),
+    (1, 33, 8, 64, 1),
 ]
 
 
@@ -42,7 +45,7 @@ def assert_near(one: Tensor, other: Tensor, tolerance: float) -> None:
     assert (one - other).abs().max() <= tolerance * one.abs().max().clamp(min=1)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("normalise", [True, False])
@@ -62,7 +65,7 @@ def test_compiled_attention_is_its_definition(
         assert_near(one, other, tolerance)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("has_weights", [True, False])
@@ -79,7 +82,7 @@ def test_compiled_gathering_is_its_definition(
         assert_near(one, other, tolerance)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("size", SIZES)
 def test_bfloat16_is_rounded_once(size: tuple[int, ...]) -> None:
     """Only the image is in bfloat16; what is computed from it is what float32 gives, rounded."""
@@ -94,7 +97,7 @@ def test_bfloat16_is_rounded_once(size: tuple[int, ...]) -> None:
     assert grad.dtype == torch.bfloat16
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("normalise", [True, False])
 def test_attention_has_first_and_second_derivatives(normalise: bool) -> None:
     inputs = given((2, 5, 4, 4, 2), torch.float64)
@@ -107,7 +110,7 @@ def test_attention_has_first_and_second_derivatives(normalise: bool) -> None:
     assert gradgradcheck(lambda *each: work(*each)[1], list(inputs.values()))
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_gathering_has_first_and_second_derivatives() -> None:
     inputs = list(given((2, 5, 4, 4, 2), torch.float64).values())[:3]
     assert gradcheck(gather, inputs)
@@ -115,7 +118,7 @@ def test_gathering_has_first_and_second_derivatives() -> None:
     assert gradgradcheck(lambda *each: gather(*each)[1], inputs)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_a_component_that_is_absent_has_no_weight() -> None:
     inputs = given((1, 20, 8, 4, 1), torch.float32)
     inputs["places"].data[:, 1] = -1e4
@@ -124,7 +127,7 @@ def test_a_component_that_is_absent_has_no_weight() -> None:
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 20))
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_scores_may_be_large() -> None:
     inputs = given((1, 1500, 8, 4, 1), torch.float32)
     inputs["places"].data.mul_(1e4)
@@ -133,7 +136,7 @@ def test_scores_may_be_large() -> None:
     assert sums.isfinite().all()
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_scores_may_all_be_far_below_zero() -> None:
     x, keys, places = list(given((1, 1500, 8, 4, 1), torch.float32).values())[:3]
     expected_sums, expected = gather(x, keys, places)
@@ -142,7 +145,7 @@ def test_scores_may_all_be_far_below_zero() -> None:
     torch.testing.assert_close(sums, expected_sums, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_what_is_not_a_number_stays_so() -> None:
     inputs = given((1, 40, 8, 4, 1), torch.float32)
     inputs["x"].data[0, 3] = float("nan")
@@ -172,3 +175,15 @@ def test_other_types_are_composed() -> None:
     inputs = {name: each.detach().half() for name, each in given((1, 4, 4, 2, 1), torch.float32).items()}
     assert not compiled.serves(inputs["x"])
     assert attend(**inputs, heads=1, normalise=True)[0].dtype == torch.float16
+
+
+def test_more_components_than_a_gpu_has_memory_for_are_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "serves", lambda x: True)
+
+    def is_compiled(device: str, components: int) -> bool:
+        return module._is_compiled(*(torch.empty(1, size, 8, device=device) for size in (4, components)))
+
+    with torch._subclasses.FakeTensorMode():
+        assert is_compiled("cuda", module.COMPONENTS)
+        assert not is_compiled("cuda", module.COMPONENTS + 1)
+        assert is_compiled("cpu", module.COMPONENTS + 1)

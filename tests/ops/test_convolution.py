@@ -107,7 +107,7 @@ def test_compiled_serves_both_directions_and_the_weight(monkeypatch: pytest.Monk
             return getattr(torch.ops.ganformer, name)
 
     library = Library()
-    monkeypatch.setattr(compiled, "library", lambda: library)
+    monkeypatch.setattr(compiled, "library", lambda *_: library)
     for dtype, side in ((torch.float32, 16), (torch.float64, 16), (torch.bfloat16, 48)):
         x, weight = tensors(1, 16, 32, side, side, dtype=dtype)
         convolve(x, weight, padding=1).sum().backward()

@@ -45,7 +45,7 @@ def defined(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int
     return out[:, :, ::down, ::down]
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("length", [3, 4])
 @pytest.mark.parametrize(("up", "down", "padding"), CASES)
 def test_is_its_definition(up: int, down: int, padding: tuple[int, int, int, int], length: int) -> None:
@@ -55,7 +55,7 @@ def test_is_its_definition(up: int, down: int, padding: tuple[int, int, int, int
     torch.testing.assert_close(upfirdn2d(x, taps, up, down, padding, gain=1.7), expected)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize(("up", "down", "padding"), CASES)
 def test_has_first_and_second_derivatives(up: int, down: int, padding: tuple[int, int, int, int]) -> None:
     x = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
@@ -64,7 +64,7 @@ def test_has_first_and_second_derivatives(up: int, down: int, padding: tuple[int
     assert gradgradcheck(lambda x: upfirdn2d(x, taps, up, down, padding).square(), x)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 2), (2, 9)])
 def test_is_its_definition_for_images_smaller_than_the_filter(size: tuple[int, int]) -> None:
     x = torch.randn(2, 3, *size, dtype=torch.float64)
@@ -75,7 +75,7 @@ def test_is_its_definition_for_images_smaller_than_the_filter(size: tuple[int, i
         torch.testing.assert_close(upfirdn2d(x, taps, up, down, padding), expected)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_keeps_type_and_memory_format() -> None:
     x = torch.randn(2, 4, 6, 6).to(torch.bfloat16, memory_format=torch.channels_last)
     taps = torch.ones(4)
@@ -85,7 +85,7 @@ def test_keeps_type_and_memory_format() -> None:
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.usefixtures("has_compiler")
+@pytest.mark.usefixtures("compiled_backend")
 @pytest.mark.parametrize("channels", [1, 3, 16, 20, 64, 100])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)]
@@ -99,12 +99,12 @@ def test_compiled_is_composed(
     for up, down, padding in CASES:
         y = upfirdn2d(x, taps, up, down, padding, gain=2.0)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(compiled, "library", lambda: None)
+            patch.setattr(compiled, "library", lambda *_: None)
             expected = upfirdn2d(x, taps, up, down, padding, gain=2.0)
         assert (y - expected).abs().max() <= tolerance * expected.abs().max()
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_its_second_derivative_has_no_kernel_as_large_as_the_image() -> None:
     """PyTorch's own has one, for the gradient of the constant taps."""
     x = torch.randn(2, 4, 32, 32, requires_grad=True)
@@ -117,7 +117,7 @@ def test_its_second_derivative_has_no_kernel_as_large_as_the_image() -> None:
     assert all(max(shape[2:]) <= 4 for shape in shapes)
 
 
-@pytest.mark.usefixtures("backend")
+@pytest.mark.usefixtures("every_backend")
 def test_an_image_smaller_than_the_filter_is_refused() -> None:
     message = re.escape("an image of (2, 5) pixels, times 1, with padding (0, 0, 1, 0) is smaller than 4 taps")
     with pytest.raises(ValueError, match=message):

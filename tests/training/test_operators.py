@@ -62,7 +62,7 @@ def stepped(model: str, step: int) -> Seen:
 
 @pytest.fixture(autouse=True)
 def without_compiled_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "library", lambda: None)
+    monkeypatch.setattr(compiled, "library", lambda *_: None)
 
 
 @pytest.mark.parametrize("model", MODELS)

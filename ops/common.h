@@ -1,18 +1,22 @@
-// What all operations share: types, access to tensors, and parts of images that threads take.
+// Types of values and access to tensors, for the operations of processors and of GPUs.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <tuple>
 #include <type_traits>
-#include <vector>
+
+#ifdef __CUDACC__
+#define GANFORMER_DEVICE __device__
+#else
+#define GANFORMER_DEVICE
+#endif
 
 namespace ganformer {
 
@@ -26,22 +30,22 @@ struct BFloat16 {
 template <typename Stored>
 using Computed = std::conditional_t<std::is_same_v<Stored, BFloat16>, float, Stored>;
 
-inline float widen(float value) { return value; }
-inline double widen(double value) { return value; }
+GANFORMER_DEVICE inline float widen(float value) { return value; }
+GANFORMER_DEVICE inline double widen(double value) { return value; }
 
-inline float widen(BFloat16 value) {
+GANFORMER_DEVICE inline float widen(BFloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
   float wide;
-  std::memcpy(&wide, &bits, sizeof wide);
+  memcpy(&wide, &bits, sizeof wide);
   return wide;
 }
 
 // The value as it is stored; bfloat16 is the nearest one, ties to even, and NaN stays NaN.
 template <typename Stored>
-inline Stored narrow(Computed<Stored> value) {
+GANFORMER_DEVICE inline Stored narrow(Computed<Stored> value) {
   if constexpr (std::is_same_v<Stored, BFloat16>) {
     uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
+    memcpy(&bits, &value, sizeof bits);
     const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     const bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
     return {static_cast<uint16_t>(is_nan ? 0x7fc0 : rounded)};
@@ -71,26 +75,10 @@ void typed(const Tensor& x, const Work& work) {
   }
 }
 
-// The type that values of x are computed with.
+// Type that values of x are computed with.
 inline torch::headeronly::ScalarType computed_type(const Tensor& x) {
   const auto stored = x.scalar_type();
   return stored == torch::headeronly::ScalarType::BFloat16 ? torch::headeronly::ScalarType::Float : stored;
-}
-
-constexpr int64_t PART = 1024;  // pixels whose sums are added up together; fixed, so that threads change no result
-
-inline int64_t parts_of(int64_t pixels) { return (pixels + PART - 1) / PART; }
-
-// Runs work(image, part, first, last) for parts of `size` of each image's rows, in as many threads as torch has.
-template <typename Work>
-void over_parts(int64_t images, int64_t rows, int64_t size, const Work& work) {
-  const int64_t parts = (rows + size - 1) / size;
-  torch::stable::parallel_for(0, images * parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i % parts * size;
-      work(i / parts, i % parts, first, std::min(first + size, rows));
-    }
-  });
 }
 
 }  // namespace ganformer

@@ -28,21 +28,25 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class _Attention(Function):
-    """Keeps nothing but its inputs, and attends anew where a derivative is asked for."""
+    """Keeps its inputs and what torch's frugal kernels need for a first derivative."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(*inputs)
-        return _attend(*inputs)
+        if not any(ctx.needs_input_grad):
+            return _attend(*inputs)
+        with torch.enable_grad():
+            ctx.variables = [x.detach().requires_grad_() for x in inputs]
+            ctx.attended = _attend(*ctx.variables)
+        attended: Tensor = ctx.attended.detach()
+        return attended
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
         queries, keys, values = ctx.saved_tensors
         if torch.is_grad_enabled():  # the derivative will be differentiated
             return _slopes(queries, keys, values, slope)
-        with torch.enable_grad():
-            inputs = [x.detach().requires_grad_() for x in (queries, keys, values)]
-            return grad(_attend(*inputs), inputs, slope)
+        return grad(ctx.attended, ctx.variables, slope, retain_graph=True)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

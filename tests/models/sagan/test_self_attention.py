@@ -45,12 +45,12 @@ def test_weights_are_not_kept_unless_derivatives_are_differentiated(monkeypatch:
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         attended = attend(*(torch.randn(1, 100, 2, requires_grad=True) for _ in range(3)))
-    assert sum(kept) == 3 * 100 * 2
+    assert max(kept) == 100 * 2
     calls = []
     frugal = functional.scaled_dot_product_attention
     monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *x: calls.append(x) or frugal(*x))
     attended.sum().backward()
-    assert len(calls) == 1
+    assert calls == []  # nothing is attended to again
 
 
 def naive_block(part: PixelAttention, x: Tensor) -> Tensor:

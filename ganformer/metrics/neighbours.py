@@ -106,16 +106,20 @@ def radii(images: Observed, neighbours: int) -> Tensor:
 
 def _distances(points: Array, ranks: int, device: torch.device) -> Tensor:
     """Return squared distances of each point [N, D] to its nearest neighbours, [N, ranks] float64."""
-    distances, certain = _nearest(points, ranks, _Space(torch.float32, device, points))
-    if not certain.all():
-        distances = torch.where(certain, distances, _nearest(points, ranks, _Space(torch.float64, device, points))[0])
+    every = torch.arange(len(points))
+    distances, is_certain = _nearest(points, every, ranks, _Space(torch.float32, device, points))
+    doubtful = (~is_certain).nonzero()[:, 0]
+    if len(doubtful):
+        doubtful = every if 2 * len(doubtful) > len(points) else doubtful  # of all, half of the matrix is enough
+        distances[doubtful] = _nearest(points, doubtful, ranks, _Space(torch.float64, device, points))[0]
     return distances
 
 
-def _nearest(points: Array, ranks: int, space: "_Space") -> tuple[Tensor, Tensor]:
-    """Return squared distances of each point to its nearest ones, and whether these are certainly nearest."""
-    count = len(points)
-    kept = min(count, 1 + ranks + SPARE)  # the nearest of all is the point itself
+def _nearest(points: Array, chosen: Tensor, ranks: int, space: "_Space") -> tuple[Tensor, Tensor]:
+    """Return squared distances of the chosen points [n] to their nearest ones, and whether these are certainly so."""
+    count, is_whole = len(chosen), len(chosen) == len(points)
+    queries = points if is_whole else points[chosen.numpy()]
+    kept = min(len(points), 1 + ranks + SPARE)  # the nearest of all is the point itself
     nearest = torch.full((count, kept), torch.inf, dtype=space.dtype, device=space.device)
     numbers = torch.zeros((count, kept), dtype=torch.int64, device=space.device)
     rounding = torch.zeros(count, dtype=torch.float64, device=space.device)
@@ -126,21 +130,21 @@ def _nearest(points: Array, ranks: int, space: "_Space") -> tuple[Tensor, Tensor
         both = torch.cat([numbers[rows], new.indices + columns.start], dim=1)
         nearest[rows], numbers[rows] = known.values, both.gather(1, known.indices)
 
-    for some in space.parts(points):
-        for others in space.parts(points, some.place.start):  # the other half of the matrix is the same
-            tile = space.tile(some, others, points, points)
+    for some in space.parts(queries):
+        for others in space.parts(points, some.place.start if is_whole else 0):
+            tile = space.tile(some, others, queries, points)
             rows, columns = tile.rows, tile.columns
-            keep(rows, columns, tile.distances)
-            if rows != columns:
-                keep(columns, rows, tile.distances.T)
             of_rows, of_columns = tile.rounding[0][:, 0].double(), tile.rounding[1].double()
+            keep(rows, columns, tile.distances)
             rounding[rows] = torch.maximum(rounding[rows], of_rows + of_columns.max())
-            rounding[columns] = torch.maximum(rounding[columns], of_columns + of_rows.max())
-    places = torch.arange(count).repeat_interleave(kept)
+            if is_whole and rows != columns:  # the other half of the matrix is the same
+                keep(columns, rows, tile.distances.T)
+                rounding[columns] = torch.maximum(rounding[columns], of_columns + of_rows.max())
+    places = chosen.repeat_interleave(kept)
     exact = exact_distances(points, points, places, numbers.flatten().cpu()).view(count, kept)
     found = exact.sort(dim=1).values[:, 1 : 1 + ranks]
     beyond = (nearest[:, -1].double() - rounding).cpu()  # all other points are at least as far
-    return found, (beyond[:, None] >= found) | (kept == count)
+    return found, (beyond >= found[:, -1]) | (kept == len(points))
 
 
 def tiles(real: Observed, fake: Observed, dtype: torch.dtype = torch.float32) -> Iterator[Tile]:

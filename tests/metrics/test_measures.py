@@ -332,6 +332,24 @@ def test_neighbours_are_those_of_float64_where_float32_cannot_tell(scale):
     assert (errors <= (tile.rounding[0] + tile.rounding[1]).numpy()).all()
 
 
+@pytest.mark.parametrize(("crowd", "again"), [(15, [150, 15]), (100, [150, 150])])
+@pytest.mark.parametrize("tile", [16, 2048])
+def test_only_neighbours_that_float32_cannot_tell_are_looked_for_again(crowd, again, tile, monkeypatch):
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    random = np.random.default_rng(0)
+    points = random.normal(size=(150, 6)).astype(np.float32)
+    points[40 : 40 + crowd] = 20 + random.normal(0, 1e-4, (crowd, 6))
+    counted, nearest = [], neighbours._nearest
+    monkeypatch.setattr(
+        neighbours, "_nearest", lambda some, chosen, *more: counted.append(len(chosen)) or nearest(some, chosen, *more)
+    )
+    exact = np.sort(np.square(points[:, None].astype(np.float64) - points).sum(axis=2), axis=1)
+    images = of_features(points)
+    for rank in (1, 3, 5):
+        np.testing.assert_allclose(neighbours.radii(images, rank), exact[:, rank], rtol=1e-12)
+    assert counted == again
+
+
 def test_rounding_of_tiles_is_bounded():
     generator = np.random.default_rng(0)
     reals, fakes = (generator.normal(mean, 1, (90, 700)).astype(np.float32) for mean in (100, 101))

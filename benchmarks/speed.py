@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import growth
 import limits
+import rivals_bmsg
 import rivals_stylegan2
 import rivals_vqgan
 import torch
@@ -27,7 +29,7 @@ from growth import Growth
 from limits import Limits, Probes
 from measure import import_optimisers, in_process
 from official import Sizes
-from workloads import KINDS, Layer, Measured, Side
+from workloads import KINDS, Layer, Measured, Side, Square
 
 from ganformer import artifacts
 from ganformer.ops import compiled
@@ -57,6 +59,7 @@ class Plan:
     """Networks, and their batch."""
     stylegan2: Sequence[tuple[Sizes, int]] = ((rivals_stylegan2.SIZES, 4),)
     vqgan: Sequence[tuple[rivals_vqgan.Sizes, int]] = ((rivals_vqgan.Sizes(), 4),)
+    msggan: Sequence[tuple[rivals_bmsg.Sizes, int]] = ((rivals_bmsg.Sizes(32, 128), 16), (rivals_bmsg.Sizes(64), 4))
     images: Sequence[tuple[Sizes, int]] = ((Sizes(64), 4), (Sizes(256), 2))
     operations: Sequence[Layer] = (Layer(32, 16, batch=16, components=8, latent=16), Layer(64, 512))
     models: Sequence[str] = ()
@@ -80,6 +83,7 @@ QUICK = Plan(
     training=((SMALL, 4),),
     stylegan2=((SMALL, 4),),
     vqgan=((rivals_vqgan.Sizes(32, blocks=1), 4),),
+    msggan=((rivals_bmsg.Sizes(32, 128), 4),),
     images=((SMALL, 4),),
     operations=(Layer(32, 256),),
     models=("centroid",),
@@ -170,22 +174,22 @@ class Table:
             yield from self._trained(_networks(sizes, batch), ARRANGEMENT, batch, side, operations)
 
     def _rivals(self) -> Iterator[Mapping[str, str]]:
-        ada, learner = rivals_stylegan2.Training, rivals_stylegan2.our_learner
-        for sizes, batch in self.plan.stylegan2:
-            side = partial(workloads.step_side, sizes, batch, make_learner=learner, make_training=ada)
-            operations = partial(workloads.step_operations, sizes, batch, learner)
-            networks = f"StyleGAN2, {_size(sizes.width)}, up to {sizes.channel_max} channels, batch {batch}"
-            yield from self._trained(networks, "StyleGAN2-ADA's arrangement", batch, side, operations)
-        for size, batch in self.plan.vqgan:
-            side = partial(
-                workloads.step_side,
-                size,
-                batch,
-                make_learner=rivals_vqgan.our_learner,
-                make_training=rivals_vqgan.Training,
-            )
-            networks = f"VQGAN, {_size(size.width)}, up to {max(size.widths)} channels, batch {batch}"
-            yield from self._trained(networks, "Taming's arrangement", batch, side)
+        plan = self.plan
+        for sizes, batch in plan.stylegan2:
+            yield from self._rival(rivals_stylegan2, "StyleGAN2", "StyleGAN2-ADA", sizes, batch, sizes.channel_max)
+        for size, batch in plan.vqgan:
+            yield from self._rival(rivals_vqgan, "VQGAN", "Taming", size, batch, max(size.widths))
+        for each, batch in plan.msggan:
+            yield from self._rival(rivals_bmsg, "MSG-GAN", "BMSG-GAN", each, batch, each.latent_size)
+
+    def _rival(
+        self, arrangement: ModuleType, model: str, code: str, sizes: Square, batch: int, channels: int
+    ) -> Iterator[Mapping[str, str]]:
+        learner = arrangement.our_learner
+        side = partial(workloads.step_side, sizes, batch, make_learner=learner, make_training=arrangement.Training)
+        networks = f"{model}, {_size(sizes.width)}, up to {channels} channels, batch {batch}"
+        operations = partial(workloads.step_operations, sizes, batch, learner)
+        yield from self._trained(networks, f"{code}'s arrangement", batch, side, operations)
 
     def _trained(
         self,
@@ -193,12 +197,12 @@ class Table:
         against: str,
         batch: int,
         side: Callable[..., Measured],
-        operations: Callable[[], Mapping[str, float]] | None = None,
+        operations: Callable[[], Mapping[str, float]],
     ) -> Iterator[Mapping[str, str]]:
         for way, settings in WAYS.items():
             pairs = self._pairs(partial(side, ours=False), partial(side, ours=True, **settings))
             row = self._compared(f"training, {networks}, here {way}", against, pairs, partial(_per_kimg, batch))
-            if way == "float32" and operations is not None:  # the limits below are of float32
+            if way == "float32":  # the limits below are of float32
                 row["of the limit"] = self._share(pairs, 0, **in_process(operations))
             yield row
 

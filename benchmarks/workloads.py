@@ -302,7 +302,7 @@ def _clocked(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def step_operations(sizes: Sizes, batch: int, make_learner: MakeLearner = our_learner) -> Mapping[str, float]:
+def step_operations(sizes: Square, batch: int, make_learner: MakeLearner = our_learner) -> Mapping[str, float]:
     """Return floating-point operations of our mean step: of convolutions, and of products.
 
     Counted as torch's own operators do them, of which direct convolutions have four times as many multiplications as
@@ -315,7 +315,7 @@ def step_operations(sizes: Sizes, batch: int, make_learner: MakeLearner = our_le
     with devices.reproducible(1):
         for number, weight in ((1, (interval - 1) / interval), (0, 1 / interval)):
             torch.manual_seed(0)
-            with _Counted() as counted:
+            with _Counted() as counted, contextlib.redirect_stdout(sys.stderr):  # some models print
                 learner.step(reals, number)
             for name, count in counted.operations.items():
                 totals[name] += weight * count

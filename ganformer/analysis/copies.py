@@ -301,7 +301,7 @@ def search(viewer: Viewer, generated: ImageSet, training: Images, others: Images
     rest = np.setdiff1d(all_places(training, is_mirrored=is_mirrored), cut.places)
     queries = np.concatenate([samples.arrays["features"], held_out.observed.arrays["features"][:count]])
     every = itertools.chain([cut], viewer.look_by_parts(training, rest))
-    found = closest(Observed(samples.title, len(queries), {"features": queries}), every)
+    found = closest(Observed(samples.title, len(queries), {"features": queries}, samples.device), every)
     of_samples, of_held_out = (
         Nearest(found.indices[rows], found.distances[rows])
         for rows in (slice(samples.count), slice(samples.count, None))
@@ -408,7 +408,7 @@ def _distances(name: str, real: Observed, samples: Observed) -> dict[str, float]
 
 
 def _gaussian(observed: Observed) -> Observed:
-    statistics = Statistics(observed.title)
+    statistics = Statistics(observed.title, observed.device)
     statistics.update(observed.arrays["features"])
     arrays = {**observed.arrays, "mean": statistics.mean, "covariance": statistics.covariance}
-    return Observed(observed.title, observed.count, arrays)
+    return Observed(observed.title, observed.count, arrays, observed.device)

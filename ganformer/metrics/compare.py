@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -132,11 +133,11 @@ def _observe(
     def look(side: Side) -> Observed:
         images = sets[side]
         if isinstance(images, Known):
-            return images.observed
+            return replace(images.observed, device=device)
         assert network is not None and picture is not None, "there are images, so these were needed"
         wanted = needs(chosen, side)
         if not wanted:
-            return Observed(images.title, len(images), {})
+            return Observed(images.title, len(images), {}, device)
         return observe(images, network, wanted, picture, device, f"compare {images.title}")
 
     return look("real"), look("fake")

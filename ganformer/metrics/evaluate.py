@@ -131,7 +131,7 @@ def _evaluate(job: Job, out: Path, threads: int, device: torch.device) -> None:
         "name the pack of the run, or say with --other-data that it is another one on purpose",
         other_data=job.other_data,
     )
-    reals = _reals(job, images)
+    reals = _reals(job, images, device)
     origin = _origin(job, record, images, reals)
     if origin.is_measured(out, is_silent=distribution.rank() > 0):
         return
@@ -274,12 +274,12 @@ def _looks(parts: Mapping[str, Evaluation], side: Side, device: torch.device) ->
     }
 
 
-def _reals(job: Job, images: Images) -> dict[str, Reference]:
-    """Return the statistics of the real images, for each part of the evaluation."""
+def _reals(job: Job, images: Images, device: torch.device) -> dict[str, Reference]:
+    """Return the statistics of the real images, for each part of the evaluation; measures compute on the device."""
     reals = {}
     for name, part in job.evaluation.parts().items():
         path = job.reference / f"{name}.npz"
-        reals[name] = Reference.read(path)
+        reals[name] = Reference.read(path, device)
         extractor, needed = part.extractor.model_dump(mode="json"), needs(measures(part), "real")
         reals[name].check(path, extractor, part.mirrored, images.digest, needed)
     return reals

@@ -39,15 +39,16 @@ def nearest(real: Observed, samples: Observed) -> Nearest:
     refuse(too_few(real, 1, "the nearest real image"))
     require_same_features(real, samples)
     reals, features = real.arrays["features"], samples.arrays["features"]
-    least = torch.full((len(features),), torch.inf, dtype=torch.float64)
-    indices = torch.zeros(len(features), dtype=torch.int64)
-    for rows, columns, distances, *_ in neighbours.tiles(features, reals, torch.float64):
+    least = torch.full((len(features),), torch.inf, dtype=torch.float64, device=samples.device)
+    indices = torch.zeros(len(features), dtype=torch.int64, device=samples.device)
+    for rows, columns, distances, *_ in neighbours.tiles(samples, real, torch.float64):
         places = distances.argmin(dim=1)
-        found = distances.gather(1, places[:, None])[:, 0]
-        is_nearer = found < least[rows]
-        least[rows] = torch.where(is_nearer, found, least[rows])
+        nearest_here = distances.gather(1, places[:, None])[:, 0]
+        is_nearer = nearest_here < least[rows]
+        least[rows] = torch.where(is_nearer, nearest_here, least[rows])
         indices[rows] = torch.where(is_nearer, columns.start + places, indices[rows])
-    return Nearest(indices.numpy(), _distances(features, reals, indices.numpy()))
+    found = indices.cpu().numpy()
+    return Nearest(found, _distances(features, reals, found))
 
 
 def _distances(features: Array, reals: Array, indices: NDArray[np.int64]) -> Array:

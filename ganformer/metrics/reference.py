@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ganformer import artifacts
 from ganformer.errors import DataError
-from ganformer.metrics.statistics import Observed
+from ganformer.metrics.statistics import CPU, Observed
 from ganformer.records.npz import ReferenceFacts
 
 # What arrays are called in the file, where that is not their name: pytorch-fid reads these two.
@@ -42,13 +44,14 @@ class Reference:
         facts.write(path, {NAMES.get(name, name): array for name, array in self.observed.arrays.items()})
 
     @classmethod
-    def read(cls, path: Path) -> "Reference":
-        """Read what `write` wrote; DataError if it is missing or something else."""
+    def read(cls, path: Path, device: torch.device = CPU) -> "Reference":
+        """Read what `write` wrote, for measures on a device; DataError if it is missing or something else."""
         if not path.exists():
             raise DataError(f"{path}: there are no reference statistics here; make them first")
         facts, found = ReferenceFacts.read(path)
         names = {theirs: name for name, theirs in NAMES.items()}
-        observed = Observed(facts.title, facts.count, {names.get(name, name): array for name, array in found.items()})
+        arrays = {names.get(name, name): array for name, array in found.items()}
+        observed = Observed(facts.title, facts.count, arrays, device)
         return cls(observed, facts.extractor, facts.mirrored, facts.data_sha256)
 
     def check(

@@ -134,7 +134,7 @@ def observe_with(
     If several processes work together, each computes its share; the first one returns the whole, the others nothing.
     """
     share = Share(distribution.rank(), distribution.ranks())
-    observers = {name: Observer(images.title, look.keep) for name, look in looks.items()}
+    observers = {name: Observer(images.title, look.keep, device) for name, look in looks.items()}
     with Progress(label, len(images), is_silent=share.rank > 0) as progress:
         for batch in images.batches(picture, device, share):
             # Sums of floats depend on how many images are seen together: of few, they would be others.

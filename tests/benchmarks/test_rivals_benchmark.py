@@ -12,7 +12,9 @@ from ganformer.nn.layers import constant_noise
 from ganformer.perceptual.distance import load
 from ganformer.perceptual.settings import RandomNetwork
 from ganformer.training.checkpoint import restore
+from ganformer.training.losses import LOSSES
 from tests.benchmarks import ROOT, programs
+from tests.interop import test_bmsg as bmsg
 from tests.interop import test_stylegan2_ada_snapshots as ada
 from tests.interop import test_taming as taming
 from tests.interop.parity import discriminator_of, relative_error
@@ -22,11 +24,12 @@ TINY = """
 import sys; sys.path[:0] = ["benchmarks", "."]
 from dataclasses import replace
 import speed
-import rivals_vqgan
+import rivals_bmsg, rivals_vqgan
 from official import Sizes
 networks = (Sizes(16, channel_base=128, channel_max=16, latent_size=32), 4)
 speed.print_plan(replace(speed.QUICK, rows=("rivals",), repeats=1, stylegan2=(networks,),
-    vqgan=((rivals_vqgan.Sizes(16, 32, (1, 1), 1, (), 8, 16, 8, (4, 1)), 4),)))
+    vqgan=((rivals_vqgan.Sizes(16, 32, (1, 1), 1, (), 8, 16, 8, (4, 1)), 4),),
+    msggan=((rivals_bmsg.Sizes(16, 8), 4),)))
 """
 
 pytestmark = [
@@ -38,7 +41,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def benchmarks():
     """Return the modules of the benchmarks by their names."""
-    modules = programs("official", "rivals_stylegan2", "rivals_vqgan")
+    modules = programs("official", "rivals_stylegan2", "rivals_vqgan", "rivals_bmsg")
     return {name.removeprefix("rivals_"): module for name, module in modules.items()}
 
 
@@ -49,6 +52,7 @@ def test_every_row_is_printed():
     networks = {
         "StyleGAN2, 16 × 16, up to 16 channels, batch 4": "StyleGAN2-ADA's arrangement",
         "VQGAN, 16 × 16, up to 32 channels, batch 4": "Taming's arrangement",
+        "MSG-GAN, 16 × 16, up to 8 channels, batch 4": "BMSG-GAN's arrangement",
     }
     assert [row[:2] for row in table[2:]] == [
         [f"training, {each}, here {precision}", against]
@@ -177,3 +181,52 @@ def test_both_vqgan_trainings_have_equal_networks_and_change_them(benchmarks):
     ]
     # Softmax is blind to a bias of the keys, and a hinge loss within its margins to the bias of all logits.
     assert all(name.endswith((".k.bias", "main.5.bias")) for name in still), still
+
+
+# ---------------------------------------------------------------------------------------------------- BMSG-GAN
+
+
+@pytest.mark.parametrize(("depth", "size"), [(2, 4), (5, 8)])
+def test_bmsg_gan_gives_our_images_logits_and_losses(benchmarks, tmp_path, depth, size):
+    """The networks are written a second time, for interop; both give what the import of state dicts does."""
+    theirs = benchmarks["bmsg"]
+    path, *states = bmsg.both(tmp_path, depth, size)
+    generator, discriminator = bmsg.made(bmsg.read(path))
+    sizes = theirs.Sizes(2 << depth, size)
+    other, judge = theirs.Generator(sizes), theirs.Discriminator(sizes)
+    for network, state in zip((other, judge), states, strict=True):
+        network.load_state_dict(state)
+    z, images = torch.randn(5, size), torch.randn(5, 3, 2 << depth, 2 << depth)
+    with torch.no_grad():
+        fakes = generator.scales(generator.map(z, bmsg.NONE))
+        points = z / z.norm(dim=1, keepdim=True) * size**0.5
+        for expected, image in zip(fakes, other(points), strict=True):
+            assert relative_error(image, expected) < CLOSE
+        sets = [discriminator.scales(images), fakes]
+        scores, found = [discriminator(each, bmsg.NONE) for each in sets], [judge(list(each)) for each in sets]
+        for logits, expected in zip(found, scores, strict=True):
+            assert relative_error(logits, expected) < CLOSE
+    loss = LOSSES["relativistic-hinge"]
+    torch.testing.assert_close(theirs.relativistic_hinge(*found), loss.discriminator(*scores), rtol=CLOSE, atol=0)
+    torch.testing.assert_close(
+        theirs.relativistic_hinge(*found[::-1]), loss.generator(scores[1], lambda: scores[0]), rtol=CLOSE, atol=0
+    )
+
+
+def test_both_msggan_trainings_have_equal_networks_and_change_them(benchmarks):
+    theirs = benchmarks["bmsg"]
+    sizes = theirs.Sizes(16, 8)
+    learner, training = theirs.our_learner(sizes, 4), theirs.Training(sizes, 4)
+    ours = learner.network.generator, learner.network.discriminator
+    for network, their in zip(ours, (training.generator, training.discriminator), strict=True):
+        assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in their.parameters())
+    followed = [training.average, training.discriminator]
+    before = [{name: value.clone() for name, value in network.named_parameters()} for network in followed]
+    training.step(torch.rand(4, 3, 16, 16), 0)
+    still = [
+        name
+        for network, values in zip(followed, before, strict=True)
+        for name, value in network.named_parameters()
+        if torch.equal(value, values[name])
+    ]
+    assert set(still) <= {"final_block.conv_3.bias"}  # the loss is of differences of logits

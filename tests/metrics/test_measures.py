@@ -11,6 +11,7 @@ from ganformer import plugins
 from ganformer.errors import DataError
 from ganformer.metrics import neighbours, order
 from ganformer.metrics.measures import frechet, inception_score, precision_recall
+from ganformer.metrics.statistics import Observed
 
 MEASURES = plugins.names("ganformer.metrics.measures")
 
@@ -49,6 +50,10 @@ def brute_force(real, fake):
 
 def distances(a, b):
     return np.linalg.norm(a[:, None] - b, axis=2)
+
+
+def of_features(features):
+    return Observed("images", len(features), {"features": features})
 
 
 def jackknife(values):
@@ -213,7 +218,7 @@ def test_radii_far_from_the_origin_are_exact():
     exact = points.astype(np.float64)
     distances = np.sort(((exact[:, None] - exact[None]) ** 2).sum(axis=2), axis=1)
     for neighbours_of in (1, 3):
-        found = neighbours.radii(points, neighbours_of).numpy()
+        found = neighbours.radii(of_features(points), neighbours_of).numpy()
         np.testing.assert_allclose(found, distances[:, neighbours_of], rtol=1e-9)
 
 
@@ -318,20 +323,38 @@ def test_neighbours_are_those_of_float64_where_float32_cannot_tell(scale):
     between = neighbours.exact_distances(reals, fakes, *map(torch.from_numpy, pairs)).view(len(reals), -1).numpy()
     np.testing.assert_allclose(between, np.square(reals[:, None] - fakes).sum(axis=2), rtol=1e-9)
     for rank in (1, 3, 5):
-        radii = neighbours.radii(reals, rank)
+        radii = neighbours.radii(of_features(reals), rank)
         np.testing.assert_allclose(radii, np.sort(distances, axis=1)[:, rank], rtol=1e-14)
-        (tile,) = neighbours.tiles(reals, fakes)
+        (tile,) = neighbours.tiles(of_features(reals), of_features(fakes))
         np.testing.assert_array_equal(tile.within(radii[:, None]), between <= radii[:, None].numpy())
     assert tile.distances.dtype == (torch.float32 if scale == 1 else torch.float64)
     errors = np.abs(tile.distances.double().numpy() - between)
     assert (errors <= (tile.rounding[0] + tile.rounding[1]).numpy()).all()
 
 
+@pytest.mark.parametrize(("crowd", "again"), [(15, [150, 15]), (100, [150, 150])])
+@pytest.mark.parametrize("tile", [16, 2048])
+def test_only_neighbours_that_float32_cannot_tell_are_looked_for_again(crowd, again, tile, monkeypatch):
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    random = np.random.default_rng(0)
+    points = random.normal(size=(150, 6)).astype(np.float32)
+    points[40 : 40 + crowd] = 20 + random.normal(0, 1e-4, (crowd, 6))
+    counted, nearest = [], neighbours._nearest
+    monkeypatch.setattr(
+        neighbours, "_nearest", lambda some, chosen, *more: counted.append(len(chosen)) or nearest(some, chosen, *more)
+    )
+    exact = np.sort(np.square(points[:, None].astype(np.float64) - points).sum(axis=2), axis=1)
+    images = of_features(points)
+    for rank in (1, 3, 5):
+        np.testing.assert_allclose(neighbours.radii(images, rank), exact[:, rank], rtol=1e-12)
+    assert counted == again
+
+
 def test_rounding_of_tiles_is_bounded():
     generator = np.random.default_rng(0)
     reals, fakes = (generator.normal(mean, 1, (90, 700)).astype(np.float32) for mean in (100, 101))
     exact = np.square(reals[:, None].astype(np.float64) - fakes).sum(axis=2)
-    (tile,) = neighbours.tiles(reals, fakes)
+    (tile,) = neighbours.tiles(of_features(reals), of_features(fakes))
     errors, bound = np.abs(tile.distances.double().numpy() - exact), (tile.rounding[0] + tile.rounding[1]).numpy()
     assert (errors.max() > 0) & (errors < bound).all()
     assert (bound < 0.01 * exact).all()

@@ -1,5 +1,6 @@
 """Every change by itself: against what a hand would do, and against the paper's probabilities and strengths."""
 
+import itertools
 import math
 
 import pytest
@@ -128,6 +129,10 @@ def test_margins_are_those_of_torch_and_go_on_beyond_them() -> None:
     assert torch.equal(sampling.reflected(image, 3), F.pad(image, (3, 3, 3, 3), mode="reflect"))
     line = torch.tensor([1.0, 2.0]).view(1, 1, 1, 2)
     assert sampling.reflected(line, 3)[0, 0].tolist() == [[2, 1, 2, 1, 2, 1, 2, 1]] * 7
+    for size, margin in itertools.product(range(1, 6), range(12)):
+        row = torch.randn(1, 1, size, 1)
+        places = sampling.fold(torch.arange(-margin, size + margin), size)
+        assert torch.equal(sampling.reflected(row, margin)[0, 0, :, margin], row[0, 0, places, 0])
 
 
 def test_samples_are_those_of_torch() -> None:
@@ -136,6 +141,23 @@ def test_samples_are_those_of_torch() -> None:
     grid = torch.stack([(2 * columns + 1) / 4 - 1, (2 * rows + 1) / 5 - 1], dim=-1)
     expected = F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
     torch.testing.assert_close(sampling.sample(image, columns, rows), expected)
+
+
+@pytest.mark.parametrize("are_whole", [False, True])
+def test_samples_on_a_grid_are_those_of_its_crossings(are_whole: bool) -> None:
+    image = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    columns, rows = (torch.rand(2, count, dtype=torch.float64) * 10 - 3 for count in (7, 6))
+    if are_whole:
+        columns, rows = columns.round(), rows.round()
+    places = (axis.expand(2, 6, 7) for axis in (columns[:, None], rows[:, :, None]))
+    found, expected = sampling.sample_grid(image, columns, rows), sampling.sample(image, *places)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0 if are_whole else 1e-14)
+
+
+def test_picked_pixels_are_samples_at_whole_places() -> None:
+    image = torch.randn(2, 3, 5, 4)
+    columns, rows = torch.randint(0, 4, (2, 6, 7)).float(), torch.randint(0, 5, (2, 6, 7)).float()
+    assert torch.equal(sampling.pick(image, columns, rows), sampling.sample(image, columns, rows))
 
 
 # --------------------------------------------------------------------------------------------------- geometry

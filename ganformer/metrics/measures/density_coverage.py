@@ -31,10 +31,9 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """
     refuse(lacking(real, fake))
     require_same_features(real, fake)
-    reals, fakes = real.arrays["features"], fake.arrays["features"]
-    radii = neighbours.radii(reals, NEIGHBOURS)
-    near = neighbours.Near(len(reals), len(fakes))
-    for tile in neighbours.tiles(reals, fakes):
+    radii = neighbours.radii(real, NEIGHBOURS)
+    near = neighbours.Near(real, fake)
+    for tile in neighbours.tiles(real, fake):
         near.update(tile, tile.within(radii[tile.rows, None], strictly=True))
     density, density_std = neighbours.mean(near.of_fake.double() / NEIGHBOURS)
     coverage, coverage_std = near.covered()

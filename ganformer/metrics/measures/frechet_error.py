@@ -4,7 +4,7 @@ import numpy as np
 
 from ganformer.metrics import order
 from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
-from ganformer.metrics.measures.frechet import frechet
+from ganformer.metrics.measures.frechet import distance
 from ganformer.metrics.statistics import Array, Observed, Statistics
 
 REAL = frozenset({"mean", "covariance"})
@@ -33,9 +33,9 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """
     require_same_features(real, fake)
     refuse(lacking(real, fake))
-    whole = Statistics.of(fake.title, fake.count, fake.arrays["mean"], fake.arrays["covariance"])
+    whole = Statistics.of(fake.title, fake.count, fake.arrays["mean"], fake.arrays["covariance"], fake.device)
     distances = [
-        frechet(real.arrays["mean"], real.arrays["covariance"], rest.mean, rest.covariance)
+        distance(real, rest.mean, rest.covariance)
         for group in order.parts(fake.arrays["features"], GROUPS)
         for rest in [_without(whole, fake.arrays["features"][group])]
     ]
@@ -43,6 +43,6 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
 
 
 def _without(whole: Statistics, group: Array) -> Statistics:
-    left_out = Statistics(whole.title)
+    left_out = Statistics(whole.title, whole.device)
     left_out.update(group)
     return whole.without(left_out)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ganformer.metrics import order
 from ganformer.metrics.checks import Sized, refuse, require_same_features, too_few
-from ganformer.metrics.measures.frechet import frechet
-from ganformer.metrics.statistics import Array, Observed, Statistics
+from ganformer.metrics.measures.frechet import distance
+from ganformer.metrics.statistics import Observed, Statistics
 
 REAL = frozenset({"mean", "covariance"})
 FAKE = frozenset({"features"})
@@ -66,8 +66,7 @@ def limit(counts: NDArray[np.integer], distances: list[float]) -> float:
 
 
 def _distance(real: Observed, fake: Observed, chosen: NDArray[np.integer]) -> float:
-    statistics = Statistics(fake.title)
+    statistics = Statistics(fake.title, fake.device)
     for batch in np.split(np.sort(chosen), range(BATCH, len(chosen), BATCH)):
         statistics.update(fake.arrays["features"][batch])
-    mean: Array = real.arrays["mean"]
-    return frechet(mean, real.arrays["covariance"], statistics.mean, statistics.covariance)
+    return distance(real, statistics.mean, statistics.covariance)

@@ -31,10 +31,9 @@ def compute(real: Observed, fake: Observed) -> dict[str, float]:
     """
     refuse(lacking(real, fake))
     require_same_features(real, fake)
-    reals, fakes = real.arrays["features"], fake.arrays["features"]
-    real_radii, fake_radii = neighbours.radii(reals, NEIGHBOURS), neighbours.radii(fakes, NEIGHBOURS)
-    precise, recalled = (neighbours.Near(len(reals), len(fakes)) for _ in range(2))
-    for tile in neighbours.tiles(reals, fakes):
+    real_radii, fake_radii = neighbours.radii(real, NEIGHBOURS), neighbours.radii(fake, NEIGHBOURS)
+    precise, recalled = (neighbours.Near(real, fake) for _ in range(2))
+    for tile in neighbours.tiles(real, fake):
         precise.update(tile, tile.within(real_radii[tile.rows, None]))
         recalled.update(tile, tile.within(fake_radii[tile.columns]))
     precision, precision_std = neighbours.mean(precise.of_fake > 0)

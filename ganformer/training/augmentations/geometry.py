@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganformer.ops.upfirdn2d import upfirdn2d
 from ganformer.training.augmentations.change import Change, Draws, Frame
-from ganformer.training.augmentations.sampling import fold, reflected, sample
+from ganformer.training.augmentations.sampling import fold, pick, reflected, sample, sample_grid
 
 # Low-pass filter of the orthogonal wavelet sym6 (Daubechies 1992, the least asymmetric one of 12 taps).
 SYM6 = (
@@ -147,7 +147,12 @@ def translated(image: Tensor, across: Tensor, down: Tensor, frame: Frame) -> Ten
     """Shift `image` [B, C, H, W] by [B] pixels of the finest scale, with zeros at the edges."""
     size = Frame.of([image])
     columns, rows = origins(_moved(across, down), frame, size, *_axes(image, size))
-    return sample(image, _in_pixels(columns, frame.width, size.width), _in_pixels(rows, frame.height, size.height))
+    across_only, down_only = columns[:, 0], rows[:, :, 0]  # all rows have the same columns, and the reverse
+    return sample_grid(
+        image,
+        _in_pixels(across_only, frame.width, size.width),
+        _in_pixels(down_only, frame.height, size.height),
+    )
 
 
 class Geometry(Change):
@@ -175,7 +180,7 @@ class Geometry(Change):
         """Change `image` [B, C, H, W], at any scale, by `matrix` [B, 3, 3]."""
         columns, rows = _mirrored(image, matrix, frame, *_axes(image, Frame.of([image])))
         off = torch.maximum((columns - columns.round()).abs(), (rows - rows.round()).abs()).amax(dim=(1, 2))
-        copied = sample(image, columns.round(), rows.round())
+        copied = pick(image, columns.round(), rows.round())
         return torch.where((off < WHOLE)[:, None, None, None], copied, self._resampled(image, matrix, frame))
 
     def _resampled(self, image: Tensor, matrix: Tensor, frame: Frame) -> Tensor:

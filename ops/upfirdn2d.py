@@ -50,11 +50,22 @@ class _Geometry(NamedTuple):
     height: int
     width: int
     gain: float
+    is_reversed: bool = False
+    """True: the taps are in reverse order."""
 
     def adjoint(self, x: Tensor, taps: Tensor) -> "_Geometry":
-        """Return the geometry of the gradient, which is filtered with the taps in reverse order."""
+        """Return the geometry of the gradient."""
         edge = len(taps) - 1
-        return _Geometry(self.down, self.up, edge - self.left, edge - self.top, x.shape[2], x.shape[3], self.gain)
+        return _Geometry(
+            self.down,
+            self.up,
+            edge - self.left,
+            edge - self.top,
+            x.shape[2],
+            x.shape[3],
+            self.gain,
+            not self.is_reversed,
+        )
 
 
 class _UpFirDn(torch.autograd.Function):
@@ -71,19 +82,23 @@ class _UpFirDn(torch.autograd.Function):
         if not compiled.serves(x):
             return composed(x, taps, geometry)
         rows = x.permute(0, 2, 3, 1).contiguous()
-        y: Tensor = compiled.operations(x).upfirdn2d(rows, compiled.as_computed(taps, x), *geometry)
+        ordered = taps.flip(0) if geometry.is_reversed else taps
+        y: Tensor = compiled.operations(x).upfirdn2d(rows, compiled.as_computed(ordered, x), *geometry[:-1])
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (taps,) = ctx.saved_tensors
-        return _UpFirDn.apply(grad, taps.flip(0), ctx.adjoint), None, None  # type: ignore[no-untyped-call]
+        return _UpFirDn.apply(grad, taps, ctx.adjoint), None, None  # type: ignore[no-untyped-call]
 
 
 def composed(x: Tensor, taps: Tensor, geometry: _Geometry) -> Tensor:
     """Return the filtered image composed of convolutions of PyTorch: the definition."""
-    up, down, left, top, height, width, gain = geometry
-    weight = (torch.outer(taps, taps) * gain).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    up, down, left, top, height, width, gain, is_reversed = geometry
+    weight = torch.outer(taps, taps)
+    weight = (weight if gain == 1 else weight * gain).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    if is_reversed == (up > 1):  # PyTorch's convolution is a correlation, which reverses the taps
+        weight = weight.flip(2, 3)
     right, bottom = (
         (results - 1) * down + len(taps) - before - length * up
         for length, before, results in ((x.shape[3], left, width), (x.shape[2], top, height))
@@ -93,7 +108,7 @@ def composed(x: Tensor, taps: Tensor, geometry: _Geometry) -> Tensor:
         return _upsampled(x, weight, up, edges)[:, :, ::down, ::down]
     common = max(0, min(edges))  # the convolution pads all edges alike for free
     x = _padded(x, [edge - common for edge in edges])
-    return F.conv2d(x, weight.flip(2, 3), stride=down, padding=common, groups=x.shape[1])
+    return F.conv2d(x, weight, stride=down, padding=common, groups=x.shape[1])
 
 
 def _upsampled(x: Tensor, weight: Tensor, up: int, padding: list[int]) -> Tensor:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganformer.nn.layers import EPSILON, Linear, as_float
@@ -172,8 +171,10 @@ class AttentionDropout(nn.Module):
         """Return what weights of this shape are multiplied with, of the type of `like`; None if they stay."""
         if not self.training or not self.rate:
             return None
-        whole = like.new_ones([1 if dim == self.over else size for dim, size in enumerate(shape)])
-        return F.dropout(like.new_ones(shape), self.rate) * F.dropout(whole, self.rate)
+        kept = 1 - self.rate
+        whole = [1 if dim == self.over else size for dim, size in enumerate(shape)]
+        single = like.new_empty(shape).bernoulli_(kept)
+        return single * like.new_empty(whole).bernoulli_(kept).div_(kept**2)
 
 
 class ComponentGate(nn.Module):

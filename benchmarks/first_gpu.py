@@ -67,6 +67,7 @@ LARGE: dict[str, dict[str, Any]] = {
 }
 WIDTH = 32  # of the small models
 STEPS = (0, 1, 2)  # the first with all regularisation
+RECORDED = 6  # steps until the operations of the first ones are replayed
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def large(place: Place) -> dict[str, dict[str, Any]]:
 
 def learner(place: Place, model: str, settings: Mapping[str, Any], width: int, **training: Any) -> Learner:
     """Return a learner on the device, for images as wide as high."""
+    training = {"replay": False, **training}  # first steps are timed, which Python runs anyway
     made = workloads.learner_of({"kind": model, **settings}, replace(place, width=width), place.batch, **training)
     made.network.to(place.device)
     return made
@@ -465,6 +467,41 @@ def measure_evaluation(place: Place) -> dict[str, Any]:
     return results
 
 
+def measure_replay(place: Place) -> dict[str, Any]:
+    """Return times of plain steps in Python and replayed, whether their bytes are equal, and times of CUDA graphs."""
+    results: dict[str, Any] = {}
+    batch = reals(place, place.width, place.batch)
+    for name, settings in large(place).items():
+        found: dict[str, Any] = {}
+        digests = []
+        for replays in (False, True):
+            made = learner(place, name, settings, place.width, replay=replays)
+            for step in range(RECORDED):
+                torch.manual_seed(step)
+                made.step(batch, 1)
+            digests.append(digest(made))
+            found["replayed_s" if replays else "python_s"] = seconds(place, partial(made.step, batch, 1), 3)
+        found["equal_bytes"] = digests[0] == digests[1]
+        results[name] = found
+        if place.is_gpu:
+            found["losses"] = caught(partial(_graphed, place, made, batch[0]))
+    return results
+
+
+def _graphed(place: Place, made: Learner, microbatch: Reals) -> dict[str, float]:
+    """Return times of the losses with their gradients, replayed operator by operator and as CUDA graphs."""
+    assert isinstance(made, Adversarial)
+    found = {}
+    for update in (made.generator_update, made.discriminator_update):
+        (program,) = (program for replayed in update._replayed.values() for program in replayed.programs)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            program(microbatch)
+        found[f"{update.name}, replayed_s"] = seconds(place, partial(program, microbatch), 3)
+        found[f"{update.name}, graph_s"] = seconds(place, graph.replay, 3)
+    return found
+
+
 PARTS: dict[str, Callable[[Place], Mapping[str, Any]]] = {
     "limits": measure_limits,
     "determinism": measure_determinism,
@@ -475,6 +512,7 @@ PARTS: dict[str, Callable[[Place], Mapping[str, Any]]] = {
     "operations": measure_operations,
     "augmentation": measure_augmentation,
     "compiling": measure_compiling,
+    "replay": measure_replay,
     "precision": measure_precision,
     "evaluation": measure_evaluation,
 }

@@ -56,6 +56,11 @@ class Replayed:
             print(f"{self._name} is computed in Python, slower, as {error}", flush=True)
         return results
 
+    @property
+    def programs(self) -> list["Program"]:
+        """Recordings that are repeated, one for each shape of the inputs."""
+        return [calls.program for calls in self._calls.values() if calls.program is not None]
+
 
 class _CannotRepeatError(Exception):
     """A function cannot be repeated from a recording."""

@@ -29,7 +29,7 @@ def test_script_runs_all_parts_in_twelve_minutes(first_gpu):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "part", ["limits", "processor", "resampling", "operations", "augmentation", "precision", "evaluation"]
+    "part", ["limits", "processor", "resampling", "operations", "augmentation", "replay", "precision", "evaluation"]
 )
 def test_part_prints_one_line_and_appends_it(first_gpu, part, tmp_path, monkeypatch, capsys):
     few = {name: first_gpu.MODELS[name] for name in ("stylegan2", "duplex")}
@@ -46,6 +46,14 @@ def test_part_prints_one_line_and_appends_it(first_gpu, part, tmp_path, monkeypa
     assert found.pop("seconds") >= 0
     assert found
     assert "Error" not in line
+
+
+@pytest.mark.slow
+def test_replayed_steps_are_found_equal(first_gpu, monkeypatch):
+    monkeypatch.setattr(first_gpu, "LARGE", {"gan": {}})
+    found = first_gpu.measure_replay(first_gpu.Place(torch.device("cpu"), 16, 4))
+    assert set(found["gan"]) == {"python_s", "replayed_s", "equal_bytes"}
+    assert found["gan"]["equal_bytes"] is True
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ class Replayed:
         self._calls: dict[Any, _Calls] = {}
 
     def __call__(self, *inputs: Tensor) -> Any:
-        calls = self._calls.setdefault(tuple((value.shape, value.dtype) for value in inputs), _Calls())
+        key = tuple((value.shape, value.stride(), value.dtype) for value in inputs)
+        calls = self._calls.setdefault(key, _Calls())
         if calls.program is not None:
             return calls.program(inputs)
         calls.count += 1

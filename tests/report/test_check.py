@@ -1,7 +1,11 @@
 """Sentences about results that are not as the configuration has them."""
 
+import os
 from pathlib import Path
 
+import pytest
+
+from ganformer.config import Config
 from ganformer.report import check
 from ganformer.report.check import Finding
 
@@ -16,6 +20,26 @@ def test_three_settings_that_differ_are_named() -> None:
 
 def test_dates_go_back_by_50_years_without_leap_days() -> None:
     assert check.SHIFT == 1_576_800_000 * 10**9
+
+
+def test_only_files_that_were_not_dated_back_are_dated_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    years = {1990: 631_152_000, 2000: 946_684_800, 2002: 1_009_843_200, 2010: 1_262_304_000}
+    for year, second in years.items():
+        for state in ("current", "stale"):
+            path = tmp_path / f"{state}-{year}"
+            path.touch()
+            os.utime(path, (second, second))
+    findings = [Finding(path, problems=["differs"] * ("stale" in path.name)) for path in tmp_path.iterdir()]
+    findings.append(Finding(tmp_path / "absent", is_missing=True))
+    monkeypatch.setattr(check, "check", lambda config, place, *, is_quick: findings)
+    check.date_back(Config.model_construct(), tmp_path)
+    shifts = {path.name: int(path.stat().st_mtime) - years[int(path.name[-4:])] for path in tmp_path.iterdir()}
+    assert {name: seconds * 10**9 for name, seconds in shifts.items() if seconds} == {
+        "current-1990": check.SHIFT,
+        "current-2000": check.SHIFT,
+        "stale-2002": -check.SHIFT,
+        "stale-2010": -check.SHIFT,
+    }
 
 
 def test_a_finding_is_one_line() -> None:

@@ -113,6 +113,12 @@ def test_wrong_setting_is_named(raw, path, value, message):
     assert said.startswith("config.yaml: ")
 
 
+@pytest.mark.parametrize("resolution", [8, 1024])
+def test_the_smallest_and_the_largest_resolution_are_allowed(resolution):
+    settings = {"source": {"kind": "scenes"}, "resolution": resolution}
+    assert config.Dataset.model_validate(settings).resolution == resolution
+
+
 def test_all_problems_come_at_once(raw):
     raw["training"]["batch"] = -1
     raw["models"]["duplex"]["componnts"] = 3

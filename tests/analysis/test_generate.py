@@ -226,6 +226,14 @@ def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_limits_themselves_are_allowed() -> None:
+    for truncation, first, last in ((0.0, 0, 0), (1000.0, 0, 2**32 - 1)):
+        module.check(truncation, first, last)
+    for truncation, first, last in ((-0.001, 0, 0), (1000.1, 0, 0), (1.0, -1, 0), (1.0, 0, 2**32)):
+        with pytest.raises(ConfigError):
+            module.check(truncation, first, last)
+
+
 def test_without_classes_there_is_no_label(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"label 0: .* it was trained without labels; leave the label out"):
         made(runs["stylegan2"], tmp_path / "out", label="0")

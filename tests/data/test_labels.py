@@ -186,6 +186,15 @@ def test_labels_in_the_form_of_stylegan2_ada(tmp_path):
         assert found(numbers, "00000/img00000000.png", 'aé"].png', "img00000000.png") == [6, 0, None]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("l.csv", "path,label\na.png,2147483647\n"), ("l.json", '{"labels": {"a.png": 2147483647}}')]
+)
+def test_the_largest_label_is_that_of_32_bits(tmp_path, name, text):
+    assert found(table(tmp_path / name, text), "a.png") == [2**31 - 1]
+    with pytest.raises(DataError, match=r"label 2147483648 .*is no whole number from 0 to 2147483647"):
+        table(tmp_path / name, text.replace("2147483647", "2147483648"))
+
+
 @pytest.mark.parametrize("text", ['{"labels": null}', '{"labels": []}', '{"labels": { } }'])
 def test_no_labels_in_the_form_of_stylegan2_ada(tmp_path, text):
     nothing = table(tmp_path / "dataset.json", text)
@@ -286,6 +295,7 @@ def test_named_labels_are_checked_even_where_no_classes_are_asked_for(sorted_pic
 def test_folders_that_are_classes():
     folders = labels.FolderLabels(["b", "a", "c"])
     assert folders.classes == 3
+    assert labels.FolderLabels(["train"]).classes == 1
     assert found(folders, "a/1.png", "c/d/2.png", "b", "b.png", "e/1.png") == [0, 2, None, None, None]
 
 

@@ -128,6 +128,12 @@ def test_all_problems_come_at_once(raw):
     assert all(part in said for part in ("training.batch", "models.duplex.componnts", "experiments.table1.models.0"))
 
 
+def test_a_problem_without_a_place_is_told_without_one():
+    assert config.base.report("here", [("", "all is wrong"), ("a.b", "is wrong")]) == (
+        "here: 2 problems\n  all is wrong\n  a.b: is wrong"
+    )
+
+
 def test_settings_are_frozen(raw):
     with pytest.raises(ValueError, match="frozen"):
         config.load(raw).training.kimg = 3

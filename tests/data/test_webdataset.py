@@ -64,6 +64,13 @@ def test_one_tar(tmp_path, kind):
     assert len(source) == 3
 
 
+def test_a_single_class(tmp_path, kind):
+    path = write(tmp_path / f"a.{kind}", [("k.png", encoded(1)), ("k.cls", b"0")])
+    source = opened(path, LABELLED.model_copy(update={"classes": 1}))
+    assert source.classes == 1
+    assert shown(source) == {"k.png": (1, 0)}
+
+
 @pytest.mark.parametrize("name", ["label", "cls", "class"])
 def test_labels_of_a_json(tmp_path, kind, name):
     members = [(f"{number}.json", json.dumps({"x": 5, name: number}).encode()) for number in (2, 0)]

@@ -35,6 +35,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert Note.read(tmp_path / "note.json") == note
 
 
+def test_records_cannot_be_changed() -> None:
+    note = Note(places=(Place(name="here"),), title="one")
+    with pytest.raises(ValueError, match="frozen"):
+        note.title = "two"
+    with pytest.raises(ValueError, match="frozen"):
+        note.places[0].name = "there"
+
+
 def test_fields_of_later_versions_are_kept() -> None:
     content = {"format": 2, "title": "one", "places": [{"name": "here", "height": 3}], "more": [1]}
     assert Note.parse(content, Path("note.json")).content() == content

@@ -85,6 +85,7 @@ def test_a_run_can_be_watched(pack: Path, tmp_path: Path, capsys: pytest.Capture
     board = EventAccumulator(str(events)).Reload()
     assert [event.step for event in board.Scalars("generator")] == [7, 10, 13, 20]
     assert [event.step for event in board.Images("samples")] == [7, 13, 20]
+    assert [event.step for event in board.Images("reals")] == [0]
     assert "train noise/tiny seed 0" in capsys.readouterr().err
 
 

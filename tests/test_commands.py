@@ -348,7 +348,8 @@ def test_data_sets_are_listed_or_downloaded(calls: Watch) -> None:
 
 def test_pack_has_every_option(calls: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     image = SimpleNamespace(width=16, height=8, channels=1)
-    packed = calls("data.packing.pack.pack", SimpleNamespace(count=3, image=image, rejected=[], left_out={}))
+    left_out = {".txt": 2, ".json": 1}
+    packed = calls("data.packing.pack.pack", SimpleNamespace(count=3, image=image, rejected=[1, 2], left_out=left_out))
     monkeypatch.setattr(cli.data, "cores", lambda: 5)
     Path("images").mkdir()
     (Path("images") / "a.png").touch()
@@ -366,7 +367,9 @@ def test_pack_has_every_option(calls: Watch, monkeypatch: pytest.MonkeyPatch) ->
     words = [f"--{name.replace('_', '-')}={option}" for name, option in options.items() if name != "shards"]
     words += ["--shards-num", "2", "--labels", "labels.csv", "--workers", "2"]
     said = say("data", "pack", "--source", "images", *words, "--out", "o")
-    assert said == "o: 3 images of 16×8 pixels, grey\n"
+    assert said == (
+        "o: 3 images of 16×8 pixels, grey; 2 unusable (see manifest.json); left out: 3 others (2 .txt, 1 .json)\n"
+    )
     source = {"kind": "folder", "path": "images", "labels": "labels.csv"}
     say("data", "pack", "--source", "images", "--letterbox", "--out", "o")
     say("data", "pack", "--dataset", json.dumps(DATASET), "--out", "o")

@@ -134,6 +134,15 @@ def test_a_problem_without_a_place_is_told_without_one():
     )
 
 
+def test_the_parts_of_an_evaluation_are_those_of_its_networks():
+    random, other = {"kind": "random-vgg16"}, {"kind": "random-vgg16", "seed": 1}
+    settings = {"extractor": random, "metrics": ["fid", "is", "kid"], "extractors": {"is": other}, "mirrored": True}
+    parts = list(config.Evaluation.model_validate(settings).parts().values())
+    assert [part.metrics for part in parts] == [("frechet", "kid"), ("inception-score",)]
+    assert [part.extractor.seed for part in parts] == [0, 1]
+    assert all(part.mirrored for part in parts)
+
+
 def test_settings_are_frozen(raw):
     with pytest.raises(ValueError, match="frozen"):
         config.load(raw).training.kimg = 3

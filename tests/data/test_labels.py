@@ -86,6 +86,15 @@ def test_a_number_of_classes_that_is_not_the_sources_is_refused(tmp_path, sorted
     assert not (tmp_path / "pack").exists()
 
 
+def test_a_number_of_classes_that_is_not_a_tables_is_refused(tmp_path, sorted_pictures):
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\ncat/a.png,1\ncat/more/b.png,0\ndog/c.png,1\n")
+    source = {"kind": "folder", "path": sorted_pictures, "labels": file}
+    dataset = Dataset.model_validate({"source": source, "resolution": 8, "classes": 3})
+    with pytest.raises(DataError, match=r"which has labels of 2 classes; set classes to 2, or to 0 to use no labels"):
+        pack(dataset, tmp_path / "pack")
+
+
 def test_a_picture_outside_all_classes_has_no_label(sorted_pictures, tmp_path, save_picture):
     save_picture(sorted_pictures / "a_stray.png")
     with pytest.raises(DataError, match=r"1 of 4 images are not usable[^$]*a_stray\.png: has no label"):
@@ -126,7 +135,7 @@ def found(table, *names):
 
 def test_labels_of_a_csv_that_are_numbers_are_kept(tmp_path):
     numbers = table(tmp_path / "l.csv", "path,label\na/1.png,3\n\na/2.png,0\nb.png,03\n")
-    assert numbers.classes == 4
+    assert (numbers.classes, numbers.names) == (4, ())
     assert found(numbers, "a/1.png", "a/2.png", "b.png", "c.png", "") == [3, 0, 3, None, None]
 
 

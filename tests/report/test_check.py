@@ -143,6 +143,15 @@ def test_exhibits_of_other_settings_or_files_are_stale(results: Path) -> None:
     assert found(results) == ["stale    tables/t.json: does not name its inputs"]
 
 
+def test_an_exhibit_is_signed_with_its_settings_and_files(results: Path) -> None:
+    Exhibit(exhibit="table", target="t", title="T", caption="C").write(results / "tables/t.json")
+    file = results / RUN / "run.json"
+    check.sign(results / "tables/t", "settings", iter([file]))
+    signed = Exhibit.read(results / "tables/t.json")
+    assert (signed.title, signed.experiment_sha256) == ("T", artifacts.digest("settings"))
+    assert signed.inputs == {str(file): artifacts.file_digest(file)}
+
+
 def test_only_files_that_were_not_dated_back_are_dated_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     years = {1990: 631_152_000, 2000: 946_684_800, 2002: 1_009_843_200, 2010: 1_262_304_000}
     for year, second in years.items():
@@ -152,8 +161,11 @@ def test_only_files_that_were_not_dated_back_are_dated_back(tmp_path: Path, monk
             os.utime(path, (second, second))
     findings = [Finding(path, problems=["differs"] * ("stale" in path.name)) for path in tmp_path.iterdir()]
     findings.append(Finding(tmp_path / "absent", is_missing=True))
-    monkeypatch.setattr(check, "check", lambda config, place, *, is_quick: findings)
-    check.date_back(Config.model_construct(), tmp_path)
+    asked = []
+    monkeypatch.setattr(check, "check", lambda *given, is_quick: asked.append((given, is_quick)) or findings)
+    config = Config.model_construct()
+    check.date_back(config, tmp_path)
+    assert asked == [((config, tmp_path), True)]
     shifts = {path.name: int(path.stat().st_mtime) - years[int(path.name[-4:])] for path in tmp_path.iterdir()}
     assert {name: seconds * 10**9 for name, seconds in shifts.items() if seconds} == {
         "current-1990": check.SHIFT,

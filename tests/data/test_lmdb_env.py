@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -129,6 +130,18 @@ def test_keys_come_in_their_order_whatever_the_portions(folder, monkeypatch, por
 def test_no_keys(tmp_path):
     write(tmp_path / "map", b"", count=0)
     assert list(keys(tmp_path / "map")) == []
+
+
+@pytest.mark.parametrize("name", [None, b"\xffname"])
+def test_the_named_database_is_the_one_that_is_walked(folder, monkeypatch, name):
+    called = []
+    monkeypatch.setattr(
+        lmdb_env.subprocess,
+        "run",
+        lambda words, **_: called.append(words) or SimpleNamespace(returncode=0),
+    )
+    check(folder, name)
+    assert called[0][3:] == [folder, *([] if name is None else [name.hex()])]
 
 
 def test_as_many_names_of_databases_are_found_as_the_limit(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_values_of_other_weights_or_settings_are_stale(results: Path) -> None:
     assert found(results)[0] == f"stale    {RUN}/metrics/step-1000.json: is no record of measured values"
 
 
-def test_other_images_are_found_as_long_as_the_pack_is_there(results: Path) -> None:
+def test_other_images_are_found_as_long_as_the_pack_is_there(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = results / "data/scenes"
     pack.mkdir(parents=True)
     (pack / "manifest.json").write_text("{}")
@@ -131,6 +132,10 @@ def test_other_images_are_found_as_long_as_the_pack_is_there(results: Path) -> N
         f"stale    {RUN}/metrics/step-1000.json: is of a run that is stale; was measured against other images than "
         "data/scenes/manifest.json holds"
     )
+    monkeypatch.setattr(check.manifest.Manifest, "find", lambda path: SimpleNamespace(data_sha256="d" * 64))
+    assert found(results) == []
+    monkeypatch.setattr(check.manifest.Manifest, "find", lambda path: SimpleNamespace(data_sha256="e" * 64))
+    assert found(results)[:2] == told[:2]
 
 
 def test_exhibits_of_other_settings_or_files_are_stale(results: Path) -> None:

@@ -9,15 +9,17 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganformer import artifacts, ledger, plugins
-from ganformer.config import Dataset, Source
+from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data.dataset import Images, verify
 from ganformer.data.images import read_image
+from ganformer.data.packing import pack as packing
 from ganformer.data.packing.pack import pack
 from ganformer.data.source import ImageSource
 from ganformer.errors import DataError
@@ -136,6 +138,14 @@ def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monk
         pack(folder_of(pictures), tmp_path / "pack", 2)
     assert contents(tmp_path / "pack").keys() == {"manifest.json", "rejected.json"}
     assert len(artifacts.read_json(tmp_path / "pack" / "manifest.json")["rejected"]) == 2
+
+
+@pytest.mark.parametrize(("classes", "names"), [(2, ["cat", "dog"]), (3, []), (0, [])])
+def test_names_are_kept_if_every_class_has_one(classes, names):
+    intake = SimpleNamespace(
+        source=SimpleNamespace(class_names=["cat", "dog"]), image=ImageSpec(height=8, width=8, classes=classes)
+    )
+    assert packing._class_names(intake) == names
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])

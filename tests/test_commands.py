@@ -178,9 +178,9 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
             {},
         ),
         (
-            ["step", "reals", "--data", "d", "--count", "4", "--out", "o"],
+            ["step", "reals", "--data", "d", "--count", "1", "--out", "o"],
             "analysis.stored_images.reals",
-            (Path("d"), 4, Path("o")),
+            (Path("d"), 1, Path("o")),
             {},
         ),
         *(

@@ -47,6 +47,7 @@ def numbers(out: Path) -> list[dict[str, str]]:
 def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     out = tmp_path / "table1"
     comparison.draw(compared(), [metrics(model="simplex"), metrics(model="duplex"), published], out)
+    assert "### " not in read(out, "md")  # a single data set is named in the heading of the columns
     assert numbers(out)[1] == {
         "dataset": "scenes",
         "model": "duplex",

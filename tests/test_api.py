@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import ganformer
+from ganformer import api
 from ganformer.analysis.generate import Request, generate
 from ganformer.errors import CheckpointError, ConfigError, DataError
 
@@ -105,6 +106,27 @@ def test_wrong_settings_are_refused(packed: ganformer.Pack, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="pack: 1 problem\n  resolution: 17 is not a power of two"):
         ganformer.pack({"kind": "scenes"}, tmp_path / "pack", resolution=17)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_is_started_as_it_was_asked_for(
+    packed: ganformer.Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(api.loop, "train", lambda *given, **more: calls.append((*given, more)))
+    monkeypatch.setattr(api, "Run", lambda *given, **more: (*given, more))
+    training = {"kimg": 0.016, "batch": 8, "snapshots": 2}
+    names = {"dataset": "scenes", "model": "stylegan2"}
+    assert api.train(TINY, packed, tmp_path, **training) == (tmp_path, {"gpus": 0, "threads": 1})
+    found = api.train(TINY, packed, tmp_path, **training, seed=5, mirror=True, gpus=2, threads=3)
+    assert found == (tmp_path, {"gpus": 2, "threads": 3})
+    for spec, *_ in calls:
+        assert (spec.image.height, spec.image.width, spec.image.classes) == (16, 16, 2)
+        assert (spec.training.kimg, spec.training.batch, spec.training.snapshots) == (0.016, 8, 2)
+    assert [(spec.seed, spec.mirror) for spec, *_ in calls] == [(0, False), (5, True)]
+    assert [call[1:] for call in calls] == [
+        (packed.manifest, tmp_path, {"names": names, "threads": 1, "gpus": 0}),
+        (packed.manifest, tmp_path, {"names": names, "threads": 3, "gpus": 2}),
+    ]
 
 
 def test_sets_are_measured(run: ganformer.Run, packed: ganformer.Pack) -> None:

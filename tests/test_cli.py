@@ -340,6 +340,11 @@ def test_a_flipped_byte_in_a_pack_is_found(tmp_path):
             1,
             "ganformer: out/a.npy: cannot be written (No space left on device); make room there and run again\n",
         ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "ganformer: cannot be written (No space left on device); make room there and run again\n",
+        ),
         (OSError(errno.EIO, "Input/output error"), 3, "Traceback (most recent call last):"),
         (ZeroDivisionError(), 3, "Traceback (most recent call last):"),
     ],

@@ -113,6 +113,12 @@ def test_wrong_setting_is_named(raw, path, value, message):
     assert said.startswith("config.yaml: ")
 
 
+@pytest.mark.parametrize("resolution", [8, 1024])
+def test_the_smallest_and_the_largest_resolution_are_allowed(resolution):
+    settings = {"source": {"kind": "scenes"}, "resolution": resolution}
+    assert config.Dataset.model_validate(settings).resolution == resolution
+
+
 def test_all_problems_come_at_once(raw):
     raw["training"]["batch"] = -1
     raw["models"]["duplex"]["componnts"] = 3
@@ -120,6 +126,21 @@ def test_all_problems_come_at_once(raw):
     said = problems(raw)
     assert said.startswith("config.yaml: 3 problems\n")
     assert all(part in said for part in ("training.batch", "models.duplex.componnts", "experiments.table1.models.0"))
+
+
+def test_a_problem_without_a_place_is_told_without_one():
+    assert config.base.report("here", [("", "all is wrong"), ("a.b", "is wrong")]) == (
+        "here: 2 problems\n  all is wrong\n  a.b: is wrong"
+    )
+
+
+def test_the_parts_of_an_evaluation_are_those_of_its_networks():
+    random, other = {"kind": "random-vgg16"}, {"kind": "random-vgg16", "seed": 1}
+    settings = {"extractor": random, "metrics": ["fid", "is", "kid"], "extractors": {"is": other}, "mirrored": True}
+    parts = list(config.Evaluation.model_validate(settings).parts().values())
+    assert [part.metrics for part in parts] == [("frechet", "kid"), ("inception-score",)]
+    assert [part.extractor.seed for part in parts] == [0, 1]
+    assert all(part.mirrored for part in parts)
 
 
 def test_settings_are_frozen(raw):

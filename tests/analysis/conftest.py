@@ -1,6 +1,9 @@
 """Tiny trained runs on a pack of noise."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,17 @@ MODELS: dict[str, dict[str, Any]] = {
     "duplex": {"kind": "ganformer", "attention": "duplex", "components": 4, "heads": 2, **TINY},
     "simplex": {"kind": "ganformer", "attention": "simplex", "components": 4, "heads": 2, **TINY},
 }
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], None]:
+    """Let 2.5 seconds pass between looks of a module at the clock."""
+
+    def use(module: ModuleType) -> None:
+        seconds = itertools.count(1000, 2.5)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+
+    return use
 
 
 @pytest.fixture(scope="session")

@@ -267,13 +267,14 @@ class Guesser(Reader):
 
 
 @pytest.mark.parametrize(("model", "codes"), [("stylegan2", 16), ("duplex", 4 * (4 + 1))])
-def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path, model, codes):
+def test_latents_of_a_run_are_measured(monkeypatch, watched, quick, runs, tmp_path: Path, model, codes):
     seen = {}
 
     def noted(codes, factors):
         seen.update(codes=codes, factors=factors)
         return dci(codes, factors)
 
+    watched(module)
     monkeypatch.setattr(module, "dci", noted)
     monkeypatch.setattr(readers, "load", lambda path: Guesser())
     measure_run(40, runs[model], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
@@ -290,6 +291,7 @@ def test_latents_of_a_run_are_measured(monkeypatch, quick, runs, tmp_path: Path,
         f"dci_{name}": value for name, value in expected.items()
     }
     assert content["run"] == artifacts.read_json(runs[model])["run"]
+    assert content["seconds"] == 2.5
     assert content["recipe"]["images"] == 40
     assert content["recipe"]["extractor"]["kind"] == "scenes"
 

@@ -15,15 +15,17 @@ from ganformer.analysis import generate as module
 from ganformer.analysis import stored_images
 from ganformer.analysis.generate import Request, find_run, generate
 from ganformer.config import Dataset, Evaluation, Spec
+from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError, DataError
 from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
+from ganformer.records.npz import StoredImages
 from ganformer.training.checkpoint import restore
 from ganformer.training.loop import train
-from ganformer.training.samples import pixels
+from ganformer.training.samples import draw_labels, pixels
 
 EVALUATION = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "metrics": ["frechet"]})
 SMALL = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 2}
@@ -224,6 +226,27 @@ def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         made(run, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+def test_stored_images_name_their_classes(run: Path, tmp_path: Path) -> None:
+    stored_images.sample(run / "run.json", 5, tmp_path / "samples.npz", threads=1, gpus=0)
+    stored_images.reals(run.parent / "pack", 4, tmp_path / "reals.npz")
+    data = restore(run / "run.json")[1].data
+    drawn = draw_labels(data.label_counts, range(5)).argmax(dim=1).tolist()
+    images = Images(run.parent / "pack")
+    shown = images.labels(images.places(4)).argmax(axis=1).tolist()
+    for name, labels in (("samples", drawn), ("reals", shown)):
+        assert StoredImages.read(tmp_path / f"{name}.npz")[0].classes == [
+            data.class_names[label] if data.class_names else str(label) for label in labels
+        ]
+
+
+def test_limits_themselves_are_allowed() -> None:
+    for truncation, first, last in ((0.0, 0, 0), (1000.0, 0, 2**32 - 1)):
+        module.check(truncation, first, last)
+    for truncation, first, last in ((-0.001, 0, 0), (1000.1, 0, 0), (1.0, -1, 0), (1.0, 0, 2**32)):
+        with pytest.raises(ConfigError):
+            module.check(truncation, first, last)
 
 
 def test_without_classes_there_is_no_label(runs: dict[str, Path], tmp_path: Path) -> None:

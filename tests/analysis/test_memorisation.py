@@ -278,6 +278,13 @@ def test_shares_by_hand() -> None:
     assert values["much_nearer"] == 1 / 4
     assert values["copying"] == pytest.approx((5 + 3 + 2.5 + 0) / 20)
     assert expected(5)["much_nearer"] == pytest.approx(1 / 6)
+    assert expected(5) == {
+        "nearer": 0.5,
+        "much_nearer": expected(5)["much_nearer"],
+        "copying": 0.5,
+        "copying_z": 0,
+        "preference": 0.5,
+    }
     assert expected(199)["much_nearer"] == pytest.approx(2 / 200)
 
 

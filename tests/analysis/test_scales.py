@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganformer.analysis import scales
 from ganformer.analysis.scales import sample_scales
 from ganformer.analysis.stored_images import sample
 from ganformer.config import Spec
@@ -47,6 +48,16 @@ def test_scales_of_the_very_samples(run: Path, tmp_path: Path, monkeypatch: pyte
     assert np.abs(arrays["scale_2"].astype(int) - images).max() <= 1  # batches of other sizes are rounded differently
     assert all(array.std() > 0 for array in arrays.values())
     assert provenance["run"] == {"dataset": "noise", "model": "msggan", "seed": 3}
+
+
+def test_two_scales_are_enough(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = scales._scales
+    monkeypatch.setattr(scales, "_scales", lambda *given: every(*given)[-2:])
+    sample_scales(run, 2, tmp_path / "scales.npz", threads=1, gpus=0)
+    assert set(read(tmp_path / "scales.npz")[1]) == {"scale_0", "scale_1"}
+    monkeypatch.setattr(scales, "_scales", lambda *given: every(*given)[-1:])
+    with pytest.raises(ConfigError, match="make images of one scale only"):
+        sample_scales(run, 2, tmp_path / "scales.npz", threads=1, gpus=0)
 
 
 def test_picture_has_a_row_a_sample_and_a_column_a_scale(run: Path, tmp_path: Path) -> None:

@@ -263,8 +263,9 @@ class Guesser(Reader):
 
 
 @pytest.mark.parametrize(("images", "real"), [(6, 6), (12, 10)])  # the pack has 10 images
-def test_a_run_is_measured_against_the_reals(monkeypatch, runs, pack: Path, tmp_path: Path, images, real):
+def test_a_run_is_measured_against_the_reals(monkeypatch, watched, runs, pack: Path, tmp_path: Path, images, real):
     reader = Guesser()
+    watched(module)
     monkeypatch.setattr(readers, "load", lambda path: reader)
     measure_run(images, runs["duplex"], pack, tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     content = json.loads((tmp_path / "out.json").read_text())
@@ -280,6 +281,7 @@ def test_a_run_is_measured_against_the_reals(monkeypatch, runs, pack: Path, tmp_
     assert content["real"] == {f"chi2_{name}": value for name, value in floor.items()}
     record = artifacts.read_json(runs["duplex"])
     assert content["run"] == record["run"]
+    assert content["seconds"] == 2.5
     assert content["step"] == record["steps"]
     assert content["weights_sha256"] == record["weights_sha256"]
     assert content["reference"]["data_sha256"] == whole.digest

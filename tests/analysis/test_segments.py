@@ -220,8 +220,10 @@ def measured(monkeypatch, run, out, reader=None):
 
 
 @pytest.mark.parametrize("model", ["simplex", "duplex"])
-def test_a_run_is_measured_by_its_own_maps(monkeypatch, runs, tmp_path: Path, model):
+def test_a_run_is_measured_by_its_own_maps(monkeypatch, watched, runs, tmp_path: Path, model):
+    watched(module)
     content, reader = measured(monkeypatch, runs[model], tmp_path / "out.json")
+    assert content["seconds"] == 2.5
     learner, record = restore(runs[model])
     with computing(1):
         ((images, maps),) = attention_maps.attended(learner, record, range(6), torch.device("cpu"))

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ganformer.config import Dataset, ImageSpec
+from ganformer.data.containers import layouts
 from ganformer.data.images import read_array
 from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection, Sample
@@ -402,6 +403,31 @@ def test_named_labels(save_npz, tmp_path):
     ):
         assert source.classes == 2
         assert [sample.label for sample in loaded(source)] == (LABELS // 3).tolist()
+
+
+def test_the_largest_label_is_that_of_32_bits(save_npz):
+    numbers = np.where(LABELS == 4, 2**31 - 1, LABELS)
+    assert opened(save_npz(images=PIXELS, labels=numbers)).classes == 2**31
+    assert "classes count from 0 to at most" in refusal(save_npz(images=PIXELS, labels=numbers + 1))
+
+
+def test_images_may_have_as_many_pixels_as_the_limit(save_npz, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
+    assert len(opened(save_npz(images=PIXELS))) == 12
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89)
+    assert "images of 9 × 10 pixels are more than the 89" in refusal(save_npz(images=PIXELS))
+
+
+def test_as_many_arrays_are_listed_as_the_limit(save_npz, monkeypatch):
+    monkeypatch.setattr(layouts, "MAX_LISTED_ARRAYS", 2)
+    assert refusal(save_npz(a=PIXELS, b=PIXELS)).endswith("There is 'a' uint8 [12, 9, 10, 3], 'b' uint8 [12, 9, 10, 3]")
+    assert refusal(save_npz(a=PIXELS, b=PIXELS, c=PIXELS)).endswith("'b' uint8 [12, 9, 10, 3] and 1 more")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_arrays_of_usual_types_are_preferred(save_npz, dtype):
+    assert opened(save_npz(a=PIXELS.astype(np.int32), b=PIXELS.astype(dtype))).keys()
+    assert refusal(save_npz(a=PIXELS.astype(np.uint32), b=PIXELS.astype(np.int32))).count("several arrays") == 1
 
 
 def test_no_labels(save_npz, tmp_path):

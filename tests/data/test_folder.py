@@ -102,9 +102,11 @@ def test_links_to_folders_are_followed_but_not_in_circles(pictures, tmp_path):
     assert len(found) == 7
 
 
-def test_inputs_are_all_folders(pictures):
+def test_inputs_are_all_folders_that_are_not_hidden(pictures):
+    for name in (".hidden", "dotted."):
+        (pictures / name).mkdir()
     inputs = Config(kind="folder", path=pictures).inputs
-    assert {str(path.relative_to(pictures)) for path in inputs} == {".", "a", "a/deep", "a-b", "b"}
+    assert {str(path.relative_to(pictures)) for path in inputs} == {".", "a", "a/deep", "a-b", "b", "dotted."}
     assert Config(kind="folder", path=pictures / "absent").inputs == (pictures / "absent",)
 
 

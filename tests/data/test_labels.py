@@ -86,6 +86,15 @@ def test_a_number_of_classes_that_is_not_the_sources_is_refused(tmp_path, sorted
     assert not (tmp_path / "pack").exists()
 
 
+def test_a_number_of_classes_that_is_not_a_tables_is_refused(tmp_path, sorted_pictures):
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\ncat/a.png,1\ncat/more/b.png,0\ndog/c.png,1\n")
+    source = {"kind": "folder", "path": sorted_pictures, "labels": file}
+    dataset = Dataset.model_validate({"source": source, "resolution": 8, "classes": 3})
+    with pytest.raises(DataError, match=r"which has labels of 2 classes; set classes to 2, or to 0 to use no labels"):
+        pack(dataset, tmp_path / "pack")
+
+
 def test_a_picture_outside_all_classes_has_no_label(sorted_pictures, tmp_path, save_picture):
     save_picture(sorted_pictures / "a_stray.png")
     with pytest.raises(DataError, match=r"1 of 4 images are not usable[^$]*a_stray\.png: has no label"):
@@ -126,7 +135,7 @@ def found(table, *names):
 
 def test_labels_of_a_csv_that_are_numbers_are_kept(tmp_path):
     numbers = table(tmp_path / "l.csv", "path,label\na/1.png,3\n\na/2.png,0\nb.png,03\n")
-    assert numbers.classes == 4
+    assert (numbers.classes, numbers.names) == (4, ())
     assert found(numbers, "a/1.png", "a/2.png", "b.png", "c.png", "") == [3, 0, 3, None, None]
 
 
@@ -184,6 +193,15 @@ def test_labels_in_the_form_of_stylegan2_ada(tmp_path):
         numbers = table(tmp_path / "dataset.json", text)
         assert (len(numbers), numbers.classes) == (2, 7)
         assert found(numbers, "00000/img00000000.png", 'aé"].png', "img00000000.png") == [6, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("l.csv", "path,label\na.png,2147483647\n"), ("l.json", '{"labels": {"a.png": 2147483647}}')]
+)
+def test_the_largest_label_is_that_of_32_bits(tmp_path, name, text):
+    assert found(table(tmp_path / name, text), "a.png") == [2**31 - 1]
+    with pytest.raises(DataError, match=r"label 2147483648 .*is no whole number from 0 to 2147483647"):
+        table(tmp_path / name, text.replace("2147483647", "2147483648"))
 
 
 @pytest.mark.parametrize("text", ['{"labels": null}', '{"labels": []}', '{"labels": { } }'])
@@ -286,6 +304,7 @@ def test_named_labels_are_checked_even_where_no_classes_are_asked_for(sorted_pic
 def test_folders_that_are_classes():
     folders = labels.FolderLabels(["b", "a", "c"])
     assert folders.classes == 3
+    assert labels.FolderLabels(["train"]).classes == 1
     assert found(folders, "a/1.png", "c/d/2.png", "b", "b.png", "e/1.png") == [0, 2, None, None, None]
 
 

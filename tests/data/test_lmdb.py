@@ -261,6 +261,8 @@ def test_what_a_value_is(tmp_path, value, reason):
 def test_only_bookkeeping(tmp_path):
     with pytest.raises(DataError, match=r"is empty; choose one with encoded images\. It has 1 bookkeeping keys"):
         opened(write(tmp_path / "map", {b"length": b"0"}))
+    with pytest.raises(DataError, match=r"is empty; choose one with encoded images$"):
+        opened(write(tmp_path / "nothing", {}))
 
 
 def test_several_values_for_a_key(tmp_path):

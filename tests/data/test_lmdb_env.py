@@ -3,10 +3,12 @@
 import gc
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import lmdb
 import pytest
 
+from ganformer.data.containers import lmdb_env
 from ganformer.data.containers.lmdb_env import check, environment, keys
 
 
@@ -128,6 +130,27 @@ def test_keys_come_in_their_order_whatever_the_portions(folder, monkeypatch, por
 def test_no_keys(tmp_path):
     write(tmp_path / "map", b"", count=0)
     assert list(keys(tmp_path / "map")) == []
+
+
+@pytest.mark.parametrize("name", [None, b"\xffname"])
+def test_the_named_database_is_the_one_that_is_walked(folder, monkeypatch, name):
+    called = []
+    monkeypatch.setattr(
+        lmdb_env.subprocess,
+        "run",
+        lambda words, **_: called.append(words) or SimpleNamespace(returncode=0),
+    )
+    check(folder, name)
+    assert called[0][3:] == [folder, *([] if name is None else [name.hex()])]
+
+
+def test_as_many_names_of_databases_are_found_as_the_limit(tmp_path, monkeypatch):
+    with lmdb.open(str(tmp_path / "map"), map_size=1 << 22, max_dbs=3) as opened:
+        for name in (b"a", b"b", b"c"):
+            opened.open_db(name)
+    assert lmdb_env.names(tmp_path / "map") == [b"a", b"b", b"c"]
+    monkeypatch.setattr(lmdb_env, "MAX_DATABASES", 2)
+    assert lmdb_env.names(tmp_path / "map") == [b"a", b"b"]
 
 
 def test_environment_is_let_go_between_portions_of_keys(folder, monkeypatch):

@@ -9,15 +9,17 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganformer import artifacts, ledger, plugins
-from ganformer.config import Dataset, Source
+from ganformer.config import Dataset, ImageSpec, Source
 from ganformer.data.dataset import Images, verify
 from ganformer.data.images import read_image
+from ganformer.data.packing import pack as packing
 from ganformer.data.packing.pack import pack
 from ganformer.data.source import ImageSource
 from ganformer.errors import DataError
@@ -136,6 +138,14 @@ def test_bad_pictures_are_all_listed_by_several_workers(pictures, tmp_path, monk
         pack(folder_of(pictures), tmp_path / "pack", 2)
     assert contents(tmp_path / "pack").keys() == {"manifest.json", "rejected.json"}
     assert len(artifacts.read_json(tmp_path / "pack" / "manifest.json")["rejected"]) == 2
+
+
+@pytest.mark.parametrize(("classes", "names"), [(2, ["cat", "dog"]), (3, []), (0, [])])
+def test_names_are_kept_if_every_class_has_one(classes, names):
+    intake = SimpleNamespace(
+        source=SimpleNamespace(class_names=["cat", "dog"]), image=ImageSpec(height=8, width=8, classes=classes)
+    )
+    assert packing._class_names(intake) == names
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
@@ -272,22 +282,25 @@ def test_truth_lies_beside_the_images(tmp_path):
         assert np.bincount(mask.ravel())[1:].tolist() == [found["visible_pixels"] for found in line["objects"]]
 
 
-def test_bad_pictures_are_all_listed_before_it_fails(pictures, tmp_path):
-    for number in range(25):
+@pytest.mark.parametrize(
+    ("count", "end"), [(20, "b/bad19.png: is not an image of a known format"), (25, "… and 5 more")]
+)
+def test_bad_pictures_are_all_listed_before_it_fails(pictures, tmp_path, count, end):
+    for number in range(count):
         (pictures / "b" / f"bad{number:02d}.png").write_bytes(b"not a picture")
     with pytest.raises(DataError) as failed:
         pack(folder_of(pictures, shard_images=2), tmp_path / "pack")
     message = str(failed.value)
-    assert "25 of 32 images are not usable; fix or remove them, or set on_error: skip" in message
+    assert f"{count} of {count + 7} images are not usable; fix or remove them, or set on_error: skip" in message
     assert message.count("is not an image of a known format") == 20
     assert "b/bad00.png: is not an image" in message
-    assert message.endswith("… and 5 more")
+    assert message.endswith(end)
     assert contents(tmp_path / "pack").keys() == {"manifest.json", "rejected.json"}
     left = artifacts.read_json(tmp_path / "pack" / "manifest.json")
     assert (left["count"], left["shards"], left["duplicates"]) == (0, [], 0)
     assert left["rejected"] == artifacts.read_json(tmp_path / "pack" / "rejected.json")
-    assert [entry["path"] for entry in left["rejected"]] == [f"b/bad{number:02d}.png" for number in range(25)]
-    with pytest.raises(DataError, match="holds no images, as 25 were not usable"):
+    assert [entry["path"] for entry in left["rejected"]] == [f"b/bad{number:02d}.png" for number in range(count)]
+    with pytest.raises(DataError, match=f"holds no images, as {count} were not usable"):
         Images(tmp_path / "pack")
 
 

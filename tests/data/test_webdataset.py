@@ -17,6 +17,7 @@ from ganformer.config import Dataset, ImageSpec
 from ganformer.data.packing.detect import recognise
 from ganformer.data.packing.pack import pack
 from ganformer.data.source import Rejection
+from ganformer.data.sources import webdataset
 from ganformer.data.sources.webdataset import Config, expand, looks_like, open_source
 from ganformer.errors import DataError
 from tests.data.noisy import IMAGE, encoded, loaded, shown, which
@@ -61,6 +62,13 @@ def test_one_tar(tmp_path, kind):
     assert shown(source) == {"k.jpg": (1, 1), "j.png": (2, 0), "l.png": (3, None)}
     assert source.left_out == {".txt": 1, ".json": 1, "hidden": 1}
     assert len(source) == 3
+
+
+def test_a_single_class(tmp_path, kind):
+    path = write(tmp_path / f"a.{kind}", [("k.png", encoded(1)), ("k.cls", b"0")])
+    source = opened(path, LABELLED.model_copy(update={"classes": 1}))
+    assert source.classes == 1
+    assert shown(source) == {"k.png": (1, 0)}
 
 
 @pytest.mark.parametrize("name", ["label", "cls", "class"])
@@ -217,6 +225,14 @@ def test_patterns_that_do_not_fit(pattern):
 def test_patterns_of_too_much(pattern):
     with pytest.raises(DataError, match="stands for more than 1,000,000 files"):
         expand(pattern)
+
+
+def test_a_pattern_may_stand_for_as_many_as_the_limit(monkeypatch):
+    monkeypatch.setattr(webdataset, "MAX_SHARDS", 4)
+    assert len(expand("a{1..4}.tar")) == len(expand("{a,b}{0..1}.tar")) == 4
+    for pattern in ("a{1..5}.tar", "{a,b,c,d,e}.tar"):
+        with pytest.raises(DataError, match="stands for more than 4 files"):
+            expand(pattern)
 
 
 def test_nothing_there(tmp_path):

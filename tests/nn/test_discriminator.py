@@ -52,6 +52,10 @@ def test_every_rung_of_the_skip_discriminator_sees_the_image() -> None:
     skip.load_state_dict(plain.state_dict(), strict=False)
     images, labels = [torch.randn(2, 3, 16, 16)], torch.zeros(2, 0)
     assert not skip(images, labels).allclose(plain(images, labels))
+    seen, image = list(skip.pyramid(images)), images[0]
+    for block, from_colours, x, following in zip(skip.blocks, skip.from_coarse_colours, seen, seen[1:], strict=False):
+        image = skip.downsample(image)
+        torch.testing.assert_close(following, block(x) + from_colours(image))
     for name, parameter in skip.named_parameters():
         if "from_coarse_colours" in name:
             torch.nn.init.zeros_(parameter)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganformer.config import parse
 from ganformer.errors import CheckpointError, ConfigError
 from ganformer.metrics.extractors.vgg16 import model as vgg16
+from ganformer.perceptual import vgg16 as vgg
 from ganformer.perceptual.distance import (
     CONVOLUTIONS,
     PUBLISHED,
@@ -50,6 +51,13 @@ def by_hand(one: Tensor, other: Tensor, weights: list[Tensor], biases: list[Tens
 
 
 # -------------------------------------------------------------------------------------------------- without files
+
+
+def test_random_weights_are_of_3_by_3_pixels_and_keep_the_size_of_activations() -> None:
+    ((first, second),) = vgg.random_weights(np.random.PCG64(0), ((32, 64),))
+    assert (first.shape, second.shape) == ((32, 3, 3, 3), (64, 32, 3, 3))
+    for weight in (first, second):
+        assert weight.var().item() == pytest.approx(2 / weight[0].numel(), rel=0.1)
 
 
 def test_none_is_nothing_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:

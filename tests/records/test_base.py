@@ -7,6 +7,7 @@ import pytest
 
 from ganformer.errors import CheckpointError, DataError, UserError
 from ganformer.records.base import JsonRecord, Part
+from ganformer.records.metrics import Recipe
 
 
 class Place(Part):
@@ -33,6 +34,19 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     text = '{\n  "format": 2,\n  "title": "one",\n  "places": [\n    {\n      "name": "here"\n    }\n  ]\n}\n'
     assert (tmp_path / "note.json").read_text() == text
     assert Note.read(tmp_path / "note.json") == note
+
+
+def test_what_earlier_versions_did_not_measure_was_not_done() -> None:
+    recipe = Recipe.model_validate({"extractor": {"kind": "vgg16"}, "images": 5})
+    assert (recipe.mirrored, recipe.seed, recipe.repeats, recipe.pairs, recipe.compared) == (False, 0, 1, 0, 0)
+
+
+def test_records_cannot_be_changed() -> None:
+    note = Note(places=(Place(name="here"),), title="one")
+    with pytest.raises(ValueError, match="frozen"):
+        note.title = "two"
+    with pytest.raises(ValueError, match="frozen"):
+        note.places[0].name = "there"
 
 
 def test_fields_of_later_versions_are_kept() -> None:

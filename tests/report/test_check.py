@@ -1,9 +1,19 @@
 """Sentences about results that are not as the configuration has them."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from ganformer import artifacts
+from ganformer.config import Config, load
+from ganformer.records.exhibit import Exhibit
 from ganformer.report import check
 from ganformer.report.check import Finding
+from tests.report.conftest import IMAGE
 
 
 def test_three_settings_that_differ_are_named() -> None:
@@ -16,6 +26,158 @@ def test_three_settings_that_differ_are_named() -> None:
 
 def test_dates_go_back_by_50_years_without_leap_days() -> None:
     assert check.SHIFT == 1_576_800_000 * 10**9
+
+
+RAW = {
+    "datasets": {"scenes": {"source": {"kind": "scenes"}, "resolution": 32}},
+    "models": {"duplex": {"kind": "ganformer", "attention": "duplex"}},
+    "training": {"kimg": 16, "batch": 16, "snapshots": 1},
+    "evaluation": {"extractor": {"kind": "random-vgg16"}, "metrics": ["fid"], "images": 1000},
+    "experiments": {"t": {"kind": "comparison", "title": "T", "datasets": ["scenes"], "models": ["duplex"]}},
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path, run: Callable[..., Path], metrics: Callable[..., Path]) -> Path:
+    """Folder with a run, its measured values and a table, all as `RAW` has them."""
+    config = load(RAW)
+    spec = config.spec("scenes", "duplex", 0)
+    folder = tmp_path / "runs/scenes/duplex/seed0"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    sha256 = artifacts.file_digest(folder / "weights.safetensors")
+    kept = {"step": 1000, "kimg": 16.0, "file": "weights.safetensors", "sha256": sha256}
+    path = run(spec=spec.model_dump(mode="json"), spec_sha256=spec.digest, weights_sha256=sha256, snapshots=[kept])
+    recipe = config.evaluation.model_dump(mode="json")
+    measured = metrics(weights_sha256=sha256, recipe={**recipe, "real_images": 4000, "image": IMAGE})
+    (folder / "metrics").mkdir()
+    measured.rename(folder / "metrics/step-1000.json")
+    metrics(weights_sha256=sha256).rename(folder / "scene-statistics-40.json")
+    exhibit = Exhibit(exhibit="table", target="t", title="T", caption="C")
+    exhibit.signed(config.experiments["t"].json(), [path]).write(tmp_path / "tables/t.json")
+    return tmp_path
+
+
+def found(results: Path, changes: dict[str, Any] | None = None, **options: bool) -> list[str]:
+    """Return findings that are not current, without the folder."""
+    findings = check.check(load({**RAW, **(changes or {})}), results, **options)
+    return [str(finding).replace(f"{results}/", "") for finding in findings if not finding.is_current]
+
+
+RUN = "runs/scenes/duplex/seed0"
+STALE = [
+    f"stale    {RUN}/{file}.json: is of a run that is stale" for file in ("metrics/step-1000", "scene-statistics-40")
+]
+TABLE = "stale    tables/t.json: is of files that changed, are stale or missing:"
+
+
+def test_results_as_the_configuration_has_them_are_current(results: Path) -> None:
+    findings = check.check(load(RAW), results)
+    files = ["run.json", "metrics/step-1000.json", "scene-statistics-40.json"]
+    assert [finding.path for finding in findings] == [
+        *(results / RUN / file for file in files),
+        results / "tables/t.json",
+    ]
+    assert found(results) == []
+
+
+def test_other_settings_of_a_run_make_all_that_is_of_it_stale(results: Path) -> None:
+    training = {**RAW["training"], "kimg": 8}
+    told = found(results, {"training": training})
+    assert told[0].startswith(f"stale    {RUN}/run.json: was trained with other settings: training.kimg 16.0, now 8.0")
+    assert told[1:] == [*STALE, f"{TABLE} {results}/{RUN}/run.json".replace(f"{results}/", "")]
+
+
+def test_weights_that_changed_are_found_unless_it_is_to_be_quick(results: Path) -> None:
+    weights = results / RUN / "weights.safetensors"
+    weights.write_bytes(b"others")
+    assert found(results)[0] == f"stale    {RUN}/run.json: {RUN}/weights.safetensors was changed after training"
+    assert found(results, is_quick=True) == []
+    weights.unlink()
+    assert found(results)[0] == f"stale    {RUN}/run.json: {RUN}/weights.safetensors is missing"
+
+
+def test_missing_results_are_named(results: Path) -> None:
+    (results / "tables/t.json").unlink()
+    assert found(results) == ["missing  {tables,figures}/t.json"]
+    (results / RUN / "run.json").write_text("{}")
+    assert found(results)[0] == f"stale    {RUN}/run.json: is no record of a run"
+    (results / RUN / "run.json").unlink()
+    assert found(results) == [f"missing  {RUN}/run.json", "missing  {tables,figures}/t.json"]
+
+
+def test_values_of_other_weights_or_settings_are_stale(results: Path) -> None:
+    evaluation = {**RAW["evaluation"], "seed": 1}
+    assert found(results, {"evaluation": evaluation}) == [
+        f"stale    {RUN}/metrics/step-1000.json: was measured with other settings: seed 0, now 1"
+    ]
+    for file in ("metrics/step-1000.json", "scene-statistics-40.json"):
+        content = artifacts.read_json(results / RUN / file)
+        artifacts.write_json(results / RUN / file, {**content, "weights_sha256": "b" * 64})
+    assert found(results) == [
+        f"stale    {RUN}/{file}: {check.OTHER_WEIGHTS}"
+        for file in ("metrics/step-1000.json", "scene-statistics-40.json")
+    ]
+    (results / RUN / "metrics/step-1000.json").write_text("{}")
+    assert found(results)[0] == f"stale    {RUN}/metrics/step-1000.json: is no record of measured values"
+
+
+def test_other_images_are_found_as_long_as_the_pack_is_there(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = results / "data/scenes"
+    pack.mkdir(parents=True)
+    (pack / "manifest.json").write_text("{}")
+    told = found(results)
+    assert told[0] == f"stale    {RUN}/run.json: was trained on other images than data/scenes/manifest.json holds"
+    assert told[1] == (
+        f"stale    {RUN}/metrics/step-1000.json: is of a run that is stale; was measured against other images than "
+        "data/scenes/manifest.json holds"
+    )
+    monkeypatch.setattr(check.manifest.Manifest, "find", lambda path: SimpleNamespace(data_sha256="d" * 64))
+    assert found(results) == []
+    monkeypatch.setattr(check.manifest.Manifest, "find", lambda path: SimpleNamespace(data_sha256="e" * 64))
+    assert found(results)[:2] == told[:2]
+
+
+def test_exhibits_of_other_settings_or_files_are_stale(results: Path) -> None:
+    experiments = {"t": {**RAW["experiments"]["t"], "title": "Other"}}
+    assert found(results, {"experiments": experiments}) == ["stale    tables/t.json: was made with other settings"]
+    path = results / RUN / "run.json"
+    path.write_text(path.read_text() + "\n")
+    assert found(results) == [f"{TABLE} {RUN}/run.json"]
+    Exhibit(exhibit="table", target="t", title="T", caption="C").write(results / "tables/t.json")
+    assert found(results) == ["stale    tables/t.json: does not name its inputs"]
+
+
+def test_an_exhibit_is_signed_with_its_settings_and_files(results: Path) -> None:
+    Exhibit(exhibit="table", target="t", title="T", caption="C").write(results / "tables/t.json")
+    file = results / RUN / "run.json"
+    check.sign(results / "tables/t", "settings", iter([file]))
+    signed = Exhibit.read(results / "tables/t.json")
+    assert (signed.title, signed.experiment_sha256) == ("T", artifacts.digest("settings"))
+    assert signed.inputs == {str(file): artifacts.file_digest(file)}
+
+
+def test_only_files_that_were_not_dated_back_are_dated_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    years = {1990: 631_152_000, 2000: 946_684_800, 2002: 1_009_843_200, 2010: 1_262_304_000}
+    for year, second in years.items():
+        for state in ("current", "stale"):
+            path = tmp_path / f"{state}-{year}"
+            path.touch()
+            os.utime(path, (second, second))
+    findings = [Finding(path, problems=["differs"] * ("stale" in path.name)) for path in tmp_path.iterdir()]
+    findings.append(Finding(tmp_path / "absent", is_missing=True))
+    asked = []
+    monkeypatch.setattr(check, "check", lambda *given, is_quick: asked.append((given, is_quick)) or findings)
+    config = Config.model_construct()
+    check.date_back(config, tmp_path)
+    assert asked == [((config, tmp_path), True)]
+    shifts = {path.name: int(path.stat().st_mtime) - years[int(path.name[-4:])] for path in tmp_path.iterdir()}
+    assert {name: seconds * 10**9 for name, seconds in shifts.items() if seconds} == {
+        "current-1990": check.SHIFT,
+        "current-2000": check.SHIFT,
+        "stale-2002": -check.SHIFT,
+        "stale-2010": -check.SHIFT,
+    }
 
 
 def test_a_finding_is_one_line() -> None:

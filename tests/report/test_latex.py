@@ -324,6 +324,13 @@ def test_names_may_be_wider_than_numbers() -> None:
     assert [laid.limit(0), laid.limit(1)] == [0.5 * TEXT_WIDTH, 0.4 * TEXT_WIDTH]
 
 
+def test_what_one_column_of_names_leaves_another_may_take() -> None:
+    columns = [Column("a", is_number=False), Column("b", is_number=False), Column("c")]
+    laid = Laid(Block("", columns, [[Cell("short"), Cell("long " * 90), Cell("1")]]), LOOKS[1])
+    assert laid.limit(0) == 0.25 * TEXT_WIDTH
+    assert laid.limit(1) == pytest.approx(0.5 * TEXT_WIDTH - width("short"))
+
+
 def test_a_part_of_a_table_knows_its_names() -> None:
     assert Laid(numbers(2), LOOKS[0]).names == 1
     both = Block("", [Column("Data set", is_number=False), Column("Model", is_number=False), Column("x")], [])

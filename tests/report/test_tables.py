@@ -4,11 +4,14 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, cost
+from ganformer.records.manifest import other_files
+from ganformer.report import compared as common
 from ganformer.report.published import Published
 
 MakeFile = Callable[..., Path]
@@ -47,6 +50,7 @@ def numbers(out: Path) -> list[dict[str, str]]:
 def test_comparison_of_one_seed(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
     out = tmp_path / "table1"
     comparison.draw(compared(), [metrics(model="simplex"), metrics(model="duplex"), published], out)
+    assert "### " not in read(out, "md")  # a single data set is named in the heading of the columns
     assert numbers(out)[1] == {
         "dataset": "scenes",
         "model": "duplex",
@@ -347,3 +351,25 @@ def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) ->
 def test_cost_without_a_run(tmp_path: Path, run: MakeFile) -> None:
     with pytest.raises(DataError, match=r"'Cost' needs run\.json of scenes/stylegan2 seed 0"):
         cost.draw(costs(), [run()], tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "quoted", "expected"),
+    [
+        ((0,), None, common.ONE_SEED),
+        ((0, 1), None, common.SEEDS.format(2)),
+        ((0,), {"table": "T"}, f"{common.ONE_SEED} {common.QUOTED}"),
+    ],
+)
+def test_captions_say_what_is_compared(seeds: tuple[int, ...], quoted: object, expected: str) -> None:
+    experiment = SimpleNamespace(seeds=seeds, published=quoted)
+    assert common.caption(experiment) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "end"), [(1, "1 other (", "1 .k0)"), (8, "8 others (", "1 .k7)"), (9, "9 others (", "1 .k7, …)")]
+)
+def test_other_files_are_counted(count: int, words: str, end: str) -> None:
+    found = other_files({f".k{number}": 1 for number in range(count)})
+    assert found.startswith(words)
+    assert found.endswith(end)

@@ -241,6 +241,17 @@ def test_adaptive_augmentation_follows_the_scores_and_is_continued() -> None:
     assert same(stepped(twin, range(4, 7)).save(), stepped(learner, range(4, 7)).save())
 
 
+def test_augmentation_is_adapted_by_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, adapted = new_learner(augmentation={"kind": "ada", "kimg": 0.1, "interval": 2}), []
+    monkeypatch.setattr(distribution, "ranks", lambda: 3)
+    monkeypatch.setattr(distribution, "average", lambda tensors: None)
+    monkeypatch.setattr(
+        learner.network.augmentation, "adapt", lambda scores, step, batch: adapted.append((len(scores), step, batch))
+    )
+    learner._play_discriminator(reals(), 5)
+    assert adapted == [(8, 5, 24)]
+
+
 def test_losses_fall_on_a_toy() -> None:
     """A discriminator that stays ahead of fakes of the wrong colour, and a generator that learns to be accepted."""
     learner = new_learner(

@@ -21,7 +21,9 @@ from torch import Tensor
 from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
+from ganformer.data.shuffle import Order
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ganformer.seeds import mix
 from ganformer.training import checkpoint, distribution, loop, writer
 from ganformer.training import record as records
 from ganformer.training.adversarial import Adversarial
@@ -83,6 +85,7 @@ def test_a_run_can_be_watched(pack: Path, tmp_path: Path, capsys: pytest.Capture
     board = EventAccumulator(str(events)).Reload()
     assert [event.step for event in board.Scalars("generator")] == [7, 10, 13, 20]
     assert [event.step for event in board.Images("samples")] == [7, 13, 20]
+    assert [event.step for event in board.Images("reals")] == [0]
     assert "train noise/tiny seed 0" in capsys.readouterr().err
 
 
@@ -579,6 +582,13 @@ def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
         shares.append(torch.cat([part.images for part in microbatches]))
     assert torch.cat(shares).equal(whole)
     assert len(whole.unique(dim=0)) == 8
+
+
+def test_the_images_that_are_shown_are_those_of_the_first_batches_and_not_flipped(pack: Path, tmp_path: Path) -> None:
+    steps = steps_of(pack, tmp_path)
+    assert steps.spec.mirror
+    order = Order(40, mix(steps.spec.seed, "data")).indices(0, writer.GRID_IMAGES)
+    assert steps.first_reals().equal(torch.from_numpy(Images(pack).read(order)).float() / 127.5 - 1)
 
 
 def test_every_rank_and_every_step_draws_numbers_of_its_own(

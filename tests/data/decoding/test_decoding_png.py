@@ -5,6 +5,7 @@ import itertools
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -379,3 +380,19 @@ def test_chunks_that_say_nothing_here():
     chunks = [(b"sBIT", b"\5"), (b"bKGD", b"\0\3"), (b"pHYs", bytes(9)), (b"tEXt", b"a\0b"), (b"quIt", b"x" * 99)]
     values = numbers(5, 6, 1)
     assert (decoded(png(values, chunks=chunks)) == values).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (imagecodecs.PngError("a chunk is too short"), ": a chunk is too short"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "no text"), ""),
+    ],
+)
+def test_what_libpng_says_of_damage_is_told_where_it_can_be_read(monkeypatch, error, end):
+    def fail(content):
+        raise error
+
+    content = imagecodecs.png_encode(np.zeros((4, 5, 3), np.uint16))
+    monkeypatch.setattr(imagecodecs, "png_decode", fail)
+    assert reason(content) == f"is a damaged or truncated PNG{end}"

@@ -516,6 +516,15 @@ def test_several_pictures():
         decoding.size(io.BytesIO(content))
 
 
+def test_every_picture_of_camera_raw_is_refused():
+    """The first directory says so of all, or a later one of itself."""
+    raw, plain = pages(10, t50706=(1, [1, 4, 0, 0])), pages(20)
+    assert "DNG" in reason(tiff(*raw, *plain), page=1)
+    content = tiff(*plain, *raw)
+    assert "DNG" in reason(content, page=1)
+    assert (decoded(content, page=0) == 20).all()
+
+
 @pytest.mark.parametrize("tags", [{"t254": (4, [1])}, {"t255": 2}])
 def test_smaller_versions_are_no_pictures(tags):
     small = page_of(np.full((2, 3, 3), 99), 8, RGB, **tags)

@@ -1,0 +1,390 @@
+"""Every command hands what it is given to the function that does its work."""
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ganformer import cli, config
+from ganformer.analysis.generate import Request
+from ganformer.config import Dataset, Evaluation, Spec
+from ganformer.metrics.evaluate import Job
+from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
+from ganformer.report.check import Finding
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+Watch = Callable[..., list[Call]]
+
+DATASET = {"source": {"kind": "scenes", "images": 5}, "resolution": 32}
+RANDOM = {"kind": "random-vgg16"}
+EVALUATION = {"extractor": RANDOM, "metrics": ["fid"], "images": 12, "seed": 2}
+SPEC = {
+    "image": {"height": 8, "width": 8},
+    "mirror": True,
+    "model": {"kind": "gan"},
+    "training": {"kimg": 0.008, "batch": 4, "snapshots": 1},
+    "seed": 3,
+}
+CONFIGURATION = {
+    "datasets": {"a": DATASET},
+    "models": {"b": {"kind": "gan"}},
+    "training": {"kimg": 2, "batch": 4, "snapshots": 1},
+    "evaluation": EVALUATION,
+    "experiments": {},
+}
+PARSER = {"kind": "scenes", "epochs": 2}
+THREADS_AND_GPUS = ["--threads", "3", "--gpus", "2"]
+SHARED = {"threads": 3, "gpus": 2}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Provide a function that puts a stand-in in the place of one and returns the list of its calls."""
+
+    def watch(place: str, result: Any = None) -> list[Call]:
+        found: list[Call] = []
+        module, _, name = place.rpartition(".")
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            found.append((args, kwargs))
+            return result
+
+        monkeypatch.setattr(importlib.import_module(f"ganformer.{module}"), name, noted)
+        return found
+
+    return watch
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start commands in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def say(*words: str) -> str:
+    said = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    return said.stdout
+
+
+RUN_AND_OUT = ["--run", "r.json", "--out", "o"]
+ANALYSED = {"run": Path("r.json"), "out": Path("o")}
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "args", "kwargs"),
+    [
+        (
+            ["train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"],
+            "training.loop.train",
+            (Spec.model_validate(SPEC), Path("d"), Path("o")),
+            {
+                "names": {"dataset": "a", "model": "b"},
+                "threads": 1,
+                "gpus": 0,
+                "checkpoint_minutes": 5.0,
+                "check_data": False,
+                "restart": False,
+            },
+        ),
+        (
+            [
+                *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
+                *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
+            ],
+            "training.loop.train",
+            (Spec.model_validate(SPEC), Path("d"), Path("o")),
+            {
+                "names": {"dataset": "a", "model": "b"},
+                "threads": 3,
+                "gpus": 2,
+                "checkpoint_minutes": 1.5,
+                "check_data": True,
+                "restart": True,
+            },
+        ),
+        (
+            ["generate", "--weights", "w", "--out", "o"],
+            "analysis.generate.generate",
+            (Path("w"), Request(32, 0, 8, 0.7, None, False, "class"), Path("o")),
+            {"as_grid": False, "as_npz": False, "threads": 1, "gpus": 0},
+        ),
+        (
+            [
+                *("generate", "--weights", "w", "--out", "o", "--images-num", "4", "--truncation-psi", "0.5"),
+                *("--truncation-mean", "global", "--seed", "6", "--batch-size", "2", "--label", "cat", "--noise"),
+                *("--grid", *THREADS_AND_GPUS),
+            ],
+            "analysis.generate.generate",
+            (Path("w"), Request(4, 6, 2, 0.5, "cat", True, "global"), Path("o")),
+            {"as_grid": True, "as_npz": False, **SHARED},
+        ),
+        (
+            ["generate", "--weights", "w", "--out", "o", "--npz"],
+            "analysis.generate.generate",
+            (Path("w"), Request(32, 0, 8, 0.7, None, False, "class"), Path("o")),
+            {"as_grid": False, "as_npz": True, "threads": 1, "gpus": 0},
+        ),
+        (
+            [
+                *("step", "reference", "--evaluation", json.dumps(EVALUATION), "--data", "d", "--out", "o"),
+                *("--check-data", *THREADS_AND_GPUS),
+            ],
+            "metrics.evaluate.reference",
+            (Evaluation.model_validate(EVALUATION), Path("d"), Path("o")),
+            {**SHARED, "check_data": True},
+        ),
+        (
+            [
+                *("step", "metrics", "--evaluation", json.dumps(EVALUATION), "--data", "d", "--reference", "f"),
+                *(*RUN_AND_OUT, "--step", "8", "--other-data", *THREADS_AND_GPUS),
+            ],
+            "metrics.evaluate.evaluate",
+            (Job(Evaluation.model_validate(EVALUATION), Path("r.json"), 8, Path("d"), Path("f"), True), Path("o")),
+            SHARED,
+        ),
+        (
+            [
+                *("step", "metrics", "--evaluation", json.dumps(EVALUATION), "--data", "d", "--reference", "f"),
+                *RUN_AND_OUT,
+            ],
+            "metrics.evaluate.evaluate",
+            (Job(Evaluation.model_validate(EVALUATION), Path("r.json"), None, Path("d"), Path("f"), False), Path("o")),
+            {"threads": 1, "gpus": 0},
+        ),
+        (
+            [
+                *("step", "parser", "--parsing", json.dumps(PARSER), "--dataset", json.dumps(DATASET)),
+                *("--out", "o", *THREADS_AND_GPUS),
+            ],
+            "analysis.readers.prepare",
+            (
+                config.parse(config.Parsers, {"parser": PARSER}, "").parser,
+                Dataset.model_validate(DATASET),
+                Path("o"),
+            ),
+            SHARED,
+        ),
+        (
+            ["step", "best", "--by", "fd", *RUN_AND_OUT, "a.json", "b.json"],
+            "report.best.best",
+            ("fd", Path("r.json"), [Path("a.json"), Path("b.json")], Path("o")),
+            {},
+        ),
+        (
+            ["step", "reals", "--data", "d", "--count", "1", "--out", "o"],
+            "analysis.stored_images.reals",
+            (Path("d"), 1, Path("o")),
+            {},
+        ),
+        *(
+            (
+                ["step", "analyse", kind, *RUN_AND_OUT, "--images", "9", *THREADS_AND_GPUS, *more],
+                f"analysis.{place}",
+                (),
+                {**ANALYSED, "images": 9, **SHARED, **given},
+            )
+            for kind, place, more, given in [
+                ("samples", "stored_images.sample", [], {}),
+                ("scales", "scales.sample_scales", [], {}),
+                ("attention", "attention_maps.attend", [], {}),
+                (
+                    "scene-statistics",
+                    "chi_square.measure_run",
+                    ["--data", "d", "--parser", "p"],
+                    {"data": Path("d"), "parser": Path("p")},
+                ),
+                ("disentanglement", "dci.measure_run", ["--parser", "p"], {"parser": Path("p")}),
+                ("attention-segmentation", "segments.measure_run", ["--parser", "p"], {"parser": Path("p")}),
+            ]
+        ),
+        *(
+            (
+                [
+                    *("step", "analyse", "copies", *RUN_AND_OUT, "--images", "9", "--data", "d", "--pairs", "4"),
+                    *("--evaluation", json.dumps({"extractor": RANDOM, "seed": 2}), *more, *THREADS_AND_GPUS),
+                ],
+                "analysis.copies.find_copies",
+                (),
+                {
+                    **ANALYSED,
+                    "data": Path("d"),
+                    "evaluation": Evaluation.model_validate({"extractor": RANDOM, "seed": 2, "images": 9}),
+                    "pairs": 4,
+                    "held_out": held_out,
+                    **SHARED,
+                },
+            )
+            for more, held_out in (([], None), (["--held-out", "h"], Path("h")))
+        ),
+        (["data", "info", "p"], "data.info.info", (Path("p"), None), {}),
+        (["data", "info", "p", "--out", "o"], "data.info.info", (Path("p"), Path("o")), {}),
+        (["data", "verify", "p"], "data.dataset.verify", (Path("p"),), {}),
+    ],
+    ids=lambda value: " ".join(value[: 3 if value[1] == "analyse" else 2]) if isinstance(value, list) else "",
+)
+def test_a_command_calls_its_function(
+    calls: Watch, words: Sequence[str], place: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    found = calls(place)
+    say(*words)
+    assert found == [(args, kwargs)]
+
+
+def test_evaluate_measures_prints_and_writes(calls: Watch) -> None:
+    written: list[Path] = []
+    measured = SimpleNamespace(write=written.append)
+    compared, summed = calls("metrics.compare.compare", measured), calls("metrics.compare.summary", "numbers")
+    assert say("evaluate", "--real", "a", "--fake", "b") == "numbers\n"
+    assert written == []
+    more = ["--metrics", "fid, kid", "--images", "5", "--seed", "6", "--step", "7", "--out", "o", *THREADS_AND_GPUS]
+    say("evaluate", "--real", "a", "--fake", "b", *more)
+    assert written == [Path("o")]
+    assert summed == [((measured,), {})] * 2
+    chosen = {"extractor": RANDOM, "metrics": ["fid", "kid"], "images": 5, "seed": 6}
+    assert compared == [
+        ((Evaluation.model_validate({"extractor": RANDOM}), "a", "b"), {"step": None, "threads": 1, "gpus": 0}),
+        ((Evaluation.model_validate(chosen), "a", "b"), {"step": 7, **SHARED}),
+    ]
+    assert compared[0][0][0].model_fields_set == {"extractor"}  # what is set matters for what is refused
+    assert compared[1][0][0].model_fields_set == {"extractor", "metrics", "images", "seed"}
+
+
+def test_import_says_what_it_found(calls: Watch) -> None:
+    image = SimpleNamespace(width=16, height=8)
+    located = calls("interop.published.located", Path("here.pkl"))
+    imported = calls(
+        "interop.snapshot.import_snapshot", SimpleNamespace(origin="their code", image=image, notes=["one", "two"])
+    )
+    said = say("import", "gdrive:x.pkl", "--out", "o", "--sha256", "abc", "--cache", "c")
+    assert said == "o: their code, images of 16×8 pixels\n  note: one\n  note: two\n"
+    say("import", "x.pkl", "--out", "o")
+    assert located == [(("gdrive:x.pkl", Path("c")), {}), (("x.pkl", Path("results/weights")), {})]
+    assert imported == [((Path("here.pkl"), Path("o"), "abc"), {}), ((Path("here.pkl"), Path("o"), None), {})]
+
+
+def test_a_drawing_is_signed(calls: Watch) -> None:
+    settings = config.parse_experiment(
+        {"kind": "comparison", "title": "T", "datasets": ["a"], "models": ["b"]}, "experiment"
+    )
+    drawn, signed = calls("exhibits.comparison.draw"), calls("report.check.sign")
+    say("draw", "--experiment", settings.json(), "--out", "o", "a.json", "b.json")
+    files = [Path("a.json"), Path("b.json")]
+    assert drawn == [((settings, files, Path("o")), {})]
+    assert signed == [((Path("o"), settings.json(), files), {})]
+
+
+@pytest.mark.parametrize("is_extended", [False, True])
+def test_check_lists_and_counts(calls: Watch, tmp_path: Path, is_extended: bool) -> None:
+    text = json.dumps(CONFIGURATION)
+    (tmp_path / "one.yaml").write_text(text)
+    (tmp_path / "two.yaml").write_text('{"training": {"kimg": 3}}')
+    good, bad, old = Path("good"), Path("bad"), Path("old")
+    findings = [Finding(good), Finding(bad, is_missing=True), Finding(old, problems=["differs"])]
+    compared = calls("report.check.check", findings)
+    words = ["check", "one.yaml", "two.yaml", *(["--extended"] if is_extended else [])]
+    said = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    assert said.exit_code == 1
+    assert said.stdout.splitlines() == [*map(str, findings), "1 of 3 are as the configuration has them"]
+    (((settings, place), more),) = compared
+    assert (place, more) == (Path("results"), {})
+    assert settings.training.kimg == 3
+    del findings[1:]
+    assert say(*words).splitlines()[-1] == "1 of 1 are as the configuration has them"
+
+
+def test_extended_results_are_checked_if_asked_for(calls: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("config.yaml").write_text(json.dumps(CONFIGURATION))
+    monkeypatch.setattr(config.Config, "usual", lambda self: "usual")
+    compared = calls("report.check.check", [])
+    say("check")
+    say("check", "--extended")
+    (((usual, _), _), ((everything, _), _)) = compared
+    assert usual == "usual"
+    assert isinstance(everything, config.Config)
+
+
+def test_weights_are_fetched_for_every_extractor_that_has_some(calls: Watch, tmp_path: Path) -> None:
+    fetched = calls("metrics.extractors.inception_2015.model.fetch")
+    extractor = {"kind": "inception-2015", "weights": str(tmp_path / "w.pth")}
+    assert say("step", "weights", "--evaluation", json.dumps({"extractor": extractor})) == ""
+    assert [args for args, _ in fetched] == [(Inception.model_validate(extractor),)]
+    assert (
+        say("step", "weights", "--evaluation", json.dumps({"extractor": RANDOM})) == "random-vgg16 needs no weights\n"
+    )
+    assert len(fetched) == 1
+
+
+def test_the_page_is_written_of_what_was_checked(calls: Watch) -> None:
+    checked, written = calls("report.check.check", ["findings"]), calls("report.page.page")
+    say("step", "page", "--config", json.dumps(CONFIGURATION), "--out", "o", "--command", "make {}", "a.json")
+    settings = config.load(CONFIGURATION)
+    assert checked == [((settings, Path("results")), {})]
+    assert written == [((settings, [Path("a.json")], Path("o"), "make {}", ["findings"]), {})]
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    assert say("step", "schema") == config.schema_text()
+    assert say("step", "schema", "--out", "schema.json") == ""
+    assert (tmp_path / "schema.json").read_text(encoding="utf-8") == config.schema_text()
+
+
+def test_data_sets_are_listed_or_downloaded(calls: Watch) -> None:
+    calls("data.fetching.catalogue.listing", "all of them")
+    named, fetched = calls("data.fetching.catalogue.named", "entry"), calls("data.fetching.catalogue.download")
+    assert say("data", "download") == "all of them\n"
+    assert (named, fetched) == ([], [])
+    say("data", "download", "clevr", "--out", "o")
+    say("data", "download", "clevr")
+    assert named == [(("clevr",), {})] * 2
+    assert fetched == [(("entry", Path("o")), {}), (("entry", Path("results/downloads")), {})]
+
+
+def test_pack_has_every_option(calls: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = SimpleNamespace(width=16, height=8, channels=1)
+    left_out = {".txt": 2, ".json": 1}
+    packed = calls("data.packing.pack.pack", SimpleNamespace(count=3, image=image, rejected=[1, 2], left_out=left_out))
+    monkeypatch.setattr(cli.data, "cores", lambda: 5)
+    Path("images").mkdir()
+    (Path("images") / "a.png").touch()
+    options = {
+        "resolution": 16,
+        "ratio": 0.5,
+        "format": "png",
+        "shards": 2,
+        "max_images": 7,
+        "on_error": "skip",
+        "crop_margin": 0.1,
+        "classes": 4,
+        "channels": 1,
+    }
+    words = [f"--{name.replace('_', '-')}={option}" for name, option in options.items() if name != "shards"]
+    words += ["--shards-num", "2", "--labels", "labels.csv", "--workers", "2"]
+    said = say("data", "pack", "--source", "images", *words, "--out", "o")
+    assert said == (
+        "o: 3 images of 16×8 pixels, grey; 2 unusable (see manifest.json); left out: 3 others (2 .txt, 1 .json)\n"
+    )
+    source = {"kind": "folder", "path": "images", "labels": "labels.csv"}
+    say("data", "pack", "--source", "images", "--letterbox", "--out", "o")
+    say("data", "pack", "--dataset", json.dumps(DATASET), "--out", "o")
+    plain = {"kind": "folder", "path": "images"}
+    assert packed == [
+        ((Dataset.model_validate({**options, "source": source}), Path("o"), 2), {}),
+        ((Dataset.model_validate({"letterbox": True, "source": plain}), Path("o"), 5), {}),
+        ((Dataset.model_validate(DATASET), Path("o"), 5), {}),
+    ]
+
+
+def test_every_command_is_here() -> None:
+    def names(command: Any) -> list[str]:
+        inside = getattr(command, "commands", {})
+        return [name for each in inside for name in (names(inside[each]) or [each])]
+
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in names(typer.main.get_command(cli.app)) if f'"{name}"' not in text] == []

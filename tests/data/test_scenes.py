@@ -9,6 +9,38 @@ from ganformer.scenes import renderer
 from ganformer.scenes import source as scenes
 from ganformer.scenes.source import Config, open_source
 
+MEAN_COLOURS = [
+    [
+        [168.4, 167.3, 165.9],
+        [148.0, 77.2, 185.3],
+        [80.6, 111.2, 204.5],
+        [81.5, 196.9, 196.9],
+        [80.0, 185.4, 187.4],
+        [120.8, 121.0, 121.9],
+        [79.0, 107.7, 195.8],
+        [162.1, 118.6, 68.5],
+        [164.5, 123.4, 84.1],
+    ],
+    [
+        [167.7, 166.3, 164.5],
+        [182.3, 78.1, 78.1],
+        [182.3, 82.6, 80.8],
+        [111.9, 111.9, 111.9],
+        [162.2, 120.7, 73.2],
+        [141.0, 103.2, 59.7],
+        [149.7, 108.6, 60.6],
+    ],
+    [
+        [170.0, 168.6, 167.0],
+        [83.9, 195.5, 195.4],
+        [224.1, 219.2, 96.2],
+        [160.9, 83.5, 201.8],
+        [151.7, 113.2, 68.5],
+        [154.6, 83.8, 192.6],
+        [176.0, 75.7, 75.6],
+    ],
+]
+"""Of the ground and then of each object of the first scenes, 64 × 64: rendered data sets stay what they are."""
 SHAPES = [(32, 32), (48, 64), (16, 64), (64, 16), (8, 8)]
 
 
@@ -232,3 +264,9 @@ def test_objects_that_do_not_fit(monkeypatch):
     monkeypatch.setattr(scenes, "_RADII", np.array([5.0, 5.0], np.float32))
     with pytest.raises(DataError, match=r"3 objects do not fit into an image of 32 × 16 pixels .* lower max_objects"):
         rendered(16, 32, [0], min_objects=3, max_objects=3)
+
+
+def test_materials_shadows_and_lamps_are_those_of_earlier_data_sets():
+    for sample, expected in zip(rendered(keys=range(len(MEAN_COLOURS))), MEAN_COLOURS, strict=True):
+        found = [sample.pixels[sample.scene.mask == i].mean(axis=0) for i in range(len(expected))]
+        np.testing.assert_allclose(found, expected, atol=0.3)

@@ -116,6 +116,7 @@ def compared(tmp_path, networks, classes, protocol):
     _, discriminator, average = networks
     snapshot.import_snapshot(write(tmp_path, networks, protocol), tmp_path / "out")
     learner, record = restore(tmp_path / "out" / "run.json")
+    assert list(record.data.label_counts) == [1] * classes  # samples have each class equally often
     sampler = learner.sampler
     z, labels = torch.randn(3, SIZE), one_hot(classes, 3)
     with torch.no_grad(), constant_noise(sampler):

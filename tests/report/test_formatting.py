@@ -1,10 +1,13 @@
 """Formatting of quantities."""
 
+from typing import Any
+
+import pandas as pd
 import pytest
 
 from ganformer.config import ImageSpec
 from ganformer.records.metrics import Recipe
-from ganformer.report import formatting
+from ganformer.report import compared, formatting
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,19 @@ def test_other_resizing_is_told() -> None:
     assert formatting.metric("fd", "clean_fid50k").title == "FID (clean)"
     assert formatting.metric("fd", "fid50k_pytorch").title == "FID (pytorch-fid)"
     assert formatting.metric("fd", "fid50k").title == "FID"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "2,000 generated images, features of a network."),
+        ({"real_images": 4000}, "2,000 generated against 4,000 real images, features of a network."),
+        ({"repeats": 3}, "2,000 generated images, 3 times, features of a network."),
+        ({"accuracy": {}}, "2,000 generated images, read by a parser (scenes; how well is not known)."),
+    ],
+    ids=["plain", "real images", "repeats", "parser"],
+)
+def test_protocol_says_how_numbers_were_measured(settings: dict[str, Any], words: str) -> None:
+    measured = pd.DataFrame({"kimg": [10.0, 10.0], "by": ["a network", "a network"]})
+    recipe = Recipe(extractor={"kind": "scenes"}, images=2000, **settings)
+    assert compared.protocol("clevr", measured, recipe) == f"Measured on clevr after 10 kimg: {words}"

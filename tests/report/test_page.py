@@ -283,3 +283,16 @@ def test_settings_of_a_table_are_read_without_torch() -> None:
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said == "False\n"
+
+
+def test_a_line_is_in_front_of_each_group_of_columns() -> None:
+    columns = [
+        Column(title, group) for title, group in zip("abcd", ("", "measured", "measured", "published"), strict=True)
+    ]
+    shown = sys.modules[page.__module__]._block(Block("", columns, []))
+    assert [column["starts_group"] for column in shown["columns"]] == [False, True, False, True]
+    assert shown["groups"] == [
+        {"title": "", "width": 1},
+        {"title": "measured", "width": 2},
+        {"title": "published", "width": 1},
+    ]

@@ -289,3 +289,11 @@ def test_a_run_is_measured_against_the_reals(monkeypatch, watched, runs, pack: P
     assert (recipe["images"], recipe["real_images"]) == (images, real)
     assert recipe["accuracy"] == {"recall": 0.5}
     assert recipe["extractor"] == {"kind": "scenes", **reader.settings.model_dump(mode="json")}
+
+
+def test_numbers_that_a_hundredth_of_the_scenes_has_keep_their_bin() -> None:
+    """Of 200 scenes two are rare: one with a single object joins those with two, two of them do not."""
+    for few, expected in ((1, [3, 197]), (2, [2, 2, 196])):
+        sizes = [1] * few + [2] * 2 + [3] * (198 - few)
+        scenes_of_sizes = [[{}] * size for size in sizes]
+        assert module._numbers(scenes_of_sizes)(scenes_of_sizes).sum(axis=0).tolist() == expected

@@ -624,3 +624,16 @@ def test_drive_has_no_such_file(drive, folder):
 def test_drive_is_shown_by_its_address():
     assert download.address("gdrive:ID") == "https://drive.google.com/uc?id=ID"
     assert download.address("https://a/b") == "https://a/b"
+
+
+def test_the_innermost_reason_is_named() -> None:
+    try:
+        try:
+            raise ValueError("bad header")
+        except ValueError as error:
+            raise OSError("wrapped") from error
+    except OSError as error:
+        wrapped = error
+    assert download._cause(wrapped) == "bad header"
+    assert download._cause(OSError(5, "Input/output error")) == "Input/output error"
+    assert download._cause(KeyError()) == "KeyError"

@@ -36,6 +36,7 @@ STARTS = [
     ("HEIC", box(b"heic", b"mif1", b"heic")),
     ("HEIC", box(b"mif1", b"heic")),
     ("HEIF", box(b"mif1")),
+    ("HEIF", box(b"mif1", b"miaf", b"mavi", b"fxxx")),  # "avif" across two brands is none
     ("Canon raw (CR3)", box(b"crx ")),
     ("Canon raw (CR2)", b"II*\0\x10\0\0\0CR\x02\0"),
     ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n"),

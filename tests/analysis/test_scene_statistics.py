@@ -292,7 +292,7 @@ def test_a_run_is_measured_against_the_reals(monkeypatch, watched, runs, pack: P
 
 
 def test_numbers_that_a_hundredth_of_the_scenes_has_keep_their_bin() -> None:
-    """Of 200 scenes two are rare: one with a single object joins those with two, two of them do not."""
+    """Two of 200 scenes are rare: one with a single object joins those with two, two of them do not."""
     for few, expected in ((1, [3, 197]), (2, [2, 2, 196])):
         sizes = [1] * few + [2] * 2 + [3] * (198 - few)
         scenes_of_sizes = [[{}] * size for size in sizes]

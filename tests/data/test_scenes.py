@@ -40,7 +40,7 @@ MEAN_COLOURS = [
         [176.0, 75.7, 75.6],
     ],
 ]
-"""Of the ground and then of each object of the first scenes, 64 × 64: rendered data sets stay what they are."""
+"""Colours of the ground and then of each object of the first scenes, 64 × 64: data sets stay what they are."""
 SHAPES = [(32, 32), (48, 64), (16, 64), (64, 16), (8, 8)]
 
 

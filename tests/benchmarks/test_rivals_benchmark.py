@@ -45,6 +45,18 @@ def benchmarks():
     return {name.removeprefix("rivals_"): module for name, module in modules.items()}
 
 
+def unmoved(networks, training):
+    """Return the names of the parameters of `networks` that a step of `training` leaves as they are."""
+    before = [{name: value.clone() for name, value in network.named_parameters()} for network in networks]
+    training.step(torch.rand(4, 3, 16, 16), 0)
+    return [
+        name
+        for network, values in zip(networks, before, strict=True)
+        for name, value in network.named_parameters()
+        if torch.equal(value, values[name])
+    ]
+
+
 def test_every_row_is_printed():
     said = subprocess.run([sys.executable, "-c", TINY], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
@@ -171,14 +183,7 @@ def test_both_vqgan_trainings_have_equal_networks_and_change_them(benchmarks):
     for network, their in zip(ours, theirs, strict=True):
         assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in their.parameters())
     assert learner.settings.lengths[0] == 0
-    before = [{name: value.clone() for name, value in network.named_parameters()} for network in theirs]
-    training.step(torch.rand(4, 3, 16, 16), 0)
-    still = [
-        name
-        for network, values in zip(theirs, before, strict=True)
-        for name, value in network.named_parameters()
-        if torch.equal(value, values[name])
-    ]
+    still = unmoved(theirs, training)
     # Softmax is blind to a bias of the keys, and a hinge loss within its margins to the bias of all logits.
     assert all(name.endswith((".k.bias", "main.5.bias")) for name in still), still
 
@@ -221,12 +226,5 @@ def test_both_msggan_trainings_have_equal_networks_and_change_them(benchmarks):
     for network, their in zip(ours, (training.generator, training.discriminator), strict=True):
         assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in their.parameters())
     followed = [training.average, training.discriminator]
-    before = [{name: value.clone() for name, value in network.named_parameters()} for network in followed]
-    training.step(torch.rand(4, 3, 16, 16), 0)
-    still = [
-        name
-        for network, values in zip(followed, before, strict=True)
-        for name, value in network.named_parameters()
-        if torch.equal(value, values[name])
-    ]
+    still = unmoved(followed, training)
     assert set(still) <= {"final_block.conv_3.bias"}  # the loss is of differences of logits

@@ -167,7 +167,7 @@ class Adversarial(Learner):
     def _play_generator(self, reals: Sequence[Reals], step: int) -> Tensor:
         generator = self.network.generator
         total, others = self.generator_update.minimise(self._generator_loss, reals)
-        generator.track(torch.cat([values["w"] for values in others]), step)
+        generator.track(torch.cat(others["w"]), step)
         distribution.average([generator.w_average])
         return total
 
@@ -179,7 +179,7 @@ class Adversarial(Learner):
 
     def _play_discriminator(self, reals: Sequence[Reals], step: int) -> dict[str, Tensor]:
         total, others = self.discriminator_update.minimise(self._discriminator_loss, reals)
-        scores = {name: torch.cat([values[name] for values in others]) for name in ("real_score", "fake_score")}
+        scores = {name: torch.cat(parts) for name, parts in others.items()}
         real_scores, shown = scores["real_score"], self.network.augmentation
         shown.adapt(real_scores, step, len(real_scores) * distribution.ranks())
         means = {name: each.mean() for name, each in scores.items()}

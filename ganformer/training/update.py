@@ -49,20 +49,22 @@ class Update:
 
     def minimise(
         self, loss: Loss, microbatches: Sequence[tuple[Tensor, ...]]
-    ) -> tuple[Tensor, list[Mapping[str, Tensor]]]:
+    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
         """Take one step down the mean of `loss` over the microbatches of a batch and over the ranks.
 
-        Return that mean, and the other values of each microbatch, without gradients. Gradients reach `parameters` only,
-        whatever else the loss depends on. Raises TrainingError, with no weight changed, if the loss or a gradient is
-        not finite.
+        Return that mean, and by name the other values of all microbatches, without gradients. Gradients reach
+        `parameters` only, whatever else the loss depends on. Raises TrainingError, with no weight changed, if the loss
+        or a gradient is not finite.
         """
         self.optimiser.zero_grad(set_to_none=True)
         differentiate = self._differentiated(loss, len(microbatches))
-        losses, others = [], []
+        losses: list[Tensor] = []
+        others: dict[str, list[Tensor]] = {}
         for microbatch in microbatches:
             part, values, gradients = differentiate(*microbatch)
             losses.append(part)
-            others.append(values)
+            for name, value in values.items():
+                others.setdefault(name, []).append(value)
             self._add(gradients)
         total = torch.stack(losses).sum()
         summed = [p.grad for p in self.parameters if p.grad is not None]

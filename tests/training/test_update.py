@@ -72,8 +72,8 @@ def test_other_values_are_those_of_each_microbatch_without_gradients() -> None:
     _, others = update.minimise(
         lambda x: ((x * parameter).sum(), {"doubled": 2 * x * parameter}), [(x,) for x in parts]
     )
-    assert [values["doubled"].tolist() for values in others] == [[2.0, 4.0], [6.0, 8.0]]
-    assert not any(values["doubled"].requires_grad for values in others)
+    assert [value.tolist() for value in others["doubled"]] == [[2.0, 4.0], [6.0, 8.0]]
+    assert not any(value.requires_grad for value in others["doubled"])
 
 
 def test_a_parameter_that_the_loss_does_not_use_stays() -> None:

@@ -190,8 +190,7 @@ class TwoStage(Learner, Reconstructor):
         is_adversarial = step * batch >= self.settings.lengths[0] * 1000
         _set_rate(self.autoencoder_adam, self.settings.autoencoder_learning_rate * batch)
         loss = self._adversarial_loss if is_adversarial else self._reconstruction_loss
-        _, others = self.autoencoder_update.minimise(loss, reals)
-        made = {name: [values[name] for values in others] for name in others[0]}
+        _, made = self.autoencoder_update.minimise(loss, reals)
         reconstructed, latents, codes = (made.pop(name) for name in ("reconstructed", "latents", "codes"))
         quantiser = self.network.autoencoder.quantiser
         counts = torch.cat(codes).bincount(minlength=len(quantiser.codebook))
@@ -244,8 +243,7 @@ class TwoStage(Learner, Reconstructor):
     def _train_discriminator(self, pairs: Sequence[tuple[Tensor, Tensor]], batch: int, step: int) -> dict[str, Tensor]:
         """Train for one step on pairs of images and their reconstructions."""
         _set_rate(self.discriminator_adam, self.settings.autoencoder_learning_rate * batch)
-        total, others = self.discriminator_update.minimise(self._discriminator_loss, pairs)
-        made = {name: [values[name] for values in others] for name in others[0]}
+        total, made = self.discriminator_update.minimise(self._discriminator_loss, pairs)
         augmentation = self.network.augmentation
         augmentation.adapt(torch.cat(made.pop("scores")), step, batch)
         return {"discriminator": total, **means(made), **augmentation.scalars()}

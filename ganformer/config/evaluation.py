@@ -1,6 +1,6 @@
 """Settings of evaluation: extractors, measures, and parsers of objects in images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -41,6 +41,28 @@ SomePathLength = SerializeAsAny[Annotated[Strict, SettingsIn("ganformer.config.p
 AnyExtractor = SerializeAsAny[Annotated[Extractor, Plugged("ganformer.metrics.extractors")]]
 
 
+SECOND = "second_"
+"""Beginning of the keys of values that the second network gives: `second_fd`."""
+
+
+class Second(Strict):
+    """Another network that measures the same images, so that no ranking depends on a single one."""
+
+    extractor: AnyExtractor
+    metrics: Annotated[tuple[Name, ...], Field(min_length=1)] = ("frechet", "precision-recall")
+    """Names of metrics as in `evaluation.metrics`."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return known_metrics(value)
+
+    @model_validator(mode="after")
+    def _extractor_is_of_metrics(self) -> Self:
+        refuse_unfit(self.metrics, lambda _: self.extractor)
+        return self
+
+
 class Evaluation(Strict):
     """Settings of evaluation: measures, extractors, number of images."""
 
@@ -59,11 +81,13 @@ class Evaluation(Strict):
     """Number of rounds, each on other images; values are their mean. The paper: 10."""
     path_length: SomePathLength | None = None
     """Perceptual path lengths, measured where a model has paths; None: not measured."""
+    second: Second | None = None
+    """A second network, whose values are beside the others as `second_fd`, …; None: no second one."""
 
     @field_validator("metrics")
     @classmethod
     def _are_known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(known(SHORT.get(name, name), "ganformer.metrics.measures") for name in value))
+        return known_metrics(value)
 
     @field_validator("extractors")
     @classmethod
@@ -75,13 +99,17 @@ class Evaluation(Strict):
         for name in self.extractors:
             if name not in self.metrics:
                 raise ValueError(f"extractors: '{name}' is not in metrics; {plugins.choices(name, self.metrics)}")
-        for name in self.metrics:
-            possible = self.extractors.get(name, self.extractor).metrics
-            if possible is not None and name not in possible:
-                raise ValueError(
-                    f"metrics: '{name}' is not measured with spatial features, only {', '.join(sorted(possible))} are; "
-                    "choose another network for it in extractors"
-                )
+        refuse_unfit(self.metrics, lambda name: self.extractors.get(name, self.extractor))
+        return self
+
+    @model_validator(mode="after")
+    def _second_is_another(self) -> Self:
+        used = {self.extractor.kind, *(extractor.kind for extractor in self.extractors.values())}
+        if self.second and self.second.extractor.kind in used:
+            raise ValueError(
+                f"second: measures with '{self.second.extractor.kind}' as well; choose another kind of network "
+                f"than {', '.join(sorted(used))}"
+            )
         return self
 
     @property
@@ -92,8 +120,10 @@ class Evaluation(Strict):
     def parts(self) -> dict[str, "Evaluation"]:
         """Return the part of the evaluation of each network, by a name for files that no other settings share."""
         parts: dict[str, Evaluation] = {}
-        for metric in self.metrics:
-            extractor = self.extractors.get(metric, self.extractor)
+        measured = [(self.extractors.get(metric, self.extractor), metric) for metric in self.metrics]
+        if self.second:
+            measured += [(self.second.extractor, metric) for metric in self.second.metrics]
+        for extractor, metric in measured:
             name = f"{extractor.kind}-{extractor.digest[:8]}"
             before = parts[name].metrics if name in parts else ()
             # Nothing that real images do not depend on, lest they are measured again where it changes.
@@ -103,6 +133,26 @@ class Evaluation(Strict):
                 metrics=(*before, metric),
             )
         return parts
+
+    def before(self, extractor: AnyExtractor) -> str:
+        """Return the beginning of the keys of this network's values: `second_` if it is the second one, else none."""
+        return SECOND if self.second and extractor == self.second.extractor else ""
+
+
+def known_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of metrics, each once, with short names replaced; ValueError names unknown ones."""
+    return tuple(dict.fromkeys(known(SHORT.get(name, name), "ganformer.metrics.measures") for name in names))
+
+
+def refuse_unfit(names: Iterable[str], extractor: Callable[[str], Extractor]) -> None:
+    """Raise ValueError if a metric is not measured with the features of its network, `extractor` of its name."""
+    for name in names:
+        possible = extractor(name).metrics
+        if possible is not None and name not in possible:
+            raise ValueError(
+                f"metrics: '{name}' is not measured with these features of {extractor(name).kind}, only "
+                f"{', '.join(sorted(possible))} are; choose another network for it"
+            )
 
 
 class Parsing(Strict):

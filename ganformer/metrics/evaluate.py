@@ -258,7 +258,7 @@ def _named(evaluation: Evaluation, values: Values) -> dict[str, Value]:
         for key, value in numbers.items():
             name = label(key, extractor.model_dump(mode="json"), evaluation.images, mirrored=evaluation.mirrored)
             other = {"by": extractor.kind} if extractor != evaluation.extractor else {}
-            named[key] = Value(name=name, value=value, **other)
+            named[f"{evaluation.before(extractor)}{key}"] = Value(name=name, value=value, **other)
     return named
 
 
@@ -294,7 +294,8 @@ def _recipes(job: Job, reals: Mapping[str, Reference]) -> dict[str, Mapping[str,
         chosen = dict(zip(part.metrics, measures(part), strict=True))
         for module in chosen.values():
             refuse(lacking(module, real, fake))
-        found |= recipes(chosen, real, fake)
+        before = job.evaluation.before(part.extractor)
+        found |= {f"{before}{metric}": recipe for metric, recipe in recipes(chosen, real, fake).items()}
     return found
 
 

@@ -30,6 +30,7 @@ def of_run(measured: Measured) -> str:
             ),
             ("extractor", artifacts.canonical(recipe.extractor)),
             *((f"  of {metric}", artifacts.canonical(other)) for metric, other in recipe.extractors.items()),
+            *([("second", artifacts.canonical(recipe.second["extractor"]))] if recipe.second else []),
             *settings(recipe.measures),
             *([("paths", artifacts.canonical(recipe.path_length))] if recipe.path_length else []),
             ("images", "{1}×{0} pixels".format(*recipe.picture)),

@@ -26,6 +26,8 @@ class Recipe(Part):
     extractor: Mapping[str, Any]
     extractors: Mapping[str, Mapping[str, Any]] = {}
     """Extractors of single metrics."""
+    second: Mapping[str, Any] | None = None
+    """Second network and its metrics."""
     images: int
     """Number of generated images."""
     mirrored: bool = False

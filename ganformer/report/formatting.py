@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ganformer.config.evaluation import SECOND
 from ganformer.records.metrics import Recipe
 
 MODELS = {
@@ -106,7 +107,7 @@ def plain(name: str) -> str:
 
 def metric(key: str, name: str) -> Metric:
     """Return the display of metric `key` with the name `name`; only features of that name give "FID"."""
-    known = METRICS.get(key, Metric(key))
+    known = METRICS.get(key.removeprefix(SECOND), Metric(key))
     title = known.title.replace("FD", "FID") if "fid" in name else known.title
     resize = " (clean)" * name.startswith("clean_") + " (pytorch-fid)" * ("_pytorch" in name)
     return replace(known, title=title + resize)

@@ -93,13 +93,17 @@ class Network(nn.Module):
             nn.PixelShuffle(stride),
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of coarse cells [B, 2 · channels, ~R/2, ~C/2], and of cells [B, channels, R, C]."""
         fine = self.stem(_with_places(images))
         coarse = self.down(fine)
         for layer in self.inner:
             coarse = coarse + layer(coarse)
         enlarged = self.up(coarse)[:, :, : fine.shape[2], : fine.shape[3]]
-        joined = self.joined(fine + enlarged)
+        return coarse, self.joined(fine + enlarged)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        _, joined = self.features(images)
         return self.heads(self.cells(joined)), self.pixels(joined)[:, :, : images.shape[2], : images.shape[3]]
 
 

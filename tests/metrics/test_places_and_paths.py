@@ -47,6 +47,6 @@ def test_both_are_values_of_an_evaluation(tmp_path):
 
 
 def test_spatial_features_are_for_distances_only():
-    message = "'inception-score' is not measured with spatial features, only frechet, .* are; choose another network"
+    message = "'inception-score' is not measured with these features of inception-random, only frechet, .* are; choose"
     with pytest.raises(ValueError, match=message):
         Evaluation.model_validate({"extractor": SPATIAL})

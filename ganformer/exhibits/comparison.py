@@ -1,4 +1,4 @@
-"""Table of models × metrics for each data set, at the end of training, measured beside published."""
+"""Table of models × metrics for each data set, at an equal budget, measured beside published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ganformer.config import Config as Configuration
 from ganformer.records.exhibit import Block, Cell, Column
-from ganformer.report import compared, formatting, published, records
+from ganformer.report import budget, compared, formatting, published, records
 from ganformer.report.published import PUBLISHED, Compared
 from ganformer.report.table import Table, write
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(Compared):
-    """Settings of the table of models × metrics for each data set, at the end of training."""
+class Config(Compared, budget.Budgeted):
+    """Settings of the table of models × metrics for each data set, at an equal budget."""
 
     kind: Literal["comparison"] = "comparison"
     place = 10
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
-        """Return the measurements at the end of training, and the published numbers."""
-        return [*self.metrics(configuration), PUBLISHED]
+        """Return the measurements at the budget, and the published numbers."""
+        return [*self.records(configuration), PUBLISHED]
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
-    """Write the table of models × metrics at the end of training: `out`.csv, .md, .tex and .json.
+    """Write the table of models × metrics at an equal budget: `out`.csv, .md, .tex and .json.
 
-    `files`: a metrics.json of every run, of several of one run the last step counts, other runs are left out; and the
-    table of published numbers.
-    Raises DataError if a run is missing, runs of one data set were measured in different ways, or a published
-    name is unknown.
+    `files`: a metrics.json of every run, of several of one run the last step within the budget counts, other runs are
+    left out; with `budget: time` the run.json of every run; and the table of published numbers.
+    Raises DataError if a run is missing, runs of one data set were measured in different ways, a published
+    name is unknown, or a run has no snapshot within the budget.
     """
     metrics, quoted = published.quoted(experiment, files)
-    measured = records.last(records.needed(records.measurements(metrics), experiment, "metrics"))
+    measured = budget.measured(experiment, metrics)
     blocks = [_block(experiment, dataset, measured, quoted) for dataset in experiment.datasets]
     write(
         Table(experiment.title, compared.caption(experiment), blocks),
@@ -51,6 +51,8 @@ def _block(experiment: Config, dataset: str, measured: pd.DataFrame, quoted: pd.
     columns = {Column("Model", is_number=False): [Cell(formatting.model(model)) for model in experiment.models]}
     recipe = records.recipe(here, dataset)
     notes = [compared.protocol(dataset, here, recipe)]
+    if experiment.budget == "time":
+        columns |= _progress(experiment.models, here)
     there = None if quoted is None else quoted[quoted["dataset"] == dataset]
     for key in compared.shown(here):
         chosen = here[here["metric"] == key]
@@ -61,6 +63,16 @@ def _block(experiment: Config, dataset: str, measured: pd.DataFrame, quoted: pd.
         notes += compared.sources(there)
     heading = dataset if len(experiment.datasets) > 1 else ""
     return Block(heading, list(columns), list(zip(*columns.values(), strict=True)), notes)
+
+
+def _progress(models: Sequence[str], measured: pd.DataFrame) -> Mapping[Column, list[Cell]]:
+    """Return columns of the images that each model had seen at its snapshot, and of the time that this took."""
+    group = "at the snapshot"
+    means = measured.groupby("model")[["kimg", "minutes"]].mean().reindex(list(models))
+    return {
+        Column("kimg", group): [Cell(formatting.quantity(value)) for value in means["kimg"]],
+        Column("min", group): [Cell(formatting.quantity(value)) for value in means["minutes"]],
+    }
 
 
 def _measured_column(

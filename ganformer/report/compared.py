@@ -155,6 +155,8 @@ def numbers(experiment: Compared, measured: pd.DataFrame, quoted: pd.DataFrame |
 def _measured_numbers(rows: pd.DataFrame) -> Mapping[str, Any]:
     by_themselves = set(rows.loc[rows["metric"].isin(shown(rows)), "name"])
     numbers: dict[str, Any] = {"seeds": rows["seed"].nunique(), "kimg": rows["kimg"].max()}
+    if "minutes" in rows:
+        numbers |= {"kimg": rows["kimg"].mean(), "minutes": rows["minutes"].mean()}
     for name, values in rows.groupby("name", sort=False)["value"]:
         numbers[str(name)] = values.mean()
         if str(name) in by_themselves:

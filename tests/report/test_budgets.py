@@ -1,0 +1,274 @@
+"""Comparisons of models at equal time, differences between them, agreement of metrics, and searches for settings."""
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from ganformer.errors import DataError
+from ganformer.exhibits import comparison, differences, orderings, rankings, search
+
+MakeFile = Callable[..., Path]
+SEEDS = (0, 1, 2)
+
+
+def settings(kind: Any, name: str, **changes: Any) -> Any:
+    fields = {"kind": name, "title": "T", "datasets": ["scenes"], "models": ["stylegan2", "duplex"], "seeds": SEEDS}
+    return kind.model_validate({**fields, **changes})
+
+
+def named(values: Mapping[str, float]) -> dict[str, Any]:
+    return {key: {"name": f"{key}_random_vgg16", "value": value} for key, value in values.items()}
+
+
+def read(out: Path, suffix: str) -> str:
+    return out.with_name(f"{out.name}.{suffix}").read_text(encoding="utf-8")
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(read(out, "csv").splitlines()))
+
+
+@pytest.fixture
+def curves(run: MakeFile, metrics: MakeFile) -> list[Path]:
+    """Provide runs of 1, 2 and 3 kimg; duplex takes twice as long, so within 30 s it reaches half the images."""
+    files = []
+    for model, speed in (("stylegan2", 10.0), ("duplex", 20.0)):
+        files.append(run(model=model, seconds_per_kimg=speed))
+        for kimg in (1, 2, 3):
+            fd = 100.0 / kimg if model == "stylegan2" else 50.0 / kimg
+            files.append(metrics(model=model, step=kimg * 100, kimg=float(kimg), values=named({"fd": fd})))
+    return files
+
+
+def test_equal_time_takes_the_last_snapshot_within_the_quickest_training(tmp_path: Path, curves: list[Path]) -> None:
+    comparison.draw(settings(comparison.Config, "comparison", seeds=[0], budget="time"), curves, tmp_path / "t")
+    found = {row["model"]: row for row in rows(tmp_path / "t")}
+    assert (found["stylegan2"]["kimg"], found["duplex"]["kimg"]) == ("3.0", "1.0")
+    assert float(found["stylegan2"]["minutes"]) == pytest.approx(0.5)
+    assert float(found["duplex"]["minutes"]) == pytest.approx(1 / 3)
+    assert float(found["duplex"]["fd_random_vgg16"]) == 50.0
+    assert "| GANformer (duplex) | 1.00 | 0.333 | 50.0 |" in read(tmp_path / "t", "md")
+
+
+def test_equal_time_takes_given_minutes(tmp_path: Path, curves: list[Path]) -> None:
+    config = settings(comparison.Config, "comparison", seeds=[0], budget="time", minutes=0.7)
+    comparison.draw(config, curves, tmp_path / "t")
+    assert [row["kimg"] for row in rows(tmp_path / "t")] == ["3.0", "2.0"]
+
+
+def test_run_without_a_snapshot_in_time_is_named(tmp_path: Path, curves: list[Path]) -> None:
+    config = settings(comparison.Config, "comparison", seeds=[0], budget="time", minutes=0.2)
+    message = (
+        "duplex/seed0/step-100.json: is the first snapshot of its run, after 20 s of training, but 'T' compares at "
+        "12 s; set more training.snapshots"
+    )
+    with pytest.raises(DataError, match=message):
+        comparison.draw(config, curves, tmp_path / "t")
+
+
+@pytest.fixture
+def trained(metrics: MakeFile) -> Callable[..., list[Path]]:
+    """Write metrics of three seeds of each model from lists of values by metric."""
+
+    def write(**models: Mapping[str, list[float]]) -> list[Path]:
+        return [
+            metrics(model=model, seed=seed, values=named({key: each[seed] for key, each in values.items()}))
+            for model, values in models.items()
+            for seed in range(3)
+        ]
+
+    return write
+
+
+BASE = {"fd": [10.0, 11.0, 12.0], "recall": [0.2, 0.3, 0.4]}
+
+
+def test_difference_has_welchs_interval(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:
+    files = trained(stylegan2=BASE, duplex={"fd": [5.0, 5.5, 6.5], "recall": [0.25, 0.3, 0.38]})
+    config = settings(differences.Config, "differences", base="stylegan2", values=["fd", "recall"])
+    differences.draw(config, files, tmp_path / "d")
+    fd, recall = rows(tmp_path / "d")
+    found = stats.ttest_ind([5.0, 5.5, 6.5], BASE["fd"], equal_var=False)
+    low, high = found.confidence_interval(0.95)
+    assert float(fd["difference"]) == pytest.approx(17 / 3 - 11)
+    assert (float(fd["low"]), float(fd["high"]), float(fd["p"])) == pytest.approx((low, high, found.pvalue))
+    assert (fd["verdict"], recall["verdict"]) == ("better", "undecided")
+    assert f"**-5.33 \\[{low:+.2f}, {high:+.2f}\\], better**" in read(tmp_path / "d", "md")
+    assert "of the 2 in this table about 0.100 would exclude zero by chance" in read(tmp_path / "d", "md")
+
+
+@pytest.mark.parametrize(("values", "verdict"), [([30.0, 31.0, 32.0], "worse"), ([10.0, 11.0, 12.0], "undecided")])
+def test_verdict_follows_the_better_direction(
+    tmp_path: Path, trained: Callable[..., list[Path]], values: list[float], verdict: str
+) -> None:
+    config = settings(differences.Config, "differences", base="stylegan2", values=["fd"])
+    differences.draw(config, trained(stylegan2=BASE, duplex={"fd": values}), tmp_path / "d")
+    assert rows(tmp_path / "d")[0]["verdict"] == verdict
+
+
+def test_more_recall_is_better(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:
+    config = settings(differences.Config, "differences", base="stylegan2", values=["recall"])
+    differences.draw(config, trained(stylegan2=BASE, duplex={"recall": [0.8, 0.81, 0.82]}), tmp_path / "d")
+    assert rows(tmp_path / "d")[0]["verdict"] == "better"
+
+
+def test_missing_value_is_named(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:
+    config = settings(differences.Config, "differences", base="stylegan2", values=["coverage"])
+    with pytest.raises(DataError, match="compares 'coverage', which runs of duplex on scenes have not"):
+        differences.draw(config, trained(stylegan2=BASE, duplex=BASE), tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"base": "gan"}, "base", "'gan' is not in models; add it there, or name one of stylegan2, duplex"),
+        ({"seeds": [0]}, "seeds", "give at least two"),
+    ],
+)
+def test_settings_of_differences_that_do_not_fit(changes: dict[str, Any], key: str, message: str) -> None:
+    config = settings(differences.Config, "differences", **{"base": "stylegan2", **changes})
+    (problem,) = config.problems(None)
+    assert problem[0] == key
+    assert message in problem[1]
+
+
+THREE = {"models": ["gan", "stylegan2", "duplex"]}
+
+
+def test_kendalls_tau_of_two_metrics(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:
+    files = trained(
+        gan={"fd": [3.0, 3.0, 1.0], "recall": [0.1, 0.1, 0.1]},
+        stylegan2={"fd": [2.0, 2.0, 2.0], "recall": [0.2, 0.2, 0.2]},
+        duplex={"fd": [1.0, 1.0, 1.5], "recall": [0.3, 0.3, 0.3]},
+    )
+    rankings.draw(settings(rankings.Config, "rankings", **THREE), files, tmp_path / "r")
+    (pair,) = rows(tmp_path / "r")
+    assert (pair["metric"], pair["other"], float(pair["tau"])) == ("fd", "recall", 1.0)
+    assert [float(pair[f"tau_seed{seed}"]) for seed in SEEDS] == pytest.approx([1, 1, -1 / 3])
+    assert "| FD, random-vgg16 | – | 1.00 ± 0.77 |" in read(tmp_path / "r", "md")
+
+
+def test_ranking_by_a_value_without_a_better_direction_is_refused(
+    tmp_path: Path, trained: Callable[..., list[Path]]
+) -> None:
+    values = {"fd_bias": [1.0, 2.0, 3.0], **BASE}
+    files = trained(gan=values, stylegan2=values, duplex=values)
+    with pytest.raises(DataError, match="orders models by 'fd_bias', which all models without a better direction"):
+        rankings.draw(settings(rankings.Config, "rankings", values=["fd", "fd_bias"], **THREE), files, tmp_path / "r")
+
+
+def test_ranking_needs_three_models() -> None:
+    (problem,) = settings(rankings.Config, "rankings").problems(None)
+    assert problem == ("models", "the order of 2 says nothing; name at least 3")
+
+
+TRIALS = {"gan": ["gan-a", "gan-b"], "duplex": ["duplex-a", "duplex-b"]}
+
+
+def searched(**changes: Any) -> search.Config:
+    fields = {"kind": "search", "title": "T", "datasets": ["scenes"], "trials": TRIALS, **changes}
+    return search.Config.model_validate(fields)
+
+
+@pytest.fixture
+def tried(run: MakeFile, metrics: MakeFile) -> list[Path]:
+    """Provide two trials of two models, which differ in one nested and one plain setting."""
+    files = []
+    for model, trial, fd in (("gan", "a", 3.0), ("gan", "b", 4.0), ("duplex", "a", 2.0), ("duplex", "b", 1.0)):
+        name = f"{model}-{trial}"
+        gamma, size = (3.0, 64) if trial == "a" else (10.0, 64 if model == "gan" else 32)
+        own = {"kind": "gan", "latent_size": size, "adversarial": {"r1_gamma": gamma, "beta1": 0.0}}
+        spec = {"image": {"height": 32, "width": 32, "channels": 3}, "mirror": True, "model": own, "seed": 0}
+        files += [run(model=name, spec=spec), metrics(model=name, values=named({"fd": fd, "recall": 0.5 - fd / 10}))]
+    return files
+
+
+def test_search_chooses_the_best_trial_of_each_model(tmp_path: Path, tried: list[Path]) -> None:
+    search.draw(searched(), tried, tmp_path / "s")
+    assert [row["trial"] for row in rows(tmp_path / "s") if row["is_chosen"] == "True"] == ["gan-a", "duplex-b"]
+    assert rows(tmp_path / "s")[0]["settings"] == '{"adversarial.r1_gamma":3.0}'
+    text = read(tmp_path / "s", "md")
+    assert "| GAN | r1\\_gamma 3 | **3.00** | 20.0 |" in text
+    assert "| GANformer (duplex) | latent\\_size 32, r1\\_gamma 10 | **1.00** | 40.0 |" in text
+
+
+def test_search_by_a_value_of_which_more_is_better(tmp_path: Path, tried: list[Path]) -> None:
+    search.draw(searched(by="recall", trials={"gan": ["gan-b", "gan-a"]}), tried, tmp_path / "s")
+    assert [row["trial"] for row in rows(tmp_path / "s") if row["is_chosen"] == "True"] == ["gan-a"]
+
+
+def test_search_names_models_whose_value_is_missing(tmp_path: Path, tried: list[Path]) -> None:
+    with pytest.raises(DataError, match="decides by 'kid', which a trial of gan on scenes has not"):
+        search.draw(searched(by="kid"), tried, tmp_path / "s")
+
+
+def test_models_of_a_search_are_its_trials() -> None:
+    assert searched().models == ("gan-a", "gan-b", "duplex-a", "duplex-b")
+    raw = {"kind": "search", "datasets": ["scenes"], "trials": TRIALS}
+    assert ("trials.duplex.1", "models", "duplex-b") in list(search.Config.references(raw))
+
+
+def test_unequal_numbers_of_trials_are_refused() -> None:
+    (problem,) = searched(trials={"gan": ["gan-a"], "duplex": ["duplex-a", "duplex-b"]}).problems(None)
+    assert problem[0] == "trials"
+    assert "(gan 1, duplex 2), which favours some; give all as many" in problem[1]
+
+
+HEADER = "paper,table,dataset,resolution,model,metric,value,n_images,source,verified\n"
+
+
+@pytest.fixture
+def printed(tmp_path: Path) -> Path:
+    path = tmp_path / "published.csv"
+    values = {"gan": 25.02, "stylegan2": 16.05, "duplex": 9.17, "centroid": 9.17}
+    rows = [f"P,Table 1,CLEVR,256,{model},FID,{value},50000,its PDF,yes\n" for model, value in values.items()]
+    path.write_text(HEADER + "".join(rows) + "P,Table 1,CLEVR,256,gan,Recall_pct,13.21,50000,its PDF,yes\n")
+    return path
+
+
+def ordered(**changes: Any) -> Any:
+    models = ["gan", "stylegan2", "duplex", "centroid"]
+    names = {"table": "Table 1", "datasets": {"scenes": "CLEVR"}, "models": {model: model for model in models}}
+    return settings(orderings.Config, "orderings", models=models, published=names, **changes)
+
+
+def test_published_orderings_hold_are_reversed_or_undecided(
+    tmp_path: Path, trained: Callable[..., list[Path]], printed: Path
+) -> None:
+    files = trained(
+        gan={"fd": [1.0, 1.1, 1.2]},
+        stylegan2={"fd": [5.0, 5.1, 5.2]},
+        duplex={"fd": [3.0, 3.1, 3.2]},
+        centroid={"fd": [0.1, 9.0, 5.2]},
+    )
+    orderings.draw(ordered(), [*files, printed], tmp_path / "o")
+    found = {(row["model"], row["base"]): row["outcome"] for row in rows(tmp_path / "o")}
+    assert found == {
+        ("stylegan2", "gan"): "reversed",
+        ("duplex", "gan"): "reversed",
+        ("centroid", "gan"): "undecided",
+        ("duplex", "stylegan2"): "holds",
+        ("centroid", "stylegan2"): "undecided",
+    }  # of duplex and centroid equal values are published
+    text = read(tmp_path / "o", "md")
+    assert "Of 5 published orderings of two models 1 hold at this scale, 2 are reversed, and 2 are undecided" in text
+    assert "| GANformer (duplex) better than StyleGAN2 | FD | 9.17 and 16.05 | -2.00 " in text
+
+
+def test_ordering_without_published_values_is_refused(
+    tmp_path: Path, trained: Callable[..., list[Path]], printed: Path
+) -> None:
+    every = dict.fromkeys(["gan", "stylegan2", "duplex", "centroid"], BASE)
+    message = "nothing is published of 'recall' for two models on scenes; leave it out of `values`"
+    with pytest.raises(DataError, match=message):
+        orderings.draw(ordered(values=["recall"]), [*trained(**every), printed], tmp_path / "o")
+
+
+def test_settings_of_orderings_that_do_not_fit() -> None:
+    found = dict(settings(orderings.Config, "orderings", seeds=[0]).problems(None))
+    assert "no orderings to compare with" in found["published"]
+    assert "give at least two" in found["seeds"]

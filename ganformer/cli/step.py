@@ -208,6 +208,24 @@ def page(
 
 
 @app.command()
+def publish(
+    configuration: Annotated[
+        str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
+    ],
+    template: Annotated[Path, typer.Option(help="Markdown with Jinja expressions: text, tables, figures and numbers.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: index.md, csv and pictures.")],
+    files: Files,
+    command: Annotated[
+        str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")
+    ] = "snakemake --cores all {}",
+) -> None:
+    """Write a page of the documentation about finished tables and figures."""
+    from ganformer.report.publish import publish as write
+
+    write(config.load(read(configuration, "config"), "--config"), template, files, out, command)
+
+
+@app.command()
 def schema(out: Annotated[Path | None, typer.Option(help="File to write; printed if not given.")] = None) -> None:
     """Write the JSON schema of config.yaml, for editors."""
     if out is None:

@@ -29,6 +29,15 @@ SECTIONS = ("datasets", "models", "measured_against", "parsing", "experiments")
 """Parts of the configuration that consist of entries with names of one's own."""
 
 
+class Publication(Strict):
+    """Page about the tables and figures of `all`, which the target `publish` writes."""
+
+    template: Path
+    """Markdown with Jinja expressions (`ganformer step publish`)."""
+    out: Path
+    """Folder that gets index.md, csv and pictures."""
+
+
 class Config(Strict):
     """The reproduction as data: `config.yaml` and its overlays."""
 
@@ -44,6 +53,8 @@ class Config(Strict):
     best_by: str = "fd"
     """Name in metrics.json of the value that decides which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}
+    publication: Publication | None = None
+    """Page for the documentation, made by the target `publish`; None: no such target."""
 
     def text(self) -> str:
         """Return canonical text that `load` turns into this configuration again; it holds only given settings.

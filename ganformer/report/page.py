@@ -21,6 +21,7 @@ from ganformer.records.exhibit import Block, Exhibit
 from ganformer.records.run import RUN_FILE, TrainedRun
 from ganformer.report import drawing, formatting, pictures, records
 from ganformer.report.check import Finding
+from ganformer.report.publish import version
 from ganformer.report.table import groups
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
         "current": sum(finding.is_current for finding in inputs.findings),
         "runs": [_run(run) for _, run in inputs.runs.iterrows()],
         "reference": REFERENCE,
-        "versions": formatting.listing(_unique(_version(record.code) for record in inputs.runs["record"])),
+        "versions": formatting.listing(_unique(version(record.code) for record in inputs.runs["record"])),
     }
 
 
@@ -203,7 +204,7 @@ def _facts(inputs: Inputs) -> Iterable[tuple[str, str]]:
     )
     yield "Training in all", formatting.duration(sum(record.wall_seconds for record in found))
     yield "Computed on", formatting.listing(_unique(formatting.device(record.hardware) for record in found))
-    yield "Code", formatting.listing(_unique(_version(record.code) for record in found))
+    yield "Code", formatting.listing(_unique(version(record.code) for record in found))
 
 
 def _names(inputs: Inputs, column: str) -> list[str]:
@@ -212,12 +213,6 @@ def _names(inputs: Inputs, column: str) -> list[str]:
 
 def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))
-
-
-def _version(code: Mapping[str, Any]) -> str:
-    if "commit" not in code:
-        return str(code["ganformer"])
-    return f"{code['ganformer']} ({code['commit']}{', with changes' if code.get('dirty') else ''})"
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
@@ -330,7 +325,7 @@ def _run(run: pd.Series) -> Mapping[str, Any]:
             ("Settings", f"sha256 {record.spec_sha256}"),
             ("Weights", f"sha256 {record.weights_sha256}"),
             ("Data", f"sha256 {data.data_sha256}, {formatting.count(data.count)} images"),
-            ("Code", _version(record.code)),
+            ("Code", version(record.code)),
             ("Libraries", ", ".join(f"{library} {version}" for library, version in record.libraries.items())),
             ("Computed on", f"{formatting.device(record.hardware)}; {record.hardware['system']}"),
             ("Trained", f"{record.started} to {record.finished}, {sessions}"),

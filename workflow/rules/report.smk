@@ -59,3 +59,28 @@ rule page:
         "exec ganformer --log {log} step page --config {params.config:q}"
         " --command {params.command:q} --out {output}"
         " {input.exhibits} {input.runs} {input.packs} {input.reals}"
+
+
+# Page of the documentation about what `all` makes; only on demand, since it is part of the repository.
+if cfg.publication:
+
+    rule publish:
+        input:
+            template=local(str(cfg.publication.template)),
+            exhibits=[exhibit(name) for name in exhibits("report")],
+            files=[file for name in exhibits("report") for file in target(name)],
+            runs=[f"{run_folder(*run)}/run.json" for run in shown("report").runs()],
+        output:
+            local(f"{cfg.publication.out}/index.md"),
+        log:
+            "results/logs/report/publish.log",
+        localrule: True
+        conda:
+            "../../envs/report.yaml"
+        params:
+            config=shown("report").text(),
+            command=config["command"],
+            out=str(cfg.publication.out),
+        shell:
+            "exec ganformer --log {log} step publish --config {params.config:q} --command {params.command:q}"
+            " --template {input.template} --out {params.out} {input.exhibits} {input.runs}"

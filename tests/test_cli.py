@@ -61,6 +61,7 @@ DEFAULTS = {
     ("import", "cache"): Path("results/weights"),
     ("data download", "out"): Path("results/downloads"),
     ("step page", "command"): "snakemake --cores all {}",
+    ("step publish", "command"): "snakemake --cores all {}",
 }
 
 

@@ -126,6 +126,12 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
             {"as_grid": True, "as_npz": False, **SHARED},
         ),
         (
+            ["generate", "--weights", "w"],
+            "analysis.generate.generate",
+            (Path("w"), Request(32, 0, 8, 0.7, None, False, "class"), None),
+            {"as_grid": False, "as_npz": False, "threads": 1, "gpus": 0},
+        ),
+        (
             ["generate", "--weights", "w", "--out", "o", "--npz"],
             "analysis.generate.generate",
             (Path("w"), Request(32, 0, 8, 0.7, None, False, "class"), Path("o")),
@@ -327,6 +333,29 @@ def test_the_page_is_written_of_what_was_checked(calls: Watch) -> None:
     settings = config.load(CONFIGURATION)
     assert checked == [((settings, Path("results")), {})]
     assert written == [((settings, [Path("a.json")], Path("o"), "make {}", ["findings"]), {})]
+
+
+def test_a_page_of_the_documentation_is_written(calls: Watch) -> None:
+    written = calls("report.publish.publish")
+    words = ["--config", json.dumps(CONFIGURATION), "--template", "t.md", "--out", "o", "--command", "make {}"]
+    say("step", "publish", *words, "a.json", "run.json")
+    files = [Path("a.json"), Path("run.json")]
+    assert written == [((config.load(CONFIGURATION), Path("t.md"), files, Path("o"), "make {}"), {})]
+
+
+def test_the_best_seed_is_exported(calls: Watch) -> None:
+    exported = calls("report.pretrained.export")
+    say("step", "export", "--by", "fd", "--out", "o", "a/run.json", "a/step-1.json", "b/run.json")
+    runs, metrics = [Path("a/run.json"), Path("b/run.json")], [Path("a/step-1.json")]
+    assert exported == [(("fd", runs, metrics, Path("o")), {})]
+
+
+def test_pretrained_weights_are_listed(calls: Watch) -> None:
+    calls("report.pretrained.places", [Path("here")])
+    found, listed = calls("report.pretrained.find", "found"), calls("report.pretrained.listing", "all of them")
+    generated = calls("analysis.generate.generate")
+    assert say("generate", "--list") == "all of them\n"
+    assert (found, listed, generated) == ([(([Path("here")],), {})], [(("found",), {})], [])
 
 
 def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
+GENERATED = "generated"  # folder of images for which none was named
 MAX_LISTED_CLASSES = 20  # names of classes in a message
 MAX_TRUNCATION = 1000.0
 MAX_SEED = 2**32 - 1  # of numpy's RandomState, which gives the latents
@@ -55,9 +56,11 @@ class Request:
 
 
 def generate(
-    weights: Path, request: Request, out: Path, *, as_grid: bool, as_npz: bool, threads: int, gpus: int
+    weights: Path, request: Request, out: Path | None, *, as_grid: bool, as_npz: bool, threads: int, gpus: int
 ) -> None:
     """Write images of a run into the folder `out`: `seed000000.png`, …, or in the other form asked for.
+
+    None: into `generated/DATASET-MODEL-seedN` of the working folder.
 
     If there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
     has their settings, and whether they are complete. `as_grid`: all in one picture, `grid.png`. `as_npz`:
@@ -72,6 +75,7 @@ def generate(
     label = class_number(request.label, known.data, run)
     check(request.truncation, request.seed, request.seed + request.count - 1)
     _aim(learner, request, run)
+    out = Path(GENERATED, f"{known.run.dataset}-{known.run.model}-seed{known.run.seed}") if out is None else out
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
     kept.begin()
     learner.sampler.to(devices.acquire(gpus))
@@ -83,6 +87,7 @@ def generate(
                 take(seeds, labels, images)
             progress.update(len(seeds))
     kept.finish()
+    print(f"{out}: {request.count} images of {image.width}×{image.height} pixels", flush=True)
 
 
 def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_npz: bool) -> GeneratedCall:

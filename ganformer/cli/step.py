@@ -226,6 +226,20 @@ def publish(
 
 
 @app.command()
+def export(
+    by: Annotated[str, typer.Option(help="Name in metrics.json of the value that decides.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: weights, records and a model card.")],
+    files: Files,
+) -> None:
+    """Copy the weights of the best seed of a model."""
+    from ganformer.records.run import RUN_FILE
+    from ganformer.report.pretrained import export as copy
+
+    runs = [file for file in files if file.name == RUN_FILE]
+    copy(by, runs, [file for file in files if file.name != RUN_FILE], out)
+
+
+@app.command()
 def schema(out: Annotated[Path | None, typer.Option(help="File to write; printed if not given.")] = None) -> None:
     """Write the JSON schema of config.yaml, for editors."""
     if out is None:

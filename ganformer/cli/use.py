@@ -98,9 +98,22 @@ def evaluate(
         measured.write(out)
 
 
+def _list_pretrained(wanted: bool) -> None:
+    """Print the pretrained weights and end, if asked for."""
+    if wanted:
+        from ganformer.report import pretrained
+
+        print(pretrained.listing(pretrained.find(pretrained.places())), flush=True)
+        raise typer.Exit
+
+
 def generate(
-    weights: Annotated[Path, typer.Option(help="A trained or imported run: its folder, run.json or weights.")],
-    out: Annotated[Path, typer.Option(help="Folder that the images are written to.")],
+    weights: Annotated[
+        Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that the images are written to. Default: generated/ and the run's name.")
+    ] = None,
     images_num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 32,
     truncation_psi: Annotated[
         float, typer.Option(min=0, help="ψ. Less than 1: less variety, better images, nearer to the mean; 0: the mean.")
@@ -118,10 +131,16 @@ def generate(
     noise: Annotated[bool, typer.Option(help="Fresh noise in every image; else the same in all of them.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="One picture with all images, instead of one each.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="One array arr_0 of all images, for other evaluations.")] = False,
+    list_: Annotated[
+        bool,
+        typer.Option(
+            "--list", is_eager=True, callback=_list_pretrained, help="List the pretrained weights, and do nothing else."
+        ),
+    ] = False,
     threads: Threads = 1,
     gpus: Gpus = 0,
 ) -> None:
-    """Generate images with a trained or imported run."""
+    """Generate images with a trained, imported or pretrained run."""
     from ganformer.analysis import generate as images
 
     request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise, truncation_mean)

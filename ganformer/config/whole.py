@@ -36,6 +36,9 @@ class Publication(Strict):
     """Markdown with Jinja expressions (`ganformer step publish`)."""
     out: Path
     """Folder that gets index.md, csv and pictures."""
+    weights_of: Name | None = None
+    """Experiment whose models' best seeds, by `best_by`, the target `pretrained` copies to `pretrained/DATASET-MODEL`;
+    None: no such target."""
 
 
 class Config(Strict):
@@ -186,7 +189,7 @@ def _with_nulls(value: Any) -> Any:
 
 def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield references to data sets and models that the configuration does not define."""
-    defined = {section: list(as_mapping(raw.get(section))) for section in ("datasets", "models")}
+    defined = {section: list(as_mapping(raw.get(section))) for section in ("datasets", "models", "experiments")}
     for section in ("training", "adversarial"):
         for name in as_mapping(as_mapping(raw.get(section)).get("per_dataset")):
             yield from _undefined(f"{section}.per_dataset.{name}", name, "datasets", defined)
@@ -195,6 +198,8 @@ def _unknown_names(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, other in as_mapping(raw.get("measured_against")).items():
         for each in (name, other):
             yield from _undefined(f"measured_against.{name}", each, "datasets", defined)
+    if (chosen := as_mapping(raw.get("publication")).get("weights_of")) is not None:
+        yield from _undefined("publication.weights_of", chosen, "experiments", defined)
     for experiment, entry in as_mapping(raw.get("experiments")).items():
         kind = as_mapping(entry).get("kind")
         is_known = kind in plugins.names("ganformer.exhibits")

@@ -84,3 +84,44 @@ if cfg.publication:
         shell:
             "exec ganformer --log {log} step publish --config {params.config:q} --command {params.command:q}"
             " --template {input.template} --out {params.out} {input.exhibits} {input.runs}"
+
+
+# Best seeds of the models of one experiment, with their records and model cards; part of the repository, too.
+if cfg.publication and cfg.publication.weights_of:
+    exported = cfg.experiments[cfg.publication.weights_of]
+
+    rule pretrained:
+        input:
+            expand(
+                local("pretrained/{dataset}-{model}/run.json"),
+                dataset=exported.datasets,
+                model=exported.models,
+            ),
+        localrule: True
+
+    rule export:
+        input:
+            weights=lambda w: [
+                f"{run_folder(w.dataset, w.model, seed)}/weights.safetensors"
+                for seed in exported.seeds
+            ],
+            runs=lambda w: [
+                f"{run_folder(w.dataset, w.model, seed)}/run.json"
+                for seed in exported.seeds
+            ],
+            metrics=lambda w: [
+                f"{run_folder(w.dataset, w.model, seed)}/metrics/step-{cfg.spec(w.dataset, w.model, seed).snapshot_steps[-1]}.json"
+                for seed in exported.seeds
+            ],
+        output:
+            local("pretrained/{dataset}-{model}/run.json"),
+        log:
+            "results/logs/report/export-{dataset}.{model}.log",
+        localrule: True
+        conda:
+            "../../envs/report.yaml"
+        params:
+            by=cfg.best_by,
+            out=lambda w: f"pretrained/{w.dataset}-{w.model}",
+        shell:
+            "exec ganformer --log {log} step export --by {params.by} --out {params.out} {input.runs} {input.metrics}"

@@ -234,7 +234,9 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
     assert weights() == [7, 0]
 
 
-@pytest.mark.parametrize("overlay", [None, "paper.yaml", "replication.yaml", "own_images.yaml"])
+@pytest.mark.parametrize(
+    "overlay", [None, "paper.yaml", "replication.yaml", "own_images.yaml", "study.yaml", "study-search.yaml"]
+)
 def test_a_configuration_is_the_same_after_it_was_text(overlay):
     """Run too, in which what a model sets wins over sections, and defaults do not."""
     files = [ROOT / "config.yaml", *([ROOT / "workflow/presets" / overlay] if overlay else [])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ganformer import artifacts
 from ganformer.config import Config as Configuration
-from ganformer.config import Experiment, Name
-from ganformer.config.base import as_mapping
+from ganformer.config import Experiment, Name, Strict
+from ganformer.config.base import as_mapping, as_sequence
 from ganformer.errors import DataError
 from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.records.run import RUN_FILE
@@ -27,6 +27,15 @@ CAPTION = (
 )
 
 
+class Trials(Strict):
+    """Trials of one model."""
+
+    model: Name
+    """Name of the model in the table."""
+    entries: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Entries of `models` that were tried for it."""
+
+
 class Config(Experiment):
     """Settings of the table of trials, of which one is chosen for each model."""
 
@@ -35,27 +44,27 @@ class Config(Experiment):
     shape = "table"
     forms = ("csv", "md", "tex")
 
-    trials: Mapping[Name, tuple[Name, ...]]
-    """Entries of `models` that were tried for each model, by the name of the model; `models` follows from them."""
+    trials: Annotated[tuple[Trials, ...], Field(min_length=1)]
+    """Trials of each model; `models` follows from them."""
     by: str = "fd"
     """Key of the value that decides."""
 
     @model_validator(mode="before")
     @classmethod
     def _models_are_trials(cls, raw: Any) -> Any:
-        trials = as_mapping(as_mapping(raw).get("trials"))
-        return {**raw, "models": [name for names in trials.values() for name in names]} if trials else raw
+        names = [name for _, _, name in _entries(as_mapping(raw))]
+        return {**raw, "models": names} if names else raw
 
     @classmethod
     def references(cls, raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         """Yield the names that the entry uses."""
         yield from super().references({key: value for key, value in raw.items() if key != "models"})
-        for model, names in as_mapping(raw.get("trials")).items():
-            yield from ((f"trials.{model}.{i}", "models", name) for i, name in enumerate(names))
+        for i, k, name in _entries(raw):
+            yield f"trials.{i}.entries.{k}", "models", name
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
         """Yield a problem if one model has more trials than another."""
-        counts = {model: len(names) for model, names in self.trials.items()}
+        counts = {trials.model: len(trials.entries) for trials in self.trials}
         if len(set(counts.values())) > 1:
             told = ", ".join(f"{model} {count}" for model, count in counts.items())
             yield "trials", f"models have different numbers of trials ({told}), which favours some; give all as many"
@@ -63,6 +72,12 @@ class Config(Experiment):
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return the records of all runs, and the measurements at the end of training."""
         return [*self.of_runs(RUN_FILE), *self.metrics(configuration)]
+
+
+def _entries(raw: Mapping[str, Any]) -> Iterator[tuple[int, int, Any]]:
+    """Yield the entries of settings that are not yet checked, with the places of the model and of the entry."""
+    for i, trials in enumerate(as_sequence(raw.get("trials"))):
+        yield from ((i, k, name) for k, name in enumerate(as_sequence(as_mapping(trials).get("entries"))))
 
 
 def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
@@ -79,14 +94,14 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
     measured = records.last(records.needed(metrics, experiment, "metrics"))
     settings = {row["model"]: dict(_flat(row["record"].model)) for _, row in runs.iterrows()}
     numbers = pd.DataFrame(
-        _trial(experiment, dataset, model, trial, settings, measured)
+        _trial(experiment, dataset, trials, trial, settings, measured)
         for dataset in experiment.datasets
-        for model in experiment.trials
-        for trial in experiment.trials[model]
+        for trials in experiment.trials
+        for trial in trials.entries
     )
     blocks = [_block(experiment, dataset, measured, numbers, settings) for dataset in experiment.datasets]
     caption = CAPTION.format(
-        count=max(map(len, experiment.trials.values())),
+        count=max(len(trials.entries) for trials in experiment.trials),
         by=formatting.metric(experiment.by, experiment.by).title,
         seeds=formatting.plural(len(experiment.seeds), "seed"),
     )
@@ -103,31 +118,31 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
             yield f"{before}{key}", value
 
 
-def _differing(experiment: Config, model: str, trial: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _differing(trials: Trials, trial: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a trial in which those of its model differ."""
-    others = [settings[name] for name in experiment.trials[model]]
+    others = [settings[name] for name in trials.entries]
     return {key: value for key, value in settings[trial].items() if any(each.get(key) != value for each in others)}
 
 
 def _trial(
-    experiment: Config, dataset: str, model: str, trial: str, settings: Mapping[str, Any], measured: pd.DataFrame
+    experiment: Config, dataset: str, trials: Trials, trial: str, settings: Mapping[str, Any], measured: pd.DataFrame
 ) -> dict[str, Any]:
     here = measured[measured["dataset"] == dataset]
-    means = here[here["model"].isin(experiment.trials[model])].groupby(["model", "metric"])["value"].mean().unstack()
+    means = here[here["model"].isin(trials.entries)].groupby(["model", "metric"])["value"].mean().unstack()
     if experiment.by not in means or means[experiment.by].isna().any():
         raise DataError(
-            f"'{experiment.title}' decides by '{experiment.by}', which a trial of {model} on {dataset} has not; add "
-            "what measures it to evaluation.metrics and evaluate again, or decide `by` another value"
+            f"'{experiment.title}' decides by '{experiment.by}', which a trial of {trials.model} on {dataset} has "
+            "not; add what measures it to evaluation.metrics and evaluate again, or decide `by` another value"
         )
     is_low = formatting.metric(experiment.by, experiment.by).better == "low"
     best = means[experiment.by].idxmin() if is_low else means[experiment.by].idxmax()
     return {
         "dataset": dataset,
-        "model": model,
+        "model": trials.model,
         "trial": trial,
         "is_chosen": trial == best,
         "kimg": here.loc[here["model"] == trial, "kimg"].max(),
-        "settings": _differing(experiment, model, trial, settings),
+        "settings": _differing(trials, trial, settings),
         **means.loc[trial],
     }
 

@@ -73,6 +73,17 @@ def test_every_seed_is_a_picture(run: Path, tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "a").astype(int) - expected).max() <= 1  # sums are rounded as whole blocks are
 
 
+def test_folder_has_the_name_of_the_run_if_none_is_given(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    generate(run, Request(1, 0, 8, 0.7, None, False), None, as_grid=True, as_npz=False, threads=1, gpus=0)
+    (folder,) = (tmp_path / "generated").iterdir()
+    assert folder.name == "scenes-stylegan2-seed0"
+    assert (folder / "grid.png").exists()
+    assert f"generated/{folder.name}: 1 image of 16×8 pixels" in capsys.readouterr().out
+
+
 def read_labels(run: Path, tmp_path: Path, **changes: Any) -> np.ndarray:
     with np.load(made(run, tmp_path / "labels", as_npz=True, **changes) / "images.npz") as arrays:
         return arrays["arr_1"]

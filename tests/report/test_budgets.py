@@ -166,7 +166,7 @@ def test_ranking_needs_three_models() -> None:
     assert problem == ("models", "the order of 2 says nothing; name at least 3")
 
 
-TRIALS = {"gan": ["gan-a", "gan-b"], "duplex": ["duplex-a", "duplex-b"]}
+TRIALS = [{"model": "gan", "entries": ["gan-a", "gan-b"]}, {"model": "duplex", "entries": ["duplex-a", "duplex-b"]}]
 
 
 def searched(**changes: Any) -> search.Config:
@@ -197,7 +197,7 @@ def test_search_chooses_the_best_trial_of_each_model(tmp_path: Path, tried: list
 
 
 def test_search_by_a_value_of_which_more_is_better(tmp_path: Path, tried: list[Path]) -> None:
-    search.draw(searched(by="recall", trials={"gan": ["gan-b", "gan-a"]}), tried, tmp_path / "s")
+    search.draw(searched(by="recall", trials=[{"model": "gan", "entries": ["gan-b", "gan-a"]}]), tried, tmp_path / "s")
     assert [row["trial"] for row in rows(tmp_path / "s") if row["is_chosen"] == "True"] == ["gan-a"]
 
 
@@ -209,11 +209,11 @@ def test_search_names_models_whose_value_is_missing(tmp_path: Path, tried: list[
 def test_models_of_a_search_are_its_trials() -> None:
     assert searched().models == ("gan-a", "gan-b", "duplex-a", "duplex-b")
     raw = {"kind": "search", "datasets": ["scenes"], "trials": TRIALS}
-    assert ("trials.duplex.1", "models", "duplex-b") in list(search.Config.references(raw))
+    assert ("trials.1.entries.1", "models", "duplex-b") in list(search.Config.references(raw))
 
 
 def test_unequal_numbers_of_trials_are_refused() -> None:
-    (problem,) = searched(trials={"gan": ["gan-a"], "duplex": ["duplex-a", "duplex-b"]}).problems(None)
+    (problem,) = searched(trials=[{"model": "gan", "entries": ["gan-a"]}, TRIALS[1]]).problems(None)
     assert problem[0] == "trials"
     assert "(gan 1, duplex 2), which favours some; give all as many" in problem[1]
 

@@ -92,10 +92,12 @@ if cfg.publication and cfg.publication.weights_of:
 
     rule pretrained:
         input:
-            expand(
-                local("pretrained/{dataset}-{model}/run.json"),
-                dataset=exported.datasets,
-                model=exported.models,
+            local(
+                expand(
+                    "pretrained/{dataset}-{model}/run.json",
+                    dataset=exported.datasets,
+                    model=exported.models,
+                )
             ),
         localrule: True
 

@@ -87,8 +87,8 @@ def generate(
                 take(seeds, labels, images)
             progress.update(len(seeds))
     kept.finish()
-    images = "1 image" if request.count == 1 else f"{request.count:,} images"
-    print(f"{out}: {images} of {image.width}×{image.height} pixels", flush=True)
+    number = "1 image" if request.count == 1 else f"{request.count:,} images"
+    print(f"{out}: {number} of {image.width}×{image.height} pixels", flush=True)
 
 
 def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_npz: bool) -> GeneratedCall:

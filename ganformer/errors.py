@@ -33,5 +33,13 @@ class TrainingError(UserError):
     """Training cannot continue, e.g. a loss is no longer finite."""
 
 
+class DivergedError(TrainingError):
+    """A loss, gradient or score is no longer finite after `step` finished steps."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 class DeviceError(UserError):
     """A GPU, or compiled operations, that were asked for are not there or cannot be used."""

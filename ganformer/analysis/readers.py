@@ -87,7 +87,7 @@ def origin(reader: Reader, record: Run, recipe: Mapping[str, Any], reals: str | 
     sha256 of the data that the images are compared with.
     """
     end = record.end
-    reference = {} if reals is None else {"reference": Reals(data_sha256=reals)}
+    known = record.diverged_before(end.kimg) | ({} if reals is None else {"reference": Reals(data_sha256=reals)})
     return Subject(
         run=record.run,
         step=end.step,
@@ -99,5 +99,5 @@ def origin(reader: Reader, record: Run, recipe: Mapping[str, Any], reals: str | 
             "extractor": reader.about,
             "accuracy": reader.accuracy,
         },
-        **reference,
+        **known,
     )

@@ -20,7 +20,13 @@ from ganformer.config.base import Name, Plugged, Probability, Strict, parse, rep
 from ganformer.config.data import ImageSpec
 from ganformer.errors import ConfigError
 
-WITHOUT_INFLUENCE = ("kimg", "snapshots", "activation_checkpointing", "replay")  # on the weights after a step
+WITHOUT_INFLUENCE = (
+    "kimg",
+    "snapshots",
+    "activation_checkpointing",
+    "replay",
+    "on_divergence",
+)  # on the weights after a step
 
 
 class TrainingSettings(Strict):
@@ -42,6 +48,9 @@ class TrainingSettings(Strict):
     replay: bool = True
     """Record the operations of a step in the first steps and repeat them without Python: less time for small networks,
     the same weights bit for bit. Not with `activation_checkpointing`."""
+    on_divergence: Literal["stop", "keep"] = "stop"
+    """If a loss is no longer finite: stop with an error, or keep the run as it was at the snapshot before, so that it
+    is a row of tables, which say so. With several GPUs it always stops."""
     snapshots: PositiveInt = 4
     """Number of evenly spaced points, the end among them, whose weights are kept for learning curves."""
 

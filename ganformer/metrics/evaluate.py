@@ -160,6 +160,7 @@ def _origin(job: Job, record: Run, images: Images, reals: Mapping[str, Reference
     """Return the part of `metrics.json` known before measuring; DataError if there are too few images."""
     snapshot = record.snapshot(job.step, job.run)
     return Subject(
+        **record.diverged_before(snapshot.kimg),
         run=record.run,
         step=snapshot.step,
         kimg=snapshot.kimg,

@@ -70,6 +70,9 @@ class Subject(JsonRecord):
     recipe: Mapping[str, Any]
     """Settings as they were written; see `how`."""
     reference: Reals | None = None
+    diverged_kimg: float | None = None
+    """Thousands of images after which the run diverged, if it did before this snapshot: the weights are those of the
+    snapshot before."""
 
     @property
     def how(self) -> Recipe:

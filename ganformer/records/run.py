@@ -99,6 +99,9 @@ class Run(JsonRecord):
     """Number of parameters of each network."""
     steps: int
     kimg: float
+    diverged_kimg: float | None = None
+    """Thousands of images after which a loss was no longer finite, of a run that was kept (`training.on_divergence`):
+    later snapshots have the weights of the one before. None: it was trained to its end."""
     wall_seconds: float | None = None
     seconds_per_kimg: float | None = None
     peak_memory_mb: float | None = None
@@ -160,6 +163,11 @@ class Run(JsonRecord):
     def is_of(self, trajectory: str, data: str) -> bool:
         """Return whether the run is of this trajectory and these images, both sha256."""
         return (self.trajectory_sha256, self.data.data_sha256) == (trajectory, data)
+
+    def diverged_before(self, kimg: float) -> dict[str, Any]:
+        """Return the field `diverged_kimg` of a record of the snapshot at `kimg`, if the run had diverged by then."""
+        is_so = self.diverged_kimg is not None and self.diverged_kimg < kimg
+        return {"diverged_kimg": self.diverged_kimg} if is_so else {}
 
     def changed_files(self, folder: Path) -> list[Path]:
         """Return the files of weights in the run's folder that are missing or not the bytes which the record names."""

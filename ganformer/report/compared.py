@@ -109,8 +109,19 @@ def protocol(dataset: str, measured: pd.DataFrame, recipe: Recipe) -> str:
         seen = f"read by a parser ({recipe.network}; {_right(recipe.accuracy)})"
     return (
         f"Measured on {dataset} after {kimg} kimg: {formatting.count(recipe.images)} generated{against} "
-        f"images{repeats}, {seen}."
+        f"images{repeats}, {seen}.{diverged(measured)}"
     )
+
+
+def diverged(measured: pd.DataFrame) -> str:
+    """Return a sentence on the runs that diverged; empty if none did."""
+    runs = measured[measured["diverged"].notna()].drop_duplicates(["dataset", "model", "seed"])
+    told = [
+        f"{formatting.model(row['model'])} with seed {row['seed']} after {formatting.kimg(row['diverged'])} kimg"
+        for _, row in runs.iterrows()
+    ]
+    ending = "values of such runs are of the snapshot before"
+    return f" Diverged: {formatting.listing(told)}; {ending}." if told else ""
 
 
 def _right(accuracy: Mapping[str, float]) -> str:

@@ -36,11 +36,12 @@ def runs(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def measurements(paths: Iterable[Path]) -> pd.DataFrame:
-    """Return one row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, file.
+    """Return one row a measured number: dataset, model, seed, step, kimg, metric, name, value, by, recipe, …, file.
 
     `metric` is the key under which an experiment asks for it (`fd`), `name` its name on these features
-    (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured. Raises
-    DataError if a file is missing or incomplete, or a step of a run was given twice.
+    (`fd_random_vgg16`), `by` the network that they are of, `recipe` the canonical JSON of how it was measured,
+    `diverged` the kimg at which the run diverged before, if it did. Raises DataError if a file is missing or
+    incomplete, or a step of a run was given twice.
     """
     import pandas as pd
 
@@ -52,12 +53,14 @@ def measurements(paths: Iterable[Path]) -> pd.DataFrame:
             "step": record.step,
             "kimg": record.kimg,
             "recipe": artifacts.canonical(record.recipe),
+            "diverged": record.diverged_kimg,
             "file": str(path),
         }
         for metric, entry in record.values.items():
             by = entry.by or record.how.network
             rows.append({**shared, "metric": metric, "name": entry.name, "value": entry.value, "by": by})
-    frame = pd.DataFrame(rows, columns=[*RUN, "step", "kimg", "metric", "name", "value", "by", "recipe", "file"])
+    columns = [*RUN, "step", "kimg", "metric", "name", "value", "by", "recipe", "diverged", "file"]
+    frame = pd.DataFrame(rows, columns=columns)
     refuse_doubles(frame, [*RUN, "step", "metric"])
     return frame
 

@@ -18,7 +18,7 @@ from ganformer.config import ImageSpec, Spec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
-from ganformer.errors import ConfigError, DataError, TrainingError
+from ganformer.errors import ConfigError, DataError, DivergedError, TrainingError
 from ganformer.locking import acquired
 from ganformer.records.run import RUN_FILE
 from ganformer.seeds import mix
@@ -206,7 +206,13 @@ def train_rank(job: Job, device: torch.device) -> None:
             with kept.watch(job.label):
                 if steps.history.step == 0:
                     kept.logger.show("reals", "reals", 0, steps.first_reals())
-                _advance(steps, stop, kept)
+                try:
+                    _advance(steps, stop, kept)
+                except DivergedError as error:
+                    if spec.training.on_divergence == "stop" or distribution.ranks() > 1:
+                        raise
+                    print(f"{job.label}: diverged, kept as it was at the snapshot before. {error}", flush=True)
+                    kept.keep_diverged(error.step)
         kept.finish(job.names, steps.images.manifest)
 
 
@@ -240,9 +246,10 @@ class Steps:
                 check_finite(scalars)
             except TrainingError as error:
                 last = next(iter(self.checkpoints.paths()), "none yet")
-                raise TrainingError(
+                raise DivergedError(
+                    step,
                     f"step {step + 1}: {error}; training cannot continue, nothing was overwritten. Last good "
-                    f"checkpoint: {last}. A smaller learning rate or a larger r1_gamma often helps"
+                    f"checkpoint: {last}. A smaller learning rate or a larger r1_gamma often helps",
                 ) from error
             self._share_buffers()
             yield step + 1, scalars

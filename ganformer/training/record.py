@@ -94,14 +94,19 @@ def describe(
     parameters: Mapping[str, int],
     history: History,
     snapshots: Sequence[Snapshot],
+    diverged: int | None = None,
 ) -> Run:
     """Return the record of a finished run on `data`; `snapshots` end with the final weights.
+
+    `diverged`: finished steps of a run that diverged then.
 
     `code`, `hardware` and `libraries` belong to the last stretch; `stretches` has them for all.
     """
     kimg = spec.kimg_at(spec.steps)
     begin, end = history.stretches[0], history.stretches[-1]
     memory: Mapping[str, Any] = history.peak_memory_mb
+    trained = kimg if diverged is None else spec.kimg_at(max(diverged, 1))
+    ended: dict[str, Any] = {} if diverged is None else {"diverged_kimg": spec.kimg_at(diverged)}
     return Run(
         run=RunName(dataset=names["dataset"], model=names["model"], seed=spec.seed),
         spec=spec.model_dump(mode="json"),
@@ -120,7 +125,8 @@ def describe(
         steps=spec.steps,
         kimg=kimg,
         wall_seconds=history.wall_seconds,
-        seconds_per_kimg=history.wall_seconds / kimg,
+        seconds_per_kimg=history.wall_seconds / trained,
+        **ended,
         **memory,
         started=begin.started,
         finished=end.ended,

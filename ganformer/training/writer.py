@@ -18,7 +18,14 @@ from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
 from ganformer.training import record
-from ganformer.training.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Identity, write_weights
+from ganformer.training.checkpoint import (
+    CHECKPOINTS_KEPT,
+    Checkpoints,
+    Identity,
+    build,
+    read_weights,
+    write_weights,
+)
 from ganformer.training.learner import Learner
 from ganformer.training.logger import RunLogger
 from ganformer.training.samples import batches, draw_labels
@@ -48,6 +55,7 @@ class RunWriter:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
         self._before, self._origin = history, record.origin(hardware)
+        self._diverged: int | None = None
         self._remove_halves()
         self._keep_end_of_shorter_run()
         self._started = time.monotonic()
@@ -87,7 +95,8 @@ class RunWriter:
 
         Provenance was recorded when the steps were trained, so the outputs have the same bytes each time.
         """
-        write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
+        if self._diverged is None:
+            write_weights(self._path(self.spec.steps), self.learner.sampler, self.identity.trajectory, self.spec.steps)
         described = record.describe(
             self.spec,
             self.identity,
@@ -96,8 +105,23 @@ class RunWriter:
             parameters=self.learner.parameters(),
             history=self.history,
             snapshots=[self._described(step) for step in self.spec.snapshot_steps],
+            diverged=self._diverged,
         )
         described.write(self.out / RUN_FILE)
+
+    def keep_diverged(self, step: int) -> None:
+        """Write the weights of the last snapshot in `step` finished steps as those of all later ones.
+
+        Before the first snapshot they are the initial weights. So the result does not depend on when checkpoints were
+        saved. No checkpoint is saved.
+        """
+        self._diverged, self.history = step, self._progress(step)
+        before = [each for each in self.spec.snapshot_steps if each <= step]
+        sampler = build(self.spec).sampler
+        if before:
+            read_weights(self._path(before[-1]), sampler, self.spec.model_dump(mode="json"))
+        for each in self.spec.snapshot_steps[len(before) :]:
+            write_weights(self._path(each), sampler, self.identity.trajectory, each)
 
     def _seconds(self) -> float:
         return self._before.wall_seconds + time.monotonic() - self._started
@@ -115,6 +139,12 @@ class RunWriter:
 
     def _save(self, step: int) -> None:
         """Write a checkpoint; of a finished training only the last one stays."""
+        self.history = self._progress(step)
+        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else CHECKPOINTS_KEPT)
+        self._saved = time.monotonic()
+
+    def _progress(self, step: int) -> History:
+        """Return the history with the present stretch of training, up to `step` finished steps."""
         device = next(self.learner.network.parameters()).device
         peaks, before = record.peak_memory(device), self._before
         stretch = Stretch(
@@ -124,13 +154,11 @@ class RunWriter:
             wall_seconds=time.monotonic() - self._started,
             **self._origin,
         )
-        self.history = History(
+        return History(
             step=step,
             peak_memory_mb={name: max(value, before.peak_memory_mb.get(name, 0.0)) for name, value in peaks.items()},
             stretches=(*before.stretches, stretch),
         )
-        self.checkpoints.save(self.learner, self.history, keep=1 if step == self.spec.steps else CHECKPOINTS_KEPT)
-        self._saved = time.monotonic()
 
     def _path(self, step: int) -> Path:
         if step == self.spec.steps:

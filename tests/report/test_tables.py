@@ -137,6 +137,19 @@ def test_several_seeds(tmp_path: Path, fd: MakeFile, published: Path, other: lis
     assert rf"$\pm$ {2**0.5:.1f}" in read(out, "tex")
 
 
+def test_runs_that_diverged_are_rows_with_a_note(tmp_path: Path, metrics: MakeFile, published: Path) -> None:
+    files = [metrics(model="simplex"), metrics(model="duplex", diverged_kimg=6.4)]
+    comparison.draw(compared(), [*files, published], tmp_path / "t")
+    text = read(tmp_path / "t", "md")
+    assert (
+        "Diverged: GANformer (duplex) with seed 0 after 6.4 kimg; values of such runs are of the snapshot before."
+        in text
+    )
+    assert "| GANformer (duplex) | 12.3 |" in text
+    comparison.draw(compared(), [metrics(model="simplex"), metrics(model="duplex"), published], tmp_path / "t")
+    assert "Diverged" not in read(tmp_path / "t", "md")
+
+
 def test_only_the_last_step_of_a_run_counts(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     out = tmp_path / "t"
     comparison.draw(compared(("duplex",)), [fd(50.0, step=500), fd(12.0), published], out)

@@ -23,6 +23,7 @@ from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ganformer.records.run import Run
 from ganformer.seeds import mix
 from ganformer.training import checkpoint, distribution, loop, writer
 from ganformer.training import record as records
@@ -479,16 +480,21 @@ def test_the_log_has_every_step_once_after_a_resume(
 # ---------------------------------------------------------------------------------------------- messages
 
 
-def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_good(
-    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def diverge_after(finished: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the loss of the step behind so many finished steps be NaN."""
     real = Adversarial.step
 
     def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
         scalars = dict(real(self, reals, step))
-        return scalars | {"generator": torch.tensor(torch.nan)} if step == 5 else scalars
+        return scalars | {"generator": torch.tensor(torch.nan)} if step == finished else scalars
 
     monkeypatch.setattr(Adversarial, "step", step)
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_good(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverge_after(5, monkeypatch)
     with pytest.raises(
         TrainingError, match=r"step 6: generator is nan; .*Last good checkpoint: \S+00000005.pt"
     ) as error:
@@ -496,6 +502,47 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_good(
     assert Path(re.search(r"checkpoint: (\S+\.pt)", str(error.value))[1]).exists()  # type: ignore[index]
     assert not list(tmp_path.glob("state/*/checkpoint-00000006.pt"))
     assert not (tmp_path / "run.json").exists()
+
+
+def kept(spec: Spec) -> Spec:
+    """Return the run with `on_divergence: keep`."""
+    training = spec.training.model_copy(update={"on_divergence": "keep"})
+    return spec.model_copy(update={"training": training})
+
+
+@pytest.mark.parametrize(("finished", "before"), [(5, 4), (8, 8), (2, None)])
+def test_a_run_that_diverged_can_be_kept_as_at_the_snapshot_before(
+    pack: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    finished: int,
+    before: int | None,
+) -> None:
+    spec = kept(tiny_spec(12))
+    train(spec, pack, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        diverge_after(finished, patch)
+        train(spec, pack, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert f"diverged, kept as it was at the snapshot before. step {finished + 1}: generator is nan" in said
+    record = Run.read(tmp_path / "run" / "run.json")
+    assert record.diverged_kimg == finished * 4 / 1000
+    assert [kept.step for kept in record.snapshots] == [4, 8, 12]
+    assert record.seconds_per_kimg == pytest.approx(record.wall_seconds / record.diverged_kimg)  # type: ignore[operator]
+    assert not record.changed_files(tmp_path / "run")
+
+    def weights(folder: str, step: int | None) -> dict[str, Tensor]:
+        if step is None:
+            return dict(checkpoint.build(spec).sampler.state_dict())
+        return dict(checkpoint.restore(tmp_path / folder / "run.json", step)[0].sampler.state_dict())
+
+    for step in (4, 8, 12):
+        assert same(weights("run", step), weights("whole", step if step <= finished else before))
+    train(spec, pack, tmp_path / "run")  # it is complete, though it would not diverge now
+    assert "complete" in capsys.readouterr().out
+    assert record.diverged_before(0.048) == {"diverged_kimg": finished * 4 / 1000}
+    assert record.diverged_before(0.004) == {}
 
 
 def test_weights_that_are_not_finite_end_training(pack: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ganformer.errors import DataError
@@ -34,7 +35,10 @@ def difference(title: str, measured: pd.DataFrame, key: str, model: str, base: s
             f"{measured['dataset'].iloc[0]} have not; add what measures it to evaluation.metrics and evaluate again, "
             "or leave it out of `values`"
         )
-    found = stats.ttest_ind(values, others, equal_var=False)
+    with warnings.catch_warnings():
+        # Of equal values, whose spread is zero: the interval is unknown then, and the verdict says so.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = stats.ttest_ind(values, others, equal_var=False)
     low, high = found.confidence_interval(level)
     name = str(here["name"].iloc[0])
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from ganformer import artifacts
 from ganformer.config import Config
 from ganformer.errors import ConfigError, DataError
-from ganformer.records.exhibit import Exhibit
+from ganformer.records.exhibit import Block, Cell, Exhibit
 from ganformer.records.run import RUN_FILE
 from ganformer.report import formatting, records, table
 
@@ -54,13 +55,15 @@ class Published:
         return pd.read_csv(self.csv)
 
     def text(self) -> str:
-        """Return the table in Markdown, or the picture with its caption, and a link to the numbers."""
+        """Return the table, or the picture with its caption, and a link to the numbers, as Markdown and HTML."""
         name = self.record.target
         link = f"[Numbers as csv]({name}.csv)" if self.csv.exists() else ""
         if self.record.exhibit == "figure":
             return "\n\n".join(filter(None, [f"![{self.record.alt}]({name}.png)", self.record.caption, link]))
-        content = table.markdown(table.Table(self.record.title, self.record.caption, self.record.blocks))
-        return "\n\n".join(filter(None, [content.partition("\n\n")[2].rstrip(), link]))
+        parts = [self.record.caption]
+        for block in self.record.blocks:
+            parts += [f"### {block.heading}" if block.heading else "", html(block), *block.notes]
+        return "\n\n".join(filter(None, [*parts, link]))
 
 
 def publish(config: Config, template: Path, files: Sequence[Path], out: Path, command: str) -> None:
@@ -105,6 +108,32 @@ def _copied(published: Published) -> Iterable[Path]:
         yield published.png
 
 
+def html(block: Block) -> str:
+    """Return a block of a table as HTML, since Markdown has no headings over several columns."""
+    cells = [_row("th", ((column.title, _side(column.is_number)) for column in block.columns))]
+    if any(column.group for column in block.columns):
+        spans = ((title, f' colspan="{width}"') for title, width in table.groups(block.columns))
+        cells.insert(0, _row("th", spans))
+    for row in block.rows:
+        sides = (_side(column.is_number) for column in block.columns)
+        cells.append(_row("td", zip(map(_marked, row), sides, strict=True), is_text=False))
+    return "\n".join(["<table>", *cells, "</table>"])
+
+
+def _row(tag: str, cells: Iterable[tuple[str, str]], *, is_text: bool = True) -> str:
+    inside = (f"<{tag}{look}>{escape(text) if is_text else text}</{tag}>" for text, look in cells)
+    return f"<tr>{''.join(inside)}</tr>"
+
+
+def _side(is_number: bool) -> str:
+    return ' align="right"' if is_number else ' align="left"'
+
+
+def _marked(cell: Cell) -> str:
+    text = escape(cell.text)
+    return f"<b>{text}</b>" if cell.is_best else text
+
+
 @dataclass(frozen=True)
 class Lookup:
     """Names that a template can use, and their content."""
@@ -135,7 +164,7 @@ class Lookup:
             raise ConfigError(f"{self.template}: {error}; see `publish` for what a template knows") from error
 
     def exhibit(self, name: str) -> str:
-        """Return a table or figure in Markdown."""
+        """Return a table or figure."""
         return self._named(name).text()
 
     def rows(self, name: str, **where: Any) -> list[dict[str, Any]]:

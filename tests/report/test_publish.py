@@ -53,7 +53,10 @@ def test_numbers_tables_and_figures_come_from_the_files(tmp_path: Path, files: l
     )
     found = published(tmp_path, text, files)
     assert "GANformer (duplex) has 1.25.\n\ngan duplex 2\n" in found
-    assert "Two models.\n\n| Model | FD ↓ |\n| :--- | ---: |\n| GAN | 2.50 |" in found
+    assert "Two models.\n\n<table>\n" in found
+    assert '<tr><th align="left">Model</th><th align="right">FD ↓</th></tr>\n' in found
+    assert '<tr><td align="left">GAN</td><td align="right">2.50</td></tr>\n' in found
+    assert '<td align="right"><b>1.25</b></td></tr>\n</table>\n' in found
     assert "A note.\n\n[Numbers as csv](table1.csv)" in found
     assert "## The models" not in found
     assert "![Two lines](curves.png)\n\nSome curves.\n" in found
@@ -62,6 +65,16 @@ def test_numbers_tables_and_figures_come_from_the_files(tmp_path: Path, files: l
     assert {path.name for path in folder.iterdir()} == {"index.md", "table1.csv", "curves.png"}
     for name in ("table1.csv", "curves.png"):
         assert (folder / name).read_bytes() == (tmp_path / "results" / name).read_bytes()
+
+
+def test_headings_over_several_columns_and_names_of_blocks(tmp_path: Path, files: list[Path]) -> None:
+    columns = [Column("Model", is_number=False), Column("FD", "a < b"), Column("IS", "a < b"), Column("s", "c")]
+    block = Block("scenes", columns, [[Cell("x & y"), Cell("1"), Cell("2"), Cell("3")]])
+    write(Table("T", "C.", [block]), pd.DataFrame({"a": [1]}), tmp_path / "results" / "wide")
+    found = published(tmp_path, "{{ exhibit('wide') }}", [*files, tmp_path / "results" / "wide.json"])
+    assert "### scenes\n\n<table>\n" in found
+    assert '<tr><th colspan="1"></th><th colspan="2">a &lt; b</th><th colspan="1">c</th></tr>' in found
+    assert '<td align="left">x &amp; y</td><td align="right">1</td>' in found
 
 
 def test_facts_are_those_of_the_runs(tmp_path: Path, files: list[Path]) -> None:

@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
 from ganformer.perceptual.distance import PUBLISHED as LPIPS
-from ganformer.report import published
+from ganformer.report import formatting, published
 from ganformer.training.adversarial import Adversarial
 from tests.workflow.test_graph import CONFIG, ROOT, planned
 
@@ -249,6 +249,106 @@ def test_replication_is_planned(checkout):
     assert jobs["evaluate"] == 2 * 7 * 19
     assert jobs["attend"] == 2 * 6
     assert not {"parser", "scene_statistics", "disentanglement", "ablation_figure"} & set(jobs)
+
+
+# ------------------------------------------------------------------------------------------------- the study here
+
+SEARCHED = ROOT / "docs/study/search/search.csv"
+PAGE = ROOT / "docs/study/index.md"
+
+
+def trials():
+    """Return the entries that were tried for each model."""
+    return {each.model: each.entries for each in merged("study-search").experiments["search"].trials}
+
+
+def without_rates(model):
+    """Return the settings of a model but those in which trials may differ."""
+    settings = model.model_dump()
+    return {key: value for key, value in settings.items() if key != "adversarial" and not key.endswith("learning_rate")}
+
+
+def test_search_tries_the_models_of_the_default_configuration():
+    tried, default = merged("study-search"), config.load(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    assert list(trials()) == list(merged("study").experiments["table1"].models)
+    for model, entries in trials().items():
+        for entry in entries:
+            assert without_rates(tried.models[entry]) == without_rates(default.models[model])
+        assert len({tried.models[entry].json() for entry in entries}) == len(entries)
+
+
+def test_search_and_study_are_trained_and_measured_alike():
+    searched, studied = merged("study-search"), merged("study")
+    assert searched.datasets["scenes"] == studied.datasets["scenes"]
+    assert searched.training.batch == studied.training.batch
+    rates = {"generator_learning_rate", "discriminator_learning_rate", "ema_kimg"}
+    assert searched.adversarial.model_dump(include=rates) == studied.adversarial.model_dump(include=rates)
+    assert searched.evaluation.extractor == studied.evaluation.extractor
+    assert searched.evaluation.images == studied.evaluation.images
+
+
+def test_study_has_the_settings_that_the_search_chose():
+    chosen = [row for row in csv.DictReader(SEARCHED.read_text().splitlines()) if row["is_chosen"] == "True"]
+    assert [row["model"] for row in chosen] == list(merged("study").experiments["table1"].models)
+    for row in chosen:
+        tried = merged("study-search").spec("scenes", row["trial"], 0)
+        assert merged("study").spec("scenes", row["model"], 0).model == tried.model, row["model"]
+
+
+def test_search_chose_by_its_own_numbers():
+    rows = list(csv.DictReader(SEARCHED.read_text().splitlines()))
+    for model, entries in trials().items():
+        values = {row["trial"]: float(row["fd"]) for row in rows if row["model"] == model}
+        assert list(values) == list(entries)
+        (chosen,) = [row["trial"] for row in rows if row["model"] == model and row["is_chosen"] == "True"]
+        assert chosen == min(values, key=values.__getitem__)
+
+
+def test_study_is_planned(checkout):
+    command = ("-n", "--configfile", "workflow/presets/study.yaml", "--", "all", "publish", "pretrained")
+    jobs = planned(checkout.snakemake(*command))
+    runs = 10 * 3
+    assert (jobs["train"], jobs["evaluate"], jobs["export"]) == (runs, runs * 10, 10)
+    assert (jobs["scene_statistics"], jobs["attention_segments"], jobs["disentanglement"]) == (runs, 3 * 3, 4 * 3)
+    assert (jobs["differences_table"], jobs["comparison_table"], jobs["publish"]) == (3, 2, 1)
+
+
+def test_extended_study_is_planned(checkout):
+    files = ("workflow/presets/study.yaml", "workflow/presets/study-extended.yaml")
+    jobs = planned(checkout.snakemake("-n", "--configfile", *files, "--", "extended"))
+    few = 3 * 3 * 3  # data sets, models, seeds
+    augmented = 2 * 4 * 3  # StyleGAN2 and duplex without augmentation are those of data efficiency
+    assert jobs["train"] == 30 + few + augmented + 10 * 3
+
+
+def cells():
+    """Return the rows of the study's first table, by model."""
+    rows = csv.DictReader((PAGE.parent / "table1.csv").read_text().splitlines())
+    return {row["model"]: row for row in rows}
+
+
+def test_headline_of_the_readme_is_the_table_of_the_study():
+    table = [line.strip("| ").split(" | ") for line in (ROOT / "README.md").read_text().splitlines() if " ± " in line]
+    names = {formatting.model(model): model for model in cells()}
+    assert [row[0] for row in table] == list(names)
+    for name, *texts in table:
+        row = cells()[names[name]]
+        keys = ("fd_random_vgg16", "precision_random_vgg16", "recall_random_vgg16", "coverage_random_vgg16")
+        for key, text in zip(keys, texts, strict=True):
+            scale, places = (1, 2) if key.startswith("fd") else (100, 1)
+            mean, spread = float(row[key]) * scale, float(row[f"{key}_seed_std"]) * scale
+            assert text == f"{mean:.{places}f} ± {spread:.{places}f}", (name, key)
+
+
+def test_page_of_the_study_is_current():
+    """Compare every table and number of the page with the csv files beside it."""
+    page = PAGE.read_text()
+    for file in PAGE.parent.glob("*.csv"):
+        assert f"({file.name})" in page
+    for row in csv.DictReader((PAGE.parent / "differences.csv").read_text().splitlines()):
+        if row["key"] == "fd" and row["model"] in ("simplex", "duplex", "centroid"):
+            said = f"{formatting.model(row['model'])}: **{row['verdict']}** ({formatting.quantity(float(row['mean']))}"
+            assert said in page
 
 
 def put(checkout, name):

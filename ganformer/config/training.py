@@ -38,10 +38,12 @@ class TrainingSettings(Strict):
     """Images in one step, over all accumulated microbatches."""
     microbatch: PositiveInt | None = None
     """Images in one forward pass; gradients of `batch / microbatch` passes are averaged. None: the whole batch."""
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Type of the convolutions and features; weights, latents, attention weights, losses and optimisers are float32.
 
-    `tf32` is float32 whose factors GPUs round to 10 bits. `bfloat16` has 8 bits, and half the memory."""
+    `tf32` is float32 whose factors GPUs round to 10 bits. `bfloat16` has 8 bits, and half the memory; so has
+    `float16`, with 11 bits, but numbers of at most 65,504: outputs of layers are limited to 256, styles are divided by
+    the largest one, and gradients that are not finite are replaced, as in StyleGAN2-ADA. For GPUs without bfloat16."""
     activation_checkpointing: bool = False
     """Keep only what passes between the blocks of networks, and compute the rest again for gradients: less memory, more
     time, the same weights bit for bit."""

@@ -18,11 +18,13 @@ from ganformer.ops.bias_act import bias_act
 SQRT_2 = math.sqrt(2)
 SQRT_HALF = math.sqrt(0.5)
 EPSILON = 1e-8
+HALF_LIMIT = 256.0
+"""Limit of the output of layers in float16 (StyleGAN2-ADA), whose largest number is 65,504."""
 
 
 def as_float(x: Tensor) -> Tensor:
-    """Return bfloat16 as float32, and everything else as it is, for what needs more than eight bits."""
-    return x.float() if x.dtype == torch.bfloat16 else x
+    """Return features of 16 bits as float32, and everything else as it is, for what needs more."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -131,6 +133,9 @@ class ModulatedConvolution(nn.Module):
         The caller can do so together with what follows.
         """
         scales = self.affine(style)  # B I
+        if self.operation.dtype == torch.float16:
+            # Else large styles of large features are beyond float16; demodulation makes the factor 1 again.
+            scales = scales / (scales.abs().amax(dim=1, keepdim=True) + EPSILON)
         weight = self.weight * self.scale
         norm = (scales.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()  # B O
         y: Tensor = self.operation(bias_act(x, None, act="linear", scale=scales), weight)
@@ -232,8 +237,19 @@ def constant_noise(network: nn.Module) -> Iterator[None]:
 def clamp_activations(network: nn.Module, limit: float | None) -> None:
     """Limit the output of every `Clamped` layer of `network` to ± limit, times the gain of the layer; None: no limit.
 
-    StyleGAN2-ADA does so at 256, to keep values in half precision finite.
+    In float16, layers without a limit have one of 256 (`limit_half`).
     """
     for part in network.modules():
         if isinstance(part, Clamped):
             part.clamp = None if limit is None else limit * part.gain
+
+
+def limit_half(network: nn.Module, dtype: torch.dtype | None) -> None:
+    """Limit the output of every `Clamped` layer without a limit to ± 256, times its gain, if `dtype` is float16.
+
+    So do StyleGAN2-ADA and its successors, to keep values finite.
+    """
+    if dtype == torch.float16:
+        for part in network.modules():
+            if isinstance(part, Clamped) and part.clamp is None:
+                part.clamp = HALF_LIMIT * part.gain

@@ -101,13 +101,23 @@ class Adversarial(Learner):
     @cached_property
     def generator_update(self) -> Update:
         """Updates of the generator's parameters."""
-        return Update("generator", self.network.generator.parameters(), self.generator_adam, replays=self.replays)
+        return Update(
+            "generator",
+            self.network.generator.parameters(),
+            self.generator_adam,
+            replays=self.replays,
+            repairs=self.repairs,
+        )
 
     @cached_property
     def discriminator_update(self) -> Update:
         """Updates of the discriminator's parameters."""
         return Update(
-            "discriminator", self.network.discriminator.parameters(), self.discriminator_adam, replays=self.replays
+            "discriminator",
+            self.network.discriminator.parameters(),
+            self.discriminator_adam,
+            replays=self.replays,
+            repairs=self.repairs,
         )
 
     def step(self, reals: Sequence[Reals], step: int) -> Mapping[str, Tensor]:

@@ -23,6 +23,8 @@ from ganformer.seeds import mix
 from ganformer.training.learner import Learner
 from ganformer.training.state import load_module
 
+FEATURES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types of features by the precisions in which they are not float32."""
 CHECKPOINTS_KEPT = 2  # the newest may be damaged
 METADATA = "ganformer"  # one key, since safetensors writes several in random order
 
@@ -53,7 +55,7 @@ def build(spec: Spec) -> Learner:
         recompute(learner.network)
     # Recomputation draws random numbers again by setting the generator back, which is no operation to be recorded.
     learner.replays = spec.training.replay and not spec.training.activation_checkpointing
-    learner.use_dtype(torch.bfloat16 if spec.training.precision == "bfloat16" else None)
+    learner.use_dtype(FEATURES.get(spec.training.precision))
     return learner
 
 

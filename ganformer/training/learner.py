@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.nn.interfaces import Generator
+from ganformer.nn.layers import limit_half
 from ganformer.nn.resampling import use_dtype
 
 
@@ -34,6 +35,8 @@ class Learner(ABC):
     """Target of truncation: the mean of the image's class or of all images; None: the model has no such mean."""
     replays = False
     """True: the operations of updates are recorded in the first steps, then repeated without Python."""
+    repairs = False
+    """True: gradients that are not finite are made so, as features are in float16."""
     sampling_generator: Generator | None = None
     """Generator of `sampler`, which maps latents to images in one pass; None: the model samples in another way."""
 
@@ -64,7 +67,16 @@ class Learner(ABC):
         """Continue from the result of `save`. Raises CheckpointError if it does not fit this learner."""
 
     def use_dtype(self, dtype: torch.dtype | None) -> None:
-        """Compute features in `dtype` from here on, with weights and everything delicate in float32; None: all."""
+        """Compute features in `dtype` from here on, with weights and everything delicate in float32; None: all.
+
+        Called once, before training. In float16 outputs of layers are limited, and gradients made finite.
+        """
+        self.repairs = dtype == torch.float16
+        limit_half(self.network, dtype)
+        self._compute_in(dtype)
+
+    def _compute_in(self, dtype: torch.dtype | None) -> None:
+        """Let `network` compute features in `dtype`."""
         use_dtype(self.network, dtype)
 
     def parameters(self) -> Mapping[str, int]:

@@ -15,6 +15,8 @@ from ganformer.errors import TrainingError
 from ganformer.training import distribution
 from ganformer.training.replay import Replayed
 
+LARGEST_REPAIRED = 1e5  # StyleGAN2-ADA
+
 Loss = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
 """Tensors of a microbatch → its mean loss, and other values that the learner uses, by name."""
 
@@ -35,16 +37,24 @@ def frozen(network: nn.Module) -> Iterator[None]:
 class Update:
     """Updates of `parameters` by `optimiser`; messages call them `name`.
 
-    With `replays` the operations of each loss and of its gradients are recorded, and repeated without Python.
+    With `replays` the operations of each loss and of its gradients are recorded, and repeated without Python. With
+    `repairs` values of gradients that are not finite are replaced, NaN by 0, infinity by ± 1e5, as StyleGAN2-ADA does.
     """
 
     def __init__(
-        self, name: str, parameters: Iterable[nn.Parameter], optimiser: Optimizer, *, replays: bool = False
+        self,
+        name: str,
+        parameters: Iterable[nn.Parameter],
+        optimiser: Optimizer,
+        *,
+        replays: bool = False,
+        repairs: bool = False,
     ) -> None:
         self.name = name
         self.parameters = list(parameters)
         self.optimiser = optimiser
         self._replays = replays
+        self._repairs = repairs
         self._replayed: dict[tuple[Loss, int], Replayed] = {}
 
     def minimise(
@@ -54,7 +64,7 @@ class Update:
 
         Return that mean, and by name the other values of all microbatches, without gradients. Gradients reach
         `parameters` only, whatever else the loss depends on. Raises TrainingError, with no weight changed, if the loss
-        or a gradient is not finite.
+        or a gradient, unless it is repaired, is not finite.
         """
         self.optimiser.zero_grad(set_to_none=True)
         differentiate = self._differentiated(loss, len(microbatches))
@@ -69,6 +79,9 @@ class Update:
         total = torch.stack(losses).sum()
         summed = [p.grad for p in self.parameters if p.grad is not None]
         distribution.average([*summed, total])
+        if self._repairs:
+            for gradient in summed:
+                torch.nan_to_num_(gradient, nan=0.0, posinf=LARGEST_REPAIRED, neginf=-LARGEST_REPAIRED)
         self._check(total, summed)
         self.optimiser.step()
         return total, others

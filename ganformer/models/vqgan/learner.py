@@ -118,19 +118,35 @@ class TwoStage(Learner, Reconstructor):
     @cached_property
     def autoencoder_update(self) -> Update:
         """Updates of the autoencoder's parameters."""
-        return Update("autoencoder", self.network.autoencoder.parameters(), self.autoencoder_adam, replays=self.replays)
+        return Update(
+            "autoencoder",
+            self.network.autoencoder.parameters(),
+            self.autoencoder_adam,
+            replays=self.replays,
+            repairs=self.repairs,
+        )
 
     @cached_property
     def discriminator_update(self) -> Update:
         """Updates of the discriminator's parameters."""
         return Update(
-            "discriminator", self.network.discriminator.parameters(), self.discriminator_adam, replays=self.replays
+            "discriminator",
+            self.network.discriminator.parameters(),
+            self.discriminator_adam,
+            replays=self.replays,
+            repairs=self.repairs,
         )
 
     @cached_property
     def transformer_update(self) -> Update:
         """Updates of the transformer's parameters."""
-        return Update("transformer", self.network.transformer.parameters(), self.transformer_adam, replays=self.replays)
+        return Update(
+            "transformer",
+            self.network.transformer.parameters(),
+            self.transformer_adam,
+            replays=self.replays,
+            repairs=self.repairs,
+        )
 
     @cached_property
     def perceptual(self) -> Distance:
@@ -203,11 +219,11 @@ class TwoStage(Learner, Reconstructor):
             scalars |= self._train_discriminator(pairs, batch, step)
         return scalars
 
-    def use_dtype(self, dtype: torch.dtype | None) -> None:
+    def _compute_in(self, dtype: torch.dtype | None) -> None:
         self.dtype = dtype
 
     def _computing(self) -> AbstractContextManager[object]:
-        """Return the context of a forward pass in the type of `use_dtype`: torch chooses the operators for it."""
+        """Return the context of a forward pass in the type of `_compute_in`: torch chooses the operators for it."""
         device = next(self.network.parameters()).device.type
         return torch.autocast(device, self.dtype, enabled=self.dtype is not None)
 

@@ -309,7 +309,7 @@ def test_study_is_planned(checkout):
     jobs = planned(checkout.snakemake(*command))
     runs = 10 * 3
     assert (jobs["train"], jobs["evaluate"], jobs["export"]) == (runs, runs * 10, 10)
-    assert (jobs["scene_statistics"], jobs["attention_segments"], jobs["disentanglement"]) == (runs, 3 * 3, 4 * 3)
+    assert (jobs["scene_statistics"], jobs["attention_segments"], jobs["disentanglement"]) == (4 * 3, 3 * 3, 4 * 3)
     assert (jobs["differences_table"], jobs["comparison_table"], jobs["publish"]) == (3, 2, 1)
 
 

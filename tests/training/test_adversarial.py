@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
+from ganformer.seeds import mix
 from ganformer.training import adversarial, distribution, losses
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.checkpoint import build
@@ -199,6 +200,54 @@ def test_style_mixing_takes_later_layers_from_another_draw() -> None:
     assert not torch.isclose(mixed[:, 1], w[:, 1]).any()
 
 
+def test_values_of_a_latent_are_never_mixed() -> None:
+    """Without components the last dimension is the values of a latent."""
+    w, other = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    assert adversarial.mixed_behind(w, other, 2, 1.0) is w
+    assert not torch.equal(adversarial.mixed_behind(w, other, 1, 1.0), w)
+
+
+def test_images_of_mixed_latents_are_judged_and_their_paths_regularised(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, seen = new_learner(path_length_weight=2.0), []
+    generator = learner.network.generator
+    synthesise = generator.synthesise
+    w = generator.map(generator.latents(8), NO_LABELS).detach()
+    monkeypatch.setattr(learner, "_draw", lambda labels: (w[: len(labels)], w[: len(labels)] + 1))
+    monkeypatch.setattr(generator, "synthesise", lambda w: seen.append(w) or synthesise(w))
+    learner._generate(NO_LABELS)
+    learner._path_length_loss(*reals()[0])
+    learner._generator_loss(*reals()[0])
+    assert [torch.equal(found, w[: len(found)] + 1) for found in seen] == [True] * 3
+    assert [len(found) for found in seen] == [8, 4, 8]  # path lengths of half of the batch
+
+
+def test_penalised_points_are_elsewhere_between_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, points = new_learner(loss="wgan", gradient_penalty=10.0), []
+    monkeypatch.setattr(losses, "gradient_penalty", lambda scores, images: points.append(images) or scores.sum())
+    shape = (8, 3, 8, 8)
+    learner._gradient_penalty(torch.zeros(shape), NO_LABELS, [torch.ones(shape)])
+    shares = points[0][0].detach().flatten(1)
+    assert torch.equal(shares, shares[:, :1].expand_as(shares))
+    assert len(shares[:, 0].unique()) == 8
+    assert 0 <= shares.min() < shares.max() <= 1
+
+
+def test_noise_of_samples_is_a_function_of_the_seed_that_leaves_no_trace() -> None:
+    before = torch.get_rng_state()
+    with adversarial.noise_from(3, torch.device("cpu")):
+        drawn = torch.rand(4)
+    assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(mix(3, "noise"))))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_evaluation_gives_back_the_mode(is_training: bool) -> None:
+    network = torch.nn.Linear(1, 1).train(is_training)
+    with adversarial.evaluating(network):
+        assert not network.training
+    assert network.training == is_training
+
+
 def test_gradient_penalty_is_part_of_the_discriminators_loss() -> None:
     none, some = new_learner(loss="wgan"), new_learner(loss="wgan", gradient_penalty=10.0)
     values = []
@@ -370,6 +419,12 @@ def test_continues_where_it_stopped() -> None:
     second.load(copy.deepcopy(first.save()))
     assert same(second.save(), first.save())
     assert same(stepped(second, range(6, 10)).save(), whole.save())
+
+
+def test_state_of_before_the_first_step_is_taken() -> None:
+    first, second = new_learner(), build(tiny_spec(seed=9))
+    second.load(copy.deepcopy(first.save()))
+    assert same(second.save(), first.save())
 
 
 def test_state_of_another_network_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Weights and checkpoints: what is written can be read, and nothing else is taken for it."""
 
+import copy
 import json
 import pickle
 from collections.abc import Callable
@@ -212,6 +213,14 @@ def test_the_same_weights_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == (run.parent / "weights.safetensors").read_bytes()
 
 
+def test_weights_in_another_order_of_memory_are_written(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    digest = checkpoint.write_weights(tmp_path / "weights.safetensors", network, "trajectory", 3)
+    assert digest == artifacts.file_digest(tmp_path / "weights.safetensors")
+    found = load_file(tmp_path / "weights.safetensors")
+    assert same(found, {name: value.contiguous() for name, value in network.state_dict().items()})
+
+
 # ------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -237,10 +246,27 @@ def test_without_checkpoints_there_is_no_history(tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(found: Identity, message: str, tmp_path: Path) -> None:
-    path = saved(tmp_path, found)
+    path, learner = saved(tmp_path, found), checkpoint.build(tiny_spec(seed=1))
+    before = copy.deepcopy(learner.save())
     with pytest.raises(CheckpointError) as error:
-        Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
+        Checkpoints(tmp_path, Identity("a", "b")).load(learner)
     assert f"{path}: is of another training: {message}; move the file away" in str(error.value)
+    assert same(learner.save(), before)
+
+
+def test_checkpoints_up_to_a_step_are_found_the_newest_first(tmp_path: Path) -> None:
+    for step in (4, 12, 8):
+        (tmp_path / f"checkpoint-{step:08d}.pt").touch()
+    kept = Checkpoints(tmp_path, Identity("a", "b"))
+    found = {until: [checkpoint.step_of(path) for path in kept.paths(until)] for until in (None, 12, 8, 7, 3)}
+    assert found == {None: [12, 8, 4], 12: [12, 8, 4], 8: [8, 4], 7: [4], 3: []}
+
+
+def test_recomputed_steps_are_not_replayed() -> None:
+    spec = tiny_spec()
+    for settings, replays in ({}, True), ({"activation_checkpointing": True}, False), ({"replay": False}, False):
+        training = spec.training.model_copy(update=settings)
+        assert checkpoint.build(spec.model_copy(update={"training": training})).replays == replays
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +292,8 @@ def test_a_checkpoint_cannot_execute_code(
     with pytest.raises(CheckpointError, match="all checkpoints are damaged"):
         Checkpoints(tmp_path, Identity("a", "b")).load(checkpoint.build(tiny_spec()))
     assert not (tmp_path / "exploded").exists()
-    assert capsys.readouterr().err.count("checkpoint is damaged") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.count("checkpoint is damaged (") for line in lines] == [1, 1]  # each reason in one line
 
 
 def test_a_full_disk_is_said_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

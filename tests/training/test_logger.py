@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -36,11 +37,18 @@ def test_pictures_of_one_channel_are_grey(tmp_path: Path) -> None:
 
 def test_lines_of_other_runs_and_of_steps_to_come_go(tmp_path: Path) -> None:
     lines = [{"run": "a", "step": 1}, {"run": "b", "step": 1}, {"run": "a", "step": 2}, {"run": "a", "step": 3}]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"run": "a", "st')
+    unknown = '3\n{"run": "a"}\n{"run": "a", "step": null}\n{"run": "a", "st'
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + unknown)
     with RunLogger(tmp_path, "a", 2) as logger:
         logger.log(5, {"loss": 0.5})
-    written = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        written = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]  # not kept back
     assert written == [{"run": "a", "step": 1}, {"run": "a", "step": 2}, {"run": "a", "step": 5, "loss": 0.5}]
+
+
+def test_a_value_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
+    with RunLogger(tmp_path, "a", 0) as logger, pytest.raises(ValueError, match="not JSON compliant"):
+        logger.log(1, {"loss": float("nan")})
+    assert (tmp_path / "log.jsonl").read_text() == ""
 
 
 def test_a_meter_averages_what_came_since_the_last_line() -> None:

@@ -73,6 +73,16 @@ def test_penalties_of_linear_discriminators() -> None:
     assert weight.grad.item() == pytest.approx(2 * (squares**0.5 - 1) * 60**0.5)
 
 
+def test_a_gradient_penalty_can_be_stepped_down_from_a_flat_discriminator() -> None:
+    images = torch.randn(2, 1, 2, 2, requires_grad=True)
+    weight = torch.zeros((), requires_grad=True)
+    penalty = losses.gradient_penalty((weight * images).sum(dim=(1, 2, 3)), [images])
+    penalty.backward()
+    assert penalty.item() == pytest.approx(1, abs=1e-5)
+    assert weight.grad is not None
+    assert weight.grad.isfinite()
+
+
 def test_r1_of_a_quadratic_discriminator() -> None:
     """D(x) = Σ a x² has the gradient 2 a x, so R1 is ½ · mean Σ (2 a x)² and its gradient in a is mean Σ 4 a x²."""
     images = torch.randn(5, 3, 4, 4, requires_grad=True)

@@ -169,6 +169,19 @@ def test_each_shape_has_a_recording() -> None:
         assert [replayed(torch.ones(size)).item() for size in (2, 3)] == [2, 3]
 
 
+def test_each_order_of_memory_has_a_recording() -> None:
+    replayed, x = Replayed(lambda x: x.reshape(-1) * 1, "this"), torch.arange(4.0).view(2, 2)
+    for _ in range(CALLS):
+        assert [replayed(value).tolist() for value in (x, x.T)] == [[0, 1, 2, 3], [0, 2, 1, 3]]
+    assert len(replayed.programs) == 2
+
+
+def test_results_keep_their_order_of_memory() -> None:
+    results, in_python = called(lambda x: x.expand(1, 3, 2, 2).clone(memory_format=torch.channels_last))
+    assert len(in_python) == 4
+    assert results[-1].stride() == results[0].stride() == (12, 1, 6, 3)
+
+
 def test_gradients_are_among_the_operations() -> None:
     layer = nn.Linear(2, 2)
 
@@ -199,12 +212,17 @@ class Numbered:
             case "buffer":
                 self.buffer = self.buffer + 1
                 return x + self.buffer
+            case "equal buffer":
+                self.buffer = self.buffer * 1
+                return x + self.buffer
             case "constant":
                 return x + torch.tensor([1.0, self.count])
             case "value":
                 return x + float(x.sum())
             case "shape":
                 return x[x > 0]
+            case "selection":
+                return x.masked_select(x > 0)
         raise AssertionError
 
 
@@ -214,9 +232,11 @@ class Numbered:
         ("number", "its operations change from call to call: "),
         ("more operations", "its operations change from call to call: None, then "),
         ("buffer", r"it uses another tensor of shape \[2\] in each call"),
+        ("equal buffer", r"it uses another tensor of shape \[2\] in each call"),
         ("constant", r"it uses another tensor of shape \[2\] in each call"),
         ("value", "aten._local_scalar_dense.default waits for values"),
         ("shape", "aten.index.Tensor waits for values"),
+        ("selection", "aten.masked_select.default waits for values"),
     ],
 )
 def test_what_changes_is_called_in_python_after_a_line(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganformer.errors import TrainingError
-from ganformer.training.update import Update
+from ganformer.training.update import Update, frozen
 
 
 def model() -> nn.Module:
@@ -55,6 +55,34 @@ def test_a_loss_that_is_not_finite_moves_nothing() -> None:
     with pytest.raises(TrainingError, match="the generator's loss is inf"):
         update.minimise(lambda big: (big * parameter.sum(), {}), [(torch.tensor(torch.inf),)])
     assert parameter.item() == 1.0
+
+
+def test_a_loss_that_is_not_finite_is_seen_where_its_gradient_is() -> None:
+    parameter = nn.Parameter(torch.ones(1))
+    update = Update("generator", [parameter], torch.optim.SGD([parameter], lr=1.0))
+    with pytest.raises(TrainingError, match="the generator's loss is inf"):
+        update.minimise(lambda big: (big + parameter.sum(), {}), [(torch.tensor(torch.inf),)])
+    assert parameter.item() == 1.0
+
+
+def test_a_loss_that_cannot_be_replayed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    parameter = nn.Parameter(torch.ones(1))
+    update = Update("generator", [parameter], torch.optim.SGD([parameter], lr=0.0), replays=True)
+
+    def waits(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return parameter.sum() * float(x), {}
+
+    for _ in range(4):
+        update.minimise(waits, [(torch.tensor(1.0),)])
+    assert capsys.readouterr().out.startswith("the generator's loss is computed in Python, slower, as ")
+
+
+def test_constants_stay_constants_when_a_network_is_no_longer_frozen() -> None:
+    network = model()
+    network[0].bias.requires_grad_(False)
+    with frozen(network):
+        assert not any(p.requires_grad for p in network.parameters())
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["0.bias"]
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganformer.models.vqgan.transformer import CodeTransformer, Sampling
+from ganformer.models.vqgan.transformer import CausalAttention, CodeTransformer, Sampling
 
 CODES, LENGTH = 7, 6
 NONE = torch.zeros(3, 0)
@@ -74,6 +74,14 @@ def test_dropout_is_for_training_only() -> None:
     assert not torch.equal(network(codes(), NONE), network(codes(), NONE))
     network.eval()
     assert torch.equal(network(codes(), NONE), network(codes(), NONE))
+
+
+def test_weights_of_attention_are_dropped_in_training() -> None:
+    torch.manual_seed(0)
+    attention, x = CausalAttention(8, 2, 0.5), torch.randn(2, LENGTH, 8)
+    assert not torch.equal(attention(x), attention(x))
+    attention.eval()
+    assert torch.equal(attention(x), attention(x))
 
 
 # ------------------------------------------------------------------------------------------------------ sampling

@@ -1,0 +1,246 @@
+"""Parts of the loop: what is checked, announced and handed on, and what a stopped run leaves and its next part adds."""
+
+import gc
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from ganformer import artifacts
+from ganformer.config import ImageSpec, Spec
+from ganformer.data.dataset import Images
+from ganformer.errors import DataError, TrainingError
+from ganformer.seeds import mix
+from ganformer.training import distribution, logger, loop, writer
+from ganformer.training.adversarial import Adversarial
+from ganformer.training.checkpoint import Checkpoints, Identity
+from ganformer.training.writer import RunningMean
+from tests.training.tiny_runs import NAMES, tiny_spec
+
+
+def spec_of(steps: int = 4, *, seed: int = 0, batch: int = 4, **training: Any) -> Spec:
+    spec = tiny_spec(steps, seed=seed, batch=batch)
+    return spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+
+
+def checkpoints_of(folder: Path, *steps: int) -> Checkpoints:
+    """Return checkpoints of a training, of which there are empty files for these steps."""
+    for step in steps:
+        (folder / f"checkpoint-{step:08d}.pt").touch()
+    return Checkpoints(folder, Identity("", ""))
+
+
+# ----------------------------------------------------------------------------------------- checks and messages
+
+
+def test_a_batch_may_be_as_large_as_the_pack(pack: Path) -> None:
+    loop._check_images(Images(pack), spec_of(batch=40), pack)
+
+
+def test_shapes_are_named_width_first() -> None:
+    assert loop._shape(ImageSpec(height=16, width=32, classes=5)) == "32×16 pixels, 3 channels, 5 classes"
+
+
+def test_the_newest_checkpoint_tells_how_far_a_run_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert loop._continued(spec_of(12, snapshots=2), checkpoints_of(tmp_path, 8, 12), "train") == 6
+    assert "the weights of step 6 were not kept when this run was trained to step 12" in capsys.readouterr().out
+
+
+def test_a_restart_forgets_checkpoints_and_snapshots(tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(tmp_path, 8, 12)
+    for name in ("step-00000004.safetensors", "notes.txt"):
+        (tmp_path / name).touch()
+    loop._forget(checkpoints)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "precision", "expected"), [(8, "float32", (2, False)), (8, "tf32", (2, True)), (2, "tf32", (1, True))]
+)
+def test_processes_of_several_gpus_divide_the_threads(
+    threads: int,
+    precision: str,
+    expected: tuple[int, bool],
+    pack: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    @contextmanager
+    def reproducible(threads: int, *, tf32: bool) -> Iterator[None]:
+        asked.append((threads, tf32))
+        raise TrainingError("far enough")
+        yield
+
+    monkeypatch.setattr(loop.devices, "reproducible", reproducible)
+    monkeypatch.setattr(distribution, "ranks", lambda: 4)
+    job = loop.Job(
+        spec_of(precision=precision), pack, tmp_path, Identity("", ""), NAMES, "train", threads, 60, False, 4
+    )
+    with pytest.raises(TrainingError, match="far enough"):
+        loop.train_rank(job, torch.device("cpu"))
+    assert asked == [expected]
+
+
+def test_of_several_errors_the_one_of_the_lowest_rank_is_raised() -> None:
+    errors: SimpleQueue[tuple[int, Exception]] = SimpleQueue()
+    for rank in (2, 0, 1):
+        errors.put((rank, DataError(f"error of rank {rank}")))
+    with pytest.raises(DataError, match="error of rank 0"):
+        distribution._raise_first(errors, [])
+
+
+def test_ranks_that_died_are_named_with_their_exit_status() -> None:
+    processes: Any = [SimpleNamespace(exitcode=status) for status in (0, -9, 7)]
+    message = re.escape("the processes of ranks [1, 2] failed (exit status [-9, 7]); their messages are above")
+    with pytest.raises(TrainingError, match=message):
+        distribution._raise_first(SimpleQueue(), processes)
+
+
+# ------------------------------------------------------------------------------------------------------- steps
+
+
+def steps_of(pack: Path, folder: Path, **options: Any) -> loop.Steps:
+    return loop.Steps(spec_of(**options), Images(pack), checkpoints_of(folder), 4, torch.device("cpu"))
+
+
+def test_the_order_of_the_images_follows_the_seed(pack: Path, tmp_path: Path) -> None:
+    for seed in (0, 3):
+        order = steps_of(pack, tmp_path, seed=seed).order
+        assert (order.count, order.seed) == (40, mix(seed, "data"))
+
+
+def test_ranks_share_only_the_buffers_that_a_step_changed(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taking over the values of the first rank is no change."""
+    shared = []
+
+    def share(buffers: Any) -> None:
+        shared.append([buffer.add_(1) for buffer in buffers])
+
+    steps = steps_of(pack, tmp_path)
+    monkeypatch.setattr(steps.learner, "step", lambda reals, step: {})
+    monkeypatch.setattr(distribution, "ranks", lambda: 2)
+    monkeypatch.setattr(distribution, "share", share)
+    assert len(list(steps)) == 4
+    assert shared[0]
+    assert shared[1:] == [[], [], []]
+
+
+def test_the_speed_counts_all_images_since_the_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    means = RunningMean()
+    for images, seconds, speed in ((4, 2.0, 4.0), (6, 1.0, 12.0)):
+        means.add({}, images)
+        means.add({}, images)
+        now[0] += seconds
+        assert means.take() == {"images_per_second": speed}
+
+
+# --------------------------------------------------------------------------------------------- stopped runs
+
+
+def test_a_signal_in_the_last_step_lets_the_run_end(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = []
+    monkeypatch.setattr(distribution, "any_rank", lambda is_so, device: frozen.append(gc.get_freeze_count()) is None)
+    loop.train(spec_of(1), pack, tmp_path, names=NAMES, threads=1, gpus=0)
+    assert artifacts.read_json(tmp_path / "run.json")["steps"] == 1
+    assert frozen[0] > 0  # objects that were there before are not looked at in steps
+    assert gc.get_freeze_count() == 0
+
+
+class Board:
+    """Takes the place of TensorBoard's writer, and notes its calls."""
+
+    made: list["Board"]
+
+    def __init__(self, folder: str, purge_step: int) -> None:
+        self.purge_step, self.is_closed = purge_step, False
+        self.scalars: list[tuple[str, int]] = []
+        self.images: list[tuple[str, int]] = []
+        Board.made.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, step))
+
+    def add_image(self, tag: str, picture: Any, step: int, dataformats: str) -> None:
+        self.images.append((tag, step))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Bar:
+    """Takes the place of the progress line, and notes its calls."""
+
+    made: list["Bar"]
+
+    def __init__(self, label: str, total: int, *, done: int) -> None:
+        self.given = (label, total, done)
+        self.counts: list[int] = []
+        Bar.made.append(self)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, count: int, values: Mapping[str, float]) -> None:
+        self.counts.append(count)
+
+
+def test_a_stopped_run_is_continued_where_it_was(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs, progress, pictures and the record go on from the step of the stop, and nothing is shown twice."""
+    Board.made, Bar.made, met, memory, sampled = (
+        [],
+        [],
+        [],
+        iter([{"peak_memory_mb": 5.0}, {"peak_memory_mb": 3.0}]),
+        [],
+    )
+    sample = Adversarial.sample
+    monkeypatch.setattr(logger, "SummaryWriter", Board)
+    monkeypatch.setattr(writer, "Progress", Bar)
+    monkeypatch.setattr(distribution, "meet", lambda: met.append(list(tmp_path.glob("state/*/checkpoint-*.pt"))))
+    monkeypatch.setattr(writer.record, "peak_memory", lambda device: next(memory))
+    monkeypatch.setattr(
+        Adversarial, "sample", lambda self, labels, seeds: sampled.append(len(seeds)) or sample(self, labels, seeds)
+    )
+    stops, ask = iter([False, True]), distribution.any_rank
+    monkeypatch.setattr(distribution, "any_rank", lambda is_so, device: next(stops, ask(is_so, device)))
+    spec = spec_of(4, microbatch=2)  # snapshots at steps 1, 3 and 4
+    with pytest.raises(TrainingError, match="stopped by a signal at step 2; run again to resume"):
+        loop.train(spec, pack, tmp_path, names=NAMES, threads=1, gpus=0)
+    ((checkpoint,),) = met
+    halves = [folder / ".half.1.tmp" for folder in (tmp_path, tmp_path / "samples", checkpoint.parent)]
+    for half in halves:
+        half.touch()
+    loop.train(spec, pack, tmp_path, names=NAMES, threads=1, gpus=0)
+
+    assert not any(half.exists() for half in halves)
+    assert [bar.given[1:] for bar in Bar.made] == [(16, 0), (16, 8)]
+    assert [bar.counts for bar in Bar.made] == [[4, 4], [4, 4]]
+    assert [board.purge_step for board in Board.made] == [1, 3]
+    assert [board.images for board in Board.made] == [[("reals", 0), ("samples", 1)], [("samples", 3), ("samples", 4)]]
+    assert [{step for _, step in board.scalars} for board in Board.made] == [{1}, {3, 4}]
+    assert all(board.is_closed for board in Board.made)
+    assert sampled == [2] * 48
+    names = {"reals.png", "kimg000000.004.png", "kimg000000.012.png", "kimg000000.016.png"}
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == names
+    record = artifacts.read_json(tmp_path / "run.json")
+    assert record["peak_memory_mb"] == 5.0
+    assert [(each["first"], each["last"]) for each in record["stretches"]] == [(0, 2), (2, 4)]

@@ -1,11 +1,13 @@
 """Fixtures for tests of every part."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from ganformer.progress import Progress
 from tests import pictures
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -46,3 +48,16 @@ def shared(request: pytest.FixtureRequest) -> Path:
         return SHARED
     folder: Path = request.getfixturevalue("generated")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _progress_ends_at_its_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no work end whose progress has not counted each item once, but for shares of others and broken transfers."""
+    leave = Progress.__exit__
+
+    def checked(self: Progress, kind: type[BaseException] | None, *error: Any) -> None:
+        leave(self, kind, *error)
+        if kind is None and not self.is_silent and not self.label.startswith("fetch "):
+            assert self.done == self.total, f"{self.label}: {self.done} of {self.total} {self.unit} are counted"
+
+    monkeypatch.setattr(Progress, "__exit__", checked)

@@ -6,6 +6,7 @@ from ganformer.progress import Progress
 def test_line_counts_items_and_shows_values(capsys):
     with Progress("train scenes/duplex", 200, done=50, every=0) as progress:
         progress.update(50, {"loss": 0.123456})
+        progress.update(100)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("train scenes/duplex ██████████░░░░░░░░░░  50% 100/200 images ")
     assert lines[0].endswith(" loss 0.123")

@@ -19,7 +19,7 @@ from ganformer.errors import ConfigError, DataError
 from ganformer.metrics import compare as sets
 from ganformer.metrics import evaluate as metrics
 from ganformer.metrics.measures import frechet
-from ganformer.records.metrics import Comparison
+from ganformer.records.metrics import ComparedSet, Comparison
 from ganformer.training.loop import train
 
 REALS, FAKES = 40, 36
@@ -186,6 +186,7 @@ def test_recipe_says_all_that_the_numbers_depend_on(compare, run, data):
     assert found["recipe"]["picture"] == [16, 16]
     assert found["values"]["fd"]["name"] == "fd_random_vgg16"
     assert found["hardware"]["threads"] == 1
+    assert 0 < found["seconds"] < 60
     assert list(found) == ["format", "values", "recipe", "seconds", "code", "hardware"]
 
 
@@ -257,6 +258,61 @@ def test_summary_names_every_value_and_how_it_was_measured(compare, run, seen, r
         '\'{"features":"pool","kind":"inception-2015","resize":"pytorch-fid"}\'',
     ]
     assert "extractor  not known" in summary(compare(real, real))
+
+
+def test_pictures_and_what_was_left_out_are_said_in_words():
+    about = ComparedSet(kind="folder", path="mine", images=1200, left_out={".txt": 3, "hidden": 1})
+    words = "mine: folder, 1,200 images; left out: 4 others (3 .txt, 1 hidden)"
+    assert sets._images(about) == words
+    recipe = {"extractor": {"kind": "vgg16"}, "metrics": ["frechet"], "measures": {}, "left_out": {}}
+    content = {"recipe": {**recipe, "picture": [11, 16], "real": about.content(), "fake": about.content()}}
+    text = summary({"format": 1, "values": {}, "seconds": 1, "code": {}, "hardware": {}, **content})
+    assert "images     16×11 pixels, neither cropped nor resized before" in text.splitlines()
+    assert f"real       {words}" in text.splitlines()
+
+
+def test_names_have_the_mirror_images_of_the_reals_and_the_number_of_fakes():
+    def known(images, mirrored):
+        return sets.Known("set", ComparedSet(kind="reference", images=images, mirrored=mirrored), None)
+
+    inception = {"kind": "inception-2015"}
+    for mirrored, name in ((True, "mirrored_fid36"), (False, "fid36")):
+        both = {"real": known(80, mirrored), "fake": known(36, not mirrored)}
+        assert sets._name("fd", frechet, inception, both) == name
+
+
+def of_features(features, path):
+    """Return what StyleGAN2-ADA keeps of all features."""
+    state = {"capture_all": True, "num_items": len(features), "all_features": [features.astype(np.float32)]}
+    path.write_bytes(pickle.dumps({"raw_mean": None, "raw_cov": None, **state}))
+    return path
+
+
+def test_statistics_are_compared_without_a_gpu_and_recipes_are_of_reals_and_fakes(tmp_path):
+    """A device that is asked for is not taken where nothing is computed on it."""
+    random = np.random.default_rng(0)
+    real, fake = (of_features(random.normal(size=(n, 2)), tmp_path / f"{n}.pkl") for n in (30, 24))
+    chosen = Evaluation.model_validate({"extractor": {"kind": "random-vgg16"}, "metrics": ["frechet-infinity"]})
+    found = sets.compare(chosen, real, fake, threads=2, gpus=1).content()
+    assert (found["hardware"]["threads"], found["hardware"]["device"]) == (2, "cpu")
+    counts = found["recipe"]["measures"]["frechet-infinity"]["counts"]
+    assert (counts[0], counts[-1]) == (4, 24)
+    assert found["values"].keys() == {"fd_infinity", "fd_bias"}
+
+
+def test_only_sets_that_a_measure_needs_are_looked_at(monkeypatch, compare, folder, others):
+    looked, observe = [], sets.observe
+    monkeypatch.setattr(sets, "observe", lambda images, *more: looked.append(images.title) or observe(images, *more))
+    found = compare(folder, others, metrics=["inception-score"])
+    assert looked == [str(others)]
+    assert found["values"].keys() == {"is", "is_std"}
+
+
+@pytest.mark.parametrize("side", ["real", "fake"])
+def test_a_set_that_is_not_there_is_named_by_its_option(compare, folder, side):
+    both = {"real": folder, "fake": folder, side: "nowhere/at/all"}
+    with pytest.raises(ConfigError, match=f"^--{side}: 'nowhere/at/all': there is no such file or folder"):
+        compare(**both)
 
 
 # --------------------------------------------------------------------------------------------- what is refused

@@ -218,6 +218,10 @@ WRONG = np.where(np.arange(185).reshape(37, 5) == 9, np.nan, FEATURES)
             state(capture_all=True, all_features=[FEATURES[:30]]),
             r"holds features of 30 images, not of 37 \(num_items\); make it again",
         ),
+        (
+            state(capture_all=True, all_features=[FEATURES], num_items=36),
+            r"holds features of 37 images, not of 36 \(num_items\); make it again",
+        ),
         (state(capture_all=True, all_features=[WRONG]), "the features of image 1 are not finite; look at this image"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from ganformer.errors import DataError
 from ganformer.metrics import neighbours
-from ganformer.metrics.nearest import nearest
+from ganformer.metrics.nearest import Nearest, nearest
 from ganformer.metrics.statistics import Observed
 
 
@@ -25,6 +25,12 @@ def test_of_several_as_near_it_is_the_first(monkeypatch, tile):
     monkeypatch.setattr(neighbours, "TILE", tile)
     reals = known([[9, 9], [1, 0], [0, 1], [1, 0], [-1, 0]])
     assert nearest(reals, known([[0, 0], [1, 0]])).indices.tolist() == [1, 1]
+
+
+def test_of_two_as_near_the_first_stays():
+    one, other = Nearest(np.array([3, 4, 5]), np.array([1.0, 2.0, 3.0])), Nearest(np.array([0, 1, 2]), np.ones(3))
+    found = one.or_nearer(other)
+    assert (found.indices.tolist(), found.distances.tolist()) == ([3, 1, 2], [1, 1, 1])
 
 
 @pytest.mark.parametrize("tile", [1, 7, 1000])

@@ -19,10 +19,22 @@ from ganformer.config import Dataset, Evaluation
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
 from ganformer.errors import ConfigError, DataError
+from ganformer.metrics import sets
 from ganformer.metrics.reference import Reference
-from ganformer.metrics.sets import FromSource, Generated, Known, Packed, common_picture, observe, open_set
+from ganformer.metrics.sets import (
+    ALL,
+    FromSource,
+    Generated,
+    ImageSet,
+    Known,
+    Packed,
+    common_picture,
+    observe,
+    open_set,
+)
 from ganformer.metrics.statistics import Observed
-from ganformer.training import checkpoint
+from ganformer.progress import Progress
+from ganformer.training import checkpoint, distribution
 from tests.run_records import run_record
 
 CPU = torch.device("cpu")
@@ -453,6 +465,41 @@ def test_mirrored_images_are_turned_left_to_right(draw_shapes, tmp_path):
     assert (expected != expected[..., ::-1]).any()
     assert np.array_equal(seen[:5], expected)
     assert np.array_equal(seen[5:], expected[..., ::-1])
+
+
+class Numbered(ImageSet):
+    """So many images, two at a time."""
+
+    title, picture, about, batch_size = "numbers", (1, 1), None, 2
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def batches(self, picture, device, share=ALL):
+        return share.of(torch.arange(self.count).view(-1, 1, 1, 1).split(2))
+
+
+@pytest.mark.parametrize(("rank", "is_silent", "done"), [(0, False, [4, 5]), (1, True, [4])])
+def test_the_first_of_several_processes_counts_the_images_of_all(monkeypatch, rank, is_silent, done):
+    made, counted = [], []
+
+    class Watched(Progress):
+        def update(self, count, values=None):
+            super().update(count, values)
+            made.append(self.is_silent)
+            counted.append(self.done)
+
+    monkeypatch.setattr(sets, "Progress", Watched)
+    monkeypatch.setattr(distribution, "rank", lambda: rank)
+    monkeypatch.setattr(distribution, "ranks", lambda: 2)
+    monkeypatch.setattr(distribution, "gather", lambda observer: [observer])
+    look = sets.Look(lambda images: (images.flatten(1).float(), images.flatten(1).float()), {"features"})
+    sets.observe_with({"": look}, Numbered(5), (1, 1), torch.device("cpu"), "look")
+    assert counted == done
+    assert set(made) == {is_silent}
 
 
 @pytest.mark.parametrize(("count", "mirrored", "sizes"), [(40, False, {32}), (20, False, {20}), (40, True, {64})])

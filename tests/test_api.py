@@ -73,6 +73,7 @@ def test_samples_are_those_of_the_command_line(run: ganformer.Run, tmp_path: Pat
     assert np.array_equal(run.sample(range(3, 8), truncation=0.7, label=1), expected)
     assert np.array_equal(run.sample([7, 3, 4], truncation=0.7, label="1"), expected[[4, 0, 1]])
     assert run.sample([]).shape == (0, 16, 16, 3)
+    assert not np.array_equal(run.sample(range(8), label=0), run.sample(range(8)))
 
 
 def test_a_snapshot_is_another_network(run: ganformer.Run) -> None:
@@ -87,7 +88,7 @@ def test_what_cannot_be_sampled_is_refused(run: ganformer.Run, tmp_path: Path) -
     with pytest.raises(ConfigError, match=r"label 9: .* has no such class; its classes are 0 to 1"):
         run.sample([0], label=9)
     with pytest.raises(ConfigError, match=r"seeds -1 to 0: are not all from 0 to 4294967295"):
-        run.sample([0, -1])
+        run.sample([0, -1, 0])
     with pytest.raises(ConfigError, match=r"truncation ψ -1: is not from 0"):
         run.sample([0], truncation=-1)
     with pytest.raises(ConfigError, match=r"there is no run\.json here"):
@@ -105,6 +106,8 @@ def test_wrong_settings_are_refused(packed: ganformer.Pack, tmp_path: Path) -> N
         ganformer.train("vqgan", packed, tmp_path / "run", adversarial={"loss": "hinge"})
     with pytest.raises(ConfigError, match="pack: 1 problem\n  resolution: 17 is not a power of two"):
         ganformer.pack({"kind": "scenes"}, tmp_path / "pack", resolution=17)
+    with pytest.raises(ConfigError, match="model: channel_base 4 leaves no features at width 16"):
+        ganformer.train({**TINY, "channel_base": 4}, packed, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,6 +122,10 @@ def test_training_is_started_as_it_was_asked_for(
     assert api.train(TINY, packed, tmp_path, **training) == (tmp_path, {"gpus": 0, "threads": 1})
     found = api.train(TINY, packed, tmp_path, **training, seed=5, mirror=True, gpus=2, threads=3)
     assert found == (tmp_path, {"gpus": 2, "threads": 3})
+    own = {**TINY, "adversarial": {"r1_gamma": 3}}
+    api.train(own, packed, tmp_path, **training, adversarial={"r1_gamma": 1, "beta2": 0.9})
+    settings = calls.pop()[0].model.adversarial
+    assert (settings.r1_gamma, settings.beta2) == (3, 0.9)
     for spec, *_ in calls:
         assert (spec.image.height, spec.image.width, spec.image.classes) == (16, 16, 2)
         assert (spec.training.kimg, spec.training.batch, spec.training.snapshots) == (0.016, 8, 2)
@@ -134,6 +141,8 @@ def test_sets_are_measured(run: ganformer.Run, packed: ganformer.Pack) -> None:
     assert ganformer.evaluate(packed, packed.folder, **settings) == {"fd_random_vgg16": pytest.approx(0, abs=1e-6)}
     (value,) = ganformer.evaluate(packed, run, images=16, **settings).values()
     assert value > 1
+    with pytest.raises(CheckpointError, match="no snapshot of step 7"):
+        ganformer.evaluate(packed, run, step=7, images=16, **settings)
 
 
 def test_training_again_returns_the_same_run(run: ganformer.Run, packed: ganformer.Pack) -> None:

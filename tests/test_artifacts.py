@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganformer import artifacts
+from ganformer.cli.common import cores
 from ganformer.errors import DataError
 
 
@@ -93,3 +94,70 @@ def test_provenance_can_be_stored():
     record = {"code": artifacts.code_version(), "hardware": artifacts.hardware()}
     assert json.loads(json.dumps(record))["hardware"]["cores"] >= 1
     assert record["code"]["ganformer"]
+
+
+@pytest.mark.parametrize(
+    ("number", "is_full"),
+    [*((name, True) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")), ("EACCES", False), ("EIO", False)],
+)
+def test_what_a_disk_says_that_takes_no_more(number, is_full):
+    error = OSError(getattr(errno, number), "words")
+    assert (artifacts.refusal(error) == os.strerror(error.errno)) is is_full
+    assert artifacts.refusal(ValueError()) is None
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((tmp_path / "a").exists()))
+    artifacts.write_text(tmp_path / "a", "text")
+    assert synced == [False]
+    assert (tmp_path / "a").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [(".a.json.12.tmp", "a.json"), (".a\nb.12.tmp", "a\nb"), ("a.12.tmp", None), (".a.tmp", None), (".a.x.tmp", None)],
+)
+def test_temporary_files_are_known_by_their_names(name, of):
+    assert artifacts.of_temporary(name) == of
+
+
+def test_only_the_folder_results_stands_for_another(monkeypatch):
+    paths = [Path("results/data/x"), Path("mine/results/x"), Path("/results/x")]
+    monkeypatch.delenv(artifacts.RESULTS, raising=False)
+    assert [artifacts.placed(path) for path in paths] == paths
+    monkeypatch.setenv(artifacts.RESULTS, "/elsewhere")
+    assert [artifacts.placed(path) for path in paths] == [Path("/elsewhere/data/x"), *paths[1:]]
+
+
+def test_reading_for_a_checksum_is_counted_in_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(artifacts.CHUNK + 5))
+    counted = []
+    artifacts.file_digest(tmp_path / "a", counted.append)
+    assert counted == [artifacts.CHUNK, 5]
+
+
+@pytest.mark.parametrize("changed", ["", " M file"])
+def test_code_is_known_by_its_commit_in_a_checkout_of_its_own_only(changed, monkeypatch):
+    root = Path(artifacts.__file__).resolve().parent.parent
+    answers = {
+        ("rev-parse", "--show-toplevel"): str(root),
+        ("rev-parse", "--short=12", "HEAD"): "0123456789ab",
+        ("status", "--porcelain", "--untracked-files=no"): changed,
+    }
+    monkeypatch.setattr(artifacts, "_git", lambda folder, *words: answers[words])
+    version = {"ganformer": artifacts.__version__}
+    assert artifacts.code_version() == {**version, "commit": "0123456789ab", "dirty": bool(changed)}
+    answers["rev-parse", "--show-toplevel"] = str(root.parent)
+    assert artifacts.code_version() == version
+
+    def is_missing(folder, *words):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(artifacts, "_git", is_missing)
+    assert artifacts.code_version() == version
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
+    assert artifacts.hardware()["cores"] == cores() == 3

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 
 from ganformer import cli, config
 from ganformer.analysis.generate import Request
+from ganformer.cli.common import of_kind
 from ganformer.config import Dataset, Evaluation, Spec
+from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
 from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
 from ganformer.report.check import Finding
@@ -214,7 +217,12 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
             (
                 [
                     *("step", "analyse", "copies", *RUN_AND_OUT, "--images", "9", "--data", "d", "--pairs", "4"),
-                    *("--evaluation", json.dumps({"extractor": RANDOM, "seed": 2}), *more, *THREADS_AND_GPUS),
+                    *(
+                        "--evaluation",
+                        json.dumps({"extractor": RANDOM, "seed": 2, "images": 5}),
+                        *more,
+                        *THREADS_AND_GPUS,
+                    ),
                 ],
                 "analysis.copies.find_copies",
                 (),
@@ -310,8 +318,10 @@ def test_extended_results_are_checked_if_asked_for(calls: Watch, monkeypatch: py
     monkeypatch.setattr(config.Config, "usual", lambda self: "usual")
     compared = calls("report.check.check", [])
     say("check")
+    monkeypatch.setenv("GANFORMER_RESULTS", "/elsewhere")
     say("check", "--extended")
-    (((usual, _), _), ((everything, _), _)) = compared
+    (((usual, place), _), ((everything, other), _)) = compared
+    assert (place, other) == (Path("results"), Path("/elsewhere"))
     assert usual == "usual"
     assert isinstance(everything, config.Config)
 
@@ -325,6 +335,13 @@ def test_weights_are_fetched_for_every_extractor_that_has_some(calls: Watch, tmp
         say("step", "weights", "--evaluation", json.dumps({"extractor": RANDOM})) == "random-vgg16 needs no weights\n"
     )
     assert len(fetched) == 1
+
+
+def test_the_page_is_of_the_results_where_they_are(calls: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORMER_RESULTS", "/elsewhere")
+    checked, _ = calls("report.check.check", []), calls("report.page.page")
+    say("step", "page", "--config", json.dumps(CONFIGURATION), "--out", "o", "a.json")
+    assert checked == [((config.load(CONFIGURATION), Path("/elsewhere")), {})]
 
 
 def test_the_page_is_written_of_what_was_checked(calls: Watch) -> None:
@@ -408,6 +425,26 @@ def test_pack_has_every_option(calls: Watch, monkeypatch: pytest.MonkeyPatch) ->
         ((Dataset.model_validate({"letterbox": True, "source": plain}), Path("o"), 5), {}),
         ((Dataset.model_validate(DATASET), Path("o"), 5), {}),
     ]
+
+
+@pytest.mark.parametrize("more", [["--labels", "x.csv"], ["--letterbox"], ["--source", "a"]])
+def test_a_whole_data_set_takes_no_other_options(more: list[str]) -> None:
+    with pytest.raises(ConfigError, match="give the images as --source, with the options that follow it, or everyth"):
+        say("data", "pack", "--dataset", json.dumps(DATASET), *more, "--out", "o")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("random", "--extractor: 'random' is unknown; did you mean 'random-vgg16'?"),
+        ("my/own", "--extractor: 'my/own' is neither JSON nor a readable file"),
+        ("own.json", "--extractor: 'own.json' is neither JSON nor a readable file"),
+        (' {"kind"', "--extractor: is not valid JSON or YAML"),
+    ],
+)
+def test_a_network_is_named_or_described(given: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        of_kind("ganformer.metrics.extractors", given, "extractor")
 
 
 def test_every_command_is_here() -> None:

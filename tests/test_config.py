@@ -1,6 +1,7 @@
 """Every wrong setting is refused with its place and a way out; right ones resolve to one canonical text."""
 
 import copy
+import importlib
 import json
 import pickle
 import re
@@ -14,6 +15,13 @@ from snakemake.utils import update_config
 from ganformer import config
 from ganformer.errors import ConfigError
 
+SPEC = {
+    "image": {"height": 8, "width": 8},
+    "mirror": False,
+    "model": {"kind": "gan"},
+    "training": {"kimg": 1, "batch": 4},
+    "seed": 0,
+}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -100,6 +108,26 @@ def test_schema_describes_every_key(raw):
         (("experiments", "table1", "models"), [], "experiments.table1.models: "),
         (("experiments", "attention", "models"), ["stylegan2"], "'stylegan2' has no attention maps; leave it out"),
         (("models", "duplex", "latent_size"), 100, "latent_size 100"),
+        (
+            ("models", "duplex"),
+            {"kind": "ganformer"},
+            "models.duplex.attention: is missing; give 'simplex' or 'duplex' or 'centroid'",
+        ),
+        (
+            ("evaluation", "path_length"),
+            {"network": {"kind": "random-vgg16"}, "imges": 3},
+            "evaluation.path_length.imges: unknown key; did you mean 'images'?",
+        ),
+        (("datasets", "scenes", "resolution"), 5000, "5000 is not a power of two from 8 to 1024; 1024 is the nearest"),
+        (("datasets", "scenes", "resolution"), 3, "3 is not a power of two from 8 to 1024; 8 is the nearest"),
+        (
+            ("adversarial", "per_dataset"),
+            {"sceens": {}},
+            "adversarial.per_dataset.sceens: 'sceens' is not an entry of datasets; did you mean 'scenes'?",
+        ),
+        (("parsing",), {"sceens": {"kind": "scenes"}}, "parsing.sceens: 'sceens' is not an entry of datasets"),
+        (("measured_against",), {"sceens": "scenes"}, "measured_against.sceens: 'sceens' is not an entry of datasets"),
+        (("measured_against",), {"scenes": "sceens"}, "measured_against.scenes: 'sceens' is not an entry of datasets"),
         (("training", "microbatch"), 3, "training.microbatch 3 does not divide batch"),
     ],
 )
@@ -141,6 +169,120 @@ def test_the_parts_of_an_evaluation_are_those_of_its_networks():
     assert [part.metrics for part in parts] == [("frechet", "kid"), ("inception-score",)]
     assert [part.extractor.seed for part in parts] == [0, 1]
     assert all(part.mirrored for part in parts)
+
+
+def test_metrics_have_several_names_and_are_measured_once():
+    settings = {"extractor": {"kind": "random-vgg16"}, "metrics": ["fid", "is", "fd", "frechet"]}
+    assert config.Evaluation.model_validate(settings).metrics == ("frechet", "inception-score")
+
+
+def test_a_problem_of_a_run_is_told_once_for_all_seeds_and_experiments(raw):
+    raw["experiments"] = {
+        name: {"kind": "comparison", "title": name, "datasets": ["scenes"], "models": ["duplex"], "seeds": [0, 1]}
+        for name in ("one", "two")
+    }
+    assert list(config.load(raw).runs()) == [("scenes", "duplex", 0), ("scenes", "duplex", 1)]
+    raw["models"]["duplex"]["channel_base"] = 1
+    assert problems(raw).startswith("config.yaml: 1 problem\n  models.duplex: channel_base 1 leaves no features")
+
+
+def test_one_feature_is_enough():
+    settings = {"kind": "gan", "channel_base": 8}
+    model = config.parse(config.Spec, {**SPEC, "model": settings}, "spec").model
+    assert list(model.problems(config.ImageSpec(height=8, width=8), config.TrainingSettings())) == []
+
+
+def test_data_sets_that_are_compared_have_pictures_of_one_shape(raw):
+    raw["datasets"]["wide"] = {"source": {"kind": "scenes"}, "resolution": 32, "ratio": 0.5}
+    raw["experiments"] = {}
+    raw["measured_against"] = {"wide": "scenes"}
+    scenes = config.load({**raw, "measured_against": {}}).datasets["scenes"].image
+    told = f"measured_against.wide: pictures of wide are of 32×16 pixels, pictures of scenes of {scenes.width}×"
+    assert f"{told}{scenes.height}; give both one resolution and ratio" in problems(raw)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "is_found"),
+    [
+        ({"source": {"kind": "folder", "path": "x"}}, True),
+        ({"source": {"kind": "folder", "path": "x"}, "channels": 1}, False),
+        ({"source": {"kind": "clevr", "edition": "original"}}, False),
+    ],
+)
+def test_channels_are_found_where_neither_settings_nor_source_tell_them(raw, dataset, is_found):
+    for is_mirrored in (False, True):
+        raw["datasets"]["other"] = {**dataset, "mirror": is_mirrored, "resolution": 32}
+        spec = config.load(raw).spec("other", "duplex", 0)
+        assert (spec.finds_channels, spec.mirror) == (is_found, is_mirrored)
+
+
+def test_what_only_training_reads_packs_nothing_again():
+    plain = {"source": {"kind": "scenes"}, "resolution": 32}
+    mirrored = config.Dataset.model_validate({**plain, "mirror": True})
+    assert mirrored.packing == config.Dataset.model_validate(plain)
+
+
+def test_small_pictures_have_a_canvas():
+    for height in (1, 3):
+        canvas = config.ImageSpec(height=height, width=2).canvas
+        assert (canvas.height, canvas.width, canvas.rows) == (height, 2, None)
+
+
+def test_bars_are_named_only_where_there_are_some():
+    for ratio, rows in ((1, None), (0.5, 128)):
+        settings = {"source": {"kind": "scenes"}, "ratio": ratio, "letterbox": True}
+        assert config.Dataset.model_validate(settings).image.rows == rows
+
+
+def test_trainings_are_rounded_up_to_whole_batches():
+    training = {"kimg": 0.021, "batch": 10}
+    assert config.parse(config.Spec, {**SPEC, "training": training}, "spec").steps == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "is_same"),
+    [
+        ("kimg", 2, True),
+        ("snapshots", 2, True),
+        ("activation_checkpointing", True, True),
+        ("replay", False, True),
+        ("batch", 8, False),
+        ("microbatch", 2, False),
+        ("precision", "tf32", False),
+    ],
+)
+def test_settings_that_decide_about_weights_are_of_the_trajectory(setting, value, is_same):
+    one, other = (
+        config.parse(config.Spec, {**SPEC, "training": training}, "spec")
+        for training in ({"kimg": 1, "batch": 4}, {"kimg": 1, "batch": 4, setting: value})
+    )
+    assert one.digest != other.digest
+    assert (one.trajectory == other.trajectory) is is_same
+
+
+def test_texts_of_settings_are_inherited_but_for_what_is_written_anew(tmp_path, monkeypatch):
+    text = '''from ganformer.config import Strict
+
+
+class Base(Strict):
+    kept: int = 0
+    """One."""
+    changed: int = 0
+    """Two."""
+    lost: int = 0
+    """Three."""
+
+
+class Own(Base):
+    changed: int = 1
+    """Four."""
+    lost: int = 1
+'''
+    (tmp_path / "texts_of_settings.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("texts_of_settings").Own
+    texts = config.docstrings(own)
+    assert {name: texts.get(name) for name in own.model_fields} == {"kept": "One.", "changed": "Four.", "lost": None}
 
 
 def test_settings_are_frozen(raw):
@@ -230,6 +372,8 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
     assert weights() == [raw["adversarial"]["r1_gamma"], 0]  # the latter says so itself
     monkeypatch.setattr("ganformer.scenes.source.Config.r1_gamma", 40.0)
     assert weights() == [40, 0]
+    monkeypatch.setattr("ganformer.scenes.source.Config.r1_gamma", 0.0)
+    assert weights() == [0, 0]
     raw["adversarial"]["per_dataset"] = {"scenes": {"r1_gamma": 7}}
     assert weights() == [7, 0]
 
@@ -267,6 +411,12 @@ def test_what_is_no_configuration_is_named(tmp_path, text, message):
     if text is not None:
         (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=f"c.yaml: {message}"):
+        config.merged([tmp_path / "c.yaml"])
+
+
+def test_a_configuration_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match=r"c.yaml: is not valid YAML \('utf-8' codec"):
         config.merged([tmp_path / "c.yaml"])
 
 

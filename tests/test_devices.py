@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -228,7 +229,7 @@ def test_where_all_are_leased_a_process_waits(
 
     monkeypatch.setattr("time.sleep", sleep)
     assert indices(devices.acquire_all(1, tmp_path)) == [0]
-    assert len(waits) == 3
+    assert waits == [2.0] * 3
     assert capsys.readouterr().out == f"fewer than 1 of 1 GPUs are free (locks in {tmp_path}); waiting\n"
 
 
@@ -253,7 +254,7 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, count
 def test_the_option_takes_numbers_and_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch.setattr, 2)
     assert [gpus_of(word) for word in ("0", "3", "auto", 0)] == [0, 3, 1, 0]
-    for wrong in ("-1", "all", "1.5", ""):
+    for wrong in ("-1", "all", "1.5", "", "²"):
         with pytest.raises(BadParameter, match=f"'{wrong}' is neither a number from 0 nor auto"):
             gpus_of(wrong)
 
@@ -285,3 +286,34 @@ def test_settings_of_torch_are_restored(monkeypatch: pytest.MonkeyPatch) -> None
     assert not torch.are_deterministic_algorithms_enabled()
     assert deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_gpus_that_a_scheduler_left_out_are_not_its_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    for value, is_so in (("", False), ("0,1", True)):
+        monkeypatch.setenv("SLURM_JOB_GPUS", value)
+        assert devices.is_assigned() is is_so
+
+
+def test_each_user_has_locks_of_his_own() -> None:
+    assert devices._lock_folder().name == f"ganformer-{os.getuid()}"
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_products_are_rounded_to_tf32_where_that_is_asked_for(tf32: bool) -> None:
+    flags = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [flag.allow_tf32 for flag in flags]
+    with devices.reproducible(1, tf32=tf32):
+        assert [flag.allow_tf32 for flag in flags] == [tf32] * 2
+    assert [flag.allow_tf32 for flag in flags] == before
+
+
+def test_freed_memory_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: dict[int, int] = {}
+    kept = []
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=set_to.__setitem__))
+    devices._keep_freed_memory.__wrapped__()
+    assert set_to == {-4: 0, -1: 2**31 - 1}  # M_MMAP_MAX and M_TRIM_THRESHOLD of glibc
+    monkeypatch.setattr(devices, "_keep_freed_memory", lambda: kept.append(True))
+    with devices.reproducible(1):
+        assert kept == [True]

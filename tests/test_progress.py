@@ -1,6 +1,6 @@
 """Progress lines count, and say nothing that is not so."""
 
-from ganformer.progress import Progress
+from ganformer.progress import Progress, _clock
 
 
 def test_line_counts_items_and_shows_values(capsys):
@@ -43,3 +43,25 @@ def test_no_end_is_foretold_from_the_first_moments():
     assert progress.line().endswith(" ETA ?")
     progress.started -= 10
     assert "ETA ?" not in progress.line()
+
+
+def test_work_that_never_began_says_nothing(capsys):
+    with Progress("pack", 0):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_silent_one_says_nothing(capsys):
+    with Progress("pack", 2, every=0, is_silent=True) as progress:
+        progress.update(2)
+    assert capsys.readouterr().err == ""
+
+
+def test_lines_come_more_often_where_somebody_looks(monkeypatch):
+    for is_terminal, seconds in ((True, 5), (False, 15)):
+        monkeypatch.setattr("sys.stderr.isatty", lambda is_so=is_terminal: is_so)
+        assert Progress("pack", 1).every == seconds
+
+
+def test_times_are_rounded_to_seconds():
+    assert [_clock(seconds) for seconds in (0.4, 59.6, 3599.7, 3725)] == ["0:00", "1:00", "1:00:00", "1:02:05"]

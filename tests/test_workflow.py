@@ -20,6 +20,13 @@ def test_command_is_found_beside_this_python(monkeypatch):
     assert Path(shutil.which("ganformer")).parent == Path(sys.executable).parent
 
 
+def test_the_command_of_this_python_comes_before_others(monkeypatch, tmp_path):
+    (tmp_path / "ganformer").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    workflow.find_commands()
+    assert Path(shutil.which("ganformer")).parent == Path(sys.executable).parent
+
+
 def test_the_call_that_makes_something_again_is_taken_as_it_is_meant(tmp_path, monkeypatch):
     """Configuration files come last, as every word behind --configfile is one, and values are read as they were."""
     monkeypatch.chdir(tmp_path)
@@ -83,6 +90,17 @@ def test_a_gpu_is_asked_for_where_torch_can_use_one(monkeypatch, cuda, driver, a
     monkeypatch.setattr(workflow, "_platforms", lambda: (cuda, None))
     monkeypatch.setattr(workflow.ctypes, "CDLL", load)
     assert workflow.gpus.__wrapped__() == asked
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_of_gpus_of_amd_torch_is_asked(monkeypatch, is_there):
+    monkeypatch.setattr(workflow, "_platforms", lambda: (None, "6.2"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
+    assert workflow.gpus.__wrapped__() == is_there
+
+
+def test_captions_lie_beside_the_rules():
+    assert workflow.caption("cost") == "../report/cost.rst"
 
 
 def test_what_torch_is_built_for_is_read_without_it():

@@ -58,6 +58,9 @@ def test_fields_of_later_versions_are_kept() -> None:
     ("content", "message"),
     [
         ([1], "note.json: is no note, but a JSON array; write it again"),
+        (True, "note.json: is no note, but a JSON truth value; write it again"),
+        ("note", "note.json: is no note, but a JSON text; write it again"),
+        (3, "note.json: is no note, but a JSON number; write it again"),
         (None, "note.json: is no note, but a JSON null; write it again"),
         ({"mine": 1}, "note.json: has no 'format', 'title', so it is no note; write it again"),
         ({"format": 2, "places": [{}]}, "note.json: has no 'title', 'places.0.name', so it is no note; write it again"),

@@ -43,6 +43,11 @@ def test_a_signed_table_is_read(tmp_path: Path) -> None:
     assert list(Exhibit.read(path).blocks) == list(TABLE.blocks)
 
 
+def test_columns_are_of_numbers_and_cells_not_the_best_unless_told() -> None:
+    assert Column("FD") == Column("FD", group="", is_number=True)
+    assert not Cell("1").is_best
+
+
 def test_other_exhibits_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text(json.dumps({**TABLE.content(), "exhibit": "film"}))

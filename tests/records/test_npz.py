@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,20 @@ def test_the_text_of_facts(tmp_path: Path) -> None:
     assert about.text() == (
         '{"format": 2, "title": "t", "count": 2, "extractor": {}, "mirrored": false, "data_sha256": "d", "code": {}}'
     )
+
+
+def test_images_are_compressed_and_references_are_not(tmp_path: Path) -> None:
+    facts().write(tmp_path / "images.npz", {"images": IMAGES})
+    about = ReferenceFacts(title="t", count=2, extractor={}, mirrored=False, data_sha256="d", code={})
+    about.write(tmp_path / "reference.npz", {"mu": IMAGES})
+    for name, method in (("images", zipfile.ZIP_DEFLATED), ("reference", zipfile.ZIP_STORED)):
+        with zipfile.ZipFile(tmp_path / f"{name}.npz") as file:
+            assert {member.compress_type for member in file.infolist()} == {method}
+
+
+def test_a_missing_file_is_told_in_the_words_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is no readable file of images \(No such file or directory\); make it again$"):
+        ShownImages.read(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04 cut", b"\x93NUMPY cut"])

@@ -7,7 +7,7 @@ import pytest
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError, DataError
 from ganformer.records.manifest import Crop, Manifest
-from ganformer.records.run import Run, TrainedRun
+from ganformer.records.run import Run, RunClaim, TrainedRun
 from tests.run_records import CONTENT, run_record
 
 PATH = Path("run.json")
@@ -69,12 +69,31 @@ def test_files_that_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("image", "canvas", "fits"),
-    [((16, 16), (16, 16), True), ((16, 16), (8, 16), True), ((8, 16), (16, 16), False), ((8, 8), (16, 16), False)],
+    [
+        ((16, 16), (16, 16), True),
+        ((16, 16), (8, 16), True),
+        ((24, 24), (24, 16), True),
+        ((8, 16), (16, 16), False),
+        ((8, 8), (16, 16), False),
+        ((16, 16), (24, 16), False),
+    ],
 )
 def test_shapes_that_runs_make(image: tuple[int, int], canvas: tuple[int, int], fits: bool) -> None:
     """Official snapshots make squares, whatever the data set."""
     found = run_record({"spec": {"image": {"height": image[0], "width": image[1]}}})
     assert found.makes(ImageSpec(height=canvas[0], width=canvas[1])) is fits
+
+
+def test_a_run_is_of_its_trajectory_and_its_images() -> None:
+    found = run_record({"trajectory_sha256": "t" * 64})
+    for trajectory, data, is_so in (("t", "d", True), ("t", "e", False), ("u", "d", False)):
+        assert found.is_of(trajectory * 64, data * 64) is is_so
+
+
+@pytest.mark.parametrize("name", ["format", "spec_sha256", "data", "snapshots"])
+def test_records_of_training_have_what_all_of_them_have(name: str) -> None:
+    assert RunClaim.model_validate(CONTENT).is_of_training
+    assert not RunClaim.model_validate({key: value for key, value in CONTENT.items() if key != name}).is_of_training
 
 
 def test_packs_that_do_not_fit() -> None:

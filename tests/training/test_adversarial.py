@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganformer.config import AdversarialSettings, Spec
 from ganformer.errors import CheckpointError
+from ganformer.nn.layers import Clamped
 from ganformer.seeds import mix
 from ganformer.training import adversarial, distribution, losses
 from ganformer.training.adversarial import Adversarial
@@ -61,6 +62,12 @@ def test_the_generator_can_be_corrected_for_a_regulariser_that_is_left_out() -> 
     assert group["betas"] == (0.0, pytest.approx(0.9919919679, abs=1e-10))
     group = new_learner(generator_correction=True, r1_gamma=0.0).discriminator_adam.param_groups[0]
     assert (group["lr"], group["betas"]) == (0.002, (0.0, 0.99))
+
+
+def test_both_betas_are_corrected() -> None:
+    adam = adversarial.lazy_adam([torch.nn.Parameter(torch.zeros(1))], 0.5, (0.25, 0.0625), 1)
+    (group,) = adam.param_groups
+    assert (group["lr"], group["betas"], group["eps"]) == (0.25, (0.5, 0.25), 1e-8)
 
 
 def test_adam_is_not_corrected_where_nothing_is_regularised() -> None:
@@ -248,6 +255,15 @@ def test_evaluation_gives_back_the_mode(is_training: bool) -> None:
     assert network.training == is_training
 
 
+def test_activations_of_both_networks_are_limited() -> None:
+    settings = {"channel_base": 64, "channel_max": 8, "latent_size": 8, "mapping_layers": 1}
+    network = build(tiny_spec(kind="stylegan2", activation_clamp=4.0, **settings)).network
+    for part in (network.generator, network.discriminator):
+        limits = [layer.clamp for layer in part.modules() if isinstance(layer, Clamped)]
+        assert limits
+        assert None not in limits
+
+
 def test_gradient_penalty_is_part_of_the_discriminators_loss() -> None:
     none, some = new_learner(loss="wgan"), new_learner(loss="wgan", gradient_penalty=10.0)
     values = []
@@ -393,6 +409,7 @@ def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights()
     torch.manual_seed(3)
     expected = torch.stack([learner.sampler.map(torch.randn(40_000, 8), one.expand(40_000, 2))[:, 0] for one in label])
     found = torch.stack([adversarial.class_mean(learner.sampler, one) for one in label])
+    assert adversarial.class_mean(learner.sampler, label[1]).equal(found[1])
     error = 1.1 * expected.std(dim=1) / adversarial.CLASS_LATENTS**0.5
     assert ((found - expected.mean(dim=1)).abs() < 4.5 * error).all()
     assert learner.sample(label, [5, 6], truncation=0.0).equal(before)

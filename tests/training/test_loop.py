@@ -596,9 +596,10 @@ def test_two_processes_train_one_run(pack: Path, tmp_path: Path, monkeypatch: py
     """Each has half of every batch; the processes know the real kinds of models only."""
     monkeypatch.setattr("ganformer.devices.acquire_all", lambda gpus: [torch.device("cpu")] * 2)
     small = {"channel_base": 32, "channel_max": 4, "latent_size": 4, "mapping_layers": 1}
-    train(tiny_spec(4, kind="stylegan2", **small), pack, tmp_path)
+    loop.train(tiny_spec(4, kind="stylegan2", **small), pack, tmp_path, names=NAMES, threads=2, gpus=0)
     learner, record = checkpoint.restore(tmp_path / "run.json")
     assert record.steps == 4
+    assert (record.hardware["threads"], record.hardware["gpus"]) == (2, 0)  # of all processes together
     assert learner.sample(torch.zeros(2, 0), range(2)).isfinite().all()
 
 

@@ -2,6 +2,8 @@
 
 import gc
 import re
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,13 @@ from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError, TrainingError
+from ganformer.records.checkpoint import History
+from ganformer.records.run import Stretch
 from ganformer.seeds import mix
 from ganformer.training import distribution, logger, loop, writer
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.checkpoint import Checkpoints, Identity
+from ganformer.training.stop import Stop
 from ganformer.training.writer import RunningMean
 from tests.training.tiny_runs import NAMES, tiny_spec
 
@@ -104,6 +109,72 @@ def test_ranks_that_died_are_named_with_their_exit_status() -> None:
     message = re.escape("the processes of ranks [1, 2] failed (exit status [-9, 7]); their messages are above")
     with pytest.raises(TrainingError, match=message):
         distribution._raise_first(SimpleQueue(), processes)
+
+
+class Process:
+    """A process that runs until it is killed, or one that has failed."""
+
+    def __init__(self, exitcode: int | None) -> None:
+        self.exitcode, self.sentinel = exitcode, object()
+        self.calls: list[str] = []
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def join(self) -> None:
+        self.calls.append("join")
+
+    def kill(self) -> None:
+        self.exitcode = -9
+
+    def terminate(self) -> None:
+        self.calls.append("terminate")
+
+
+def test_processes_that_would_wait_for_one_that_failed_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: Any = [Process(None), Process(1)]
+
+    def wait(sentinels: list[object]) -> list[object]:
+        ended = [each.sentinel for each in processes if each.sentinel in sentinels and each.exitcode is not None]
+        assert ended, "nobody would end the others"
+        return ended
+
+    monkeypatch.setattr(distribution, "wait", wait)
+    distribution._wait(processes)
+    assert [process.exitcode for process in processes] == [-9, 1]
+    assert [process.calls for process in processes] == [["join"], ["join"]]
+
+
+def test_signals_go_to_the_processes_that_run_and_are_taken_back() -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    processes: Any = [Process(None), Process(0)]
+    with distribution._passing_signals(processes):
+        for number in numbers:
+            signal.raise_signal(number)
+    assert [process.calls for process in processes] == [["terminate", "terminate"], []]
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_second_interruption_ends_the_process_and_a_first_one_and_terminations_do_not() -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    with Stop() as stop:
+        assert stop.name is None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+            signal.raise_signal(number)
+            assert stop.name == number.name
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_the_time_of_a_continued_run_counts_what_was_before() -> None:
+    times: Any = {"started": "", "ended": "", "code": {}, "libraries": {}, "hardware": {}}
+    kept = writer.RunWriter.__new__(writer.RunWriter)
+    kept._before = History(step=2, stretches=(Stretch(first=0, last=2, wall_seconds=1000, **times),))
+    kept._started = time.monotonic()
+    assert 1000 <= kept._seconds() < 1100
 
 
 # ------------------------------------------------------------------------------------------------------- steps

@@ -136,6 +136,18 @@ def test_of_many_classes_those_that_most_images_show(tmp_path: Path, overlaps: M
     assert about(tmp_path / "overlap")["caption"].endswith("the 16 that most images show; the csv has all.")
 
 
+def test_bars_begin_at_zero_also_where_errors_do_not(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
+    file = overlaps(classes={"background": 0.004, "object": 0.006})
+    attention_segmentation.draw(experiment(models=["duplex"]), [file], tmp_path / "overlap")
+    assert drawn[0].axes[0].get_ylim()[0] == 0
+
+
+def test_classes_that_one_model_shows_often_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_segmentation, "GROUPS", 1)
+    names, shown = ["iou_a", "iou_b", "iou_object", "iou_a", "iou_b", "iou_object"], [100, 50, 9, 1, 50, 9]
+    assert attention_segmentation._drawn(pd.DataFrame({"metric": names, "shown": shown})) == ["iou_a", "iou_object"]
+
+
 def test_a_class_that_a_model_does_not_show_has_no_bar(tmp_path: Path, overlaps: MakeFile, drawn: list[Figure]) -> None:
     simplex = overlaps("simplex", {"background": 0.7, "cube": 0.1, "object": 0.3})
     duplex = overlaps(classes={"background": 0.7, "sphere": 0.2, "cube": 0.1, "object": 0.3})

@@ -59,6 +59,14 @@ def test_values_that_do_not_tell_are_refused(
     assert not (tmp_path / "best.json").exists()
 
 
+def test_a_value_that_one_snapshot_lacks_is_refused(
+    tmp_path: Path, run: MakeFile, fd: MakeFile, metrics: MakeFile
+) -> None:
+    values = {"is": {"name": "is50k", "value": 1.0}}
+    with pytest.raises(DataError, match=r"'fd', which decides the best snapshot, was not measured at every one"):
+        best("fd", run(), [fd(1.0, step=250), metrics(step=500, values=values)], tmp_path / "best.json")
+
+
 def test_metrics_of_two_runs_are_refused(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
     with pytest.raises(DataError, match="are not of one run; name the metrics of the snapshots of one"):
         best("fd", run(), [fd(1.0), fd(2.0, seed=1)], tmp_path / "best.json")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ def corners(axes: Axes, texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile, drawn: list[Figure]) -> None:
-    files = [images(model="duplex"), images(model="stylegan2"), images(model=None, count=6)]
+    files = [images(model="duplex"), images(model="stylegan2", count=5), images(model=None, count=6)]
     samples.draw(strips(), files, tmp_path / "samples")
     labels = [text.get_text() for text in drawn[0].texts]
     assert labels == ["scenes: real images", "StyleGAN2", "GANformer (duplex)"]
@@ -61,7 +62,7 @@ def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile,
     shown = np.asarray(drawn[0].axes[2].images[0].get_array())
     first = np.load(files[0])["images"][0]
     assert np.array_equal(shown[:128:8, :128:8], first)
-    assert shown.shape == (128, 4 * 132 - 4, 3)
+    assert [axes.images[0].get_array().shape for axes in drawn[0].axes] == [(128, 4 * 132 - 4, 3)] * 3
     layout.check("samples", drawn[0])
 
 
@@ -131,6 +132,7 @@ def test_classes_are_written_on_the_corners_of_their_images(
     files = [images(model=model, count=20, size=size, classes=classes) for model in ("duplex", None)]
     samples.draw(strips(models=["duplex"], count=20), files, tmp_path / "samples")
     columns, step = (16, 128 + drawing.GAP) if size == 16 else (8, 256 + drawing.GAP)
+    assert {text.get_fontsize() for text in drawn[0].texts if text.get_text() in classes} == {5}
     for axes in drawn[0].axes:
         assert corners(axes, classes) == [(i % columns * step + 3, i // columns * step + 3) for i in range(20)]
 
@@ -181,6 +183,27 @@ def test_attention_shows_the_finest_map_of_each_resolution(
     layout.check("attention", drawn[0])
 
 
+def test_three_resolutions_of_maps_and_three_models_are_side_by_side(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure]
+) -> None:
+    models = ["simplex", "duplex", "centroid", "mine"]
+    files = [images(model=model, count=1, maps=(4, 8, 16, 32)) for model in models]
+    attention.draw(maps(models=models, count=1), files, tmp_path / "maps")
+    texts = [text.get_text() for text in drawn[0].texts]
+    assert texts[1:6] == ["sample", "overlaid", "32×32", "16×16", "8×8"]
+    places = [corner(axes) for axes in drawn[0].axes]
+    step = 5 * 132 - 4 + 40
+    assert places == [(0, 88), (step, 88), (2 * step, 88), (0, 88 + 128 + 40 + 88)]
+
+
+def test_a_position_has_the_component_of_the_highest_mean_over_heads() -> None:
+    heads = np.array([[0.9, 0.1, 0.0], [0.0, 0.6, 0.4]], np.float16)  # mean: 0.45, 0.35, 0.2
+    others = np.array([[0.9, 0.1, 0.0], [0.0, 1.0, 0.0]], np.float16)
+    layer = np.stack([heads, others])[:, :, :, None, None]
+    colours = np.round(drawing.component_colours(3) * 255)
+    assert attention._coloured(layer)[:, 0, 0].tolist() == colours[[0, 1]].tolist()
+
+
 def test_classes_are_written_on_the_samples_beside_their_maps(
     tmp_path: Path, images: MakeFile, drawn: list[Figure]
 ) -> None:
@@ -216,7 +239,24 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, images: MakeFile) -
         one, other = ((tmp_path / name / f"samples.{suffix}").read_bytes() for name in ("a", "b"))
         assert one == other
         assert len(one) > 100
+    assert b"Software" not in (tmp_path / "a" / "samples.png").read_bytes()
     assert not re.search(rb"CreationDate|ModDate", (tmp_path / "a" / "samples.pdf").read_bytes())
+
+
+def test_the_style_is_ours_whatever_the_users_is_and_only_inside() -> None:
+    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9}):
+        with drawing.style():
+            assert (mpl.rcParams["font.size"], mpl.rcParams["lines.linewidth"]) == (10, 1.5)
+        assert (mpl.rcParams["font.size"], mpl.rcParams["lines.linewidth"]) == (30, 9)
+
+
+def test_lower_pictures_are_in_the_middle_of_their_row() -> None:
+    black = [np.zeros((height, 4, 3), np.uint8) for height in (2, 4)]
+    picture = drawing.mosaic([black, black[:1]], 4)
+    gap = [255] * drawing.GAP
+    assert picture.shape == (4 + drawing.GAP + 4, 4 + drawing.GAP + 4, 3)
+    assert picture[:, 0, 0].tolist() == [255, 0, 0, 255, *gap, 255, 0, 0, 255]
+    assert picture[:, -1, 0].tolist() == [0, 0, 0, 0, *gap, 255, 255, 255, 255]
 
 
 def test_models_have_one_colour_in_all_figures() -> None:

@@ -26,7 +26,10 @@ def test_quantity(number: float, text: str) -> None:
     assert formatting.quantity(number) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(999, "999"), (845_000, "845 k"), (30_903_632, "30.9 M")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(999, "999"), (1000, "1.00 k"), (1_000_000, "1.00 M"), (845_000, "845 k"), (30_903_632, "30.9 M")],
+)
 def test_millions(number: float, text: str) -> None:
     assert formatting.millions(number) == text
 
@@ -76,6 +79,34 @@ def test_every_value_of_a_measure_has_words():
     known = {"fd", "rfd", "sfd", "fd_infinity", "fd_bias", "is", "kid", "precision", "recall", "density", "coverage"}
     assert {key for key in formatting.METRICS if not key.startswith(("chi2_", "dci_", "ppl_"))} == known
     assert formatting.metric("fd_infinity", "fid_infinity").title == "FID∞"
+
+
+def test_units_and_better_directions_of_measures() -> None:
+    kinds = {
+        ("low", 1): {"fd", "rfd", "sfd", "fd_infinity"},
+        ("low", 1000): {"kid"},
+        ("high", 1): {"is", "density"},
+        ("high", 100): {"precision", "recall", "coverage"},
+        (None, 1): {"fd_bias"},
+    }
+    for (better, scale), keys in kinds.items():
+        assert {(formatting.METRICS[key].better, formatting.METRICS[key].scale) for key in keys} == {(better, scale)}
+    prefixes = {"chi2_": "low", "ppl_": "low", "dci_": "high"}
+    for key, metric in formatting.METRICS.items():
+        expected = next((better for prefix, better in prefixes.items() if key.startswith(prefix)), metric.better)
+        assert (metric.better, metric.scale if key.startswith(tuple(prefixes)) else 1) == (expected, 1)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "words"),
+    [
+        ({"device": "cpu", "device_name": "Example(R) CPU(TM)", "threads": 1, "gpus": 0}, "Example CPU, 1 thread"),
+        ({"device": "cuda", "device_name": "GPU", "threads": 4, "gpus": 1}, "GPU"),
+        ({"device": "cuda", "device_name": "GPU", "threads": 4, "gpus": 8}, "8 × GPU"),
+    ],
+)
+def test_devices(hardware: dict[str, Any], words: str) -> None:
+    assert formatting.device(hardware) == words
 
 
 def test_other_resizing_is_told() -> None:

@@ -188,6 +188,27 @@ def test_seeds_and_data_sets_are_named(tmp_path: Path, found: MakeFile, drawn: l
     assert labels == [f"GANformer (duplex), {name}, seed {seed}" for name in ("scenes", "faces") for seed in (0, 1)]
 
 
+def test_distances_are_drawn_as_far_as_those_of_their_data_set(
+    tmp_path: Path, found: MakeFile, drawn: list[Figure]
+) -> None:
+    files = [found(scale=5.0), found("faces")]
+    memorisation.draw(experiment(models=["duplex"], datasets=["scenes", "faces"]), files, tmp_path / "copies")
+    far, near = (drawn[0].axes[place].get_xlim()[1] for place in (2, 5))
+    assert far > 3 * near
+
+
+def test_words_about_all_runs_are_true_of_all(tmp_path: Path, found: MakeFile) -> None:
+    recipe = {"extractor": {"kind": "random-vgg16", "seed": 0}, "images": 1000, "mirrored": False}
+    alone = found("faces", without=("held_out_to_training",), values={}, expected={}, recipe=recipe)
+    memorisation.draw(
+        experiment(models=["duplex"], datasets=["scenes", "faces"]), [found(), alone], tmp_path / "copies"
+    )
+    said = about(tmp_path / "copies")
+    assert "or its mirror image, which was trained on as well" in said["caption"]
+    assert "held-out" not in said["caption"]
+    assert said["alt"].endswith("Samples nearer than the median held-out image: GANformer (duplex) on scenes 73 %.")
+
+
 # ---------------------------------------------------------------------------------------------- refused
 
 

@@ -285,6 +285,45 @@ def test_settings_of_a_table_are_read_without_torch() -> None:
     assert said == "False\n"
 
 
+def test_code_with_changes_is_told() -> None:
+    version = sys.modules[page.__module__]._version
+    assert version({"ganformer": "1"}) == "1"
+    assert version({"ganformer": "1", "commit": "abc", "dirty": False}) == "1 (abc)"
+    assert version({"ganformer": "1", "commit": "abc", "dirty": True}) == "1 (abc, with changes)"
+
+
+def test_data_and_models_of_a_page(tmp_path: Path, files: list[Path], run: MakeFile, images: MakeFile) -> None:
+    """Of two data sets half of the images in the head is each's, and settings tell models of one kind apart."""
+    for name, channels, digest in (("grey", 1, "1"), ("glass", 4, "4")):
+        (tmp_path / name).mkdir()
+        content = {**MANIFEST, "image": {"height": 8, "width": 16, "channels": channels}, "class_names": []}
+        artifacts.write_json(tmp_path / name / "manifest.json", {**content, "content": digest * 64})
+        images(name, None, count=16, data_sha256=digest * 64)
+        spec = {
+            "image": {"height": 8, "width": 16},
+            "mirror": False,
+            "model": {"kind": "gan", "noise": True, "base": 2},
+        }
+        data = {"data_sha256": digest * 64, "count": 9}
+        changes = {"sessions": 2, "kimg": 2000.0, "spec": spec, "data": data, "wall_seconds": 45.0}
+        files += [tmp_path / name / "manifest.json", run(name, "gan", **changes), tmp_path / f"reals-{name}.npz"]
+    page(CONFIG, files, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    seen = said(text)
+    assert "4,000 images of 16 × 8 pixels, grey Source: shapes" in seen
+    assert "4,000 images of 16 × 8 pixels, with opacity Source: shapes" in seen
+    assert "Runs 4, with 1 seed Training of a run 16 and 2,000 thousand images Training in all 6 min" in seen
+    assert "This is a small-scale run" not in seen  # as the longest is not short
+    assert "GAN gan kind gan kind gan, noise True, base 2" in seen
+    assert "to 2026-11-20T10:02:15Z, 2 sessions" in seen
+    assert "to 2026-11-20T10:02:15Z, 1 session" in seen
+    assert "Libraries torch 2.13.0, numpy 2.4.0" in seen
+    assert "csv, md and tex in results/tables" in seen
+    sources = [image.attrib["src"] for image in parsed(text).iter("img")]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in sources]
+    assert (HEAD_IMAGES // 3 * 3 * (64 + drawing.GAP) - drawing.GAP, 64) in sizes
+
+
 def test_a_line_is_in_front_of_each_group_of_columns() -> None:
     columns = [
         Column(title, group) for title, group in zip("abcd", ("", "measured", "measured", "published"), strict=True)

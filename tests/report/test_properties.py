@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from ganformer import config
 from ganformer.errors import DataError
+from ganformer.report import requirements
 from ganformer.report.properties import Properties, draw
 
 MakeFile = Callable[..., Path]
@@ -108,6 +110,21 @@ def test_several_seeds_have_their_spread(tmp_path: Path, measured: MakeFile) -> 
     draw(table("disentanglement", seeds=(0, 1)), [*files, PUBLISHED], tmp_path / "t")
     assert "| Modularity ↑ | 0.250 ± 0.071 | **0.750 ± 0.071** |" in lines(tmp_path / "t")
     assert "nothing can be expected" not in "\n".join(lines(tmp_path / "t"))
+
+
+def test_problems_of_a_parser_with_the_images_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {
+        "datasets": {name: {"source": {"kind": "scenes"}, "resolution": 32} for name in ("a", "b")},
+        "models": {"m": {"kind": "gan"}},
+        "evaluation": {"extractor": {"kind": "random-vgg16"}},
+    }
+    settings = config.load({**content, "datasets": {**content["datasets"], "c": {"source": {"kind": "clevr"}}}})
+    kind = type(settings.parser("a"))
+    monkeypatch.setattr(kind, "problems", lambda self, dataset: ["it is blind"])
+    assert list(requirements.parsers(["a", "c"], settings)) == [
+        ("datasets", "it is blind (data set a)"),
+        ("datasets", "nothing reads objects in images of 'c'; name a parser as parsing.c"),
+    ]
 
 
 def test_missing_run_is_named(tmp_path: Path, measured: MakeFile) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from ganformer.errors import DataError
@@ -304,6 +305,41 @@ def test_absent_published_table(tmp_path: Path, fd: MakeFile) -> None:
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
     with pytest.raises(DataError, match=r"absent\.csv: cannot be read"):
         comparison.draw(compared(("duplex",), published=names), [fd(12.0), tmp_path / "absent.csv"], tmp_path / "t")
+
+
+def test_of_two_published_tables_none_is_taken(tmp_path: Path, fd: MakeFile, published: Path) -> None:
+    names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
+    with pytest.raises(DataError, match=r"pass one \.csv among the files \(2 were passed\)"):
+        comparison.draw(compared(("duplex",), published=names), [fd(12.0), published, published], tmp_path / "t")
+
+
+def test_the_best_must_be_further_than_the_uncertainty_not_as_far() -> None:
+    for gap, best in ((1.0, set()), (1.1, {"a"})):
+        summed = pd.DataFrame({"mean": [10.0, 10.0 + gap], "spread": [0.5, 1.0]}, index=["a", "b"])
+        assert common._best(summed, "low", 2) == best
+    nobody = pd.DataFrame({"mean": [10.0, float("nan")], "spread": [0.5, 1.0]}, index=["a", "b"])
+    assert common._best(nobody, "low", 2) == set()
+    assert common._best(summed, None, 2) == set()
+
+
+def test_conditions_and_sources_of_quoted_numbers() -> None:
+    shared = {"published_dataset": "CLEVR", "resolution": "256", "value": "9.1", "verified": "yes"}
+    rows = pd.DataFrame(
+        [
+            {**shared, "metric": "FID", "n_images": "50000", "source": "its PDF"},
+            {**shared, "metric": "IS", "n_images": "", "source": "a table"},
+        ]
+    )
+    assert common.published_conditions(rows) == "published, CLEVR 256, 50k"
+    found = common._quoted_numbers(rows)
+    assert (found["published_FID"], found["published_source"]) == ("9.1", "a table; its PDF")
+    assert common._quoted_numbers(rows.iloc[:0]) == {}
+
+
+def test_accuracy_of_a_parser_is_said_apart_from_the_numbers_that_it_is_of() -> None:
+    accuracy = {"colour": 0.987, "object_count": 0.5, "images": 200.0, "objects": 1234.0}
+    words = "colour 0.99, object count 0.50, on 200 images with 1,234 objects that it had not seen"
+    assert common._right(accuracy) == words
 
 
 def test_table_1_of_the_paper_is_found(tmp_path: Path, fd: MakeFile) -> None:

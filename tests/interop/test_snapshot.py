@@ -69,6 +69,9 @@ def test_an_imported_snapshot_is_a_run_that_samples(whole, tmp_path):
     }
     assert record.run.content() == {"dataset": "imported", "model": whole.stem, "seed": 0}
     assert (record.steps, record.kimg, len(record.snapshots)) == (0, 0.0, 1)
+    assert (record.data.count, record.snapshots[0].step, record.snapshots[0].kimg) == (0, 0, 0.0)
+    networks = {"generator": learner.sampler, "discriminator": learner.network.discriminator}
+    assert record.parameters == {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
     first, again = (learner.sample(torch.zeros(2, 0), seeds, truncation=0.7) for seeds in ([3, 4], [3, 4]))
     assert first.shape == (2, 3, 16, 16)
     assert torch.equal(first, again)

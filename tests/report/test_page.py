@@ -293,7 +293,7 @@ def test_code_with_changes_is_told() -> None:
 
 
 def test_data_and_models_of_a_page(tmp_path: Path, files: list[Path], run: MakeFile, images: MakeFile) -> None:
-    """Of two data sets half of the images in the head is each's, and settings tell models of one kind apart."""
+    """Images in the head: half are of each of two data sets, and settings tell models of one kind apart."""
     for name, channels, digest in (("grey", 1, "1"), ("glass", 4, "4")):
         (tmp_path / name).mkdir()
         content = {**MANIFEST, "image": {"height": 8, "width": 16, "channels": channels}, "class_names": []}

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -390,6 +391,23 @@ def test_the_average_of_w_is_a_mean_of_w_after_short_runs(steps: int) -> None:
     spread = w.flatten(end_dim=-2).std(dim=0)
     assert ((learner.sampler.w_average - w.flatten(end_dim=-2).mean(dim=0)).abs() < spread).all()
     assert learner.sampler.w_average.abs().max() > 0.1 * spread.min()
+
+
+def test_means_of_classes_are_of_the_same_4096_latents_512_at_a_time() -> None:
+    asked, labels = [], []
+
+    def map_(z: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        asked.append(z)
+        labels.append(label)
+        return torch.stack([z, 3 * z], dim=1)
+
+    sampler: Any = SimpleNamespace(w_average=torch.zeros(3), latent_shape=(3,), map=map_)
+    found = adversarial.class_mean(sampler, torch.tensor([0.0, 1.0]))
+    assert [len(z) for z in asked] == [512] * 8
+    assert all(label.equal(torch.tensor([[0.0, 1.0]]).expand(512, 2)) for label in labels)
+    expected = torch.randn(4096, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.cat(asked).equal(expected)
+    torch.testing.assert_close(found, 2 * expected.mean(dim=0))
 
 
 def test_means_of_classes_are_those_of_many_latents_and_of_the_present_weights() -> None:

@@ -221,6 +221,13 @@ def test_weights_in_another_order_of_memory_are_written(tmp_path: Path) -> None:
     assert same(found, {name: value.contiguous() for name, value in network.state_dict().items()})
 
 
+def test_weights_that_share_memory_are_written(tmp_path: Path) -> None:
+    network = torch.nn.ModuleDict({"first": torch.nn.Linear(2, 2), "second": torch.nn.Linear(2, 2)})
+    network["second"].weight = network["first"].weight
+    checkpoint.write_weights(tmp_path / "weights.safetensors", network, "trajectory", 3)
+    assert same(load_file(tmp_path / "weights.safetensors"), network.state_dict())
+
+
 # ------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -260,6 +267,13 @@ def test_checkpoints_up_to_a_step_are_found_the_newest_first(tmp_path: Path) -> 
     kept = Checkpoints(tmp_path, Identity("a", "b"))
     found = {until: [checkpoint.step_of(path) for path in kept.paths(until)] for until in (None, 12, 8, 7, 3)}
     assert found == {None: [12, 8, 4], 12: [12, 8, 4], 8: [8, 4], 7: [4], 3: []}
+
+
+def test_the_two_newest_checkpoints_and_those_of_a_longer_run_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 9):
+        (tmp_path / f"checkpoint-{step:08d}.pt").touch()
+    saved(tmp_path, Identity("a", "b"))
+    assert [checkpoint.step_of(path) for path in Checkpoints(tmp_path, Identity("a", "b")).paths()] == [9, 3, 2]
 
 
 def test_recomputed_steps_are_not_replayed() -> None:

@@ -67,6 +67,14 @@ def test_a_restart_forgets_checkpoints_and_snapshots(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_mean_is_of_the_steps_that_logged_the_value() -> None:
+    means = RunningMean()
+    for scalars in ({"loss": 1.0}, {"loss": 3.0, "penalty": 5.0}):
+        means.add({name: torch.tensor(value) for name, value in scalars.items()}, 4)
+    assert {name: value for name, value in means.take().items() if name in {"loss", "penalty"}} == means.shown
+    assert means.shown == {"loss": 2.0, "penalty": 5.0}
+
+
 @pytest.mark.parametrize(
     ("threads", "precision", "expected"), [(8, "float32", (2, False)), (8, "tf32", (2, True)), (2, "tf32", (1, True))]
 )
@@ -175,6 +183,17 @@ def test_the_time_of_a_continued_run_counts_what_was_before() -> None:
     kept._before = History(step=2, stretches=(Stretch(first=0, last=2, wall_seconds=1000, **times),))
     kept._started = time.monotonic()
     assert 1000 <= kept._seconds() < 1100
+    found: list[tuple[History, int]] = []
+    parts: Any = SimpleNamespace(
+        network=torch.nn.Linear(1, 1), save=lambda learner, history, keep: found.append((history, keep))
+    )
+    kept.spec, kept._saved, kept._origin = spec_of(4), 0.0, {name: times[name] for name in times if name != "ended"}
+    kept.learner = kept.checkpoints = parts
+    for step in (3, 4):
+        kept._save(step)
+    assert all(1000 <= history.wall_seconds < 1100 for history, _ in found)
+    assert [keep for _, keep in found] == [2, 1]  # of a finished run only the last
+    assert time.monotonic() - kept._saved < 100
 
 
 # ------------------------------------------------------------------------------------------------------- steps

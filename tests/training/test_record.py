@@ -1,6 +1,7 @@
 """Record of a training: units, times, and of which part of a training each field is."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec
+from ganformer.errors import CheckpointError
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Crop, Manifest
-from ganformer.records.run import Snapshot, Stretch
+from ganformer.records.run import Run, Snapshot, Stretch
 from ganformer.training import record
 from ganformer.training.checkpoint import Identity
 from tests.training.tiny_runs import NAMES, tiny_spec
@@ -77,3 +79,31 @@ def test_code_and_hardware_are_of_the_last_stretch_and_the_beginning_of_the_firs
         *("d", 3),
         *([1, 2], ["cat", "dog"]),
     )
+
+
+def test_only_weights_that_are_there_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing ones are no damage: they are written again without a word."""
+    spec, files = tiny_spec(8), [tmp_path / "there", tmp_path / "missing"]
+    files[0].touch()
+    finished: Any = SimpleNamespace(
+        spec_sha256=spec.digest,
+        data=SimpleNamespace(data_sha256="d"),
+        is_of=lambda trajectory, pack: (trajectory, pack) == ("t", "d"),
+        changed_files=lambda out: files,
+    )
+    monkeypatch.setattr(Run, "find", lambda path: finished if path == tmp_path / "run.json" else None)
+    assert record.damaged(tmp_path, Identity("t", "d")) == files[:1]
+    assert record.damaged(tmp_path, Identity("t", "e")) == []
+    assert [record.is_complete(tmp_path, spec, pack) for pack in ("d", "e")] == [False, False]
+    files.clear()
+    assert [record.is_complete(tmp_path, spec, pack) for pack in ("d", "e")] == [True, False]
+    assert not record.is_complete(tmp_path, tiny_spec(4), "d")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "log.jsonl", "samples", "tensorboard"])
+def test_files_of_something_else_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=f"{name}: was written by something else"):
+        record.refuse_foreign(tmp_path)
+    (tmp_path / "state").mkdir()
+    record.refuse_foreign(tmp_path)

@@ -1,12 +1,14 @@
 """Description and pictures of a pack by `ganformer data info`."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from ganformer.config import Dataset
+from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
-from ganformer.data.info import info, mean
+from ganformer.data.info import _facts, info, mean
 from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 
@@ -42,6 +44,59 @@ def test_margins_and_classes_are_said(tmp_path, capsys):
     assert ", ".join(f"{label}: {count}" for label, count in enumerate(written.label_counts)) in said
     assert {path.name for path in (tmp_path / "elsewhere").glob("[!.]*")} == {"contact-sheet.png", "mean.png"}
     assert not (tmp_path / "pack" / "mean.png").exists()
+
+
+def test_shards_and_reasons_are_counted(tmp_path):
+    for name, size in (("a", 1_250_000), ("b", 2_600_000)):
+        (tmp_path / name).write_bytes(bytes(size))
+    reasons = ["small", "broken", "broken", *(["large"] * 1000)]
+    known = SimpleNamespace(
+        count=12_345,
+        duplicates=1_234,
+        format="png",
+        shards=[SimpleNamespace(file=name) for name in "ab"],
+        source={"kind": "folder", "path": None, "split": "train"},
+        class_names=["cat", "dog"],
+        label_counts=[2_345, 10_000],
+        left_out={},
+        rejected=[SimpleNamespace(reason=reason) for reason in reasons],
+    )
+    image = ImageSpec(height=8, width=16, channels=1, classes=2)
+    facts = _facts(SimpleNamespace(folder=tmp_path, manifest=known, image=image, digest="abc"))
+    assert facts == {
+        "images": "12,345, 1,234 of them equal to an earlier one",
+        "shape": "16×8 pixels (width × height), 1 channels",
+        "format": "png, 2 shards, 3.9 MB",
+        "source": "kind folder, split train",
+        "labels": "cat: 2,345, dog: 10,000",
+        "left out": "nothing",
+        "unusable": "1,003, most often: large (1,000)",
+        "sha256": "abc (of shape, pixels and labels)",
+    }
+
+
+@pytest.mark.parametrize(("count", "shown"), [(63, 63), (64, 64), (1000, 64)])
+def test_contact_sheet_has_at_most_64_images(count, shown, tmp_path, monkeypatch):
+    class Many:
+        def __init__(self, folder):
+            self.folder = folder
+            self.image = ImageSpec(height=1, width=1)
+
+        def __len__(self):
+            return count
+
+        def spread(self, number):
+            asked.append(number)
+            return np.zeros((number, 3, 1, 1), np.uint8)
+
+        def read(self, indices):
+            return np.zeros((len(indices), 3, 1, 1), np.uint8)
+
+    asked = []
+    monkeypatch.setattr("ganformer.data.info.Images", Many)
+    monkeypatch.setattr("ganformer.data.info._facts", lambda images: {})
+    info(tmp_path)
+    assert asked == [shown]
 
 
 def test_contact_sheet_shows_the_images_in_order(packed):

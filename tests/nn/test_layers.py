@@ -1,6 +1,7 @@
 """Layers against their definitions: scaling, modulation, noise."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -97,8 +98,39 @@ def test_modulated_colours_are_one_weight_an_image() -> None:
         torch.testing.assert_close(y, torch.einsum("oc,chw->ohw", weight, image) + layer.bias[:, None, None])
 
 
-def test_styles_begin_at_one() -> None:
-    assert layers.ModulatedConvolution(6, 5, 4, Convolve()).affine(torch.zeros(1, 4)).unique().tolist() == [1.0]
+@pytest.mark.parametrize("layer", [layers.ModulatedConvolution(6, 5, 4, Convolve()), layers.ModulatedToRGB(6, 3, 4)])
+def test_styles_begin_at_one(layer: Any) -> None:
+    assert layer.affine(torch.zeros(1, 4)).unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Linear(3, 4),
+        layers.ActivatedLinear(3, 4),
+        layers.ModulatedToRGB(6, 3, 4),
+        layers.UnmodulatedToRGB(6, 3),
+        layers.ActivatedConvolution(6, 5, 3, Convolve()),
+    ],
+)
+def test_biases_begin_at_zero(layer: Any) -> None:
+    assert layer.bias.unique().tolist() == [0.0]
+
+
+def test_limits_are_multiples_of_the_gain_of_a_layer() -> None:
+    network = nn.ModuleList([layers.ActivatedConvolution(6, 5, 3, Convolve(), 0.5), layers.ModulatedToRGB(6, 3, 4)])
+    for limit, expected in ((256.0, [128.0, 256.0]), (None, [None, None])):
+        layers.clamp_activations(network, limit)
+        assert [layer.clamp for layer in network] == expected
+
+
+def test_constant_noise_ends_with_its_context() -> None:
+    network = nn.ModuleList([layers.Noise(2, 2), layers.Noise(2, 2)])
+    network[1].is_constant = True
+    with pytest.raises(ZeroDivisionError), layers.constant_noise(network):
+        assert [noise.is_constant for noise in network] == [True, True]
+        raise ZeroDivisionError
+    assert [noise.is_constant for noise in network] == [False, True]
 
 
 def test_unmodulated_layers_do_not_look_at_the_style() -> None:

@@ -292,8 +292,13 @@ def test_latents_of_a_run_are_measured(monkeypatch, watched, quick, runs, tmp_pa
     }
     assert content["run"] == artifacts.read_json(runs[model])["run"]
     assert content["seconds"] == 2.5
-    assert content["recipe"]["images"] == 40
-    assert content["recipe"]["extractor"]["kind"] == "scenes"
+    assert (content["step"], content["kimg"]) == (2, artifacts.read_json(runs[model])["kimg"])
+    assert content["recipe"] == {
+        "images": 40,
+        "image": artifacts.read_json(runs[model])["spec"]["image"],
+        "extractor": {"kind": "scenes", **Guesser().settings.model_dump(mode="json")},
+        "accuracy": {"recall": 0.5},
+    }
 
 
 def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):

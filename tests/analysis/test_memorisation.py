@@ -217,8 +217,20 @@ def test_the_file_holds_the_pairs(find: Find, trained_on: Path, training: Array)
     assert provenance["run"] == {"dataset": "boxes", "model": "duplex", "seed": 3}
     assert provenance["training_data_sha256"] == Images(trained_on).digest
     assert provenance["values"]["copying"]["name"] == "copying_random_vgg16"
-    recipe = provenance["recipe"]
-    assert (recipe["images"], recipe["training_images"], recipe["held_out_images"], recipe["compared"]) == (M, N, H, H)
+    assert (provenance["step"], provenance["kimg"], provenance["weights_sha256"]) == (8, 1.0, "a" * 64)
+    assert provenance["recipe"] == {
+        "extractor": settings().extractor.model_dump(mode="json"),
+        "pairs": 3,
+        "images": M,
+        "seed": 0,
+        "training_images": N,
+        "held_out_images": H,
+        "compared": H,
+        "mirrored": False,
+        "image": {"height": SIZE, "width": SIZE, "channels": 3},
+        "picture": [SIZE, SIZE],
+        "truncation": None,
+    }
 
 
 def test_distances_are_those_of_the_features(find: Find, training: Array, network: Network) -> None:
@@ -245,6 +257,7 @@ def test_without_held_out_images_there_are_no_numbers(find: Find) -> None:
     provenance, arrays = find(draw(M, seed=3), held_out=None)
     assert provenance["values"] == provenance["expected"] == {}
     assert provenance["held_out_data_sha256"] is None
+    assert (provenance["recipe"]["held_out_images"], provenance["recipe"]["compared"]) == (0, 0)
     assert "samples_to_training" in arrays
     assert not [name for name in arrays if "held_out" in name]
 

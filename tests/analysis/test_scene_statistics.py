@@ -286,7 +286,8 @@ def test_a_run_is_measured_against_the_reals(monkeypatch, watched, runs, pack: P
     assert content["weights_sha256"] == record["weights_sha256"]
     assert content["reference"]["data_sha256"] == whole.digest
     recipe = content["recipe"]
-    assert (recipe["images"], recipe["real_images"]) == (images, real)
+    assert (recipe["images"], recipe["real_images"], recipe["image"]) == (images, real, record["spec"]["image"])
+    assert content["kimg"] == record["kimg"]
     assert recipe["accuracy"] == {"recall": 0.5}
     assert recipe["extractor"] == {"kind": "scenes", **reader.settings.model_dump(mode="json")}
 

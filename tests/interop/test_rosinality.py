@@ -147,6 +147,13 @@ class Payload:
         return os.system, (f"touch {self.path}",)
 
 
+def test_layers_count_by_their_numbers() -> None:
+    """The tenth layer comes after the ninth, not after the first."""
+    state = new_networks(layers=12)[2]
+    z = torch.randn(4096, SIZE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rosinality.average(state), official.latents(state, z).mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
 def test_refuses_a_payload_among_arguments(tmp_path: Path) -> None:
     trap = tmp_path / "written"
     networks = new_networks()

@@ -8,6 +8,7 @@ import torch
 from ganformer.errors import CheckpointError
 from ganformer.interop import pytorch
 from ganformer.interop.options import Options
+from ganformer.interop.persistence import Pickled
 
 WHERE = Path("snapshot.pkl")
 SHARED = {
@@ -100,3 +101,30 @@ def test_a_float_may_be_given_as_a_whole_number_and_the_first_name_that_has_a_va
 def test_the_options_of_a_part_go_before_the_networks_own():
     options = Options({"width": 1, "depth": 2, "part": {"width": 3}}, WHERE).flat("part")
     assert (options.first("width"), options.first("depth")) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "held", "kinds", "expected"),
+    [
+        ([3], [], int, 3),
+        ([], [3, 3], int, 3),
+        ([True], [True], bool, True),
+        ([None], [None], (int, type(None)), None),
+        ([], [], int, "neither the arguments nor the layers of its network say depth"),
+        ([3], [4], int, "its network says different things of depth: 3 and 4"),
+        ([True], [], int, "depth of its network is True"),
+        ([True], [], (int, float), "depth of its network is True"),
+        ([1], [], bool, "depth of its network is 1"),
+        (["three"], [], int, "depth of its network is 'three'"),
+        ([[3]], [], int, "depth of its network is a list"),
+    ],
+)
+def test_arguments_and_layers_say_the_same(said, held, kinds, expected):
+    parts = {f"layers.{number}": {"size": value} for number, value in enumerate(held)}
+    parts |= {"other": {"size": 99}, "layers.9": {}}
+    network = Pickled(Options({}, WHERE), {}, parts, WHERE)
+    if not isinstance(expected, str):
+        assert network.settled("depth", said, r"layers\.\d", "size", kinds) is expected
+        return
+    with pytest.raises(CheckpointError, match=f"^snapshot.pkl: cannot be imported: {expected}"):
+        network.settled("depth", said, r"layers\.\d", "size", kinds)

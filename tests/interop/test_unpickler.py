@@ -139,6 +139,13 @@ def test_arrays_of_anything_but_whole_numbers_are_refused(tmp_path, value):
         load(path)
 
 
+@pytest.mark.parametrize("kind", ["O", "U4", "S4", "M8[s]", "c16", "V8"])
+def test_only_types_of_numbers_are_made(tmp_path, kind):
+    message = "refused, it misuses numpy.dtype: arrays of anything but numbers are not read"
+    with pytest.raises(CheckpointError, match=message):
+        load(written(tmp_path, np.dtype(kind)))
+
+
 def typed(tensor):
     return torch.storage.TypedStorage(wrap_storage=tensor.untyped_storage(), dtype=tensor.dtype, _internal=True)
 

@@ -62,6 +62,21 @@ def test_pictures_of_datasets(tmp_path, group):
     assert {label for _, label in shown(opened(path)).values()} == {None}
 
 
+def test_rows_are_read_in_any_order(tmp_path):
+    """Also across those that are read at once."""
+    source = opened(write(tmp_path / "a.parquet", image=[picture(number % 3) for number in range(40)]))
+    keys = list(source.keys())
+    for number in (39, 0, 20, 19, 5):
+        (sample,) = source.load([keys[number]])
+        assert (sample.name, which(sample)) == (f"a.parquet[{number}]", number % 3)
+
+
+@pytest.mark.parametrize(("names", "classes"), [(["cat"], 3), (["cat", "dog", "owl", "fox"], 4), (None, 3)])
+def test_classes_are_at_least_as_many_as_labels_and_names(tmp_path, names, classes):
+    images = [picture(number) for number in range(2)]
+    assert opened(write(tmp_path / "a.parquet", None, names, image=images, label=[0, 2]), LABELLED).classes == classes
+
+
 @pytest.mark.parametrize("kind", ["binary", "large_binary"])
 def test_plain_bytes(tmp_path, kind):
     values = pa.array([encoded(1), encoded(2)], getattr(pa, kind)())

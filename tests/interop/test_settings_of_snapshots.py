@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import pytorch
+from ganformer.interop import pytorch, tensorflow
 from ganformer.interop.options import Options
 from ganformer.interop.persistence import Pickled
 
@@ -128,3 +128,118 @@ def test_arguments_and_layers_say_the_same(said, held, kinds, expected):
         return
     with pytest.raises(CheckpointError, match=f"^snapshot.pkl: cannot be imported: {expected}"):
         network.settled("depth", said, r"layers\.\d", "size", kinds)
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        ("", {"z_dim": 8}),
+        ("", {"k": 2}),
+        *(("mapping", {name: 8}) for name in ("layer_dim", "embed_dim")),
+        *(("mapping", {name: True}) for name in ("shared", "kmeans", "transformer")),
+        *((part, {"act": "relu"}) for part in ("mapping", "synthesis")),
+        *(("synthesis", {name: True}) for name in ("latent_stem", "ltnt_stem")),
+        *(("synthesis", {name: 0.5}) for name in ("resample_kernel", "pos_dim", "crop_ratio")),
+        ("synthesis", {"kmeans": True, "iterative": True}),
+        ("synthesis", {"style": False}),
+    ],
+)
+def test_options_that_no_model_here_has_are_refused(part, changed):
+    options = {"img_resolution": 64, **({f"{part}_kwargs": changed} if part else changed)}
+    with pytest.raises(CheckpointError, match=f"its option {[*changed][-1]} is .*, and no model here is equal to that"):
+        pytorch.settings(Options(options, WHERE), {}, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "synthesis", "more", "said"),
+    [
+        ({"num_heads": 2}, {}, {}, "its option num_heads is 2"),
+        ({"transformer": False}, {}, {}, "its option transformer is False"),
+        ({"ltnt_gate": True}, {}, {}, "its option ltnt_gate is True"),
+        ({}, {}, {"c_dim": 3}, "its labels enter the mapping network of the global latent only"),
+    ],
+)
+def test_attending_networks_that_no_model_here_is_equal_to_are_refused(mapping, synthesis, more, said):
+    options = {"img_resolution": 64, "mapping_kwargs": mapping, "synthesis_kwargs": {"transformer": True, **synthesis}}
+    values = {"pos": torch.zeros(17, 32), "mapping.mlp.sa0.to_queries.weight": torch.zeros(())}
+    with pytest.raises(CheckpointError, match=said):
+        pytorch.settings(Options({**options, **more}, WHERE), values, WHERE)
+
+
+GIVEN = {"components_num": 4, "dlatent_size": 32}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({name: 8} for name in ("latent_size", "z_dim", "mapping_dim", "pos_dim")),
+        *({name: "relu"} for name in ("nonlinearity", "mapping_nonlinearity")),
+        *({name: True} for name in ("tanh", "merge", "img2ltnt", "ltnt2ltnt")),
+        *({name: 1} for name in ("img2img", "local_attention", "mapping_shared_dim", "label_size", "c_dim")),
+        {"fmap_decay": 0.5},
+        {"fmap_min": 4},
+        {"normalize_latents": False},
+    ],
+)
+def test_options_that_only_the_tensorflow_code_has_are_refused(changed):
+    tensorflow._refuse_others(Options(GIVEN, WHERE), WHERE)
+    ((name, value),) = changed.items()
+    with pytest.raises(CheckpointError, match=f"its option {name} is {value!r}, and no model here is equal to that"):
+        tensorflow._refuse_others(Options({**GIVEN, **changed}, WHERE), WHERE)
+
+
+MODEL = {"channel_base": 32768, "channel_max": 512}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"nonlinearity": "relu"}, "its option nonlinearity is"),
+        ({"resample_kernel": [1, 2, 1]}, "its option resample_kernel is"),
+        ({"label_size": 1}, "its option label_size is"),
+        ({"c_dim": 1}, "its option c_dim is"),
+        ({"crop_ratio": 0.5}, "its option crop_ratio is"),
+        ({"fmap_decay": 0.5}, "its option fmap_decay is"),
+    ],
+)
+def test_discriminators_of_the_tensorflow_code_with_other_options_are_refused(changed, said):
+    with pytest.raises(CheckpointError, match=said):
+        list(tensorflow._discriminator_misfits(Options(changed, WHERE), MODEL))
+
+
+@pytest.mark.parametrize(
+    ("changed", "misfits"),
+    [
+        ({}, []),
+        ({"transformer": True}, ["it attends (transformer)"]),
+        ({"local_attention": 3}, ["it attends locally (local_attention)"]),
+        ({"fmap_base": 8192}, ["its channel_base is 16384 and that of the generator 32768"]),
+        ({"fmap_max": 256}, ["its channel_max is 256 and that of the generator 512"]),
+        (
+            {"mbstd_group_size": 8},
+            ["it compares 8 images of a batch (mbstd_group_size); here it is 4"],
+        ),
+        (
+            {"mbstd_num_features": 2},
+            ["it appends 2 channels of statistics (mbstd_num_channels); here it is 1"],
+        ),
+    ],
+)
+def test_discriminators_of_the_tensorflow_code_that_do_not_fit_are_left_out(changed, misfits):
+    assert list(tensorflow._discriminator_misfits(Options(changed, WHERE), MODEL)) == misfits
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"crop_ratio": 0.5}, "crop_ratio"),
+        ({"epilogue_kwargs": {"act": "relu"}}, "act"),
+        ({"block_kwargs": {"act": "relu"}}, "act"),
+        ({"epilogue_kwargs": {"resample_kernel": [1]}}, "resample_kernel"),
+        ({"block_kwargs": {"resample_kernel": [1]}}, "resample_kernel"),
+    ],
+)
+def test_discriminators_of_the_pytorch_code_with_other_options_are_refused(changed, name):
+    assert list(pytorch.discriminator_misfits(Options({}, WHERE), MODEL)) == []
+    with pytest.raises(CheckpointError, match=f"its option {name} is"):
+        list(pytorch.discriminator_misfits(Options(changed, WHERE), MODEL))

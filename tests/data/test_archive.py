@@ -412,6 +412,7 @@ def test_damaged_directory_of_a_zip(tmp_path):
         (12, "<L", 50, "its directory is damaged"),
         (16, "<L", 7, "its directory is damaged"),
         (4, "<H", 1, "it is one part of an archive in several; join them"),
+        (6, "<H", 1, "it is one part of an archive in several; join them"),
     ):
         broken = bytearray(whole)
         struct.pack_into(layout, broken, end + offset, value)

@@ -112,6 +112,11 @@ def test_lessons_are_turned_as_wholes():
     assert torch.equal(turned.classes, lessons.classes)
 
 
+def test_centres_are_rare_before_training():
+    found = module.Network(4, 4).heads.bias[0].item()
+    assert torch.tensor(found).sigmoid() < 0.02
+
+
 def test_learning_rate_rises_and_falls():
     rates = [module._rate(done) for done in np.linspace(0, 0.999, 100)]
     assert rates[0] < 0.05

@@ -253,6 +253,15 @@ def test_number_of_objects_can_be_chosen():
         assert len(sample.scene.record["objects"]) in (1, 2)
 
 
+def test_a_scene_that_is_drawn_anew_keeps_its_number_of_objects():
+    config = Config(images=20)
+    drafts = [[scenes._draft(config, key, attempt) for attempt in range(3)] for key in range(20)]
+    assert {draft.label for draft, *_ in drafts} == set(range(6))
+    for first, *others in drafts:
+        assert all(other.label == first.label and len(other.shape) == 3 + first.label for other in others)
+        assert all((other.places != first.places).any() for other in others)
+
+
 def test_range_of_objects_must_be_one():
     raw = {"source": {"kind": "scenes", "min_objects": 5, "max_objects": 4}}
     with pytest.raises(ConfigError, match="min_objects 5 is more than max_objects 4"):

@@ -3,6 +3,7 @@
 import io
 import itertools
 import lzma
+import struct
 import zlib
 
 import imagecodecs
@@ -623,6 +624,18 @@ def test_missing_pixels(number):
         assert "pixels are missing" in reason(tiff(empty))
         if rows == 5:
             assert "2 of 3 pieces" in reason(tiff(page | {"pieces": page["pieces"][:-1]}))
+
+
+def test_pixels_end_at_the_end_of_the_file_at_the_latest():
+    page = page_of(numbers(13, 21, 3), 8, RGB)
+    (piece,), content = page["pieces"], bytearray(tiff(page))
+    place = content.index(struct.pack("<HHI", 273, 4, 1)) + 8  # of the number of its first byte
+    last = len(content) - len(piece)
+    content[place : place + 4] = struct.pack("<I", last)
+    assert decoded(bytes(content)).shape == (13, 21, 3)
+    for behind in (last + 1, len(content), 10**9):
+        content[place : place + 4] = struct.pack("<I", behind)
+        assert "pixels are missing" in reason(bytes(content))
 
 
 def test_truncated_jpeg_in_tiff():

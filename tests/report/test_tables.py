@@ -386,12 +386,14 @@ def test_cost(tmp_path: Path, run: MakeFile) -> None:
 def test_cost_over_seeds_data_sets_and_devices(tmp_path: Path, run: MakeFile) -> None:
     out = tmp_path / "cost"
     on_gpu = {"device": "cuda", "device_name": "Example GPU", "gpus": 8}
-    files = [run(seed=0), run(seed=1, seconds_per_kimg=10.0, hardware=on_gpu), run("faces"), run("faces", seed=1)]
+    slow = run(seed=1, seconds_per_kimg=10.0, wall_seconds=175.0, peak_memory_mb=1000.0, hardware=on_gpu)
+    files = [run(seed=0), slow, run("faces"), run("faces", seed=1)]
     cost.draw(costs(datasets=["scenes", "faces"], models=["duplex"], seeds=[0, 1]), files, out)
     lines = read(out, "md").splitlines()
     assert f"| :--- | :--- | {'---: | ' * 6}:--- |" in lines
     row = next(line for line in lines if line.startswith("| scenes |"))
     assert "| 9.00 ± 1.41 | 112 ± 17.7 |" in row
+    assert "| 2 min 35 s | 1,000 MB |" in row  # the mean of times, and the most memory
     assert row.endswith("| 8 × Example GPU and Example CPU 3000, 2 threads |")
     assert any(line.startswith("| faces | GANformer (duplex) | 1.23 M | 845 k | 8.00 ± 0.00 |") for line in lines)
     assert [row["seed"] for row in numbers(out)] == ["0", "1", "0", "1"]

@@ -330,3 +330,18 @@ def test_keys_of_files_have_the_meaning_of_their_fields() -> None:
     pytest.importorskip("mkdocs", reason="needs mkdocs: pip install -e '.[docs]'")
     table = runpy.run_path(str(ROOT / "docs/hooks.py"))["fields"]("ganformer.records.manifest.Manifest")
     assert "| `content` | text | sha256 of shape, pixels and labels" in table
+
+
+def test_parts_of_pages_are_made_in_place_of_their_marks() -> None:
+    pytest.importorskip("mkdocs", reason="needs mkdocs: pip install -e '.[docs]'")
+    hooks = runpy.run_path(str(ROOT / "docs/hooks.py"))
+    hooks["GENERATED"]["settings"] = lambda: "all settings"
+    graph = "```mermaid\nflowchart LR\n    pack --> train\n    train --> evaluate\n```"
+    page = f"before\n{graph}\nbetween\n<!-- fields: ganformer.records.manifest.Manifest -->\nbehind\n"
+    found = hooks["on_page_markdown"](page + "<!-- generated: settings -->")
+    assert "mermaid" not in found
+    assert "<!--" not in found
+    assert hooks["graph_table"]("flowchart LR\n    pack --> train\n    train --> evaluate\n") in found
+    assert hooks["fields"]("ganformer.records.manifest.Manifest") in found
+    assert found.endswith("\nall settings")
+    assert found.startswith("before\n")

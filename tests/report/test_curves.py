@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ganformer.errors import DataError
 from ganformer.exhibits import data_efficiency, learning_curves
+from ganformer.report.records import RUN, last
 from tests.report import layout
 
 MakeFile = Callable[..., Path]
@@ -313,3 +314,10 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, fd: MakeFile) -> No
     assert b"/FontFile2" in written  # TrueType, which journals ask for, and no Type 3
     assert b"/Subtype /Type3" not in written
     assert not re.search(rb"CreationDate|ModDate", written)
+
+
+def test_the_last_step_is_that_of_each_run() -> None:
+    frame = pd.DataFrame(
+        [("scenes", "gan", seed, step) for seed, step in ((0, 5), (0, 10), (1, 8), (1, 4))], columns=[*RUN, "step"]
+    )
+    assert last(frame)["step"].tolist() == [10, 8]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import pytorch, tensorflow
+from ganformer.interop import bmsg, pytorch, rosinality, strangers, taming, tensorflow
 from ganformer.interop.options import Options
 from ganformer.interop.persistence import Pickled
 
@@ -243,3 +243,40 @@ def test_discriminators_of_the_pytorch_code_with_other_options_are_refused(chang
     assert list(pytorch.discriminator_misfits(Options({}, WHERE), MODEL)) == []
     with pytest.raises(CheckpointError, match=f"its option {name} is"):
         list(pytorch.discriminator_misfits(Options(changed, WHERE), MODEL))
+
+
+WEIGHT = torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "expected"),
+    [
+        (bmsg, {1: WEIGHT}, False),
+        (bmsg, {1: WEIGHT, "rgb_converters.0.weight": WEIGHT}, True),
+        (bmsg, {"module.rgb_to_features.2.module.weight": WEIGHT}, True),
+        (rosinality, {"g": {}}, False),
+        (rosinality, {"d": {}}, False),
+        (rosinality, {"g": {}, "d": {}}, True),
+        (rosinality, {"g_ema": {}}, True),
+        (rosinality, {"conv1.conv.modulation.weight": WEIGHT}, True),
+        (taming, {"state_dict": 3}, False),
+        (taming, {"state_dict": {1: WEIGHT}}, False),
+        (taming, {}, False),
+    ],
+)
+def test_checkpoints_are_told_by_the_names_in_them(module, content, expected):
+    assert module.is_one(content) is expected
+
+
+@pytest.mark.parametrize(
+    ("content", "program"),
+    [
+        ({"GAN": {}}, None),
+        ({"GAN": 3, "version": "1"}, None),
+        ({"version": "1"}, None),
+        ({"GAN": {1: WEIGHT}, "version": "1"}, "lucidrains' lightweight-gan or a relative"),
+        ({"GAN": {"S.net.0": WEIGHT}, "version": "1"}, "lucidrains' stylegan2-pytorch"),
+    ],
+)
+def test_other_programs_are_told_by_what_they_save(content, program):
+    assert strangers.saved_by(content) == program

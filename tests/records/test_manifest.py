@@ -1,5 +1,6 @@
 """Manifests of packs: their files, what is said of files that are no images, and what contradicts itself."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def test_files_of_a_pack_are_those_it_names_and_those_that_may_be_beside_them(tm
     Manifest.parse(CONTENT, tmp_path / "manifest.json").write(tmp_path / "manifest.json")
     beside = {"manifest.json", "rejected.json", "contact-sheet.png", "mean.png"}
     assert manifest.files_of_pack(tmp_path) == beside | {"a.npy", "b.npy", "labels.npy"}
+
+
+def test_a_pipe_is_no_manifest_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    monkeypatch.setattr(manifest.ManifestClaim, "find", lambda path: pytest.fail("would wait for ever"))
+    assert manifest.files_of_pack(tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ def test_labels_of_a_json(tmp_path, kind, name):
     assert {label for _, label in shown(other).values()} == {5, None}
 
 
+def test_where_there_is_nothing_else_that_is_said(tmp_path, kind):
+    path = write(tmp_path / f"a.{kind}", [("a.png", encoded(1))])
+    with pytest.raises(DataError, match=r"has no files 'y' of labels; correct labels\. There is none$"):
+        _ = opened(path, LABELLED, labels="y").classes
+    path = write(tmp_path / f"b.{kind}", [("a.cls", b"1")])
+    with pytest.raises(DataError, match=r"has no pictures 'png'; correct part\. There is none$"):
+        opened(path, part="png")
+
+
 def test_part_of_the_labels_is_named(tmp_path, kind):
     members = [("a.png", encoded(1)), ("a.cls", b"1"), ("a.coarse.id", b"4"), ("a.meta.json", b'{"n": 3}')]
     path = write(tmp_path / f"a.{kind}", members)

@@ -312,6 +312,13 @@ def test_one_of_several_arrays(save_npz):
     assert_shows(opened(path, array="test"), PIXELS[:3])
 
 
+@pytest.mark.parametrize("kind", ["U2", "S2", "c8", "M8[s]"])
+def test_arrays_of_what_are_no_numbers_are_no_images(save_npz, kind):
+    assert_shows(opened(save_npz(x=PIXELS, y=np.zeros(PIXELS.shape, kind))), PIXELS)
+    message = refusal(save_npz(x=np.zeros(PIXELS.shape, kind), y=LABELS))
+    assert "no array can be images" in message
+
+
 def test_named_array_that_is_not_there(save_npz):
     message = refusal(save_npz(x=PIXELS, y=LABELS), array="images")
     assert "has no array 'images'; correct array. There is 'x' uint8 [12, 9, 10, 3], 'y' int64 [12]" in message

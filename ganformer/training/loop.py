@@ -203,16 +203,16 @@ def train_rank(job: Job, device: torch.device) -> None:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
             bring_back(job.out, job.identity.digest[:12], spec.steps)
         else:
-            with kept.watch(job.label):
-                if steps.history.step == 0:
-                    kept.logger.show("reals", "reals", 0, steps.first_reals())
-                try:
+            try:
+                with kept.watch(job.label):
+                    if steps.history.step == 0:
+                        kept.logger.show("reals", "reals", 0, steps.first_reals())
                     _advance(steps, stop, kept)
-                except DivergedError as error:
-                    if spec.training.on_divergence == "stop" or distribution.ranks() > 1:
-                        raise
-                    print(f"{job.label}: diverged, kept as it was at the snapshot before. {error}", flush=True)
-                    kept.keep_diverged(error.step)
+            except DivergedError as error:
+                if spec.training.on_divergence == "stop" or distribution.ranks() > 1:
+                    raise
+                print(f"{job.label}: diverged, kept as it was at the snapshot before. {error}", flush=True)
+                kept.keep_diverged(error.step)
         kept.finish(job.names, steps.images.manifest)
 
 

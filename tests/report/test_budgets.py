@@ -196,6 +196,14 @@ def test_search_chooses_the_best_trial_of_each_model(tmp_path: Path, tried: list
     assert "| GANformer (duplex) | latent\\_size 32, r1\\_gamma 10 | **1.00** | 40.0 |" in text
 
 
+def test_value_that_only_some_trials_have_is_a_dash(tmp_path: Path, tried: list[Path], metrics: MakeFile) -> None:
+    files = [file for file in tried if "gan-b" not in str(file) or file.name == "run.json"]
+    files.append(metrics(model="gan-b", values=named({"fd": 4.0, "recall": 0.1, "rfd": 0.25})))
+    search.draw(searched(), files, tmp_path / "s")
+    lines = [line for line in read(tmp_path / "s", "md").splitlines() if line.startswith("| GAN ")]
+    assert [line.split(" | ")[-1] for line in lines] == ["– |", "0.250 |"]
+
+
 def test_search_by_a_value_of_which_more_is_better(tmp_path: Path, tried: list[Path]) -> None:
     search.draw(searched(by="recall", trials=[{"model": "gan", "entries": ["gan-b", "gan-a"]}]), tried, tmp_path / "s")
     assert [row["trial"] for row in rows(tmp_path / "s") if row["is_chosen"] == "True"] == ["gan-a"]

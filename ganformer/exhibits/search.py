@@ -170,7 +170,10 @@ def _block(
             formatting.decimals(rows[key].abs().min() * metric.scale) if metric.decimals is None else metric.decimals
         )
         columns[Column(metric.heading, by)] = [
-            Cell(f"{value * metric.scale:.{decimals}f}", bool(chosen) and key == experiment.by)
+            Cell(
+                formatting.NONE if math.isnan(value) else f"{value * metric.scale:.{decimals}f}",
+                bool(chosen) and key == experiment.by,
+            )
             for value, chosen in zip(rows[key], rows["is_chosen"], strict=True)
         ]
     heading = dataset if len(experiment.datasets) > 1 else ""

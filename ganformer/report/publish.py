@@ -143,7 +143,7 @@ class Lookup:
 
     def render(self, **variables: Any) -> str:
         """Return the text of the template."""
-        environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+        environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
         environment.globals |= {
             "exhibit": self.exhibit,
             "value": self.value,

@@ -98,7 +98,7 @@ def test_value_that_cannot_decide_is_refused(
 @pytest.mark.usefixtures("_whole")
 def test_changed_weights_are_refused(tmp_path: Path, seeds: tuple[list[Path], list[Path]]) -> None:
     (seeds[0][1].parent / "weights.safetensors").write_bytes(b"other")
-    with pytest.raises(DataError, match="is missing or not the file that .*; train the run again"):
+    with pytest.raises(DataError, match=r"is missing or not the file that .*; train the run again"):
         pretrained.export("fd", *seeds, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -228,6 +228,7 @@ def test_writes_what_was_measured_and_how(measure, reals, data, record):
         "seed": 0,
         "repeats": 1,
         "path_length": None,
+        "second": None,
         "real_images": REALS,
         "image": IMAGE,
         "picture": [16, 16],

@@ -126,6 +126,6 @@ def test_other_resizing_is_told() -> None:
     ids=["plain", "real images", "repeats", "parser"],
 )
 def test_protocol_says_how_numbers_were_measured(settings: dict[str, Any], words: str) -> None:
-    measured = pd.DataFrame({"kimg": [10.0, 10.0], "by": ["a network", "a network"]})
+    measured = pd.DataFrame({"kimg": [10.0, 10.0], "by": ["a network", "a network"], "diverged": [None, None]})
     recipe = Recipe(extractor={"kind": "scenes"}, images=2000, **settings)
     assert compared.protocol("clevr", measured, recipe) == f"Measured on clevr after 10 kimg: {words}"

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from ganformer import config
-from ganformer.exhibits import comparison, cost
+from ganformer import config, plugins
+from ganformer.exhibits import comparison, cost, orderings, search
 from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import compared, formatting, properties, table
 from ganformer.report.latex import BREAK, breakable, escaped, lines, width
@@ -214,19 +214,27 @@ def test_all_tables_of_a_configuration_compile(
     random = np.random.default_rng(0)
     texts = []
     for name, told in found.experiments.items():
-        if told is None or told.kind not in ("comparison", "cost", "scene-statistics", "disentanglement"):
+        if told.shape != "table":
             continue
         experiment = told.model_copy(update={"seeds": seeds})
         out = tmp_path / name
+        keys = [key for key in formatting.METRICS if not key.startswith(("chi2_", "dci_"))]
         if isinstance(experiment, cost.Config):
             cost.draw(experiment, costs(experiment, run, random), out)
         elif isinstance(experiment, properties.Properties):
             prefix = "chi2_" if experiment.kind == "scene-statistics" else "dci_"
             keys = [key for key in formatting.METRICS if key.startswith(prefix)]
             properties.draw(experiment, [*values(experiment, keys, metrics, random), PUBLISHED], out)
+        elif isinstance(experiment, search.Config):
+            search.draw(experiment, [*costs(experiment, run, random), *values(experiment, keys, metrics, random)], out)
         else:
-            keys = [key for key in formatting.METRICS if not key.startswith(("chi2_", "dci_"))]
-            comparison.draw(experiment, [*values(experiment, keys, metrics, random), PUBLISHED], out)
+            # With the speed of each run unknown, at equal images; what compares seeds has two.
+            changes = {"budget": "images"} if isinstance(experiment, comparison.Config) else {"seeds": (0, 1)}
+            experiment = experiment.model_copy(update={**changes, "budget": "images"})
+            files = values(experiment, [*keys, "second_fd"], metrics, random)
+            needs_published = isinstance(experiment, comparison.Config | orderings.Config)
+            kind = plugins.find("ganformer.exhibits", experiment.kind)
+            kind.draw(experiment, [*files, *([PUBLISHED] if needs_published else [])], out)
         texts.append(out.with_name(f"{name}.tex").read_text(encoding="utf-8"))
     assert texts
     compile_all(texts, tmp_path)
@@ -238,7 +246,9 @@ def values(experiment: Any, keys: list[str], metrics: MakeFile, random: np.rando
     for dataset, model, seed in experiment.runs():
         found = {}
         for key in keys:
-            value = float(random.uniform(0.1, 0.9) if formatting.METRICS[key].scale == 100 else random.uniform(10, 200))
+            value = float(
+                random.uniform(0.1, 0.9) if formatting.metric(key, key).scale == 100 else random.uniform(10, 200)
+            )
             network = {"by": "inception-2015" if key[0] in "fi" else "vgg16"}
             found[key] = {"name": f"fid_{key}", "value": value, **network}
             found[f"{key}_std"] = {"name": f"fid_{key}_std", "value": value / 20, **network}

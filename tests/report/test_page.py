@@ -23,6 +23,7 @@ from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import drawing
 from ganformer.report.check import Finding
 from ganformer.report.page import CARD_IMAGES, HEAD_IMAGES, page
+from ganformer.report.publish import version
 from ganformer.report.table import Table, write
 
 MakeFile = Callable[..., Path]
@@ -286,7 +287,6 @@ def test_settings_of_a_table_are_read_without_torch() -> None:
 
 
 def test_code_with_changes_is_told() -> None:
-    version = sys.modules[page.__module__]._version
     assert version({"ganformer": "1"}) == "1"
     assert version({"ganformer": "1", "commit": "abc", "dirty": False}) == "1 (abc)"
     assert version({"ganformer": "1", "commit": "abc", "dirty": True}) == "1 (abc, with changes)"

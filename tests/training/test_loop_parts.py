@@ -164,6 +164,15 @@ def test_signals_go_to_the_processes_that_run_and_are_taken_back() -> None:
     assert [signal.getsignal(number) for number in numbers] == before
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let interruptions raise KeyboardInterrupt, which processes in the background of a shell ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_interruption_ends_the_process_and_a_first_one_and_terminations_do_not() -> None:
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]

@@ -34,7 +34,8 @@ class Config(budget.Budgeted):
     forms = ("csv", "md", "tex")
 
     values: tuple[str, ...] = ()
-    """Keys of the values by which models are put in order; none: all that have a better direction."""
+    """Keys of the values by which models are put in order; none: all that every run has and that have a
+    better direction."""
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
         """Yield a problem if there are too few models for an order."""
@@ -69,7 +70,9 @@ def draw(experiment: Config, files: Sequence[Path], out: Path) -> None:
 
 def _losses(experiment: Config, dataset: str, measured: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return for each metric the values [models × seeds], less of which is better."""
-    keys = experiment.values or [key for key in compared.shown(measured) if _better(key)]
+    runs = measured["file"].nunique()
+    shared = [key for key in compared.shown(measured) if (measured["metric"] == key).sum() == runs]
+    keys = experiment.values or [key for key in shared if _better(key)]
     losses = {}
     for key in keys:
         chosen = measured[measured["metric"] == key]

@@ -152,6 +152,12 @@ def test_kendalls_tau_of_two_metrics(tmp_path: Path, trained: Callable[..., list
     assert "| FD, random-vgg16 | – | 1.00 ± 0.77 |" in read(tmp_path / "r", "md")
 
 
+def test_value_that_only_some_models_have_orders_none(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:
+    files = trained(gan={"rfd": [1.0, 2.0, 3.0], **BASE}, stylegan2=BASE, duplex=BASE)
+    rankings.draw(settings(rankings.Config, "rankings", **THREE), files, tmp_path / "r")
+    assert [(row["metric"], row["other"]) for row in rows(tmp_path / "r")] == [("fd", "recall")]
+
+
 def test_ranking_by_a_value_without_a_better_direction_is_refused(
     tmp_path: Path, trained: Callable[..., list[Path]]
 ) -> None:

@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 from ganformer import config, plugins
 from ganformer.config import AdversarialModel
 from ganformer.perceptual.distance import PUBLISHED as LPIPS
-from ganformer.report import published
+from ganformer.report import formatting, published
 from ganformer.training.adversarial import Adversarial
 from tests.workflow.test_graph import CONFIG, ROOT, planned
 
@@ -254,6 +254,7 @@ def test_replication_is_planned(checkout):
 # ------------------------------------------------------------------------------------------------- the study here
 
 SEARCHED = ROOT / "docs/study/search/search.csv"
+PAGE = ROOT / "docs/study/index.md"
 
 
 def trials():
@@ -320,6 +321,48 @@ def test_extended_study_is_planned(checkout):
     few = 3 * 3 * 3  # data sets, models, seeds
     augmented = 2 * 4 * 3  # StyleGAN2 and duplex without augmentation are those of data efficiency
     assert jobs["train"] == 30 + few + augmented + 10 * 3
+
+
+def cells():
+    """Return the rows of the study's first table, by model."""
+    rows = csv.DictReader((PAGE.parent / "table1.csv").read_text().splitlines())
+    return {row["model"]: row for row in rows}
+
+
+def test_headline_of_the_readme_is_the_table_of_the_study():
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| ") and " ± " in line]
+    table = [line.strip("| ").split(" | ") for line in lines]
+    names = {formatting.model(model): model for model in cells()}
+    assert [row[0] for row in table] == list(names)
+    for name, *texts in table:
+        row = cells()[names[name]]
+        keys = ("fd_random_vgg16", "precision_random_vgg16", "recall_random_vgg16", "coverage_random_vgg16")
+        for key, text in zip(keys, texts, strict=True):
+            scale, places = (1, 2) if key.startswith("fd") else (100, 1)
+            mean, spread = float(row[key]) * scale, float(row[f"{key}_seed_std"]) * scale
+            assert text == f"{mean:.{places}f} ± {spread:.{places}f}", (name, key)
+
+
+def test_readme_says_how_both_networks_order_models():
+    first, second = (
+        sorted(cells(), key=lambda model: float(cells()[model][key])) for key in ("fd_random_vgg16", "fd_scene_parser")
+    )
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "It finds MSG-GAN best" in text
+    assert "puts it in the middle and VQGAN first" in text
+    assert (first[0], second[0]) == ("msggan", "vqgan")
+    assert second.index("msggan") in range(3, 7)
+
+
+def test_page_of_the_study_is_current():
+    """Compare every table and number of the page with the csv files beside it."""
+    page = PAGE.read_text()
+    for file in PAGE.parent.glob("*.csv"):
+        assert f"({file.name})" in page
+    for row in csv.DictReader((PAGE.parent / "differences.csv").read_text().splitlines()):
+        if row["key"] == "fd" and row["model"] in ("simplex", "duplex", "centroid"):
+            said = f"{formatting.model(row['model'])}: **{row['verdict']}** ({formatting.quantity(float(row['mean']))}"
+            assert said in page
 
 
 def put(checkout, name):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganformer import plugins
 from ganformer.artifacts import atomic, write_text
 from ganformer.errors import DataError
-from ganformer.records.metrics import Measured
+from ganformer.records.metrics import Measured, Value
 from ganformer.records.run import RUN_FILE, WEIGHTS, Run, TrainedRun
 from ganformer.report import formatting, records
 
@@ -29,8 +29,9 @@ class Pretrained:
 
     @property
     def values(self) -> str:
-        """Main values that were measured, in one line."""
-        return ", ".join(f"{name} {text}" for name, text in _values(self.measured))
+        """Values of the usual network in one line; the card has all, with the names of their networks."""
+        usual = {key: value for key, value in self.measured.values.items() if value.by is None}
+        return ", ".join(f"{title} {text}" for title, _, text in _values(self.measured, usual))
 
 
 def find(places: Iterable[Path]) -> Iterator[Pretrained]:
@@ -119,7 +120,7 @@ def card(record: TrainedRun, measured: Measured, by: str, seeds: int, out: Path)
     dataset += ", mirrored at random" if record.is_mirrored else ""
     training = spec["training"]
     real = f" against {formatting.count(how.real_images)} real ones" if how.real_images is not None else ""
-    rows = "\n".join(f"| {name} | {text} |" for name, text in _values(measured))
+    rows = "\n".join(f"| {title} ({by}) | {text} |" for title, by, text in _values(measured, measured.values))
     chosen = f"best of {seeds} seeds by {formatting.metric(by, by).title}" if seeds > 1 else "the only seed"
     return f"""# {formatting.model(record.run.model)} on {record.run.dataset}
 
@@ -149,11 +150,11 @@ was made for no other use.
 """
 
 
-def _values(measured: Measured) -> Iterator[tuple[str, str]]:
-    """Yield the measured values that have a better direction, as tables show them."""
-    for key, value in measured.values.items():
+def _values(measured: Measured, chosen: Mapping[str, Value]) -> Iterator[tuple[str, str, str]]:
+    """Yield title, network and text of these values, of those that have a better direction."""
+    for key, value in chosen.items():
         shown = formatting.metric(key, value.name)
         if shown.better is not None:
             number = value.value * shown.scale
             decimals = formatting.decimals(number) if shown.decimals is None else shown.decimals
-            yield f"{shown.title} ({value.by or measured.how.network})", f"{number:.{decimals}f}"
+            yield shown.title, value.by or measured.how.network, f"{number:.{decimals}f}"

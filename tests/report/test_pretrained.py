@@ -118,7 +118,7 @@ def test_list_names_each_model_once_with_its_values(
     monkeypatch.chdir(tmp_path / "here")
     found = list(pretrained.find([tmp_path / "here", tmp_path / "clone"]))
     assert pretrained.listing(found) == (
-        "pretrained/scenes-duplex  GANformer (duplex)  16 kimg  FD (random-vgg16) 1.50, Recall % (random-vgg16) 20.0"
+        "pretrained/scenes-duplex  GANformer (duplex)  16 kimg  FD 1.50, Recall % 20.0"
     )
 
 

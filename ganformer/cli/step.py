@@ -26,6 +26,11 @@ from ganformer.cli.common import (
     read,
 )
 
+Configuration = Annotated[
+    str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
+]
+Command = Annotated[str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")]
+
 app = group("Steps of the workflow, which calls them itself.")
 
 
@@ -189,14 +194,10 @@ def analyse(
 
 @app.command()
 def page(
-    configuration: Annotated[
-        str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
-    ],
+    configuration: Configuration,
     out: OutFile,
     files: Files,
-    command: Annotated[
-        str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")
-    ] = "snakemake --cores all {}",
+    command: Command = "snakemake --cores all {}",
 ) -> None:
     """Write the report page."""
     from ganformer.report.check import check as compare
@@ -209,15 +210,11 @@ def page(
 
 @app.command()
 def publish(
-    configuration: Annotated[
-        str, typer.Option("--config", help="The whole configuration as JSON, or a JSON or YAML file that holds it.")
-    ],
+    configuration: Configuration,
     template: Annotated[Path, typer.Option(help="Markdown with Jinja expressions: text, tables, figures and numbers.")],
     out: Annotated[Path, typer.Option(help="Folder to write: index.md, csv and pictures.")],
     files: Files,
-    command: Annotated[
-        str, typer.Option(help="Call that makes a table or figure again; {} stands for its name.")
-    ] = "snakemake --cores all {}",
+    command: Command = "snakemake --cores all {}",
 ) -> None:
     """Write a page of the documentation about finished tables and figures."""
     from ganformer.report.publish import publish as write

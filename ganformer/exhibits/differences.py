@@ -52,8 +52,7 @@ class Config(budget.Budgeted):
         """Yield a problem if the base is no model of the table, or one seed leaves the spread unknown."""
         if self.base not in self.models:
             yield "base", f"'{self.base}' is not in models; add it there, or name one of {', '.join(self.models)}"
-        if len(self.seeds) < 2:
-            yield "seeds", "one seed says nothing about the spread between seeds; give at least two"
+        yield from intervals.problems(self)
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return the measurements at the budget."""

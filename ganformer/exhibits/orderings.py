@@ -43,8 +43,7 @@ class Config(Compared, budget.Budgeted):
         """Yield a problem if there are no published numbers, or one seed leaves the spread unknown."""
         if self.published is None:
             yield "published", "is missing, so there are no orderings to compare with; name the published table"
-        if len(self.seeds) < 2:
-            yield "seeds", "one seed says nothing about the spread between seeds; give at least two"
+        yield from intervals.problems(self)
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return the measurements at the budget, and the published numbers."""

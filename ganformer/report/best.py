@@ -1,13 +1,19 @@
 """Choice of the best snapshot of a run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganformer import plugins
 from ganformer.errors import DataError
 from ganformer.records.metrics import Best, Value
 from ganformer.records.run import Run, RunName
 from ganformer.report import formatting, records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
@@ -27,10 +33,7 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
             f"{metrics[0]}: '{by}', which decides the best snapshot, was not measured at every one; set best_by to one "
             f"that was ({plugins.choices(by, allowed)})"
         )
-    better = formatting.metric(by, found["name"].iloc[0]).better
-    if better is None:
-        raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
-    row = found.sort_values(["value", "step"], ascending=[better == "low", True]).iloc[0]
+    row = first(found, by, "step")
     snapshot = Run.read(run).snapshot(int(row["step"]), run)
     chosen = Best(
         run=RunName(dataset=row["dataset"], model=row["model"], seed=int(row["seed"])),
@@ -43,3 +46,15 @@ def best(by: str, run: Path, metrics: Sequence[Path], out: Path) -> None:
     )
     chosen.write(out)
     print(f"{run}: the best snapshot is of step {row['step']}, {row['name']} {row['value']:.6g}", flush=True)
+
+
+def first(found: pd.DataFrame, by: str, tie: str) -> pd.Series:
+    """Return the row with the best value, of equal ones that with the least `tie`, a column.
+
+    `found`: rows of the metric `by`, as `records.measurements` returns them. Raises DataError if neither small nor
+    large values of it are better.
+    """
+    better = formatting.metric(by, found["name"].iloc[0]).better
+    if better is None:
+        raise DataError(f"of '{by}' neither small nor large values are better; choose another value as best_by")
+    return found.sort_values(["value", tie], ascending=[better == "low", True]).iloc[0]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ganformer.config import Experiment
 from ganformer.errors import DataError
 from ganformer.records.exhibit import Cell
 from ganformer.report import formatting
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """Usual probability that an interval covers the true difference."""
+
+
+def problems(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Yield a problem if one seed leaves the spread between seeds unknown."""
+    if len(experiment.seeds) < 2:
+        yield "seeds", "one seed says nothing about the spread between seeds; give at least two"
 
 
 def difference(title: str, measured: pd.DataFrame, key: str, model: str, base: str, level: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ganformer.errors import DataError
 from ganformer.records.metrics import Measured, Value
 from ganformer.records.run import RUN_FILE, WEIGHTS, Run, TrainedRun
 from ganformer.report import formatting, records
+from ganformer.report.best import first
 
 FOLDER = "pretrained"
 METRICS = "metrics.json"
@@ -94,10 +95,7 @@ def export(by: str, runs: Sequence[Path], metrics: Sequence[Path], out: Path) ->
         raise DataError(
             f"{metrics[0]}: '{by}', which decides the best seed, was not measured; {plugins.choices(by, allowed)}"
         )
-    better = formatting.metric(by, found["name"].iloc[0]).better
-    if better is None:
-        raise DataError(f"of '{by}' neither small nor large values are better; choose another value")
-    best = found.sort_values(["value", "seed"], ascending=[better == "low", True]).iloc[0]
+    best = first(found, by, "seed")
     row = trained[best["dataset"], best["model"], best["seed"]]
     record: TrainedRun = row["record"]
     folder = Path(row["file"]).parent

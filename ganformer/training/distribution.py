@@ -5,9 +5,11 @@ import os
 import signal
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +26,7 @@ T = TypeVar("T")
 # One rank may compute for long while the others wait, as with the measures of an evaluation; NCCL gives up after ten
 # minutes unless told otherwise.
 PATIENCE = timedelta(hours=6)
+BUCKET = 25 * 2**20  # bytes, as torch's DistributedDataParallel
 
 
 def rank() -> int:
@@ -37,18 +40,19 @@ def ranks() -> int:
 
 
 def average(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors of one type, the same ones on every rank, by their mean over the ranks: one flat all-reduce."""
+    """Replace floating-point tensors of one type, the same ones on every rank, by their mean over the ranks.
+
+    They are sent in buckets of BUCKET bytes: while one is under way the next is filled and the one before is copied
+    back, and no second copy of all gradients is needed.
+    """
     if ranks() > 1:
-        with _flat(tensors) as flat:
-            dist.all_reduce(flat)
-            flat /= ranks()
+        _exchange(tensors, dist.all_reduce, divisor=ranks())
 
 
 def share(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors of one type, the same ones on every rank, by the tensors of rank 0: one flat broadcast."""
+    """Replace floating-point tensors of one type, the same ones on every rank, by those of rank 0, in such buckets."""
     if ranks() > 1:
-        with _flat(tensors) as flat:
-            dist.broadcast(flat, src=0)
+        _exchange(tensors, partial(dist.broadcast, src=0))
 
 
 def any_rank(is_so: bool, device: torch.device) -> bool:
@@ -99,14 +103,38 @@ def launch(work: Callable[..., None], arguments: tuple[Any, ...], devices: Seque
     _raise_first(errors, processes)
 
 
-@contextmanager
-def _flat(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield one tensor with all values of `tensors`, and copy its values back afterwards."""
-    tensors = [tensor.detach() for tensor in tensors]
-    flat = torch.cat([tensor.flatten() for tensor in tensors])
-    yield flat
-    for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(values.view_as(tensor))
+def _exchange(tensors: Iterable[Tensor], send: Callable[..., Any], divisor: int = 1) -> None:
+    """Replace `tensors` by what `send` makes of them, divided by `divisor`."""
+    under_way: deque[tuple[list[Tensor], Tensor, Any]] = deque()
+
+    def receive() -> None:
+        bucket, flat, sent = under_way.popleft()
+        sent.wait()
+        parts = (flat / divisor).split([tensor.numel() for tensor in bucket])
+        torch._foreach_copy_(bucket, [part.view_as(tensor) for tensor, part in zip(bucket, parts, strict=True)])
+
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        under_way.append((bucket, flat, send(flat, async_op=True)))
+        if len(under_way) == 2:
+            receive()
+    while under_way:
+        receive()
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield tensors, in order, in groups of at most BUCKET bytes; a larger tensor is a group of its own."""
+    bucket: list[Tensor] = []
+    filled = 0
+    for tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if bucket and filled + size > BUCKET:
+            yield bucket
+            bucket, filled = [], 0
+        bucket.append(tensor.detach())
+        filled += size
+    if bucket:
+        yield bucket
 
 
 def _work(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,14 +54,35 @@ def write_what_ranks_know(folder: Path, device: torch.device) -> None:
     rank = distribution.rank()
     shared = [torch.full((2, 2), float(rank)), torch.tensor(rank + 5.0)]
     distribution.share(shared)
+    mean_of_all = [torch.full((5,), float(rank)), torch.tensor(10.0 * rank), torch.full((2, 3), 4.0 - rank)]
+    shared_of_all = [tensor.clone() for tensor in mean_of_all]
+    sizes = [buckets_of(distribution.average, mean_of_all), buckets_of(distribution.share, shared_of_all)]
     known = {
         "ranks": distribution.ranks(),
+        "mean of all": [tensor.tolist() for tensor in mean_of_all],
+        "shared of all": [tensor.tolist() for tensor in shared_of_all],
+        "buckets": sizes,
         "slope": slope_of(1.0),
         "shared": [tensor.tolist() for tensor in shared],
         "any": [distribution.any_rank(rank == 1, device), distribution.any_rank(False, device)],
         "patience": dist.group.WORLD._get_backend(device).options._timeout.total_seconds(),
     }
     artifacts.write_json(folder / f"{rank}.json", known)
+
+
+def buckets_of(exchange: Callable[[list[Tensor]], None], tensors: list[Tensor]) -> list[int]:
+    """Return the sizes of the buckets in which `exchange` sends tensors when one holds six float32 numbers."""
+    sizes: list[int] = []
+
+    def spied(send: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda flat, **options: (sizes.append(flat.numel()), send(flat, **options))[1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distribution, "BUCKET", 24)
+        for name in ("all_reduce", "broadcast"):
+            patch.setattr(dist, name, spied(getattr(dist, name)))
+        exchange(tensors)
+    return sizes
 
 
 def write_means_of_w(folder: Path, device: torch.device) -> None:
@@ -130,6 +152,9 @@ def test_ranks_agree(written: Path) -> None:
     for rank in range(2):
         assert artifacts.read_json(written / f"known/{rank}.json") == {
             "ranks": 2,
+            "mean of all": [[0.5] * 5, 5.0, [[3.5] * 3] * 2],
+            "shared of all": [[0.0] * 5, 0.0, [[4.0] * 3] * 2],
+            "buckets": [[6, 6], [6, 6]],
             "slope": 1.5,
             "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
             "any": [True, False],
@@ -176,8 +201,10 @@ def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
     program += "t.distribution.launch(t.note_and_sleep, (Path(sys.argv[1]),), t.TWO)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment) as parent:
-        wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or parent.poll() is not None)
-        parent.kill()
+        try:
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or parent.poll() is not None)
+        finally:
+            parent.kill()
     numbers = [int(path.name) for path in tmp_path.iterdir()]
     assert len(numbers) == 2
     try:
@@ -187,8 +214,8 @@ def test_when_the_first_process_is_killed_all_end(tmp_path: Path) -> None:
             os.kill(number, signal.SIGKILL)
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait, and fail if it takes longer; the processes sleep for longer than that."""
+def wait_until(is_so: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait, and fail if it takes longer; the processes sleep for longer than that, and busy cores start them slowly."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"it took more than {seconds} s"

@@ -404,6 +404,7 @@ def test_pack_has_every_option(calls: Watch, monkeypatch: pytest.MonkeyPatch) ->
         "ratio": 0.5,
         "format": "png",
         "shards": 2,
+        "skip_images": 3,
         "max_images": 7,
         "on_error": "skip",
         "crop_margin": 0.1,

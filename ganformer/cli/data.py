@@ -46,6 +46,7 @@ def pack(
     shards_num: Annotated[
         int | None, typer.Option(help="Number of shards. Default: one for every 10,000 images.")
     ] = None,
+    skip_images: Annotated[int | None, typer.Option(help="Leave out so many at the start. Default: 0.")] = None,
     max_images: Annotated[int | None, typer.Option(help="Take at most so many. Default: all.")] = None,
     on_error: Annotated[str | None, typer.Option(help="Effect of bad images: fail or skip. Default: fail.")] = None,
     letterbox: Annotated[bool | None, typer.Option("--letterbox", help="Squares with black bars.")] = None,
@@ -66,6 +67,7 @@ def pack(
         "ratio": ratio,
         "format": layout,
         "shards": shards_num,
+        "skip_images": skip_images,
         "max_images": max_images,
         "on_error": on_error,
         "letterbox": letterbox,

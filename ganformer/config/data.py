@@ -94,8 +94,11 @@ class Dataset(Strict):
     """Images in one shard of the pack."""
     shards: PositiveInt | None = None
     """Number of shards, of nearly equal size; None: as many as `shard_images` makes."""
+    skip_images: NonNegativeInt = 0
+    """Leave out so many images at the start of the source: with `max_images` of that number in another data set, both
+    have the same source and no image in common, which is how images are held out."""
     max_images: PositiveInt | None = None
-    """Take at most this many images of the source, in its order."""
+    """Take at most this many images of the source, in its order, from the first one that is not left out."""
     on_error: Literal["fail", "skip"] = "fail"
     """Handling of unreadable images: `fail` lists all of them and stops, `skip` leaves them out."""
     classes: NonNegativeInt = 0

@@ -87,6 +87,23 @@ def test_first_images_only(pictures, tmp_path, layout, count):
     assert len(written.shards) == -(-count // 3)
 
 
+@pytest.mark.parametrize(
+    ("skipped", "most", "kept"), [(0, 2, [0, 1]), (2, None, [2, 3, 4, 5, 6]), (2, 3, [2, 3, 4]), (6, 3, [6])]
+)
+def test_images_are_held_out(pictures, tmp_path, skipped, most, kept):
+    pack(folder_of(pictures), tmp_path / "all")
+    written = pack(folder_of(pictures, skip_images=skipped, max_images=most, shard_images=2), tmp_path / "part")
+    images, everything = Images(tmp_path / "part"), Images(tmp_path / "all")
+    assert written.count == len(images) == len(kept)
+    assert (images.read(np.arange(len(kept))) == everything.read(np.array(kept))).all()
+
+
+def test_leaving_out_all_images_is_refused(pictures, tmp_path):
+    with pytest.raises(DataError, match=r"^skip_images 7 leaves none of the source's 7 images; skip fewer$"):
+        pack(folder_of(pictures, skip_images=7), tmp_path / "part")
+    assert not (tmp_path / "part").exists()
+
+
 @pytest.mark.parametrize("layout", FORMATS)
 def test_same_input_gives_the_same_bytes(tmp_path, layout):
     for name in ("one", "other"):

@@ -78,7 +78,12 @@ class Intake:
     ) -> None:
         self.source, self.dataset, self.image, self.label = source, dataset, image, label
         self.finds_channels, self.is_first_try = finds_channels, is_first_try
-        self.total = min(len(source), dataset.max_images or len(source))
+        left = len(source) - dataset.skip_images
+        if dataset.skip_images and left < 1:
+            raise DataError(
+                f"skip_images {dataset.skip_images} leaves none of the source's {len(source)} images; skip fewer"
+            )
+        self.total = min(left, dataset.max_images or left)
         self.rejected: list[Rejection] = []
         self._digests = np.zeros(self.total, np.uint64)
         self._labels = np.zeros(self.total, np.int32)
@@ -92,7 +97,8 @@ class Intake:
         self._workers = max(1, min(workers, -(-self.total // self._batch_size)))
 
     def __iter__(self) -> Iterator[Prepared]:
-        keys = itertools.islice(self.source.keys(), self.total)
+        skipped = self.dataset.skip_images
+        keys = itertools.islice(self.source.keys(), skipped, skipped + self.total)
         batches = _batches(keys, self._batch_size)
         with Progress(self.label, self.total) as progress:
             loaded = _in_order(Loader(self.source, self.dataset.format), batches, self._workers)

@@ -323,6 +323,35 @@ def test_extended_study_is_planned(checkout):
     assert jobs["train"] == 30 + few + augmented + 10 * 3
 
 
+def test_study_of_real_images_trains_the_model_of_the_study_with_and_without_augmentation():
+    real, studied = merged("study-real"), merged("study").spec("scenes", "duplex", 0).model
+    for dataset in ("nlvr-500", "clevr-89"):
+        assert real.spec(dataset, "duplex", 0).model == studied
+        for name in ("ada", "diffaugment"):
+            augmented = real.spec(dataset, f"duplex-{name}", 0).model
+            assert augmented.adversarial.augmentation.kind == name
+            assert augmented.model_dump(exclude={"adversarial"}) == studied.model_dump(exclude={"adversarial"})
+            left = {"augmentation"}
+            assert augmented.adversarial.model_dump(exclude=left) == studied.adversarial.model_dump(exclude=left)
+
+
+def test_study_of_real_images_holds_out_all_that_it_was_not_trained_on():
+    datasets = merged("study-real").datasets
+    whole, trained, held_out = (datasets[name] for name in ("nlvr", "nlvr-500", "nlvr-held-out"))
+    assert (whole.skip_images, whole.max_images) == (0, None)
+    assert (trained.skip_images, trained.max_images) == (0, held_out.skip_images)
+    assert held_out.max_images is None
+    assert whole.source == trained.source == held_out.source
+
+
+def test_study_of_real_images_is_planned(checkout):
+    for name in ("nlvr", "clevr"):
+        (checkout.folder / "pictures" / name).mkdir(parents=True)
+    jobs = planned(checkout.snakemake("-n", "--configfile", "workflow/presets/study-real.yaml", "--", "publish"))
+    assert (jobs["train"], jobs["evaluate"], jobs["find_copies"]) == (2 * 3 * 3, 2 * 3 * 3, 3 * 3)
+    assert (jobs["pack"], jobs["publish"]) == (4, 1)
+
+
 def cells():
     """Return the rows of the study's first table, by model."""
     rows = csv.DictReader((PAGE.parent / "table1.csv").read_text().splitlines())

@@ -19,9 +19,8 @@ from ganformer.errors import DataError
 from ganformer.records import manifest
 from ganformer.records.exhibit import Block, Exhibit
 from ganformer.records.run import RUN_FILE, TrainedRun
-from ganformer.report import drawing, formatting, pictures, records
+from ganformer.report import drawing, facts, formatting, pictures, records
 from ganformer.report.check import Finding
-from ganformer.report.publish import version
 from ganformer.report.table import groups
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
     return {
         "css": resources.files("ganformer.report").joinpath("page.css").read_text(encoding="utf-8"),
         "strip": _strip(inputs),
-        "facts": list(_facts(inputs)),
+        "facts": list(facts.of_runs(inputs.runs)),
         "links": [
             ("run", "What was run"),
             *((drawn.exhibit.target, drawn.exhibit.title) for drawn in inputs.exhibits),
@@ -110,7 +109,7 @@ def _content(inputs: Inputs) -> Mapping[str, Any]:
         "current": sum(finding.is_current for finding in inputs.findings),
         "runs": [_run(run) for _, run in inputs.runs.iterrows()],
         "reference": REFERENCE,
-        "versions": formatting.listing(_unique(version(record.code) for record in inputs.runs["record"])),
+        "versions": facts.each(facts.version(record.code) for record in inputs.runs["record"]),
     }
 
 
@@ -190,29 +189,6 @@ def _strip(inputs: Inputs) -> Picture:
 
 
 # -------------------------------------------------------------------------------------------------- words
-
-
-def _facts(inputs: Inputs) -> Iterable[tuple[str, str]]:
-    found = list(inputs.runs["record"])
-    seeds = inputs.runs["seed"].nunique()
-    yield "Data sets", formatting.listing(_names(inputs, "dataset"))
-    yield "Models", str(len(_names(inputs, "model")))
-    yield "Runs", f"{len(found)}, with {formatting.plural(seeds, 'seed')}"
-    yield (
-        "Training of a run",
-        f"{formatting.listing(_unique(formatting.kimg(r.kimg) for r in found))} thousand images",
-    )
-    yield "Training in all", formatting.duration(sum(record.wall_seconds for record in found))
-    yield "Computed on", formatting.listing(_unique(formatting.device(record.hardware) for record in found))
-    yield "Code", formatting.listing(_unique(version(record.code) for record in found))
-
-
-def _names(inputs: Inputs, column: str) -> list[str]:
-    return _unique(inputs.runs[column])
-
-
-def _unique(items: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(items))
 
 
 def _cautions(inputs: Inputs) -> Iterable[str]:
@@ -325,7 +301,7 @@ def _run(run: pd.Series) -> Mapping[str, Any]:
             ("Settings", f"sha256 {record.spec_sha256}"),
             ("Weights", f"sha256 {record.weights_sha256}"),
             ("Data", f"sha256 {data.data_sha256}, {formatting.count(data.count)} images"),
-            ("Code", version(record.code)),
+            ("Code", facts.version(record.code)),
             ("Libraries", ", ".join(f"{library} {version}" for library, version in record.libraries.items())),
             ("Computed on", f"{formatting.device(record.hardware)}; {record.hardware['system']}"),
             ("Trained", f"{record.started} to {record.finished}, {sessions}"),

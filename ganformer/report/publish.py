@@ -17,7 +17,7 @@ from ganformer.config import Config
 from ganformer.errors import ConfigError, DataError
 from ganformer.records.exhibit import Block, Cell, Exhibit
 from ganformer.records.run import RUN_FILE
-from ganformer.report import formatting, records, table
+from ganformer.report import facts, formatting, records, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,10 @@ def publish(config: Config, template: Path, files: Sequence[Path], out: Path, co
         shown[record.target] = Published(record, file)
     lookup = Lookup(template, shown)
     text = lookup.render(
-        facts=list(facts(records_of_runs)), command=command.replace(" {}", ""), config=config, runs=len(records_of_runs)
+        facts=[*facts.of_runs(records_of_runs), ("Libraries", facts.libraries(records_of_runs))],
+        command=command.replace(" {}", ""),
+        config=config,
+        runs=len(records_of_runs),
     )
     copies = [path for each in shown.values() for path in _copied(each)]
     for path in copies:
@@ -198,30 +201,3 @@ class Lookup:
                 f"{self.template}: there is no table or figure '{name}'; there are {', '.join(self.shown)}"
             )
         return self.shown[name]
-
-
-def facts(runs: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    """Yield facts on the runs: number, length, time, devices, code and libraries."""
-    found = list(runs["record"])
-    seeds = formatting.plural(runs["seed"].nunique(), "seed")
-    yield (
-        "Runs",
-        f"{formatting.count(len(found))}, of {formatting.plural(runs['model'].nunique(), 'model')} with {seeds}",
-    )
-    yield "Images shown to each run", f"{_each(formatting.kimg(record.kimg) for record in found)} thousand"
-    yield "Training in all", formatting.duration(sum(record.wall_seconds for record in found))
-    yield "Computed on", _each(formatting.device(record.hardware) for record in found)
-    yield "Code", _each(version(record.code) for record in found)
-    libraries = (f"{name} {number}" for record in found for name, number in record.libraries.items())
-    yield "Libraries", _each(libraries)
-
-
-def version(code: Mapping[str, Any]) -> str:
-    """Return the version of the code that trained a run, with its commit if it is known."""
-    if "commit" not in code:
-        return str(code["ganformer"])
-    return f"{code['ganformer']} ({code['commit']}{', with changes' if code.get('dirty') else ''})"
-
-
-def _each(items: Iterable[str]) -> str:
-    return formatting.listing(list(dict.fromkeys(items)))

@@ -22,8 +22,8 @@ from ganformer.exhibits import comparison, learning_curves
 from ganformer.records.exhibit import Block, Cell, Column
 from ganformer.report import drawing
 from ganformer.report.check import Finding
+from ganformer.report.facts import version
 from ganformer.report.page import CARD_IMAGES, HEAD_IMAGES, page
-from ganformer.report.publish import version
 from ganformer.report.table import Table, write
 
 MakeFile = Callable[..., Path]
@@ -181,7 +181,7 @@ def test_all_text_is_shown_as_it_is(tmp_path: Path, files: list[Path], run: Make
 
 def test_it_says_what_was_run(text: str) -> None:
     seen = said(text)
-    assert "Data sets scenes Models 2 Runs 2, with 1 seed Training of a run 16 thousand images" in seen
+    assert "Data sets scenes Runs 2, of 2 models with 1 seed Images shown to each run 16 thousand" in seen
     assert "Training in all 4 min 30 s Computed on Example CPU 3000, 2 threads Code 0.1.0 (abc123def456)" in seen
     assert "scenes 4,000 images of 16 × 16 pixels, mirrored at random Source: shapes; stored as npy" in seen
     assert (
@@ -312,7 +312,7 @@ def test_data_and_models_of_a_page(tmp_path: Path, files: list[Path], run: MakeF
     seen = said(text)
     assert "4,000 images of 16 × 8 pixels, grey Source: shapes" in seen
     assert "4,000 images of 16 × 8 pixels, with opacity Source: shapes" in seen
-    assert "Runs 4, with 1 seed Training of a run 16 and 2,000 thousand images Training in all 6 min" in seen
+    assert "Runs 4, of 3 models with 1 seed Images shown to each run 16 and 2,000 thousand Training in" in seen
     assert "This is a small-scale run" not in seen  # as the longest is not short
     assert "GAN gan kind gan kind gan, noise True, base 2" in seen
     assert "to 2026-11-20T10:02:15Z, 2 sessions" in seen

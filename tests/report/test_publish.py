@@ -80,6 +80,7 @@ def test_headings_over_several_columns_and_names_of_blocks(tmp_path: Path, files
 def test_facts_are_those_of_the_runs(tmp_path: Path, files: list[Path]) -> None:
     found = published(tmp_path, "{% for name, text in facts %}- {{ name }}: {{ text }}\n{% endfor %}", files)
     assert found.splitlines() == [
+        "- Data sets: scenes",
         "- Runs: 2, of 1 model with 2 seeds",
         "- Images shown to each run: 16 thousand",
         "- Training in all: 4 min 30 s",

@@ -359,7 +359,11 @@ def test_flowers_without_labels_where_none_are_asked_for(tmp_path, counted):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([0, 1, 2], "not all labels are from 1 to 102"), ([1, 103, 2], "not all labels are from 1 to 102")],
+    [
+        ([0, 1, 2], r"imagelabels\.mat: not all labels are from 1 to 102; download https://.*imagelabels\.mat again"),
+        ([1, 103, 2], "not all labels are from 1 to 102"),
+        ([], "not all labels are from 1 to 102"),
+    ],
 )
 def test_wrong_labels_of_flowers(tmp_path, labels, message):
     write_flowers(tmp_path, labels)

@@ -62,7 +62,10 @@ VALUE = metrics.Value(name="fd", value=1.0)
             {"mirrored": False, "left_out": {}, "seeds": None, "data_sha256": None, "step": None},
         ),
         (parser.ParserSubject(settings={}), {"kind": None}),
-        (exhibit.Exhibit(exhibit="table", target="t", title="T", caption="c"), {"blocks": (), "alt": "", "inputs": None}),
+        (
+            exhibit.Exhibit(exhibit="table", target="t", title="T", caption="c"),
+            {"blocks": (), "alt": "", "inputs": None},
+        ),
     ],
 )
 def test_fields_that_files_leave_out(part: Part, left_out: dict[str, Any]) -> None:

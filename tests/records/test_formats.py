@@ -32,8 +32,8 @@ from ganformer.records.base import Part, Record
 )
 def test_versions_of_files(kind: type[Record], version: int, error: type[UserError], remedy: str) -> None:
     """Files of these versions are on disks; a message says how to get a file that is none."""
-    assert (kind.FORMAT, kind.ERROR, kind.REMEDY) == (version, error, remedy)
-    assert kind.FORMAT_KEY == ("version" if kind is manifest.Manifest else "format")
+    found = kind.FORMAT_KEY, kind.FORMAT, kind.ERROR, kind.REMEDY
+    assert found == ("version" if kind is manifest.Manifest else "format", version, error, remedy)
 
 
 def test_arrays_of_npz_files() -> None:

@@ -189,7 +189,7 @@ def test_rows_of_labels_are_looked_at_block_by_block(tmp_path, monkeypatch):
     rows = np.eye(3)[[0, 1, 2, 0, 1, 2, 1]]
     with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
         np.save(file, rows)
-    assert [key.label for key in opened(tmp_path, LABELLED).keys()] == [0, 0, 1, 1, 1, 2, 2]
+    assert [sample.label for sample in loaded(tmp_path, LABELLED)] == [0, 0, 1, 1, 1, 2, 2]
     rows[3, 1] = 1
     with (tmp_path / "clevr-rxx.labels").open("wb") as file:
         np.save(file, rows)

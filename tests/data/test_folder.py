@@ -177,6 +177,17 @@ def test_pictures_are_told_by_every_usual_suffix_else_by_their_content(tmp_path)
     assert len(source) == 8
 
 
+@pytest.mark.parametrize(
+    "suffix",
+    [".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".cls", ".caption", ".TXT"],
+)
+def test_what_is_called_a_text_is_no_picture_whatever_it_holds(suffix, tmp_path):
+    jpeg(tmp_path / f"a{suffix}")
+    jpeg(tmp_path / "b")
+    source = opened(tmp_path)
+    assert (len(source), source.left_out) == (1, {suffix.lower(): 1})
+
+
 def test_picture_of_a_format_that_is_not_read_is_named(tmp_path):
     jpeg(tmp_path / "a.jpg")
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(52))

@@ -42,7 +42,19 @@ RESULTS = {
     | {"WARM_UP": 0.1, "THRESHOLD": 0.35, "HORIZON": -0.05, "REACH": 1 / 16},
     "scenes.renderer": {"GRID": 3, "SPREAD": 0.373, "BEVEL": 0.12, "GROUND": (0.60, 0.59, 0.575)}
     | {"BACKDROP": (0.25, 0.25, 0.255), "FILL_LIGHT": (-0.66, -0.55, 0.51), "BACK_LIGHT": (0.25, 0.86, 0.44)},
-    "scenes.source": {"SIZES": {"large": 0.75, "small": 0.42}, "GAP": 0.3, "VISIBLE": 0.4, "TRIES": 48},
+    "scenes.source": {
+        "COLOURS": {  # CLEVR's
+            "gray": (87, 87, 87),
+            "red": (173, 35, 35),
+            "blue": (42, 75, 215),
+            "green": (29, 105, 20),
+            "brown": (129, 74, 25),
+            "purple": (129, 38, 192),
+            "cyan": (41, 208, 208),
+            "yellow": (255, 238, 51),
+        },
+    }
+    | {"SIZES": {"large": 0.75, "small": 0.42}, "GAP": 0.3, "VISIBLE": 0.4, "TRIES": 48},
     "training.adversarial": {"PATH_LENGTH_DECAY": 0.01, "PATH_LENGTH_SHRINK": 2, "CLASS_LATENTS": 4096},
     "training.losses": {"DRIFT": 0.001},
 }

@@ -237,27 +237,55 @@ def test_a_state_that_does_not_belong_there_is_refused(tmp_path, value, said):
     assert f"snapshot.pkl: {said}" in str(caught.value)
 
 
+FUNCTION = "refused, it misuses a function; nothing in it was executed"
+CLASS = r"is damaged or no pickle \(.*missing 1 required positional argument: 'state'\)"
+
+
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("module", "name", "said"),
     [
-        ("collections", "OrderedDict"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("torch.storage", "_load_from_bytes"),
-        ("torch.nn.modules.dropout", "Dropout"),
-        ("dnnlib.tflib.network", "Network"),
-        ("torch_utils.persistence", "_reconstruct_persistent_obj"),
-        ("builtins", "set"),
-        ("__builtin__", "bytearray"),
-        ("_codecs", "encode"),
+        (
+            "collections",
+            "OrderedDict",
+            r"is damaged or no pickle \(cannot set '__setstate__' attribute of immutable type",
+        ),
+        ("numpy", "dtype", CLASS),
+        ("numpy", "ndarray", FUNCTION),
+        ("numpy._core.multiarray", "_reconstruct", FUNCTION),
+        ("torch.storage", "_load_from_bytes", FUNCTION),
+        ("torch.nn.modules.dropout", "Dropout", CLASS),
+        ("dnnlib.tflib.network", "Network", CLASS),
+        ("torch_utils.persistence", "_reconstruct_persistent_obj", FUNCTION),
+        ("builtins", "set", FUNCTION),
+        ("__builtin__", "bytearray", FUNCTION),
+        ("_codecs", "encode", FUNCTION),
     ],
 )
-def test_the_parts_themselves_cannot_be_changed(tmp_path, module, name):
+def test_the_parts_themselves_cannot_be_changed(tmp_path, module, name, said):
     slots = pickle.dumps((None, {"__setstate__": 1, "__defaults__": (1,), "_call": 1}), protocol=2)[2:-1]
-    found = f"\x80\x02c{module}\n{name}\n".encode()
-    with pytest.raises(CheckpointError):
-        load(written(tmp_path, found + slots + b"b."))
+    found = f"c{module}\n{name}\n".encode()
+    load(written(tmp_path, b"\x80\x02" + found + b"."))
+    with pytest.raises(CheckpointError, match=rf"snapshot\.pkl: {said}"):
+        load(written(tmp_path, b"\x80\x02" + found + slots + b"b."))
+
+
+def test_tensors_and_persistent_objects_take_no_state(tmp_path):
+    tensor = rebuild(typed(torch.arange(4.0)), 0, (4,), (1,))
+    tensor.reduced = (*tensor.reduced, {"tensor": 1})
+    with pytest.raises(CheckpointError, match="refused, it misuses a tensor; nothing in it"):
+        load(written(tmp_path, tensor))
+    meta = pickle.dumps(({"state": {}},), protocol=2)[2:-1]
+    made = named("torch_utils.persistence", "_reconstruct_persistent_obj", meta)
+    assert load(written(tmp_path, made)).meta == {"state": {}}
+    with pytest.raises(CheckpointError, match=r"refused, it misuses torch_utils\.persistence; nothing in it"):
+        load(written(tmp_path, made[:-1] + b"}b."))
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u1", "<i2", ">i2", "i4", "i8", "f2", ">f4", "f8"])
+def test_all_types_of_numbers_are_read(tmp_path, kind):
+    array = np.array([0, 1, 1], kind)
+    assert load(written(tmp_path, array)).tensor.numpy().dtype == array.dtype.newbyteorder("=")
+    assert load(written(tmp_path, {"one": array[1]})) == {"one": 1}
 
 
 def test_a_truncated_pickle_is_damaged(tmp_path):
@@ -265,7 +293,7 @@ def test_a_truncated_pickle_is_damaged(tmp_path):
     with pytest.raises(CheckpointError, match=r"snapshot\.pkl: is empty; fetch it again"):
         load(written(tmp_path, b""))
     for length in (1, 10, len(whole) // 2, len(whole) - 1):
-        with pytest.raises(CheckpointError, match=r"is damaged or no pickle .*fetch it again"):
+        with pytest.raises(CheckpointError, match=r"is damaged or no pickle \([a-z].*\); fetch it again"):
             load(written(tmp_path, whole[:length]))
 
 

@@ -95,7 +95,7 @@ def equalised(state: Weights, player: str, path: Path) -> tuple[Weights, list[st
 
     Raises CheckpointError if they are neither as large as those of the one nor as small as those of the other.
     """
-    kernels = {name: value for name, value in state.items() if name.endswith(".weight") and value.ndim == 4}
+    kernels = {name: value for name, value in state.items() if value.ndim == 4}
     large = [value.flatten().float() for value in kernels.values() if value.shape[2:].numel() > 1]
     spread = torch.cat(large).square().mean().sqrt().item() if large else 1.0
     if spread >= MIN_EQUALISED_RMS:

@@ -80,7 +80,7 @@ def _safetensors(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(HEADER + 1)
     length = int.from_bytes(start[:HEADER], "little")
-    if start[HEADER : HEADER + 1] != b"{" or length > MAX_HEADER_BYTES:
+    if start[HEADER:] != b"{" or length > MAX_HEADER_BYTES:
         return None
     header = _header(path, length)
     if header is None:
@@ -100,6 +100,6 @@ def _header(path: Path, length: int) -> dict[str, Any] | None:
         try:
             header: dict[str, Any] = json.loads(file.read(length))
             ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except (ValueError, KeyError, IndexError, TypeError):
             return None
     return header if path.stat().st_size == HEADER + length + max(ends, default=0) else None

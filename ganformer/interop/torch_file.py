@@ -32,7 +32,7 @@ def load(path: Path, ignored: Collection[str] = ()) -> Any:
     Raises CheckpointError if it is damaged or asks for anything but weights; nothing in it is executed.
     """
     try:
-        unneeded = [name for name in _asked(path) if name.partition(".")[0] in ignored] if ignored else []
+        unneeded = [name for name in _asked(path) if name.partition(".")[0] in ignored]
         with serialization.safe_globals([(Inert, name) for name in unneeded]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever reading a damaged or hostile file comes to

@@ -762,6 +762,27 @@ def test_pictures_are_told_by_their_content_where_the_name_does_not(tmp_path, ki
     assert source.left_out == {".dat": 1, "no suffix": 1, ".json": 1}
 
 
+def test_tar_that_became_shorter_after_it_was_looked_at(tmp_path):
+    path = write(tmp_path / "a.tar", [("a.png", encoded(1)), ("b.png", encoded(2))])
+    source = opened(path)
+    one, other = source.keys()
+    offset, size = other.place
+    with path.open("r+b") as file:
+        file.truncate(offset + size - 1)
+    first, second = source.load([one, other])
+    assert (first.name, second) == ("a.png", Rejection("b.png", "is cut off in the archive"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"), [("", ""), ("set", "set/"), ("set/", "set/"), ("in/set//", "in/set/"), ("/set", "set/")]
+)
+def test_advice_about_folders_names_them_from_the_top_of_the_archive(tmp_path, folder, above):
+    members = [(f"{folder.strip('/')}/{name}/a.png".lstrip("/"), encoded(1)) for name in ("test", "train")]
+    path = write(tmp_path / "a.zip", members)
+    with pytest.raises(DataError, match=rf"as classes, set the source's folder to {above}train$"):
+        _ = opened(path, IMAGE.model_copy(update={"classes": 2}), folder=folder).classes
+
+
 def test_deflated_pictures_are_told_by_their_content(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a").write_bytes(encoded(1))

@@ -177,6 +177,17 @@ def test_pictures_are_told_by_every_usual_suffix_else_by_their_content(tmp_path)
     assert len(source) == 8
 
 
+@pytest.mark.parametrize(
+    "suffix",
+    [".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".cls", ".caption", ".TXT"],
+)
+def test_what_is_called_a_text_is_no_picture_whatever_it_holds(suffix, tmp_path):
+    jpeg(tmp_path / f"a{suffix}")
+    jpeg(tmp_path / "b")
+    source = opened(tmp_path)
+    assert (len(source), source.left_out) == (1, {suffix.lower(): 1})
+
+
 def test_picture_of_a_format_that_is_not_read_is_named(tmp_path):
     jpeg(tmp_path / "a.jpg")
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(52))
@@ -187,14 +198,15 @@ def test_picture_of_a_format_that_is_not_read_is_named(tmp_path):
     assert "convert" in other.reason
 
 
-def test_every_picture_of_a_tiff_is_taken(tmp_path):
+@pytest.mark.parametrize("name", ["stack.tif", "stack.TIFF"])
+def test_every_picture_of_a_tiff_is_taken(name, tmp_path):
     pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
-    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     jpeg(tmp_path / "z.jpg")
     source = opened(tmp_path)
     samples = list(source.load(list(source.keys())))
     assert len(source) == 4
-    assert [sample.name for sample in samples] == ["stack.tif[0]", "stack.tif[1]", "stack.tif[2]", "z.jpg"]
+    assert [sample.name for sample in samples] == [*(f"{name}[{page}]" for page in range(3)), "z.jpg"]
     assert [sample.pixels[0, 0].tolist() for sample in samples[:3]] == [[255, 0, 0], [0, 128, 0], [0, 0, 255]]
 
 

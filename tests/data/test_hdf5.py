@@ -575,3 +575,80 @@ def test_dataset_whose_name_is_not_utf8_is_told_of(tmp_path):
         file["images"] = np.zeros((3, 8, 8, 3), np.uint8)
     source = opened(tmp_path / "a.h5")
     assert (len(source), source.left_out) == (3, {"other arrays": 1})
+
+
+# ------------------------------------------------------------------------------------------ kinds of datasets
+
+
+def test_labels_are_read_in_portions(path, monkeypatch):
+    monkeypatch.setattr(hdf5, "BATCH_ROWS", 5)
+    source = opened(save(path, images=PIXELS, labels=LABELS), LABELLED)
+    assert [sample.label for sample in loaded(source)] == LABELS.tolist()
+
+
+def test_chunks_of_the_greatest_size_are_read(path, monkeypatch):
+    monkeypatch.setattr(hdf5, "CHUNK_BYTES", PIXELS.nbytes)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=PIXELS, chunks=PIXELS.shape, compression="gzip")
+    assert (pixels(opened(path)) == EXPECTED).all()
+
+
+def test_chunks_that_are_not_compressed_may_be_of_any_size(path, monkeypatch):
+    monkeypatch.setattr(hdf5, "CHUNK_BYTES", 10)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=PIXELS, chunks=PIXELS.shape)
+    assert (pixels(opened(path)) == EXPECTED).all()
+
+
+def test_images_are_called_by_the_last_part_of_their_name(path):
+    (first, *_) = loaded(opened(save(path, **{"a/b/images": PIXELS})))
+    assert first.name == "images[0]"
+
+
+@pytest.mark.parametrize("kind", [str, np.bytes_])
+def test_classes_of_matlab_may_be_text_or_bytes(path, kind):
+    with h5py.File(path, "w") as file:
+        file["x"] = np.ascontiguousarray((GREY > 127).transpose(0, 2, 1)).astype(np.uint8)
+        file["x"].attrs["MATLAB_class"] = kind("logical")
+    expected = np.stack([read_array(image, IMAGE).pixels for image in np.where(GREY > 127, 255, 0).astype(np.uint8)])
+    assert (pixels(opened(path, layout="NWH")) == expected).all()
+
+
+def test_empty_variables_of_matlab_are_no_images(path):
+    """They hold their own shape, as numbers."""
+    with h5py.File(path, "w") as file:
+        file["x"] = PIXELS
+        file["x"].attrs["MATLAB_empty"] = np.uint8(1)
+    assert "a.h5: dataset 'x': is empty; name another one" in refusal(path, dataset="x")
+    assert "no array can be images" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros(3, [("a", "u1"), ("b", "u1")]), np.full((2, 2), b"abc", "S3"), np.full((2, 2), b"abc", "V3")],
+    ids=["records", "rows of strings", "rows of bytes"],
+)
+def test_values_that_are_no_encoded_pictures(path, values):
+    with h5py.File(path, "w") as file:
+        file["x"] = values
+    assert "a.h5: dataset 'x': " in refusal(path, dataset="x")
+
+
+def test_strings_keep_the_zeros_at_their_end(path):
+    """A picture that ends with black pixels, which are zeros, among longer ones."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((9, 10, 3), np.uint8)).save(file, "bmp")
+    black = file.getvalue()
+    assert black.endswith(bytes(200))
+    with h5py.File(path, "w") as made:
+        made["x"] = np.array([black, encoded(0)], f"S{len(black)}")
+    assert not loaded(opened(path))[0].pixels.any()
+
+
+def test_values_within_the_header_of_a_dataset_were_written(path):
+    with h5py.File(path, "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple(PIXELS.shape)
+        h5py.Dataset(h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_UINT8, space, plan))[:] = PIXELS
+    assert (pixels(opened(path)) == EXPECTED).all()

@@ -211,6 +211,19 @@ def test_of_several_sizes_the_largest_is_taken(tmp_path):
     assert shown(opened(several_sizes(tmp_path / "one", sizes=(16,)))) == {"16-00000": 0, "16-00001": 1, "16-00002": 2}
 
 
+def test_a_database_named_like_a_size_is_no_picture(tmp_path):
+    path = several_sizes(tmp_path / "map")
+    with lmdb.open(str(path), max_dbs=1, map_size=1 << 22) as made:
+        made.open_db(b"64-00000")
+    source = opened(path, database="")
+    assert shown(source) == {"32-00000": 0, "32-00001": 1, "32-00002": 2}
+    assert source.left_out == {
+        "smaller sizes of the same pictures": 6,
+        "bookkeeping keys": 1,
+        "other named databases": 1,
+    }
+
+
 @pytest.mark.parametrize(("key", "wrong"), [(b"32-00001", "2 of 32 pixels"), (b"8-00002", "2 of 8 pixels")])
 def test_size_of_which_pictures_are_missing(tmp_path, key, wrong):
     path = several_sizes(tmp_path / "map", without=(key,))
@@ -312,6 +325,11 @@ def test_datum_with_a_negative_label(tmp_path):
 
 def test_pictures_that_are_no_datums_have_no_labels(folder):
     assert opened(folder, LABELLED).classes == 0
+
+
+def test_pictures_behind_datums_with_labels_leave_the_classes(tmp_path):
+    path = write(tmp_path / "map", {b"1": datum(content=encoded(1), label=2), b"2": encoded(2), b"3": b"none"})
+    assert opened(path, LABELLED).classes == 3
 
 
 @pytest.mark.parametrize(("colours", "order"), [("BGR", slice(None, None, -1)), ("RGB", slice(None))])

@@ -127,6 +127,11 @@ def test_which_labels(tmp_path):
         _ = opened(path, LABELLED).classes
     with pytest.raises(DataError, match=r"has no column 'fine'; correct labels\. There is 'image'"):
         _ = opened(path, LABELLED, labels="fine").classes
+    path = write(tmp_path / "d.parquet", image=[picture(1)], label=[2**31 - 1])
+    assert opened(path, LABELLED).classes == 2**31
+    path = write(tmp_path / "d.parquet", image=[picture(1)], label=[2**31])
+    with pytest.raises(DataError, match="label 2147483648, but classes count from 0 to at most 2147483647"):
+        _ = opened(path, LABELLED).classes
     path = write(tmp_path / "b.parquet", image=[picture(1)], label=[-7])
     with pytest.raises(DataError, match="label -7, but classes count from 0"):
         _ = opened(path, LABELLED).classes
@@ -266,6 +271,8 @@ def test_module_needs_no_pyarrow_until_it_reads():
 def test_other_files_of_a_folder_are_counted(tmp_path):
     path = write(tmp_path / "data" / "a.parquet", image=[picture(1)])
     (tmp_path / "data" / "notes.txt").touch()
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / ".hidden.parquet").touch()
     assert opened(tmp_path).left_out == {".txt": 1}
     assert opened(path).left_out == {}
 

@@ -1,7 +1,10 @@
 """Rendered scenes: what is said of them is what is seen, and each is a function of (seed, index) alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganformer.config import Dataset, ImageSpec, parse
 from ganformer.errors import ConfigError, DataError
@@ -262,6 +265,14 @@ def test_a_scene_that_is_drawn_anew_keeps_its_number_of_objects():
         assert all((other.places != first.places).any() for other in others)
 
 
+def test_scenes_may_have_margins_for_crops_but_no_bars():
+    config = Config(kind="scenes", images=1)
+    (sample,) = open_source(config, ImageSpec(height=10, width=10, rows=8, columns=8)).load([0])
+    assert sample.pixels.shape == (10, 10, 3)
+    with pytest.raises(DataError, match=r"^scenes: are rendered in any ratio, without bars; leave letterbox out$"):
+        open_source(config, ImageSpec(height=10, width=10, rows=8))
+
+
 def test_range_of_objects_must_be_one():
     raw = {"source": {"kind": "scenes", "min_objects": 5, "max_objects": 4}}
     with pytest.raises(ConfigError, match="min_objects 5 is more than max_objects 4"):
@@ -273,6 +284,18 @@ def test_objects_that_do_not_fit(monkeypatch):
     monkeypatch.setattr(scenes, "_RADII", np.array([5.0, 5.0], np.float32))
     with pytest.raises(DataError, match=r"3 objects do not fit into an image of 32 × 16 pixels .* lower max_objects"):
         rendered(16, 32, [0], min_objects=3, max_objects=3)
+
+
+def test_scenes_are_those_of_earlier_data_sets():
+    """The file has pixels, and beside them masks times 25, of three scenes as version 0.2.0 renders them."""
+    with Image.open(Path(__file__).with_name("scenes.png")) as file:
+        expected = np.asarray(file).reshape(3, 32, 80, 3)
+    for sample, image in zip(rendered(32, 40, range(3)), expected, strict=True):
+        # Another processor's sines may differ in their last bit, and so a value by 1 at a threshold.
+        difference = np.abs(sample.pixels - image[:, :40].astype(int))
+        assert difference.max() <= 1
+        assert difference.mean() < 0.01
+        np.testing.assert_array_equal(sample.scene.mask * 25, image[:, 40:, 0])
 
 
 def test_materials_shadows_and_lamps_are_those_of_earlier_data_sets():

@@ -74,8 +74,8 @@ class Examples(list):
 
 
 class Feature:
-    def __init__(self, np_dtype=np.uint8, num_classes=None):
-        self.np_dtype, self.num_classes = np_dtype, num_classes
+    def __init__(self, np_dtype=np.uint8, num_classes=None, names=None):
+        self.np_dtype, self.num_classes, self.names = np_dtype, num_classes, names
 
     def __repr__(self):
         return f"{type(self).__name__}({np.dtype(self.np_dtype).name})"
@@ -111,6 +111,20 @@ def test_stored_images_and_labels(package):
     assert [(sample.name, sample.label) for sample in samples] == [(f"train[{i}]", i % 3) for i in range(COUNT - 1)]
     assert all((sample.pixels == noise(seed)).all() for seed, sample in enumerate(samples))
     assert broken == Rejection("train[6]", "is not an image of a known format")
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        (feature("ClassLabel", num_classes=3, names=["a", "b", "c"]), ("a", "b", "c")),
+        (feature("ClassLabel", num_classes=3), ()),
+        (feature("Text", names=["a"]), ()),
+        (None, ()),
+    ],
+)
+def test_names_of_classes(package, label, names):
+    package(image=feature("Image", np_dtype=np.uint16), **({"label": label} if label else {}))
+    assert opened().class_names == names
 
 
 def test_only_its_settings_go_to_another_process(package, tmp_path):

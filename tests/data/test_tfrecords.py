@@ -16,6 +16,7 @@ from PIL import Image
 from ganformer.config import ImageSpec
 from ganformer.data.images import read_array
 from ganformer.data.source import Rejection, Sample
+from ganformer.data.sources import tfrecords
 from ganformer.data.sources.tfrecords import Config, is_name, open_source
 from ganformer.errors import DataError
 from tests.data.records import crc32c, entry, example, field, framed, varint, write
@@ -161,6 +162,7 @@ def test_labels_are_in_the_order_of_writing(tmp_path, labels):
         (np.full(7, -1), "labels must be whole numbers from 0"),
         (np.full(7, 0.5), "labels must be whole numbers from 0"),
         (np.full(7, np.nan), "labels must be whole numbers from 0"),
+        (np.full(7, 2**31), "labels must be whole numbers from 0"),
         (np.full(7, "a"), r"<U1 labels of shape \[7\] for 7 images"),
         (np.full((7, 2), np.nan), "row 0 is not one-hot"),
         (np.eye(8, dtype=np.float32)[:7] * 0.5, "row 0 is not one-hot"),
@@ -172,6 +174,26 @@ def test_wrong_labels(tmp_path, labels, message):
     with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
         np.save(file, labels)
     with pytest.raises(DataError, match=rf"clevr-rxx\.labels: {message}"):
+        opened(tmp_path, LABELLED)
+
+
+def test_the_highest_label(tmp_path):
+    """Packs keep labels in 32 bits."""
+    with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, np.array([0, 0, 0, 2**31 - 1, 0, 0, 0]))
+    assert opened(tmp_path, LABELLED).classes == 2**31
+
+
+def test_rows_of_labels_are_looked_at_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecords, "BLOCK", 2)
+    rows = np.eye(3)[[0, 1, 2, 0, 1, 2, 1]]
+    with (write_set(tmp_path) / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, rows)
+    assert [sample.label for sample in loaded(tmp_path, LABELLED)] == [0, 0, 1, 1, 1, 2, 2]
+    rows[3, 1] = 1
+    with (tmp_path / "clevr-rxx.labels").open("wb") as file:
+        np.save(file, rows)
+    with pytest.raises(DataError, match=r"clevr-rxx\.labels: row 3 is not one-hot \(one 1 among 0s\); write it so"):
         opened(tmp_path, LABELLED)
 
 
@@ -288,6 +310,25 @@ def test_inputs_are_the_files_and_their_labels(tmp_path):
     inputs = Config(kind="tfrecords", path=tmp_path).inputs
     assert inputs == (tmp_path, *(tmp_path / "set" / name for name in [*names, "clevr-rxx.labels"]))
     assert Config(kind="tfrecords", path=tmp_path / "absent").inputs == (tmp_path / "absent",)
+    one, other = (tmp_path / "set" / f"clevr-r03.tfrecords{i}of2" for i in (1, 2))
+    assert Config(kind="tfrecords", path=other).inputs == (other, one, tmp_path / "set" / "clevr-rxx.labels")
+
+
+def test_files_right_in_the_folder_go_before_those_below_it(tmp_path):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below" / "b.tfrecord", [record(image=text(encoded(2)))])
+    write(tmp_path / "a.tfrecord", [record(image=text(encoded(1)))])
+    assert shown(tmp_path) == {"a.tfrecord[0]": (1, None)}
+
+
+def test_sets_of_two_kinds_are_not_joined(tmp_path):
+    write_set(tmp_path)
+    other = write(tmp_path / "a.tfrecord", [record(image=text(encoded(1)))])
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: several sets of TFRecords, as {other} are of another kind; name one file"
+    )
 
 
 # --------------------------------------------------------------------------------------- what other programs write
@@ -345,6 +386,44 @@ def test_labels_in_the_records(tmp_path, name):
     }
     assert open_source(Config(kind="tfrecords", path=path, **choice), LABELLED).classes == 2
     assert {label for _, label in shown(path, **choice).values()} == {None}
+
+
+def test_labels_that_are_not_one_number_are_none(tmp_path):
+    two = field(3, field(1, varint(1)) + field(1, varint(2)))
+    records = [
+        record(image=text(encoded(1)), label=two),
+        record(image=text(encoded(2)), label=whole_number(2), image__class__label=whole_number(1)),
+        record(image=text(encoded(3)), label=two, image__class__label=whole_number(0)),
+        record(image=text(encoded(4)), label=text(b"1")),
+    ]
+    path = write(tmp_path / "a.tfrecords", records)
+    assert [label for _, label in shown(path, LABELLED).values()] == [None, 1, 0, None]
+    assert opened(path, LABELLED).classes == 2
+    path = write(tmp_path / "b.tfrecords", records[:1])
+    assert opened(path, LABELLED).classes == 0
+
+
+def test_labels_behind_a_damaged_record_count(tmp_path):
+    damaged = bytearray(framed(record(image=text(encoded(1)), label=whole_number(9))))
+    damaged[20] ^= 1
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(bytes(damaged) + framed(record(image=text(encoded(2)), label=whole_number(4))))
+    assert opened(path, LABELLED).classes == 5
+
+
+def test_the_picture_where_a_record_has_raw_pixels_too(tmp_path):
+    raw = {"data": text(noise(3).tobytes()), "shape": field(3, field(1, b"\3\x08\x08"))}
+    path = write(tmp_path / "a.tfrecord", [record(**raw, image=text(encoded(5)))])
+    assert shown(path) == {"a.tfrecord[0]": (3, None)}
+    assert shown(path, feature="image") == {"a.tfrecord[0]": (5, None)}
+    path = write(tmp_path / "b.tfrecord", [record(data=text(encoded(6)))])
+    assert shown(path) == {"b.tfrecord[0]": (6, None)}
+
+
+def test_raw_pixels_in_two_parts(tmp_path):
+    half = noise(3)[:, :4].tobytes()
+    path = write(tmp_path / "a.tfrecord", [record(data=text(half, half), shape=field(3, field(1, b"\3\x08\x08")))])
+    assert shown(path) == {"a.tfrecord[0]": ("has [96, 96] bytes of data for a shape (CHW) of [3, 8, 8]", None)}
 
 
 def test_negative_labels_in_the_records(tmp_path):
@@ -414,7 +493,13 @@ def test_several_files_without_numbers(tmp_path):
         ("a.tfrecord", True),
         ("a-r07.tfrecords3of16", True),
         ("a.tfrec", True),
+        ("a.tfrecs", True),
+        ("a.tfrecords12of100", True),
         ("train-00000-of-01024", True),
+        ("train-000000-of-010240", True),
+        ("train-0000-of-01024", False),
+        ("train-00000-of-0102", False),
+        ("a.tfrecord-1-of-2", True),
         ("a.tfrecord-00001-of-00010", True),
         ("train-00000-of-00002.parquet", False),
         (".a.tfrecord", False),
@@ -434,6 +519,9 @@ def test_compressed_files(tmp_path, compress, program):
     with pytest.raises(
         DataError, match=rf"a\.tfrecord: is compressed as a whole \({program}\), which is not read; dec"
     ):
+        opened(path)
+    path.write_bytes(b"\x78\x00" + path.read_bytes()[2:])  # what is no header of zlib
+    with pytest.raises(DataError, match=r"a\.tfrecord: does not begin with a TFRecord \(compressed ones are not read"):
         opened(path)
 
 

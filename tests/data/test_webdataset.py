@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -113,6 +114,10 @@ def test_part_of_the_labels_is_named(tmp_path, kind):
         ([("a.cls", b"-1")], r"b'-1' is no label"),
         ([("a.cls", b"99999999999")], r"is no label"),
         ([("a.json", b'{"label": 1'), ("b.json", b"")], r"a\.json: is not valid JSON"),
+        ([("a.cls", b"x" * 41)], rf"a\.cls: b'{'x' * 40}' is no label"),
+        ([("a.cls", b"2147483648")], r"a\.cls: b'2147483648' is no label"),
+        ([("a.json", b'{"label": 1}'), ("b.json", b'{"label": true}')], r"b\.json: True is no label"),
+        ([("a.json", b'{"label": 1}'), ("b.json", b'{"label": "1"}')], r"b\.json: '1' is no label"),
         ([("a.cls", b"1"), ("d/../a.cls", b"3")], r"its name leads out of the folder"),
     ],
 )
@@ -121,6 +126,37 @@ def test_labels_that_are_none(tmp_path, members, message):
     with pytest.raises(DataError, match=message):
         _ = opened(path, LABELLED).classes
     assert pictures(path) == {"a.png": 1}  # where nobody asks for labels, these are not read
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([("a.json", b'{"cls": 1, "class": 2, "label": 3}')], 3),
+        ([("a.json", b'{"class": 2, "cls": 1, "label": "x"}')], 1),
+        ([("b.json", b"[1]"), ("c.json", b'{"label": null}'), ("a.json", b'{"label": 2}')], 2),
+        ([("d.json", b'{"label": 1}'), ("a.json", b'{"label": null}')], None),
+        ([("d.json", b'{"label": 1}'), ("a.json", b"[3]")], None),
+        ([("a.json", b'{"label": 2}'), ("a.cls", b"1")], 1),
+        ([("a.json", b'{"label": 0}')], 0),
+    ],
+)
+def test_the_label_where_several_could_be_one(tmp_path, more, expected):
+    assert shown(opened(write(tmp_path / "a.tar", [("a.png", encoded(1)), *more]), LABELLED)) == {
+        "a.png": (1, expected)
+    }
+
+
+def test_the_highest_label(tmp_path):
+    """Packs keep labels in 32 bits."""
+    assert (
+        opened(write(tmp_path / "a.tar", [("a.png", encoded(1)), ("a.cls", b"2147483647")]), LABELLED).classes == 2**31
+    )
+
+
+def test_letters_of_the_part_of_labels_may_be_large(tmp_path):
+    path = write(tmp_path / "a.tar", [("a.png", encoded(1)), ("a.cls", b"2"), ("a.json", b'{"N": 3}')])
+    assert shown(opened(path, LABELLED, labels="CLS")) == {"a.png": (1, 2)}
+    assert shown(opened(path, LABELLED, labels="JSON:N")) == {"a.png": (1, 3)}
 
 
 def test_no_labels(tmp_path):
@@ -218,6 +254,9 @@ def test_other_files_in_a_folder_of_tars_are_counted(tmp_path):
         ("a{2..0}", ["a2", "a1", "a0"]),
         ("{x,y}-{0..1}.tar", ["x-0.tar", "x-1.tar", "y-0.tar", "y-1.tar"]),
         ("{train,}.tar", ["train.tar", ".tar"]),
+        ("a{9..10}", ["a9", "a10"]),
+        ("a{9..010}", ["a009", "a010"]),
+        ("a{3..3}", ["a3"]),
     ],
 )
 def test_patterns(pattern, expected):
@@ -272,10 +311,44 @@ def test_cut_shard(tmp_path):
         ([("a.png", b""), ("b.cls", b"")], False),
         ([("a.png", b""), ("dataset.json", b"")], False),
         ([("a.png", b""), ("a.txt", b"")], False),
+        ([("d/a.png", b""), ("d/a.cls", b"")], True),
+        ([("d/a.png", b""), ("d/a.json", b"")], False),
+        ([(name, b"") for name in ("a.input.png", "a.mask.png", "b.mask.png", "b.input.png")], True),
+        ([(name, b"") for name in ("a.input.png", "a.mask.png", "b.input.png")], False),
+        ([("a.input.png", b""), ("a.mask.png", b"")], False),
+        ([("a.png", b""), ("b.png", b"")], False),
+        # Of 200 members that are looked at, the last are of a sample that may continue behind them.
+        ([(f"{n}.{part}.png", b"") for n in range(70) for part in ("a", "b", "c")], True),
+        ([*((f"{n}.png", b"") for n in range(199)), ("0.cls", b"")], True),
+        ([*((f"{n}.png", b"") for n in range(200)), ("0.cls", b"")], False),
     ],
 )
 def test_what_looks_like_one(tmp_path, kind, members, expected):
     assert looks_like(write(tmp_path / f"a.{kind}", members)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        *((f"a{suffix}", True) for suffix in (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")),
+        ("A.TAR", True),
+        (".a.tar", False),
+        ("a.zip", False),
+        ("a.tar.txt", False),
+    ],
+)
+def test_files_of_a_folder_that_are_tars(tmp_path, name, is_one):
+    (tmp_path / name).touch()
+    (tmp_path / "folder.tar").mkdir()
+    assert Config(kind="webdataset", path=tmp_path).shards == ((tmp_path / name,) if is_one else ())
+    assert looks_like(tmp_path) is is_one
+
+
+def test_zips_do_not_look_like_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr("a.png", b"")
+        made.writestr("a.cls", b"1")
+    assert not looks_like(tmp_path / "a.zip")
 
 
 def test_folders_and_patterns_that_look_like_one(tmp_path):

@@ -165,6 +165,14 @@ def test_same_images_and_logits(depth: int, size: int, is_zip: bool, tmp_path: P
     path, generator, discriminator = both(tmp_path, depth, size, is_zip=is_zip)
     found = read(path)
     assert (found.image.height, found.image.width, found.image.channels) == (2 << depth, 2 << depth, 3)
+    assert found.model == {
+        "kind": "msggan",
+        "latent_size": size,
+        "channel_base": 32 * size,
+        "channel_max": size,
+        "combine": "lin_cat",
+        "deviation": "last",
+    }
     ours, critic = made(found)
     points, real = torch.randn(5, size), torch.randn(5, 3, 2 << depth, 2 << depth)
     with torch.no_grad():
@@ -204,9 +212,37 @@ def test_weights_without_an_equalised_learning_rate_are_told_by_their_size(
 def test_weights_that_tell_neither_are_refused(tmp_path: Path) -> None:
     path, generator, _ = both(tmp_path)
     saved({name: value * 0.35 for name, value in generator.items()}, path)
-    words = r"the weights of its generator are 0\.3\d* on average .*, which is neither of an equalised .*0\.5 or more"
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError) as caught:
         read(path)
+    average, rest = (
+        str(caught.value).removeprefix(f"{path}: cannot be imported: the weights of its generator are ").split(" ", 1)
+    )
+    assert re.fullmatch(r"0\.3\d\d", average)
+    assert rest == (
+        "on average (root mean square), which is neither of an equalised learning rate (0.5 or more) nor of none "
+        "(0.25 or less)"
+    )
+
+
+@pytest.mark.parametrize(("value", "is_plain"), [(0.5, False), (0.25, True)])
+def test_weights_tell_up_to_the_bounds_themselves(value: float, is_plain: bool) -> None:
+    state = {"layers.1.conv_2.weight": torch.full((2, 4, 3, 3), value), "layers.1.conv_2.bias": torch.ones(2)}
+    found, notes = bmsg.equalised(state, "generator", Path("x.pth"))
+    assert len(notes) == is_plain
+    factor = math.sqrt(4 * 9 / 2) if is_plain else 1.0
+    assert_close(found["layers.1.conv_2.weight"], value * factor * torch.ones(2, 4, 3, 3))
+    assert found["layers.1.conv_2.bias"].equal(torch.ones(2))
+
+
+def test_weights_of_single_pixels_do_not_tell() -> None:
+    """The networks' ends may have grown in training."""
+    state = {
+        "layers.0.conv_2.weight": torch.full((2, 2, 3, 3), 0.1),
+        "rgb_converters.0.weight": torch.full((3, 2, 1, 1), 9.0),
+    }
+    assert len(bmsg.equalised(state, "generator", Path("x.pth"))[1]) == 1
+    del state["layers.0.conv_2.weight"]
+    assert bmsg.equalised(state, "generator", Path("x.pth")) == (state, [])
 
 
 def test_a_run_of_it_samples_the_same(tmp_path: Path) -> None:
@@ -314,8 +350,12 @@ def test_refuses_what_is_no_state_dict(content: Any, tmp_path: Path) -> None:
 
 def test_refuses_a_discriminator_alone(tmp_path: Path) -> None:
     path = saved(discriminator_state(4, 4), tmp_path / "GAN_DIS_3.pth")
-    with pytest.raises(CheckpointError, match=r"is no generator of BMSG-GAN; import GAN_GEN_SHADOW_<epoch>\.pth, or"):
+    with pytest.raises(CheckpointError) as caught:
         read(path)
+    assert str(caught.value) == (
+        f"{path}: is no generator of BMSG-GAN; import GAN_GEN_SHADOW_<epoch>.pth, or GAN_GEN_<epoch>.pth, and the "
+        "discriminator is found beside it"
+    )
 
 
 @pytest.mark.parametrize("name", ["layers.0.conv_1.weight", "layers.3.conv_2.bias", "rgb_converters.2.bias"])

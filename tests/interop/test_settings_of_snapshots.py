@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import bmsg, pytorch, rosinality, strangers, taming, tensorflow
+from ganformer.interop import bmsg, imported, pytorch, rosinality, strangers, taming, tensorflow, translate
+from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
 from ganformer.interop.persistence import Pickled
 
@@ -262,6 +263,14 @@ WEIGHT = torch.zeros(1)
         (taming, {"state_dict": 3}, False),
         (taming, {"state_dict": {1: WEIGHT}}, False),
         (taming, {}, False),
+        *(
+            (taming, {"state_dict": {f"{name}.weight": WEIGHT}}, True)
+            for name in (
+                *("encoder.conv_in", "quantize.embedding", "quantize.embed", "post_quant_conv", "transformer.tok_emb"),
+                "first_stage_model.encoder.conv_in",
+            )
+        ),
+        (taming, {"state_dict": {"decoder.conv_in.weight": WEIGHT}}, False),
     ],
 )
 def test_checkpoints_are_told_by_the_names_in_them(module, content, expected):
@@ -280,3 +289,57 @@ def test_checkpoints_are_told_by_the_names_in_them(module, content, expected):
 )
 def test_other_programs_are_told_by_what_they_save(content, program):
     assert strangers.saved_by(content) == program
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"mapping_layers": -1},
+            r"snapshot\.pkl: .*mapping_layers: .*\nso this their code snapshot cannot be imported$",
+        ),
+        (
+            {"kind": "ganformer", "attention": "simplex", "components": 4, "latent_size": 32, "end_resolution": 64},
+            r"snapshot\.pkl: this their code snapshot cannot be imported: end_resolution",
+        ),
+    ],
+)
+def test_settings_that_no_model_here_can_have_are_refused(settings, said):
+    image = imported.square(16, 3, WHERE)
+    official = Imported({"kind": "stylegan2", **settings}, image, {}, None, "their code")
+    with pytest.raises(CheckpointError, match=f"(?s)^{said}"):
+        imported.spec(official, WHERE)
+
+
+def test_images_that_no_model_here_can_have_are_refused():
+    assert imported.square(16, 1, WHERE, 3).model_dump(include={"height", "width", "channels", "classes"}) == {
+        "height": 16,
+        "width": 16,
+        "channels": 1,
+        "classes": 3,
+    }
+    with pytest.raises(CheckpointError, match=r"^snapshot\.pkl: cannot be imported: its images have channels: 2 is"):
+        imported.square(16, 2, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_close"),
+    [([1.00009, 2.0], True), ([1.0003, 2.0], False), ([0.9997, 2.0], False), ([1.0], False), ([[1.0, 2.0]], False)],
+)
+def test_constants_are_the_same_up_to_their_rounding(found, is_close):
+    assert translate.are_close(torch.tensor(found, dtype=torch.float64), torch.tensor([1.0, 2.0])) is is_close
+
+
+@pytest.mark.parametrize(("value", "is_refused"), [(31.7, False), (31.5, True)])
+def test_weights_of_another_learning_rate_are_told_halfway(value, is_refused):
+    """Weights begin at 1 over the rate: 100, and 10 at ten times the rate; halfway, in factors, is 10^1.5 = 31.6."""
+    state = {"style.1.weight": torch.full((4, 4), value), "style.1.bias": torch.zeros(99)}
+    if not is_refused:
+        rosinality._check_rate(state, WHERE)
+        return
+    with pytest.raises(CheckpointError) as caught:
+        rosinality._check_rate(state, WHERE)
+    assert str(caught.value) == (
+        "snapshot.pkl: cannot be imported: weights of its mapping network are 31.5 on average (root mean square); with "
+        "the learning rate multiplier 0.01 (lr_mlp) of this program they are about 100, so it was another one"
+    )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from ganformer.artifacts import file_digest
 from ganformer.data.fetching import download
 from ganformer.data.fetching.download import Remote
 from ganformer.errors import CheckpointError, ConfigError, DataError
-from ganformer.interop import published
+from ganformer.interop import published, snapshot
 from ganformer.interop.snapshot import import_snapshot
 from ganformer.training.checkpoint import restore
 from tests.interop import official, official_pytorch, official_tensorflow
@@ -83,6 +84,7 @@ def test_importing_again_leaves_what_is_there(whole, tmp_path, monkeypatch, caps
     import_snapshot(whole, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     monkeypatch.setattr(artifacts, "code_version", lambda: {"ganformer": "9"})
+    monkeypatch.setattr(np, "__version__", "9")
     import_snapshot(whole, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert f"{out}: holds this import already and stays" in capsys.readouterr().out
@@ -90,6 +92,20 @@ def test_importing_again_leaves_what_is_there(whole, tmp_path, monkeypatch, caps
     import_snapshot(whole, out)
     assert (out / "weights.safetensors").read_bytes() == before["weights.safetensors"]
     assert artifacts.read_json(out / "run.json")["code"] == {"ganformer": "9"}
+    assert artifacts.read_json(out / "run.json")["libraries"] == {"torch": torch.__version__, "numpy": "9"}
+    (out / "discriminator.safetensors").write_bytes(b"damaged")
+    import_snapshot(whole, out)
+    assert {path.name: path.read_bytes() for path in out.glob("*.safetensors")} == {
+        name: content for name, content in before.items() if name != "run.json"
+    }
+
+
+def test_the_record_is_written_last(whole, tmp_path, monkeypatch):
+    moved, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, other: [moved.append(path.name), replace(path, other)])
+    import_snapshot(whole, tmp_path / "run")
+    assert sorted(moved[-3:]) == ["discriminator.safetensors", "run.json", "weights.safetensors"]
+    assert moved[-1] == "run.json"
 
 
 def test_a_discriminator_of_an_earlier_import_does_not_stay(whole, tmp_path, networks):
@@ -102,7 +118,9 @@ def test_a_discriminator_of_an_earlier_import_does_not_stay(whole, tmp_path, net
 
 def test_a_trained_run_is_not_overwritten(whole, tmp_path):
     (tmp_path / "run.json").write_text('{"format": 1, "steps": 100}')
-    with pytest.raises(CheckpointError, match="is the record of a run that was trained; choose another folder"):
+    with pytest.raises(
+        CheckpointError, match=r"/run\.json: is the record of a run that was trained; choose another folder"
+    ):
         import_snapshot(whole, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
@@ -216,6 +234,22 @@ BAD = {
         safetensors.torch.save({"weight": torch.zeros(2)}),
         "is a safetensors file; no network that can be imported is published in one, so no such file is read",
     ),
+    "safetensors of torch": (
+        safetensors.torch.save({"weight": torch.zeros(2)}, {"format": "pt"}),
+        "is a safetensors file; no network that can be imported is published in one, so no such file is read",
+    ),
+    "a header of the greatest length": (
+        (100 << 20).to_bytes(8, "little") + b"{}",
+        "is a safetensors file that ends too early; copy or fetch it again",
+    ),
+    "a header of a greater length": (((100 << 20) + 1).to_bytes(8, "little") + b"{}", "is damaged or no pickle"),
+    **{
+        f"a header that is {content!r}": (
+            len(content).to_bytes(8, "little") + content,
+            "is a safetensors file that ends too early; copy or fetch it again",
+        )
+        for content in (b"{", b'{"a": 3}', b'{"a": {}}', b'{"a": {"data_offsets": [0]}}')
+    },
     "half a safetensors file": (
         safetensors.torch.save({"weight": torch.zeros(200)})[:-9],
         "is a safetensors file that ends too early; copy or fetch it again",
@@ -267,6 +301,7 @@ def test_a_checksum_is_compared_before_anything_is_read(tmp_path):
     ):
         import_snapshot(path, tmp_path / "out", sha256="0" * 64)
     assert not (tmp_path / "out").exists()
+    snapshot.check_digest(path, file_digest(path).upper())
 
 
 @pytest.mark.slow
@@ -295,7 +330,8 @@ def test_a_run_is_told_from_a_snapshot(whole, tmp_path):
     import_snapshot(whole, tmp_path / "run")
     for name, words in {
         "": "is the folder of a run, which needs no import; name it where weights are asked for, e.g. --weights",
-        "weights.safetensors": "holds weights of a run, which needs no import; name its folder as --weights: ",
+        "weights.safetensors": "holds weights of a run, which needs no import; name its folder as --weights: "
+        f"{tmp_path / 'run'}",
         "discriminator.safetensors": "holds weights of a run, which needs no import; name its folder",
     }.items():
         path = tmp_path / "run" / name

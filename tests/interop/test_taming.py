@@ -167,6 +167,15 @@ def test_settings_follow_from_shapes(tmp_path: Path) -> None:
     assert found.notes == (taming.UNTRAINED_NOTE, taming.RESOLUTION_NOTE)
 
 
+def test_the_newest_settings_are_those_of_a_training_that_was_resumed(tmp_path: Path) -> None:
+    path = saved(tmp_path, first_stage(), {"ddconfig": {"resolution": 2 * WIDTH}})
+    project = next((tmp_path / "configs").iterdir())
+    later = project.read_text().replace(str(2 * WIDTH), str(WIDTH))
+    project.with_name("2020-11-10T13-33-36-project.yaml").write_text(later)
+    project.with_name("2020-11-11T13-33-36-lightning.yaml").write_text("a: 1")
+    assert read(path).image.width == WIDTH
+
+
 def test_settings_can_lie_elsewhere(tmp_path: Path) -> None:
     path = saved(tmp_path, both_stages(first_stage()), parameters())
     elsewhere = tmp_path / "model.yaml"
@@ -278,6 +287,7 @@ def test_refuses_models_of_other_things(name: str, words: str, tmp_path: Path) -
     [
         ({"cond_stage_config": {"target": "taming.CoordStage"}}, "conditioned on taming.CoordStage; here it is on"),
         ({"cond_stage_config": "__is_first_stage__"}, "conditioned on __is_first_stage__; here it is on classes or"),
+        ({"permuter_config": {"target": "a.NoIdentity"}}, "reads codes in the order of a.NoIdentity; here it reads"),
         ({"permuter_config": {"target": "a.ZCurve"}}, "reads codes in the order of a.ZCurve; here it reads row by row"),
         (
             {"transformer_config": {"params": {"n_head": 2, "n_unmasked": 4}}},
@@ -299,6 +309,9 @@ def test_refuses_transformers_of_other_codes_or_images(tmp_path: Path) -> None:
     state = both_stages(first_stage(), places=32)
     with pytest.raises(CheckpointError, match="its transformer sees 32 codes at a time but an image has 64"):
         read(saved(tmp_path, state, parameters()))
+    assert read(saved(tmp_path, both_stages(first_stage(), places=64), parameters())).sampler[
+        "transformer.positions"
+    ].shape == (64, 8)
     state["transformer.tok_emb.weight"] = torch.zeros(CODES + 1, 8)
     with pytest.raises(CheckpointError, match=f"its transformer knows {CODES + 1} codes but its codebook has {CODES}"):
         read(saved(tmp_path, state, parameters()))
@@ -311,6 +324,11 @@ def test_refuses_settings_that_are_none(text: str, tmp_path: Path) -> None:
     settings.write_text(text)
     with pytest.raises(CheckpointError, match=r"-project\.yaml: .*settings of Taming Transformers"):
         read(path)
+    settings.write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match=r"-project\.yaml: cannot be read as settings of Taming Transformers \("):
+        read(path)
+    with pytest.raises(CheckpointError, match=r"gone\.yaml: cannot be read as settings of Taming Transformers \("):
+        read(path, tmp_path / "gone.yaml")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,13 @@ def test_npz_of_something_else_says_what_it_holds(tmp_path):
     )
     with pytest.raises(DataError, match=message):
         foreign.read_npz(tmp_path / "images.npz")
+    for arrays, held in (({"mu": np.zeros(3)}, "the arrays mu"), ({"sigma": np.eye(3)}, "the arrays sigma")):
+        np.savez(tmp_path / "half.npz", **arrays)
+        with pytest.raises(DataError, match=f"holds {held}, but statistics are mu and sigma"):
+            foreign.read_npz(tmp_path / "half.npz")
+    np.savez(tmp_path / "none.npz")
+    with pytest.raises(DataError, match=r"none\.npz: holds no arrays, but statistics are mu and sigma"):
+        foreign.read_npz(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut", pickle.dumps({"mu": 0, "sigma": 0})])

@@ -240,6 +240,32 @@ def test_folder_without_images_is_refused(tmp_path):
         open_set(tmp_path, SETTINGS)
 
 
+def test_settings_that_a_source_asks_for_are_given_as_json(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((3, 8, 8, 3), np.float32))
+    settings = json.dumps({"kind": "arrays", "path": str(path)})
+    with pytest.raises(DataError) as caught:
+        open_set(path, SETTINGS)
+    asked, advice = str(caught.value).split(". Settings are given")
+    assert asked.endswith("state the values of black and white in limits, e.g. limits: [0, 1] or limits: [-1, 1]")
+    assert advice == f" with the set as JSON: the set '{settings[:-1]}, …}}'"
+    with pytest.raises(DataError, match="no agreed range") as caught:
+        open_set(settings, SETTINGS)
+    assert "Settings are given" not in str(caught.value)
+
+
+def test_no_settings_are_asked_for_where_only_the_path_is_wrong(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"no images below this folder at any depth.*by its own path$"):
+        open_set(tmp_path, SETTINGS)
+
+
+def test_damaged_npz_is_taken_for_statistics(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(DataError, match=r"a\.npz: is not a whole npz of numbers \("):
+        open_set(tmp_path / "a.npz", SETTINGS)
+
+
 def test_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no images " * 100)
     with pytest.raises(ConfigError, match=r"notes\.txt is a file of no known kind; allowed are \.zip, .*"):

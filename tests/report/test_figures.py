@@ -266,6 +266,25 @@ def test_models_have_one_colour_in_all_figures() -> None:
     assert all(to_hex(colour) == colour for colour in many.values())
 
 
+def test_colours_of_models_are_those_that_colour_blind_readers_tell_apart() -> None:
+    """They are of the palette of Okabe and Ito (2008), whose numbers are written in decimal there."""
+    palette = {
+        "kgan": (230, 159, 0),
+        "vqgan": (86, 180, 233),
+        "centroid": (0, 158, 115),
+        "simplex": (0, 114, 178),
+        "duplex": (213, 94, 0),
+        "sagan": (204, 121, 167),
+    }
+    assert {model: drawing.COLOURS[model] for model in palette} == {
+        model: to_hex([part / 255 for part in colour]) for model, colour in palette.items()
+    }
+    every = [*drawing.COLOURS.values(), *drawing.OTHER_COLOURS]
+    assert len(set(every)) == len(every)
+    turns = drawing.colours([f"m{i}" for i in range(8)])
+    assert [turns["m0"], turns["m1"]] == [turns["m6"], turns["m7"]] == list(drawing.OTHER_COLOURS[:2])
+
+
 def test_component_colours_are_those_of_the_official_code() -> None:
     colours = drawing.component_colours(4)
     assert [to_hex(colour) for colour in colours] == ["#db5f57", "#91db57", "#57d3db", "#a157db"]

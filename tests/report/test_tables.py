@@ -333,6 +333,13 @@ def test_conditions_and_sources_of_quoted_numbers() -> None:
     assert common.published_conditions(rows) == "published, CLEVR 256, 50k"
     found = common._quoted_numbers(rows)
     assert (found["published_FID"], found["published_source"]) == ("9.1", "a table; its PDF")
+    assert [found[f"published_{key}"] for key in ("IS", "dataset", "resolution", "images")] == [
+        "9.1",
+        "CLEVR",
+        "256",
+        "50000",
+    ]
+    assert common.published_conditions(rows.assign(resolution="")) == "published, CLEVR, 50k"
     assert common._quoted_numbers(rows.iloc[:0]) == {}
 
 

@@ -60,6 +60,51 @@ def test_characters(text: str, expected: str) -> None:
     assert escaped(text) == expected
 
 
+def test_greek_letters_have_the_commands_of_their_names() -> None:
+    variants = {"ε": "varepsilon", "ϵ": "epsilon", "ϑ": "vartheta", "ϖ": "varpi", "ϱ": "varrho", "ς": "varsigma"}
+    variants |= {"φ": "varphi", "ϕ": "phi", "λ": "lambda", "Λ": "Lambda"}
+    for letter in (chr(code) for code in range(0x3B1, 0x3CA) if chr(code) != "ο"):
+        name = unicodedata.name(letter).rpartition(" ")[2].lower()
+        assert escaped(letter) == f"${chr(92)}{variants.get(letter, name)}$"
+    for letter in "ΓΔΘΛΞΠΣΥΦΨΩ":
+        name = unicodedata.name(letter).rpartition(" ")[2].capitalize()
+        assert escaped(letter) == f"${chr(92)}{variants.get(letter, name)}$"
+    assert escaped("ΑΒΕΖΗΙΚΜΝΟΡΤΧο") == "ABEZHIKMNOPTXo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("†‡§¶©£", r"\dag{}\ddag{}\S{}\P{}\copyright{}\pounds{}"),
+        ("ßæÆœŒøØłŁı", r"\ss{}\ae{}\AE{}\oe{}\OE{}\o{}\O{}\l{}\L{}\i{}"),
+        ("¡ ¿ ‘a’ “b”", "!` ?` `a' ``b''"),
+        ("¼½¾ 5° 3″", r"$\frac14$$\frac12$$\frac34$ 5$^\circ$ 3$''$"),
+        ("a‐b‑c\u00add", r"a-b\mbox{-}c\-d"),
+        ("1\u20092\u202f3", r"1\,2\,3"),
+        ("à á â ã ā ȧ", r"\`{a} \'{a} \^{a} \~{a} \={a} \.{a}"),
+        ("ä ă ǎ ő å", '\\"{a} ' + r"\u{a} \v{a} \H{o} \r{a}"),
+        ("ȩ ẹ ḇ", r"\c{e} \d{e} \b{b}"),
+    ],
+)
+def test_signs_have_the_commands_that_draw_them(text: str, expected: str) -> None:
+    assert escaped(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("signs", "commands"),
+    [
+        ("·∘∗⊕⊗⊙∑∏∫∂∇√ℓ", "cdot circ ast oplus otimes odot sum prod int partial nabla surd ell"),
+        ("∈∋⊂⊆∪∩∅∀∃¬∧∨", "in ni subset subseteq cup cap emptyset forall exists neg wedge vee"),
+        ("≤≥≠≈≡∼≃≅∝≪≫⊥∥∣∠", "leq geq neq approx equiv sim simeq cong propto ll gg perp parallel mid angle"),
+        ("←→↔↕⇐⇒⇔↦", "leftarrow rightarrow leftrightarrow updownarrow Leftarrow Rightarrow Leftrightarrow mapsto"),
+        ("↗↘↙↖•★△⋯", "nearrow searrow swarrow nwarrow bullet star triangle cdots"),
+        ("♠♥♦♣♭♮♯∓÷«»", "spadesuit heartsuit diamondsuit clubsuit flat natural sharp mp div ll gg"),
+    ],
+)
+def test_signs_of_mathematics_have_their_commands(signs: str, commands: str) -> None:
+    assert escaped(signs) == "".join(f"${chr(92)}{command}$" for command in commands.split())
+
+
 def test_whatever_is_written_is_of_characters_that_every_latex_reads() -> None:
     everything = [chr(code) for code in [*range(0x3000), 0x4E2D, 0xAC00, 0xFB01, 0xFFFD, 0x1F600, 0x10FFFF]]
     for character in everything:

@@ -136,12 +136,20 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
     learning_curves.draw(lines(models=["duplex"], metric="is"), [metrics(values=values)], tmp_path / "curves")
     (bars,) = drawn[0].axes[0].collections
     assert bars.get_segments()[0].tolist() == [[16.0, 2.4], [16.0, 2.6]]
+    assert (bars.get_linewidth(), bars.get_alpha()) == ([0.9], 0.8)
     assert about(tmp_path / "curves")["caption"].endswith(
         "one seed per model, error bars of the uncertainty of measuring (one standard deviation); higher is better."
     )
     (row,) = numbers(tmp_path / "curves")
     assert (row["seeds"], row["error"]) == (1, 0.1)
     assert pd.isna(row["std"])
+
+
+def test_names_of_more_than_four_models_take_several_lines(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
+    models = [f"m{i}" for i in range(9)]
+    learning_curves.draw(lines(models=models), [fd(5.0, model=model) for model in models], tmp_path / "curves")
+    assert drawn[0].legends[0]._ncols == 4
+    assert [line.get_marker() for line in drawn[0].axes[0].lines] == [*"osD^vP*Xo"]
 
 
 def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:

@@ -250,6 +250,26 @@ def test_the_style_is_ours_whatever_the_users_is_and_only_inside() -> None:
         assert (mpl.rcParams["font.size"], mpl.rcParams["lines.linewidth"]) == (30, 9)
 
 
+def test_axes_are_thin_and_dark_on_a_light_grid_below_everything() -> None:
+    with drawing.style():
+        axes = drawing.figure(1.0).subplots()
+    axes.set_xlabel("x")
+    assert {name: spine.get_visible() for name, spine in axes.spines.items()} == {
+        "left": True,
+        "bottom": True,
+        "right": False,
+        "top": False,
+    }
+    assert axes.spines["left"].get_linewidth() == 0.8
+    inks = [axes.spines["left"].get_edgecolor(), axes.xaxis.label.get_color()]
+    inks += [axis.get_major_ticks(1)[0].label1.get_color() for axis in (axes.xaxis, axes.yaxis)]
+    assert {to_hex(ink) for ink in inks} == {"#1c2330"}
+    across, down = (axis.get_major_ticks(1)[0].gridline for axis in (axes.yaxis, axes.xaxis))
+    assert (across.get_visible(), down.get_visible()) == (True, False)
+    assert to_hex(across.get_color()) == "#dfe3e8"
+    assert axes.get_axisbelow() is True
+
+
 def test_lower_pictures_are_in_the_middle_of_their_row() -> None:
     black = [np.zeros((height, 4, 3), np.uint8) for height in (2, 4)]
     picture = drawing.mosaic([black, black[:1]], 4)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ganformer.errors import DataError
 from ganformer.exhibits import data_efficiency, learning_curves
+from ganformer.report import drawing, series
 from ganformer.report.records import RUN, last
 from tests.report import layout
 
@@ -145,11 +146,15 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
     assert pd.isna(row["std"])
 
 
-def test_names_of_more_than_four_models_take_several_lines(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
+def test_names_of_more_than_four_models_take_several_lines() -> None:
     models = [f"m{i}" for i in range(9)]
-    learning_curves.draw(lines(models=models), [fd(5.0, model=model) for model in models], tmp_path / "curves")
-    assert drawn[0].legends[0]._ncols == 4
-    assert [line.get_marker() for line in drawn[0].axes[0].lines] == [*"osD^vP*Xo"]
+    points = pd.DataFrame({"model": models, "kimg": 1.0, "mean": 2.0, "spread": float("nan")})
+    figure = drawing.figure(1.0)
+    axes = figure.subplots()
+    series.lines(axes, lines(models=models), points, "kimg")
+    series.legend(figure, axes)
+    assert figure.legends[0]._ncols == 4
+    assert [line.get_marker() for line in axes.lines] == [*"osD^vP*Xo"]
 
 
 def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:

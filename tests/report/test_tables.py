@@ -365,6 +365,12 @@ def test_conditions_and_sources_of_quoted_numbers() -> None:
     assert common._quoted_numbers(rows.iloc[:0]) == {}
 
 
+def test_seeds_of_different_lengths_have_the_longest_and_means() -> None:
+    rows = pd.DataFrame({"metric": "fd", "name": "fd50k", "seed": [0, 1], "kimg": [16.0, 8.0], "value": [1.0, 4.0]})
+    spread = pytest.approx(4.5**0.5)
+    assert common._measured_numbers(rows) == {"seeds": 2, "kimg": 16.0, "fd50k": 2.5, "fd50k_seed_std": spread}
+
+
 def test_accuracy_of_a_parser_is_said_apart_from_the_numbers_that_it_is_of() -> None:
     accuracy = {"colour": 0.987, "object_count": 0.5, "images": 200.0, "objects": 1234.0}
     words = "colour 0.99, object count 0.50, on 200 images with 1,234 objects that it had not seen"

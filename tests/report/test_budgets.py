@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from scipy import stats
 
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, differences, orderings, rankings, search
+from ganformer.report import formatting, intervals
 
 MakeFile = Callable[..., Path]
 SEEDS = (0, 1, 2)
@@ -67,8 +69,9 @@ def test_run_without_a_snapshot_in_time_is_named(tmp_path: Path, curves: list[Pa
         "duplex/seed0/step-100.json: is the first snapshot of its run, after 20 s of training, but 'T' compares at "
         "12 s; set more training.snapshots, or more minutes$"
     )
-    with pytest.raises(DataError, match=message):
-        comparison.draw(config, curves, tmp_path / "t")
+    for files in (curves, curves[::-1]):
+        with pytest.raises(DataError, match=message):
+            comparison.draw(config, files, tmp_path / "t")
 
 
 def test_each_data_set_has_a_budget_of_its_own(tmp_path: Path, run: MakeFile, metrics: MakeFile) -> None:
@@ -167,6 +170,42 @@ def test_more_recall_is_better(tmp_path: Path, trained: Callable[..., list[Path]
     config = settings(differences.Config, "differences", base="stylegan2", values=["recall"])
     differences.draw(config, trained(stylegan2=BASE, duplex={"recall": [0.8, 0.81, 0.82]}), tmp_path / "d")
     assert rows(tmp_path / "d")[0]["verdict"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "expected"),
+    [
+        (-2.0, -1.0, "low", "better"),
+        (-2.0, -1.0, "high", "worse"),
+        (1.0, 2.0, "low", "worse"),
+        (1.0, 2.0, "high", "better"),
+        (-1.0, 1.0, "low", "undecided"),
+        (0.0, 1.0, "low", "undecided"),
+        (-1.0, 0.0, "low", "undecided"),
+        (1.0, 2.0, None, "undecided"),
+        (float("nan"), float("nan"), "low", "undecided"),
+    ],
+)
+def test_an_interval_that_holds_zero_decides_nothing(
+    low: float, high: float, better: str | None, expected: str
+) -> None:
+    assert intervals.verdict(low, high, better) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "scale", "decimals", "words"),
+    [
+        ((-5.333, -7.61, -3.06), 1.0, None, "-5.33 [-7.61, -3.06]"),
+        ((0.05, -0.01, 0.11), 100.0, 1, "+5.0 [-1.0, +11.0]"),
+        ((12.0, float("nan"), float("nan")), 1.0, None, "+12.0 [+nan, +nan]"),
+        ((0.001, -0.25, 0.002), 1.0, None, "+0.001 [-0.250, +0.002]"),
+    ],
+)
+def test_a_difference_and_its_interval_have_the_digits_of_the_largest(
+    numbers: tuple[float, float, float], scale: float, decimals: int | None, words: str
+) -> None:
+    row = pd.Series(dict(zip(("difference", "low", "high"), numbers, strict=True)))
+    assert intervals.text(row, formatting.Metric("x", scale=scale, decimals=decimals)) == words
 
 
 def test_missing_value_is_named(tmp_path: Path, trained: Callable[..., list[Path]]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -121,6 +122,23 @@ def test_real_images_are_in_one_row_in_the_head_and_in_rows_of_six_beside_the_da
     sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in sources]
     assert (14 * 64 + 13 * 4, 64) in sizes
     assert (6 * 64 + 5 * 4, 2 * 64 + 4) in sizes
+
+
+def test_images_wider_than_64_pixels_keep_their_pixels() -> None:
+    module = sys.modules[page.__module__]
+    data = SimpleNamespace(data_sha256="d")
+    record = SimpleNamespace(data=data, is_mirrored=False)
+    image = {"width": 80, "height": 40, "channels": 3}
+    pack = {"count": 20, "source": {"kind": "shapes"}, "format": "npy", "class_names": ()}
+    inputs = SimpleNamespace(
+        reals={"d": {"images": np.zeros((20, 40, 80, 3), np.uint8)}},
+        packs={"d": SimpleNamespace(image=SimpleNamespace(**image), **pack)},
+        runs=pd.DataFrame({"dataset": ["scenes"], "record": [record]}),
+    )
+    assert module._strip(inputs)[1:] == (14 * 80 + 13 * 4, 40)
+    (card,) = module._cards(inputs)
+    assert card["image"][1:] == (6 * 80 + 5 * 4, 2 * 40 + 4)
+    assert card["images"] == "20 images of 80 × 40 pixels"
 
 
 def test_pictures_and_tables_can_be_read_aloud(text: str) -> None:

@@ -152,6 +152,7 @@ def test_card_of_the_only_seed_on_grey_oblong_images(
     values = {
         "fd": {"name": "fd_random_vgg16", "value": 12.345},
         "fd_std": {"name": "fd_std_random_vgg16", "value": 0.5},
+        "kid": {"name": "kid_random_vgg16", "value": 0.00123},
         "second_fd": {"name": "fd_inception_random", "value": 0.5, "by": "inception-random"},
     }
     recipe = {"extractor": {"kind": "random-vgg16"}, "images": 1000, "image": {"height": 24, "width": 32}}
@@ -180,6 +181,7 @@ def test_card_of_the_only_seed_on_grey_oblong_images(
         "| Measure | Value |",
         "| --- | --- |",
         "| FD (random-vgg16) | 12.3 |",
+        "| KID × 10³ (random-vgg16) | 1.23 |",
         "| FD (inception-random) | 0.500 |",
         "",
         "All settings are in `run.json`, all values in `metrics.json`. It is a small model for studies of models, of "
@@ -188,7 +190,7 @@ def test_card_of_the_only_seed_on_grey_oblong_images(
     ]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert pretrained.listing(pretrained.find([tmp_path])) == f"{out}  GAN  16 kimg  FD 12.3"
+    assert pretrained.listing(pretrained.find([tmp_path])) == f"{out}  GAN  16 kimg  FD 12.3, KID × 10³ 1.23"
 
 
 def test_list_is_in_columns_and_in_the_order_of_the_names(

@@ -250,6 +250,17 @@ def test_the_style_is_ours_whatever_the_users_is_and_only_inside() -> None:
         assert (mpl.rcParams["font.size"], mpl.rcParams["lines.linewidth"]) == (30, 9)
 
 
+def test_a_class_is_written_on_a_white_ground_through_which_its_image_shines() -> None:
+    sheet = drawing.Sheet(100, 100)
+    drawing.write_class(sheet, "cat", 10, 20)
+    (text,) = sheet.figure.texts
+    ground = text.get_bbox_patch()
+    assert ground is not None
+    assert to_hex(ground.get_facecolor(), keep_alpha=True) == "#ffffffb2"  # seven tenths
+    assert (ground.get_edgecolor()[3], ground.get_boxstyle().pad) == (0, pytest.approx(0.6 / 5))  # of letters of 5 pt
+    assert [round(place * size) for place, size in zip(text.get_position(), (2000, 100), strict=True)] == [13, 77]
+
+
 def test_axes_are_thin_and_dark_on_a_light_grid_below_everything() -> None:
     with drawing.style():
         axes = drawing.figure(1.0).subplots()

@@ -46,7 +46,7 @@ SMALL = {"channel_base": 1024, "channel_max": 64, "latent_size": 32, "mapping_la
         (attention("simplex"), "generator.positions", is_uniform),
         (attention("centroid"), "generator.synthesis.stem.layer.attention.centroids", is_normal),
         (
-            attention("duplex"),
+            attention("centroid"),
             "generator.synthesis.stem.layer.attention.importance",
             lambda values: (values == 1).all(),
         ),

@@ -163,6 +163,11 @@ def test_code_is_known_by_its_commit_in_a_checkout_of_its_own_only(changed, monk
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
     assert artifacts.hardware()["cores"] == cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # which only Linux has
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert artifacts.hardware()["cores"] == cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
 
 
 def test_canonical_texts_stay_what_they_are():

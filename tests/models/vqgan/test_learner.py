@@ -219,6 +219,16 @@ def test_usage_is_that_of_the_batch_and_idle_codes_are_revived() -> None:
     torch.testing.assert_close(learner.network.code_shares[idle], torch.full((int(idle.sum()),), 1 / 8))
 
 
+def test_shares_of_codes_are_an_average_over_steps() -> None:
+    learner = new_learner()
+    expected = torch.zeros(8)
+    for step in range(2):
+        counts = learner.network.autoencoder.encode(reals()[0].images).codes.flatten().bincount(minlength=8)
+        learner.step(reals(), step)
+        expected = 0.95 * expected + 0.05 * counts / counts.sum()
+    torch.testing.assert_close(learner.network.code_shares, expected)
+
+
 @pytest.mark.slow
 def test_reconstructions_get_better() -> None:
     learner = new_learner(

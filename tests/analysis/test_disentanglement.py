@@ -140,7 +140,7 @@ def test_a_step_is_learnt_by_one_split_in_every_tree():
 
 
 def test_codes_are_put_into_32_bins_of_equally_many(monkeypatch):
-    """Of 64 numbers two are in each bin, and values of other images may be beyond the ends."""
+    """Each bin has two of 64 numbers, and values of other images may be beyond the ends."""
     seen = []
     grow = module._grow
     monkeypatch.setattr(module, "TREES", 1)

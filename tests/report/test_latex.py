@@ -481,7 +481,7 @@ def test_a_table_as_wide_as_the_text_fits(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_words_of_paragraphs_and_of_cells_that_are_broken_are_broken() -> None:
-    """Of a paragraph those wider than a third of the text (115 pt), of a column of numbers those wider than 106 pt."""
+    """A paragraph breaks words wider than a third of the text (115 pt), a column of numbers those wider than 106 pt."""
     assert [r"\allowbreak" in table._paragraph("m" * count) for count in (13, 14)] == [False, True]  # 109 and 118 pt
     columns = [Column("model", is_number=False), Column("a")]
     for count, is_broken in ((12, False), (13, True)):
@@ -498,7 +498,7 @@ def test_wide_cells_are_as_high_as_their_lines() -> None:
 
 
 def test_pages_are_filled_with_rows() -> None:
-    """Of 550 pt a caption of one line and the space around the float take 36, rules 16 and two lines of headings 24."""
+    """A caption of one line and the space around the float take 36 of 550 pt, rules 16 and two lines of headings 24."""
     floats = written(numbers(2, 250)).split(r"\begin{table}")[1:]
     assert [part.count("a model") for part in floats] == [39] * 6 + [16]
 

@@ -380,7 +380,7 @@ def test_gains_keep_the_expected_power() -> None:
 
 
 def test_the_lowest_band_has_ten_thirteenths_of_the_power() -> None:
-    """As of natural images in the paper: doubled alone, a band of the part p of the power makes it 1 + 3 p."""
+    """The paper says so of natural images; a band of the part p of the power makes it 1 + 3 p if doubled alone."""
     gains = frequency.BandFilter().gains(torch.eye(4) + 1)
     expected = [math.sqrt(13 / 43), *[math.sqrt(13 / 16)] * 3]
     assert [row[(i + 1) % 4].item() for i, row in enumerate(gains)] == pytest.approx(expected)

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import platform
+import sys
 import tempfile
 from pathlib import Path
 
@@ -161,3 +163,72 @@ def test_code_is_known_by_its_commit_in_a_checkout_of_its_own_only(changed, monk
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
     assert artifacts.hardware()["cores"] == cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # which only Linux has
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert artifacts.hardware()["cores"] == cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
+
+
+def test_canonical_texts_stay_what_they_are():
+    """All digests, and so all results that are there, depend on them."""
+    assert artifacts.canonical({"b": [1, 2.5, None], "a": {"ä": True}}) == '{"a":{"\\u00e4":true},"b":[1,2.5,null]}'
+    assert artifacts.digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of {}
+    with pytest.raises(ValueError, match="JSON"):
+        artifacts.canonical(float("inf"))
+
+
+def test_records_are_written_to_be_read(tmp_path):
+    """Indented, in the order given, with letters as they are; bytes of paths that are no text come back."""
+    value = {"b": "ä→", "a": [os.fsdecode(b"x\xff")]}
+    artifacts.write_json(tmp_path / "a.json", value)
+    expected = '{\n  "b": "ä→",\n  "a": [\n    "x\\udcff"\n  ]\n}\n'
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == expected
+    assert artifacts.read_json(tmp_path / "a.json") == value
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "is_so"),
+    [
+        ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 2}}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"b": {"c": 1}}, {"b": {"c": 2}}, False),
+        ({"b": 3}, {"b": {"c": 2}}, False),
+        ({"a": [1, 2]}, {"a": (1, 2)}, True),
+        ({"a": [1, 2, 3]}, {"a": [1, 2]}, False),
+        ([1], {"a": 1}, False),
+    ],
+)
+def test_a_record_may_hold_more_than_is_expected_of_it(found, expected, is_so):
+    assert artifacts.agrees(found, expected) is is_so
+
+
+def test_a_file_of_the_same_origin_stays_and_that_is_said(tmp_path, capsys):
+    out, origin = tmp_path / "x.npz", {"weights": "a"}
+    assert not artifacts.is_kept(out, None, origin)
+    assert not artifacts.is_kept(out, {"weights": "b"}, origin)
+    assert artifacts.is_kept(out, {"weights": "a", "seconds": 3}, origin, is_silent=True)
+    assert capsys.readouterr().out == ""
+    assert artifacts.is_kept(out, {"weights": "a", "seconds": 3}, origin)
+    words = "is of these weights, images and settings already and stays; delete it to make it again"
+    assert capsys.readouterr().out == f"{out}: {words}\n"
+
+
+def test_what_cannot_be_read_is_not_there(tmp_path):
+    for name, content in (("text", b"{"), ("bytes", b"\xff"), ("json", b"[1]")):
+        (tmp_path / name).write_bytes(content)
+    found = {name: artifacts.read_existing(tmp_path / name) for name in ("absent", "text", "bytes", "json")}
+    assert found == {"absent": None, "text": None, "bytes": None, "json": [1]}
+
+
+def test_the_machine_is_described_as_the_system_does(monkeypatch, tmp_path):
+    found, system = artifacts.hardware(), os.uname()
+    assert (found["machine"], found["system"]) == (system.machine, f"{system.sysname} {system.release}")
+    assert found["python"] == sys.version.split()[0]
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Example: CPU 3000 \nmodel name\t: other\n")
+    monkeypatch.setattr(artifacts, "Path", lambda name: tmp_path / Path(name).name)
+    assert artifacts.hardware()["processor"] == "Example: CPU 3000"
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\n")
+    for known, expected in (("known", "known"), ("", "unknown")):
+        monkeypatch.setattr(platform, "processor", lambda known=known: known)
+        assert artifacts.hardware()["processor"] == expected

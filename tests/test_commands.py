@@ -12,9 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ganformer import cli, config
+from ganformer import cli, config, plugins
 from ganformer.analysis.generate import Request
-from ganformer.cli.common import of_kind
+from ganformer.cli import step
+from ganformer.cli.common import mapping, of_kind
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
@@ -446,6 +447,64 @@ def test_a_whole_data_set_takes_no_other_options(more: list[str]) -> None:
 def test_a_network_is_named_or_described(given: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         of_kind("ganformer.metrics.extractors", given, "extractor")
+
+
+def commands_of(command: Any, before: str = "") -> set[str]:
+    """Return all commands by their words."""
+    found: set[str] = set()
+    for name, each in getattr(command, "commands", {}).items():
+        found |= {f"{before}{name}"} | commands_of(each, f"{before}{name} ")
+    return found
+
+
+def test_present_names_of_old_commands_are_commands() -> None:
+    present = commands_of(typer.main.get_command(cli.app))
+    present |= {f"step analyse {kind}" for kind in step.ANALYSES}
+    assert set(cli.RENAMED.values()) <= present
+    tables_and_figures = {old for old, new in cli.RENAMED.items() if new == "draw"}
+    assert {name for name in tables_and_figures if name not in plugins.names("ganformer.exhibits")} == {"parsed"}
+    others = {"weights": "step weights", "measure": "step metrics", "sample": "step analyse samples"}
+    others |= {
+        "scales": "step analyse scales",
+        "attend": "step analyse attention",
+        "find-copies": "step analyse copies",
+    }
+    others |= {"attention-segments": "step analyse attention-segmentation", "parsed": "draw"}
+    same = {old for old, new in cli.RENAMED.items() if new.split()[-1] == old}
+    assert {old: new for old, new in cli.RENAMED.items() if old not in tables_and_figures - {"parsed"}} == {
+        **{old: cli.RENAMED[old] for old in same},
+        **others,
+    }
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["step"]])
+def test_a_group_alone_shows_its_commands_and_no_options_of_shells(words: list[str]) -> None:
+    said = CliRunner().invoke(cli.app, words)
+    assert said.exit_code == 2
+    assert "Usage: " in said.output
+    assert "completion" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["evaluate", "--real", "a", "--fake", "b", "--metrics", " , "],
+            "--metrics: names no metric; leave it out to have",
+        ),
+        (["draw", "--experiment", "[1]", "--out", "o", "f"], "--experiment: '[1]' is neither JSON nor a readable file"),
+    ],
+)
+def test_options_without_sense_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        say(*words)
+
+
+def test_a_list_is_no_mapping_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("[1]")
+    message = "--evaluation: holds list instead of a mapping of settings"
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        mapping(str(tmp_path / "list.yaml"), "evaluation")
 
 
 def test_every_command_is_here() -> None:

@@ -246,6 +246,7 @@ def test_trainings_are_rounded_up_to_whole_batches():
         ("snapshots", 2, True),
         ("activation_checkpointing", True, True),
         ("replay", False, True),
+        ("on_divergence", "keep", True),
         ("batch", 8, False),
         ("microbatch", 2, False),
         ("precision", "tf32", False),

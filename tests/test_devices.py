@@ -15,9 +15,10 @@ from filelock import FileLock
 from torch.utils import deterministic
 from typer import BadParameter
 
-from ganformer import devices
+from ganformer import artifacts, devices
 from ganformer.cli.common import gpus_of
 from ganformer.errors import DeviceError
+from ganformer.ops import compiled
 from tests.pretended_gpus import pretend
 
 HOLD = """
@@ -106,6 +107,20 @@ def test_fewer_gpus_than_asked_for_are_refused(monkeypatch: pytest.MonkeyPatch, 
     assert refused(3) == (
         "--gpus 3: there are only 2 (CUDA_VISIBLE_DEVICES is '2,3'); ask for at most 2, or make more visible"
     )
+
+
+def test_a_single_gpu_is_named_in_the_singular(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch.setattr, 1)
+    assert refused(2) == (
+        "--gpus 2: there is only 1 (CUDA_VISIBLE_DEVICES is not set); ask for at most 1, or make more visible"
+    )
+
+
+def test_a_record_names_machine_device_and_operations() -> None:
+    machine = artifacts.hardware()
+    operations = compiled.backend("cpu")
+    own = {"device": "cpu", "device_name": machine["processor"], "threads": 3, "operations": operations}
+    assert devices.describe(torch.device("cpu"), 3) == {**machine, **own}
 
 
 @pytest.mark.parametrize("part", ["get_device_properties", "ones"])

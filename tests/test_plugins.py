@@ -52,6 +52,18 @@ def test_unknown_name_is_answered_with_the_right_one(wrong, hint):
         plugins.find("ganformer.metrics.measures", wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "allowed", "words"),
+    [
+        ("frechett", ["kid", "frechet"], "did you mean 'frechet'?"),
+        ("zzz", ["kid", "frechet"], "allowed: kid, frechet"),
+        ("zzz", [], "allowed: none"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_a_guess_or_with_all(wrong, allowed, words):
+    assert plugins.choices(wrong, allowed) == words
+
+
 # ------------------------------------------------------------------------------------------- kinds of settings
 
 SETTINGS = ["ganformer.models", "ganformer.data.sources", "ganformer.metrics.extractors", "ganformer.analysis.parsers"]

@@ -1,5 +1,10 @@
 """Progress lines count, and say nothing that is not so."""
 
+from types import SimpleNamespace
+
+import pytest
+
+from ganformer import progress as module
 from ganformer.progress import Progress, _clock
 
 
@@ -65,3 +70,44 @@ def test_lines_come_more_often_where_somebody_looks(monkeypatch):
 
 def test_times_are_rounded_to_seconds():
     assert [_clock(seconds) for seconds in (0.4, 59.6, 3599.7, 3725)] == ["0:00", "1:00", "1:00:00", "1:02:05"]
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """Provide the time in a list, which a test changes."""
+    time = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time[0]))
+    return time
+
+
+def test_a_line_has_all_its_parts(now):
+    progress = Progress("train", 2000, unit="kimg", done=500)
+    progress.update(500, {"loss": 0.123456, "r1": 20.0})
+    now[0] += 5
+    assert progress.line() == "train ██████████░░░░░░░░░░  50% 1,000/2,000 kimg 100/s ETA 0:10 loss 0.123 r1 20"
+    progress.update(1000)
+    assert progress.line() == "train ████████████████████ 100% 2,000/2,000 kimg 300/s ETA 0:00 loss 0.123 r1 20"
+
+
+def test_the_end_is_told_from_three_seconds_on(now):
+    progress = Progress("pack", 4)
+    now[0] += 3
+    assert progress.line().endswith(" 0/s ETA ?")
+    progress.update(1)
+    assert progress.line() == "pack █████░░░░░░░░░░░░░░░  25% 1/4 images 0/s ETA 0:09"
+    now[0] -= 0.1
+    assert progress.line().endswith(" ETA ?")
+
+
+def test_nothing_to_do_is_done():
+    assert Progress("pack", 0).line() == "pack ████████████████████ 100% 0/0 images 0/s ETA 0:00"
+
+
+def test_a_line_comes_when_its_seconds_are_over(now, capsys):
+    progress = Progress("pack", 9, every=2.0)
+    lines = []
+    for seconds in (0, 1.9, 0.1, 1.9, 0.2):
+        now[0] += seconds
+        progress.update(1)
+        lines.append(len(capsys.readouterr().err.splitlines()))
+    assert lines == [1, 0, 1, 0, 1]

@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +102,16 @@ def test_of_gpus_of_amd_torch_is_asked(monkeypatch, is_there):
 
 def test_captions_lie_beside_the_rules():
     assert workflow.caption("cost") == "../report/cost.rst"
+
+
+def test_a_kind_of_another_package_has_its_caption_beside_its_file(tmp_path, monkeypatch):
+    asked = []
+    module = SimpleNamespace(__file__=str(tmp_path / "my_kind.py"))
+    monkeypatch.setattr(workflow.plugins, "settings", lambda *given: asked.append(given) or module)
+    assert workflow.caption("my-kind") == "../report/my-kind.rst"
+    (tmp_path / "my-kind.rst").touch()
+    assert workflow.caption("my-kind") == str(tmp_path / "my-kind.rst")
+    assert asked == [("ganformer.exhibits", "my-kind")] * 2
 
 
 def test_what_torch_is_built_for_is_read_without_it():

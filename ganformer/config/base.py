@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
+from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import (
     BaseModel,
@@ -24,9 +24,6 @@ from pydantic_core import CoreSchema, ErrorDetails, SchemaValidator, core_schema
 
 from ganformer import artifacts, plugins
 from ganformer.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 # A name becomes a folder, a wildcard and a target.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -14,9 +14,6 @@ from pydantic import (
 )
 
 from ganformer.config.base import Name, Plugged, Strict, known
-
-if TYPE_CHECKING:
-    pass
 
 
 class ImageSpec(Strict):

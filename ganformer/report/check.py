@@ -58,9 +58,7 @@ def date_back(config: Config, place: Path) -> None:
     result dated back for another configuration that is right for this one gets its date again.
     """
     for finding in check(config, place, is_quick=True):
-        if finding.is_missing:
-            continue
-        with suppress(OSError):  # where results may only be read, nothing is made either
+        with suppress(OSError):  # missing ones have no date, and where results may only be read, nothing is made
             modified = finding.path.stat().st_mtime_ns
             is_back = modified < SHIFTED_BEFORE
             if is_back != bool(finding.problems):

@@ -139,6 +139,30 @@ def test_a_step_is_learnt_by_one_split_in_every_tree():
     assert found.fitted == found.held_out == pytest.approx(1 - 0.9**200)  # a tenth of what is left, 100 times
 
 
+def test_codes_are_put_into_32_bins_of_equally_many(monkeypatch):
+    """Each bin has two of 64 numbers, and values of other images may be beyond the ends."""
+    seen = []
+    grow = module._grow
+    monkeypatch.setattr(module, "TREES", 1)
+    monkeypatch.setattr(module, "_grow", lambda *given: seen.append((given[0], given[2])) or grow(*given))
+    codes = np.random.default_rng(0).permutation(64.0 * np.ones(64) + np.arange(64))[:, None].repeat(2, axis=1)
+    boost(codes, codes[:, 0], np.array([[-9.0, 999.0]]), np.zeros(1))
+    ((cells, others),) = seen
+    assert cells[np.argsort(codes[:, 0])].tolist() == [[i // 2, 32 + i // 2] for i in range(64)]
+    assert others.tolist() == [[0, 63]]
+
+
+def test_measures_are_means_over_five_random_halvings(monkeypatch):
+    halves = []
+    values = dict.fromkeys(NAMES, 0.5)
+    monkeypatch.setattr(module, "_measure", lambda codes, factors, *given: halves.append(given) or values)
+    dci(latents(41), latents(41))
+    random = np.random.default_rng(0)
+    expected = [random.permutation(41) for _ in range(5)]
+    assert [fitted.tolist() for fitted, _ in halves] == [order[:21].tolist() for order in expected]
+    assert [held_out.tolist() for _, held_out in halves] == [order[21:].tolist() for order in expected]
+
+
 def test_what_cannot_be_split_has_no_importance():
     found = boost(np.zeros((20, 3)), np.arange(20.0), np.zeros((20, 3)), np.arange(20.0))
     assert found.importances.tolist() == [0, 0, 0]

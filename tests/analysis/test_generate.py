@@ -23,6 +23,7 @@ from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
 from ganformer.records.npz import StoredImages
+from ganformer.records.run import TrainingData
 from ganformer.training.checkpoint import restore
 from ganformer.training.loop import train
 from ganformer.training.samples import draw_labels, pixels
@@ -206,6 +207,39 @@ def test_the_global_mean_is_refused_where_truncation_moves_nothing_towards_a_mea
 @pytest.mark.parametrize("name", [".", "run.json", "weights.safetensors"])
 def test_a_run_has_three_names(run: Path, name: str) -> None:
     assert find_run(run / name).samefile(run / "run.json")
+
+
+@pytest.mark.parametrize("suffix", ["pkl", "pth", "pt", "ckpt"])
+def test_snapshots_of_other_code_are_to_be_imported(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "run.json").touch()
+    with pytest.raises(
+        ConfigError, match=rf"a\.{suffix}: is no run; import snapshots of official code first: ganformer"
+    ):
+        find_run(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize(("label", "number"), [(None, None), ("cat", 1), ("1", 0), ("2", 2), ("0", 0)])
+def test_a_class_is_named_or_numbered_and_a_name_wins(label: str | None, number: int | None) -> None:
+    data = TrainingData(data_sha256="d", count=6, label_counts=[1, 2, 3], class_names=["1", "cat", "dog"])
+    assert module.class_number(label, data, Path("run.json")) == number
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "words"),
+    [
+        (0, 0, "it was trained without labels; leave the label out"),
+        (21, 0, "its classes are 0 to 20"),
+        (20, 20, f"its classes are {', '.join(f'c{i}' for i in range(20))}, or 0 to 19"),
+        (21, 21, f"its classes are {', '.join(f'c{i}' for i in range(20))} and 1 more, or 0 to 20"),
+    ],
+)
+def test_a_class_that_is_not_there_is_answered_with_those_that_are(classes: int, names: int, words: str) -> None:
+    called = [f"c{i}" for i in range(names)]
+    data = TrainingData(data_sha256="d", count=6, label_counts=[1] * classes, class_names=called)
+    for label in ("21", "cow", "-1", "²"):
+        with pytest.raises(ConfigError) as refused:
+            module.class_number(label, data, Path("run.json"))
+        assert str(refused.value) == f"label {label}: run.json has no such class; {words}"
 
 
 @pytest.mark.parametrize(

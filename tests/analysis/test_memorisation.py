@@ -134,6 +134,15 @@ def numbers(provenance: dict[str, Any]) -> dict[str, float]:
     return {key: entry["value"] for key, entry in provenance["values"].items()}
 
 
+def test_deviations_are_over_200_bootstrap_samples_of_both_kinds_of_distances() -> None:
+    samples, held_out = np.array([1.0, 2.0, 5.0, 7.0]), np.array([1.5, 3.0, 6.0])
+    random, nearer = np.random.default_rng(0), []
+    for _ in range(200):
+        some, others = random.choice(samples, 4), random.choice(held_out, 3)
+        nearer.append((some < np.median(others)).mean())
+    assert copying(samples, held_out)["nearer_std"] == pytest.approx(np.std(nearer))
+
+
 # ------------------------------------------------------------------------------------------------- models
 
 

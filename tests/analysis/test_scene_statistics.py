@@ -168,6 +168,14 @@ def test_deviation_of_an_even_property():
     assert compare(generated, real)["material_std"] == pytest.approx(2**0.5, rel=0.35)
 
 
+def test_deviations_are_over_200_bootstrap_samples_of_the_generated_scenes():
+    real = [[thing(material="metal"), thing()]] * 20
+    generated = [[thing(material=material)] for material in ("metal", "rubber", "rubber")]
+    drawn_scenes = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, size=200)
+    distances = [chi_square(np.array([count[0], count[1] + count[2]]), np.array([20, 20])) for count in drawn_scenes]
+    assert compare(generated, real)["material_std"] == pytest.approx(np.std(distances))
+
+
 def test_equal_scenes_have_no_deviation_and_doing_it_again_changes_nothing():
     generated, real = drawn(50, seed=5), drawn(50, seed=6)
     assert compare(generated, real) == compare(generated, real)

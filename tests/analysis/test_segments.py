@@ -67,6 +67,28 @@ def test_maps_that_are_the_masks_fit_wholly():
     assert 0.6 < found.chance["iou_background"] < 0.9
 
 
+def test_chance_is_over_the_segments_of_the_next_five_images():
+    masks = boxes(8, seed=3)
+    layer = boxes(8, seed=4)
+    records = [[thing("sphere" if i % 2 else "cube")] for i in range(8)]
+    found = compared([layer], masks, records)
+    shifted = [
+        means(compared([layer], np.roll(masks, -shift, axis=0), records[shift:] + records[:shift]))
+        for shift in range(1, 6)
+    ]
+    assert found.chance == pytest.approx({name: np.mean([one[name] for one in shifted]) for name in means(found)})
+
+
+def test_deviations_are_over_200_bootstrap_samples_of_the_images():
+    layer, masks = boxes(8, seed=4), boxes(8, seed=3)
+    found = compared([layer], masks, [[thing()]] * 8)
+    times = np.random.default_rng(0).multinomial(8, [1 / 8] * 8, size=200)  # the background comes first
+    both = [[np.stack([layer[i] == k, masks[i] == 0]) for k in (0, 1)] for i in range(8)]
+    overlaps = np.array([[pair.all(axis=0).sum() / pair.any(axis=0).sum() for pair in pairs] for pairs in both])
+    expected = (times @ overlaps / 8).max(axis=1).std()
+    assert found.values["iou_background_std"] == pytest.approx(expected)
+
+
 def test_overlaps_by_hand():
     mask = np.zeros((2, 4, 4), np.uint8)
     mask[:, 0, :3] = 1  # a red sphere of 3 pixels

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from ganformer.nn.discriminator import DISCRIMINATORS, ClassLogits, LabelProjection, Logit, append_deviation, make_head
 from ganformer.nn.synthesis import Resolution
@@ -73,6 +75,18 @@ def test_projection_multiplies_features_with_an_embedding_of_the_label() -> None
     one, other = head(x, torch.eye(3)), head(x, torch.eye(3).roll(1, 0))
     assert not one.allclose(other)
     torch.testing.assert_close(head(2 * x, torch.eye(3)), 2 * one)
+
+
+def test_the_embedding_of_a_label_is_a_mapping_network_of_eight_slow_layers() -> None:
+    head, x, labels = LabelProjection(4, classes=3), torch.randn(3, 4), torch.eye(3)
+    u = labels @ head.embedding.weight.T / math.sqrt(3)
+    u = u / u.square().mean(dim=1, keepdim=True).sqrt()
+    assert len(head.steps) == 8
+    for step in head.steps:
+        nn.init.normal_(step.layer.bias)
+        u = F.leaky_relu(u @ (step.layer.weight * 0.01 / 2).T + step.layer.bias * 0.01, 0.2) * math.sqrt(2)
+    features = x @ head.layer.weight.T / 2 + head.layer.bias
+    torch.testing.assert_close(head(x, labels), (features * u).sum(dim=1) / 2)  # √4
 
 
 def test_without_classes_there_is_one_logit() -> None:

@@ -49,6 +49,15 @@ def test_normalise_gives_mean_square_one() -> None:
     torch.testing.assert_close(x, torch.tensor([[3.0, 4.0], [0.0, 0.0]]) / math.sqrt(12.5))
 
 
+def test_small_numbers_are_divided_by_no_less_than_their_floor() -> None:
+    """A mean square of 1e-8, where 1e-8 is added to it, is half of what is divided by."""
+    torch.testing.assert_close(layers.normalise(torch.full((2, 3), 1e-4)), torch.full((2, 3), math.sqrt(0.5)))
+    layer = layers.ModulatedConvolution(6, 5, 4, Convolve())
+    nn.init.constant_(layer.weight, 1e-4)
+    _, norm = layer.undemodulated(torch.zeros(2, 6, 4, 4), torch.zeros(2, 4))  # styles of one
+    torch.testing.assert_close(norm, torch.full((2, 5), 1e4 * math.sqrt(0.5)))
+
+
 def zeros_inserted(x: Tensor) -> Tensor:
     wide = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
     wide[:, :, ::2, ::2] = x

@@ -34,6 +34,8 @@ def test_latents_may_be_normalised_together() -> None:
     together = NormaliseJointly()(z)
     assert together.square().mean(dim=(1, 2)).tolist() == pytest.approx([1.0] * 2)
     torch.testing.assert_close(together / together[:, :1, :1], z / z[:, :1, :1])
+    small = NormaliseJointly()(torch.full((2, 3, 5), 1e-4))  # 1e-8 is added to a mean square of 1e-8
+    torch.testing.assert_close(small, torch.full((2, 3, 5), math.sqrt(0.5)))
 
 
 def test_labels_enter_beside_every_latent() -> None:

@@ -127,6 +127,7 @@ def test_seeds_are_means_with_error_bars(tmp_path: Path, fd: MakeFile, drawn: li
     assert bars == [pytest.approx([11 - 2**0.5, 11 + 2**0.5]), pytest.approx([16 - 2**0.5, 16 + 2**0.5])]
     (band,) = axes.patches
     assert band.get_extents().width > 0
+    assert (band.get_alpha(), band.get_linewidth()) == (0.13, 0)
     assert [text.get_text() for text in axes.texts] == ["11.0 ± 1.4", "16.0 ± 1.4"]
     caption = json.loads((tmp_path / "ablations.json").read_text())["caption"]
     assert caption.endswith("mean over 2 seeds, error bars of one standard deviation; lower is better.")
@@ -168,7 +169,8 @@ def test_nothing_written_over_something_else(tmp_path: Path, files: list[Path], 
     (axes,) = drawn[0].axes
     heading = axes.get_yticklabels()[1]
     assert heading.get_text().replace("\n", " ") == long
-    assert max(map(len, heading.get_text().split("\n"))) <= 28
+    lines = ["First and last resolution of", "attention in the generator", "and in the discriminator"]
+    assert heading.get_text().split("\n") == lines  # of at most 28 characters
     drawn[0].canvas.draw()
     boxes = sorted((text.get_window_extent() for text in axes.get_yticklabels()), key=lambda box: -box.y0)
     assert all(upper.y0 >= lower.y1 - 1 for upper, lower in pairwise(boxes))

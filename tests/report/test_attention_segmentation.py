@@ -86,6 +86,8 @@ def test_chance_is_a_line_on_its_bar_and_errors_are_bars(
     assert spans == [pytest.approx([value - 0.01, value + 0.01]) for value in (0.8, 0.2, 0.4)]
     lines = [path.vertices for path in chance.get_paths()]
     assert [line[0, 1] for line in lines] == [0.4, 0.1, 0.2]
+    (outline,) = chance.get_path_effects()
+    assert (outline._gc["linewidth"], outline._gc["foreground"]) == (3, "white")  # to be seen on its bar
     for line, bar in zip(lines, axes.patches, strict=True):
         assert line[:, 0].tolist() == pytest.approx([bar.get_x(), bar.get_x() + bar.get_width()])
 

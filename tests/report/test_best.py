@@ -35,9 +35,10 @@ def test_smallest_distance_wins_and_the_earlier_of_equal_ones(tmp_path: Path, ru
 def test_largest_score_wins(tmp_path: Path, run: MakeFile, metrics: MakeFile, capsys: pytest.CaptureFixture) -> None:
     scores = {250: 2.0, 500: 3.0, 1000: 1.0}
     files = [metrics(step=step, values={"is": {"name": "is50k", "value": value}}) for step, value in scores.items()]
-    best("is", run(snapshots=SNAPSHOTS), files, tmp_path / "best.json")
+    record = run(snapshots=SNAPSHOTS)
+    best("is", record, files, tmp_path / "best.json")
     assert json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))["step"] == 500
-    assert "the best snapshot is of step 500, is50k 3\n" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"{record}: the best snapshot is of step 500, is50k 3\n"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,8 @@ def test_largest_score_wins(tmp_path: Path, run: MakeFile, metrics: MakeFile, ca
     [
         (
             "kid",
-            r"'kid', which decides .* not measured at every one; set best_by to one that was \(allowed: is, new\)$",
+            r"step-1000\.json: 'kid', which decides .* not measured at every one; set best_by to one that was "
+            r"\(allowed: is, new\)$",
         ),
         ("new", r"of 'new' neither small nor large values are better; choose another value as best_by$"),
     ],
@@ -68,5 +70,7 @@ def test_a_value_that_one_snapshot_lacks_is_refused(
 
 
 def test_metrics_of_two_runs_are_refused(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
-    with pytest.raises(DataError, match="are not of one run; name the metrics of the snapshots of one"):
+    with pytest.raises(
+        DataError, match=r"seed0/step-1000\.json and .*seed1/step-1000\.json: are not of one run; name the metrics"
+    ):
         best("fd", run(), [fd(1.0), fd(2.0, seed=1)], tmp_path / "best.json")

@@ -184,3 +184,48 @@ def test_a_finding_is_one_line() -> None:
     assert str(Finding(Path("run.json"))) == "current  run.json"
     assert str(Finding(Path("run.json"), is_missing=True)) == "missing  run.json"
     assert str(Finding(Path("run.json"), problems=["one", "two"])) == "stale    run.json: one; two"
+
+
+def test_a_figure_is_checked_as_a_table_is_and_an_input_that_is_gone_is_named(results: Path) -> None:
+    (results / "tables").rename(results / "figures")
+    assert found(results) == []
+    other = results / "other.csv"
+    other.write_text("1")
+    check.sign(results / "figures/t", load(RAW).experiments["t"].json(), [results / RUN / "run.json", other])
+    assert found(results) == []
+    other.unlink()
+    assert found(results) == [
+        "stale    figures/t.json: is of files that changed, are stale or missing: other.csv",
+    ]
+
+
+def test_measured_values_without_a_reference_are_no_record(results: Path) -> None:
+    file = results / RUN / "metrics/step-1000.json"
+    content = artifacts.read_json(file)
+    artifacts.write_json(file, {key: value for key, value in content.items() if key != "reference"})
+    assert found(results) == [f"stale    {RUN}/metrics/step-1000.json: is no record of measured values"]
+
+
+def test_images_that_runs_are_measured_against_are_checked_apart_from_those_of_training(results: Path) -> None:
+    other = {
+        "datasets": {**RAW["datasets"], "whole": RAW["datasets"]["scenes"]},
+        "measured_against": {"scenes": "whole"},
+    }
+    assert found(results, other) == []
+    (results / "data/whole").mkdir(parents=True)
+    (results / "data/whole/manifest.json").write_text("{}")
+    assert found(results, other) == [
+        f"stale    {RUN}/metrics/step-1000.json: was measured against other images than data/whole/manifest.json holds"
+    ]
+
+
+def test_channels_that_the_data_have_are_no_other_settings(results: Path) -> None:
+    datasets = {"scenes": {"source": {"kind": "folder", "path": "pictures"}, "resolution": 32}}
+    spec = load({**RAW, "datasets": datasets}).spec("scenes", "duplex", 0)
+    assert spec.finds_channels
+    path = results / RUN / "run.json"
+    grey = spec.with_channels(1)
+    content = {**artifacts.read_json(path), "spec": grey.model_dump(mode="json"), "spec_sha256": grey.digest}
+    artifacts.write_json(path, content)
+    told = found(results, {"datasets": datasets})
+    assert told == [f"{TABLE} {RUN}/run.json"]

@@ -1,6 +1,7 @@
 """Figures of numbers: contents and inputs."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ganformer.errors import DataError
 from ganformer.exhibits import data_efficiency, learning_curves
+from ganformer.report import drawing, series
 from ganformer.report.records import RUN, last
 from tests.report import layout
 
@@ -136,12 +138,24 @@ def test_one_seed_has_error_bars_of_measuring(tmp_path: Path, metrics: MakeFile,
     learning_curves.draw(lines(models=["duplex"], metric="is"), [metrics(values=values)], tmp_path / "curves")
     (bars,) = drawn[0].axes[0].collections
     assert bars.get_segments()[0].tolist() == [[16.0, 2.4], [16.0, 2.6]]
+    assert (bars.get_linewidth(), bars.get_alpha()) == ([0.9], 0.8)
     assert about(tmp_path / "curves")["caption"].endswith(
         "one seed per model, error bars of the uncertainty of measuring (one standard deviation); higher is better."
     )
     (row,) = numbers(tmp_path / "curves")
     assert (row["seeds"], row["error"]) == (1, 0.1)
     assert pd.isna(row["std"])
+
+
+def test_names_of_more_than_four_models_take_several_lines() -> None:
+    models = [f"m{i}" for i in range(9)]
+    points = pd.DataFrame({"model": models, "kimg": 1.0, "mean": 2.0, "spread": float("nan")})
+    figure = drawing.figure(1.0)
+    axes = figure.subplots()
+    series.lines(axes, lines(models=models), points, "kimg")
+    series.legend(figure, axes)
+    assert figure.legends[0]._ncols == 4
+    assert [line.get_marker() for line in axes.lines] == [*"osD^vP*Xo"]
 
 
 def test_run_without_metrics(tmp_path: Path, fd: MakeFile) -> None:
@@ -217,8 +231,7 @@ def test_labels_of_close_numbers_are_upright(
 def test_one_data_set_is_a_point(tmp_path: Path, trained: MakeFile, fd: MakeFile, drawn: list[Figure]) -> None:
     runs = trained({"all": 4000})
     data_efficiency.draw(efficiency(datasets=["all"]), [*runs, *[fd(5.0, dataset="all")]], tmp_path / "few")
-    left, right = drawn[0].axes[0].get_xlim()
-    assert left < 4000 < right
+    assert drawn[0].axes[0].get_xlim() == pytest.approx((4000 / math.e, 4000 * math.e))
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,37 @@ def test_the_style_is_ours_whatever_the_users_is_and_only_inside() -> None:
         assert (mpl.rcParams["font.size"], mpl.rcParams["lines.linewidth"]) == (30, 9)
 
 
+def test_a_class_is_written_on_a_white_ground_through_which_its_image_shines() -> None:
+    sheet = drawing.Sheet(100, 100)
+    drawing.write_class(sheet, "cat", 10, 20)
+    (text,) = sheet.figure.texts
+    ground = text.get_bbox_patch()
+    assert ground is not None
+    assert to_hex(ground.get_facecolor(), keep_alpha=True) == "#ffffffb2"  # seven tenths
+    assert (ground.get_edgecolor()[3], ground.get_boxstyle().pad) == (0, pytest.approx(0.6 / 5))  # of letters of 5 pt
+    assert [round(place * size) for place, size in zip(text.get_position(), (2000, 100), strict=True)] == [13, 77]
+
+
+def test_axes_are_thin_and_dark_on_a_light_grid_below_everything() -> None:
+    with drawing.style():
+        axes = drawing.figure(1.0).subplots()
+    axes.set_xlabel("x")
+    assert {name: spine.get_visible() for name, spine in axes.spines.items()} == {
+        "left": True,
+        "bottom": True,
+        "right": False,
+        "top": False,
+    }
+    assert axes.spines["left"].get_linewidth() == 0.8
+    inks = [axes.spines["left"].get_edgecolor(), axes.xaxis.label.get_color()]
+    inks += [axis.get_major_ticks(1)[0].label1.get_color() for axis in (axes.xaxis, axes.yaxis)]
+    assert {to_hex(ink) for ink in inks} == {"#1c2330"}
+    across, down = (axis.get_major_ticks(1)[0].gridline for axis in (axes.yaxis, axes.xaxis))
+    assert (across.get_visible(), down.get_visible()) == (True, False)
+    assert to_hex(across.get_color()) == "#dfe3e8"
+    assert axes.get_axisbelow() is True
+
+
 def test_lower_pictures_are_in_the_middle_of_their_row() -> None:
     black = [np.zeros((height, 4, 3), np.uint8) for height in (2, 4)]
     picture = drawing.mosaic([black, black[:1]], 4)
@@ -264,6 +295,25 @@ def test_models_have_one_colour_in_all_figures() -> None:
     assert few["duplex"] == many["duplex"]
     assert len(set(many.values())) == 5
     assert all(to_hex(colour) == colour for colour in many.values())
+
+
+def test_colours_of_models_are_those_that_colour_blind_readers_tell_apart() -> None:
+    """They are of the palette of Okabe and Ito (2008), whose numbers are written in decimal there."""
+    palette = {
+        "kgan": (230, 159, 0),
+        "vqgan": (86, 180, 233),
+        "centroid": (0, 158, 115),
+        "simplex": (0, 114, 178),
+        "duplex": (213, 94, 0),
+        "sagan": (204, 121, 167),
+    }
+    assert {model: drawing.COLOURS[model] for model in palette} == {
+        model: to_hex([part / 255 for part in colour]) for model, colour in palette.items()
+    }
+    every = [*drawing.COLOURS.values(), *drawing.OTHER_COLOURS]
+    assert len(set(every)) == len(every)
+    turns = drawing.colours([f"m{i}" for i in range(8)])
+    assert [turns["m0"], turns["m1"]] == [turns["m6"], turns["m7"]] == list(drawing.OTHER_COLOURS[:2])
 
 
 def test_component_colours_are_those_of_the_official_code() -> None:

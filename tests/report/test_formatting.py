@@ -1,5 +1,6 @@
 """Formatting of quantities."""
 
+import csv
 from typing import Any
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from ganformer.config import ImageSpec
 from ganformer.records.metrics import Recipe
-from ganformer.report import compared, formatting
+from ganformer.report import compared, formatting, published
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,90 @@ def test_units_and_better_directions_of_measures() -> None:
         assert (metric.better, metric.scale if key.startswith(tuple(prefixes)) else 1) == (expected, 1)
 
 
+HEADINGS = {
+    "fd": "FD ↓",
+    "rfd": "rFD ↓",
+    "sfd": "sFD ↓",
+    "fd_infinity": "FD∞ ↓",
+    "fd_bias": "FD − FD∞",
+    "kid": "KID × 10³ ↓",
+    "is": "IS ↑",
+    "precision": "Precision % ↑",
+    "recall": "Recall % ↑",
+    "density": "Density ↑",
+    "coverage": "Coverage % ↑",
+    "ppl_z_full": "PPL z, full ↓",
+    "ppl_z_end": "PPL z, end ↓",
+    "ppl_w_full": "PPL w, full ↓",
+    "ppl_w_end": "PPL w, end ↓",
+    "chi2_object_area": "Object area ↓",
+    "chi2_object_number": "Object number ↓",
+    "chi2_co_occurrence": "Co-occurrence ↓",
+    "chi2_shape": "Shape ↓",
+    "chi2_size": "Size ↓",
+    "chi2_material": "Material ↓",
+    "chi2_colour": "Colour ↓",
+    "chi2_class": "Class ↓",
+    "dci_disentanglement": "Disentanglement ↑",
+    "dci_modularity": "Modularity ↑",
+    "dci_completeness": "Completeness ↑",
+    "dci_informativeness": "Informativeness ↑",
+    "dci_informativeness_prime": "Informativeness′ ↑",
+}
+
+
+def test_headings_and_decimals_of_measures() -> None:
+    """Scores have as many decimals as the paper prints; others as many as three digits need."""
+    assert {key: formatting.metric(key, f"{key}_vgg16").heading for key in formatting.METRICS} == HEADINGS
+    decimals = {key: metric.decimals for key, metric in formatting.METRICS.items() if metric.decimals is not None}
+    dci = {key: 3 for key in HEADINGS if key.startswith("dci_")}
+    assert decimals == {"is": 2, "precision": 1, "recall": 1, "density": 3, "coverage": 1, **dci}
+    assert formatting.metric("second_precision", "precision_x") == formatting.metric("precision", "precision_x")
+    assert formatting.metric("mine", "mine50k").heading == "mine"
+
+
+def test_published_names_of_measures_are_in_the_table_of_published_numbers() -> None:
+    with published.PUBLISHED.open(encoding="utf-8") as file:
+        there = {row["metric"] for row in csv.DictReader(file)}
+    named = {name for metric in formatting.METRICS.values() for name in metric.published}
+    assert named <= there
+    shown = {"FID": "FID ↓", "IS": "IS ↑"}
+    shown |= {f"{name}{unit}": f"{name}{sign} ↑" for name in ("Precision", "Recall") for unit, sign in UNITS}
+    assert shown == formatting.PUBLISHED
+    assert len(named) == len(shown) + 8 + 5  # of tables 1, 2 and 3
+
+
+UNITS = (("", ""), ("_pct", " %"))
+
+
+def test_models_of_the_paper_have_the_names_of_their_papers() -> None:
+    names = {
+        "gan": "GAN",
+        "kgan": "k-GAN",
+        "sagan": "SAGAN",
+        "stylegan2": "StyleGAN2",
+        "stylegan2-released": "StyleGAN2 (released)",
+        "msggan": "MSG-GAN",
+        "vqgan": "VQGAN",
+        "simplex": "GANformer (simplex)",
+        "duplex": "GANformer (duplex)",
+        "centroid": "GANformer (centroid)",
+    }
+    assert {name: formatting.model(name) for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"), [(0, "seed", "0 seeds"), (1, "run", "1 run"), (2000, "run", "2,000 runs")]
+)
+def test_plurals(number: int, noun: str, text: str) -> None:
+    assert formatting.plural(number, noun) == text
+
+
+@pytest.mark.parametrize(("number", "decimals"), [(0, 2), (1e-9, 6), (-0.5, 3), (9.99, 2), (10, 1), (100, 0), (1e6, 0)])
+def test_decimals_show_three_digits_but_at_most_six(number: float, decimals: int) -> None:
+    assert formatting.decimals(number) == decimals
+
+
 @pytest.mark.parametrize(
     ("hardware", "words"),
     [
@@ -129,3 +214,14 @@ def test_protocol_says_how_numbers_were_measured(settings: dict[str, Any], words
     measured = pd.DataFrame({"kimg": [10.0, 10.0], "by": ["a network", "a network"], "diverged": [None, None]})
     recipe = Recipe(extractor={"kind": "scenes"}, images=2000, **settings)
     assert compared.protocol("clevr", measured, recipe) == f"Measured on clevr after 10 kimg: {words}"
+
+
+def test_protocol_names_lengths_networks_and_runs_that_diverged() -> None:
+    rows = [("a", 0, 16.0, None), ("duplex", 1, 4.0, 3.5), ("duplex", 1, 4.0, 3.5), ("gan", 0, 8.0, 0.064)]
+    measured = pd.DataFrame(rows, columns=["model", "seed", "kimg", "diverged"])
+    measured = measured.assign(by=["one", "other", "one", "one"], dataset="clevr")
+    assert compared.protocol("clevr", measured, Recipe(extractor={}, images=1000)) == (
+        "Measured on clevr after 4, 8 and 16 kimg: 1,000 generated images, features of one and other. Diverged: "
+        "GANformer (duplex) with seed 1 after 3.5 kimg and GAN with seed 0 after 0.064 kimg; values of such runs are "
+        "of the snapshot before."
+    )

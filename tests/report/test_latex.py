@@ -60,6 +60,51 @@ def test_characters(text: str, expected: str) -> None:
     assert escaped(text) == expected
 
 
+def test_greek_letters_have_the_commands_of_their_names() -> None:
+    variants = {"ε": "varepsilon", "ϵ": "epsilon", "ϑ": "vartheta", "ϖ": "varpi", "ϱ": "varrho", "ς": "varsigma"}
+    variants |= {"φ": "varphi", "ϕ": "phi", "λ": "lambda", "Λ": "Lambda"}
+    for letter in (chr(code) for code in range(0x3B1, 0x3CA) if chr(code) != "ο"):
+        name = unicodedata.name(letter).rpartition(" ")[2].lower()
+        assert escaped(letter) == f"${chr(92)}{variants.get(letter, name)}$"
+    for letter in "ΓΔΘΛΞΠΣΥΦΨΩ":
+        name = unicodedata.name(letter).rpartition(" ")[2].capitalize()
+        assert escaped(letter) == f"${chr(92)}{variants.get(letter, name)}$"
+    assert escaped("ΑΒΕΖΗΙΚΜΝΟΡΤΧο") == "ABEZHIKMNOPTXo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("†‡§¶©£", r"\dag{}\ddag{}\S{}\P{}\copyright{}\pounds{}"),
+        ("ßæÆœŒøØłŁı", r"\ss{}\ae{}\AE{}\oe{}\OE{}\o{}\O{}\l{}\L{}\i{}"),
+        ("¡ ¿ ‘a’ “b”", "!` ?` `a' ``b''"),
+        ("¼½¾ 5° 3″", r"$\frac14$$\frac12$$\frac34$ 5$^\circ$ 3$''$"),
+        ("a‐b‑c\u00add", r"a-b\mbox{-}c\-d"),
+        ("1\u20092\u202f3", r"1\,2\,3"),
+        ("à á â ã ā ȧ", r"\`{a} \'{a} \^{a} \~{a} \={a} \.{a}"),
+        ("ä ă ǎ ő å", '\\"{a} ' + r"\u{a} \v{a} \H{o} \r{a}"),
+        ("ȩ ẹ ḇ", r"\c{e} \d{e} \b{b}"),
+    ],
+)
+def test_signs_have_the_commands_that_draw_them(text: str, expected: str) -> None:
+    assert escaped(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("signs", "commands"),
+    [
+        ("·∘∗⊕⊗⊙∑∏∫∂∇√ℓ", "cdot circ ast oplus otimes odot sum prod int partial nabla surd ell"),
+        ("∈∋⊂⊆∪∩∅∀∃¬∧∨", "in ni subset subseteq cup cap emptyset forall exists neg wedge vee"),
+        ("≤≥≠≈≡∼≃≅∝≪≫⊥∥∣∠", "leq geq neq approx equiv sim simeq cong propto ll gg perp parallel mid angle"),
+        ("←→↔↕⇐⇒⇔↦", "leftarrow rightarrow leftrightarrow updownarrow Leftarrow Rightarrow Leftrightarrow mapsto"),
+        ("↗↘↙↖•★△⋯", "nearrow searrow swarrow nwarrow bullet star triangle cdots"),
+        ("♠♥♦♣♭♮♯∓÷«»", "spadesuit heartsuit diamondsuit clubsuit flat natural sharp mp div ll gg"),
+    ],
+)
+def test_signs_of_mathematics_have_their_commands(signs: str, commands: str) -> None:
+    assert escaped(signs) == "".join(f"${chr(92)}{command}$" for command in commands.split())
+
+
 def test_whatever_is_written_is_of_characters_that_every_latex_reads() -> None:
     everything = [chr(code) for code in [*range(0x3000), 0x4E2D, 0xAC00, 0xFB01, 0xFFFD, 0x1F600, 0x10FFFF]]
     for character in everything:
@@ -370,3 +415,95 @@ def test_parts_of_a_long_table_are_as_high_as_the_page() -> None:
     assert [len(part.block.rows) for part in parts] == [10, 10, 10]
     assert [part.block.heading for part in parts] == ["scenes", "", ""]
     assert [part.block.notes for part in parts] == [(), (), ["Short."]]
+
+
+# Computer Modern Roman of 10 pt, as its font metrics have them.
+CMR10 = {
+    **dict(
+        zip(
+            "ABCDEFGHIJKLM",
+            (7.5, 7.083, 7.222, 7.639, 6.806, 6.528, 7.847, 7.5, 3.611, 5.139, 7.778, 6.25, 9.167),
+            strict=True,
+        )
+    ),
+    **dict(
+        zip(
+            "NOPQRSTUVWXYZ",
+            (7.5, 7.778, 6.806, 7.778, 7.361, 5.556, 7.222, 7.5, 7.5, 10.278, 7.5, 7.5, 6.111),
+            strict=True,
+        )
+    ),
+    **dict(
+        zip(
+            "abcdefghijklm",
+            (5, 5.556, 4.444, 5.556, 4.444, 3.056, 5, 5.556, 2.778, 3.056, 5.278, 2.778, 8.333),
+            strict=True,
+        )
+    ),
+    **dict(
+        zip(
+            "nopqrstuvwxyz",
+            (5.556, 5, 5.556, 5.278, 3.917, 3.944, 3.889, 5.556, 5.278, 7.222, 5.278, 5.278, 4.444),
+            strict=True,
+        )
+    ),
+    **dict.fromkeys("0123456789", 5.0),
+    "…": 3 * (2.778 + 1.667),  # full stops, each with a thin space
+}
+
+
+def test_widths_of_letters_are_those_of_the_font_rounded_up() -> None:
+    assert {letter for letter, true in CMR10.items() if not true - 1e-3 <= width(letter) <= true + 0.56} == set()
+    assert width("é") == width("e")
+    assert width("mm", bold=True) == pytest.approx(1.22 * width("mm"))
+    assert width("\u4e2d") == width("[U+4E2D]")
+    assert width(f"a{BREAK}b") == width("ab")
+
+
+def test_sizes_are_those_of_the_class_article() -> None:
+    """Compare text and columns with article's; letters of 9 and 8 pt are 0.925 and 0.85 as wide as those of 10 pt."""
+    assert (TEXT_WIDTH, table.TEXT_HEIGHT) == (345, 550)
+    assert [look.margin for look in LOOKS] == [6, 6, 5, 4]
+    for look, true in zip(LOOKS, (1.0, 1.0, 0.925, 0.85), strict=True):
+        assert true <= look.scale <= true + 0.011
+    assert [look.wraps for look in LOOKS] == [False, True, True, True]
+
+
+def test_a_letter_wider_than_its_line_has_a_line_of_its_own() -> None:
+    assert breakable("WW i", 5.0) == f"W{BREAK}W i"
+
+
+def test_a_table_as_wide_as_the_text_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid = Laid(numbers(2), LOOKS[0])
+    for more, fits in ((0.0, True), (-0.1, False)):
+        monkeypatch.setattr(table, "TEXT_WIDTH", laid._span(laid.widths) + more)
+        assert Laid(numbers(2), LOOKS[0]).fits is fits
+
+
+def test_words_of_paragraphs_and_of_cells_that_are_broken_are_broken() -> None:
+    """A paragraph breaks words wider than a third of the text (115 pt), a column of numbers those wider than 106 pt."""
+    assert [r"\allowbreak" in table._paragraph("m" * count) for count in (13, 14)] == [False, True]  # 109 and 118 pt
+    columns = [Column("model", is_number=False), Column("a")]
+    for count, is_broken in ((12, False), (13, True)):
+        cell = Cell(f"{'m' * count} {'m' * count}")
+        laid = Laid(Block("", columns, [[Cell("m"), cell]]), LOOKS[1])
+        assert (r"\allowbreak" in laid._cell(1, cell)) is is_broken
+        assert laid._kind(1) == "p{138.0pt}"
+
+
+def test_wide_cells_are_as_high_as_their_lines() -> None:
+    for count, height in ((33, 2), (36, 3)):  # 277 and 302 pt in 172.5 pt, a fifth of which may be left at its end
+        block = Block("", [Column("Model", is_number=False)], [[Cell("m" * count)]])
+        assert Laid(block, LOOKS[1]).height == 16 + 12 + height * 12
+
+
+def test_pages_are_filled_with_rows() -> None:
+    """A caption of one line and the space around the float take 36 of 550 pt, rules 16 and two lines of headings 24."""
+    floats = written(numbers(2, 250)).split(r"\begin{table}")[1:]
+    assert [part.count("a model") for part in floats] == [39] * 6 + [16]
+
+
+def test_parts_share_a_page_with_half_a_line_between_them() -> None:
+    part = Laid(numbers(2), LOOKS[0])
+    for room, count in ((2 * part.height + 6, 1), (2 * part.height + 5, 2)):
+        assert [len(each) for each in table._floats([part, part], room)] == ([2] if count == 1 else [1, 1])

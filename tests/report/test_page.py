@@ -10,8 +10,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -20,10 +22,9 @@ from ganformer import artifacts, config, plugins
 from ganformer.errors import DataError
 from ganformer.exhibits import comparison, learning_curves
 from ganformer.records.exhibit import Block, Cell, Column
-from ganformer.report import drawing
 from ganformer.report.check import Finding
 from ganformer.report.facts import version
-from ganformer.report.page import CARD_IMAGES, HEAD_IMAGES, page
+from ganformer.report.page import page
 from ganformer.report.table import Table, write
 
 MakeFile = Callable[..., Path]
@@ -119,10 +120,25 @@ def test_it_needs_nothing_from_outside(text: str) -> None:
 def test_real_images_are_in_one_row_in_the_head_and_in_rows_of_six_beside_the_data(text: str) -> None:
     sources = [image.attrib["src"] for image in parsed(text).iter("img")]
     sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in sources]
-    rows = -(-CARD_IMAGES // 6)
-    step = 64 + drawing.GAP
-    assert (HEAD_IMAGES * step - drawing.GAP, 64) in sizes
-    assert (6 * step - drawing.GAP, rows * step - drawing.GAP) in sizes
+    assert (14 * 64 + 13 * 4, 64) in sizes
+    assert (6 * 64 + 5 * 4, 2 * 64 + 4) in sizes
+
+
+def test_images_wider_than_64_pixels_keep_their_pixels() -> None:
+    module = sys.modules[page.__module__]
+    data = SimpleNamespace(data_sha256="d")
+    record = SimpleNamespace(data=data, is_mirrored=False)
+    image = {"width": 80, "height": 40, "channels": 3}
+    pack = {"count": 20, "source": {"kind": "shapes"}, "format": "npy", "class_names": ()}
+    inputs = SimpleNamespace(
+        reals={"d": {"images": np.zeros((20, 40, 80, 3), np.uint8)}},
+        packs={"d": SimpleNamespace(image=SimpleNamespace(**image), **pack)},
+        runs=pd.DataFrame({"dataset": ["scenes"], "record": [record]}),
+    )
+    assert module._strip(inputs)[1:] == (14 * 80 + 13 * 4, 40)
+    (card,) = module._cards(inputs)
+    assert card["image"][1:] == (6 * 80 + 5 * 4, 2 * 40 + 4)
+    assert card["images"] == "20 images of 80 × 40 pixels"
 
 
 def test_pictures_and_tables_can_be_read_aloud(text: str) -> None:
@@ -198,7 +214,11 @@ def test_it_says_where_every_number_comes_from(text: str) -> None:
 
 def test_it_says_what_cannot_be_compared(text: str) -> None:
     seen = said(text)
-    assert "The distances here (FD) are not FID." in seen
+    assert (
+        "The distances here (FD) are not FID. They compare 1,000 generated images with the real ones on features of "
+        in seen
+    )
+    assert "features of random-vgg16, not of the Inception network of 2015." in seen
     assert "This is a small-scale run" in seen
     assert "Every model was trained with a single seed" in seen
     assert "Published numbers are quoted" not in seen
@@ -221,6 +241,15 @@ def test_cautions_go_where_they_do_not_apply(tmp_path: Path, files: list[Path], 
     page(config.load({**SETTINGS, "evaluation": vgg16}), files, tmp_path / "report.html")
     assert "compare with the values of clean-fid" in said((tmp_path / "report.html").read_text())
     assert "are not FID" not in said((tmp_path / "report.html").read_text())
+
+
+@pytest.mark.parametrize(("kimg", "is_short"), [(999.0, True), (1000.0, False)])
+def test_training_of_less_than_a_million_images_is_called_short(kimg: float, is_short: bool) -> None:
+    runs = pd.DataFrame({"record": [SimpleNamespace(kimg=1.0), SimpleNamespace(kimg=kimg)], "seed": [0, 1]})
+    inputs = SimpleNamespace(config=CONFIG, runs=runs)
+    told = list(sys.modules[page.__module__]._cautions(inputs))
+    assert any(words.startswith("This is a small-scale run: ") for words in told) is is_short
+    assert not any("single seed" in words for words in told)
 
 
 def test_what_is_not_as_the_configuration_has_it_is_named(tmp_path: Path, files: list[Path]) -> None:
@@ -258,7 +287,10 @@ def test_missing_experiment_is_named(tmp_path: Path, files: list[Path]) -> None:
 @pytest.mark.parametrize(("name", "words"), [("manifest.json", r"manifest\.json"), ("reals", "file of real images")])
 def test_missing_pack_is_named(tmp_path: Path, files: list[Path], name: str, words: str) -> None:
     kept = [file for file in files if not file.name.startswith(name)]
-    with pytest.raises(DataError, match=f"the report needs the {words} of the pack that .*run.json was trained on"):
+    message = (
+        rf"the report needs the {words} of the pack that .*simplex/seed0/run\.json was trained on \(data c{{12}}…\);"
+    )
+    with pytest.raises(DataError, match=message):
         page(CONFIG, kept, tmp_path / "report.html")
 
 
@@ -321,7 +353,7 @@ def test_data_and_models_of_a_page(tmp_path: Path, files: list[Path], run: MakeF
     assert "csv, md and tex in results/tables" in seen
     sources = [image.attrib["src"] for image in parsed(text).iter("img")]
     sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in sources]
-    assert (HEAD_IMAGES // 3 * 3 * (64 + drawing.GAP) - drawing.GAP, 64) in sizes
+    assert (12 * 64 + 11 * 4, 64) in sizes  # four of each data set
 
 
 def test_a_line_is_in_front_of_each_group_of_columns() -> None:

@@ -78,9 +78,11 @@ def test_properties_are_rows_with_the_floor_of_real_images(tmp_path: Path, measu
 
 def test_the_floor_has_the_unit_of_its_row(tmp_path: Path, measured: MakeFile) -> None:
     values = {"stylegan2": 0.25, "duplex": 0.5}
-    files = [measured(model, {"precision": value}, real={"precision": 0.75}) for model, value in values.items()]
+    real = {"precision": 0.75}  # in which nothing is known of recall
+    files = [measured(model, {"precision": value, "recall": 0.5}, real=real) for model, value in values.items()]
     draw(table(), [*files, PUBLISHED], tmp_path / "t")
     assert "| Precision % ↑ | 25.0 | **50.0** | 75.0 |" in lines(tmp_path / "t")
+    assert "| Recall % ↑ | 50.0 | 50.0 | – |" in lines(tmp_path / "t")
 
 
 def test_a_property_that_no_image_has_is_left_blank(tmp_path: Path, measured: MakeFile) -> None:

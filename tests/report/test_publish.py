@@ -100,9 +100,17 @@ def test_facts_are_those_of_the_runs(tmp_path: Path, files: list[Path]) -> None:
         ),
         ("{{ value('table1', 'fd', seed=1) }}", "has no column 'seed'"),
         ("{{ value('table1', 'fd', kimg=40) }}", "2 rows of table1.csv have kimg 40; ask for exactly one"),
+        (
+            "{{ value('table1', 'fd') }}",
+            r"study\.md: 2 rows of table1\.csv have no condition; ask for exactly one of them",
+        ),
+        (
+            "{{ value('table1', 'fd', model='gan', kimg=1) }}",
+            "0 rows of table1.csv have model gan, kimg 1; ask for exactly one",
+        ),
         ("{{ value('table1', 'fd', model='sagan') }}", "0 rows of table1.csv have model sagan; ask for exactly one"),
         ("{{ unknown }}", r"study\.md: 'unknown' is undefined; see `publish`"),
-        ("a\n{% if %}", r"study\.md:2: is no valid template"),
+        ("a\n{% if %}", r"study\.md:2: is no valid template \(Expected an expression, got 'end of statement block'\)"),
     ],
 )
 def test_template_with_an_error_is_refused(tmp_path: Path, files: list[Path], text: str, message: str) -> None:
@@ -119,6 +127,44 @@ def test_missing_template_is_named(tmp_path: Path, files: list[Path]) -> None:
 def test_figure_has_no_numbers_to_quote(tmp_path: Path, files: list[Path]) -> None:
     with pytest.raises(DataError, match=r"curves\.csv: is missing, so the page cannot quote 'curves'; draw it again"):
         published(tmp_path, "{{ value('curves', 'fd') }}", files)
+
+
+def test_spellings_and_settings_that_a_template_knows(tmp_path: Path, files: list[Path]) -> None:
+    text = (
+        "{{ percent(0.12345) }}; {{ count(12345) }}; {{ quantity(0.012345) }}; {{ listing(['a', 'b', 'c']) }}; "
+        "{{ model('kgan') }}; {{ config.evaluation.images }} < {{ value('table1', 'fd', model='duplex', kimg=40) }}\n"
+    )
+    expected = "12.3 %; 12,345; 0.0123; a, b and c; k-GAN; 1000 < 1.25\n"
+    assert published(tmp_path, text, files) == expected
+
+
+def test_figure_with_numbers_links_them_and_a_picture_may_be_as_large_as_the_limit(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    (tmp_path / "results" / "curves.csv").write_text("a\n1\n")
+    (tmp_path / "results" / "curves.png").write_bytes(bytes(1_200_000))
+    found = published(tmp_path, "{{ exhibit('curves') }}|{{ value('curves', 'a') }}", files)
+    assert found == "![Two lines](curves.png)\n\nSome curves.\n\n[Numbers as csv](curves.csv)|1"
+    assert (tmp_path / "docs" / "curves.csv").read_text() == "a\n1\n"
+
+
+def test_facts_name_each_value_once(tmp_path: Path, files: list[Path], run: MakeFile) -> None:
+    more = run(
+        model="gan",
+        kimg=40.0,
+        wall_seconds=30.0,
+        code={"ganformer": "0.2.0"},
+        libraries={"torch": "2.13.0", "numpy": "2"},
+    )
+    text = "{% for name, text in facts %}{{ name }}: {{ text }}\n{% endfor %}"
+    assert published(tmp_path, text, [*files, more]).splitlines() == [
+        "Runs: 3, of 2 models with 2 seeds",
+        "Images shown to each run: 16 and 40 thousand",
+        "Training in all: 5 min",
+        "Computed on: Example CPU 3000, 2 threads",
+        "Code: 0.1.0 (abc123def456) and 0.2.0",
+        "Libraries: torch 2.13.0, numpy 2.4.0 and numpy 2",
+    ]
 
 
 def test_large_picture_is_refused(tmp_path: Path, files: list[Path]) -> None:

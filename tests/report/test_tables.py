@@ -13,6 +13,7 @@ from ganformer.errors import DataError
 from ganformer.exhibits import comparison, cost
 from ganformer.records.manifest import other_files
 from ganformer.report import compared as common
+from ganformer.report import records
 from ganformer.report.published import Published
 
 MakeFile = Callable[..., Path]
@@ -247,11 +248,29 @@ def test_foreign_format_is_refused(tmp_path: Path, metrics: MakeFile, published:
         comparison.draw(compared(), [metrics(format=2), published], tmp_path / "t")
 
 
+def test_missing_runs_are_named_with_the_files_that_were_given(tmp_path: Path, fd: MakeFile) -> None:
+    frame = records.measurements([fd(1.0, model="b"), fd(1.0, model="a")])
+    experiment = compared(("duplex", "simplex"), seeds=(0, 1))
+    with pytest.raises(DataError) as caught:
+        records.needed(frame, experiment, "metrics")
+    folder = tmp_path / "runs/scenes"
+    assert str(caught.value) == (
+        "'Models' needs metrics of scenes/duplex seed 0, scenes/duplex seed 1, scenes/simplex seed 0, scenes/simplex "
+        f"seed 1; files given: {folder}/a/seed0/step-1000.json, {folder}/b/seed0/step-1000.json. Make the missing ones "
+        "and pass them as well"
+    )
+    with pytest.raises(DataError, match=r"; files given: none\. Make the missing ones and pass them as well$"):
+        records.needed(frame.iloc[:0], experiment, "metrics")
+
+
 def test_one_run_given_twice_is_refused(tmp_path: Path, fd: MakeFile, published: Path) -> None:
     path = fd(12.0)
     copy = tmp_path / "copy.json"
     copy.write_bytes(path.read_bytes())
-    with pytest.raises(DataError, match=r"copy\.json both hold scenes/duplex seed 0"):
+    with pytest.raises(
+        DataError,
+        match=r"seed0/step-1000\.json and .*copy\.json both hold scenes/duplex seed 0; pass only one of them$",
+    ):
         comparison.draw(compared(("duplex",)), [path, copy, published], tmp_path / "t")
 
 
@@ -260,7 +279,10 @@ def test_numbers_measured_differently_are_not_compared(tmp_path: Path, metrics: 
         metrics(model="simplex"),
         metrics(model="duplex", recipe={"images": 50, "extractor": {"kind": "random-vgg16"}}),
     ]
-    with pytest.raises(DataError, match=r"measured in different ways .*evaluate all runs of 'scenes' alike"):
+    with pytest.raises(
+        DataError,
+        match=r"simplex/seed0/step-1000\.json and .*duplex/seed0/step-1000\.json were measured in different ways",
+    ):
         comparison.draw(compared(), [*files, published], tmp_path / "t")
     assert not (tmp_path / "t.csv").exists()
 
@@ -285,7 +307,7 @@ def test_ambiguous_published_number_is_refused(tmp_path: Path, fd: MakeFile, pub
     with published.open("a", encoding="utf-8") as file:
         file.write("The paper,Table 1,CLEVR,128,GANformer-duplex,FID,8.00,50000,its PDF,yes\n")
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
-    with pytest.raises(DataError, match=r"FID of duplex on CLEVR is in 'Table 1' more than once"):
+    with pytest.raises(DataError, match=r"published\.csv: FID of duplex on CLEVR is in 'Table 1' more than"):
         comparison.draw(compared(("duplex",), published=names), [fd(12.0), published], tmp_path / "t")
 
 
@@ -333,7 +355,20 @@ def test_conditions_and_sources_of_quoted_numbers() -> None:
     assert common.published_conditions(rows) == "published, CLEVR 256, 50k"
     found = common._quoted_numbers(rows)
     assert (found["published_FID"], found["published_source"]) == ("9.1", "a table; its PDF")
+    assert [found[f"published_{key}"] for key in ("IS", "dataset", "resolution", "images")] == [
+        "9.1",
+        "CLEVR",
+        "256",
+        "50000",
+    ]
+    assert common.published_conditions(rows.assign(resolution="")) == "published, CLEVR, 50k"
     assert common._quoted_numbers(rows.iloc[:0]) == {}
+
+
+def test_seeds_of_different_lengths_have_the_longest_and_means() -> None:
+    rows = pd.DataFrame({"metric": "fd", "name": "fd50k", "seed": [0, 1], "kimg": [16.0, 8.0], "value": [1.0, 4.0]})
+    spread = pytest.approx(4.5**0.5)
+    assert common._measured_numbers(rows) == {"seeds": 2, "kimg": 16.0, "fd50k": 2.5, "fd50k_seed_std": spread}
 
 
 def test_accuracy_of_a_parser_is_said_apart_from_the_numbers_that_it_is_of() -> None:

@@ -229,6 +229,22 @@ def test_images_of_mixed_latents_are_judged_and_their_paths_regularised(monkeypa
     assert [len(found) for found in seen] == [8, 4, 8]  # path lengths of half of the batch
 
 
+def test_neither_network_is_differentiated_for_the_step_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, learned = new_learner(), []
+    discriminator, score = learner.network.discriminator, learner._score
+
+    def watched(images: Sequence[Tensor], labels: Tensor) -> Tensor:
+        learned.append({parameter.requires_grad for parameter in discriminator.parameters()})
+        return score(images, labels)
+
+    monkeypatch.setattr(learner, "_score", watched)
+    learner._generator_loss(*reals()[0])
+    assert learned == [{False}]
+    assert not any(images.requires_grad for images in learner._generate(NO_LABELS))
+    learner._discriminator_loss(*reals()[0])
+    assert learned[1:] == [{True}] * 2
+
+
 def test_penalised_points_are_elsewhere_between_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, points = new_learner(loss="wgan", gradient_penalty=10.0), []
     monkeypatch.setattr(losses, "gradient_penalty", lambda scores, images: points.append(images) or scores.sum())

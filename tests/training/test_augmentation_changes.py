@@ -235,6 +235,14 @@ def test_half_a_pixel_is_half_a_pixel() -> None:
     torch.testing.assert_close(moved[:, :, 8:-8, 8:-8], image[:, :, 8:-8, 8:-8] + 1.5 - 0.25, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("shift", "is_copied"), [(0.0, True), (5e-5, True), (3e-4, False)])
+def test_places_within_a_ten_thousandth_of_a_pixel_are_the_pixel(shift: float, is_copied: bool) -> None:
+    image = torch.randn(1, 1, 16, 16)
+    for matrix in (((1, 0, shift), (0, 1, 0)), ((1, 0, 0), (0, 1, shift))):
+        (moved,) = moved_by(*matrix)([image], draws(1))
+        assert torch.equal(moved, image) is is_copied
+
+
 def test_a_rotation_turns_in_pixels_also_a_rectangle() -> None:
     rows, columns = torch.arange(16.0)[:, None] - 7.5, torch.arange(32.0) - 15.5
     distance = rows.square() + columns.square()
@@ -369,6 +377,14 @@ def test_gains_keep_the_expected_power() -> None:
     torch.testing.assert_close(
         both, filter_.gains(torch.tensor([[2.0, 1, 1, 1]])) * filter_.gains(torch.tensor([[1.0, 1, 3, 1]]))
     )
+
+
+def test_the_lowest_band_has_ten_thirteenths_of_the_power() -> None:
+    """The paper says so of natural images; a band of the part p of the power makes it 1 + 3 p if doubled alone."""
+    gains = frequency.BandFilter().gains(torch.eye(4) + 1)
+    expected = [math.sqrt(13 / 43), *[math.sqrt(13 / 16)] * 3]
+    assert [row[(i + 1) % 4].item() for i, row in enumerate(gains)] == pytest.approx(expected)
+    assert gains.diagonal().tolist() == pytest.approx([2 * value for value in expected])
 
 
 def test_a_filter_is_convolution_along_both_axes() -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ganformer.data.pictures import grid
-from ganformer.training.logger import RunLogger
+from ganformer.training.logger import RunLogger, bring_back
 from ganformer.training.samples import pixels
 from ganformer.training.writer import RunningMean
 
@@ -43,6 +43,22 @@ def test_lines_of_other_runs_and_of_steps_to_come_go(tmp_path: Path) -> None:
         logger.log(5, {"loss": 0.5})
         written = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]  # not kept back
     assert written == [{"run": "a", "step": 1}, {"run": "a", "step": 2}, {"run": "a", "step": 5, "loss": 0.5}]
+
+
+def test_lines_of_another_run_are_kept_in_its_state_and_come_back(tmp_path: Path) -> None:
+    """Also beside bytes that are no text, which a full disk may leave."""
+    lines = {run: [json.dumps({"run": run, "step": step}) + "\n" for step in (1, 2, 3)] for run in "ab"}
+    log = tmp_path / "log.jsonl"
+    log.write_bytes("".join([*lines["a"], *lines["b"]]).encode() + b"\xff\xfe\n")
+    aside = {run: tmp_path / "state" / run / "log.jsonl" for run in "ab"}
+    assert bring_back(tmp_path, "a", 2) == log
+    assert log.read_text() == "".join(lines["a"][:2])
+    assert aside["b"].read_text() == "".join(lines["b"])
+    assert not aside["a"].exists()
+    bring_back(tmp_path, "b", 3)
+    assert (log.read_text(), aside["a"].read_text()) == ("".join(lines["b"]), "".join(lines["a"][:2]))
+    bring_back(tmp_path, "new", 0)
+    assert log.read_text() == ""
 
 
 def test_a_value_that_is_not_finite_is_not_written(tmp_path: Path) -> None:

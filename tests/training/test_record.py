@@ -48,7 +48,8 @@ def stretch(number: int) -> Stretch:
     return Stretch(first=number, last=number + 1, libraries=libraries, **words, **times)
 
 
-def test_code_and_hardware_are_of_the_last_stretch_and_the_beginning_of_the_first() -> None:
+def described(**changes: Any) -> Run:
+    """Return the record of a run of 8 steps of 4 images in two stretches."""
     spec = tiny_spec(8)
     facts = {
         "format": "npy",
@@ -61,7 +62,7 @@ def test_code_and_hardware_are_of_the_last_stretch_and_the_beginning_of_the_firs
     data = Manifest(count=3, image=image, duplicates=0, content="d", **labels, **facts)
     history = History(step=8, peak_memory_mb={"peak_memory_mb": 7.0}, stretches=(stretch(0), stretch(1)))
     snapshots = [Snapshot(step=step, kimg=step / 250, file=f"{step}", sha256=f"of {step}") for step in (4, 8)]
-    found = record.describe(
+    return record.describe(
         spec,
         Identity("t", "d"),
         names=NAMES,
@@ -69,7 +70,20 @@ def test_code_and_hardware_are_of_the_last_stretch_and_the_beginning_of_the_firs
         parameters={"generator": 5},
         history=history,
         snapshots=snapshots,
+        **changes,
     )
+
+
+@pytest.mark.parametrize(("steps", "trained"), [(None, 0.032), (6, 0.024), (1, 0.004), (0, 0.004)])
+def test_the_speed_of_a_run_that_diverged_is_that_of_its_steps(steps: int | None, trained: float) -> None:
+    found = described(diverged=steps)
+    assert found.seconds_per_kimg == pytest.approx(4.0 / trained)
+    assert (found.steps, found.kimg, found.wall_seconds) == (8, 0.032, 4.0)
+    assert found.diverged_kimg == (None if steps is None else pytest.approx(steps * 0.004))
+
+
+def test_code_and_hardware_are_of_the_last_stretch_and_the_beginning_of_the_first() -> None:
+    found = described()
     assert (found.code, found.hardware, found.libraries) == ({"ganformer": "1"}, {"device": "device 1"}, {"torch": "1"})
     assert (found.started, found.finished, found.sessions) == ("start 0", "end 1", 2)
     assert (found.wall_seconds, found.seconds_per_kimg, found.kimg) == (4.0, 4.0 / 0.032, 0.032)

@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from ganformer.config import ImageSpec
-from ganformer.training.samples import aligned, block_size, draw_labels, latents, make, normalise, quantise
+from ganformer.training.samples import (
+    aligned,
+    batches,
+    block_size,
+    draw_labels,
+    in_colours,
+    latents,
+    make,
+    normalise,
+    pixels,
+    quantise,
+)
 
 
 def test_black_and_white_are_the_ends_of_the_range():
@@ -16,11 +27,44 @@ def test_bytes_survive_the_way_there_and_back():
     assert torch.equal(quantise(normalise(values)), values)
 
 
+def test_pixels_are_clipped_and_channels_come_last():
+    images = torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0, 0.5]).view(1, 3, 1, 2)
+    assert pixels(images).tolist() == [[[[0, 128, 255], [0, 255, 191]]]]
+
+
+def test_grey_is_repeated_and_what_is_not_opaque_is_laid_on_white():
+    grey = torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2)
+    assert in_colours(grey).equal(grey.repeat(1, 3, 1, 1))
+    colours = torch.tensor([10, 200, 255, 20], dtype=torch.uint8).view(1, 4, 1, 1)  # opacity 20 of 255
+    # 255 − (255 − c) · 20 / 255, rounded: 235.8, 250.7, 255
+    assert in_colours(colours).flatten().tolist() == [236, 251, 255]
+    assert in_colours(colours[:, :3]).equal(colours[:, :3])
+    floats = torch.tensor([-1.0, 0.0, 1.0, -0.5]).view(1, 4, 1, 1)  # a quarter opaque
+    assert in_colours(floats).flatten().tolist() == [0.5, 0.75, 1.0]
+
+
+def test_batches_end_with_a_smaller_one():
+    assert list(batches(range(70))) == [range(32), range(32, 64), range(64, 70)]
+    assert list(batches([3, 1, 2], 2)) == [[3, 1], [2]]
+
+
 # ------------------------------------------------------------------------------------------------ labels
 
 
 def test_labels_of_two_equal_classes_are_drawn_equally_often():
     assert draw_labels([1, 1], range(4000)).mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+
+
+def test_without_classes_labels_have_no_columns():
+    assert draw_labels([], range(3)).shape == (3, 0)
+    assert draw_labels([0, 5, 0], range(3)).tolist() == [[0, 1, 0]] * 3
+
+
+def test_latents_of_seeds_stay_what_they_are():
+    """The first numbers of NumPy's generator of 1995, as in StyleGAN2-ADA's code."""
+    found = latents((2,), [0, 1])
+    assert found.flatten().tolist() == pytest.approx([1.7640523, 0.4001572, 1.6243454, -0.6117564])
+    assert found.dtype == torch.float32
 
 
 def test_labels_of_seeds_stay_what_they_are():

@@ -239,6 +239,22 @@ def test_says_what_does_not_fit_the_images(settings: dict[str, object], words: s
     assert words in problems[0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"end_resolution": 64},  # all features
+        {"start_resolution": 32, "end_resolution": 64},
+        {"start_resolution": 16, "end_resolution": 32},
+        {"discriminator_components": 2, "discriminator_end_resolution": 64},
+        {"discriminator_components": 2, "discriminator_start_resolution": 32, "discriminator_end_resolution": 64},
+        {"components": 1, "component_dropout": 0.0},
+        {"component_dropout": 0.5, "latent_normalisation": "local"},
+    ],
+)
+def test_settings_at_their_limits_fit(settings: dict[str, object]) -> None:
+    assert list(config(**settings).problems(square(32), TrainingSettings())) == []
+
+
 @pytest.mark.parametrize("width", [16, 32, 64, 256])
 def test_defaults_fit(width: int) -> None:
     assert list(config().problems(square(width), TrainingSettings())) == []

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ganformer.models.ganformer.parts import (
+    NORMALISATIONS,
     AttentionDropout,
     AttentionSize,
     ComponentSoftmax,
@@ -11,6 +12,7 @@ from ganformer.models.ganformer.parts import (
     ImageGate,
     Pixels,
     PresentSoftmax,
+    normalise_over_pixels,
     present,
 )
 
@@ -26,6 +28,25 @@ def test_dropout_thins_out_weights_and_components() -> None:
     gone = (weights == 0).all(dim=3).float().mean()
     assert gone == pytest.approx(0.25, abs=0.04)
     assert dropout.eval()(torch.ones(1, 2, 8, 4)).equal(torch.ones(1, 2, 8, 4))
+
+
+@pytest.mark.parametrize(("kind", "dim"), [("layer", 2), ("instance", 1)])
+def test_features_are_normalised_over_channels_or_over_pixels(kind: str, dim: int) -> None:
+    normalisation = NORMALISATIONS[kind]()
+    x = torch.randn(2, 6, 4, dtype=torch.float64)
+    scaled = normalisation.scale(x).square().mean(dim=dim)
+    torch.testing.assert_close(scaled, torch.ones_like(scaled), rtol=0, atol=1e-6)
+    torch.testing.assert_close(normalisation.centre(x).mean(dim=dim), torch.zeros_like(scaled), rtol=0, atol=1e-12)
+    small = normalisation.scale(torch.full((1, 3, 4), 1e-4, dtype=torch.float64))  # 1e-8 is added to 1e-8
+    torch.testing.assert_close(small, torch.full_like(small, 0.5**0.5))
+    none = NORMALISATIONS["none"]()
+    assert none.scale(x).equal(x)
+    assert none.centre(x).equal(x)
+
+
+def test_weights_of_a_component_that_nothing_attends_to_stay_small() -> None:
+    weights = normalise_over_pixels(torch.full((1, 1, 2, 4), 2.5e-9, dtype=torch.float64))  # 1e-8 is added to 1e-8
+    torch.testing.assert_close(weights, torch.full_like(weights, 0.125))
 
 
 def test_dropout_may_thin_out_pixels_instead() -> None:

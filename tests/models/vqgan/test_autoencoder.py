@@ -49,6 +49,16 @@ def test_the_decoder_has_one_block_more_at_every_level() -> None:
     assert attending == [[False] * 3, [True] * 3, [False] * 3]
 
 
+def test_all_normalisations_have_the_floor_of_the_official_code() -> None:
+    """1e-6 is added to a variance of 1e-6."""
+    norms = [part for part in autoencoder().modules() if isinstance(part, nn.GroupNorm)]
+    assert len(norms) > 20
+    for norm in norms:
+        x = torch.tensor([-1e-3, 1e-3]).view(1, 1, 1, 2).expand(1, norm.num_channels, 1, 2)
+        normed = nn.GroupNorm.forward(norm, x)
+        torch.testing.assert_close(normed, x / 1e-3 * 0.5**0.5, rtol=1e-4, atol=0)
+
+
 def test_paper_sizes() -> None:
     """The model for faces has as many parameters as the official code with its settings."""
     levels = [Level(128 * multiplier, multiplier == 4) for multiplier in (1, 1, 2, 2, 4)]

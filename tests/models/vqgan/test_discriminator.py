@@ -46,3 +46,10 @@ def test_weights_begin_small() -> None:
     network = PatchDiscriminator(3, 32, 3)
     assert network.main[2].weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert network.main[6].weight.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert network.main[6].weight.std().item() == pytest.approx(0.02, rel=0.25)  # of 128 numbers
+    assert network.main[-1].weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_rectifiers_leak_a_fifth() -> None:
+    rectifiers = [part for part in PatchDiscriminator(3, 2, 3).main if isinstance(part, nn.LeakyReLU)]
+    assert [part(torch.tensor(-1.0)).item() for part in rectifiers] == [pytest.approx(-0.2)] * 4

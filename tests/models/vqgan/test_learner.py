@@ -11,6 +11,7 @@ from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError
 from ganformer.models.vqgan import model as vqgan
 from ganformer.models.vqgan.learner import TwoStage, adaptive_weight, decayed
+from ganformer.training import distribution
 from ganformer.training.learner import Reals
 from tests.training.tiny_runs import same
 
@@ -218,6 +219,16 @@ def test_usage_is_that_of_the_batch_and_idle_codes_are_revived() -> None:
     torch.testing.assert_close(learner.network.code_shares[idle], torch.full((int(idle.sum()),), 1 / 8))
 
 
+def test_shares_of_codes_are_an_average_over_steps() -> None:
+    learner = new_learner()
+    expected = torch.zeros(8)
+    for step in range(2):
+        counts = learner.network.autoencoder.encode(reals()[0].images).codes.flatten().bincount(minlength=8)
+        learner.step(reals(), step)
+        expected = 0.95 * expected + 0.05 * counts / counts.sum()
+    torch.testing.assert_close(learner.network.code_shares, expected)
+
+
 @pytest.mark.slow
 def test_reconstructions_get_better() -> None:
     learner = new_learner(
@@ -265,6 +276,36 @@ def test_moving_averages_follow_the_stage_that_trains() -> None:
     learner.step(reals(), 3)
     torch.testing.assert_close(learner.sampler.transformer.starts, (before + learner.network.transformer.starts) / 2)
     assert not any(p.requires_grad for p in learner.sampler.parameters())
+
+
+def test_without_a_half_life_the_average_is_the_network_itself() -> None:
+    learner = new_learner()
+    for step, part in ((0, "autoencoder"), (3, "transformer")):
+        learner.step(reals(), step)
+        pairs = zip(
+            learner.sampler.get_submodule(part).parameters(),
+            learner.network.get_submodule(part).parameters(),
+            strict=True,
+        )
+        assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_rates_stages_and_augmentation_count_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a step of 8 images on each of two ranks 16 were seen, so the discriminator takes part in the second one."""
+    learner, shared, adapted = new_learner(autoencoder_learning_rate=1e-4), [], []
+    monkeypatch.setattr(distribution, "ranks", lambda: 2)
+    monkeypatch.setattr(distribution, "average", lambda tensors: None)
+    monkeypatch.setattr(distribution, "share", lambda tensors: shared.extend(tensors))
+    monkeypatch.setattr(learner.network.augmentation, "adapt", lambda *given: adapted.append(given))
+    assert "discriminator" not in learner.step(reals(), 0)
+    assert "discriminator" in learner.step(reals(), 1)
+    rates = [adam.param_groups[0]["lr"] for adam in (learner.autoencoder_adam, learner.discriminator_adam)]
+    assert rates == pytest.approx([16e-4, 16e-4])
+    codebook = learner.network.autoencoder.quantiser.codebook
+    assert [tensor is codebook for tensor in shared] == [True, True]
+    ((scores, step, batch),) = adapted
+    assert (scores.shape, step, batch) == ((8 * 2 * 2,), 1, 16)  # 2 × 2 patches of each image
+    assert set(learner.step(reals(), 2)) == {"transformer"}
 
 
 def test_truncation_multiplies_the_temperature() -> None:

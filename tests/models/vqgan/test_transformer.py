@@ -69,6 +69,18 @@ def test_official_size() -> None:
     assert sum(p.numel() for p in network.parameters()) == 801_798_400 + 1664
 
 
+def test_weights_begin_as_those_of_gpt_2() -> None:
+    torch.manual_seed(0)
+    network = CodeTransformer(50, 20, 30, layers=1, heads=2, width=64, dropout=0.0)
+    layer = network.blocks[0].layers[0]
+    for weight in (network.starts, network.embedding.weight, network.head.weight, layer.weight):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not network.positions.any()
+    biases = [value for name, value in network.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 2 + 2 + 2 + 1  # of two layers, of attention, and of three normalisations
+    assert not any(bias.any() for bias in biases)
+
+
 def test_dropout_is_for_training_only() -> None:
     network = transformer(dropout=0.5)
     assert not torch.equal(network(codes(), NONE), network(codes(), NONE))

@@ -20,6 +20,7 @@ from ganformer.data.packing import pack as packing
 from ganformer.errors import ConfigError
 from ganformer.metrics import compare
 from ganformer.records.run import Run as RunRecord
+from ganformer.records.run import find_run
 from ganformer.training import loop
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import make, pixels
@@ -76,7 +77,7 @@ class Run:
 
         Raises ConfigError if there is no run, CheckpointError if it cannot be read or has no such snapshot.
         """
-        self.path = generate.find_run(Path(path))
+        self.path = find_run(Path(path))
         self._learner, record = restore(self.path, step)
         self.record: RunRecord = record
         """Content of run.json."""

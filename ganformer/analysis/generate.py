@@ -25,7 +25,7 @@ from ganformer.errors import ConfigError, listed
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 from ganformer.records.generated import GeneratedCall
-from ganformer.records.run import RUN_FILE, Run, TrainingData
+from ganformer.records.run import Run, TrainingData, find_run
 from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
@@ -106,19 +106,6 @@ def _call(request: Request, known: Run, label: int | None, *, as_grid: bool, as_
         noise="fresh" if request.is_noisy else "constant",
         form=[form for form, is_chosen in (("grid", as_grid), ("npz", as_npz)) if is_chosen] or ["pictures"],
     )
-
-
-def find_run(weights: Path) -> Path:
-    """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
-    if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
-        raise ConfigError(
-            f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
-            "then --weights FOLDER"
-        )
-    run = weights / RUN_FILE if weights.is_dir() else weights.with_name(RUN_FILE)
-    if not run.is_file():
-        raise ConfigError(f"{weights}: there is no {RUN_FILE} here; name the folder of a finished or imported run")
-    return run
 
 
 def class_number(label: str | None, data: TrainingData, run: Path) -> int | None:

@@ -12,6 +12,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -150,6 +152,11 @@ class Model(Strict):
     kind: str
 
     @property
+    def initial_record(self) -> Path | None:
+        """The run.json of the run that training starts from; None: it starts from random weights."""
+        return None
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """Files beside the images that its training reads; files in `results/weights` are fetched by a job."""
         return ()
@@ -177,6 +184,27 @@ class AdversarialModel(Model):
     """A model that plays the adversarial game; its own settings win over the section `adversarial`."""
 
     adversarial: AdversarialSettings = AdversarialSettings()
+    initial: Path | None = None
+    """Run of the same kind whose weights training starts from: its folder, run.json or weights. Weights of the same
+    name and shape are taken, all others are new, and the log says which: so images, classes and resolution may be
+    others. Optimisers are new. None: training starts from random weights."""
+
+    @property
+    def initial_record(self) -> Path | None:
+        """The run.json of the run that training starts from."""
+        if self.initial is None:
+            return None
+        return self.initial.with_name("run.json") if self.initial.suffix else self.initial / "run.json"
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The record of the run that training starts from."""
+        return (self.initial_record,) if self.initial_record else ()
+
+    # Left out where it is not set, as in records of earlier versions, whose digests stay.
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return serialise(self) if self.initial else without(serialise(self), "initial")
 
 
 AnyModel = SerializeAsAny[Annotated[Model, Plugged("ganformer.models")]]
@@ -193,6 +221,12 @@ class Spec(Strict):
     model: AnyModel
     training: TrainingSettings
     seed: NonNegativeInt
+    initial_sha256: str | None = None
+    """sha256 of the weights that training starts from, if the model names a run; see `with_initial`."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return serialise(self) if self.initial_sha256 else without(serialise(self), "initial_sha256")
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:
@@ -218,6 +252,10 @@ class Spec(Strict):
         if problems := list(spec.model.problems(spec.image, spec.training)):
             raise ConfigError(report("spec", [("model", problem) for problem in problems]))
         return spec
+
+    def with_initial(self, sha256: str) -> "Spec":
+        """Return this run from weights of this sha256, which decide its weights whatever the path they are at."""
+        return parse(Spec, {**self.model_dump(), "initial_sha256": sha256}, "spec")
 
     @property
     def steps(self) -> int:
@@ -246,5 +284,11 @@ class Spec(Strict):
 
 def trajectory(spec: Mapping[str, Any]) -> str:
     """Return the trajectory of a spec as a record has it, whatever settings there have been since it was written."""
-    training = {key: value for key, value in spec["training"].items() if key not in WITHOUT_INFLUENCE}
-    return artifacts.digest({**spec, "training": training})
+    training = without(spec["training"], *WITHOUT_INFLUENCE)
+    model = without(spec["model"], "initial")  # `initial_sha256` says which weights there are, wherever they are
+    return artifacts.digest({**spec, "training": training, "model": model})
+
+
+def without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return settings but those of these names."""
+    return {key: value for key, value in settings.items() if key not in names}

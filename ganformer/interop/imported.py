@@ -14,6 +14,7 @@ from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
 from ganformer.errors import CheckpointError, ConfigError
 from ganformer.records.run import (
+    DISCRIMINATOR,
     RUN_FILE,
     WEIGHTS,
     Origin,
@@ -27,7 +28,6 @@ from ganformer.training.checkpoint import build, write_weights
 from ganformer.training.learner import Learner
 from ganformer.training.state import load_module
 
-DISCRIMINATOR = "discriminator.safetensors"
 NO_DISCRIMINATOR = "without a discriminator, which it does not hold"
 
 

@@ -8,12 +8,27 @@ from pydantic import AliasChoices, Field
 
 from ganformer import artifacts, config
 from ganformer.config import ImageSpec, Spec
-from ganformer.errors import CheckpointError, DataError, UserError
+from ganformer.errors import CheckpointError, ConfigError, DataError, UserError
 from ganformer.records.base import Claim, JsonRecord, Part
 from ganformer.records.manifest import Manifest
 
 RUN_FILE = "run.json"
 WEIGHTS = "weights.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+"""Weights of the discriminator of an imported run."""
+
+
+def find_run(weights: Path) -> Path:
+    """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
+    if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
+        raise ConfigError(
+            f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
+            "then --weights FOLDER"
+        )
+    run = weights / RUN_FILE if weights.is_dir() else weights.with_name(RUN_FILE)
+    if not run.is_file():
+        raise ConfigError(f"{weights}: there is no {RUN_FILE} here; name the folder of a finished or imported run")
+    return run
 
 
 class RunName(Part):

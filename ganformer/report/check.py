@@ -103,7 +103,15 @@ def _run_problems(config: Config, place: Path, dataset: str, model: str, seed: i
     spec = config.spec(dataset, model, seed)
     if spec.finds_channels:
         spec = spec.with_channels(record.image.channels)
-    if spec.digest != record.spec_sha256:
+    start = spec.model.initial_record
+    if start is not None and start.parts[0] == "results":
+        start = place.joinpath(*start.parts[1:])
+    begun = Run.find(start) if start is not None else None
+    if begun is not None:
+        spec = spec.with_initial(begun.weights_sha256)
+    if start is not None and begun is None:
+        yield f"was trained from {start}, which is not there"
+    elif spec.digest != record.spec_sha256:
         yield f"was trained with other settings: {_differences(record.spec, spec.model_dump(mode='json'))}"
     if problem := _data_problem(place, dataset, record.data.data_sha256, "was trained on"):
         yield problem

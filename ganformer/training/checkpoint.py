@@ -150,6 +150,9 @@ class Checkpoints:
         found = sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
         return [path for path in found if until is None or step_of(path) <= until]
 
+    def _path(self, step: int) -> Path:
+        return self.folder / f"checkpoint-{step:08d}.pt"
+
     def weights(self, step: int) -> Path:
         """Return the path of the sampler's weights after `step` steps."""
         return self.folder / f"step-{step:08d}.safetensors"
@@ -167,7 +170,7 @@ class Checkpoints:
             trajectory_sha256=self.identity.trajectory, data_sha256=self.identity.pack, history=history
         )
         content = {**header.content(), "learner": learner.save()}
-        with artifacts.atomic(self.folder / f"checkpoint-{history.step:08d}.pt") as temporary:
+        with artifacts.atomic(self._path(history.step)) as temporary:
             torch.save(content, temporary)
         for path in self.paths(history.step)[keep:]:
             path.unlink()
@@ -192,6 +195,16 @@ class Checkpoints:
                 f"{self.folder}: all checkpoints are damaged; delete the folder to train from the start"
             )
         return History()
+
+    def read(self, step: int) -> Mapping[str, Any] | None:
+        """Return the learner's state after `step` steps, on the CPU; None if no whole checkpoint has it."""
+        path = self._path(step)
+        content = _read(path) if path.exists() else None
+        if content is None:
+            return None
+        state: Mapping[str, Any] = content.pop("learner")
+        self._check(CheckpointHeader.parse(content, path), path)
+        return state
 
     def _check(self, header: CheckpointHeader, path: Path) -> None:
         expected = {

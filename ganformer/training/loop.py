@@ -22,7 +22,7 @@ from ganformer.errors import ConfigError, DataError, DivergedError, TrainingErro
 from ganformer.locking import acquired
 from ganformer.records.run import RUN_FILE
 from ganformer.seeds import mix
-from ganformer.training import distribution, record, writer
+from ganformer.training import distribution, initial, record
 from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
 from ganformer.training.learner import Reals
@@ -61,15 +61,16 @@ def train(
     If the spec leaves the channels of images to the data, the pack has them.
 
     Raises DataError if the pack does not fit the spec or `out` cannot be written, CheckpointError if a checkpoint is of
-    another run or `out` holds a run that was not trained there, TrainingError if a loss is not finite or a signal
+    another run or `out` holds a run that was not trained there, ConfigError if the model starts from a run that is not
+    there or of another kind, TrainingError if a loss is not finite or a signal
     stopped the run.
     """
     record.refuse_foreign(out)
     images = Images(pack)
-    spec = spec.with_channels(images.image.channels)
+    spec = initial.resolve(spec.with_channels(images.image.channels))
     _check_images(images, spec, pack)
     identity = Identity(spec.trajectory, images.digest)
-    checkpoints = Checkpoints(writer.folder(out, identity), identity)
+    checkpoints = Checkpoints(record.folder(out, identity), identity)
     label = f"train {names['dataset']}/{names['model']} seed {spec.seed}"
     with alone(out, label):
         if restart:
@@ -181,7 +182,7 @@ def _modules_not_collected() -> Iterator[None]:
 def train_rank(job: Job, device: torch.device) -> None:
     """Train on one device: the body of each rank."""
     spec = job.spec
-    checkpoints = Checkpoints(writer.folder(job.out, job.identity), job.identity)
+    checkpoints = Checkpoints(record.folder(job.out, job.identity), job.identity)
     threads, tf32 = max(1, job.threads // distribution.ranks()), spec.training.precision == "tf32"
     with Stop() as stop, devices.reproducible(threads, tf32=tf32), _modules_not_collected():
         steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
@@ -205,6 +206,8 @@ def train_rank(job: Job, device: torch.device) -> None:
         else:
             try:
                 with kept.watch(job.label):
+                    for line in steps.beginning:
+                        print(f"{job.label}: {line}", flush=True)
                     if steps.history.step == 0:
                         kept.logger.show("reals", "reals", 0, steps.first_reals())
                     _advance(steps, stop, kept)
@@ -236,6 +239,8 @@ class Steps:
         self.learner = build(spec)
         self.learner.network.to(device)
         self.history = checkpoints.load(self.learner, until)
+        self.beginning = initial.fill(self.learner, spec) if self.history.step == 0 else []
+        """Lines on the weights that training starts from, if they are those of another run."""
         self.changed = ChangedBuffers(self.learner.network)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:

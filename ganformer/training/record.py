@@ -21,6 +21,11 @@ from ganformer.training.checkpoint import Identity
 STATE = "state"  # folder of checkpoints and snapshots
 
 
+def folder(out: Path, identity: Identity) -> Path:
+    """Return the folder of the state of a training: one for each trajectory and pack."""
+    return out / STATE / identity.digest[:12]
+
+
 def is_complete(out: Path, spec: Spec, pack: str) -> bool:
     """Return whether the folder holds a finished run of exactly this spec and pack, with all its files unchanged.
 

@@ -17,11 +17,10 @@ from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
-from ganformer.training import record
+from ganformer.training import initial, record
 from ganformer.training.checkpoint import (
     CHECKPOINTS_KEPT,
     Checkpoints,
-    Identity,
     build,
     read_weights,
     write_weights,
@@ -117,7 +116,9 @@ class RunWriter:
         """
         self._diverged, self.history = step, self._progress(step)
         before = [each for each in self.spec.snapshot_steps if each <= step]
-        sampler = build(self.spec).sampler
+        learner = build(self.spec)
+        initial.fill(learner, self.spec)
+        sampler = learner.sampler
         if before:
             read_weights(self._path(before[-1]), sampler, self.spec.model_dump(mode="json"))
         for each in self.spec.snapshot_steps[len(before) :]:
@@ -215,8 +216,3 @@ class RunningMean:
         rate = self._images / max(now - self._since, 1e-9)
         self._sums, self._counts, self._images, self._since = {}, Counter(), 0, now
         return {**self.shown, "images_per_second": rate}
-
-
-def folder(out: Path, identity: Identity) -> Path:
-    """Return the folder of the state of a training: one for each trajectory and pack."""
-    return out / record.STATE / identity.digest[:12]

@@ -13,7 +13,7 @@ from PIL import Image
 from ganformer import artifacts, cli
 from ganformer.analysis import generate as module
 from ganformer.analysis import stored_images
-from ganformer.analysis.generate import Request, find_run, generate
+from ganformer.analysis.generate import Request, generate
 from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
@@ -23,7 +23,7 @@ from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
 from ganformer.records.npz import StoredImages
-from ganformer.records.run import TrainingData
+from ganformer.records.run import TrainingData, find_run
 from ganformer.training.checkpoint import restore
 from ganformer.training.loop import train
 from ganformer.training.samples import draw_labels, pixels

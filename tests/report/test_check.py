@@ -1,5 +1,6 @@
 """Sentences about results that are not as the configuration has them."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,26 @@ def test_results_as_the_configuration_has_them_are_current(results: Path) -> Non
         results / "tables/t.json",
     ]
     assert found(results) == []
+
+
+@pytest.mark.parametrize("place", ["results/runs/scenes/source", "elsewhere/source"])
+def test_the_run_that_training_starts_from_is_looked_at(
+    results: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It belongs to the settings; `results` stands for the folder of results, other paths for themselves."""
+    monkeypatch.chdir(results.parent)
+    models = {name: {**settings, "initial": place} for name, settings in RAW["models"].items()}
+    shown = place.removeprefix("results/")
+    assert found(results, {"models": models})[0] == (
+        f"stale    {RUN}/run.json: was trained from {shown}/run.json, which is not there"
+    )
+    start = results / "runs/scenes/source" if place.startswith("results") else results.parent / place
+    start.mkdir(parents=True)
+    other = json.loads((results / RUN / "run.json").read_text())
+    (start / "run.json").write_text(json.dumps({**other, "weights_sha256": "1" * 64}))
+    told = found(results, {"models": models})[0]
+    assert "was trained with other settings: " in told
+    assert f"initial_sha256 not set, now {'1' * 64}" in told
 
 
 def test_other_settings_of_a_run_make_all_that_is_of_it_stale(results: Path) -> None:

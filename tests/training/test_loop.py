@@ -545,6 +545,16 @@ def test_a_run_that_diverged_can_be_kept_as_at_the_snapshot_before(
     assert record.diverged_before(0.004) == {}
 
 
+def test_a_run_that_diverged_at_once_keeps_the_weights_that_it_started_from(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny_spec(3), pack, tmp_path / "source")
+    diverge_after(2, monkeypatch)
+    train(kept(tiny_spec(12, initial=tmp_path / "source")), pack, tmp_path / "run")
+    source, run = (checkpoint.restore(tmp_path / name / "run.json")[0] for name in ("source", "run"))
+    assert same(source.sampler.state_dict(), run.sampler.state_dict())
+
+
 def test_weights_that_are_not_finite_end_training(pack: Path, tmp_path: Path) -> None:
     spec = tiny_spec(adversarial={"generator_learning_rate": 1e38, "discriminator_learning_rate": 1e38})
     with pytest.raises(

@@ -286,6 +286,13 @@ def test_overlay_for_own_pictures_needs_only_the_pictures(checkout):
     assert "dataset=scenes" not in said.stdout
 
 
+def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
+    tuned = {"initial": "results/runs/scenes/duplex/seed0"}
+    edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
+    said = checkout.smoke("-n", "results/runs/scenes/tuned/seed0/run.json")
+    assert planned(said) == {"pack": 1, "train": 2}, said.stdout
+
+
 def test_pictures_added_to_a_folder_are_packed(copied):
     edited(copied, lambda raw: raw["datasets"].update(pictures=PICTURES))
     (copied.folder / "pictures").mkdir()

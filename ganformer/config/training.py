@@ -194,7 +194,8 @@ class AdversarialModel(Model):
         """The run.json of the run that training starts from."""
         if self.initial is None:
             return None
-        return self.initial.with_name("run.json") if self.initial.suffix else self.initial / "run.json"
+        is_file = self.initial.suffix in (".json", ".safetensors")
+        return self.initial.with_name("run.json") if is_file else self.initial / "run.json"
 
     @property
     def inputs(self) -> tuple[Path, ...]:

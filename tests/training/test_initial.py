@@ -101,6 +101,10 @@ def test_a_run_is_named_by_its_folder_or_a_file_in_it(source: Path, name: str) -
     assert initial.resolve(of).initial_sha256 == Run.read(source / "run.json").weights_sha256
 
 
+def test_folders_may_have_dots_in_their_names() -> None:
+    assert spec(initial=Path("runs/v1.2")).model.inputs == (Path("runs/v1.2/run.json"),)
+
+
 def test_at_twice_the_resolution_layers_are_new_where_there_were_none(source: Path) -> None:
     """The generator gets a block behind the others, the discriminator one before them."""
     twice = ImageSpec(height=16, width=16)

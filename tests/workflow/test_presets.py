@@ -327,6 +327,9 @@ def test_study_of_real_images_trains_the_model_of_the_study_with_and_without_aug
     real, studied = merged("study-real"), merged("study").spec("scenes", "duplex", 0).model
     for dataset in ("nlvr-500", "clevr-89"):
         assert real.spec(dataset, "duplex", 0).model == studied
+        tuned = real.spec(dataset, "duplex-tuned", 0).model
+        assert str(tuned.initial) == "pretrained/scenes-duplex"
+        assert tuned.model_dump(exclude={"initial"}) == studied.model_dump()
         for name in ("ada", "diffaugment"):
             augmented = real.spec(dataset, f"duplex-{name}", 0).model
             assert augmented.adversarial.augmentation.kind == name
@@ -347,8 +350,9 @@ def test_study_of_real_images_holds_out_all_that_it_was_not_trained_on():
 def test_study_of_real_images_is_planned(checkout):
     for name in ("nlvr", "clevr"):
         (checkout.folder / "pictures" / name).mkdir(parents=True)
+    (checkout.folder / "pretrained").symlink_to(ROOT / "pretrained")
     jobs = planned(checkout.snakemake("-n", "--configfile", "workflow/presets/study-real.yaml", "--", "publish"))
-    assert (jobs["train"], jobs["evaluate"], jobs["find_copies"]) == (2 * 3 * 3, 2 * 3 * 3, 3 * 3)
+    assert (jobs["train"], jobs["evaluate"], jobs["find_copies"]) == (2 * 4 * 3, 2 * 4 * 3, 4 * 3)
     assert (jobs["pack"], jobs["publish"]) == (4, 1)
 
 

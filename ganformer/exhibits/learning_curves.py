@@ -11,9 +11,11 @@ from ganformer.report import drawing, formatting, records, series, table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANELS = 3  # side by side
+WIDE = 20  # times the smallest value: from there on the axis is logarithmic, since late differences would not be seen
 
 
 class Config(series.Plotted):
@@ -43,7 +45,9 @@ def draw(experiment: Config, metrics: Sequence[Path], out: Path) -> None:
     table.write_numbers(numbers, out)
     with drawing.style():
         figure = _panels(experiment, points, shown, titles)
-        caption = f"{shown.title} at the snapshots of training: {series.reading(experiment, points, shown, 'band')}."
+        axis = "; the axis is logarithmic" if _is_wide(points) else ""
+        reading = series.reading(experiment, points, shown, "band")
+        caption = f"{shown.title} at the snapshots of training: {reading}{axis}."
         drawing.write(figure, out, title=experiment.title, caption=caption, alt=_ends(experiment, points, shown))
 
 
@@ -57,6 +61,8 @@ def _panels(experiment: Config, points: pd.DataFrame, shown: formatting.Metric, 
     for axes, dataset in zip(grid.flat, experiment.datasets, strict=False):
         series.lines(axes, experiment, points[points["dataset"] == dataset], "kimg")
         axes.set_xlim(left=0)
+        if _is_wide(points):
+            _make_logarithmic(axes, points)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_title(titles[dataset], loc="left", weight="bold", size=10)
         axes.set_xlabel("thousands of real images shown (kimg)", size=9)
@@ -65,6 +71,22 @@ def _panels(experiment: Config, points: pd.DataFrame, shown: formatting.Metric, 
     figure.supylabel(shown.heading, size=10)
     series.legend(figure, grid.flat[0])
     return figure
+
+
+def _is_wide(points: pd.DataFrame) -> bool:
+    low, high = points["mean"].min(), points["mean"].max()
+    return bool(low > 0 and high >= WIDE * low)
+
+
+def _make_logarithmic(axes: Axes, points: pd.DataFrame) -> None:
+    """Give `axes` a logarithmic axis from half the smallest mean, below which a band may reach, also below 0."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=points["mean"].min() / 2)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _ends(experiment: Config, points: pd.DataFrame, shown: formatting.Metric) -> str:

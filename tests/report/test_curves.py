@@ -90,6 +90,23 @@ def test_seeds_are_a_mean_and_a_band(tmp_path: Path, fd: MakeFile, drawn: list[F
     layout.check("learning_curves", drawn[0])
 
 
+@pytest.mark.parametrize(("first", "last", "scale"), [(20.0, 1.0, "log"), (19.9, 1.0, "linear"), (20.0, 0.0, "linear")])
+def test_an_axis_is_logarithmic_where_late_differences_would_not_be_seen(
+    tmp_path: Path, fd: MakeFile, drawn: list[Figure], first: float, last: float, scale: str
+) -> None:
+    files = [fd(first, step=500), fd(last, step=1000)]
+    learning_curves.draw(lines(models=["duplex"]), files, tmp_path / "curves")
+    (axes,) = drawn[0].axes
+    assert axes.get_yscale() == scale
+    assert ("; the axis is logarithmic." in about(tmp_path / "curves")["caption"]) == (scale == "log")
+    if scale == "log":
+        assert axes.get_ylim()[0] == 0.5
+        assert [axes.yaxis.get_major_formatter()(value, 0) for value in (0.5, 2, 20)] == ["0.5", "2", "20"]
+        shown = [tick for tick in axes.yaxis.get_majorticklocs() if 0.5 <= tick <= 20]
+        assert shown == pytest.approx([0.5, 1, 2, 5, 10, 20])
+        assert not axes.yaxis.get_minorticklocs().size
+
+
 def test_a_panel_for_each_data_set(tmp_path: Path, fd: MakeFile, drawn: list[Figure]) -> None:
     names = ["a", "b", "c", "d"]
     files = [fd(5.0, dataset=name) for name in names]

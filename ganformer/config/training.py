@@ -102,10 +102,14 @@ class DiffAugment(Strict):
 AnyAugmentation = Annotated[Ada | DiffAugment | NoAugmentation, Field(discriminator="kind")]
 
 
+LossName = Literal["logistic", "hinge", "wgan", "lsgan", "lsgan-sigmoid", "relativistic-hinge"]
+"""Names of losses in `ganformer/training/losses.py`."""
+
+
 class AdversarialSettings(Strict):
     """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
 
-    loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "logistic"
+    loss: LossName = "logistic"
     """Loss of both networks (`ganformer/training/losses.py`)."""
     generator_learning_rate: PositiveFloat = 0.002
     discriminator_learning_rate: PositiveFloat = 0.002

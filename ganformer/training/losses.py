@@ -66,6 +66,19 @@ class LeastSquares(Loss):
         return ((reals - 1).square().mean() + fakes.square().mean()) / 2
 
 
+class LeastSquaresOfProbabilities(LeastSquares):
+    """LSGAN's loss of σ(D), as in the code of MSG-GAN (Karnewar & Wang 2020).
+
+    That code squares the mean of a batch, here and in LSGAN; these are means of squares, as in the paper of LSGAN.
+    """
+
+    def generator(self, fakes: Tensor, reals: Callable[[], Tensor]) -> Tensor:
+        return super().generator(fakes.sigmoid(), reals)
+
+    def discriminator(self, reals: Tensor, fakes: Tensor) -> Tensor:
+        return super().discriminator(reals.sigmoid(), fakes.sigmoid())
+
+
 class RelativisticHinge(Loss):
     """Hinge loss of logits above the mean logit of the other kind (Jolicoeur-Martineau 2018, section 4.2)."""
 
@@ -81,6 +94,7 @@ LOSSES: dict[str, Loss] = {
     "hinge": Hinge(),
     "wgan": Wasserstein(),
     "lsgan": LeastSquares(),
+    "lsgan-sigmoid": LeastSquaresOfProbabilities(),
     "relativistic-hinge": RelativisticHinge(),
 }
 

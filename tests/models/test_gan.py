@@ -108,7 +108,7 @@ CHANGES = {
 
 
 def test_all_settings_are_tried() -> None:
-    assert set(CHANGES) | {"kind"} == set(gan.Config.model_fields)
+    assert set(CHANGES) | {"kind", "initial"} == set(gan.Config.model_fields)  # `initial` names weights
 
 
 @pytest.mark.slow

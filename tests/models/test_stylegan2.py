@@ -99,7 +99,7 @@ CHANGES = {
 
 
 def test_all_settings_are_tried() -> None:
-    assert set(CHANGES) | {"kind"} == set(stylegan2.Config.model_fields)
+    assert set(CHANGES) | {"kind", "initial"} == set(stylegan2.Config.model_fields)  # `initial` names weights
 
 
 @pytest.mark.slow

@@ -42,6 +42,14 @@ def test_losses_by_hand(name: str, generator: float, discriminator: float) -> No
     assert loss.discriminator(REALS, FAKES).item() == pytest.approx(discriminator)
 
 
+def test_least_squares_of_probabilities_by_hand() -> None:
+    """σ of 0, log 3 and −log 3 is 1/2, 3/4 and 1/4."""
+    loss, three = losses.LOSSES["lsgan-sigmoid"], math.log(3)
+    fakes, reals = torch.tensor([0.0, -three]), torch.tensor([three, 0.0])
+    assert loss.generator(fakes, unused).item() == pytest.approx((1 / 4 + 9 / 16) / 4)
+    assert loss.discriminator(reals, fakes).item() == pytest.approx((1 / 16 + 1 / 4) / 4 + (1 / 4 + 1 / 16) / 4)
+
+
 def test_only_relativistic_generators_look_at_reals() -> None:
     for name, loss in losses.LOSSES.items():
         if name == "relativistic-hinge":

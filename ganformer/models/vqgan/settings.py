@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from ganformer.config import AnyAugmentation, ImageSpec, Model, NoAugmentation, Probability, Strict, TrainingSettings
+from ganformer.config import (
+    AnyAugmentation,
+    ImageSpec,
+    LossName,
+    Model,
+    NoAugmentation,
+    Probability,
+    Strict,
+    TrainingSettings,
+)
 from ganformer.models.vqgan.sampling import Sampling
 from ganformer.perceptual.settings import Perceptual, RandomPerceptual
 
@@ -36,7 +45,7 @@ class TwoStageModel(Model):
     """Weight of the quantiser's loss."""
     perceptual: Perceptual = RandomPerceptual()
     """Perceptual distance, added to the distance of pixels."""
-    loss: Literal["logistic", "hinge", "wgan", "lsgan", "relativistic-hinge"] = "hinge"
+    loss: LossName = "hinge"
     """Adversarial loss of discriminator and autoencoder (`ganformer/training/losses.py`)."""
     discriminator_start_kimg: NonNegativeFloat | None = None
     """Thousands of images before the discriminator takes part. None: 90, but at most a quarter of the first stage."""

@@ -308,7 +308,7 @@ NEEDS = {
 
 
 def test_all_settings_are_tried() -> None:
-    assert set(CHANGES) | {"kind"} == set(ganformer.Config.model_fields)
+    assert set(CHANGES) | {"kind", "initial"} == set(ganformer.Config.model_fields)  # `initial` names weights
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ CHANGES = {
 
 
 def test_all_settings_are_tried() -> None:
-    assert set(CHANGES) | {"kind"} == set(kgan.Config.model_fields)
+    assert set(CHANGES) | {"kind", "initial"} == set(kgan.Config.model_fields)  # `initial` names weights
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "relativistic-hinge": {"loss": "relativistic-hinge"},
     "wgan-gp": {"loss": "wgan", "gradient_penalty": 10.0},
     "lsgan": {"loss": "lsgan"},
+    "lsgan-with-sigmoid": {"loss": "lsgan-sigmoid"},
 }
 
 
@@ -188,7 +189,7 @@ CHANGES = {
 
 
 def test_all_settings_are_tried() -> None:
-    assert set(CHANGES) | {"kind"} == set(msggan.Config.model_fields)
+    assert set(CHANGES) | {"kind", "initial"} == set(msggan.Config.model_fields)  # `initial` names weights
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganformer import config, devices, plugins
+from ganformer import config, devices
 from ganformer.analysis import generate
-from ganformer.config import Adversarial, AdversarialModel, Dataset, Evaluation, ImageSpec, Spec, TrainingSettings
+from ganformer.config import Dataset, Evaluation, ImageSpec, single_run
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
 from ganformer.data.packing import detect
@@ -171,30 +171,11 @@ def train(
     settings, and whatever training raises.
     """
     opened = data if isinstance(data, Pack) else Pack(data)
-    settings: dict[str, Any] = {"kind": model} if isinstance(model, str) else dict(model)
-    if "kind" not in settings:
-        raise ConfigError(f"model: 'kind' is missing; give one of {', '.join(plugins.names('ganformer.models'))}")
-    kind = settings["kind"]
-    chosen = config.parse(plugins.settings("ganformer.models", kind).Config, settings, "model")
-    if isinstance(chosen, AdversarialModel):
-        section = config.parse(Adversarial, dict(adversarial or {}), "adversarial")
-        settings["adversarial"] = section.model_dump(exclude={"per_dataset"}) | dict(settings.get("adversarial") or {})
-    elif adversarial:
-        raise ConfigError(f"adversarial: a model of kind '{kind}' has no such settings; leave it out")
-    spec = config.parse(
-        Spec,
-        {
-            "image": opened.image.canvas,
-            "mirror": mirror,
-            "model": settings,
-            "training": config.parse(TrainingSettings, training, "training").model_dump(),
-            "seed": seed,
-        },
-        "train",
+    settings = {"kind": model} if isinstance(model, str) else model
+    spec = single_run(
+        settings, opened.image.canvas, training=training, adversarial=adversarial or {}, seed=seed, mirror=mirror
     )
-    if problems := list(spec.model.problems(spec.image, spec.training)):
-        raise ConfigError(f"model: {'; '.join(problems)}")
-    names = {"dataset": opened.folder.name, "model": kind}
+    names = {"dataset": opened.folder.name, "model": spec.model.kind}
     loop.train(spec, opened.manifest, Path(out), names=names, threads=threads, gpus=gpus)
     return Run(out, gpus=gpus, threads=threads)
 

@@ -1,13 +1,16 @@
 """Commands that train, evaluate, generate, import, draw and check."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ganformer import artifacts, config, plugins
 from ganformer.cli.common import AS_JSON, CheckData, Data, Files, Gpus, Out, Threads, of_kind, parsed, read, writable
 from ganformer.errors import ConfigError, DataError
+from ganformer.records import manifest
 from ganformer.records.metrics import ValuesClaim
 
 
@@ -24,11 +27,34 @@ def _own_record(path: Path | None) -> Path | None:
 
 
 def train(
-    spec: Annotated[str, typer.Option(help=f"Settings of the run: image, mirror, model, training and seed{AS_JSON}")],
     data: Data,
     out: Out,
-    dataset: Annotated[str, typer.Option(help="Name of the data set, for the record.")],
-    model: Annotated[str, typer.Option(help="Name of the model, for the record.")],
+    model: Annotated[
+        str, typer.Option(help="Entry of the configuration's models, or a kind; with --spec its name in the record.")
+    ],
+    spec: Annotated[
+        str | None,
+        typer.Option(help=f"All settings of the run, in place of the next six: image, mirror, model, …{AS_JSON}"),
+    ] = None,
+    configuration: Annotated[
+        Path | None,
+        typer.Option("--config", help="Configuration with the model, training, adversarial. Default: config.yaml."),
+    ] = None,
+    kimg: Annotated[
+        float | None, typer.Option(min=0, help="Length of the training in thousands of images. Default: its own.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and latents. Default: 0.")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
+    initial: Annotated[
+        Path | None, typer.Option("--from", help="Run whose weights it starts from: its folder or a file in it.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, as adversarial.r1_gamma=5, training.batch=8 or model.components=4."),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Name of the data set, for the record. Default: the pack's folder.")
+    ] = None,
     threads: Threads = 1,
     gpus: Gpus = 0,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
@@ -40,17 +66,45 @@ def train(
     """Train one run, or resume it."""
     from ganformer.training.loop import train as run
 
+    options = {"--config": configuration, "--kimg": kimg, "--seed": seed, "--from": initial, "--set": changes}
+    given = [name for name, value in {**options, "--mirror": mirror or None}.items() if value is not None]
+    if spec is not None and given:
+        raise ConfigError(f"give all settings as --spec, or {', '.join(given)}, not both")
+    if spec is not None:
+        resolved = parsed(config.Spec, spec, "spec")
+    else:
+        from ganformer.data.dataset import Images
+
+        image = Images(data).image.canvas
+        more = [] if kimg is None else [f"training.kimg={kimg}"]
+        more += [] if initial is None else [f"model.initial={json.dumps(str(initial))}"]
+        sections = config.with_settings(
+            config.sections_of(model, _configuration(configuration)), [*(changes or []), *more]
+        )
+        resolved = config.single_run(sections.pop("model"), image, **sections, seed=seed or 0, mirror=mirror)
+        print(f"{out}: {resolved.json()}", flush=True)
     run(
-        parsed(config.Spec, spec, "spec"),
+        resolved,
         data,
         out,
-        names={"dataset": dataset, "model": model},
+        names={
+            "dataset": dataset or (data.parent if data.name == manifest.NAME else data).resolve().name,
+            "model": model,
+        },
         threads=threads,
         gpus=gpus,
         checkpoint_minutes=checkpoint_minutes,
         check_data=check_data,
         restart=restart,
     )
+
+
+def _configuration(path: Path | None) -> Mapping[str, Any]:
+    """Return the content of a configuration; None: of config.yaml, nothing if it is not there."""
+    usual = Path("config.yaml")
+    if path is None and not usual.exists():
+        return {}
+    return config.merged([path or usual])
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from ganformer.config.evaluation import (
     SomePathLength,
 )
 from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
+from ganformer.config.single import sections_of, single_run, with_settings
 from ganformer.config.training import (
     Ada,
     Adversarial,
@@ -78,5 +79,8 @@ __all__ = [
     "parse",
     "parse_experiment",
     "schema_text",
+    "sections_of",
+    "single_run",
     "trajectory",
+    "with_settings",
 ]

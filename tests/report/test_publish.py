@@ -158,6 +158,7 @@ def test_facts_name_each_value_once(tmp_path: Path, files: list[Path], run: Make
     )
     text = "{% for name, text in facts %}{{ name }}: {{ text }}\n{% endfor %}"
     assert published(tmp_path, text, [*files, more]).splitlines() == [
+        "Data sets: scenes",
         "Runs: 3, of 2 models with 2 seeds",
         "Images shown to each run: 16 and 40 thousand",
         "Training in all: 5 min",

@@ -87,10 +87,7 @@ def train(
         resolved,
         data,
         out,
-        names={
-            "dataset": dataset or (data.parent if data.name == manifest.NAME else data).resolve().name,
-            "model": model,
-        },
+        names={"dataset": dataset or manifest.folder_of(data).resolve().name, "model": model},
         threads=threads,
         gpus=gpus,
         checkpoint_minutes=checkpoint_minutes,

@@ -127,6 +127,11 @@ def other_files(left_out: Mapping[str, int]) -> str:
     return f"{total:,} other{'s' * (total != 1)} ({kinds}{', …' * (len(left_out) > MAX_LISTED_KINDS)})"
 
 
+def folder_of(pack: Path) -> Path:
+    """Return the folder of a pack that is named by its folder or its manifest."""
+    return pack.parent if pack.name == NAME else pack
+
+
 def files_of_pack(folder: Path) -> frozenset[str] | None:
     """Return the names of a pack's files in this folder, of any manifest version; None if there is no pack of ours."""
     if not (folder / NAME).is_file():  # the reader of a pipe would wait for ever
@@ -142,7 +147,7 @@ def read(pack: Path) -> tuple[Path, Manifest]:
 
     Raises DataError if there is no manifest, if it counts no images, or if this version does not read it.
     """
-    folder = pack.parent if pack.name == NAME else pack
+    folder = folder_of(pack)
     path = folder / NAME
     if not path.is_file():
         raise DataError(

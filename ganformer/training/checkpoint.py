@@ -183,11 +183,9 @@ class Checkpoints:
         """
         paths = self.paths(until)
         for path in paths:
-            content = _read(path)
-            if content is not None:
-                state = content.pop("learner", None)
-                header = CheckpointHeader.parse(content, path)
-                self._check(header, path)
+            found = self._open(path)
+            if found is not None:
+                state, header = found
                 learner.load(state)
                 return header.history
         if paths:
@@ -199,12 +197,18 @@ class Checkpoints:
     def read(self, step: int) -> Mapping[str, Any] | None:
         """Return the learner's state after `step` steps, on the CPU; None if no whole checkpoint has it."""
         path = self._path(step)
-        content = _read(path) if path.exists() else None
+        found = self._open(path) if path.exists() else None
+        return None if found is None else found[0]
+
+    def _open(self, path: Path) -> tuple[Any, CheckpointHeader] | None:
+        """Return the learner's state in a checkpoint, and its header; None, with a printed line, if it is damaged."""
+        content = _read(path)
         if content is None:
             return None
-        state: Mapping[str, Any] = content.pop("learner")
-        self._check(CheckpointHeader.parse(content, path), path)
-        return state
+        state = content.pop("learner", None)
+        header = CheckpointHeader.parse(content, path)
+        self._check(header, path)
+        return state, header
 
     def _check(self, header: CheckpointHeader, path: Path) -> None:
         expected = {

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ganformer import artifacts
@@ -12,7 +11,7 @@ from ganformer.config import Spec
 from ganformer.errors import ConfigError, listed
 from ganformer.records.run import DISCRIMINATOR, Run, find_run
 from ganformer.training import record
-from ganformer.training.checkpoint import Checkpoints, Identity, restore
+from ganformer.training.checkpoint import Checkpoints, Identity, read_weights, restore
 from ganformer.training.learner import Learner
 from ganformer.training.state import shapes
 
@@ -84,13 +83,15 @@ def _read(run_json: Path) -> tuple[Mapping[str, Tensor], Run]:
     """
     learner, found = restore(run_json)
     average = learner.sampler.state_dict()
-    state = {f"{part}.{name}": value for part in ("sampler", "generator") for name, value in average.items()}
+    kept = {f"{part}.{name}": value for part in ("sampler", "generator") for name, value in average.items()}
     checkpoint = _checkpoint(run_json, found)
     if checkpoint is not None:
-        return {**state, **_of_parts(checkpoint, ("generator", "discriminator"))}, found
+        return {**kept, **_of_parts(checkpoint, ("generator", "discriminator"))}, found
     beside = run_json.with_name(DISCRIMINATOR)
-    judged = load_file(beside) if beside.exists() else {}
-    return {**state, **{f"discriminator.{name}": value for name, value in judged.items()}}, found
+    if not beside.exists():
+        return kept, found
+    read_weights(beside, learner.network.get_submodule("discriminator"), found.spec)
+    return {**kept, **_of_parts(learner.network.state_dict(), ("discriminator",))}, found
 
 
 def _checkpoint(run_json: Path, found: Run) -> Mapping[str, Tensor] | None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ganformer.config import ImageSpec, Spec
-from ganformer.errors import ConfigError
+from ganformer.errors import CheckpointError, ConfigError
 from ganformer.records.run import Run
 from ganformer.training import initial
-from ganformer.training.checkpoint import build
+from ganformer.training.checkpoint import build, write_weights
 from ganformer.training.loop import train
 from tests.training.tiny_runs import IMAGE, NAMES, final_state, same, tiny_spec
 
@@ -86,12 +86,17 @@ def test_without_its_checkpoint_the_generator_has_the_average_and_the_discrimina
 
 
 def test_the_discriminator_beside_imported_weights_is_taken(moved: Path) -> None:
-    judge = {
-        name: torch.full_like(value, 2.0) for name, value in build(spec()).network.discriminator.state_dict().items()
-    }
-    save_file(judge, moved / "discriminator.safetensors")
+    network = build(spec()).network.get_submodule("discriminator")
+    network.load_state_dict({name: torch.full_like(value, 2.0) for name, value in network.state_dict().items()})
+    write_weights(moved / "discriminator.safetensors", network, spec().trajectory, step=0)
     found, _ = filled(spec(initial=moved))
-    assert same(part(found, "discriminator"), judge)
+    assert same(part(found, "discriminator"), network.state_dict())
+
+
+def test_a_damaged_discriminator_beside_imported_weights_is_refused(moved: Path) -> None:
+    (moved / "discriminator.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"discriminator\.safetensors: "):
+        filled(spec(initial=moved))
 
 
 @pytest.mark.parametrize("name", [".", "run.json", "weights.safetensors"])

@@ -23,7 +23,7 @@ class Config(Source):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The manifest, which names every file of the pack by its sum."""
-        return (self.path if self.path.name == manifest.NAME else self.path / manifest.NAME,)
+        return (manifest.folder_of(self.path) / manifest.NAME,)
 
 
 class Pack(ImageSource[int]):

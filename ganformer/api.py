@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from ganformer import config, devices
-from ganformer.analysis import generate
-from ganformer.config import Dataset, Evaluation, ImageSpec, single_run
+from ganformer.analysis import generate, looking
+from ganformer.analysis.explorer import Explorer
+from ganformer.analysis.view import View
+from ganformer.config import Dataset, Evaluation, ImageSpec, Looking, single_run
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
 from ganformer.data.packing import detect
@@ -84,7 +86,8 @@ class Run:
         self.spec = record.settings(self.path)
         """Resolved settings of the run."""
         self._threads = threads
-        self._learner.sampler.to(devices.acquire(gpus))
+        self._device = devices.acquire(gpus)
+        self._learner.sampler.to(self._device)
 
     @property
     def network(self) -> torch.nn.Module:
@@ -114,6 +117,15 @@ class Run:
         with devices.reproducible(self._threads), torch.no_grad():
             parts = [pixels(central(images(part), *image.picture)) for part in _consecutive(seeds)]
         return np.concatenate(parts)
+
+    def look(self, kind: str, **settings: Any) -> View:
+        """Look at what the run has learned: pictures in rows and columns, and the numbers behind them.
+
+        `kind`: one of the commands of `ganformer look`, e.g. "interpolation"; `settings`: its options, e.g.
+        `seeds=[0, 1]`. Raises ConfigError for wrong settings, and for a kind of look that the model does not have.
+        """
+        chosen = config.parse(Looking, {"look": {"kind": kind, **settings}}, "look").look
+        return looking.take(chosen, Explorer(self.path, self.record, self._learner, self._device), self._threads)
 
 
 def _whole(seeds: Sequence[int]) -> list[int]:

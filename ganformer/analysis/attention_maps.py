@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganformer import devices, plugins
+from ganformer import devices
+from ganformer.analysis.explorer import require
 from ganformer.analysis.stored_images import classes_of, facts
-from ganformer.errors import ConfigError
 from ganformer.nn.layers import constant_noise
 from ganformer.records.run import Run
 from ganformer.training.adversarial import evaluating
@@ -53,9 +53,7 @@ def attend(run: Path, images: int, out: Path, *, threads: int, gpus: int) -> Non
 
 def require_maps(record: Run, run: Path) -> None:
     """Raise ConfigError if the model of a run, whose record is at `run`, has no attention maps."""
-    kind = record.kind
-    if not plugins.find("ganformer.models", kind).Config.has_attention_maps:
-        raise ConfigError(f"{run}: models of kind '{kind}' have no attention maps; take a run of a GANformer")
+    require(run, record.kind, "attention maps")
 
 
 def attended(

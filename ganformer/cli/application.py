@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ganformer import artifacts
-from ganformer.cli import data, step, use
+from ganformer.cli import data, look, step, use
 from ganformer.cli.common import group
 from ganformer.cli.log import Log, Tee
 from ganformer.errors import UserError
@@ -20,6 +20,7 @@ app.add_typer(data.app, name="data")
 app.command()(use.train)
 app.command()(use.evaluate)
 app.command()(use.generate)
+app.add_typer(look.app, name="look")
 app.command("import")(use.import_)
 app.command()(use.draw)
 app.command()(use.check)

@@ -58,10 +58,10 @@ class Commands(typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def group(text: str) -> typer.Typer:
+def group(text: str, kind: type[Commands] = Commands) -> typer.Typer:
     """Return an empty group of commands with this help text."""
     return typer.Typer(
-        cls=Commands,
+        cls=kind,
         help=text,
         no_args_is_help=True,
         add_completion=False,

@@ -193,6 +193,21 @@ def analyse(
 
 
 @app.command()
+def look(
+    look: Annotated[str, typer.Option(help=f"Kind of the look and its settings{AS_JSON}")],
+    run: Run,
+    out: OutFile,
+    threads: Threads = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Look at a run, for a figure."""
+    from ganformer.analysis.looking import store
+
+    settings = config.parse(config.Looking, {"look": read(look, "look")}, "look").look
+    store(settings, run, out, threads=threads, gpus=gpus)
+
+
+@app.command()
 def page(
     configuration: Configuration,
     out: OutFile,

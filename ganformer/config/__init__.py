@@ -17,8 +17,11 @@ from ganformer.config.evaluation import (
     SomePathLength,
 )
 from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
+from ganformer.config.look import AnyLook, Look, Looking
 from ganformer.config.single import sections_of, single_run, with_settings
 from ganformer.config.training import (
+    ABILITIES,
+    Ability,
     Ada,
     Adversarial,
     AdversarialModel,
@@ -37,9 +40,11 @@ from ganformer.config.training import (
 from ganformer.config.whole import SECTIONS, Config, load, merged, of_one_shape, parse_experiment, schema_text
 
 __all__ = [
+    "ABILITIES",
     "RUN",
     "SECTIONS",
     "SHORT",
+    "Ability",
     "Ada",
     "Adversarial",
     "AdversarialModel",
@@ -47,6 +52,7 @@ __all__ = [
     "AnyAugmentation",
     "AnyExperiment",
     "AnyExtractor",
+    "AnyLook",
     "AnyModel",
     "AnyParsing",
     "Config",
@@ -56,6 +62,8 @@ __all__ = [
     "Experiment",
     "Extractor",
     "ImageSpec",
+    "Look",
+    "Looking",
     "LossName",
     "Model",
     "Name",

@@ -147,11 +147,21 @@ class Adversarial(AdversarialSettings):
     per_dataset: Mapping[Name, AdversarialSettings] = {}
 
 
+Ability = Literal["latents", "components", "attention maps", "codes"]
+ABILITIES: Mapping[Ability, str] = {
+    "latents": "latents that are mapped",
+    "components": "components",
+    "attention maps": "attention maps",
+    "codes": "codes",
+}
+"""Parts of models as messages name them."""
+
+
 class Model(Strict):
     """A model. Every file in `ganformer/models` has its own `Config(Model)`."""
 
-    has_attention_maps: ClassVar[bool] = False
-    """True if the model has attention maps to draw."""
+    abilities: ClassVar[frozenset[Ability]] = frozenset()
+    """Parts of the model that there are to look at."""
 
     kind: str
 
@@ -186,6 +196,8 @@ class Model(Strict):
 
 class AdversarialModel(Model):
     """A model that plays the adversarial game; its own settings win over the section `adversarial`."""
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"latents"})
 
     adversarial: AdversarialSettings = AdversarialSettings()
     initial: Path | None = None

@@ -38,7 +38,7 @@ class Config(Experiment):
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
         """Yield models without attention maps."""
-        return requirements.attention_maps(self.models, configuration)
+        return requirements.ability("attention maps", self.models, configuration)
 
     def inputs(self, name: str, configuration: Configuration) -> Iterable[Path]:
         """Return images and attention maps of every run."""

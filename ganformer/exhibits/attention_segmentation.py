@@ -44,7 +44,7 @@ class Config(Experiment):
 
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
         """Yield models without attention maps, and data sets whose images no parser reads."""
-        yield from requirements.attention_maps(self.models, configuration)
+        yield from requirements.ability("attention maps", self.models, configuration)
         yield from requirements.parsers(self.datasets, configuration)
 
 

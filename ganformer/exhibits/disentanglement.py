@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from ganformer.config import AdversarialModel
 from ganformer.config import Config as Configuration
+from ganformer.report import requirements
 from ganformer.report.properties import Properties, draw
 
 __all__ = ["Config", "draw"]
@@ -19,6 +19,4 @@ class Config(Properties):
     def problems(self, configuration: Configuration) -> Iterable[tuple[str, str]]:
         """Yield data sets whose images no parser reads, and models without mapped latents."""
         yield from super().problems(configuration)
-        for model in self.models:
-            if not isinstance(configuration.models[model], AdversarialModel):
-                yield "models", f"'{model}' has no latents that are mapped; leave it out"
+        yield from requirements.ability("latents", self.models, configuration)

@@ -1,7 +1,7 @@
 """Interfaces of generator and discriminator: latents → w of each layer → images, and images → logits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -40,6 +40,14 @@ class Generator(nn.Module, ABC):
         """Return images of w at every scale that the discriminator sees; the last is the result of `synthesise`."""
         return (self.synthesise(w),)
 
+    def additions(self, w: Tensor) -> Mapping[str, Tensor]:
+        """Return images [B, C, h, w] by title that the image is made of, coarse to fine; none if it is made at once.
+
+        These are the results of RGB outputs, or, where the discriminator sees several scales, images of each.
+        """
+        scales = self.scales(w)
+        return {_size(image): image for image in scales} if len(scales) > 1 else {}
+
     def latents(self, count: int) -> Tensor:
         """Draw z [count, *latent_shape] for training, from torch's default generator of the device."""
         return torch.randn(count, *self.latent_shape, device=self.w_average.device)
@@ -68,6 +76,11 @@ class Generator(nn.Module, ABC):
         if mean.ndim > 1:
             mean = mean.unflatten(0, (len(w), *[1] * (w.ndim - 2)))
         return mean.lerp(w, psi)
+
+
+def _size(image: Tensor) -> str:
+    height, width = image.shape[2:]
+    return f"{width}×{height}"
 
 
 class Discriminator(nn.Module, ABC):

@@ -6,7 +6,9 @@ is a function: (features [B, C, H, W], the latents of that layer, the state of t
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -218,6 +220,25 @@ class SkipLadder(Ladder):
         return images
 
 
+def additions(ladder: Ladder, synthesise: Callable[[], object]) -> dict[str, Tensor]:
+    """Return the results [B, C, h, w] of several RGB outputs of a ladder by their size, coarse to fine; none of one.
+
+    `synthesise` passes the ladder once. Each result is up-sampled, and all are added up.
+    """
+    found: dict[str, Tensor] = {}
+
+    def keep(part: nn.Module, given: object, colours: Tensor) -> None:
+        height, width = colours.shape[2:]
+        found[f"{width}×{height}"] = colours
+
+    with ExitStack() as after:
+        for part in ladder.modules():
+            if isinstance(part, ToRGB):
+                after.callback(part.register_forward_hook(keep).remove)
+        synthesise()
+    return found if len(found) > 1 else {}
+
+
 class MappedGenerator(Generator):
     """Generator of one latent for each image, z [B, size], with a mapping network and a ladder."""
 
@@ -225,6 +246,9 @@ class MappedGenerator(Generator):
         super().__init__((size,), size)
         self.mapping = mapping
         self.synthesis = ladder
+
+    def additions(self, w: Tensor) -> dict[str, Tensor]:
+        return additions(self.synthesis, partial(self.synthesise, w))
 
 
 LADDERS = {"orig": Ladder, "skip": SkipLadder, "resnet": ResidualLadder}

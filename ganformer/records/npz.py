@@ -166,6 +166,37 @@ class Copies(StoredImages):
         return Recipe.model_validate(self.recipe)
 
 
+class LatentsFile(StoredImages):
+    """Facts about latents `w` float32 [n, layers, …, size] of a generator."""
+
+    KIND: ClassVar[str] = "file of latents"
+    REMEDY: ClassVar[str] = "make one with `ganformer look latents` or `ganformer project`"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("w",)
+
+    run: RunName
+    names: Sequence[str]
+    """Name of each image, e.g. "seed 3"."""
+
+
+class LookedAt(StoredImages):
+    """Facts about `cells` uint8 [rows, columns, H, W, C]: pictures of what a model has learned.
+
+    Other arrays are the numbers behind them; `frames` uint8 [n, H, W, C]: pictures of a film.
+    """
+
+    KIND: ClassVar[str] = "file of pictures"
+    REMEDY: ClassVar[str] = "make it with `ganformer look`"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("cells",)
+
+    run: RunName
+    look: Mapping[str, Any]
+    """Settings as they were written."""
+    rows: Sequence[str]
+    """Titles of the rows; so are `columns`."""
+    columns: Sequence[str]
+    caption: str
+
+
 class ReferenceFacts(NpzRecord):
     """Facts about statistics of real images, which metrics compare with (`metrics.reference`)."""
 

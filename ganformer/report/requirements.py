@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ganformer.config import Config
+from ganformer.config import ABILITIES, Ability, Config
 from ganformer.errors import ConfigError
 
 
@@ -18,8 +18,8 @@ def parsers(datasets: Iterable[str], configuration: Config) -> Iterator[tuple[st
             yield "datasets", f"{problem} (data set {dataset})"
 
 
-def attention_maps(models: Iterable[str], configuration: Config) -> Iterator[tuple[str, str]]:
-    """Yield a problem for each model without attention maps."""
+def ability(part: Ability, models: Iterable[str], configuration: Config) -> Iterator[tuple[str, str]]:
+    """Yield a problem for each model without such a part."""
     for model in models:
-        if not configuration.models[model].has_attention_maps:
-            yield "models", f"'{model}' has no attention maps; leave it out"
+        if part not in configuration.models[model].abilities:
+            yield "models", f"'{model}' has no {ABILITIES[part]}; leave it out"

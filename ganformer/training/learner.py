@@ -95,3 +95,24 @@ class Reconstructor(ABC):
     @abstractmethod
     def reconstruct(self, images: Tensor) -> Tensor:
         """Encode and decode images [B, C, H, W] in [-1, 1] on the device of the network → same shape."""
+
+
+class Coder(ABC):
+    """Interface of learners that write images as codes, in rows and columns, so that these can be looked at."""
+
+    @property
+    @abstractmethod
+    def entries(self) -> int:
+        """Number of different codes."""
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes [B, h, w] of images [B, C, H, W] in [-1, 1] on the device of the network."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return images [B, C, H, W] of codes [B, h, w]."""
+
+    @abstractmethod
+    def complete(self, codes: Tensor, kept: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return codes [B, h, w]: those where `kept` [h, w] is true, all others drawn for labels and seeds."""

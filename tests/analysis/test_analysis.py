@@ -96,7 +96,7 @@ def test_attention_again_is_the_same_bytes(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_attention_of_a_model_without(runs: Runs, tmp_path: Path) -> None:
-    message = r"run\.json: models of kind 'stylegan2' have no attention maps; take a run of a GANformer"
+    message = r"run\.json: models of kind 'stylegan2' have no attention maps; take a run of ganformer"
     with pytest.raises(ConfigError, match=message):
         attend(runs["stylegan2"], 2, tmp_path / "a.npz", threads=1, gpus=0)
 

@@ -280,7 +280,7 @@ def test_images_in_portions_are_all_measured(monkeypatch, runs, tmp_path: Path):
 
 
 def test_model_without_attention(monkeypatch, runs, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"models of kind 'stylegan2' have no attention maps; take a run of a GANf"):
+    with pytest.raises(ConfigError, match=r"models of kind 'stylegan2' have no attention maps; take a run of ganf"):
         measured(monkeypatch, runs["stylegan2"], tmp_path / "out.json")
     assert not list(tmp_path.iterdir())
 

@@ -103,6 +103,32 @@ for analysis, kind, file, analysed, others, minutes in ANALYSES:
             "{params.others} --out {output} --threads {threads} --gpus {resources.gpu}"
 
 
+rule look:
+    input:
+        looked_with,
+        weights=weights,
+        run=f"{RUN}/run.json",
+    output:
+        update(f"{RUN}/looks/{{experiment}}.npz"),
+    log:
+        "results/logs/look/{dataset}.{model}.seed{seed}-{experiment}.log",
+    wildcard_constraints:
+        experiment=named("look"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpu,
+        mem_mb=4000,
+        runtime=30,
+    params:
+        results=results,
+        look=lambda w: cfg.experiments[w.experiment].look.json(),
+    shell:
+        "exec ganformer --results {params.results:q} --log {log} step look --look {params.look:q} --run {input.run}"
+        " --out {output} --threads {threads} --gpus {resources.gpu}"
+
+
 rule find_copies:
     input:
         weights=weights,

@@ -161,8 +161,12 @@ def at_snapshot(wildcards):
 def with_attention(wildcards):
     """Return the weights of a run of a model with attention maps."""
     w = wildcards
-    if not cfg.models[w.model].has_attention_maps:
-        able = [name for name, model in cfg.models.items() if model.has_attention_maps]
+    if "attention maps" not in cfg.models[w.model].abilities:
+        able = [
+            name
+            for name, model in cfg.models.items()
+            if "attention maps" in model.abilities
+        ]
         refuse(
             run_folder(w.dataset, w.model, w.seed),
             f"model {w.model} has no attention maps; models that have them: {', '.join(able)}",
@@ -176,7 +180,7 @@ def with_latents(wildcards):
     able = [
         name
         for name, model in cfg.models.items()
-        if isinstance(model, settings.AdversarialModel)
+        if "latents" in model.abilities
     ]
     if w.model not in able:
         refuse(
@@ -270,6 +274,11 @@ def held_out(wildcards):
     """Return the manifest of images that a run was not trained on, if the experiment names some."""
     other = cfg.experiments[wildcards.experiment].held_out.get(wildcards.dataset)
     return [f"results/data/{other}/manifest.json"] if other else []
+
+
+def looked_with(wildcards):
+    """Return the files that a look reads beside the run."""
+    return paths(cfg.experiments[wildcards.experiment].look.inputs)
 
 
 def copies_evaluation(wildcards):

@@ -2,6 +2,7 @@
 
 # B batch, L layers, m components, k latents (components, then the global one if there is one), D size of a latent
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 
 from ganformer.models.ganformer.attention import AttendedLayer
 from ganformer.models.ganformer.components import AttendedLatents, ComponentState
-from ganformer.models.ganformer.parts import Change, Integration, present
+from ganformer.models.ganformer.parts import Change, Integration, present, skipping_absent
+from ganformer.nn import mapping
 from ganformer.nn.interfaces import Generator
-from ganformer.nn.mapping import AttendedMapping, Mapping
-from ganformer.nn.synthesis import Ladder
+from ganformer.nn.synthesis import Ladder, additions
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class GeneratorParts:
 
     latent_shape: tuple[int, int]
     components: int
-    local_mapping: AttendedMapping
-    global_mapping: Mapping
+    local_mapping: mapping.AttendedMapping
+    global_mapping: mapping.Mapping
     ladder: Ladder
 
 
@@ -56,6 +57,19 @@ class ComponentGenerator(Generator):
         ]
         images: Tensor = self.synthesis(latents, ComponentState())
         return images
+
+    def synthesise_without(self, w: Tensor, absent: Sequence[int]) -> Tensor:
+        """Return images of w without some components: no pixel and no other component attends to them.
+
+        So component dropout leaves them out in training; models that were trained without it have not learned that.
+        """
+        kept = w.clone()
+        kept[:, :, list(absent)] = 0
+        with skipping_absent(self.synthesis):
+            return self.synthesise(kept)
+
+    def additions(self, w: Tensor) -> Mapping[str, Tensor]:
+        return additions(self.synthesis, partial(self.synthesise, w))
 
     def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return images of w, and the map of every attention, from coarse to fine.

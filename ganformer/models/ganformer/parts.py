@@ -8,7 +8,8 @@ have the pixels last, where memory is contiguous and a softmax over the componen
 # B batch, n pixels of the image, m components, h heads, s values a head, C channels, D size of a latent and a position
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -128,7 +129,12 @@ def block_diagonal(x: Tensor) -> Tensor:
 
 
 class ComponentSoftmax(nn.Module):
-    """Scores [B, h·m, n] → softmax over the m components, [B, h, m, n]; latents [B, m, D] are not used."""
+    """Scores [B, h·m, n] → softmax over the m components, [B, h, m, n].
+
+    With `skips_absent` it is over those components alone whose latents [B, m, D] are not zero.
+    """
+
+    skips_absent = False
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -140,17 +146,28 @@ class ComponentSoftmax(nn.Module):
         return weights
 
     def masked(self, scores: Scores, latents: Tensor) -> Scores:
-        """Return the scores that the softmax is taken of: all of them."""
-        return scores
+        """Return the scores that the softmax is taken of; those of absent components are `ABSENT`, at every pixel."""
+        if not self.skips_absent:
+            return scores
+        absent = (~present(latents)).repeat(1, self.heads)[:, :, None]  # B h·m 1
+        return Scores(scores.content.masked_fill(absent, 0), scores.places.masked_fill(absent, ABSENT))
 
 
 class PresentSoftmax(ComponentSoftmax):
     """Softmax over those components alone whose latents [B, m, D] are not zero."""
 
-    def masked(self, scores: Scores, latents: Tensor) -> Scores:
-        """Return scores that are `ABSENT` for absent components, whatever the pixel."""
-        absent = (~present(latents)).repeat(1, self.heads)[:, :, None]  # B h·m 1
-        return Scores(scores.content.masked_fill(absent, 0), scores.places.masked_fill(absent, ABSENT))
+    skips_absent = True
+
+
+@contextmanager
+def skipping_absent(network: nn.Module) -> Iterator[None]:
+    """Let every softmax over components in `network` skip absent ones inside the context."""
+    with ExitStack() as after:
+        for part in network.modules():
+            if isinstance(part, ComponentSoftmax):
+                after.callback(setattr, part, "skips_absent", part.skips_absent)
+                part.skips_absent = True
+        yield
 
 
 class AttentionDropout(nn.Module):

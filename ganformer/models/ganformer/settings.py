@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from ganformer.config import ImageSpec, Probability, TrainingSettings
+from ganformer.config import Ability, ImageSpec, Probability, TrainingSettings
 from ganformer.config.ladders import STEM_WIDTH, StyleBasedModel, Width
 
 
@@ -14,7 +14,7 @@ class Config(StyleBasedModel):
 
     kind: Literal["ganformer"] = "ganformer"
 
-    has_attention_maps: ClassVar[bool] = True
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"latents", "components", "attention maps"})
 
     attention: Literal["simplex", "duplex", "centroid"]
     """Source of the keys: the components, centroids of the image, or learned constants (the released code)."""

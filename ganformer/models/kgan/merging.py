@@ -6,7 +6,9 @@ features become one: a sum over the components, weighted pixel by pixel.
 
 # B batch, k components (behind the batch and, flattened with it, the faster one), C channels, D features of a latent
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -57,29 +59,60 @@ def leaves(scores: Tensor) -> Tensor:
     return weights
 
 
-class EqualWeights(nn.Module):
-    """Weight 1 for every component: x [B, k, C, H, W] → [B, k, 1, H, W]."""
+class Weights(nn.Module, ABC):
+    """Weights of components: x [B, k, C, H, W] → [B, k, 1, H, W]."""
+
+    absent: Sequence[int] = ()
+    """Components with weight 0; the others are weighted as if these were not there."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.absent:
+            return self.among(x)
+        kept = [component for component in range(x.shape[1]) if component not in self.absent]
+        found = self.among(x[:, kept])
+        weights = found.new_zeros(*x.shape[:2], *found.shape[2:])
+        weights[:, kept] = found
+        return weights
+
+    @abstractmethod
+    def among(self, x: Tensor) -> Tensor:
+        """Return the weights [B, k, 1, H, W] of components x [B, k, C, H, W], all of which take part."""
+
+    @contextmanager
+    def without(self, absent: Sequence[int]) -> Iterator[None]:
+        """Leave out some components inside the context."""
+        self.absent = list(absent)
+        try:
+            yield
+        finally:
+            self.absent = ()
+
+
+class EqualWeights(Weights):
+    """Weight 1 for every component."""
+
+    def among(self, x: Tensor) -> Tensor:
+        """Return ones."""
         return torch.ones_like(x[:, :, :1])
 
 
-class ScoredWeights(nn.Module):
-    """Weights made, by `share`, of a score that a 1×1 convolution gives: x [B, k, C, H, W] → [B, k, 1, H, W]."""
+class ScoredWeights(Weights):
+    """Weights made, by `share`, of a score that a 1×1 convolution gives."""
 
     def __init__(self, channels: int, share: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.scores = Convolution(channels, 1, 1, Convolve())
         self.share = share
 
-    def forward(self, x: Tensor) -> Tensor:
+    def among(self, x: Tensor) -> Tensor:
+        """Return shares of the components by their scores."""
         return self.share(as_float(self.scores(x.flatten(0, 1))).unflatten(0, x.shape[:2]))
 
 
 SHARES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": softmax, "max": highest, "leaves": leaves}
 
 
-def make_weights(kind: str, channels: int) -> nn.Module:
+def make_weights(kind: str, channels: int) -> Weights:
     """Return the module that weights components by features with `channels`; `kind`: "sum" or a name of `SHARES`."""
     return EqualWeights() if kind == "sum" else ScoredWeights(channels, SHARES[kind])
 
@@ -104,7 +137,7 @@ class ComponentStem(AnyStem):
 class Merge(nn.Module):
     """Sum over the components; `weights`: features [B, k, C, H, W] → [B, k, 1, H, W]."""
 
-    def __init__(self, components: int, weights: nn.Module) -> None:
+    def __init__(self, components: int, weights: Weights) -> None:
         super().__init__()
         self.components = components
         self.weights = weights
@@ -116,7 +149,7 @@ class Merge(nn.Module):
 
         Colours are weighted like features, latents by the mean weight of their component.
         """
-        weights = self.weights(self.split(x))
+        weights: Tensor = self.weights(self.split(x))
         means = weights.mean(dim=(2, 3, 4))[:, :, None]
         merged = [LayerLatents((self.split(layer.style) * means).sum(dim=1)) for layer in latents]
         return self.compose(x, weights), None if images is None else self.compose(images, weights), merged

@@ -1,11 +1,11 @@
 """Settings of k-GAN."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ganformer.config import ImageSpec, TrainingSettings
+from ganformer.config import Ability, ImageSpec, TrainingSettings
 from ganformer.config.ladders import StyleBasedModel, Width
 
 
@@ -13,6 +13,9 @@ class Config(StyleBasedModel):
     """Settings of k-GAN; the defaults are the values of GANformer's TensorFlow code."""
 
     kind: Literal["kgan"] = "kgan"
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"latents", "components"})
+
     components: Annotated[int, Field(ge=2)] = 8
     """Number of latents; each has latent_size / components values."""
     merge: Literal["softmax", "sum", "max", "leaves"] = "softmax"

@@ -23,7 +23,7 @@ from ganformer.perceptual.distance import Distance, distance
 from ganformer.training import distribution, losses
 from ganformer.training.adversarial import evaluating
 from ganformer.training.augmentation import Augmentation
-from ganformer.training.learner import Learner, Reals, Reconstructor
+from ganformer.training.learner import Coder, Learner, Reals, Reconstructor
 from ganformer.training.samples import in_colours
 from ganformer.training.state import load_adam, load_module, refuse_misfit
 from ganformer.training.update import Update
@@ -45,7 +45,12 @@ class CodeSampler(nn.Module):
     def forward(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
         """Return images [B, C, H, W] for labels [B, classes], each a function of its label and seed."""
         codes = self.transformer.sample(labels, sampling, seeds).unflatten(1, self.shape)  # B h w
-        return self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
+        return self.decode(codes)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return images [B, C, H, W] of codes [B, h, w]."""
+        images: Tensor = self.autoencoder.decode(self.autoencoder.quantiser.look_up(codes))
+        return images
 
 
 class Stages(nn.Module):
@@ -73,7 +78,7 @@ class Stages(nn.Module):
         self.register_buffer("code_shares", torch.zeros(len(autoencoder.quantiser.codebook)))
 
 
-class TwoStage(Learner, Reconstructor):
+class TwoStage(Learner, Reconstructor, Coder):
     """First trains the autoencoder, against a discriminator of patches, then the transformer over its codes.
 
     The second stage sees codes of the moving average of the autoencoder, which is fixed then, and which decodes
@@ -180,6 +185,33 @@ class TwoStage(Learner, Reconstructor):
         with torch.no_grad(), evaluating(self.sampler):
             reconstructed: Tensor = self.sampler.autoencoder(images)[0]
         return reconstructed
+
+    @property
+    def entries(self) -> int:
+        """Number of different codes."""
+        return len(self.sampler.autoencoder.quantiser.codebook)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes [B, h, w] of images [B, C, H, W] in [-1, 1]."""
+        with torch.no_grad(), evaluating(self.sampler):
+            codes: Tensor = self.sampler.autoencoder.encode(images).codes
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return images [B, C, H, W] of codes [B, h, w]."""
+        with torch.no_grad(), evaluating(self.sampler):
+            return self.sampler.decode(codes)
+
+    def complete(self, codes: Tensor, kept: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return codes [B, h, w] of which those where `kept` [h, w] is true stay, and the others are drawn.
+
+        Each is drawn after those before it, row by row from the top: it knows nothing of kept codes behind it.
+        """
+        known = codes.flatten(1), kept.flatten()
+        with torch.no_grad(), evaluating(self.sampler):
+            drawn = self.sampler.transformer.sample(labels, self.settings.sampling, seeds, known)
+        completed: Tensor = drawn.unflatten(1, self.sampler.shape)
+        return completed
 
     def save(self) -> dict[str, Any]:
         """Return weights and buffers of all parts, and all three optimisers."""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from ganformer.config import (
+    Ability,
     AnyAugmentation,
     ImageSpec,
     LossName,
@@ -161,6 +162,9 @@ class Config(TwoStageModel):
     """Settings of VQGAN; the defaults are the values of the paper for faces 256 pixels wide."""
 
     kind: Literal["vqgan"] = "vqgan"
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"codes"})
+
     channels: PositiveInt = 128
     """Features at the resolution of the image."""
     channel_multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 1, 2, 2, 4)

@@ -112,14 +112,20 @@ class CodeTransformer(nn.Module):
         logits: Tensor = self.head(self.norm(x))
         return logits
 
-    def sample(self, labels: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Return codes [B, length] for labels [B, classes]; each image is a function of its label and seed."""
+    def sample(
+        self, labels: Tensor, sampling: Sampling, seeds: Sequence[int], known: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Return codes [B, length] for labels [B, classes]; each image is a function of its label and seed.
+
+        `known`: codes [B, length], and where they are kept, bool [length]; only the others are drawn.
+        """
         caches, x, codes = self._caches(len(labels)), self._start(labels), []
         streams = [np.random.RandomState(seed) for seed in seeds]
         for place in range(self.length):
             logits = self.next_logits(x, place, caches)
             noise = np.stack([stream.standard_exponential(logits.shape[1]) for stream in streams])
-            codes.append(sampling.choose(logits, torch.from_numpy(noise).to(logits)))
+            drawn = sampling.choose(logits, torch.from_numpy(noise).to(logits))
+            codes.append(drawn if known is None or not known[1][place] else known[0][:, place])
             x = self.embedding(codes[-1])
         return torch.stack(codes, dim=1)
 

@@ -1,0 +1,220 @@
+"""A trained run, opened to be looked into: latents of seeds, changed latents, and their images."""
+
+# B images, L layers, k components, D size of a latent
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganformer import devices, plugins
+from ganformer.analysis.generate import check, class_number, labelled
+from ganformer.config import ABILITIES, Ability
+from ganformer.config.look import LatentLook
+from ganformer.data.images import Pixels, central, in_colours
+from ganformer.errors import CheckpointError, ConfigError
+from ganformer.nn.interfaces import Generator
+from ganformer.nn.layers import constant_noise
+from ganformer.records.npz import LatentsFile
+from ganformer.records.run import Run, find_run
+from ganformer.training.adversarial import class_mean, evaluating
+from ganformer.training.checkpoint import restore
+from ganformer.training.learner import Learner
+from ganformer.training.samples import block_size, latents, make, pixels
+
+
+class Composed(Protocol):
+    """Interface of generators with components: w[:, :, i] is that of component i, for i below `components`."""
+
+    components: int
+
+    def synthesise_without(self, w: Tensor, absent: Sequence[int]) -> Tensor:
+        """Return images [B, C, H, W] of w without some components."""
+
+
+class Named(NamedTuple):
+    """Latents w [n, L, …, D] and a name of each image, e.g. "seed 3"."""
+
+    w: Tensor
+    names: Sequence[str]
+
+
+@dataclass
+class Explorer:
+    """A run whose images are made of latents; the noise of layers is constant, so that only latents change them."""
+
+    path: Path
+    """Its run.json."""
+    record: Run
+    learner: Learner
+    device: torch.device
+
+    @property
+    def generator(self) -> Generator:
+        """Network that maps latents to images; ConfigError if the model has none."""
+        if self.learner.sampling_generator is None:
+            raise lacks(self.path, self.record.kind, "latents")
+        return self.learner.sampling_generator
+
+    @property
+    def composed(self) -> "Composed":
+        """The same network, of whose components each can be changed; ConfigError if the model has none."""
+        require(self.path, self.record.kind, "components")
+        return cast(Composed, self.generator)
+
+    # ------------------------------------------------------------------------------------------- latents
+
+    def chosen(self, look: LatentLook) -> Named:
+        """Return the latents that a look names: of its seeds, or from its file."""
+        return (
+            self.of_seeds(look.seeds, look.truncation, look.label)
+            if look.latents is None
+            else self.stored(look.latents)
+        )
+
+    def of_seeds(self, seeds: Sequence[int], truncation: float, label: str | None = None) -> Named:
+        """Return the latents w of the images that `generate` makes of these seeds, truncated."""
+        check(truncation, min(seeds), max(seeds))
+        w = torch.cat([self.map(*self.drawn([seed], label), truncation, place=seed) for seed in seeds])
+        return Named(w, [f"seed {seed}" for seed in seeds])
+
+    def drawn(self, seeds: Sequence[int], label: str | None = None) -> tuple[Tensor, Tensor]:
+        """Return z [n, *latent_shape] and labels [n, classes] of seeds; ConfigError if there is no such class."""
+        data = self.record.data
+        labels = labelled(class_number(label, data, self.path), data.label_counts)
+        return latents(self.generator.latent_shape, seeds).to(self.device), labels(seeds).to(self.device)
+
+    def map(self, z: Tensor, labels: Tensor, truncation: float = 1.0, place: int = 0) -> Tensor:
+        """Return w [n, L, …, D] of z [n, *latent_shape] and labels [n, classes], which may be mixed ones, truncated.
+
+        Each is mapped in a block of `samples.block_size`, at place `place` modulo its size, as `generate` does.
+        """
+        generator = self.generator
+        made = [
+            self._alone(generator.map, place, one, label)
+            for one, label in zip(z.split(1), labels.split(1), strict=True)
+        ]
+        w = torch.cat(made)
+        return w if truncation == 1 else generator.truncate(w, truncation, self._means(labels))
+
+    def stored(self, path: Path) -> Named:
+        """Return the latents of a file; DataError if it is none, CheckpointError if they are of another generator."""
+        facts, arrays = LatentsFile.read(path)
+        w = torch.from_numpy(arrays["w"]).float().to(self.device)
+        expected, found = list(self.mean().shape[1:]), list(w.shape[1:])
+        if found != expected or not len(w):
+            raise CheckpointError(
+                f"{path}: holds latents {list(w.shape)} of {facts.run}, but those of {self.path} are "
+                f"[n, {', '.join(map(str, expected))}]; name the run that they were made with"
+            )
+        return Named(w, facts.names)
+
+    def mean(self) -> Tensor:
+        """Return the mean of w for all layers and components, [1, L, …, D]."""
+        generator = self.generator
+        z, labels = self.drawn([0])
+        return generator.truncate(generator.map(z, labels), 0.0)
+
+    # -------------------------------------------------------------------------------------------- images
+
+    def samples(self, seeds: Sequence[int], label: str | None = None, truncation: float = 1.0) -> Tensor:
+        """Return images [n, C, h, w] of seeds, without bars, of any model."""
+        check(truncation, min(seeds), max(seeds))
+        data = self.record.data
+        labels = labelled(class_number(label, data, self.path), data.label_counts)
+        image = self.record.image
+        made = [make(self.learner, image, labels, range(seed, seed + 1), truncation) for seed in seeds]
+        return central(torch.cat(made), *image.picture)
+
+    def images(self, w: Tensor, synthesise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return images [n, C, h, w] of latents w, without bars, nominally in [-1, 1]; in blocks, as `generate` does.
+
+        `synthesise`: another function of the generator from w to images; None: its `synthesise`.
+        """
+        synthesise = synthesise or self.generator.synthesise
+        made = [synthesise(filled)[:count] for filled, count in self.blocks(w)]
+        return central(torch.cat(made), *self.record.image.picture)
+
+    def pictures(self, w: Tensor) -> Pixels:
+        """Return images uint8 [n, h, w, 3] of latents w."""
+        return coloured(self.images(w))
+
+    def blocks(self, w: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """Yield w in whole blocks, the last one filled up with copies, and the number that is not filled up."""
+        size = block_size(self.record.image)
+        for part in w.split(size):
+            yield torch.cat([part, part[-1:].expand(size - len(part), *part.shape[1:])]), len(part)
+
+    def _alone(self, function: Callable[..., Tensor], place: int, *inputs: Tensor) -> Tensor:
+        """Return the result [1, …] of one image's inputs [1, …] in a block of copies of it."""
+        size = block_size(self.record.image)
+        result = function(*(each.expand(size, *each.shape[1:]) for each in inputs))
+        return result[place % size : place % size + 1]
+
+    def _means(self, labels: Tensor) -> Tensor | None:
+        """Return the mean of w of each image's class [n, D], mixed as its labels; None without classes."""
+        if not labels.shape[1]:
+            return None
+        classes = torch.eye(labels.shape[1], device=self.device)
+        used = [int(number) for number in labels.any(dim=0).nonzero()]
+        means = torch.stack([class_mean(self.generator, classes[number]) for number in used])
+        return labels[:, used] @ means
+
+
+def coloured(images: Tensor) -> Pixels:
+    """Return images [n, C, h, w] nominally in [-1, 1] as uint8 [n, h, w, 3]."""
+    return in_colours(pixels(images), axis=-1)
+
+
+def opened(weights: Path, step: int | None = None, *, gpus: int = 0) -> Explorer:
+    """Open a trained or imported run by its folder, its run.json or its weights; `step`: one of its snapshots.
+
+    Raises ConfigError if there is no run, CheckpointError if it cannot be read.
+    """
+    path = find_run(weights)
+    learner, record = restore(path, step)
+    device = devices.acquire(gpus)
+    learner.sampler.to(device)
+    return Explorer(path, record, learner, device)
+
+
+@contextmanager
+def looking(opened: Explorer, threads: int) -> Iterator[None]:
+    """Make results reproducible inside: nothing is trained, and noise is constant."""
+    sampler = opened.learner.sampler
+    with devices.reproducible(threads), torch.no_grad(), evaluating(sampler), constant_noise(sampler):
+        yield
+
+
+def require(run: Path, kind: str, part: Ability) -> None:
+    """Raise ConfigError if models of a kind have no such part; `run`: path of the record of one."""
+    if part not in plugins.settings("ganformer.models", kind).Config.abilities:
+        raise lacks(run, kind, part)
+
+
+def lacks(run: Path, kind: str, part: Ability) -> ConfigError:
+    """Return the error about a run of a kind of models without such a part."""
+    able = [
+        name
+        for name in plugins.names("ganformer.models")
+        if part in plugins.settings("ganformer.models", name).Config.abilities
+    ]
+    return ConfigError(f"{run}: models of kind '{kind}' have no {ABILITIES[part]}; take a run of {' or '.join(able)}")
+
+
+def grey(values: NDArray[Any]) -> Pixels:
+    """Return values [n, h, w] from 0 (black) to 1 (white) as uint8 [n, h, w, 3]."""
+    shades = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(shades[..., None], 3, axis=-1)
+
+
+def enlarged(images: Tensor, height: int, width: int) -> Tensor:
+    """Return images [n, C, h, w] with hard pixels, [n, C, height, width]."""
+    return F.interpolate(images, (height, width), mode="nearest")

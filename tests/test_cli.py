@@ -13,7 +13,7 @@ import pytest
 import typer
 from PIL import Image
 
-from ganformer import cli
+from ganformer import cli, plugins
 from ganformer.cli import application, data
 from ganformer.config import ImageSpec
 from ganformer.errors import DataError
@@ -60,6 +60,7 @@ DEFAULTS = {
     ("generate", "batch_size"): 8,
     ("import", "cache"): Path("results/weights"),
     ("data download", "out"): Path("results/downloads"),
+    **{(f"look {kind}", "film"): "mp4" for kind in plugins.names("ganformer.looks")},
     ("step page", "command"): "snakemake --cores all {}",
     ("step publish", "command"): "snakemake --cores all {}",
 }

@@ -376,6 +376,75 @@ def test_pretrained_weights_are_listed(calls: Watch) -> None:
     assert (found, listed, generated) == ([(([Path("here")],), {})], [(("found",), {})], [])
 
 
+# Of each kind of look some of its options, as settings.
+LOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "latents": (["--seeds", "0,4-6"], {"seeds": (0, 4, 5, 6)}),
+    "interpolation": (["--loop", "--space", "z", "--steps", "3"], {"loop": True, "space": "z", "steps": 3}),
+    "mixing": (["--layers", "fine", "--others", "9"], {"layers": "fine", "others": (9,)}),
+    "truncation": (["--psi", "0,.5", "--label", "3"], {"psi": (0.0, 0.5), "label": "3"}),
+    "noise": (["--draws", "4", "--latents", "l.npz"], {"draws": 4, "latents": Path("l.npz")}),
+    "components": (["--edit", "move", "--strength", "-.5"], {"edit": "move", "strength": -0.5}),
+    "attention": (
+        ["--layers", "0-1", "--heads", "each", "--alpha", "1"],
+        {"layers": (0, 1), "heads": "each", "alpha": 1},
+    ),
+    "layers": (["--truncation", "0.3"], {"truncation": 0.3}),
+    "directions": (["--count", "2", "--reach", "3"], {"count": 2, "reach": 3.0}),
+    "codes": (["--completions", "1", "--data", "d"], {"completions": 1, "data": Path("d")}),
+    "nearest": (["--data", "d", "--extractor", "vgg16"], {"data": Path("d"), "extractor": "vgg16"}),
+}
+
+
+@pytest.mark.parametrize("kind", plugins.names("ganformer.looks"))
+def test_options_of_a_look_are_its_settings(calls: Watch, kind: str) -> None:
+    words, settings = LOOKS[kind]
+    made = calls("analysis.looking.look")
+    say(
+        "look", kind, "--weights", "w/run.json", "--out", "o", *words, "--step", "7", "--film", "gif", *THREADS_AND_GPUS
+    )
+    expected = config.parse(config.Looking, {"look": {"kind": kind, **settings}}, "look").look
+    more = {"step": 7, "film": "gif", "singly": False, **SHARED}
+    assert made == [((expected, Path("w/run.json"), Path("o")), more)]
+
+
+def test_a_look_without_options(calls: Watch, tmp_path: Path) -> None:
+    made = calls("analysis.looking.look")
+    (tmp_path / "seed3").mkdir()
+    for weights in ("seed3", "seed3/run.json"):
+        say("look", "latents", "--weights", weights, "--singly")
+    expected = config.parse(config.Looking, {"look": {"kind": "latents"}}, "look").look
+    more = {"step": None, "film": "mp4", "singly": True, "threads": 1, "gpus": 0}
+    assert [call[0] for call in made] == [
+        (expected, Path(weights), Path("looks/seed3-latents")) for weights in ("seed3", "seed3/run.json")
+    ]
+    assert all(call[1] == more for call in made)
+
+
+def test_settings_of_a_look_are_checked() -> None:
+    with pytest.raises(
+        ConfigError, match=r"look interpolation: 1 problem\n  steps: .* greater than or equal to 1, got '0'"
+    ):
+        say("look", "interpolation", "--weights", "w", "--steps", "0")
+
+
+def test_help_of_a_look_has_the_texts_of_its_settings() -> None:
+    said = " ".join(say("look", "components", "--help").replace("│", " ").split())
+    assert "[z|w]" in say("look", "interpolation", "--help")
+    assert "Seed of the picture that components come from. Default: 4." in said
+    assert "as in 0,3,5-8: those of `ganformer generate`. Default: 0,1,2,3." in said
+    assert "Edits of one component at a time, and the difference that each makes." in said
+    said = " ".join(say("look", "nearest", "--help").replace("│", " ").split())
+    assert "Pack of the training: its folder or manifest.json. [required]" in said
+
+
+def test_a_look_for_a_figure(calls: Watch) -> None:
+    made = calls("analysis.looking.store")
+    settings = {"kind": "noise", "draws": 3}
+    say("step", "look", "--look", json.dumps(settings), *RUN_AND_OUT, *THREADS_AND_GPUS)
+    expected = config.parse(config.Looking, {"look": settings}, "look").look
+    assert made == [((expected, Path("r.json"), Path("o")), SHARED)]
+
+
 def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
     assert say("step", "schema") == config.schema_text()
     assert say("step", "schema", "--out", "schema.json") == ""
@@ -477,7 +546,7 @@ def test_present_names_of_old_commands_are_commands() -> None:
     }
 
 
-@pytest.mark.parametrize("words", [[], ["data"], ["step"]])
+@pytest.mark.parametrize("words", [[], ["data"], ["look"], ["step"]])
 def test_a_group_alone_shows_its_commands_and_no_options_of_shells(words: list[str]) -> None:
     said = CliRunner().invoke(cli.app, words)
     assert said.exit_code == 2

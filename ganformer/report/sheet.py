@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-INDENT = 14  # pixels for each character of the longest title of a row
+INDENT = 11  # pixels for each character of the longest title of a row
 LINE = 26  # pixels of a line of titles
 LABEL = 50  # pixels of the label
 WIDEST = 4000  # pixels of a figure; pictures of more columns are made smaller

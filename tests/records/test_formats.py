@@ -24,6 +24,8 @@ from ganformer.records.base import Part, Record
         (metrics.Best, 1, DataError, "make it again"),
         (npz.ShownImages, 1, DataError, "make it again"),
         (npz.Copies, 1, DataError, "make it with `ganformer step analyse copies`"),
+        (npz.LatentsFile, 1, DataError, "make one with `ganformer look latents` or `ganformer project`"),
+        (npz.LookedAt, 1, DataError, "make it with `ganformer look`"),
         (npz.ReferenceFacts, 2, DataError, "delete it and run again"),
         (parser.SceneParserRecord, 2, CheckpointError, "train it again"),
         (parser.SegmentorRecord, 1, CheckpointError, "make it again"),
@@ -40,6 +42,7 @@ def test_arrays_of_npz_files() -> None:
     assert (npz.StoredImages.FACTS, npz.StoredImages.ARRAYS) == ("provenance", ())
     assert (npz.ReferenceFacts.FACTS, npz.ReferenceFacts.ARRAYS) == ("about", ())
     assert npz.ShownImages.ARRAYS == ("images",)
+    assert (npz.LatentsFile.ARRAYS, npz.LookedAt.ARRAYS) == (("w",), ("cells",))
     assert sorted(npz.Copies.ARRAYS) == [
         *("first_samples", "first_training", "nearest_samples", "nearest_training", "samples_to_training"),
     ]

@@ -38,6 +38,7 @@ KINDS: list[tuple[str, dict[str, Any], tuple[str, ...], list[str], list[str]]] =
     ("learning-curves", {}, DRAWING, EVERY, []),
     ("samples", {"count": 5}, PICTURE, ["samples-5.npz"], ["results/data/scenes/reals-5.npz"]),
     ("attention", {"count": 5}, PICTURE, ["attention-5.npz"], []),
+    ("look", {"look": {"kind": "components", "edit": "remove"}}, PICTURE, ["looks/e.npz"], []),
     ("attention-segmentation", {"images": 7}, DRAWING, ["attention-segmentation-7.json"], []),
     ("memorisation", {}, DRAWING, ["copies-e.npz"], []),
     ("scene-statistics", {"images": 7}, TABLE, ["scene-statistics-7.json"], ["published.csv"]),

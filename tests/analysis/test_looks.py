@@ -1,0 +1,763 @@
+"""Looks show what they say: ends of ways, crossings of rows and columns, edits of one component, parts that add up."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ganformer import config
+from ganformer.analysis import explorer, looking
+from ganformer.analysis.explorer import Explorer
+from ganformer.analysis.generate import Request, generate
+from ganformer.analysis.looking import look, take
+from ganformer.analysis.view import View
+from ganformer.config import Look, Looking, Spec
+from ganformer.data.images import Pixels
+from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.looks.interpolation import between
+from ganformer.models.kgan.merging import Weights
+from ganformer.nn.layers import Noise
+from ganformer.records.npz import LatentsFile, LookedAt
+from ganformer.training.checkpoint import build
+from tests.run_records import run_record
+
+IMAGE = {"height": 16, "width": 16}
+TINY = {"channel_base": 64, "channel_max": 8, "latent_size": 16, "mapping_layers": 2}
+MODELS: dict[str, dict[str, Any]] = {
+    "stylegan2": {"kind": "stylegan2", **TINY},
+    "gan": {"kind": "gan", **TINY},
+    "duplex": {"kind": "ganformer", "attention": "duplex", "components": 4, "heads": 2, **TINY},
+    "kgan": {"kind": "kgan", "components": 2, "merge_resolution": 8, **TINY},
+    "msggan": {"kind": "msggan", "channel_base": 64, "channel_max": 8, "latent_size": 16},
+    "vqgan": {
+        "kind": "vqgan",
+        "channels": 4,
+        "channel_multipliers": [1, 1, 2],
+        "residual_blocks": 1,
+        "attention_downsampling": [4],
+        "groups": 2,
+        "latent_channels": 8,
+        "codes": 16,
+        "code_size": 4,
+        "discriminator": {"channels": 4, "layers": 1},
+        "transformer": {"layers": 1, "heads": 2, "width": 16},
+    },
+}
+Open = Callable[..., Explorer]
+
+
+@pytest.fixture
+def opened() -> Open:
+    """Provide a function that opens an untrained model, with noise that is seen; `counts`: images of each class."""
+
+    def open_(name: str, counts: tuple[int, ...] = (), **settings: Any) -> Explorer:
+        image = {**IMAGE, "classes": len(counts)}
+        training = {"kimg": 1, "batch": 4, "snapshots": 1}
+        raw = {"image": image, "mirror": False, "model": MODELS[name] | settings, "training": training, "seed": 1}
+        spec = Spec.model_validate(raw)
+        learner = build(spec)
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            for part in learner.sampler.modules():
+                if isinstance(part, Noise):
+                    part.strength.fill_(0.3)
+        if learner.sampling_generator is not None:
+            learner.sampling_generator.w_average.normal_(generator=torch.Generator().manual_seed(2))
+        record = run_record({"spec": spec.model_dump(mode="json"), "data": {"label_counts": list(counts)}})
+        return Explorer(Path("run.json"), record, learner, torch.device("cpu"))
+
+    return open_
+
+
+def shown(run: Explorer, kind: str, **settings: Any) -> View:
+    return take(config.parse(Looking, {"look": {"kind": kind, **settings}}, "look").look, run)
+
+
+def pictures(run: Explorer, seeds: list[int], truncation: float = 0.7) -> Pixels:
+    """Return the pictures of these seeds, by the function that `generate` uses."""
+    with explorer.looking(run, 1):
+        return explorer.coloured(run.samples(seeds, truncation=truncation))
+
+
+# ------------------------------------------------------------------------------------------------ latents
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "gan", "duplex", "kgan", "msggan"])
+def test_the_pictures_of_seeds_are_those_that_generate_makes(opened: Open, name: str) -> None:
+    run = opened(name)
+    view = shown(run, "latents", seeds="0,9-10", truncation=0.6)
+    assert view.columns == ["seed 0", "seed 9", "seed 10"]
+    assert np.array_equal(view.cells[0], pictures(run, [0, 9, 10], 0.6))
+    assert view.latents is not None
+    assert view.latents.shape[0] == 3
+    assert view.names == view.columns
+
+
+def test_with_classes_pictures_are_those_that_generate_makes(opened: Open) -> None:
+    run = opened("stylegan2", counts=(3, 2))
+    for label in (None, "1"):
+        view = shown(run, "latents", seeds=[0, 3, 5], truncation=0.5, **({} if label is None else {"label": label}))
+        with explorer.looking(run, 1):
+            expected = explorer.coloured(run.samples([0, 3, 5], label, 0.5))
+        assert np.array_equal(view.cells[0], expected)
+
+
+def test_stored_latents_take_the_place_of_seeds(opened: Open, tmp_path: Path) -> None:
+    run = opened("duplex")
+    view = shown(run, "latents", seeds=[2, 4])
+    looking.write_latents(tmp_path / "l.npz", view.latents, view.names, run.record)
+    again = shown(run, "latents", latents=tmp_path / "l.npz", truncation=0.1)  # they are truncated already
+    assert np.array_equal(again.cells, view.cells)
+    assert again.columns == ["seed 2", "seed 4"]
+
+
+def test_latents_of_another_shape_are_refused(opened: Open, tmp_path: Path) -> None:
+    run, other = opened("duplex"), opened("stylegan2")
+    view = shown(other, "latents", seeds=[2])
+    looking.write_latents(tmp_path / "l.npz", view.latents, view.names, other.record)
+    message = (
+        r"l\.npz: holds latents \[1, 6, 16\] of scenes/duplex, but those of run\.json are \[n, 7, 5, 4\]; name the"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        shown(run, "latents", latents=tmp_path / "l.npz")
+
+
+def test_a_file_without_latents_is_refused(opened: Open, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    with pytest.raises(DataError, match=r"a\.npz: is no readable file of latents \(has no provenance\); make one with"):
+        shown(opened("duplex"), "latents", latents=tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "numbers"), [("0,3,5-8", (0, 3, 5, 6, 7, 8)), (7, (7,)), ([1, 2], (1, 2)), (" 4 , 2 ", (4, 2))]
+)
+def test_numbers_are_written_as_text_or_list(seeds: Any, numbers: tuple[int, ...]) -> None:
+    found = config.parse(Looking, {"look": {"kind": "latents", "seeds": seeds}}, "look").look
+    assert found.seeds == numbers
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ("0,x", r"seeds: '0,x' is no list of whole numbers from 0 on; write it as in 0,3,5-8"),
+        ("5-2", r"seeds: 5-2 is no range; write the smaller number first, and at most 10,000"),
+        ("0-10000", r"seeds: 0-10000 is no range; write the smaller number first"),
+        ([], r"seeds: "),
+        ([-1], r"seeds\.0: "),
+    ],
+)
+def test_numbers_that_are_none(seeds: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(Looking, {"look": {"kind": "latents", "seeds": seeds}}, "look")
+
+
+def test_the_longest_range() -> None:
+    found = config.parse(Looking, {"look": {"kind": "latents", "seeds": "1-10000"}}, "look").look
+    assert found.seeds == tuple(range(1, 10_001))
+
+
+def test_seeds_out_of_range(opened: Open) -> None:
+    with pytest.raises(ConfigError, match=f"seeds 3 to {2**32}: are not all from 0 to {2**32 - 1}"):
+        shown(opened("gan"), "latents", seeds=[3, 2**32])
+
+
+# ----------------------------------------------------------------------------------------- interpolation
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+@pytest.mark.parametrize("path", ["linear", "slerp", None])
+@pytest.mark.parametrize("name", ["duplex", "msggan"])
+def test_the_ends_of_a_way_are_the_pictures_of_its_seeds(opened: Open, space: str, path: str | None, name: str) -> None:
+    run = opened(name)
+    view = shown(run, "interpolation", seeds=[4, 1, 9], space=space, path=path, steps=3)
+    ends = pictures(run, [4, 1, 9])
+    assert view.cells.shape == (2, 4, 16, 16, 3)
+    for row in range(2):
+        assert np.array_equal(view.cells[row, 0], ends[row])
+        assert np.array_equal(view.cells[row, -1], ends[row + 1])
+        assert not np.array_equal(view.cells[row, 1], view.cells[row, 0])
+    assert view.rows == ["seed 4 to seed 1", "seed 1 to seed 9"]
+    assert view.columns == ["0", "0.33", "0.67", "1"]
+
+
+def test_a_film_has_every_picture_once(opened: Open) -> None:
+    run = opened("gan")
+    view = shown(run, "interpolation", seeds=[4, 1, 9], steps=2)
+    expected = [view.cells[0, 0], view.cells[0, 1], view.cells[1, 0], view.cells[1, 1], view.cells[1, 2]]
+    assert view.frames is not None
+    assert np.array_equal(view.frames, np.stack(expected))
+
+
+def test_a_loop_goes_back_to_the_first_picture_and_ends_before_it(opened: Open) -> None:
+    run = opened("gan")
+    view = shown(run, "interpolation", seeds=[4, 1], steps=2, loop=True)
+    assert view.rows == ["seed 4 to seed 1", "seed 1 to seed 4"]
+    assert view.frames is not None
+    assert np.array_equal(view.frames, view.cells[:, :2].reshape(4, 16, 16, 3))
+    assert np.array_equal(view.cells[1, 2], view.cells[0, 0])
+
+
+def test_the_middle_of_a_line_in_w_is_the_picture_of_the_mean_of_both(opened: Open) -> None:
+    run = opened("stylegan2")
+    view = shown(run, "interpolation", seeds=[0, 1], steps=2, truncation=1)
+    with explorer.looking(run, 1):
+        w = run.of_seeds([0, 1], 1.0).w
+        assert np.array_equal(view.cells[0, 1], run.pictures((w[:1] + w[1:]) / 2)[0])
+
+
+def test_points_on_a_line_and_on_an_arc() -> None:
+    first, second = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    torch.testing.assert_close(between(first, second, [0.25], "linear"), torch.tensor([[0.75, 0.5]]))
+    arc = between(first, second, [1 / 3], "slerp")  # 30 of 90 degrees: sin 60° of the first, sin 30° of the second
+    torch.testing.assert_close(arc, torch.tensor([[math.sqrt(3) / 2, 0.5 * 2]]))
+    same = between(first, first, [0.5], "slerp")
+    torch.testing.assert_close(same, first)
+    opposite = between(first, -first, [0.25], "slerp")
+    torch.testing.assert_close(opposite, torch.tensor([[0.5, 0.0]]))
+
+
+def test_every_latent_of_an_image_is_on_an_arc_of_its_own() -> None:
+    first, second = torch.eye(2)[None], torch.stack([torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0])])[None]
+    half = between(first, second, [0.5], "slerp")
+    torch.testing.assert_close(half[0], torch.tensor([[math.sqrt(0.5)] * 2, [0.0, 1.0]]))
+
+
+def test_labels_are_interpolated_in_z(opened: Open) -> None:
+    run = opened("stylegan2", counts=(5, 5))
+    view = shown(run, "interpolation", seeds=[0, 1, 2, 3], space="z", steps=1)
+    assert np.array_equal(view.cells[:, 0], pictures(run, [0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seeds": [3]}, "an interpolation needs at least two pictures; name two seeds, as in 0,1"),
+        (
+            {"latents": "l.npz", "space": "z"},
+            "space z: a file of latents holds w alone; interpolate in w, or name seeds",
+        ),
+    ],
+)
+def test_ways_that_are_none(opened: Open, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        shown(opened("gan"), "interpolation", **settings)
+
+
+# ------------------------------------------------------------------------------------- mixing, truncation
+
+
+def test_a_crossing_has_the_layers_of_its_column_and_the_others_of_its_row(opened: Open) -> None:
+    run = opened("stylegan2")
+    view = shown(run, "mixing", seeds=[0, 1], others=[2, 3, 4], layers="1-2")
+    assert np.array_equal(view.cells[1:, 0], pictures(run, [0, 1]))
+    assert np.array_equal(view.cells[0, 1:], pictures(run, [2, 3, 4]))
+    assert (view.cells[0, 0] == 255).all()
+    with explorer.looking(run, 1):
+        w, others = run.of_seeds([0, 1], 0.7).w, run.of_seeds([2, 3, 4], 0.7).w
+        mixed = torch.cat([w[1:, :1], others[2:, 1:3], w[1:, 3:]], dim=1)
+        assert np.array_equal(view.cells[2, 3], run.pictures(mixed)[0])
+    assert view.rows == ["", "seed 0", "seed 1"]
+    assert view.columns == ["", "seed 2", "seed 3", "seed 4"]
+    assert view.caption == "Layers 1 to 2 have the latents of the column, all others those of the row."
+
+
+def test_with_all_layers_a_crossing_is_the_picture_of_its_column(opened: Open) -> None:
+    run = opened("duplex")
+    layers = run.generator.synthesis.layers  # type: ignore[union-attr]
+    view = shown(run, "mixing", seeds=[0, 1], others=[2, 3], layers=list(range(int(layers))))
+    assert np.array_equal(view.cells[1, 1:], view.cells[0, 1:])
+    assert np.array_equal(view.cells[2, 1:], view.cells[0, 1:])
+
+
+@pytest.mark.parametrize(
+    ("layers", "count", "expected"),
+    [("coarse", 7, [0, 1]), ("middle", 7, [2, 3]), ("fine", 7, [4, 5, 6]), ((5, 1, 1), 7, [1, 5]), ("fine", 1, [0])],
+)
+def test_layers_by_thirds_or_numbers(layers: Any, count: int, expected: list[int]) -> None:
+    from ganformer.looks.mixing import Config, taken
+
+    assert taken(Config(layers=layers), count) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((2, 7), r"layers 7: the generator has layers 0 to 6"),
+        ("coarse", "layers coarse: the generator has 1 of them; name"),
+    ],
+)
+def test_layers_that_are_not_there(layers: Any, message: str) -> None:
+    from ganformer.looks.mixing import Config, taken
+
+    with pytest.raises(ConfigError, match=message):
+        taken(Config(layers=layers), 1 if layers == "coarse" else 7)
+
+
+def test_layers_that_do_not_follow_each_other_are_listed(opened: Open) -> None:
+    assert shown(opened("stylegan2"), "mixing", layers=[3, 0]).caption.startswith("Layers 0, 3 have")
+    assert shown(opened("stylegan2"), "mixing", layers=[3]).caption.startswith("Layers 3 have")
+
+
+def test_columns_are_truncated_by_their_psi(opened: Open) -> None:
+    run = opened("stylegan2")
+    view = shown(run, "truncation", seeds=[0, 1], psi="0, 0.5, 1")
+    for column, psi in enumerate([0.0, 0.5, 1.0]):
+        assert np.array_equal(view.cells[:, column], pictures(run, [0, 1], psi))
+    assert np.array_equal(view.cells[0, 0], view.cells[1, 0])
+    assert not np.array_equal(view.cells[0, 2], view.cells[1, 2])
+    assert view.columns == ["ψ 0", "ψ 0.5", "ψ 1"]
+
+
+# ----------------------------------------------------------------------------------------------- components
+
+
+def test_a_swapped_component_is_that_of_the_donor(opened: Open) -> None:
+    run = opened("duplex")
+    view = shown(run, "components", seeds=[0, 1], donor=6, components="1,4")
+    assert view.columns == ["picture", "seed 6", "component 1", "global"]
+    assert view.rows == ["seed 0", "difference", "seed 1", "difference"]
+    assert np.array_equal(view.cells[[0, 2], 0], pictures(run, [0, 1]))
+    assert np.array_equal(view.cells[2, 1], pictures(run, [6])[0])
+    with explorer.looking(run, 1):
+        w, donor = run.of_seeds([1], 0.7).w.clone(), run.of_seeds([6], 0.7).w
+        original = run.images(w)
+        w[:, :, 4] = donor[:, :, 4]
+        images = run.images(w)
+    assert np.array_equal(view.cells[2, 3], explorer.coloured(images)[0])
+    change = ((images.clamp(-1, 1) - original.clamp(-1, 1)).abs().mean(dim=1) / 2)[0].numpy()
+    assert np.allclose(view.arrays["changes"][1, 1], change)
+    most = float(view.arrays["changes"].max())
+    assert np.array_equal(view.cells[3, 3, :, :, 0], np.round(change / most * 255).astype(np.uint8))
+    assert f"white is {most:.2g} of the range" in view.caption
+    assert (view.cells[1, :2] == 255).all()
+
+
+@pytest.mark.parametrize(("strength", "same"), [(0.0, "picture"), (1.0, "swap")])
+def test_moving_by_nothing_changes_nothing_and_the_whole_way_swaps(opened: Open, strength: float, same: str) -> None:
+    run = opened("kgan")
+    moved = shown(run, "components", seeds=[3], donor=6, edit="move", strength=strength)
+    if same == "picture":
+        assert (moved.arrays["changes"] == 0).all()
+        assert np.array_equal(moved.cells[0, 2], moved.cells[0, 0])
+    else:
+        swapped = shown(run, "components", seeds=[3], donor=6)
+        assert np.allclose(moved.arrays["changes"], swapped.arrays["changes"], atol=1e-6)
+        assert moved.arrays["changes"].max() > 0.01
+
+
+def test_a_component_that_is_drawn_anew_as_in_the_donor(opened: Open) -> None:
+    run = opened("duplex")
+    view = shown(run, "components", seeds=[0, 2], donor=6, edit="resample", components=[3])
+    with explorer.looking(run, 1):
+        z, labels = run.drawn([2])
+        z[:, 3] = run.drawn([6])[0][:, 3]
+        assert np.array_equal(view.cells[2, 2], run.pictures(run.map(z, labels, 0.7))[0])
+    same = shown(run, "components", seeds=[2], donor=2, edit="resample")
+    assert (same.arrays["changes"] == 0).all()
+
+
+def test_removing_no_component_changes_nothing(opened: Open) -> None:
+    for name in ("duplex", "kgan"):
+        run = opened(name)
+        with explorer.looking(run, 1):
+            w = run.of_seeds([0, 1], 1.0).w
+            assert torch.equal(run.composed.synthesise_without(w, []), run.generator.synthesise(w))
+
+
+def test_a_removed_component_makes_no_difference(opened: Open) -> None:
+    """Whatever its latent is, the picture without it is the same, and another one than with it."""
+    for name in ("duplex", "kgan"):
+        run = opened(name)
+        with explorer.looking(run, 1):
+            w, other = run.of_seeds([0], 1.0).w.clone(), run.of_seeds([5], 1.0).w
+            with_it, without = run.generator.synthesise(w), run.composed.synthesise_without(w, [1])
+            w[:, :, 1] = other[:, :, 1]
+            assert torch.equal(run.composed.synthesise_without(w, [1]), without)
+            assert not torch.allclose(with_it, without, atol=1e-3)
+            assert torch.equal(run.composed.synthesise_without(w, []), run.generator.synthesise(w))  # nothing stays
+
+
+def test_no_pixel_attends_to_a_removed_component(opened: Open) -> None:
+    run = opened("duplex")
+    generator: Any = run.generator
+    kept: list[torch.Tensor] = []
+    with explorer.looking(run, 1):
+        w = run.of_seeds([0], 1.0).w
+        original = generator.synthesise
+        generator.synthesise = lambda changed: kept.append(changed) or original(changed)
+        try:
+            generator.synthesise_without(w, [2])
+        finally:
+            del generator.synthesise
+    assert (kept[0][:, :, 2] == 0).all()
+    assert torch.equal(kept[0][:, :, [0, 1, 3, 4]], w[:, :, [0, 1, 3, 4]])
+
+
+def test_weights_of_components_that_are_left() -> None:
+    class Shares(Weights):
+        def among(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(dim=2, keepdim=True).softmax(dim=1)
+
+    x = torch.randn(2, 3, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    shares = Shares()
+    with shares.without([1]):
+        found = shares(x)
+    assert (found[:, 1] == 0).all()
+    torch.testing.assert_close(found[:, [0, 2]], shares(x[:, [0, 2]]))
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, 1, 5, 5))
+    assert torch.equal(shares(x), shares.among(x))
+
+
+def test_pictures_without_a_component_have_no_donor(opened: Open) -> None:
+    run = opened("kgan")
+    view = shown(run, "components", seeds=[0], edit="remove")
+    assert view.columns == ["picture", "component 0", "component 1"]
+    with explorer.looking(run, 1):
+        w = run.of_seeds([0], 0.7).w
+        images = run.composed.synthesise_without(w.expand(8, *w.shape[1:]), [1])
+        assert np.array_equal(view.cells[0, 2], explorer.coloured(images[:1])[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("duplex", {"components": [5]}, r"components 5: the model has components 0 to 3, and 4 is its global latent"),
+        ("duplex", {"components": [4], "edit": "remove"}, r"components 4: the model has components 0 to 3$"),
+        ("kgan", {"components": [2]}, r"components 2: the model has components 0 to 1$"),
+        ("stylegan2", {}, r"run\.json: models of kind 'stylegan2' have no components; take a run of ganformer or kgan"),
+        ("vqgan", {}, r"models of kind 'vqgan' have no components"),
+    ],
+)
+def test_components_that_are_not_there(opened: Open, name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        shown(opened(name), "components", **settings)
+
+
+def test_a_single_component_cannot_be_removed(opened: Open) -> None:
+    run = opened("duplex", components=1, heads=1)
+    with pytest.raises(
+        ConfigError, match="edit remove: the model has one component, and a picture without any is none"
+    ):
+        shown(run, "components", edit="remove")
+
+
+def test_z_of_stored_latents_is_unknown(opened: Open, tmp_path: Path) -> None:
+    run = opened("duplex")
+    view = shown(run, "latents", seeds=[2])
+    looking.write_latents(tmp_path / "l.npz", view.latents, view.names, run.record)
+    with pytest.raises(
+        ConfigError, match="edit resample: a component of z is drawn, and a file of latents has w alone"
+    ):
+        shown(run, "components", latents=tmp_path / "l.npz", edit="resample")
+
+
+# ------------------------------------------------------------------------------------ noise, attention
+
+
+def test_noise_of_no_layer_but_one(opened: Open) -> None:
+    run = opened("stylegan2")
+    layers = [part for part in run.generator.modules() if isinstance(part, Noise)]
+    for layer in layers[1:]:
+        layer.strength.fill_(0)
+    view = shown(run, "noise", seeds=[0, 1], draws=5)
+    deviations = view.arrays["deviations"]
+    assert deviations.shape == (2, 1 + len(layers), 16, 16)
+    assert np.array_equal(deviations[:, 0], deviations[:, 1])  # all layers, and the first
+    assert (deviations[:, 2:] == 0).all()
+    assert deviations[:, 1].max() > 0.01
+    assert view.columns[:4] == ["constant", "mean", "deviation", "4×4"]
+    assert np.array_equal(view.cells[:, 0], pictures(run, [0, 1]))
+    assert all(layer.is_constant is False for layer in layers)
+
+
+def test_deviation_and_mean_of_draws(opened: Open) -> None:
+    """A single layer of noise in front of nothing but constants: the deviation is what numpy makes of the draws."""
+    from ganformer.looks.noise import _fresh
+    from ganformer.training.adversarial import noise_from
+
+    run = opened("stylegan2")
+    view = shown(run, "noise", seeds=[3], draws=3)
+    layers = [part for part in run.generator.modules() if isinstance(part, Noise)]
+    with explorer.looking(run, 1), noise_from(0, run.device), _fresh(layers):
+        made = run.images(run.of_seeds([3], 0.7).w.expand(3, -1, -1)).numpy()
+    assert np.allclose(view.arrays["deviations"][0, 0], made.std(axis=0).mean(axis=0), atol=1e-6)
+    mean = np.floor(np.clip(made.mean(axis=0) * 127.5 + 128, 0, 255)).astype(int).transpose(1, 2, 0)
+    assert np.abs(view.cells[0, 1].astype(int) - mean).max() <= 1
+    largest = float(view.arrays["deviations"].max())
+    assert view.cells[0, 2:].max() == 255
+    assert f"White is a deviation of {largest / 2:.2g} of" in view.caption
+
+
+def test_a_model_without_noise(opened: Open) -> None:
+    message = r"run\.json: its layers add no noise \(noise: false\), so there is nothing to look at"
+    with pytest.raises(ConfigError, match=message):
+        shown(opened("stylegan2", noise=False), "noise")
+
+
+def test_attention_is_that_of_the_generator(opened: Open) -> None:
+    run = opened("duplex")
+    view = shown(run, "attention", seeds=[0, 3], alpha=1, layers=[0, 2])
+    with explorer.looking(run, 1):
+        maps = run.generator.attention_maps(run.of_seeds([3], 0.7).w)[1]  # type: ignore[operator]
+    assert sorted(view.arrays) == ["maps_0", "maps_2", "segments"]
+    assert np.array_equal(view.arrays["maps_2"][1], maps[2][0].half().numpy())
+    assert np.allclose(view.arrays["maps_0"].astype(float).sum(axis=2), 1, atol=5e-3)
+    strongest = maps[2][0].mean(dim=0).argmax(dim=0).numpy()
+    factor = 16 // strongest.shape[0]
+    expected = strongest.repeat(factor, 0).repeat(factor, 1)
+    assert np.array_equal(view.arrays["segments"][1, 1], expected)
+    assert view.arrays["segments"].dtype == np.uint8
+    assert view.columns == ["picture", "layer 0, 4×4", f"layer 2, {strongest.shape[1]}×{strongest.shape[0]}"]
+    colours = {tuple(colour) for colour in view.cells[1, 2].reshape(-1, 3)}
+    assert len(colours) == len(np.unique(strongest))
+
+
+def test_colours_are_laid_over_the_picture(opened: Open) -> None:
+    run = opened("duplex")
+    bare, covered, half = (shown(run, "attention", seeds=[0], alpha=alpha) for alpha in (0, 1, 0.5))
+    assert np.array_equal(bare.cells[0, 1], bare.cells[0, 0])
+    mixed = (bare.cells[0, 1:].astype(float) + covered.cells[0, 1:]) / 2
+    assert np.abs(half.cells[0, 1:] - mixed).max() <= 1
+
+
+def test_each_head_has_a_column(opened: Open) -> None:
+    run = opened("duplex")
+    view = shown(run, "attention", seeds=[0], heads="each", layers=[1])
+    assert [title.rpartition(", ")[2] for title in view.columns] == ["picture", "head 0", "head 1"]
+    strongest = view.arrays["maps_1"][0].astype(np.float32).argmax(axis=1)
+    factor = 16 // strongest.shape[1]
+    assert (view.arrays["segments"][0] == strongest.repeat(factor, 1).repeat(factor, 2)).mean() > 0.99  # halves round
+
+
+def test_attention_layers_that_are_not_there(opened: Open) -> None:
+    with pytest.raises(ConfigError, match=r"layers 9: the model has attention layers 0 to \d"):
+        shown(opened("duplex"), "attention", layers=[9])
+
+
+# ------------------------------------------------------------------------------------- layers, directions
+
+
+def test_results_of_rgb_outputs_add_up_to_the_picture(opened: Open) -> None:
+    run = opened("stylegan2", generator_architecture="skip")
+    view = shown(run, "layers", seeds=[0, 1], truncation=1)
+    assert view.columns == ["picture", "4×4", "8×8", "16×16"]
+    upsample = run.generator.synthesis.upsample  # type: ignore[union-attr]
+    with explorer.looking(run, 1):
+        total = torch.from_numpy(view.arrays["part_0"])
+        for number in (1, 2):
+            total = upsample(total) + torch.from_numpy(view.arrays[f"part_{number}"])  # type: ignore[operator]
+        torch.testing.assert_close(total, run.images(run.of_seeds([0, 1], 1.0).w), atol=1e-5, rtol=1e-5)
+    assert np.array_equal(view.cells[0, 3], explorer.coloured(torch.from_numpy(view.arrays["part_2"]))[0])
+
+
+def test_images_of_every_scale(opened: Open) -> None:
+    run = opened("msggan")
+    view = shown(run, "layers", seeds=[0])
+    assert view.columns == ["picture", "4×4", "8×8", "16×16"]
+    assert np.array_equal(view.cells[0, 3], view.cells[0, 0])
+    assert np.array_equal(view.cells[0, 1, :4, :4], np.broadcast_to(view.cells[0, 1, 0, 0], (4, 4, 3)))
+
+
+def test_composed_components_and_their_weights(opened: Open) -> None:
+    run = opened("kgan", merge_resolution=None)
+    view = shown(run, "layers", seeds=[0, 4], truncation=1)
+    assert view.columns == ["picture", "component 0", "α 0", "component 1", "α 1"]
+    parts = [torch.from_numpy(view.arrays[f"part_{number}"]) for number in range(4)]
+    weights = [(part + 1) / 2 for part in parts[1::2]]
+    torch.testing.assert_close(weights[0] + weights[1], torch.ones(2, 1, 16, 16))
+    composed = parts[0] * weights[0] + parts[2] * weights[1]
+    with explorer.looking(run, 1):
+        torch.testing.assert_close(composed, run.images(run.of_seeds([0, 4], 1.0).w), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["duplex", "gan"])
+def test_an_image_that_is_made_at_once_has_no_parts(opened: Open, name: str) -> None:
+    message = r"run\.json: its image comes from one RGB output .* or with generator_architecture: skip"
+    with pytest.raises(ConfigError, match=message):
+        shown(opened(name, generator_architecture="resnet"), "layers")
+
+
+def test_principal_directions_are_those_of_the_covariance(opened: Open) -> None:
+    run = opened("stylegan2")
+    view = shown(run, "directions", seeds=[0], samples=300, count=3, steps=3, reach=1.5)
+    with explorer.looking(run, 1):
+        w = torch.cat([run.generator.map(*run.drawn(part))[:, 0] for part in (range(256), range(256, 300))]).double()
+    _, values, vectors = np.linalg.svd((w - w.mean(dim=0)).numpy(), full_matrices=False)
+    found = view.arrays["directions"].astype(float)
+    assert np.allclose(np.abs((found * vectors[:3]).sum(axis=1)), 1, atol=1e-4)
+    assert np.allclose(view.arrays["deviations"], values[:3] / math.sqrt(300), rtol=1e-4)
+    assert np.allclose(view.arrays["explained"], (values**2 / (values**2).sum())[:3], rtol=1e-4)
+    assert all(direction[np.abs(direction).argmax()] > 0 for direction in found)
+    assert np.array_equal(view.cells[0, 1], pictures(run, [0])[0])
+    assert view.columns == ["-1.5 σ", "0", "+1.5 σ"]
+    assert view.rows[0] == f"seed 0, direction 0 ({view.arrays['explained'][0]:.0%})"
+    with explorer.looking(run, 1):
+        moved = run.of_seeds([0], 0.7).w + 1.5 * view.arrays["deviations"][2] * torch.from_numpy(
+            view.arrays["directions"][2]
+        )
+        assert np.abs(view.cells[2, 2].astype(int) - run.pictures(moved.float())[0]).max() <= 1
+
+
+def test_directions_of_components_have_their_shape(opened: Open) -> None:
+    view = shown(opened("duplex"), "directions", samples=30, count=2)
+    assert view.arrays["directions"].shape[0] == 2
+    assert view.arrays["directions"].ndim == 3
+
+
+def test_more_directions_than_latents_have(opened: Open) -> None:
+    with pytest.raises(ConfigError, match="count 5: 5 latents of 16 values have at most 4 directions"):
+        shown(opened("stylegan2"), "directions", samples=5, count=5)
+
+
+# --------------------------------------------------------------------------------------- codes, neighbours
+
+
+def test_codes_are_decoded_and_their_lower_half_is_drawn(opened: Open) -> None:
+    run = opened("vqgan")
+    view = shown(run, "codes", seeds=[0, 5], completions=2)
+    assert view.columns == ["picture", "codes", "decoded", "completion 0", "completion 1"]
+    codes = torch.from_numpy(view.arrays["codes"])
+    assert codes.shape == (2, 4, 4)
+    learner: Any = run.learner
+    assert np.array_equal(view.cells[:, 2], explorer.coloured(learner.decode(codes)))
+    labels = torch.zeros(2, 0)
+    kept = torch.zeros(4, 4, dtype=torch.bool)
+    kept[:2] = True
+    drawn = learner.complete(codes, kept, labels, [1, 1])
+    assert torch.equal(drawn[:, :2], codes[:, :2])
+    assert np.array_equal(view.cells[:, 4], explorer.coloured(learner.decode(drawn)))
+    assert np.array_equal(view.cells[0, 0], pictures(run, [0], 1.0)[0])
+    shades = np.round(codes[0].numpy() / 15 * 255).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    assert np.array_equal(view.cells[0, 1, :, :, 2], shades)
+
+
+def test_with_nothing_kept_codes_are_those_of_a_sample_and_with_all_kept_the_given_ones(opened: Open) -> None:
+    learner: Any = opened("vqgan").learner
+    labels, codes = torch.zeros(2, 0), torch.arange(32).view(2, 4, 4) % 16
+    nothing = learner.complete(codes, torch.zeros(4, 4, dtype=torch.bool), labels, [3, 4])
+    with torch.no_grad():
+        free = learner.sampler.transformer.sample(labels, learner.settings.sampling, [3, 4])
+    assert torch.equal(nothing.flatten(1), free)
+    assert torch.equal(learner.complete(codes, torch.ones(4, 4, dtype=torch.bool), labels, [3, 4]), codes)
+
+
+def test_codes_of_pictures_of_a_pack(opened: Open, pack: Path) -> None:
+    from ganformer.data.dataset import Images
+
+    run = opened("vqgan")
+    view = shown(run, "codes", seeds=[7, 2], data=pack, completions=0)
+    expected = Images(pack).read(np.array([7, 2])).transpose(0, 2, 3, 1)
+    assert np.array_equal(view.cells[:, 0], expected)
+    assert view.rows == ["image 7", "image 2"]
+    with pytest.raises(DataError, match=r"has images 0 to 9 but 10 was asked for; name others"):
+        shown(run, "codes", seeds=[10], data=pack)
+
+
+def test_the_nearest_training_picture_of_one_is_itself(
+    opened: Open, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganformer.data.dataset import Images
+
+    run = opened("gan")
+    images = Images(pack).read(np.arange(10))
+    made = torch.from_numpy(images[[3, 8]]).float() / 127.5 - 1
+    monkeypatch.setattr(Explorer, "samples", lambda self, seeds, label, truncation: made + 1e-4)
+    view = shown(run, "nearest", seeds=[0, 1], data=pack.parent, count=3)
+    assert view.arrays["places"][:, 0].tolist() == [3, 8]
+    assert (np.diff(view.arrays["distances"]) >= 0).all()
+    assert np.array_equal(view.cells[:, 1], images[[3, 8]].transpose(0, 2, 3, 1))
+    assert np.array_equal(view.cells[1, 2], images[view.arrays["places"][1, 1]].transpose(1, 2, 0))
+    assert view.columns == ["picture", "nearest 1", "nearest 2", "nearest 3"]
+
+
+def test_more_neighbours_than_there_are(opened: Open, pack: Path) -> None:
+    with pytest.raises(DataError, match="has 10 images, but count is 11; look for fewer"):
+        shown(opened("gan"), "nearest", data=pack, count=11)
+
+
+def test_files_that_a_look_reads_are_its_inputs(tmp_path: Path) -> None:
+    def inputs(**raw: Any) -> tuple[Path, ...]:
+        return config.parse(Looking, {"look": raw}, "look").look.inputs
+
+    assert inputs(kind="latents") == ()
+    assert inputs(kind="mixing", latents="a/l.npz") == (Path("a/l.npz"),)
+    assert inputs(kind="codes") == ()
+    assert inputs(kind="codes", data="packs/a/manifest.json") == (Path("packs/a/manifest.json"),)
+    assert inputs(kind="nearest", data="packs/a") == (Path("packs/a/manifest.json"),)
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+@pytest.fixture
+def settings() -> Look:
+    """Provide a look that has a film."""
+    return config.parse(Looking, {"look": {"kind": "interpolation", "seeds": [0, 1], "steps": 2}}, "look").look
+
+
+def test_files_of_a_look(runs: dict[str, Path], tmp_path: Path, settings: Look) -> None:
+    out = tmp_path / "a" / "b"
+    look(settings, runs["duplex"].parent, out, film="gif", singly=True)
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert names == ["film.gif", "look.npz", "look.png", *(f"pictures/r00-c0{i}.png" for i in range(3))]
+    facts, arrays = LookedAt.read(out / "look.npz")
+    assert (facts.run.model, facts.rows, facts.columns) == ("duplex", ["seed 0 to seed 1"], ["0", "0.5", "1"])
+    assert facts.look == settings.model_dump(mode="json")
+    assert arrays["cells"].shape == (1, 3, 16, 16, 3)
+    before = {name: (out / name).read_bytes() for name in names}
+    look(settings, runs["duplex"], out, film="gif", singly=True)  # the same again
+    assert {name: (out / name).read_bytes() for name in names} == before
+
+
+def test_latents_are_a_file(runs: dict[str, Path], tmp_path: Path) -> None:
+    chosen = config.parse(Looking, {"look": {"kind": "latents", "seeds": "3-4"}}, "look").look
+    look(chosen, runs["stylegan2"], tmp_path / "l")
+    facts, arrays = LatentsFile.read(tmp_path / "l" / "latents.npz")
+    assert facts.names == ["seed 3", "seed 4"]
+    assert arrays["w"].shape[0] == 2
+    assert not (tmp_path / "l" / "pictures").exists()
+    generate(
+        runs["stylegan2"],
+        Request(2, 3, 8, 0.7, None, False),
+        tmp_path / "g",
+        as_grid=False,
+        as_npz=True,
+        threads=1,
+        gpus=0,
+    )
+    _, cells = LookedAt.read(tmp_path / "l" / "look.npz")
+    assert np.array_equal(cells["cells"][0], np.load(tmp_path / "g" / "images.npz")["arr_0"])
+
+
+def test_a_folder_with_other_files_is_refused(runs: dict[str, Path], tmp_path: Path, settings: Look) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"has mine\.txt, which no look wrote; choose a new or an empty folder"):
+        look(settings, runs["duplex"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_with_another_look_is_refused(runs: dict[str, Path], tmp_path: Path, settings: Look) -> None:
+    look(settings, runs["duplex"], tmp_path / "a", film="gif")
+    before = (tmp_path / "a" / "look.npz").read_bytes()
+    other = settings.model_copy(update={"seeds": (0, 2)})
+    with pytest.raises(
+        ConfigError, match=r"holds another look \(seeds \[0, 1\], now \[0, 2\]\); choose another folder"
+    ):
+        look(other, runs["duplex"], tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"holds another look \(at other weights\); choose another folder"):
+        look(settings, runs["simplex"], tmp_path / "a")
+    assert (tmp_path / "a" / "look.npz").read_bytes() == before
+    (tmp_path / "a" / "look.npz").write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"look\.npz: is no file of a look; choose a new or an empty folder"):
+        look(settings, runs["duplex"], tmp_path / "a")
+
+
+def test_a_model_that_cannot_be_looked_at_so(runs: dict[str, Path], tmp_path: Path) -> None:
+    chosen = config.parse(Looking, {"look": {"kind": "attention"}}, "look").look
+    with pytest.raises(ConfigError, match="models of kind 'stylegan2' have no attention maps; take a run of ganformer"):
+        look(chosen, runs["stylegan2"], tmp_path / "a")
+    assert list((tmp_path / "a").iterdir()) == []

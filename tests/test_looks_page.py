@@ -1,0 +1,32 @@
+"""Every command of the page on looks is run as printed, on the pretrained models."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ganformer import cli, plugins
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES = re.findall(r"^ganformer (look .*)$", (ROOT / "docs/looks.md").read_text(encoding="utf-8"), re.MULTILINE)
+RUNNABLE = [line for line in LINES if "results/" not in line]
+
+
+@pytest.mark.slow
+def test_commands_are_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    for line in RUNNABLE:
+        said = CliRunner().invoke(cli.app, line.split(), catch_exceptions=False)
+        assert said.exit_code == 0, f"{line}\n{said.output}"
+        folder = Path(line.split()[-1])
+        assert (folder / "look.png").stat().st_size > 10_000
+        assert (folder / "look.npz").exists()
+    assert Path("looks/latents/latents.npz").exists()
+    assert [path.parent.name for path in Path("looks").glob("*/film.*")] == ["interpolation"]
+
+
+def test_every_kind_has_a_command() -> None:
+    assert {line.split()[1] for line in LINES} == set(plugins.names("ganformer.looks"))
+    assert {line.split()[1] for line in LINES} - {line.split()[1] for line in RUNNABLE} == {"nearest"}

@@ -133,6 +133,7 @@ from ganformer import config
 from ganformer.training import loop
 
 root, pages = Path(sys.argv[1]), json.loads(sys.argv[2])
+Path("pretrained").symlink_to(root / "pretrained")
 Path("pictures").mkdir()
 for number in range(60):
     pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)

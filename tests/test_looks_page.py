@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from ganformer import cli, plugins
 
 ROOT = Path(__file__).resolve().parent.parent
-LINES = re.findall(r"^ganformer (look .*)$", (ROOT / "docs/looks.md").read_text(encoding="utf-8"), re.MULTILINE)
+PAGE = (ROOT / "docs/looks.md").read_text(encoding="utf-8").replace("\\\n", "")
+LINES = re.findall(r"^ganformer (look .*)$", PAGE, re.MULTILINE)
 RUNNABLE = [line for line in LINES if "results/" not in line]
 
 

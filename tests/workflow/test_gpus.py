@@ -32,7 +32,7 @@ def replace(module):
     module.acquire_all = acquire_all
 """
 # Rules that compute, and the minutes that they ask for.
-MINUTES = {"parser": 60, "reference": 120, "train": 1440, "evaluate": 120, "sample": 30, "attend": 30}
+MINUTES = {"parser": 60, "reference": 120, "train": 1440, "evaluate": 120, "sample": 30, "attend": 30, "look": 30}
 MINUTES |= {"attention_segments": 30, "disentanglement": 60, "scene_statistics": 60}
 RESOURCE = re.compile(r"(\w+)=([^,]+)")
 RUNS = [f"results/runs/scenes/gan/seed{seed}/run.json" for seed in (0, 1)]

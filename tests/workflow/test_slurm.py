@@ -54,7 +54,7 @@ def replace(module):
         return [torch.device("cpu")]
     module.acquire_all = acquire_all
 """
-COMPUTE = ["parser", "reference", "train", "evaluate", "sample", "attend"]
+COMPUTE = ["parser", "reference", "train", "evaluate", "sample", "attend", "look"]
 COMPUTE += ["attention_segments", "disentanglement", "scene_statistics"]
 RUN = "results/runs/scenes/duplex/seed0"
 OPTIONS = ["--workflow-profile", "profiles/slurm", "--latency-wait", "10"]

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from ganformer import config, devices
-from ganformer.analysis import generate, looking
+from ganformer.analysis import generate, looking, projection
 from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.view import View
 from ganformer.config import Dataset, Evaluation, ImageSpec, Looking, single_run
+from ganformer.config.projection import Projection
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
 from ganformer.data.packing import detect
@@ -126,6 +127,18 @@ class Run:
         """
         chosen = config.parse(Looking, {"look": {"kind": kind, **settings}}, "look").look
         return looking.take(chosen, Explorer(self.path, self.record, self._learner, self._device), self._threads)
+
+    def project(self, images: Sequence[str | Path], **settings: Any) -> list[projection.Found]:
+        """Find the latents of picture files, or of all pictures in folders.
+
+        `settings`: options of `ganformer project`, e.g. `steps=200`. The results have `w`, `picture` (uint8 [H, W, C])
+        and `distance`. Raises ConfigError for wrong settings, and if the model has no latents; DataError for a file
+        that is no picture; TrainingError if it is stopped by a signal.
+        """
+        chosen = config.parse(Projection, settings, "project")
+        explorer = Explorer(self.path, self.record, self._learner, self._device)
+        wanted = projection.targets([Path(image) for image in images], explorer)
+        return projection.find(explorer, chosen, wanted, None, self._threads)
 
 
 def _whole(seeds: Sequence[int]) -> list[int]:

@@ -60,6 +60,7 @@ DEFAULTS = {
     ("generate", "batch_size"): 8,
     ("import", "cache"): Path("results/weights"),
     ("data download", "out"): Path("results/downloads"),
+    ("project", "film"): "mp4",
     **{(f"look {kind}", "film"): "mp4" for kind in plugins.names("ganformer.looks")},
     ("step page", "command"): "snakemake --cores all {}",
     ("step publish", "command"): "snakemake --cores all {}",

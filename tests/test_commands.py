@@ -445,6 +445,21 @@ def test_a_look_for_a_figure(calls: Watch) -> None:
     assert made == [((expected, Path("r.json"), Path("o")), SHARED)]
 
 
+def test_options_of_a_projection_are_its_settings(calls: Watch) -> None:
+    from ganformer.config.projection import Projection
+
+    made = calls("analysis.projection.project")
+    words = ["--image", "a.png", "--image", "b", "--space", "layers", "--steps", "9", "--distance", "random-vgg16"]
+    say("project", "--weights", "w", "--out", "o", *words, "--film", "gif", "--step", "3", *THREADS_AND_GPUS)
+    say("project", "--weights", "w", "--out", "o", "--image", "c")
+    images, more = [Path("a.png"), Path("b")], {"step": 3, "film": "gif", **SHARED}
+    plain = {"step": None, "film": "mp4", "threads": 1, "gpus": 0}
+    assert made == [
+        ((Projection(space="layers", steps=9), Path("w"), images, Path("o")), more),
+        ((Projection(), Path("w"), [Path("c")], Path("o")), plain),
+    ]
+
+
 def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
     assert say("step", "schema") == config.schema_text()
     assert say("step", "schema", "--out", "schema.json") == ""

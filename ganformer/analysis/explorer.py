@@ -5,6 +5,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -68,6 +69,10 @@ class Explorer:
         """The same network, of whose components each can be changed; ConfigError if the model has none."""
         require(self.path, self.record.kind, "components")
         return cast(Composed, self.generator)
+
+    def without(self, absent: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        """Return the function from w to images [B, C, H, W] that leaves out some components."""
+        return partial(self.composed.synthesise_without, absent=sorted(absent)) if absent else self.generator.synthesise
 
     # ------------------------------------------------------------------------------------------- latents
 

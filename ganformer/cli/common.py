@@ -1,10 +1,11 @@
 """Options that commands share, and reading of settings."""
 
+import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 import typer.core
@@ -94,6 +95,9 @@ Gpus = Annotated[
     int,
     typer.Option(parser=gpus_of, metavar="N|auto", help="GPUs to use; 0: the processor, auto: a GPU if there is one."),
 ]
+Weights = Annotated[Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")]
+Step = Annotated[int | None, typer.Option(min=1, help="Step of the snapshot of a run. Default: the last.")]
+Film = Annotated[Literal["mp4", "gif"], typer.Option(help="Form of a film, where there is one.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 Data = Annotated[Path, typer.Option(help="Pack: its folder or manifest.json.")]
 Run = Annotated[Path, typer.Option(help="run.json of a trained run.")]
@@ -142,3 +146,51 @@ def read(settings: str, where: str) -> Any:
         raise ConfigError(f"--{where}: {settings!r} is neither JSON nor a readable file ({error.strerror})") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"--{where}: is not valid JSON or YAML ({error})") from error
+
+
+# ------------------------------------------------------------------------------------------ settings as options
+
+
+def option(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a parameter of a command that typer reads as an option; without a default it must be given."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def with_options(
+    command: Callable[..., None], options: Sequence[inspect.Parameter], text: str | None
+) -> Callable[..., None]:
+    """Return the command with these options, whatever its own parameters are, and this help text."""
+    vars(command).update(__signature__=inspect.Signature(options))  # read by typer
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in options}
+    command.__doc__ = text
+    return command
+
+
+def setting_options(settings: type[config.Strict]) -> Iterator[inspect.Parameter]:
+    """Yield an option for every setting but the kind: a text, which is to be checked as the setting is."""
+    texts = config.docstrings(settings)
+    for name, field in settings.model_fields.items():
+        if name == "kind":
+            continue
+        text = " ".join(texts[name].split())
+        if field.is_required():
+            annotation: Any = Annotated[str, typer.Option(help=text)]
+            yield option(name, annotation)
+            continue
+        if field.annotation is bool:
+            annotation = Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", help=text)]
+            yield option(name, annotation, field.default)
+            continue
+        shown = "" if field.default is None else f" Default: {_written(field.default)}."
+        annotation = Annotated[str | None, typer.Option(help=f"{text}{shown}", metavar=_metavar(field.annotation))]
+        yield option(name, annotation, None)
+
+
+def _written(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _metavar(annotation: Any) -> str:
+    """Return the words between which a setting chooses, or TEXT."""
+    options = [option for option in get_args(annotation) if isinstance(option, str)]
+    return f"[{'|'.join(options)}]" if options else "TEXT"

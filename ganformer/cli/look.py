@@ -1,24 +1,31 @@
 """Commands that show what a model has learned, one for each file in `ganformer/looks`."""
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ganformer import config, plugins
-from ganformer.cli.common import Commands, Gpus, Threads, group
+from ganformer.cli.common import (
+    Commands,
+    Film,
+    Gpus,
+    Step,
+    Threads,
+    Weights,
+    group,
+    option,
+    setting_options,
+    with_options,
+)
 from ganformer.config.base import plug_in
 
 PACKAGE = "ganformer.looks"
-Weights = Annotated[Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")]
 Folder = Annotated[
     Path | None, typer.Option(help="Folder to write. Default: looks/ and the run's name and the look's.")
 ]
-Step = Annotated[int | None, typer.Option(min=1, help="Step of the snapshot of a run. Default: the last.")]
-Film = Annotated[Literal["mp4", "gif"], typer.Option(help="Form of a film, where there is one.")]
 Singly = Annotated[bool, typer.Option("--singly", help="Also write each picture as a file.")]
 
 
@@ -45,49 +52,10 @@ def _look(kind: str) -> Callable[..., None]:
         folder = Path("looks", f"{name}-{kind}") if out is None else out
         look(checked, weights, folder, step=step, film=film, singly=singly, threads=threads, gpus=gpus)
 
-    parameters = [*_parameters(settings), *_shared()]
-    vars(command).update(__signature__=inspect.Signature(parameters))  # read by typer
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__ = settings.__doc__
-    return command
-
-
-def _shared() -> Iterator[inspect.Parameter]:
-    """Yield the options of all looks."""
-    options = {"out": (Folder, None), "step": (Step, None), "film": (Film, "mp4"), "singly": (Singly, False)}
-    for name, (annotation, default) in {**options, "threads": (Threads, 1), "gpus": (Gpus, 0)}.items():
-        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def _parameters(settings: type[config.Strict]) -> Iterator[inspect.Parameter]:
-    """Yield --weights, and an option for every setting but the kind: a text, checked as the setting is."""
-    yield inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, annotation=Weights)
-    texts = config.docstrings(settings)
-    for name, field in settings.model_fields.items():
-        if name == "kind":
-            continue
-        text = " ".join(texts[name].split())
-        if field.is_required():
-            annotation: Any = Annotated[str, typer.Option(help=text)]
-            yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
-            continue
-        if field.annotation is bool:
-            annotation = Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", help=text)]
-            yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=field.default)
-            continue
-        shown = "" if field.default is None else f" Default: {_written(field.default)}."
-        annotation = Annotated[str | None, typer.Option(help=f"{text}{shown}", metavar=_metavar(field.annotation))]
-        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
-
-
-def _written(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-
-
-def _metavar(annotation: Any) -> str:
-    """Return the words between which a setting chooses, or TEXT."""
-    options = [option for option in get_args(annotation) if isinstance(option, str)]
-    return f"[{'|'.join(options)}]" if options else "TEXT"
+    parameters = [option("weights", Weights), *setting_options(settings), option("out", Folder, None)]
+    parameters += [option("step", Step, None), option("film", Film, "mp4"), option("singly", Singly, False)]
+    parameters += [option("threads", Threads, 1), option("gpus", Gpus, 0)]
+    return with_options(command, parameters, settings.__doc__)
 
 
 class Looks(Commands):

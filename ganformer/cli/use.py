@@ -1,14 +1,32 @@
 """Commands that train, evaluate, generate, import, draw and check."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from ganformer import artifacts, config, plugins
-from ganformer.cli.common import AS_JSON, CheckData, Data, Files, Gpus, Out, Threads, of_kind, parsed, read, writable
+from ganformer.cli.common import (
+    AS_JSON,
+    CheckData,
+    Data,
+    Files,
+    Film,
+    Gpus,
+    Out,
+    Step,
+    Threads,
+    Weights,
+    of_kind,
+    option,
+    parsed,
+    read,
+    setting_options,
+    with_options,
+    writable,
+)
 from ganformer.errors import ConfigError, DataError
 from ganformer.records import manifest
 from ganformer.records.metrics import ValuesClaim
@@ -121,7 +139,7 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Offset of a run's images: their seeds begin at seed × images.")
     ] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Step of the snapshot of a run. Default: the last.")] = None,
+    step: Step = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file for the numbers and how they were measured.", callback=_own_record),
@@ -159,9 +177,7 @@ def _list_pretrained(wanted: bool) -> None:
 
 
 def generate(
-    weights: Annotated[
-        Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")
-    ],
+    weights: Weights,
     out: Annotated[
         Path | None, typer.Option(help="Folder that the images are written to. Default: generated/ and the run's name.")
     ] = None,
@@ -196,6 +212,51 @@ def generate(
 
     request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise, truncation_mean)
     images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
+
+
+def _project() -> Callable[..., None]:
+    """Return the command that finds latents of pictures; its options are the settings of a projection."""
+    from ganformer.config.projection import Projection
+
+    def command(
+        weights: Path,
+        image: list[Path],
+        out: Path,
+        step: int | None,
+        film: Literal["mp4", "gif"],
+        threads: int,
+        gpus: int,
+        **given: Any,
+    ) -> None:
+        from ganformer.analysis.projection import project
+
+        settings = {name: value for name, value in given.items() if value is not None}
+        checked = config.parse(Projection, settings, "project")
+        project(checked, weights, image, out, step=step, film=film, threads=threads, gpus=gpus)
+
+    pictures = Annotated[list[Path], typer.Option(help="Picture, or folder of pictures; can be given several times.")]
+    folder = Annotated[Path, typer.Option(help="Folder to write.")]
+    options = [option("weights", Weights), option("image", pictures), option("out", folder)]
+    options += [*setting_options(Projection), option("step", Step, None), option("film", Film, "mp4")]
+    options += [option("threads", Threads, 1), option("gpus", Gpus, 0)]
+    return with_options(command, options, "Find the latents of pictures.")
+
+
+project = _project()
+
+
+def demo(
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run to begin with; can be given several times. The pretrained ones can always be chosen."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8501,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Show a page on which pictures are generated, edited and brought in."""
+    from ganformer.demo.server import serve
+
+    serve(weights or [], port, is_headless=not browser)
 
 
 def import_(

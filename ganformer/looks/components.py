@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeInt
@@ -54,8 +53,7 @@ def look(settings: Config, explorer: Explorer) -> View:
     for place, (w, name) in enumerate(zip(latents.w.split(1), latents.names, strict=True)):
         original = explorer.images(w)
         if settings.edit == "remove":
-            without = explorer.composed.synthesise_without
-            images = torch.cat([explorer.images(w, partial(without, absent=[number])) for number in numbers])
+            images = torch.cat([explorer.images(w, explorer.without([number])) for number in numbers])
         else:
             assert donor is not None
             edits = [edited(explorer, settings, w, donor.w, number, place) for number in numbers]

@@ -81,11 +81,20 @@ class FeatureDistance:
 
     def each(self, images: Tensor, others: Tensor) -> Tensor:
         """Return the distances [B] of images and others, pair by pair."""
-        blocks = vgg16.activations(_standardised(torch.cat([images, others])), self.layers)
-        distances = []
-        for features, weights in zip(blocks, self.judgement, strict=True):
-            one, other = (features / (features.norm(dim=1, keepdim=True) + EPSILON)).chunk(2)
-            distances.append(((one - other).square() * weights[:, None, None]).sum(dim=1).mean(dim=(1, 2)))
+        one, other = zip(*(part.chunk(2) for part in self.features(torch.cat([images, others]))), strict=True)
+        return self.apart(one, other)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features [B, C, h, w] of length 1 of every block."""
+        blocks = vgg16.activations(_standardised(images), self.layers)
+        return [features / (features.norm(dim=1, keepdim=True) + EPSILON) for features in blocks]
+
+    def apart(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+        """Return the distances [B] of images by their features, pair by pair."""
+        distances = [
+            ((first - second).square() * weights[:, None, None]).sum(dim=1).mean(dim=(1, 2))
+            for first, second, weights in zip(one, other, self.judgement, strict=True)
+        ]
         return self.weight * torch.stack(distances).sum(dim=0)
 
 

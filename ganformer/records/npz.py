@@ -178,6 +178,22 @@ class LatentsFile(StoredImages):
     """Name of each image, e.g. "seed 3"."""
 
 
+class Projected(LatentsFile):
+    """Facts about latents `w` whose pictures are like given ones, with `distances` float64 [n].
+
+    `starts` [n, S]: distances of all starts; `pictures`, `targets` uint8 [n, H, W, 3]: those found and those wanted;
+    `noise_0`, … [n, 1, h, w]: noise of the layers, if it was optimised.
+    """
+
+    KIND: ClassVar[str] = "file of projected pictures"
+    REMEDY: ClassVar[str] = "make it with `ganformer project`"
+
+    projection: Mapping[str, Any]
+    """Settings as they were written."""
+    identity: str
+    """sha256 of settings, weights and pictures."""
+
+
 class LookedAt(StoredImages):
     """Facts about `cells` uint8 [rows, columns, H, W, C]: pictures of what a model has learned.
 

@@ -15,62 +15,22 @@ from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.generate import Request, generate
 from ganformer.analysis.looking import look, take
 from ganformer.analysis.view import View
-from ganformer.config import Look, Looking, Spec
+from ganformer.config import Look, Looking
 from ganformer.data.images import Pixels
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.looks.interpolation import between
 from ganformer.models.kgan.merging import Weights
 from ganformer.nn.layers import Noise
 from ganformer.records.npz import LatentsFile, LookedAt
-from ganformer.training.checkpoint import build
-from tests.run_records import run_record
+from tests.analysis.untrained import open_untrained
 
-IMAGE = {"height": 16, "width": 16}
-TINY = {"channel_base": 64, "channel_max": 8, "latent_size": 16, "mapping_layers": 2}
-MODELS: dict[str, dict[str, Any]] = {
-    "stylegan2": {"kind": "stylegan2", **TINY},
-    "gan": {"kind": "gan", **TINY},
-    "duplex": {"kind": "ganformer", "attention": "duplex", "components": 4, "heads": 2, **TINY},
-    "kgan": {"kind": "kgan", "components": 2, "merge_resolution": 8, **TINY},
-    "msggan": {"kind": "msggan", "channel_base": 64, "channel_max": 8, "latent_size": 16},
-    "vqgan": {
-        "kind": "vqgan",
-        "channels": 4,
-        "channel_multipliers": [1, 1, 2],
-        "residual_blocks": 1,
-        "attention_downsampling": [4],
-        "groups": 2,
-        "latent_channels": 8,
-        "codes": 16,
-        "code_size": 4,
-        "discriminator": {"channels": 4, "layers": 1},
-        "transformer": {"layers": 1, "heads": 2, "width": 16},
-    },
-}
 Open = Callable[..., Explorer]
 
 
 @pytest.fixture
 def opened() -> Open:
-    """Provide a function that opens an untrained model, with noise that is seen; `counts`: images of each class."""
-
-    def open_(name: str, counts: tuple[int, ...] = (), **settings: Any) -> Explorer:
-        image = {**IMAGE, "classes": len(counts)}
-        training = {"kimg": 1, "batch": 4, "snapshots": 1}
-        raw = {"image": image, "mirror": False, "model": MODELS[name] | settings, "training": training, "seed": 1}
-        spec = Spec.model_validate(raw)
-        learner = build(spec)
-        with torch.random.fork_rng():
-            torch.manual_seed(5)
-            for part in learner.sampler.modules():
-                if isinstance(part, Noise):
-                    part.strength.fill_(0.3)
-        if learner.sampling_generator is not None:
-            learner.sampling_generator.w_average.normal_(generator=torch.Generator().manual_seed(2))
-        record = run_record({"spec": spec.model_dump(mode="json"), "data": {"label_counts": list(counts)}})
-        return Explorer(Path("run.json"), record, learner, torch.device("cpu"))
-
-    return open_
+    """Provide a function that opens an untrained model."""
+    return open_untrained
 
 
 def shown(run: Explorer, kind: str, **settings: Any) -> View:
@@ -104,6 +64,22 @@ def test_with_classes_pictures_are_those_that_generate_makes(opened: Open) -> No
         with explorer.looking(run, 1):
             expected = explorer.coloured(run.samples([0, 3, 5], label, 0.5))
         assert np.array_equal(view.cells[0], expected)
+
+
+def test_components_can_be_left_out_of_pictures(opened: Open) -> None:
+    run = opened("duplex")
+    view = shown(run, "latents", seeds=[0, 3], absent="0,2")
+    with explorer.looking(run, 1):
+        w = run.of_seeds([0, 3], 0.7).w
+        images = run.composed.synthesise_without(w.repeat(4, 1, 1, 1), [0, 2])[:2]
+    assert np.array_equal(view.cells[0], explorer.coloured(images))
+    assert not np.array_equal(view.cells[0], pictures(run, [0, 3]))
+    with pytest.raises(ConfigError, match="absent: leaves no component out of which a picture could be made"):
+        shown(run, "latents", absent="0-3")
+    with pytest.raises(ConfigError, match="absent 4: the model has components 0 to 3"):
+        shown(run, "latents", absent=[4])
+    with pytest.raises(ConfigError, match="models of kind 'gan' have no components"):
+        shown(opened("gan"), "latents", absent=[0])
 
 
 def test_stored_latents_take_the_place_of_seeds(opened: Open, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from ganformer.records.base import Part, Record
         (npz.ShownImages, 1, DataError, "make it again"),
         (npz.Copies, 1, DataError, "make it with `ganformer step analyse copies`"),
         (npz.LatentsFile, 1, DataError, "make one with `ganformer look latents` or `ganformer project`"),
+        (npz.Projected, 1, DataError, "make it with `ganformer project`"),
         (npz.LookedAt, 1, DataError, "make it with `ganformer look`"),
         (npz.ReferenceFacts, 2, DataError, "delete it and run again"),
         (parser.SceneParserRecord, 2, CheckpointError, "train it again"),

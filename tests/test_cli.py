@@ -61,6 +61,8 @@ DEFAULTS = {
     ("import", "cache"): Path("results/weights"),
     ("data download", "out"): Path("results/downloads"),
     ("project", "film"): "mp4",
+    ("demo", "port"): 8501,
+    ("demo", "browser"): True,
     **{(f"look {kind}", "film"): "mp4" for kind in plugins.names("ganformer.looks")},
     ("step page", "command"): "snakemake --cores all {}",
     ("step publish", "command"): "snakemake --cores all {}",

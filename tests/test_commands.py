@@ -460,6 +460,16 @@ def test_options_of_a_projection_are_its_settings(calls: Watch) -> None:
     ]
 
 
+def test_the_demo_is_served(calls: Watch) -> None:
+    made = calls("demo.server.serve")
+    say("demo")
+    say("demo", "--weights", "a", "--weights", "b", "--port", "9000", "--no-browser", "--threads", "3")
+    assert made == [
+        (([], 8501, 1), {"is_headless": False}),
+        (([Path("a"), Path("b")], 9000, 3), {"is_headless": True}),
+    ]
+
+
 def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
     assert say("step", "schema") == config.schema_text()
     assert say("step", "schema", "--out", "schema.json") == ""

@@ -104,7 +104,7 @@ def test_every_dependency_has_an_exact_version():
         for name, version in (line.split("==") for line in lines if line and line[0] != "#")
     }
     extras = project()["optional-dependencies"]
-    asked = [*project()["dependencies"], *extras["test"], *extras["docs"], *extras["slurm"]]
+    asked = [*project()["dependencies"], *extras["test"], *extras["docs"], *extras["slurm"], *extras["demo"]]
     for requirement in map(Requirement, asked):
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} has no version in constraints.txt"

@@ -252,11 +252,12 @@ def demo(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8501,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    threads: Threads = 1,
 ) -> None:
     """Show a page on which pictures are generated, edited and brought in."""
     from ganformer.demo.server import serve
 
-    serve(weights or [], port, is_headless=not browser)
+    serve(weights or [], port, threads, is_headless=not browser)
 
 
 def import_(

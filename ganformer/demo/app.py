@@ -1,9 +1,11 @@
-"""Page of the demo; `ganformer demo` lets Streamlit run it, with the folders of runs as arguments."""
+"""Page of the demo; `ganformer demo` lets Streamlit run it, with threads and the folders of runs as arguments."""
 
 import base64
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,31 +14,37 @@ import streamlit as st
 import torch
 
 from ganformer import artifacts
-from ganformer.analysis import explorer, projection
+from ganformer.analysis import explorer
+from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.looking import write_latents
-from ganformer.config.projection import Projection
 from ganformer.data.images import Pixels
 from ganformer.demo.studio import Recipe, Source, Studio, as_npz, as_png, command, strongest
 from ganformer.errors import UserError
 from ganformer.report import pretrained
 
 SHOWN = 448  # pixels of the picture on the page, about
-STEPS = 150  # of a projection
+FIRST_DRAWN = 1_000_000  # seed before the first one that a component is drawn from anew
 OFF = "none"
 
 
 def weights() -> dict[str, Path]:
     """Return the runs to choose from, by their names: those given, then the pretrained ones."""
-    found = {str(path): path for path in map(Path, sys.argv[1:])}
+    found = {str(path): path for path in map(Path, sys.argv[2:])}
     for path in pretrained.find(pretrained.places()):
         found.setdefault(f"pretrained/{path.folder.name}", path.folder)
     return found
 
 
 @st.cache_resource
-def opened(path: str, sha256: str) -> Studio:
+def opened(path: str, sha256: str) -> Explorer:
     """Open a run once for all visits; other weights at the same place are another run."""
-    return Studio(explorer.opened(Path(path)))
+    return explorer.opened(Path(path))
+
+
+@st.cache_resource
+def alone() -> threading.RLock:
+    """Return the lock of all visits: networks are changed while they are looked into."""
+    return threading.RLock()
 
 
 def number(sources: tuple[Source, ...]) -> str:
@@ -70,13 +78,14 @@ def box_of(selection: Mapping[str, Any]) -> tuple[float, float, float, float] | 
     return left, 1 - top, right, 1 - bottom
 
 
-def begin(name: str, studio: Studio) -> Any:
-    """Return the state of the page, begun anew where another run was chosen."""
+def begin(name: str, run: Explorer) -> tuple[Any, Studio]:
+    """Return the state of the page, begun anew where another run was chosen, and what makes its pictures."""
     state = st.session_state
     if state.get("run") != name:
-        state.run, state.sources = name, [0] * studio.slots
-        state.absent, state.locked, state.drawn = set(), set(), 1000
-    return state
+        state.run, state.saved = name, {}
+        state.absent, state.locked, state.drawn = set(), set(), FIRST_DRAWN
+        state.sources = [int(state.get("seed", 0))] * Studio(run).slots
+    return state, Studio(run, int(sys.argv[1]), state.saved)
 
 
 def fill(state: Any, source: Source) -> None:
@@ -127,25 +136,22 @@ def project(studio: Studio, file: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"upload{Path(file.name).suffix}")
         path.write_bytes(file.getvalue())
-        settings = Projection.model_validate({"steps": STEPS, "starts": 2, "candidates": 128})
-        with st.spinner(f"{STEPS} steps"):
-            wanted = projection.targets([path], studio.run)
-            (found,) = projection.find(studio.run, settings, wanted, None, studio.threads)
-    studio.saved["upload"] = found.w[None]
+        with st.spinner("looking for its latents"):
+            studio.bring_in(path)
 
 
 def offer(studio: Studio, path: Path, recipe: Recipe, picture: Pixels, w: Any, masks: Mapping[str, Any]) -> None:
     """Show what can be downloaded, and the command that makes the same picture."""
-    st.download_button("Picture", as_png(picture), "picture.png", key="png", width="stretch")
+    st.download_button("Download the picture", as_png(picture), "picture.png", key="png", width="stretch")
     if w is not None:
         with tempfile.TemporaryDirectory() as folder:
             write_latents(Path(folder, "latents.npz"), w.cpu().numpy(), ["demo"], studio.run.record)
             content = Path(folder, "latents.npz").read_bytes()
-        st.download_button("Latents", content, "latents.npz", key="npz", width="stretch")
+        st.download_button("Download its latents", content, "latents.npz", key="npz", width="stretch")
     if masks:
         arrays = {f"layer_{number}": mask for number, mask in enumerate(masks.values())}
-        st.download_button("Masks", as_npz(arrays), "masks.npz", key="masks", width="stretch")
-    st.code(command(path, recipe, studio), language="sh", wrap_lines=True)
+        st.download_button("Download its masks", as_npz(arrays), "masks.npz", key="masks", width="stretch")
+    st.code(command(path, recipe), language="sh", wrap_lines=True)
 
 
 def main() -> None:
@@ -157,8 +163,7 @@ def main() -> None:
         st.error("There is no run to show; give one with `ganformer demo --weights RUN`.")
         return
     name = st.sidebar.selectbox("Weights", list(choices), key="weights")
-    studio = opened(str(choices[name]), artifacts.file_digest(choices[name] / "run.json"))
-    state = begin(name, studio)
+    state, studio = begin(name, opened(str(choices[name]), artifacts.file_digest(choices[name] / "run.json")))
     st.sidebar.number_input("Seed", 0, 2**32 - 1, key="seed", on_change=lambda: fill(state, int(st.session_state.seed)))
     truncation = st.sidebar.slider("Truncation ψ", 0.0, 1.5, 0.7, 0.05, key="truncation")
     wanted = st.sidebar.selectbox("Class", [OFF, *studio.classes], key="label") if studio.classes else OFF
@@ -177,10 +182,11 @@ def main() -> None:
     recipe = Recipe(tuple(state.sources), frozenset(state.absent), truncation, label)
     w = studio.latents(recipe)
     with controls:
-        w = between(studio, w)
+        between = way(studio, w)
         uploads(state, studio)
-    picture = studio.picture(w, sorted(recipe.absent))
-    regions = studio.regions(w)
+    if between is not None:
+        w, recipe = between, replace(recipe, sources=("between A and B",))
+    picture, regions = studio.seen(w, sorted(recipe.absent))
     masks = studio.masks(regions)
     with shown:
         layer = head = alpha = None
@@ -202,18 +208,18 @@ def main() -> None:
         offer(studio, choices[name], recipe, picture, w, masks)
 
 
-def between(studio: Studio, w: Any) -> Any:
-    """Show how pictures are saved and interpolated, and return the latents to be shown."""
+def way(studio: Studio, w: Any) -> Any:
+    """Show how pictures are saved and interpolated; return latents between two saved ones, None: they are not shown."""
     left, right = st.columns(2)
     for column, name in ((left, "A"), (right, "B")):
         if column.button(f"Save as {name}", key=f"save-{name}", width="stretch"):
             studio.saved[name] = w.clone()
     if not {"A", "B"} <= set(studio.saved):
         st.caption("Save two pictures to interpolate between them.")
-        return w
+        return None
     part = st.slider("From A to B", 0.0, 1.0, 0.0, 0.05, key="part")
     if not st.toggle("Show the picture between A and B", key="between"):
-        return w
+        return None
     return torch.lerp(studio.saved["A"], studio.saved["B"], part)
 
 
@@ -231,4 +237,5 @@ def uploads(state: Any, studio: Studio) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with alone():
+        main()

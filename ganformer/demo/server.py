@@ -1,7 +1,6 @@
 """Server of the demo: Streamlit, with its page, on this machine alone."""
 
 import importlib.util
-import os
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ HOST = "127.0.0.1"
 APP = Path(__file__).with_name("app.py")
 
 
-def serve(weights: Sequence[Path], port: int, *, is_headless: bool) -> None:
+def serve(weights: Sequence[Path], port: int, threads: int, *, is_headless: bool) -> None:
     """Show the page at http://127.0.0.1:`port` until it is interrupted; without `is_headless` a browser opens it.
 
     `weights`: runs to choose from before the pretrained ones. Raises ConfigError if one is no run, if Streamlit is not
@@ -31,10 +30,10 @@ def serve(weights: Sequence[Path], port: int, *, is_headless: bool) -> None:
         except OSError as error:
             raise ConfigError(f"--port {port}: cannot be used ({error.strerror}); choose another one") from error
     print(f"demo: http://{HOST}:{port}; end it with Ctrl-C", flush=True)
-    subprocess.run(call(folders, port, is_headless=is_headless), env=environment(), check=False)
+    subprocess.run(call(folders, port, threads, is_headless=is_headless), check=False)
 
 
-def call(folders: Sequence[Path], port: int, *, is_headless: bool) -> list[str]:
+def call(folders: Sequence[Path], port: int, threads: int, *, is_headless: bool) -> list[str]:
     """Return the command that lets Streamlit serve the page for these runs."""
     options = {
         "server.address": HOST,
@@ -45,9 +44,4 @@ def call(folders: Sequence[Path], port: int, *, is_headless: bool) -> list[str]:
         "client.toolbarMode": "minimal",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *words, "--", *map(str, folders)]
-
-
-def environment() -> dict[str, str]:
-    """Return the variables of the server: one thread, as several make small pictures no faster."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *words, "--", str(threads), *map(str, folders)]

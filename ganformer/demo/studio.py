@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ganformer.analysis import explorer
+from ganformer.analysis import explorer, projection
 from ganformer.analysis.attention_maps import Attending
 from ganformer.analysis.explorer import Explorer, coloured
+from ganformer.config.projection import Projection
 from ganformer.data.images import Pixels, central
 from ganformer.errors import ConfigError
 from ganformer.report import drawing
+
+PROJECTION = {"steps": 150, "starts": 2, "candidates": 128}
+"""Settings of a projection that nobody waits for too long."""
 
 Source = int | str
 """Origin of a latent: a seed, or the name of a picture that was saved or projected."""
@@ -90,10 +94,29 @@ class Studio:
         return self.run.of_seeds([source], recipe.truncation, recipe.label).w
 
     def picture(self, w: Tensor, absent: Sequence[int] = ()) -> Pixels:
-        """Return the picture uint8 [h, w, 3] of latents w [1, L, …, D] without some components."""
+        """Return the picture uint8 [h, w, 3] of latents w [1, L, …, D] without some components.
+
+        It is made alone, not in a block as `generate` makes it, which takes eight times as long: a level of 255 may
+        differ.
+        """
         with explorer.looking(self.run, self.threads):
-            made: Pixels = coloured(self.run.images(w, self.run.without(absent)))[0]
+            return self._pixels(self.run.without(absent)(w))
+
+    def _pixels(self, images: Tensor) -> Pixels:
+        made: Pixels = coloured(central(images, *self.run.record.image.picture))[0]
         return made
+
+    def seen(self, w: Tensor, absent: Sequence[int] = ()) -> tuple[Pixels, dict[str, NDArray[np.float32]]]:
+        """Return the `picture` and its `regions`, in one pass where that is possible."""
+        if absent or not self._attends:
+            return self.picture(w, absent), self.regions(w)
+        with explorer.looking(self.run, self.threads):
+            images, maps = cast(Attending, self.run.generator).attention_maps(w)
+            return self._pixels(images), _named(maps)
+
+    @cached_property
+    def _attends(self) -> bool:
+        return "attention maps" in self.run.record.settings(self.run.path).model.abilities
 
     def sample(self, seed: int, truncation: float, label: str | None) -> Pixels:
         """Return the picture uint8 [h, w, 3] of a seed, of any model."""
@@ -106,19 +129,21 @@ class Studio:
 
         Attention of a GANformer, or the weights α of k-GAN; none of other models.
         """
-        abilities = self.run.record.settings(self.run.path).model.abilities
         with explorer.looking(self.run, self.threads):
-            if "attention maps" in abilities:
-                maps = cast(Attending, self.run.generator).attention_maps(w)[1]
-                return {
-                    f"layer {number}, {each.shape[4]}×{each.shape[3]}": each[0].float().cpu().numpy()
-                    for number, each in enumerate(maps)
-                }
+            if self._attends:
+                return _named(cast(Attending, self.run.generator).attention_maps(w)[1])
             if not self.components:
                 return {}
             parts = self.run.generator.additions(w)
         weights = [(part[0] + 1) / 2 for title, part in parts.items() if title.startswith("α")]
         return {"α": torch.stack(weights, dim=1).cpu().numpy()}
+
+    def bring_in(self, path: Path) -> None:
+        """Find the latents of a picture file and save them as `upload`; DataError if it is no picture."""
+        settings = Projection.model_validate(PROJECTION)
+        wanted = projection.targets([path], self.run)
+        (found,) = projection.find(self.run, settings, wanted, None, self.threads)
+        self.saved["upload"] = found.w[None]
 
     def masks(self, regions: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return the numbers of the strongest components, uint8 [heads, h, w] at picture size, by layer."""
@@ -134,6 +159,14 @@ class Studio:
         """Return a picture [h, w, 3] under the colours of components, numbered in `mask` [h, w], of weight `alpha`."""
         colours = drawing.component_colours(self.components)[mask] * 255
         return np.round(alpha * colours + (1 - alpha) * picture).astype(np.uint8)
+
+
+def _named(maps: Sequence[Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Return the attention maps [heads, k, h, w] of one picture by the titles of their layers."""
+    return {
+        f"layer {number}, {each.shape[4]}×{each.shape[3]}": each[0].float().cpu().numpy()
+        for number, each in enumerate(maps)
+    }
 
 
 def strongest(shares: NDArray[np.float32], box: tuple[float, float, float, float]) -> int:
@@ -170,7 +203,7 @@ def as_npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
     return file.getvalue()
 
 
-def command(weights: Path, recipe: Recipe, studio: Studio) -> str:
+def command(weights: Path, recipe: Recipe) -> str:
     """Return a command that makes the same picture; `latents.npz` is the file of latents that the demo offers."""
     label = f" --label {recipe.label}" if recipe.label is not None else ""
     first = recipe.sources[0]

@@ -1,6 +1,7 @@
 """Requests to stop: by a scheduler whose time is up, or by Ctrl-C."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,8 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals belong to the main thread; within a server nobody else may take them
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._remember)
         return self

@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializationInfo,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -139,6 +140,16 @@ class AdversarialSettings(Strict):
     """The half-life is at most this part of the images seen so far; None: no ramp-up."""
     augmentation: AnyAugmentation = NoAugmentation(kind="none")
     """Augmentation of real and generated images before the discriminator."""
+    frozen_discriminator_layers: NonNegativeInt = 0
+    """FreezeD (Mo et al. 2020): the layers of this many resolutions of the discriminator, from the image's on, keep the
+    weights that training starts from. For runs that start from another run (`initial`) on few images."""
+
+    # Left out where it is 0, as in records of earlier versions, whose digests stay. Among given settings a 0 stays: it
+    # overrides that of a section.
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        is_kept = self.frozen_discriminator_layers or info.exclude_unset
+        return serialise(self) if is_kept else without(serialise(self), "frozen_discriminator_layers")
 
 
 class Adversarial(AdversarialSettings):

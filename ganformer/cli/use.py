@@ -50,7 +50,7 @@ def train(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, as adversarial.r1_gamma=5, training.batch=8 or model.components=4."),
+        typer.Option("--set", help="A setting, as adversarial.r1_gamma=auto, training.batch=8 or model.components=4."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Name of the data set, for the record. Default: the pack's folder.")

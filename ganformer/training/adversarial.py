@@ -93,7 +93,7 @@ class Adversarial(Learner):
             self._discriminating,
             settings.discriminator_learning_rate,
             (settings.beta1, settings.beta2),
-            settings.r1_interval if settings.r1_gamma else None,
+            settings.r1_interval if settings.gamma else None,
         )
 
     @property
@@ -135,7 +135,7 @@ class Adversarial(Learner):
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
             scalars["path_length"] = self._regularise_generator(reals)
         scalars |= self._play_discriminator(reals, step)
-        if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
+        if self.settings.gamma and step % self.settings.r1_interval == 0:
             scalars["r1"] = self._regularise_discriminator(reals)
         batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         self._follow(average_beta(self.settings, batch, seen=step * batch))
@@ -239,7 +239,7 @@ class Adversarial(Learner):
     def _r1_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(images)]
         penalty = losses.r1_penalty(self._score(scales, labels), scales)
-        return self.settings.r1_gamma * self.settings.r1_interval * penalty, {}
+        return self.settings.gamma * self.settings.r1_interval * penalty, {}
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return logits [B] of images at all scales, augmented as the discriminator sees them."""

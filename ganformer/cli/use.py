@@ -160,7 +160,10 @@ def _list_pretrained(wanted: bool) -> None:
 
 def generate(
     weights: Annotated[
-        Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")
+        Path,
+        typer.Option(
+            help="A trained, imported or pretrained run, or one in training: its folder, run.json or weights."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder that the images are written to. Default: generated/ and the run's name.")

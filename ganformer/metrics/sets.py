@@ -30,8 +30,10 @@ from ganformer.progress import Progress
 from ganformer.records import npz
 from ganformer.records.metrics import ComparedSet
 from ganformer.records.run import RUN_FILE, Run
-from ganformer.training import checkpoint, distribution
+from ganformer.records.training import is_unfinished
+from ganformer.training import distribution
 from ganformer.training.learner import Learner
+from ganformer.training.runs import open_run
 from ganformer.training.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 
 T = TypeVar("T")
@@ -159,9 +161,9 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
     if there is none, or where it is no such set; `option` is where the set was named.
     """
     path = Path(side)
-    if path.name == RUN_FILE or (path / RUN_FILE).is_file():
-        run = path / RUN_FILE if path.is_dir() else path
-        return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
+    if path.name == RUN_FILE or (path / RUN_FILE).is_file() or is_unfinished(path):
+        run, learner, record = open_run(path, step)
+        return Generated(learner, record, run, step, evaluation.seeds)
     if path.suffix == ".pkl" and path.is_file():
         return _computed_elsewhere(path, foreign.read_pickle(path), foreign.STYLEGAN2_ADA)
     # Where statistics are beside images, these may be a few of them.

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
 from ganformer.data.pictures import grid, save_picture
-from ganformer.training.record import STATE
+from ganformer.records.run import STATE
 from ganformer.training.samples import pixels
 
 

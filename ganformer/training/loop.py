@@ -20,7 +20,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, DivergedError, TrainingError
 from ganformer.locking import acquired
-from ganformer.records.run import RUN_FILE
+from ganformer.records.run import RUN_FILE, STATE
 from ganformer.seeds import mix
 from ganformer.training import distribution, initial, record
 from ganformer.training.buffers import ChangedBuffers
@@ -83,6 +83,7 @@ def train(
         chosen = devices.acquire_all(gpus)
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
+        record.begin(out, spec, identity, names, images.manifest)
         job = Job(spec, pack, out, identity, names, label, threads, checkpoint_minutes * 60, check_data, until)
         distribution.launch(train_rank, (job,), chosen)
 
@@ -115,7 +116,7 @@ def _announce_replacement(out: Path, identity: Identity, label: str) -> None:
     if record.is_another(out, identity):
         print(
             f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
-            f"checkpoints of that one stay in {out / record.STATE}, so training it again there writes it again",
+            f"checkpoints of that one stay in {out / STATE}, so training it again there writes it again",
             flush=True,
         )
 
@@ -146,7 +147,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
     """
     waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
-        lock = acquired(out / record.STATE / "lock", waiting, sys.stdout)
+        lock = acquired(out / STATE / "lock", waiting, sys.stdout)
     with lock:
         yield
 

@@ -113,6 +113,13 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "restart": True,
             },
         ),
+        (["status"], "report.status.show", ([Path("results")],), {"as_json": False, "every": None}),
+        (
+            ["status", "a", "b", "--json", "--watch", "2.5"],
+            "report.status.show",
+            ([Path("a"), Path("b")],),
+            {"as_json": True, "every": 2.5},
+        ),
         (
             ["generate", "--weights", "w", "--out", "o"],
             "analysis.generate.generate",
@@ -242,7 +249,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
         (["data", "info", "p", "--out", "o"], "data.info.info", (Path("p"), Path("o")), {}),
         (["data", "verify", "p"], "data.dataset.verify", (Path("p"),), {}),
     ],
-    ids=lambda value: " ".join(value[: 3 if value[1] == "analyse" else 2]) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value[: 3 if value[1:2] == ["analyse"] else 2]) if isinstance(value, list) else "",
 )
 def test_a_command_calls_its_function(
     calls: Watch, words: Sequence[str], place: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -250,6 +257,15 @@ def test_a_command_calls_its_function(
     found = calls(place)
     say(*words)
     assert found == [(args, kwargs)]
+
+
+def test_watching_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganformer.report.status.show", interrupted)
+    monkeypatch.setenv("GANFORMER_RESULTS", "/elsewhere")
+    assert say("status", "--watch", "1") == "\n"
 
 
 def test_evaluate_measures_prints_and_writes(calls: Watch) -> None:

@@ -18,6 +18,7 @@ from ganformer.errors import UserError
 app = group("Generative Adversarial Transformers: data, training, evaluation, tables and figures.")
 app.add_typer(data.app, name="data")
 app.command()(use.train)
+app.command()(use.status)
 app.command()(use.evaluate)
 app.command()(use.generate)
 app.command("import")(use.import_)

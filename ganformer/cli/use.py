@@ -104,6 +104,20 @@ def _configuration(path: Path | None) -> Mapping[str, Any]:
     return config.merged([path or usual])
 
 
+def status(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders with runs below. Default: results.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+    watch: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Print again so often.")] = None,
+) -> None:
+    """List runs with their progress: done, training, stopped or diverged."""
+    from ganformer.report.status import show
+
+    try:
+        show(folders or [artifacts.placed(Path("results"))], as_json=as_json, every=watch)
+    except KeyboardInterrupt:  # the usual end of watching
+        print(flush=True)
+
+
 def evaluate(
     real: Annotated[
         str,

@@ -20,7 +20,7 @@ from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, DivergedError, TrainingError
 from ganformer.locking import acquired
-from ganformer.records.run import RUN_FILE, STATE
+from ganformer.records.run import LOCK, RUN_FILE, STATE
 from ganformer.seeds import mix
 from ganformer.training import distribution, initial, record
 from ganformer.training.buffers import ChangedBuffers
@@ -147,7 +147,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
     """
     waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
-        lock = acquired(out / STATE / "lock", waiting, sys.stdout)
+        lock = acquired(out / STATE / LOCK, waiting, sys.stdout)
     with lock:
         yield
 

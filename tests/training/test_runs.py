@@ -4,6 +4,9 @@ import copy
 import json
 import os
 import re
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,19 @@ from safetensors.torch import load_file
 import ganformer
 from ganformer import artifacts
 from ganformer.analysis.generate import Request, generate
-from ganformer.config import Evaluation
+from ganformer.config import Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.errors import CheckpointError, ConfigError
 from ganformer.metrics.sets import Generated, open_set
 from ganformer.records.run import TrainingData
 from ganformer.records.training import TrainingRecord, is_unfinished, trainings
+from ganformer.report.status import runs_below, status
 from ganformer.training import checkpoint, loop
 from ganformer.training.checkpoint import Checkpoints, write_weights
 from ganformer.training.runs import open_run
 from tests.training.tiny_runs import NAMES, partly_trained, same, tiny_spec
+
+Start = Callable[[Spec, Path, float], "subprocess.Popen[str]"]
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +89,24 @@ def test_the_sha256_is_that_of_a_file_of_weights(killed: Path) -> None:
     learner = checkpoint.build(tiny_spec())
     learner.sampler.load_state_dict(load_file(kept))
     assert checkpoint.weights_digest(learner.sampler, tiny_spec().trajectory, 4) == artifacts.file_digest(kept)
+
+
+def test_its_progress_is_told_while_a_process_trains_and_when_it_is_killed(tmp_path: Path, start: Start) -> None:
+    process = start(tiny_spec(20_000), tmp_path, 60.0)
+    while not (tmp_path / "log.jsonl").exists() or len((tmp_path / "log.jsonl").read_text().splitlines()) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    assert runs_below([tmp_path]) == [tmp_path]
+    found = status(tmp_path)
+    assert process.poll() is None
+    assert (found.run, found.state, found.steps) == ("noise/tiny seed 0", "training", 20_000)
+    assert found.step is not None
+    assert 20 <= found.step < 20_000
+    assert found.images_per_second
+    assert found.eta_seconds
+    process.kill()
+    process.wait()
+    assert status(tmp_path).state == "stopped"
 
 
 def test_its_images_are_generated_measured_and_sampled(killed: Path, pack: Path, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ LIMITS = {
     "scenes.parser": {"BATCH": 64, "MAX_OBJECTS": 255},
     "scenes.source": {"ATTEMPTS": 500, "CHUNK_PIXELS": 1 << 17},
     "training.checkpoint": {"CHECKPOINTS_KEPT": 2},
+    "training.diversity": {"WARNING": 0.2},
     "training.writer": {"LOG_STEPS": 10, "GRID_IMAGES": 32},
 }
 

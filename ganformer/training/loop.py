@@ -25,6 +25,7 @@ from ganformer.seeds import mix
 from ganformer.training import distribution, initial, record
 from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
+from ganformer.training.diversity import mean_distance
 from ganformer.training.learner import Reals
 from ganformer.training.logger import bring_back
 from ganformer.training.samples import normalise
@@ -200,6 +201,7 @@ def train_rank(job: Job, device: torch.device) -> None:
             steps.images.manifest.label_counts,
             job.checkpoint_seconds,
             {**devices.describe(device, job.threads), "gpus": gpus},
+            mean_distance(steps.first_reals()),
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)

@@ -17,7 +17,7 @@ from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
-from ganformer.training import initial, record
+from ganformer.training import diversity, initial, record
 from ganformer.training.checkpoint import (
     CHECKPOINTS_KEPT,
     Checkpoints,
@@ -37,7 +37,8 @@ class RunWriter:
     """Writer of a run: after every step of `learner` it logs, samples and saves when due.
 
     `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
-    `hardware`: hardware of this process, for the record. Raises DataError if `out` cannot be written.
+    `hardware`: hardware of this process, for the record; `real_distance`: mean distance of real images, which that of
+    samples is compared with (`diversity`). Raises DataError if `out` cannot be written.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class RunWriter:
         label_counts: Sequence[int],
         seconds: float,
         hardware: Mapping[str, Any],
+        real_distance: float,
     ) -> None:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
         self._before, self._origin = history, record.origin(hardware)
+        self._real_distance = real_distance
         self._diverged: int | None = None
         self._remove_halves()
         self._keep_end_of_shorter_run()
@@ -63,6 +66,7 @@ class RunWriter:
     def watch(self, label: str) -> Self:
         """Open the log and show progress as `label`; used as a context."""
         size, step = self.spec.training.batch, self.history.step
+        self._label = label
         self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
         self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
         return self
@@ -81,10 +85,13 @@ class RunWriter:
         self._means.add(scalars, size)
         self._bar.update(size, self._means.shown)
         is_snapshot = step in self.spec.snapshot_steps
+        values: dict[str, float] = {}
         if step % LOG_STEPS == 0 or is_snapshot:
-            self.logger.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._means.take()})
+            values |= {"seconds": self._seconds(), **self._means.take()}
         if is_snapshot:
-            self._snapshot(step)
+            values |= self._snapshot(step)
+        if values:
+            self.logger.log(step, {"kimg": self.spec.kimg_at(step), **values})
         is_due = time.monotonic() - self._saved >= self.checkpoint_seconds
         if is_due or is_stopping or step == self.spec.steps:
             self._save(step)
@@ -127,8 +134,11 @@ class RunWriter:
     def _seconds(self) -> float:
         return self._before.wall_seconds + time.monotonic() - self._started
 
-    def _snapshot(self, step: int) -> None:
-        """Write samples of the same latents each time, and weights; `finish` writes the final weights."""
+    def _snapshot(self, step: int) -> dict[str, float]:
+        """Write samples of the same latents each time, and weights; `finish` writes the final weights.
+
+        Return the diversity of the samples; a printed line says if they are alike.
+        """
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
         size = self.spec.training.microbatch or self.spec.training.batch
@@ -137,6 +147,11 @@ class RunWriter:
             [self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in microbatches]
         )
         self.logger.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+        found = diversity.of(images, self._real_distance)
+        # Other models, such as codes that a transformer learns to draw late, begin with samples that are alike.
+        if self.learner.sampling_generator is not None and (told := diversity.warning(found)):
+            print(f"{self._label}: step {step}: {told}", flush=True)
+        return found
 
     def _save(self, step: int) -> None:
         """Write a checkpoint; of a finished training only the last one stays."""

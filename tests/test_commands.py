@@ -21,6 +21,7 @@ from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
 from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
 from ganformer.report.check import Finding
+from ganformer.training.loop import Measured
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 Watch = Callable[..., list[Call]]
@@ -95,12 +96,14 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "checkpoint_minutes": 5.0,
                 "check_data": False,
                 "restart": False,
+                "measured": None,
             },
         ),
         (
             [
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
+                *("--evaluate-kimg", "2.5", "--evaluate-images", "300"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -111,6 +114,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "checkpoint_minutes": 1.5,
                 "check_data": True,
                 "restart": True,
+                "measured": Measured(2.5, 300),
             },
         ),
         (["status"], "report.status.show", ([Path("results")],), {"as_json": False, "every": None}),

@@ -62,8 +62,14 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Train from the first step, and delete the checkpoints of this run.")
     ] = False,
+    evaluate_kimg: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Log the Fréchet distance by random-vgg16 every so many thousand images."),
+    ] = None,
+    evaluate_images: Annotated[int, typer.Option(min=2, help="Samples for that distance.")] = 1000,
 ) -> None:
     """Train one run, or resume it."""
+    from ganformer.training.loop import Measured
     from ganformer.training.loop import train as run
 
     options = {"--config": configuration, "--kimg": kimg, "--seed": seed, "--from": initial, "--set": changes}
@@ -93,6 +99,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         check_data=check_data,
         restart=restart,
+        measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images),
     )
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,9 +30,16 @@ from ganformer.training.learner import Reals
 from ganformer.training.logger import bring_back
 from ganformer.training.samples import normalise
 from ganformer.training.stop import Stop
-from ganformer.training.writer import GRID_IMAGES, RunWriter
+from ganformer.training.writer import GRID_IMAGES, Measurement, RunWriter
 
 T = TypeVar("T")
+
+
+class Measured(NamedTuple):
+    """Measurements on the way: `images` samples every `kimg` thousand real images shown."""
+
+    kimg: float
+    images: int
 
 
 def train(
@@ -46,6 +53,7 @@ def train(
     checkpoint_minutes: float = 5.0,
     check_data: bool = False,
     restart: bool = False,
+    measured: Measured | None = None,
 ) -> None:
     """Train one run on a pack, from its last checkpoint if there is one, and write the folder `out`.
 
@@ -58,6 +66,9 @@ def train(
     with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training,
     and a longer run of the same trajectory (`Spec.trajectory`) resumes from it and ends with the same bytes as one that
     was this long from the beginning. `restart` removes all checkpoints of this trajectory first.
+
+    With `measured` the Fréchet distance is measured and logged on the way; weights and `run.json` stay as without it,
+    but for the peak of memory.
 
     If the spec leaves the channels of images to the data, the pack has them.
 
@@ -85,7 +96,8 @@ def train(
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
         record.begin(out, spec, identity, names, images.manifest)
-        job = Job(spec, pack, out, identity, names, label, threads, checkpoint_minutes * 60, check_data, until)
+        seconds = checkpoint_minutes * 60
+        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured)
         distribution.launch(train_rank, (job,), chosen)
 
 
@@ -169,6 +181,7 @@ class Job:
     check_data: bool
     until: int
     """Number of steps that a checkpoint may have at most to be continued."""
+    measured: Measured | None = None
 
 
 @contextmanager
@@ -202,6 +215,7 @@ def train_rank(job: Job, device: torch.device) -> None:
             job.checkpoint_seconds,
             {**devices.describe(device, job.threads), "gpus": gpus},
             mean_distance(steps.first_reals()),
+            _measurement(job, steps, threads),
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
@@ -220,6 +234,18 @@ def train_rank(job: Job, device: torch.device) -> None:
                 print(f"{job.label}: diverged, kept as it was at the snapshot before. {error}", flush=True)
                 kept.keep_diverged(error.step)
         kept.finish(job.names, steps.images.manifest)
+
+
+def _measurement(job: Job, steps: "Steps", threads: int) -> Measurement | None:
+    """Return the value to measure on the way, if any."""
+    if job.measured is None:
+        return None
+    from ganformer.metrics import while_training  # a lot to import, for this alone
+
+    folder = record.folder(job.out, job.identity)
+    images = Images(job.pack)  # of its own, as a thread reads the others at the same time
+    distance = while_training.Distance(images, job.measured.images, folder, threads, steps.device)
+    return Measurement(while_training.NAME, job.measured.kimg, distance.measure)
 
 
 def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:

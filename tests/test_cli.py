@@ -55,6 +55,7 @@ DEFAULTS = {
     ("train", "checkpoint_minutes"): 5.0,
     ("train", "evaluate_images"): 1000,
     ("evaluate", "extractor"): "random-vgg16",
+    ("timelapse", "seconds"): 10.0,
     ("generate", "images_num"): 32,
     ("generate", "truncation_psi"): 0.7,
     ("generate", "truncation_mean"): "class",

@@ -117,6 +117,18 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "measured": Measured(2.5, 300),
             },
         ),
+        (
+            ["timelapse", "r", "--out", "o.gif"],
+            "analysis.timelapse.film",
+            (Path("r"), Path("o.gif")),
+            {"seconds": 10.0, "is_labelled": False},
+        ),
+        (
+            ["timelapse", "r", "--out", "o.mp4", "--seconds", "2.5", "--label"],
+            "analysis.timelapse.film",
+            (Path("r"), Path("o.mp4")),
+            {"seconds": 2.5, "is_labelled": True},
+        ),
         (["status"], "report.status.show", ([Path("results")],), {"as_json": False, "every": None}),
         (
             ["status", "a", "b", "--json", "--watch", "2.5"],

@@ -222,6 +222,18 @@ def generate(
     images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
 
 
+def timelapse(
+    run: Annotated[Path, typer.Argument(help="A run that was trained here: its folder.")],
+    out: Annotated[Path, typer.Option(help="Film to write: .gif, or .mp4 if ffmpeg is installed.", callback=writable)],
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the film.")] = 10.0,
+    label: Annotated[bool, typer.Option("--label", help="Write the thousands of images into a corner.")] = False,
+) -> None:
+    """Make a film of the samples that a training left."""
+    from ganformer.analysis.timelapse import film
+
+    film(run, out, seconds=seconds, is_labelled=label)
+
+
 def import_(
     snapshot: Annotated[
         str,

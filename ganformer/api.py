@@ -23,9 +23,8 @@ from ganformer.data.packing import pack as packing
 from ganformer.errors import ConfigError
 from ganformer.metrics import compare
 from ganformer.records.run import Run as RunRecord
-from ganformer.records.run import find_run
 from ganformer.training import loop
-from ganformer.training.checkpoint import restore
+from ganformer.training.runs import open_run
 from ganformer.training.samples import make, pixels
 
 Settings = Mapping[str, Any]
@@ -78,12 +77,12 @@ class Run:
     def __init__(self, path: str | Path, step: int | None = None, *, gpus: int = 0, threads: int = 1) -> None:
         """Open a run by its folder, run.json or weights; `step`: one of its snapshots, None: the end of training.
 
+        Of a folder whose training has not ended the last checkpoint is used, and a printed line says so.
         Raises ConfigError if there is no run, CheckpointError if it cannot be read or has no such snapshot.
         """
-        self.path = find_run(Path(path))
-        self._learner, record = restore(self.path, step)
+        self.path, self._learner, record = open_run(Path(path), step)
         self.record: RunRecord = record
-        """Content of run.json."""
+        """Content of run.json; of a training that has not ended, of one that ended at its last checkpoint."""
         self.spec = record.settings(self.path)
         """Resolved settings of the run."""
         self._threads = threads

@@ -1,5 +1,6 @@
 """Processes that make the same file or folder take turns."""
 
+import fcntl
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -37,3 +38,18 @@ def acquired(path: Path, waiting: str, stream: TextIO) -> AbstractContextManager
     except Timeout:
         print(waiting, file=stream, flush=True)
         return lock.acquire()
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lock at `path`; the file is not changed, and nobody has to wait.
+
+    False if there is no such file, or none that may be read.
+    """
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -69,7 +69,7 @@ class Progress:
         rate = self.rate
         remaining = self.total - self.done
         is_settled = time.monotonic() - self.started >= SETTLED and rate > 0
-        left = _clock(remaining / rate) if remaining and is_settled else "?" if remaining else "0:00"
+        left = clock(remaining / rate) if remaining and is_settled else "?" if remaining else "0:00"
         shown = " ".join(f"{name} {value:.3g}" for name, value in self.values.items())
         words = [
             self.label,
@@ -86,7 +86,8 @@ class Progress:
         self.printed = time.monotonic()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, `0:52`, or with hours before them, `1:02:05`."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -21,6 +21,7 @@ from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
 from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
 from ganformer.report.check import Finding
+from ganformer.training.loop import Measured
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 Watch = Callable[..., list[Call]]
@@ -95,12 +96,14 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "checkpoint_minutes": 5.0,
                 "check_data": False,
                 "restart": False,
+                "measured": None,
             },
         ),
         (
             [
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
+                *("--evaluate-kimg", "2.5", "--evaluate-images", "300"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -111,7 +114,27 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "checkpoint_minutes": 1.5,
                 "check_data": True,
                 "restart": True,
+                "measured": Measured(2.5, 300),
             },
+        ),
+        (
+            ["timelapse", "r", "--out", "o.gif"],
+            "analysis.timelapse.film",
+            (Path("r"), Path("o.gif")),
+            {"seconds": 10.0, "is_labelled": False},
+        ),
+        (
+            ["timelapse", "r", "--out", "o.mp4", "--seconds", "2.5", "--label"],
+            "analysis.timelapse.film",
+            (Path("r"), Path("o.mp4")),
+            {"seconds": 2.5, "is_labelled": True},
+        ),
+        (["status"], "report.status.show", ([Path("results")],), {"as_json": False, "every": None}),
+        (
+            ["status", "a", "b", "--json", "--watch", "2.5"],
+            "report.status.show",
+            ([Path("a"), Path("b")],),
+            {"as_json": True, "every": 2.5},
         ),
         (
             ["generate", "--weights", "w", "--out", "o"],
@@ -242,7 +265,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
         (["data", "info", "p", "--out", "o"], "data.info.info", (Path("p"), Path("o")), {}),
         (["data", "verify", "p"], "data.dataset.verify", (Path("p"),), {}),
     ],
-    ids=lambda value: " ".join(value[: 3 if value[1] == "analyse" else 2]) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value[: 3 if value[1:2] == ["analyse"] else 2]) if isinstance(value, list) else "",
 )
 def test_a_command_calls_its_function(
     calls: Watch, words: Sequence[str], place: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -250,6 +273,15 @@ def test_a_command_calls_its_function(
     found = calls(place)
     say(*words)
     assert found == [(args, kwargs)]
+
+
+def test_watching_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganformer.report.status.show", interrupted)
+    monkeypatch.setenv("GANFORMER_RESULTS", "/elsewhere")
+    assert say("status", "--watch", "1") == "\n"
 
 
 def test_evaluate_measures_prints_and_writes(calls: Watch) -> None:

@@ -70,6 +70,10 @@ def test_schema_describes_every_key(raw):
             "models.duplex: kind 'ganfomer' is unknown; did you mean 'ganformer'?",
         ),
         (("models", "duplex", "adversarial"), {"r1_gama": 1}, "r1_gama: unknown key; did you mean 'r1_gamma'?"),
+        (("adversarial", "r1_gamma"), -1, "adversarial.r1_gamma: -1 is neither a number from 0 nor auto"),
+        (("adversarial", "r1_gamma"), "atuo", "adversarial.r1_gamma: 'atuo' is neither a number from 0 nor auto"),
+        (("adversarial", "r1_gamma"), float("inf"), "adversarial.r1_gamma: inf is neither a number from 0 nor auto"),
+        (("adversarial", "r1_gamma"), [1], "adversarial.r1_gamma: [1] is neither a number from 0 nor auto"),
         (("training", "batch"), "many", "training.batch: Input should be a valid integer"),
         (("training", "batch"), 0, "training.batch: Input should be greater than 0, got 0"),
         (("training", "kimg"), float("nan"), "training.kimg: Input should be a finite number"),
@@ -318,6 +322,38 @@ def test_nearer_settings_win(raw):
     settings = loaded.spec("scenes", "duplex", 0).model.adversarial
     assert (settings.r1_gamma, settings.beta2, settings.style_mixing, settings.beta1) == (5, 0.9, 0, 0)
     assert loaded.spec("scenes", "simplex", 0).model.adversarial.style_mixing == 0.5
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "batch", "gamma"),
+    [(256, 256, 32, 0.4096), (64, 64, 16, 0.0512), (32, 64, 4, 0.1024)],  # 0.0002 · 65,536 / 32; …
+)
+def test_the_weight_of_r1_can_follow_from_pixels_and_batch(height, width, batch, gamma):
+    image = {"height": height, "width": width}
+    model = {"kind": "gan", "adversarial": {"r1_gamma": "auto"}}
+    run = {**SPEC, "image": image, "model": model, "training": {"batch": batch}}
+    spec = config.parse(config.Spec, run, "spec")
+    assert spec.model.adversarial.r1_gamma == pytest.approx(gamma, rel=1e-12)
+    number = spec.model.adversarial.r1_gamma
+    assert json.loads(spec.json())["model"]["adversarial"]["r1_gamma"] == number
+    same = config.parse(config.Spec, {**run, "model": {"kind": "gan", "adversarial": {"r1_gamma": number}}}, "spec")
+    assert same.digest == spec.digest
+
+
+def test_the_weight_of_r1_by_the_rule_may_come_from_the_section(raw):
+    raw["adversarial"] = {"r1_gamma": "auto"}
+    raw["models"]["simplex"]["adversarial"] = {"r1_gamma": "3"}  # as words come from Snakemake's command line
+    loaded = config.load(raw)
+    image, batch = loaded.datasets["scenes"].image, loaded.training.batch
+    expected = 0.0002 * image.height * image.width / batch
+    assert loaded.spec("scenes", "duplex", 0).model.adversarial.r1_gamma == pytest.approx(expected, rel=1e-12)
+    assert loaded.spec("scenes", "simplex", 0).model.adversarial.r1_gamma == 3.0
+
+
+def test_outside_of_a_run_there_is_no_such_number():
+    with pytest.raises(ConfigError, match="r1_gamma: is 'auto' outside of a run; make a Spec, or give a number"):
+        _ = config.AdversarialSettings(r1_gamma="auto").gamma
+    assert config.AdversarialSettings(r1_gamma=2).gamma == 2.0
 
 
 def test_spec_survives_its_text(raw):

@@ -13,6 +13,7 @@ RESULTS = {
     "analysis.dci": {"MAX_EQUAL_SHARE": 0.95, "HALVINGS": 5, "SEED": 0, "MIN_IMAGES": 40}
     | {"TREES": 100, "DEPTH": 3, "RATE": 0.1, "BINS": 32},
     "analysis.segments": {"MIN_CLASS_IMAGES": 2, "SHIFTS": 5, "RESAMPLES": 200, "SEED": 0},
+    "config.training": {"AUTO_GAMMA": 0.0002},
     "config.path_length": {"PAIRS": 50_000, "EPSILON": 1e-4, "OUTLIERS": 1.0},
     "data.images": {"BACKGROUND": (255, 255, 255, 255)},
     "metrics.measures.density_coverage": {"NEIGHBOURS": 5},
@@ -87,6 +88,7 @@ LIMITS = {
     "scenes.parser": {"BATCH": 64, "MAX_OBJECTS": 255},
     "scenes.source": {"ATTEMPTS": 500, "CHUNK_PIXELS": 1 << 17},
     "training.checkpoint": {"CHECKPOINTS_KEPT": 2},
+    "training.diversity": {"WARNING": 0.2},
     "training.writer": {"LOG_STEPS": 10, "GRID_IMAGES": 32},
 }
 

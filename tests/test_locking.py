@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from ganformer.errors import DataError
-from ganformer.locking import one_at_a_time
+from ganformer.locking import is_held, one_at_a_time
 
 
 def test_what_is_made_is_locked_beside_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +41,20 @@ def test_who_comes_later_says_so_and_waits(tmp_path: Path, capsys: pytest.Captur
         held.release()
     assert entered.wait(30)
     other.join()
+
+
+def test_looking_at_a_lock_takes_it_from_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    assert not path.exists()
+    lock = FileLock(path)
+    with lock:
+        assert is_held(path)
+        assert lock.is_locked
+        with pytest.raises(Timeout):
+            FileLock(path).acquire(blocking=False)
+    assert not is_held(path)
+    FileLock(path).acquire(blocking=False).lock.release()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

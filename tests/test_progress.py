@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from ganformer import progress as module
-from ganformer.progress import Progress, _clock
+from ganformer.progress import Progress, clock
 
 
 def test_line_counts_items_and_shows_values(capsys):
@@ -69,7 +69,7 @@ def test_lines_come_more_often_where_somebody_looks(monkeypatch):
 
 
 def test_times_are_rounded_to_seconds():
-    assert [_clock(seconds) for seconds in (0.4, 59.6, 3599.7, 3725)] == ["0:00", "1:00", "1:00:00", "1:02:05"]
+    assert [clock(seconds) for seconds in (0.4, 59.6, 3599.7, 3725)] == ["0:00", "1:00", "1:00:00", "1:02:05"]
 
 
 @pytest.fixture

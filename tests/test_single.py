@@ -145,6 +145,14 @@ def test_train_takes_a_model_of_config_yaml_and_options(called: list[tuple[Any, 
     assert Spec.model_validate_json(said.removeprefix("runs/x: ")) == spec
 
 
+def test_train_chooses_the_weight_of_r1_by_its_rule(called: list[tuple[Any, ...]]) -> None:
+    more = ["--set", "adversarial.r1_gamma=auto", "--set", "training.batch=2"]
+    said = say("--data", "own", "--model", "small", *more, "--out", "runs/x")
+    ((spec, *_),) = called
+    assert spec.model.adversarial.r1_gamma == pytest.approx(0.0002 * 64 / 2, rel=1e-12)
+    assert '"r1_gamma":0.0064' in said
+
+
 def test_train_takes_another_configuration_and_another_name(called: list[tuple[Any, ...]], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(json.dumps({"models": {"small": {**GAN, "latent_size": 6}}}))
     words = ["--data", "own/manifest.json", "--model", "small", "--config", "mine.yaml", "--out", "x"]

@@ -24,10 +24,10 @@ from ganformer.errors import CheckpointError, ConfigError
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import constant_noise
 from ganformer.records.npz import LatentsFile
-from ganformer.records.run import Run, find_run
+from ganformer.records.run import Run
 from ganformer.training.adversarial import class_mean, evaluating
-from ganformer.training.checkpoint import restore
 from ganformer.training.learner import Learner
+from ganformer.training.runs import open_run
 from ganformer.training.samples import block_size, latents, make, pixels
 
 
@@ -181,10 +181,10 @@ def coloured(images: Tensor) -> Pixels:
 def opened(weights: Path, step: int | None = None, *, gpus: int = 0) -> Explorer:
     """Open a trained or imported run by its folder, its run.json or its weights; `step`: one of its snapshots.
 
-    Raises ConfigError if there is no run, CheckpointError if it cannot be read.
+    Of a run in training its newest checkpoint is used (`runs.open_run`). Raises ConfigError if there is no run,
+    CheckpointError if it cannot be read.
     """
-    path = find_run(weights)
-    learner, record = restore(path, step)
+    path, learner, record = open_run(weights, step)
     device = devices.acquire(gpus)
     learner.sampler.to(device)
     return Explorer(path, record, learner, device)

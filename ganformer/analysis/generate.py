@@ -25,9 +25,9 @@ from ganformer.errors import ConfigError, listed
 from ganformer.nn.layers import constant_noise
 from ganformer.progress import Progress
 from ganformer.records.generated import GeneratedCall
-from ganformer.records.run import Run, TrainingData, find_run
-from ganformer.training.checkpoint import restore
+from ganformer.records.run import Run, TrainingData
 from ganformer.training.learner import Learner
+from ganformer.training.runs import open_run
 from ganformer.training.samples import aligned, block_size, draw_labels, make, pixels
 
 GENERATED = "generated"  # folder of images for which none was named
@@ -65,12 +65,11 @@ def generate(
     If there are classes, their names end with the number of the class: `seed000000-class2.png`. `generated.json`
     has their settings, and whether they are complete. `as_grid`: all in one picture, `grid.png`. `as_npz`:
     `images.npz` with `arr_0` uint8 [count, H, W, C] and, if there are classes, `arr_1` int64 [count], as evaluation
-    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors. Raises ConfigError if
-    something else is asked for than the run can give or the folder holds anything but what the same call wrote before,
-    CheckpointError if the run cannot be read.
+    suites read it. `weights`: a run's folder, its run.json or its weights.safetensors; of a training that has not ended
+    the last checkpoint is used (`runs.open_run`). Raises ConfigError if something else is asked for than the run can
+    give or the folder holds anything but what the same call wrote before, CheckpointError if the run cannot be read.
     """
-    run = find_run(weights)
-    learner, known = restore(run)
+    run, learner, known = open_run(weights)
     image = known.image
     label = class_number(request.label, known.data, run)
     check(request.truncation, request.seed, request.seed + request.count - 1)
@@ -81,7 +80,7 @@ def generate(
     learner.sampler.to(devices.acquire(gpus))
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
-        progress = opened.enter_context(Progress(f"generate {run.parent}", request.count))
+        progress = opened.enter_context(Progress(f"generate {run if run.is_dir() else run.parent}", request.count))
         for seeds, labels, images in _images(learner, image, request, label, known.data.label_counts):
             for take in takes:
                 take(seeds, labels, images)

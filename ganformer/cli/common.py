@@ -95,7 +95,10 @@ Gpus = Annotated[
     int,
     typer.Option(parser=gpus_of, metavar="N|auto", help="GPUs to use; 0: the processor, auto: a GPU if there is one."),
 ]
-Weights = Annotated[Path, typer.Option(help="A trained, imported or pretrained run: its folder, run.json or weights.")]
+Weights = Annotated[
+    Path,
+    typer.Option(help="A trained, imported or pretrained run, or one in training: its folder, run.json or weights."),
+]
 Step = Annotated[int | None, typer.Option(min=1, help="Step of the snapshot of a run. Default: the last.")]
 Film = Annotated[Literal["mp4", "gif"], typer.Option(help="Form of a film, where there is one.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of images.")]

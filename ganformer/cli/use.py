@@ -68,7 +68,7 @@ def train(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, as adversarial.r1_gamma=5, training.batch=8 or model.components=4."),
+        typer.Option("--set", help="A setting, as adversarial.r1_gamma=auto, training.batch=8 or model.components=4."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Name of the data set, for the record. Default: the pack's folder.")
@@ -80,8 +80,14 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Train from the first step, and delete the checkpoints of this run.")
     ] = False,
+    evaluate_kimg: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Log the Fréchet distance by random-vgg16 every so many thousand images."),
+    ] = None,
+    evaluate_images: Annotated[int, typer.Option(min=2, help="Samples for that distance.")] = 1000,
 ) -> None:
     """Train one run, or resume it."""
+    from ganformer.training.loop import Measured
     from ganformer.training.loop import train as run
 
     options = {"--config": configuration, "--kimg": kimg, "--seed": seed, "--from": initial, "--set": changes}
@@ -111,6 +117,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         check_data=check_data,
         restart=restart,
+        measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images),
     )
 
 
@@ -120,6 +127,20 @@ def _configuration(path: Path | None) -> Mapping[str, Any]:
     if path is None and not usual.exists():
         return {}
     return config.merged([path or usual])
+
+
+def status(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders with runs below. Default: results.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+    watch: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Print again so often.")] = None,
+) -> None:
+    """List runs with their progress: done, training, stopped or diverged."""
+    from ganformer.report.status import show
+
+    try:
+        show(folders or [artifacts.placed(Path("results"))], as_json=as_json, every=watch)
+    except KeyboardInterrupt:  # the usual end of watching
+        print(flush=True)
 
 
 def evaluate(
@@ -212,6 +233,18 @@ def generate(
 
     request = images.Request(images_num, seed, batch_size, truncation_psi, label, noise, truncation_mean)
     images.generate(weights, request, out, as_grid=grid, as_npz=npz, threads=threads, gpus=gpus)
+
+
+def timelapse(
+    run: Annotated[Path, typer.Argument(help="A run that was trained here: its folder.")],
+    out: Annotated[Path, typer.Option(help="Film to write: .gif, or .mp4 if ffmpeg is installed.", callback=writable)],
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the film.")] = 10.0,
+    label: Annotated[bool, typer.Option("--label", help="Write the thousands of images into a corner.")] = False,
+) -> None:
+    """Make a film of the samples that a training left."""
+    from ganformer.analysis.timelapse import film
+
+    film(run, out, seconds=seconds, is_labelled=label)
 
 
 def _project() -> Callable[..., None]:

@@ -61,11 +61,22 @@ class LadderModel(AdversarialModel):
         elif image.height * STEM_WIDTH % image.width:
             step = image.width // STEM_WIDTH
             yield f"height {image.height} of the images is not a multiple of {step}, a quarter of their width"
+        blocks = len(self.resolutions(image)) - 1
+        if self.adversarial.frozen_discriminator_layers > blocks:
+            yield too_many_frozen(self.adversarial.frozen_discriminator_layers, blocks)
         if not self.channels(image.width):
             yield (
                 f"channel_base {self.channel_base} leaves no features at width {image.width}; "
                 f"set it to at least {image.width}"
             )
+
+
+def too_many_frozen(asked: int, count: int) -> str:
+    """Return the problem that a discriminator has only `count` resolutions before its last one."""
+    return (
+        f"adversarial.frozen_discriminator_layers {asked} is more than the {count} resolutions of the discriminator "
+        f"before its last one; set it to at most {count}"
+    )
 
 
 class StyleBasedModel(LadderModel):

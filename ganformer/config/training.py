@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializationInfo,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -106,6 +108,26 @@ LossName = Literal["logistic", "hinge", "wgan", "lsgan", "lsgan-sigmoid", "relat
 """Names of losses in `ganformer/training/losses.py`."""
 
 
+AUTO_GAMMA = 0.0002
+"""γ of R1 times the batch, for each pixel (StyleGAN2-ADA's code, `--cfg=auto`)."""
+
+
+def _weight(value: Any) -> float | Literal["auto"]:
+    """Return a weight as a float, or `auto`; ValueError if it is neither. Numbers may be texts, as elsewhere."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{value!r} is neither a number from 0 nor auto")
+    return number
+
+
+Gamma = Annotated[NonNegativeFloat | Literal["auto"], BeforeValidator(_weight)]
+
+
 class AdversarialSettings(Strict):
     """The game between generator and discriminator, for every model that plays it (StyleGAN2, section 2 and 4)."""
 
@@ -115,9 +137,10 @@ class AdversarialSettings(Strict):
     discriminator_learning_rate: PositiveFloat = 0.002
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    r1_gamma: NonNegativeFloat = 10.0
-    """Weight of the gradient penalty on real images (R1). A data set of the paper brings its own, which only
-    `per_dataset` and a model's entry override."""
+    r1_gamma: Gamma = 10.0
+    """Weight γ of the gradient penalty on real images (R1). A data set of the paper brings its own, which only
+    `per_dataset` and a model's entry override. `auto`: 0.0002 · height · width / `training.batch`, the rule of
+    StyleGAN2-ADA's code; a run records the number."""
     r1_interval: PositiveInt = 16
     """R1 is computed every this many steps, with its weight multiplied by it (lazy regularisation)."""
     gradient_penalty: NonNegativeFloat = 0.0
@@ -139,6 +162,27 @@ class AdversarialSettings(Strict):
     """The half-life is at most this part of the images seen so far; None: no ramp-up."""
     augmentation: AnyAugmentation = NoAugmentation(kind="none")
     """Augmentation of real and generated images before the discriminator."""
+    frozen_discriminator_layers: NonNegativeInt = 0
+    """FreezeD (Mo et al. 2020): the layers of this many resolutions of the discriminator, from the image's on, keep the
+    weights that training starts from. For runs that start from another run (`initial`) on few images."""
+
+    @property
+    def gamma(self) -> float:
+        """Weight of R1; ConfigError if it is still `auto`, which a `Spec` replaces by a number."""
+        if self.r1_gamma == "auto":
+            raise ConfigError("adversarial.r1_gamma: is 'auto' outside of a run; make a Spec, or give a number")
+        return self.r1_gamma
+
+    def for_images(self, image: ImageSpec, training: TrainingSettings) -> Self:
+        """Return these settings with γ by the rule `auto`."""
+        return self.model_copy(update={"r1_gamma": AUTO_GAMMA * image.height * image.width / training.batch})
+
+    # Left out where it is 0, as in records of earlier versions, whose digests stay. Among given settings a 0 stays: it
+    # overrides that of a section.
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        is_kept = self.frozen_discriminator_layers or info.exclude_unset
+        return serialise(self) if is_kept else without(serialise(self), "frozen_discriminator_layers")
 
 
 class Adversarial(AdversarialSettings):
@@ -247,7 +291,11 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:
-        self.__dict__["model"] = self.model.resolved(self.training)  # frozen from here on
+        model = self.model.resolved(self.training)
+        if isinstance(model, AdversarialModel) and model.adversarial.r1_gamma == "auto":
+            game = model.adversarial.for_images(self.image, self.training)
+            model = model.model_copy(update={"adversarial": game})
+        self.__dict__["model"] = model  # frozen from here on
         return self
 
     @model_validator(mode="after")

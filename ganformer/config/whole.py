@@ -73,7 +73,7 @@ class Config(Strict):
             recommended = self.datasets[dataset].source.r1_gamma
             section: Adversarial = self.adversarial
             if recommended is not None:
-                section = section.model_copy(update={"r1_gamma": recommended})
+                section = section.model_copy(update={"r1_gamma": float(recommended)})
             shared = overlaid(AdversarialSettings, section, self.adversarial.per_dataset.get(dataset))
             entry = entry.model_copy(update={"adversarial": overlaid(AdversarialSettings, shared, entry.adversarial)})
         return Spec(

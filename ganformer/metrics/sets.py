@@ -5,7 +5,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,10 @@ from ganformer.progress import Progress
 from ganformer.records import npz
 from ganformer.records.metrics import ComparedSet
 from ganformer.records.run import RUN_FILE, Run
-from ganformer.training import checkpoint, distribution
+from ganformer.records.training import is_unfinished
+from ganformer.training import distribution
 from ganformer.training.learner import Learner
+from ganformer.training.runs import open_run
 from ganformer.training.samples import BATCH, aligned, batches, draw_labels, in_colours, make, quantise
 
 T = TypeVar("T")
@@ -134,6 +136,20 @@ def observe_with(
     If several processes work together, each computes its share; the first one returns the whole, the others nothing.
     """
     share = Share(distribution.rank(), distribution.ranks())
+    observers = look_at(looks, images, picture, device, label, share)
+    gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
+    return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
+
+
+def look_at(
+    looks: Mapping[str, Look],
+    images: ImageSet,
+    picture: Picture,
+    device: torch.device,
+    label: str,
+    share: Share = ALL,
+) -> dict[str, Observer]:
+    """Run several networks over a share of the images."""
     observers = {name: Observer(images.title, look.keep, device) for name, look in looks.items()}
     with Progress(label, len(images), is_silent=share.rank > 0) as progress:
         for batch in images.batches(picture, device, share):
@@ -144,8 +160,7 @@ def observe_with(
                 features, logits = (seen[: len(batch)] for seen in look.network(whole))
                 observers[name].update(features.cpu().numpy(), logits.cpu().numpy())
             progress.update(min(len(batch) * share.ranks, len(images) - progress.done))
-    gathered = {name: distribution.gather(observer) for name, observer in observers.items()}
-    return {name: joined(parts).observed() for name, parts in gathered.items() if parts}
+    return observers
 
 
 # --------------------------------------------------------------------------------------------- sets by their paths
@@ -159,9 +174,9 @@ def open_set(side: str, evaluation: Evaluation, step: int | None = None, option:
     if there is none, or where it is no such set; `option` is where the set was named.
     """
     path = Path(side)
-    if path.name == RUN_FILE or (path / RUN_FILE).is_file():
-        run = path / RUN_FILE if path.is_dir() else path
-        return Generated(*checkpoint.restore(run, step), run, step, evaluation.seeds)
+    if path.name == RUN_FILE or (path / RUN_FILE).is_file() or is_unfinished(path):
+        run, learner, record = open_run(path, step)
+        return Generated(learner, record, run, step, evaluation.seeds)
     if path.suffix == ".pkl" and path.is_file():
         return _computed_elsewhere(path, foreign.read_pickle(path), foreign.STYLEGAN2_ADA)
     # Where statistics are beside images, these may be a few of them.
@@ -274,14 +289,27 @@ class Generated(ImageSet):
         """Yield the images as colours; DataError if one is not finite."""
         self.learner.network.to(device)
         labels = partial(draw_labels, self.record.data.label_counts)
-        for seeds in share.of(aligned(self.seeds, BATCH)):
-            images = make(self.learner, self.made, labels, seeds)
-            if not images.isfinite().all():
-                raise DataError(
-                    f"{self.title}: generated images hold NaN or infinity, so the training diverged; "
-                    "a smaller learning rate or a larger r1_gamma often helps"
-                )
-            yield in_colours(central(quantise(images), *picture))
+        return generated(self.learner, self.made, labels, self.seeds, picture, self.title, share)
+
+
+def generated(
+    learner: Learner,
+    image: ImageSpec,
+    labels: Callable[[Sequence[int]], Tensor],
+    seeds: range,
+    picture: Picture,
+    title: str,
+    share: Share = ALL,
+) -> Iterator[Tensor]:
+    """Yield images of a learner in batches, as `ImageSet.batches` does; `labels` gives those of seeds."""
+    for part in share.of(aligned(seeds, BATCH)):
+        images = make(learner, image, labels, part)
+        if not images.isfinite().all():
+            raise DataError(
+                f"{title}: generated images hold NaN or infinity, so the training diverged; "
+                "a smaller learning rate or a larger r1_gamma often helps"
+            )
+        yield in_colours(central(quantise(images), *picture))
 
 
 # ------------------------------------------------------------------------------------------------------- files

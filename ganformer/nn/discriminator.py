@@ -158,6 +158,10 @@ class Discriminator(interfaces.Discriminator):
         logits: Tensor = self.epilogue(x, labels)
         return logits
 
+    def layers_by_resolution(self) -> list[list[nn.Module]]:
+        first, *others = self.blocks
+        return [[self.from_colours, first], *([block] for block in others)]
+
     def pyramid(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the features [B, C, H, W] of every resolution, from the image's to the coarsest."""
         x = self.from_colours(images[-1].contiguous(memory_format=torch.channels_last))
@@ -182,6 +186,10 @@ class SkipDiscriminator(Discriminator):
         self.from_coarse_colours = nn.ModuleList(
             ActivatedConvolution(channels, size.channels, 1, Convolve()) for size in resolutions[-2::-1]
         )
+
+    def layers_by_resolution(self) -> list[list[nn.Module]]:
+        entrances = [self.from_colours, *self.from_coarse_colours]  # the last one belongs to the epilogue
+        return [[*layers] for layers in zip(entrances, self.blocks, strict=False)]
 
     def pyramid(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
         image = images[-1].contiguous(memory_format=torch.channels_last)

@@ -90,6 +90,13 @@ class Discriminator(nn.Module, ABC):
     def forward(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return logits [B] of images at every scale it sees, each [B, C, H, W], the finest last, and of labels."""
 
+    def layers_by_resolution(self) -> Sequence[Sequence[nn.Module]]:
+        """Return the layers of each resolution but the last, which ends in logits, from the image's on.
+
+        There are none if its layers are not of single resolutions.
+        """
+        return ()
+
     def scales(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return real images [B, C, H, W] at every scale that it sees, the finest last."""
         return (images,)

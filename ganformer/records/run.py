@@ -14,6 +14,11 @@ from ganformer.records.manifest import Manifest
 
 RUN_FILE = "run.json"
 WEIGHTS = "weights.safetensors"
+STATE = "state"
+"""Folder of the checkpoints and snapshots of a training, in that of its run."""
+LOCK = "lock"
+"""File in `STATE` that is locked while a process trains."""
+LOG_FILE = "log.jsonl"
 DISCRIMINATOR = "discriminator.safetensors"
 """Weights of the discriminator of an imported run."""
 

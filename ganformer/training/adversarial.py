@@ -3,6 +3,7 @@
 # B batch, L layers, z latents, w latents of the layers
 
 import copy
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganformer.config import AdversarialSettings
-from ganformer.config.ladders import StyleBasedModel
+from ganformer.config.ladders import StyleBasedModel, too_many_frozen
+from ganformer.errors import ConfigError
 from ganformer.nn import interfaces
 from ganformer.nn.layers import clamp_activations
 from ganformer.seeds import mix
@@ -61,6 +63,7 @@ class Adversarial(Learner):
         self, generator: interfaces.Generator, discriminator: interfaces.Discriminator, settings: AdversarialSettings
     ) -> None:
         self.settings = settings
+        freeze_layers(discriminator, settings.frozen_discriminator_layers)
         self.loss = losses.LOSSES[settings.loss]
         self.network = Networks(generator, discriminator, augmentation.make(settings.augmentation))
         self.sampler = self.sampling_generator = self.network.sampler
@@ -87,11 +90,16 @@ class Adversarial(Learner):
         """Optimiser of the discriminator."""
         settings = self.settings
         return lazy_adam(
-            self.network.discriminator.parameters(),
+            self._discriminating,
             settings.discriminator_learning_rate,
             (settings.beta1, settings.beta2),
-            settings.r1_interval if settings.r1_gamma else None,
+            settings.r1_interval if settings.gamma else None,
         )
+
+    @property
+    def _discriminating(self) -> list[nn.Parameter]:
+        """Parameters of the discriminator that learn."""
+        return [parameter for parameter in self.network.discriminator.parameters() if parameter.requires_grad]
 
     @cached_property
     def _followed(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -114,7 +122,7 @@ class Adversarial(Learner):
         """Updates of the discriminator's parameters."""
         return Update(
             "discriminator",
-            self.network.discriminator.parameters(),
+            self._discriminating,
             self.discriminator_adam,
             replays=self.replays,
             repairs=self.repairs,
@@ -127,7 +135,7 @@ class Adversarial(Learner):
         if self.settings.path_length_weight and step % self.settings.path_length_interval == 0:
             scalars["path_length"] = self._regularise_generator(reals)
         scalars |= self._play_discriminator(reals, step)
-        if self.settings.r1_gamma and step % self.settings.r1_interval == 0:
+        if self.settings.gamma and step % self.settings.r1_interval == 0:
             scalars["r1"] = self._regularise_discriminator(reals)
         batch = sum(len(microbatch.images) for microbatch in reals) * distribution.ranks()
         self._follow(average_beta(self.settings, batch, seen=step * batch))
@@ -231,7 +239,7 @@ class Adversarial(Learner):
     def _r1_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         scales = [scale.detach().requires_grad_() for scale in self.network.discriminator.scales(images)]
         penalty = losses.r1_penalty(self._score(scales, labels), scales)
-        return self.settings.r1_gamma * self.settings.r1_interval * penalty, {}
+        return self.settings.gamma * self.settings.r1_interval * penalty, {}
 
     def _score(self, images: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return logits [B] of images at all scales, augmented as the discriminator sees them."""
@@ -277,6 +285,19 @@ def make_learner(
     for network in (generator, discriminator):
         clamp_activations(network, config.activation_clamp)
     return Adversarial(generator, discriminator, config.adversarial)
+
+
+def freeze_layers(discriminator: interfaces.Discriminator, count: int) -> None:
+    """Let the layers of the first `count` resolutions keep their weights and buffers (FreezeD, Mo et al. 2020).
+
+    Raises ConfigError if there are not so many.
+    """
+    resolutions = discriminator.layers_by_resolution()
+    if count > len(resolutions):
+        raise ConfigError(too_many_frozen(count, len(resolutions)))
+    for layer in itertools.chain.from_iterable(resolutions[:count]):
+        layer.requires_grad_(False)
+        layer.eval()  # the steps of spectral normalisation end, too
 
 
 def lazy_adam(

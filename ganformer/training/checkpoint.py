@@ -1,5 +1,6 @@
 """Files of a training: checkpoints to resume from, and weights to sample from. Loading never executes code."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import save, save_file
+from torch import Tensor, nn
 
 from ganformer import artifacts, config, plugins
 from ganformer.config import Spec
@@ -102,12 +103,23 @@ def write_weights(path: Path, sampler: nn.Module, trajectory: str, step: int) ->
 
     `trajectory`: of the spec that they were trained with; the file names it.
     """
-    state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
-    header = WeightsHeader(trajectory_sha256=trajectory, step=step)
-    metadata = {METADATA: artifacts.canonical(header.content())}
     with artifacts.atomic(path) as temporary:
+        state, metadata = _content(sampler, trajectory, step)
         save_file(state, temporary, metadata)
         return artifacts.file_digest(temporary)
+
+
+def weights_digest(sampler: nn.Module, trajectory: str, step: int) -> str:
+    """Return the sha256 of the file that `write_weights` would write."""
+    state, metadata = _content(sampler, trajectory, step)
+    return hashlib.sha256(save(state, metadata)).hexdigest()
+
+
+def _content(sampler: nn.Module, trajectory: str, step: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return tensors and metadata of a file of weights."""
+    state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in sampler.state_dict().items()}
+    header = WeightsHeader(trajectory_sha256=trajectory, step=step)
+    return state, {METADATA: artifacts.canonical(header.content())}
 
 
 def read_weights(path: Path, sampler: nn.Module, spec: Mapping[str, Any]) -> None:
@@ -194,6 +206,21 @@ class Checkpoints:
             )
         return History()
 
+    def latest(self) -> tuple[Any, CheckpointHeader] | None:
+        """Return the learner's state in the newest whole checkpoint, on the CPU, and its header; None without one.
+
+        A training that goes on removes old ones, perhaps one that was listed and not read yet: then they are listed
+        again.
+        """
+        damaged: set[Path] = set()
+        while paths := [path for path in self.paths() if path not in damaged]:
+            found = self._open(paths[0])
+            if found is not None:
+                return found
+            if paths[0].exists():
+                damaged.add(paths[0])
+        return None
+
     def read(self, step: int) -> Mapping[str, Any] | None:
         """Return the learner's state after `step` steps, on the CPU; None if no whole checkpoint has it."""
         path = self._path(step)
@@ -201,7 +228,10 @@ class Checkpoints:
         return None if found is None else found[0]
 
     def _open(self, path: Path) -> tuple[Any, CheckpointHeader] | None:
-        """Return the learner's state in a checkpoint, and its header; None, with a printed line, if it is damaged."""
+        """Return the learner's state in a checkpoint, and its header; None, with a printed line, if it is damaged.
+
+        None without a line if it is gone.
+        """
         content = _read(path)
         if content is None:
             return None
@@ -226,6 +256,8 @@ class Checkpoints:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
     except Exception as error:  # whatever reading a damaged file comes to
         reason = str(error).partition("\n")[0]
         print(f"{path}: checkpoint is damaged ({reason}); looking for the one before", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ganformer import artifacts
 from ganformer.data.pictures import grid, save_picture
-from ganformer.training.record import STATE
+from ganformer.records.run import LOG_FILE, STATE
 from ganformer.training.samples import pixels
 
 
@@ -59,7 +59,7 @@ def bring_back(out: Path, run: str, step: int) -> Path:
     Lines of another run that used the folder before move to the state of that run, and back when it is trained again. A
     line that a killed process left half-written is dropped.
     """
-    log, lines = out / "log.jsonl", dict[str, list[str]]()
+    log, lines = out / LOG_FILE, dict[str, list[str]]()
     for name, _, line in _read(log):
         lines.setdefault(name, []).append(line)
     for name in lines.keys() - {run}:
@@ -70,7 +70,7 @@ def bring_back(out: Path, run: str, step: int) -> Path:
 
 
 def _aside(out: Path, run: str) -> Path:
-    return out / STATE / run / "log.jsonl"
+    return out / STATE / run / LOG_FILE
 
 
 def _read(log: Path) -> list[tuple[str, int, str]]:

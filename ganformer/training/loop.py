@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,18 +20,26 @@ from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
 from ganformer.errors import ConfigError, DataError, DivergedError, TrainingError
 from ganformer.locking import acquired
-from ganformer.records.run import RUN_FILE
+from ganformer.records.run import LOCK, RUN_FILE, STATE
 from ganformer.seeds import mix
 from ganformer.training import distribution, initial, record
 from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
+from ganformer.training.diversity import mean_distance
 from ganformer.training.learner import Reals
 from ganformer.training.logger import bring_back
 from ganformer.training.samples import normalise
 from ganformer.training.stop import Stop
-from ganformer.training.writer import GRID_IMAGES, RunWriter
+from ganformer.training.writer import GRID_IMAGES, Measurement, RunWriter
 
 T = TypeVar("T")
+
+
+class Measured(NamedTuple):
+    """Measurements on the way: `images` samples every `kimg` thousand real images shown."""
+
+    kimg: float
+    images: int
 
 
 def train(
@@ -45,6 +53,7 @@ def train(
     checkpoint_minutes: float = 5.0,
     check_data: bool = False,
     restart: bool = False,
+    measured: Measured | None = None,
 ) -> None:
     """Train one run on a pack, from its last checkpoint if there is one, and write the folder `out`.
 
@@ -57,6 +66,9 @@ def train(
     with the same bytes as one that was not. The last checkpoint stays, so lost outputs are written without training,
     and a longer run of the same trajectory (`Spec.trajectory`) resumes from it and ends with the same bytes as one that
     was this long from the beginning. `restart` removes all checkpoints of this trajectory first.
+
+    With `measured` the Fréchet distance is measured and logged on the way; weights and `run.json` stay as without it,
+    but for the peak of memory.
 
     If the spec leaves the channels of images to the data, the pack has them.
 
@@ -83,7 +95,9 @@ def train(
         chosen = devices.acquire_all(gpus)
         _check_share(spec, len(chosen))
         until = _continued(spec, checkpoints, label)
-        job = Job(spec, pack, out, identity, names, label, threads, checkpoint_minutes * 60, check_data, until)
+        record.begin(out, spec, identity, names, images.manifest)
+        seconds = checkpoint_minutes * 60
+        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured)
         distribution.launch(train_rank, (job,), chosen)
 
 
@@ -115,7 +129,7 @@ def _announce_replacement(out: Path, identity: Identity, label: str) -> None:
     if record.is_another(out, identity):
         print(
             f"{label}: {out} holds a run of other settings or images, which this one replaces when it is done; the "
-            f"checkpoints of that one stay in {out / record.STATE}, so training it again there writes it again",
+            f"checkpoints of that one stay in {out / STATE}, so training it again there writes it again",
             flush=True,
         )
 
@@ -146,7 +160,7 @@ def alone(out: Path, label: str) -> Iterator[None]:
     """
     waiting = f"{label}: another process trains in {out}; waiting for it to end"
     with artifacts.may_write(out):
-        lock = acquired(out / record.STATE / "lock", waiting, sys.stdout)
+        lock = acquired(out / STATE / LOCK, waiting, sys.stdout)
     with lock:
         yield
 
@@ -167,6 +181,7 @@ class Job:
     check_data: bool
     until: int
     """Number of steps that a checkpoint may have at most to be continued."""
+    measured: Measured | None = None
 
 
 @contextmanager
@@ -199,6 +214,8 @@ def train_rank(job: Job, device: torch.device) -> None:
             steps.images.manifest.label_counts,
             job.checkpoint_seconds,
             {**devices.describe(device, job.threads), "gpus": gpus},
+            mean_distance(steps.first_reals()),
+            _measurement(job, steps, threads),
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)
@@ -217,6 +234,18 @@ def train_rank(job: Job, device: torch.device) -> None:
                 print(f"{job.label}: diverged, kept as it was at the snapshot before. {error}", flush=True)
                 kept.keep_diverged(error.step)
         kept.finish(job.names, steps.images.manifest)
+
+
+def _measurement(job: Job, steps: "Steps", threads: int) -> Measurement | None:
+    """Return the value to measure on the way, if any."""
+    if job.measured is None:
+        return None
+    from ganformer.metrics import while_training  # a lot to import, for this alone
+
+    folder = record.folder(job.out, job.identity)
+    images = Images(job.pack)  # of its own, as a thread reads the others at the same time
+    distance = while_training.Distance(images, job.measured.images, folder, threads, steps.device)
+    return Measurement(while_training.NAME, job.measured.kimg, distance.measure)
 
 
 def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:

@@ -15,10 +15,9 @@ from ganformer.config import Spec
 from ganformer.errors import CheckpointError
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
-from ganformer.records.run import RUN_FILE, WEIGHTS, Run, RunClaim, RunName, Snapshot, TrainingData
+from ganformer.records.run import RUN_FILE, STATE, WEIGHTS, Run, RunClaim, RunName, Snapshot, TrainingData
+from ganformer.records.training import SPEC_FILE, TrainingRecord
 from ganformer.training.checkpoint import Identity
-
-STATE = "state"  # folder of checkpoints and snapshots
 
 
 def folder(out: Path, identity: Identity) -> Path:
@@ -90,6 +89,34 @@ def origin(hardware: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def begin(out: Path, spec: Spec, identity: Identity, names: Mapping[str, str], data: Manifest) -> None:
+    """Write the settings of a training beside its checkpoints, so that these can be sampled.
+
+    A file that has them stays. Raises DataError if it cannot be written.
+    """
+    path = folder(out, identity) / SPEC_FILE
+    found = TrainingRecord(
+        run=_run_name(spec, names),
+        spec=spec.model_dump(mode="json"),
+        spec_sha256=spec.digest,
+        trajectory_sha256=identity.trajectory,
+        data=_data(identity, data),
+        steps=spec.steps,
+    )
+    if artifacts.read_existing(path) != found.content():
+        found.write(path)
+
+
+def _run_name(spec: Spec, names: Mapping[str, str]) -> RunName:
+    return RunName(dataset=names["dataset"], model=names["model"], seed=spec.seed)
+
+
+def _data(identity: Identity, data: Manifest) -> TrainingData:
+    return TrainingData(
+        data_sha256=identity.pack, count=data.count, label_counts=data.label_counts, class_names=data.class_names
+    )
+
+
 def describe(
     spec: Spec,
     identity: Identity,
@@ -113,16 +140,11 @@ def describe(
     trained = kimg if diverged is None else spec.kimg_at(max(diverged, 1))
     ended: dict[str, Any] = {} if diverged is None else {"diverged_kimg": spec.kimg_at(diverged)}
     return Run(
-        run=RunName(dataset=names["dataset"], model=names["model"], seed=spec.seed),
+        run=_run_name(spec, names),
         spec=spec.model_dump(mode="json"),
         spec_sha256=spec.digest,
         trajectory_sha256=identity.trajectory,
-        data=TrainingData(
-            data_sha256=identity.pack,
-            count=data.count,
-            label_counts=data.label_counts,
-            class_names=data.class_names,
-        ),
+        data=_data(identity, data),
         code=end.code,
         hardware=end.hardware,
         libraries=end.libraries,

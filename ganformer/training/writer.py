@@ -1,9 +1,11 @@
 """Writer of the files of a training: log, snapshots, checkpoints, and at the end the outputs."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +15,12 @@ from torch import Tensor
 
 from ganformer import artifacts
 from ganformer.config import Spec
+from ganformer.errors import DataError
 from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
-from ganformer.training import initial, record
+from ganformer.training import diversity, initial, record
 from ganformer.training.checkpoint import (
     CHECKPOINTS_KEPT,
     Checkpoints,
@@ -33,11 +36,29 @@ LOG_STEPS = 10  # steps that one line of the log averages
 GRID_IMAGES = 32
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """A value of the learner that is measured every `kimg` thousand images; `measure` raises DataError if it cannot."""
+
+    name: str
+    kimg: float
+    measure: Callable[[Learner], float]
+
+    def is_due(self, spec: Spec, step: int) -> bool:
+        """Return whether the step is the first one with a whole multiple of `kimg`."""
+        return self._times(spec.kimg_at(step)) > self._times(spec.kimg_at(step - 1))
+
+    def _times(self, kimg: float) -> int:
+        return math.floor(round(kimg / self.kimg, 9))  # 0.9 / 0.3 is less than 3
+
+
 class RunWriter:
     """Writer of a run: after every step of `learner` it logs, samples and saves when due.
 
     `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
-    `hardware`: hardware of this process, for the record. Raises DataError if `out` cannot be written.
+    `hardware`: hardware of this process, for the record; `real_distance`: mean distance of real images, which that of
+    samples is compared with (`diversity`); `measurement`: value to measure and log on the way. Raises DataError if
+    `out` cannot be written.
     """
 
     def __init__(
@@ -50,10 +71,13 @@ class RunWriter:
         label_counts: Sequence[int],
         seconds: float,
         hardware: Mapping[str, Any],
+        real_distance: float,
+        measurement: Measurement | None = None,
     ) -> None:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
         self._before, self._origin = history, record.origin(hardware)
+        self._real_distance, self._measurement = real_distance, measurement
         self._diverged: int | None = None
         self._remove_halves()
         self._keep_end_of_shorter_run()
@@ -63,6 +87,7 @@ class RunWriter:
     def watch(self, label: str) -> Self:
         """Open the log and show progress as `label`; used as a context."""
         size, step = self.spec.training.batch, self.history.step
+        self._label = label
         self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
         self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
         return self
@@ -81,10 +106,15 @@ class RunWriter:
         self._means.add(scalars, size)
         self._bar.update(size, self._means.shown)
         is_snapshot = step in self.spec.snapshot_steps
+        values: dict[str, float] = {}
         if step % LOG_STEPS == 0 or is_snapshot:
-            self.logger.log(step, {"kimg": self.spec.kimg_at(step), "seconds": self._seconds(), **self._means.take()})
+            values |= {"seconds": self._seconds(), **self._means.take()}
         if is_snapshot:
-            self._snapshot(step)
+            values |= self._snapshot(step)
+        if self._measurement is not None and self._measurement.is_due(self.spec, step):
+            values |= self._measured(self._measurement, step)
+        if values:
+            self.logger.log(step, {"kimg": self.spec.kimg_at(step), **values})
         is_due = time.monotonic() - self._saved >= self.checkpoint_seconds
         if is_due or is_stopping or step == self.spec.steps:
             self._save(step)
@@ -127,8 +157,11 @@ class RunWriter:
     def _seconds(self) -> float:
         return self._before.wall_seconds + time.monotonic() - self._started
 
-    def _snapshot(self, step: int) -> None:
-        """Write samples of the same latents each time, and weights; `finish` writes the final weights."""
+    def _snapshot(self, step: int) -> dict[str, float]:
+        """Write samples of the same latents each time, and weights; `finish` writes the final weights.
+
+        Return the diversity of the samples; a printed line says if they are alike.
+        """
         if step < self.spec.steps:
             write_weights(self._path(step), self.learner.sampler, self.identity.trajectory, step)
         size = self.spec.training.microbatch or self.spec.training.batch
@@ -137,6 +170,33 @@ class RunWriter:
             [self.learner.sample(draw_labels(self.label_counts, seeds), seeds) for seeds in microbatches]
         )
         self.logger.show("samples", f"kimg{self.spec.kimg_at(step):010.3f}", step, images)
+        found = diversity.of(images, self._real_distance)
+        # Other models, such as codes that a transformer learns to draw late, begin with samples that are alike.
+        if self.learner.sampling_generator is not None and (told := diversity.warning(found)):
+            print(f"{self._label}: step {step}: {told}", flush=True)
+        return found
+
+    def _measured(self, measurement: Measurement, step: int) -> dict[str, float]:
+        """Return a value by its name, and print it; nothing, with a printed line, if it cannot be measured.
+
+        Its time does not count as that of training.
+        """
+        began = time.monotonic()
+        try:
+            value = measurement.measure(self.learner)
+        except DataError as error:
+            print(f"{self._label}: step {step}: not measured. {error}", flush=True)
+            return {}
+        finally:
+            self._set_aside(time.monotonic() - began)
+        kimg = self.spec.kimg_at(step)
+        print(f"{self._label}: {measurement.name} {value:.4g} at step {step} ({kimg:g} kimg)", flush=True)
+        return {measurement.name: value}
+
+    def _set_aside(self, seconds: float) -> None:
+        """Leave out seconds in which nothing was trained, from the time of the training and from its speed."""
+        self._started += seconds
+        self._means.since += seconds
 
     def _save(self, step: int) -> None:
         """Write a checkpoint; of a finished training only the last one stays."""
@@ -198,7 +258,7 @@ class RunningMean:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: Counter[str] = Counter()
-        self._images, self._since = 0, time.monotonic()
+        self._images, self.since = 0, time.monotonic()
         self.shown: dict[str, float] = {}
         """The means that `take` returned last."""
 
@@ -213,6 +273,6 @@ class RunningMean:
         """Return means since the last call, and `images_per_second`."""
         now = time.monotonic()
         self.shown = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
-        rate = self._images / max(now - self._since, 1e-9)
-        self._sums, self._counts, self._images, self._since = {}, Counter(), 0, now
+        rate = self._images / max(now - self.since, 1e-9)
+        self._sums, self._counts, self._images, self.since = {}, Counter(), 0, now
         return {**self.shown, "images_per_second": rate}

@@ -24,6 +24,7 @@ from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
 from ganformer.records.npz import StoredImages
 from ganformer.records.run import TrainingData, find_run
+from ganformer.training import runs
 from ganformer.training.checkpoint import restore
 from ganformer.training.loop import train
 from ganformer.training.samples import draw_labels, pixels
@@ -101,7 +102,7 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
                 part.strength.fill_(0.5)
         return learner, known
 
-    monkeypatch.setattr(module, "restore", read_loud)
+    monkeypatch.setattr(runs, "restore", read_loud)
     monkeypatch.setattr(stored_images, "restore", read_loud)
 
 
@@ -135,7 +136,7 @@ def test_black_bars_are_left_out(run: Path, tmp_path: Path, monkeypatch: pytest.
     whole = read(made(run, tmp_path / "whole"))
     learner, known = restore(run / "run.json")
     known.spec["image"]["rows"] = 6
-    monkeypatch.setattr(module, "restore", lambda path: (learner, known))
+    monkeypatch.setattr(runs, "restore", lambda path, step: (learner, known))
     assert (read(made(run, tmp_path / "picture")) == whole[:, 1:7]).all()
 
 
@@ -190,14 +191,14 @@ def test_zero_truncation_shows_different_classes_unless_the_global_mean_is_asked
 def test_the_global_mean_is_refused_where_truncation_moves_nothing_towards_a_mean(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restore = module.restore
+    restore = runs.restore
 
-    def without_mean(path: Path) -> Any:
-        learner, known = restore(path)
+    def without_mean(path: Path, step: int | None) -> Any:
+        learner, known = restore(path, step)
         learner.truncation_mean = None
         return learner, known
 
-    monkeypatch.setattr(module, "restore", without_mean)
+    monkeypatch.setattr(runs, "restore", without_mean)
     with pytest.raises(ConfigError, match=r"--truncation-mean global: .*run\.json is of a model .*temperature.* leave"):
         made(run, tmp_path / "out", mean="global")
     assert not (tmp_path / "out").exists()

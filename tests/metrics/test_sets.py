@@ -34,7 +34,7 @@ from ganformer.metrics.sets import (
 )
 from ganformer.metrics.statistics import Observed
 from ganformer.progress import Progress
-from ganformer.training import checkpoint, distribution
+from ganformer.training import distribution, runs
 from tests.run_records import run_record
 
 CPU = torch.device("cpu")
@@ -100,7 +100,7 @@ def run(tmp_path, monkeypatch):
             "steps": 8,
             "snapshots": [{"step": 8, "kimg": 1.0, "file": "eight", "sha256": "8" * 64}],
         }
-        monkeypatch.setattr(checkpoint, "restore", lambda run, step=None: (Learner(images), run_record(record)))
+        monkeypatch.setattr(runs, "restore", lambda run, step=None: (Learner(images), run_record(record)))
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "run.json").touch()
         return tmp_path / "run"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ganformer.errors import CheckpointError, DataError, UserError
-from ganformer.records import checkpoint, exhibit, generated, manifest, metrics, npz, parser, run, written
+from ganformer.records import checkpoint, exhibit, generated, manifest, metrics, npz, parser, run, training, written
 from ganformer.records.base import Part, Record
 
 
@@ -30,6 +30,7 @@ from ganformer.records.base import Part, Record
         (npz.ReferenceFacts, 2, DataError, "delete it and run again"),
         (parser.SceneParserRecord, 2, CheckpointError, "train it again"),
         (parser.SegmentorRecord, 1, CheckpointError, "make it again"),
+        (training.TrainingRecord, 1, CheckpointError, "start the training again, which writes it"),
         (written.WrittenFiles, 1, DataError, "make it again"),
     ],
 )

@@ -29,7 +29,16 @@ from ganformer.training import checkpoint, distribution, loop, writer
 from ganformer.training import record as records
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.writer import RunWriter
-from tests.training.tiny_runs import NAMES, final_state, same, tiny_spec, write_pack
+from tests.training.tiny_runs import (
+    NAMES,
+    InterruptionError,
+    final_state,
+    interrupt,
+    partly_trained,
+    same,
+    tiny_spec,
+    write_pack,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -400,31 +409,6 @@ def test_two_processes_never_train_in_one_folder(pack: Path, tmp_path: Path, sta
     first.kill()
     assert second.wait() == 0
     assert artifacts.read_json(tmp_path / "run.json")["steps"] == 6
-
-
-class InterruptionError(Exception):
-    """Ends a training in the middle, without a word to it."""
-
-
-def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
-    """End the next training in this process at this step."""
-    real = Adversarial.step
-
-    def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
-        if step == at_step:
-            monkeypatch.setattr(Adversarial, "step", real)
-            raise InterruptionError
-        return real(self, reals, step)
-
-    monkeypatch.setattr(Adversarial, "step", step)
-
-
-def partly_trained(spec: Spec, pack: Path, out: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> list[Path]:
-    """Train so many steps with a checkpoint at each; the checkpoints, the newest first."""
-    interrupt(monkeypatch, steps)
-    with pytest.raises(InterruptionError):
-        train(spec, pack, out, minutes=0)
-    return sorted(out.glob("state/*/checkpoint-*.pt"), reverse=True)
 
 
 def test_two_checkpoints_are_kept(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,19 @@
 """Tiny trainings for tests: packs of 8×8 noise, specs for them, and a program that trains in a process of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from ganformer import artifacts, plugins
 from ganformer.config import ImageSpec, Spec
 from ganformer.records.manifest import Crop, Manifest, Shard
+from ganformer.training import loop
+from ganformer.training.adversarial import Adversarial
 
 IMAGE = ImageSpec(height=8, width=8)
 NAMES = {"dataset": "noise", "model": "tiny"}
@@ -78,3 +81,28 @@ def final_state(out: Path) -> Any:
     """Return the learner's state in the only checkpoint that a finished run keeps."""
     (path,) = out.glob("state/*/checkpoint-*.pt")
     return torch.load(path, weights_only=True)["learner"]
+
+
+class InterruptionError(Exception):
+    """Ends a training in the middle, without a word to it."""
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
+    """End the next training in this process at this step."""
+    real = Adversarial.step
+
+    def step(self: Adversarial, reals: Sequence[Tensor], step: int) -> Mapping[str, Tensor]:
+        if step == at_step:
+            monkeypatch.setattr(Adversarial, "step", real)
+            raise InterruptionError
+        return real(self, reals, step)
+
+    monkeypatch.setattr(Adversarial, "step", step)
+
+
+def partly_trained(spec: Spec, pack: Path, out: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> list[Path]:
+    """Train so many steps with a checkpoint at each, and return those that are kept, the newest first."""
+    interrupt(monkeypatch, steps)
+    with pytest.raises(InterruptionError):
+        loop.train(spec, pack, out, names=NAMES, threads=1, gpus=0, checkpoint_minutes=0)
+    return sorted(out.glob("state/*/checkpoint-*.pt"), reverse=True)

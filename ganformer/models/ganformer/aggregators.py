@@ -62,6 +62,10 @@ class AggregatingDiscriminator(interfaces.Discriminator):
         logits: Tensor = self.trunk.epilogue.head(features, labels)
         return logits
 
+    def layers_by_resolution(self) -> list[list[nn.Module]]:
+        """Return those of the trunk: like its head, what looks for something in its features learns on."""
+        return self.trunk.layers_by_resolution()
+
     def score(self, found: Tensor) -> Tensor:
         """Return scores [B, m] of aggregators [B, m, D], computed beside their deviation within the batch."""
         columns = append_deviation(found.transpose(1, 2)[:, :, :, None])  # B D+1 m 1

@@ -250,6 +250,10 @@ class MultiScaleDiscriminator(interfaces.Discriminator):
         logits: Tensor = self.last(x, labels)
         return logits
 
+    def layers_by_resolution(self) -> list[list[nn.Module]]:
+        entrances = [self.from_colours, *self.combinations]  # the last one belongs to the last block
+        return [[*layers] for layers in zip(entrances, self.blocks, strict=False)]
+
     def scales(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return means of 2×2, 4×4, … pixels down to the coarsest resolution, the images themselves last."""
         pyramid = [images]

@@ -74,8 +74,7 @@ def test_chance_is_over_the_segments_of_the_next_five_images_or_of_all_others(co
     records = [[thing("sphere" if i % 2 else "cube")] for i in range(count)]
     found = compared([layer], masks, records)
     shifted = [
-        means(compared([layer], np.roll(masks, -shift, axis=0), records[shift:] + records[:shift]))
-        for shift in shifts
+        means(compared([layer], np.roll(masks, -shift, axis=0), records[shift:] + records[:shift])) for shift in shifts
     ]
     assert found.chance == pytest.approx({name: np.mean([one[name] for one in shifted]) for name in means(found)})
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch.utils import deterministic
 from typer import BadParameter
 
@@ -230,6 +230,17 @@ def held_by_another(folder: Path, index: int) -> FileLock:
     return lock
 
 
+def test_the_gpu_that_a_process_has_goes_before_one_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretend(monkeypatch.setattr, 2)
+    other = held_by_another(tmp_path, 0)
+    assert indices(devices.acquire_all(1, tmp_path)) == [1]
+    other.release()
+    assert indices(devices.acquire_all(1, tmp_path)) == [1]
+    held_by_another(tmp_path, 0).release()  # nobody has it
+
+
 def test_where_all_are_leased_a_process_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +265,20 @@ def test_leases_are_taken_all_or_none(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def sleep(seconds: float) -> None:
         held_by_another(tmp_path, 1).release()  # what is free is not kept while waiting
+        held.release()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert indices(devices.acquire_all(2, tmp_path)) == [0, 1]
+
+
+def test_a_process_that_waits_for_more_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch.setattr, 2)
+    held = held_by_another(tmp_path, 1)
+    assert indices(devices.acquire_all(1, tmp_path)) == [0]
+
+    def sleep(seconds: float) -> None:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "gpu-00000000-0000.lock").acquire(blocking=False)
         held.release()
 
     monkeypatch.setattr("time.sleep", sleep)

@@ -53,9 +53,7 @@ def _filled(module: nn.Module, official: Tensors, rename: Callable[[str], str], 
     state = module.state_dict()
     expected = {rename(name): _shape_of(official.get(rename(name)), value) for name, value in state.items()}
     refuse_misfit(expected, {name: tuple(value.shape) for name, value in official.items()}, where)
-    return {
-        name: official[rename(name)].reshape(value.shape).to(value.dtype, copy=True) for name, value in state.items()
-    }
+    return {name: official[rename(name)].reshape(value.shape) for name, value in state.items()}
 
 
 def _shape_of(official: Tensor | None, ours: Tensor) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from ganformer.data.images import central
 from ganformer.data.packing.detect import recognise
 from ganformer.data.source import ImageFiles, ImageSource, Rejection, Sample, open_source
 from ganformer.data.sources import pack
-from ganformer.errors import DataError
+from ganformer.errors import DataError, listed
 from ganformer.metrics import foreign
 from ganformer.metrics.reference import Reference
 from ganformer.metrics.statistics import Observed, Observer, joined
@@ -376,13 +376,10 @@ def _common_shape(side: str, source: ImageFiles[Any]) -> Picture:
             first.setdefault(shape, key.name)
             progress.update(1)
     if len(shapes) > 1:
-        kinds = [
-            f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common(MAX_LISTED_SHAPES)
-        ]
-        more = f" and of {len(shapes) - MAX_LISTED_SHAPES} more shapes" if len(shapes) > MAX_LISTED_SHAPES else ""
+        kinds = [f"{count} of {in_pixels(shape)} as {first[shape]}" for shape, count in shapes.most_common()]
         raise DataError(
-            f"{side}: the images are not of one shape: {', '.join(kinds)}{more}; a measure does not crop or resize: "
-            "give all one shape, with `ganformer data pack` for example"
+            f"{side}: the images are not of one shape: {listed(kinds, MAX_LISTED_SHAPES)}; a measure does not crop or "
+            "resize: give all one shape, with `ganformer data pack` for example"
         )
     return next(iter(shapes))
 

@@ -36,6 +36,12 @@ def test_reals_are_spread_over_the_pack(pack: Path, tmp_path: Path) -> None:
     assert np.array_equal(arrays["images"], expected)
 
 
+def test_all_reals_of_a_pack(pack: Path, tmp_path: Path) -> None:
+    reals(pack, 10, tmp_path / "reals.npz")
+    _, arrays = read(tmp_path / "reals.npz")
+    assert np.array_equal(arrays["images"], Images(pack).read(np.arange(10)).transpose(0, 2, 3, 1))
+
+
 def test_more_reals_than_there_are(pack: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"manifest\.json: has 10 images, 11 were asked for; ask for at most 10"):
         reals(pack, 11, tmp_path / "reals.npz")

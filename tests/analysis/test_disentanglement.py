@@ -139,6 +139,11 @@ def test_a_step_is_learnt_by_one_split_in_every_tree():
     assert found.fitted == found.held_out == pytest.approx(1 - 0.9**200)  # a tenth of what is left, 100 times
 
 
+def test_a_code_at_an_edge_is_in_the_bin_below():
+    codes, edges = np.array([[0.0, 10.0], [1.0, 12.0], [2.0, 15.0]]), np.array([[1.0, 10.0], [1.5, 15.0]])
+    assert module._binned(codes, edges).tolist() == [[0, 32], [0, 32 + 1], [2, 32 + 1]]
+
+
 def test_codes_are_put_into_32_bins_of_equally_many(monkeypatch):
     """Each bin has two of 64 numbers, and values of other images may be beyond the ends."""
     seen = []

@@ -417,6 +417,12 @@ def test_a_run_of_another_shape(find: Find, tmp_path: Path) -> None:
     refused(find, tmp_path, message, wide, data_sha256=None)
 
 
+def test_all_samples_may_be_shown(find: Find) -> None:
+    _, arrays = find(draw(M, seed=3), count=M, held_out=None)
+    assert sorted(arrays["nearest_numbers"]) == list(range(M))
+    assert len(arrays["first_samples"]) == M
+
+
 def test_more_pictures_than_samples(find: Find, tmp_path: Path) -> None:
     message = r"^pairs 71: only 70 images are generated to look for copies; set images to at least 71, or pairs to at"
     refused(find, tmp_path, message, draw(M, seed=3), count=71, error=ConfigError)

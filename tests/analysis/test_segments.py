@@ -67,14 +67,14 @@ def test_maps_that_are_the_masks_fit_wholly():
     assert 0.6 < found.chance["iou_background"] < 0.9
 
 
-def test_chance_is_over_the_segments_of_the_next_five_images():
-    masks = boxes(8, seed=3)
-    layer = boxes(8, seed=4)
-    records = [[thing("sphere" if i % 2 else "cube")] for i in range(8)]
+@pytest.mark.parametrize(("count", "shifts"), [(8, range(1, 6)), (6, range(1, 6)), (4, range(1, 4)), (2, [1])])
+def test_chance_is_over_the_segments_of_the_next_five_images_or_of_all_others(count, shifts):
+    masks = boxes(count, seed=3)
+    layer = boxes(count, seed=4)
+    records = [[thing("sphere" if i % 2 else "cube")] for i in range(count)]
     found = compared([layer], masks, records)
     shifted = [
-        means(compared([layer], np.roll(masks, -shift, axis=0), records[shift:] + records[:shift]))
-        for shift in range(1, 6)
+        means(compared([layer], np.roll(masks, -shift, axis=0), records[shift:] + records[:shift])) for shift in shifts
     ]
     assert found.chance == pytest.approx({name: np.mean([one[name] for one in shifted]) for name in means(found)})
 

@@ -349,6 +349,14 @@ def test_compressed_in_columns_is_refused(tmp_path):
     assert_shows(opened(tmp_path / "a.npz"), PIXELS)
 
 
+def test_labels_that_are_compressed_in_columns_are_refused(tmp_path):
+    rows = np.asfortranarray(np.eye(5, dtype=np.uint8)[LABELS])
+    np.savez_compressed(tmp_path / "a.npz", images=PIXELS, labels=rows)
+    assert "a.npz: array 'labels': is compressed in Fortran's order, so that no part" in refusal(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=rows)
+    assert [sample.label for sample in loaded(opened(tmp_path / "a.npz", LABELLED))] == LABELS.tolist()
+
+
 @pytest.mark.parametrize("keep", [0, 100, 0.5, 0.999])
 def test_cut_npz_is_refused(save_npz, keep):
     path = save_npz(x=PIXELS)

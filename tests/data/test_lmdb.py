@@ -224,9 +224,16 @@ def test_a_database_named_like_a_size_is_no_picture(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("key", "wrong"), [(b"32-00001", "2 of 32 pixels"), (b"8-00002", "2 of 8 pixels")])
-def test_size_of_which_pictures_are_missing(tmp_path, key, wrong):
-    path = several_sizes(tmp_path / "map", without=(key,))
+@pytest.mark.parametrize(
+    ("keys", "wrong"),
+    [
+        ([b"32-00001"], "2 of 32 pixels"),
+        ([b"8-00002"], "2 of 8 pixels"),
+        ([b"8-00001", b"16-00001", b"32-00001"], "2 of 8 pixels, 2 of 16 pixels, 2 of 32 pixels"),
+    ],
+)
+def test_size_of_which_pictures_are_missing(tmp_path, keys, wrong):
+    path = several_sizes(tmp_path / "map", without=keys)
     with pytest.raises(DataError) as refused:
         opened(path)
     assert f"is to have 3 pictures in each of 3 sizes (keys SIZE-NUMBER), but has {wrong}; make it" in str(

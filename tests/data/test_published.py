@@ -411,6 +411,7 @@ def test_real_scenes(shared, tmp_path):
     pictures = sorted((shared / "data" / "clevr_samples").iterdir())[:3]
     with zipfile.ZipFile(tmp_path / "CLEVR_v1.0.zip", "w") as archive:
         archive.writestr("CLEVR_v1.0/scenes/CLEVR_train_scenes.json", "{}")
+        archive.writestr("CLEVR_v1.0/overview.png", encoded(0))  # no scene, as it is not in the folder of these
         for path in pictures:
             archive.write(path, f"CLEVR_v1.0/images/train/{path.name}")
     dataset = Dataset.model_validate(
@@ -475,7 +476,9 @@ def test_frames_of_sequences_are_no_streets(tmp_path, counted, capfd):
             name = f"{package}/train/aachen/aachen_000000_{number:06d}_leftImg8bit.png"
             write(tmp_path / name, encoded(number))
     write(tmp_path / "gtFine/train/aachen/aachen_000000_000000_gtFine_color.png", encoded(0))
+    with Image.open(io.BytesIO(encoded(0))) as page:
+        page.save(tmp_path / "of_two_pages.tiff", save_all=True, append_images=[page])
     source, keys = opened("cityscapes", "original", tmp_path)
     assert [image.name.split("/")[0] for image in source.load(keys)] == ["leftImg8bit"] * 2
-    assert source.left_out == {"pictures that are not meant": 7}
+    assert source.left_out == {"pictures that are not meant": 6 + 1 + 2}
     assert capfd.readouterr().err == ""

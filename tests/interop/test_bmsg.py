@@ -224,6 +224,12 @@ def test_weights_that_tell_neither_are_refused(tmp_path: Path) -> None:
     )
 
 
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    state = {"layers.1.conv_2.weight": torch.full((2, 4, 3, 3), math.nan), "layers.1.conv_2.bias": torch.ones(2)}
+    with pytest.raises(CheckpointError, match=r"^x\.pth: .*the weights of its generator are nan on average"):
+        bmsg.equalised(state, "generator", Path("x.pth"))
+
+
 @pytest.mark.parametrize(("value", "is_plain"), [(0.5, False), (0.25, True)])
 def test_weights_tell_up_to_the_bounds_themselves(value: float, is_plain: bool) -> None:
     state = {"layers.1.conv_2.weight": torch.full((2, 4, 3, 3), value), "layers.1.conv_2.bias": torch.ones(2)}

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from ganformer.errors import CheckpointError
-from ganformer.interop import bmsg, imported, pytorch, rosinality, strangers, taming, tensorflow, translate
+from ganformer.interop import (
+    bmsg,
+    imported,
+    pytorch,
+    rosinality,
+    strangers,
+    stylegan2_ada,
+    taming,
+    tensorflow,
+    translate,
+)
 from ganformer.interop.imported import Imported
 from ganformer.interop.options import Options
 from ganformer.interop.persistence import Pickled
@@ -189,6 +199,15 @@ def test_options_that_only_the_tensorflow_code_has_are_refused(changed):
         tensorflow._refuse_others(Options({**GIVEN, **changed}, WHERE), WHERE)
 
 
+def test_what_the_tensorflow_code_is_not_given_is_its_default():
+    assert tensorflow._arguments(Options({}, WHERE)) == {
+        "mapping_kwargs": {},
+        "synthesis_kwargs": {"channel_base": 32768},
+        "k": 1,
+        "img_resolution": 1024,
+    }
+
+
 MODEL = {"channel_base": 32768, "channel_max": 512}
 
 
@@ -244,6 +263,27 @@ def test_discriminators_of_the_pytorch_code_with_other_options_are_refused(chang
     assert list(pytorch.discriminator_misfits(Options({}, WHERE), MODEL)) == []
     with pytest.raises(CheckpointError, match=f"its option {name} is"):
         list(pytorch.discriminator_misfits(Options(changed, WHERE), MODEL))
+
+
+@pytest.mark.parametrize(
+    ("limits", "given", "misfits"),
+    [
+        ((48, 16), {}, []),
+        ((48, 16), {"cmap_dim": 12}, []),
+        ((48, 16), {"cmap_dim": 16}, ["its labels are embedded in 16 values (cmap_dim); here it is 12"]),
+        ((96, 16), {"cmap_dim": 16}, []),
+        ((96, 16), {"cmap_dim": 24}, ["its labels are embedded in 24 values (cmap_dim); here it is 16"]),
+    ],
+)
+def test_labels_are_embedded_in_as_many_values_as_there_are_features_at_4_columns(limits, given, misfits):
+    base, most = limits
+    model = {"channel_base": base, "channel_max": most}
+    group = {"mbstd_group_size": 4, "mbstd_num_channels": 1}
+    options = {**model, "conv_clamp": None, "epilogue_kwargs": group, **given}
+    values = {"b4.conv.weight": torch.zeros(min(base // 4, most))}
+    network = Pickled(Options(options, WHERE), values, {"b4.fc": {"activation": "lrelu"}}, WHERE)
+    model |= {"activation_clamp": None, "discriminator_architecture": "resnet"}
+    assert list(stylegan2_ada.discriminator_misfits(network, model)) == misfits
 
 
 WEIGHT = torch.zeros(1)

@@ -244,9 +244,10 @@ def test_arguments_that_layers_contradict_are_refused(tmp_path, said, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_layers_that_differ_are_refused(tmp_path):
+@pytest.mark.parametrize("layer", ["conv1", "torgb"])
+def test_layers_that_differ_are_refused(tmp_path, layer):
     networks = built_later()
-    networks[2].synthesis.b8.conv1.conv_clamp = 1.0
+    getattr(networks[2].synthesis.b8, layer).conv_clamp = 1.0
     with pytest.raises(CheckpointError, match=r"different things of conv_clamp: 256 and 1\.0, .*from layer to layer"):
         snapshot.import_snapshot(write(tmp_path, networks), tmp_path / "out")
 

@@ -176,6 +176,19 @@ def test_the_newest_settings_are_those_of_a_training_that_was_resumed(tmp_path: 
     assert read(path).image.width == WIDTH
 
 
+def test_an_import_is_the_same_each_time(tmp_path: Path) -> None:
+    """The weights of the untrained transformer are drawn, but not from where the process's generator stands."""
+    path = saved(tmp_path, first_stage(), {"ddconfig": {"resolution": WIDTH}})
+    samplers = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        samplers.append(read(path).sampler)
+        assert torch.initial_seed() == seed
+    once, again = samplers
+    assert list(once) == list(again)
+    assert all(torch.equal(once[name], again[name]) for name in once)
+
+
 def test_settings_can_lie_elsewhere(tmp_path: Path) -> None:
     path = saved(tmp_path, both_stages(first_stage()), parameters())
     elsewhere = tmp_path / "model.yaml"

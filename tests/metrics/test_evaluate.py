@@ -341,7 +341,8 @@ def test_reconstructions_are_measured_where_there_is_an_autoencoder(measure, rea
     assert measure(reals)["values"]["rfd"]["value"] < found["value"] / 50
 
 
-def test_fewer_reconstructions_than_images_are_of_the_whole_pack(data):
+@pytest.mark.parametrize(("count", "numbers"), [(4, [0, 10, 20, 30]), (99, range(40))])
+def test_reconstructions_are_of_the_whole_pack_each_image_once(data, count, numbers):
     """The first ones would be of the first class, where a pack is of folders of classes."""
 
     class Same(Learner, Reconstructor):
@@ -349,8 +350,10 @@ def test_fewer_reconstructions_than_images_are_of_the_whole_pack(data):
             return images
 
     images = Images(data)
-    found = metrics.Reconstructed(Same(None), images, 4, "copies").batches((16, 16), torch.device("cpu"))
-    assert (torch.cat(list(found)).numpy() == images.read(np.array([0, 10, 20, 30]))).all()
+    found = metrics.Reconstructed(Same(None), images, count, "copies")
+    assert len(found) == found.about.images == len(numbers)
+    made = torch.cat(list(found.batches((16, 16), torch.device("cpu")))).numpy()
+    assert np.array_equal(made, images.read(np.array(numbers)))
 
 
 def test_reference_of_another_extractor_is_refused(measure, reals, reference, tmp_path):

@@ -191,6 +191,13 @@ def test_features_of_stylegan2_ada_are_read(pickled):
     np.testing.assert_allclose(found.arrays["covariance"], COVARIANCE, rtol=1e-9)
 
 
+def test_two_images_suffice(pickled):
+    two = FEATURES[:2].astype(np.float64)
+    found = foreign.read_pickle(pickled(state(num_items=2, raw_mean=two.sum(axis=0), raw_cov=two.T @ two)))
+    assert found.count == 2
+    np.testing.assert_allclose(found.arrays["covariance"], np.cov(two, rowvar=False), atol=1e-9)
+
+
 WRONG = np.where(np.arange(185).reshape(37, 5) == 9, np.nan, FEATURES)
 
 

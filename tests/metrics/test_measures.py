@@ -332,6 +332,16 @@ def test_neighbours_are_those_of_float64_where_float32_cannot_tell(scale):
     assert (errors <= (tile.rounding[0] + tile.rounding[1]).numpy()).all()
 
 
+@pytest.mark.parametrize("far", [0, 11])
+def test_a_far_point_in_any_tile_makes_the_neighbours_of_all_uncertain(far, monkeypatch):
+    """The bound of a distance in float32 from a point 1,000 away is about 1, and all others are within 1.5."""
+    monkeypatch.setattr(neighbours, "TILE", 4)
+    points = np.insert(0.15 * np.arange(11, dtype=np.float32), far, 1000)[:, None]
+    space = neighbours._Space(torch.float32, torch.device("cpu"), points)
+    _, is_certain = neighbours._nearest(points, torch.arange(12), 1, space)
+    assert not is_certain[torch.arange(12) != far].any()
+
+
 @pytest.mark.parametrize(("crowd", "again"), [(15, [150, 15]), (100, [150, 150])])
 @pytest.mark.parametrize("tile", [16, 2048])
 def test_only_neighbours_that_float32_cannot_tell_are_looked_for_again(crowd, again, tile, monkeypatch):

@@ -153,6 +153,12 @@ def test_points_are_uniform():
     np.testing.assert_allclose(np.quantile(t, [0, 0.25, 0.5, 0.75, 1]), [0, 0.25, 0.5, 0.75, 1], atol=0.04)
 
 
+def test_points_are_other_numbers_than_those_of_latents_and_labels():
+    drawn = [np.random.RandomState([seed, 2]).random_sample() for seed in (0, 123_456)]
+    np.testing.assert_array_equal(points([0, 123_456]), drawn)
+    np.testing.assert_allclose(drawn, [0.0114511, 0.2563243], atol=1e-7)
+
+
 def test_noise_is_the_same_for_both_images(squares):
     values = lengths(new_learner(noise=5.0), outliers=0)
     for name, value in lengths(new_learner(), outliers=0).items():

@@ -272,12 +272,14 @@ def test_file_of_another_kind_is_refused(tmp_path):
         open_set(tmp_path / "notes.txt", SETTINGS)
 
 
-def test_folder_of_two_shapes_is_refused(own):
+def test_folder_of_three_shapes_is_refused(own):
     for name in ("007.png", "009.png"):
         Image.new("RGB", (32, 24)).save(own / name)
+    Image.new("RGB", (32, 8)).save(own / "011.png")
     message = (
-        rf"^{own}: the images are not of one shape: 38 of 16×12 pixels as 000\.png, 2 of 32×24 pixels as 007\.png; a "
-        "measure does not crop or resize: give all one shape, with `ganformer data pack` for example$"
+        rf"^{own}: the images are not of one shape: 37 of 16×12 pixels as 000\.png, 2 of 32×24 pixels as 007\.png, "
+        r"1 of 32×8 pixels as 011\.png; a measure does not crop or resize: give all one shape, with `ganformer data "
+        "pack` for example$"
     )
     with pytest.raises(DataError, match=message):
         open_set(own, SETTINGS)
@@ -286,7 +288,7 @@ def test_folder_of_two_shapes_is_refused(own):
 def test_many_shapes_are_counted(own):
     for i in range(5):
         Image.new("RGB", (20 + i, 12)).save(own / f"{i:03}.png")
-    with pytest.raises(DataError, match=r"as 005\.png, 1 of 20×12 pixels as 000\.png, 1 of .* and of 3 more shapes; a"):
+    with pytest.raises(DataError, match=r"as 005\.png, 1 of 20×12 pixels as 000\.png, 1 of .* and 3 more; a"):
         open_set(own, SETTINGS)
 
 

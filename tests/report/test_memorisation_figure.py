@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ganformer.errors import DataError
+from ganformer.config import parse_experiment
+from ganformer.errors import ConfigError, DataError
 from ganformer.exhibits import memorisation
 from ganformer.report import drawing
 from tests.report import layout
@@ -240,3 +241,12 @@ def test_file_of_something_else(tmp_path: Path, found: MakeFile) -> None:
     with pytest.raises(DataError, match=message.format("")):
         memorisation.draw(experiment(models=["duplex"]), [tmp_path / "text.npz"], tmp_path / "copies")
     assert not list(tmp_path.glob("copies.*"))
+
+
+def test_no_more_pairs_are_shown_than_there_are_images() -> None:
+    entry = {"kind": "memorisation", "title": "T", "datasets": ["a"], "models": ["b"], "seeds": [0], "images": 5}
+    chosen = parse_experiment({**entry, "count": 5}, "experiments.copies")
+    assert isinstance(chosen, memorisation.Config)
+    assert (chosen.count, chosen.images) == (5, 5)
+    with pytest.raises(ConfigError, match="count 6 is more than images 5; ask for fewer pairs or more images"):
+        parse_experiment({**entry, "count": 6}, "experiments.copies")

@@ -178,6 +178,17 @@ def test_the_sampler_follows_the_generator() -> None:
     assert not any(p.requires_grad for p in learner.sampler.parameters())
 
 
+def test_the_ramp_up_counts_the_images_before_a_step() -> None:
+    """Before the first there are none, so that the average is the generator; then 8, a half-life of one batch."""
+    learner = stepped(new_learner(ema_rampup=1.0), range(1))
+    before = learner.network.generator.paint.weight.detach().clone()
+    assert torch.equal(learner.sampler.paint.weight, before)
+    stepped(learner, range(1, 2))
+    after = learner.network.generator.paint.weight
+    assert not torch.equal(after, before)
+    torch.testing.assert_close(learner.sampler.paint.weight, (before + after) / 2)
+
+
 def test_the_sampler_counts_the_images_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = new_learner(ema_kimg=0.016)  # half-life: a batch of 8 images on each of two ranks
     before = learner.network.sampler.paint.weight.clone()

@@ -106,6 +106,18 @@ def test_a_run_is_named_by_its_folder_or_a_file_in_it(source: Path, name: str) -
     assert initial.resolve(of).initial_sha256 == Run.read(source / "run.json").weights_sha256
 
 
+def test_a_run_among_the_results_is_where_these_are_kept(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANFORMER_RESULTS", str(tmp_path))
+    (tmp_path / "runs").symlink_to(source.parent)
+    of = spec(initial=Path("results/runs") / source.name)
+    assert of.model.inputs == (Path("results/runs") / source.name / "run.json",)
+    assert initial.resolve(of).initial_sha256 == Run.read(source / "run.json").weights_sha256
+    _, lines = filled(of)
+    assert lines[0].startswith(f"starts from {tmp_path / 'runs' / source.name / 'run.json'} (")
+
+
 def test_folders_may_have_dots_in_their_names() -> None:
     assert spec(initial=Path("runs/v1.2")).model.inputs == (Path("runs/v1.2/run.json"),)
 

@@ -626,10 +626,15 @@ def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
     assert len(whole.unique(dim=0)) == 8
 
 
-def test_the_images_that_are_shown_are_those_of_the_first_batches_and_not_flipped(pack: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("most", "shown"), [(writer.GRID_IMAGES, 32), (99, 40)])
+def test_the_images_that_are_shown_are_those_of_the_first_batches_and_not_flipped(
+    most: int, shown: int, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a pack of fewer each is shown once."""
+    monkeypatch.setattr(loop, "GRID_IMAGES", most)
     steps = steps_of(pack, tmp_path)
     assert steps.spec.mirror
-    order = Order(40, mix(steps.spec.seed, "data")).indices(0, writer.GRID_IMAGES)
+    order = Order(40, mix(steps.spec.seed, "data")).indices(0, shown)
     assert steps.first_reals().equal(torch.from_numpy(Images(pack).read(order)).float() / 127.5 - 1)
 
 

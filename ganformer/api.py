@@ -199,7 +199,7 @@ def train(
     spec = single_run(
         settings, opened.image.canvas, training=training, adversarial=adversarial or {}, seed=seed, mirror=mirror
     )
-    names = {"dataset": opened.folder.name, "model": spec.model.kind}
+    names = {"dataset": opened.folder.resolve().name, "model": spec.model.kind}
     loop.train(spec, opened.manifest, Path(out), names=names, threads=threads, gpus=gpus)
     return Run(out, gpus=gpus, threads=threads)
 

@@ -126,6 +126,9 @@ def test_training_is_started_as_it_was_asked_for(
     api.train(own, packed, tmp_path, **training, adversarial={"r1_gamma": 1, "beta2": 0.9})
     settings = calls.pop()[0].model.adversarial
     assert (settings.r1_gamma, settings.beta2) == (3, 0.9)
+    monkeypatch.chdir(packed.folder)
+    api.train(TINY, ".", tmp_path, **training)
+    assert calls.pop()[3]["names"] == names
     for spec, *_ in calls:
         assert (spec.image.height, spec.image.width, spec.image.classes) == (16, 16, 2)
         assert (spec.training.kimg, spec.training.batch, spec.training.snapshots) == (0.016, 8, 2)

@@ -164,6 +164,15 @@ def test_train_takes_another_configuration_and_another_name(called: list[tuple[A
     assert [each[3]["names"]["dataset"] for each in called] == ["own", "named"]
 
 
+def test_a_pack_in_the_working_folder_is_named_by_that(
+    called: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "own")
+    for data in (".", "manifest.json", "../own/."):
+        say("--data", data, "--model", "stylegan2", "--out", "../x")
+    assert [each[3]["names"]["dataset"] for each in called] == ["own"] * 3
+
+
 def test_train_takes_a_kind_where_there_is_no_configuration(called: list[tuple[Any, ...]], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").unlink()
     say("--data", "own", "--model", "stylegan2", "--out", "x")

@@ -222,6 +222,13 @@ def test_images_of_another_shape_are_refused(prepared, pack: Path):
         reader.parse(np.zeros((2, 3, 16, 16), np.uint8))
 
 
+def test_weights_among_the_results_are_where_these_are_kept(monkeypatch):
+    chosen = settings(kind="torchvision", weights="results/weights/photos.pth")
+    monkeypatch.setenv("GANFORMER_RESULTS", "/elsewhere")
+    assert chosen.inputs == (Path("results/weights/photos.pth"),)
+    assert chosen.file == Path("/elsewhere/weights/photos.pth")
+
+
 def test_torchvision_is_missing(monkeypatch, tmp_path: Path):
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)

@@ -94,6 +94,16 @@ def test_files_of_weights_are_those_of_all_networks(tmp_path: Path) -> None:
     }
 
 
+def test_files_of_weights_among_the_results_are_where_these_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANFORMER_RESULTS", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/a").write_text("a")
+    evaluation = settings(extractor={"kind": "vgg16", "weights": "results/weights/a"})
+    assert metrics._weights(evaluation) == {"results/weights/a": artifacts.file_digest(tmp_path / "weights/a")}
+
+
 def test_measures_compute_on_the_device_asked_for(tmp_path: Path) -> None:
     evaluation = settings()
     references(evaluation, tmp_path)

@@ -40,6 +40,13 @@ def evaluation(second: dict[str, object], **changes: object) -> Evaluation:
     return Evaluation.model_validate({"extractor": VGG, "metrics": ["fid"], "images": 4, "second": second, **changes})
 
 
+def test_parser_among_the_results_is_where_these_are_kept(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORMER_RESULTS", str(saved.parent))
+    config = Config(kind="scene-parser", parser=Path("results/parser.json"))
+    assert config.inputs == (Path("results/parser.json"),)
+    assert scene_parser.load(config, torch.device("cpu")).picture == (16, 16)
+
+
 def test_second_network_is_a_part_of_its_own(saved: Path) -> None:
     chosen = evaluation({"extractor": {"kind": "scene-parser", "parser": saved}, "metrics": ["pr", "fid"]})
     first, second = chosen.parts().values()

@@ -71,6 +71,13 @@ def test_random_weights_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == said
 
 
+def test_the_first_block_of_random_weights_is_as_wide_as_asked_for() -> None:
+    measure = load(RandomPerceptual(channels=8), CPU, "model.perceptual")
+    widths = [[len(weight) for weight, _ in block] for block in measure.layers]
+    assert widths == [[8, 8], [16, 16], [32] * 3, [64] * 3, [64] * 3]
+    assert [judged.tolist() for judged in measure.judgement] == [[1.0] * width for width in (8, 16, 32, 64, 64)]
+
+
 def test_random_weights_are_those_of_the_seed() -> None:
     pair = images(), images(3)[:2]
     found = [distance(RandomPerceptual(channels=4, seed=seed), CPU)(*pair).item() for seed in (1, 1, 2)]
@@ -147,6 +154,15 @@ def test_trained_weights_give_lpips(files: Any, capsys: pytest.CaptureFixture[st
     found = distance(TrainedPerceptual(**settings, weight=2.0), CPU)(one, other)
     np.testing.assert_allclose(found.item(), 2 * by_hand(one, other, *parts).item(), rtol=1e-4)
     assert capsys.readouterr().out == ""
+
+
+def test_files_among_the_results_are_where_these_are_kept(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = files
+    monkeypatch.setenv("GANFORMER_RESULTS", str(settings["network"].parent))
+    placed = {name: Path("results") / settings[name].name for name in ("network", "judgement")}
+    one, other = images(width=32), images(3, width=32)[:2]
+    found, expected = (distance(TrainedPerceptual(**each), CPU)(one, other) for each in (settings | placed, settings))
+    assert torch.equal(found, expected)
 
 
 def test_the_convolutions_are_those_of_torchvision() -> None:

@@ -365,6 +365,23 @@ def test_published_orderings_hold_are_reversed_or_undecided(
     assert "| GANformer (duplex) better than StyleGAN2 | FD | 9.17 and 16.05 | -2.00 " in text
 
 
+def test_of_values_that_are_better_high_the_higher_published_one_comes_first(
+    tmp_path: Path, trained: Callable[..., list[Path]], printed: Path
+) -> None:
+    printed.write_text(printed.read_text() + "P,Table 1,CLEVR,256,duplex,Recall_pct,33.4,50000,its PDF,yes\n")
+    files = trained(
+        gan={"recall": [0.30, 0.31, 0.32]},
+        stylegan2={"recall": [0.1, 0.2, 0.3]},
+        duplex={"recall": [0.60, 0.61, 0.62]},
+        centroid={"recall": [0.1, 0.2, 0.3]},
+    )
+    orderings.draw(ordered(values=["recall"]), [*files, printed], tmp_path / "o")
+    (row,) = rows(tmp_path / "o")
+    assert [row[key] for key in ("model", "base", "published", "published_base", "outcome")] == [
+        *("duplex", "gan", "33.4", "13.21", "holds"),
+    ]
+
+
 def test_ordering_without_published_values_is_refused(
     tmp_path: Path, trained: Callable[..., list[Path]], printed: Path
 ) -> None:

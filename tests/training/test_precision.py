@@ -166,6 +166,17 @@ def test_large_styles_of_large_features_are_within_float16() -> None:
     assert (found.float() - expected).norm() < 2e-3 * expected.norm()
 
 
+def test_styles_in_float16_are_divided_by_the_size_of_the_largest() -> None:
+    layer = ModulatedConvolution(2, 16, 1, Convolve()).requires_grad_(False)
+    layer.affine.weight.zero_()
+    layer.affine.bias.copy_(torch.tensor([-4.0, 2.0]))
+    x, style = torch.randn(3, 2, 8, 8), torch.zeros(3, 1)
+    scaled = x * torch.tensor([-1.0, 0.5])[:, None, None]
+    expected = torch.nn.functional.conv2d(scaled, layer.weight * layer.scale, padding=1)
+    use_dtype(layer, torch.float16)
+    torch.testing.assert_close(layer.undemodulated(x, style)[0].float(), expected, rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize("repairs", [True, False])
 def test_gradients_beyond_float16_are_repaired(repairs: bool) -> None:
     parameter = nn.Parameter(torch.ones(3))

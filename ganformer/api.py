@@ -127,16 +127,19 @@ class Run:
         chosen = config.parse(Looking, {"look": {"kind": kind, **settings}}, "look").look
         return looking.take(chosen, Explorer(self.path, self.record, self._learner, self._device), self._threads)
 
-    def project(self, images: Sequence[str | Path], **settings: Any) -> list[projection.Found]:
-        """Find the latents of picture files, or of all pictures in folders.
+    def project(self, images: str | Path | Sequence[str | Path], **settings: Any) -> list[projection.Found]:
+        """Find the latents of a picture file, of several, or of all pictures in folders.
 
         `settings`: options of `ganformer project`, e.g. `steps=200`. The results have `w`, `picture` (uint8 [H, W, C])
         and `distance`. Raises ConfigError for wrong settings, and if the model has no latents; DataError for a file
         that is no picture; TrainingError if it is stopped by a signal.
         """
+        paths = [images] if isinstance(images, str | Path) else list(images)
+        if wrong := [path for path in paths if not isinstance(path, str | Path)]:
+            raise ConfigError(f"images: {type(wrong[0]).__name__} is no path; name files or folders of pictures")
         chosen = config.parse(Projection, settings, "project")
         explorer = Explorer(self.path, self.record, self._learner, self._device)
-        wanted = projection.targets([Path(image) for image in images], explorer)
+        wanted = projection.targets([Path(path) for path in paths], explorer)
         return projection.find(explorer, chosen, wanted, None, self._threads)
 
 

@@ -193,3 +193,23 @@ def test_an_extractor_is_named_by_its_kind_alone(packed: ganformer.Pack) -> None
     assert list(by_name) == ["fd_inception_random"]
     usual = ganformer.evaluate(packed, packed, metrics=["frechet"])
     assert list(usual) == ["fd_random_vgg16"]
+
+
+def test_a_run_is_looked_into(run: ganformer.Run) -> None:
+    view = run.look("interpolation", seeds=[0, 3], steps=2, truncation=0.5)
+    assert view.columns == ["0", "0.5", "1"]
+    assert np.array_equal(view.cells[0, [0, 2]], run.sample([0, 3], truncation=0.5))
+    with pytest.raises(
+        ConfigError, match=r"look: 1 problem\n  look: kind 'interpolate' is unknown; did you mean 'inter"
+    ):
+        run.look("interpolate")
+
+
+def test_latents_of_a_picture_are_found(run: ganformer.Run, tmp_path: Path) -> None:
+    Image.fromarray(run.sample([4])[0]).save(tmp_path / "a.png")
+    small = {"steps": 3, "starts": 1, "distance": {"kind": "random-vgg16", "channels": 4}}
+    one, several = run.project(str(tmp_path / "a.png"), **small), run.project([tmp_path / "a.png"], **small)
+    assert one[0].distance == several[0].distance
+    assert one[0].picture.shape == (16, 16, 3)
+    with pytest.raises(ConfigError, match="images: ndarray is no path; name files or folders of pictures"):
+        run.project([np.zeros((16, 16, 3))])  # type: ignore[list-item]

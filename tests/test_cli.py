@@ -53,7 +53,6 @@ def test_defaults_are_alike_in_all_commands(option, default):
 # All but those that are false or not given.
 DEFAULTS = {
     ("train", "checkpoint_minutes"): 5.0,
-    ("train", "evaluate_images"): 1000,
     ("evaluate", "extractor"): "random-vgg16",
     ("timelapse", "seconds"): 10.0,
     ("generate", "images_num"): 32,

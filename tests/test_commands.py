@@ -103,7 +103,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
             [
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
-                *("--evaluate-kimg", "2.5", "--evaluate-images", "300"),
+                *("--evaluate-kimg", "0.004", "--evaluate-images", "300"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -114,7 +114,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "checkpoint_minutes": 1.5,
                 "check_data": True,
                 "restart": True,
-                "measured": Measured(2.5, 300),
+                "measured": Measured(0.004, 300),
             },
         ),
         (
@@ -412,7 +412,7 @@ def test_pretrained_weights_are_listed(calls: Watch) -> None:
 LOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "latents": (["--seeds", "0,4-6"], {"seeds": (0, 4, 5, 6)}),
     "interpolation": (["--loop", "--space", "z", "--steps", "3"], {"loop": True, "space": "z", "steps": 3}),
-    "mixing": (["--layers", "fine", "--others", "9"], {"layers": "fine", "others": (9,)}),
+    "mixing": (["--layers", "2-3", "--others", "9"], {"layers": "2-3", "others": (9,)}),
     "truncation": (["--psi", "0,.5", "--label", "3"], {"psi": (0.0, 0.5), "label": "3"}),
     "noise": (["--draws", "4", "--latents", "l.npz"], {"draws": 4, "latents": Path("l.npz")}),
     "components": (["--edit", "move", "--strength", "-.5"], {"edit": "move", "strength": -0.5}),
@@ -617,6 +617,26 @@ def test_a_group_alone_shows_its_commands_and_no_options_of_shells(words: list[s
         (
             ["evaluate", "--real", "a", "--fake", "b", "--metrics", " , "],
             "--metrics: names no metric; leave it out to have",
+        ),
+        (
+            [
+                "train",
+                "--spec",
+                json.dumps(SPEC),
+                "--data",
+                "d",
+                "--out",
+                "o",
+                "--model",
+                "b",
+                "--evaluate-images",
+                "9",
+            ],
+            "--evaluate-images: says of how many samples, not when; give --evaluate-kimg as well",
+        ),
+        (
+            ["train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--model", "b", "--evaluate-kimg", "5"],
+            "--evaluate-kimg 5: the training ends at 0.008 kimg, so nothing would be measured; give a smaller number",
         ),
         (["draw", "--experiment", "[1]", "--out", "o", "f"], "--experiment: '[1]' is neither JSON nor a readable file"),
     ],

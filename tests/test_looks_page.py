@@ -25,7 +25,7 @@ def test_commands_are_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert said.exit_code == 0, f"{line}\n{said.output}"
         folder = Path(line.split()[-1])
         if not line.startswith("look "):
-            assert len(list(folder.glob("*.png"))) >= 2
+            assert len(list(folder.rglob("*.png"))) >= 2
             continue
         assert (folder / "look.png").stat().st_size > 10_000
         assert (folder / "look.npz").exists()

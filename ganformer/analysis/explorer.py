@@ -2,6 +2,7 @@
 
 # B images, L layers, k components, D size of a latent
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ganformer.analysis.generate import check, class_number, labelled
 from ganformer.config import ABILITIES, Ability
 from ganformer.config.look import LatentLook
 from ganformer.data.images import Pixels, central, in_colours
-from ganformer.errors import CheckpointError, ConfigError
+from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import constant_noise
 from ganformer.records.npz import LatentsFile
@@ -29,6 +30,8 @@ from ganformer.training.adversarial import class_mean, evaluating
 from ganformer.training.learner import Learner
 from ganformer.training.runs import open_run
 from ganformer.training.samples import block_size, latents, make, pixels
+
+REMEDY = LatentsFile.REMEDY
 
 
 class Composed(Protocol):
@@ -114,10 +117,16 @@ class Explorer:
         facts, arrays = LatentsFile.read(path)
         w = torch.from_numpy(arrays["w"]).float().to(self.device)
         expected, found = list(self.mean().shape[1:]), list(w.shape[1:])
-        if found != expected or not len(w):
+        if found != expected:
             raise CheckpointError(
                 f"{path}: holds latents {list(w.shape)} of {facts.run}, but those of {self.path} are "
                 f"[n, {', '.join(map(str, expected))}]; name the run that they were made with"
+            )
+        if not len(w) or not w.isfinite().all():
+            raise DataError(f"{path}: holds {'no latents' if not len(w) else 'latents that are no numbers'}; {REMEDY}")
+        if facts.weights_sha256 != self.record.weights_sha256:
+            print(
+                f"{path}: latents of {facts.run}, made with other weights than {self.path}", file=sys.stderr, flush=True
             )
         return Named(w, facts.names)
 

@@ -97,10 +97,8 @@ def write_latents(path: Path, w: Any, names: Any, record: Run) -> None:
 
 
 def _refuse_others(out: Path) -> None:
-    """Make the folder; ConfigError if it has files, but none of a look."""
-    with artifacts.may_write(out):
-        out.mkdir(parents=True, exist_ok=True)
-    found = sorted(path.name for path in out.iterdir() if path.name[0] != ".")
+    """Raise ConfigError if the folder has files, but none of a look."""
+    found = sorted(path.name for path in out.iterdir() if path.name[0] != ".") if out.is_dir() else []
     if found and not (out / STORED).exists():
         raise ConfigError(f"{out}: has {found[0]}, which no look wrote; choose a new or an empty folder")
 

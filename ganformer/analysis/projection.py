@@ -38,7 +38,7 @@ from ganformer.report import drawing, sheet
 from ganformer.training.samples import in_colours, normalise
 from ganformer.training.stop import Stop
 
-LATENTS, STATE = "latents.npz", "state.pt"
+LATENTS, STATE, FOUND = "latents.npz", "state.pt", "found"
 DRAWN = 4096  # latents whose mean and deviation the search uses
 AT_A_TIME = 256  # latents mapped, and candidates whose pictures are made
 FRAMES = 100  # pictures of the way of each search, about
@@ -100,7 +100,7 @@ def targets(paths: Sequence[Path], run: Explorer) -> list[Target]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != ".")
     if not files:
         raise DataError(f"{folder}: has no pictures ({', '.join(EXTENSIONS)}); name another folder")
     return files
@@ -401,9 +401,10 @@ def project(
     """Find latents of pictures, and write the folder `out`.
 
     `latents.npz`: latents w, distances, pictures, and optimised noise if there is any; `projected.png`: every picture
-    beside the one found and their difference; `NAME.png`: the pictures found; `NAME.mp4` or `.gif`: the way of each
-    search. The same call goes on where one was stopped. Raises ConfigError if the folder holds anything else, if there
-    is no run or its model has no latents; DataError if a picture cannot be read; TrainingError if it is stopped.
+    beside the one found and their difference; `found/NAME.png`: the pictures found; `found/NAME.mp4` or `.gif`: the way
+    of each search. The same call goes on where one was stopped. Raises ConfigError if the folder holds anything else,
+    if there is no run or its model has no latents; DataError if a picture cannot be read; TrainingError if it is
+    stopped.
     """
     run = explorer.opened(weights, step, gpus=gpus)
     explorer.require(run.path, run.record.kind, "latents")
@@ -413,14 +414,12 @@ def project(
     _write(out, settings, run, chosen, results, film)
     (out / STATE).unlink(missing_ok=True)
     for target, found in zip(chosen, results, strict=True):
-        print(f"{out / target.name}.png: {settings.distance.kind} distance {found.distance:.4g}", flush=True)
+        print(f"{out / FOUND / target.name}.png: {settings.distance.kind} distance {found.distance:.4g}", flush=True)
 
 
 def _check_folder(out: Path, identity: str) -> None:
-    """Make the folder; ConfigError if it holds files of another call or of somebody else."""
-    with artifacts.may_write(out):
-        out.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.name for path in out.iterdir() if path.name[0] != ".")
+    """Raise ConfigError if the folder holds files of another call or of somebody else."""
+    names = sorted(path.name for path in out.iterdir() if path.name[0] != ".") if out.is_dir() else []
     if not names or STATE in names:
         return
     before = Projected.find(out / LATENTS)
@@ -453,9 +452,9 @@ def _write(
         with artifacts.atomic(out / "projected.png") as temporary:
             sheet.draw([part]).savefig(temporary, format="png", dpi=drawing.DPI, metadata={"Software": None})
     for target, original, found in zip(chosen, originals, results, strict=True):
-        save_picture(out / f"{target.name}.png", found.picture)
+        save_picture(out / FOUND / f"{target.name}.png", found.picture)
         frames = np.stack([np.concatenate([original, frame], axis=1) for frame in [*found.frames, found.picture]])
-        write_film(out / target.name, frames, film)
+        write_film(out / FOUND / target.name, frames, film)
     arrays: dict[str, NDArray[Any]] = {
         "w": torch.stack([found.w for found in results]).cpu().numpy(),
         "distances": np.array([found.distance for found in results]),

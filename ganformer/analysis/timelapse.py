@@ -34,10 +34,15 @@ def film(run: Path, out: Path, *, seconds: float = 10.0, is_labelled: bool = Fal
 
 def pictures_of(run: Path) -> list[Path]:
     """Return the pictures of samples of a run by their thousands of images; DataError if there are none."""
+    if not run.exists() and not run.suffix:
+        raise DataError(f"{run}: is not there; name the folder of a run that was trained here")
     folder = (run if run.is_dir() else run.parent) / "samples"
     found = [path for path in folder.glob("kimg*.png") if PICTURE.fullmatch(path.name)] if folder.is_dir() else []
     if not found:
-        raise DataError(f"{folder}: has no pictures kimg….png; name the folder of a run that was trained here")
+        raise DataError(
+            f"{folder}: has no pictures kimg….png; name the folder of a run that was trained here, past its "
+            "first snapshot"
+        )
     return sorted(found, key=kimg_of)
 
 

@@ -84,7 +84,9 @@ def train(
         float | None,
         typer.Option(min=0.001, help="Log the Fréchet distance by random-vgg16 every so many thousand images."),
     ] = None,
-    evaluate_images: Annotated[int, typer.Option(min=2, help="Samples for that distance.")] = 1000,
+    evaluate_images: Annotated[
+        int | None, typer.Option(min=2, help="Samples for that distance. Default: 1,000.")
+    ] = None,
 ) -> None:
     """Train one run, or resume it."""
     from ganformer.training.loop import Measured
@@ -92,6 +94,8 @@ def train(
 
     options = {"--config": configuration, "--kimg": kimg, "--seed": seed, "--from": initial, "--set": changes}
     given = [name for name, value in {**options, "--mirror": mirror or None}.items() if value is not None]
+    if evaluate_images is not None and evaluate_kimg is None:
+        raise ConfigError("--evaluate-images: says of how many samples, not when; give --evaluate-kimg as well")
     if spec is not None and given:
         raise ConfigError(f"give all settings as --spec, or {', '.join(given)}, not both")
     if spec is not None:
@@ -107,6 +111,11 @@ def train(
         )
         resolved = config.single_run(sections.pop("model"), image, **sections, seed=seed or 0, mirror=mirror)
         print(f"{out}: {resolved.json()}", flush=True)
+    if evaluate_kimg is not None and evaluate_kimg > resolved.training.kimg:
+        raise ConfigError(
+            f"--evaluate-kimg {evaluate_kimg:g}: the training ends at {resolved.training.kimg:g} kimg, so nothing "
+            "would be measured; give a smaller number"
+        )
     run(
         resolved,
         data,
@@ -117,7 +126,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         check_data=check_data,
         restart=restart,
-        measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images),
+        measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images or 1000),
     )
 
 
@@ -238,7 +247,7 @@ def generate(
 def timelapse(
     run: Annotated[Path, typer.Argument(help="A run that was trained here: its folder.")],
     out: Annotated[Path, typer.Option(help="Film to write: .gif, or .mp4 if ffmpeg is installed.", callback=writable)],
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the film.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of the film.")] = 10.0,
     label: Annotated[bool, typer.Option("--label", help="Write the thousands of images into a corner.")] = False,
 ) -> None:
     """Make a film of the samples that a training left."""

@@ -42,6 +42,13 @@ def words(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def as_text(value: Any) -> Any:
+    """Return a whole number, or several, as the text in which they are written; everything else as it is."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Numbers = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(numbers), Field(min_length=1)]
 Values = Annotated[tuple[float, ...], BeforeValidator(words), Field(min_length=1)]
 
@@ -55,7 +62,7 @@ class Look(Strict):
     kind: str
     seeds: Numbers = (0, 1, 2, 3)
     """Seeds of the pictures, as in 0,3,5-8: those of `ganformer generate`."""
-    label: str | None = None
+    label: Annotated[str | None, BeforeValidator(as_text)] = None
     """Class of all pictures, by name or number; None: as in the data."""
 
     @property

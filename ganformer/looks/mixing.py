@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator
 
 from ganformer.analysis.view import View
 from ganformer.config import Ability
-from ganformer.config.look import LatentLook, Numbers
+from ganformer.config.look import LatentLook, Numbers, as_text, numbers
 from ganformer.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganformer.analysis.explorer import Explorer
+
+
+THIRDS = ("coarse", "middle", "fine")
+
+
+def checked(layers: str) -> str:
+    """Return the layers as they are written; ValueError if they are neither a third nor numbers."""
+    if layers not in THIRDS and not numbers(layers):
+        raise ValueError(f"{layers!r} names no layers; write {', '.join(THIRDS)}, or numbers as in 0-3")
+    return layers
 
 
 class Config(LatentLook):
@@ -21,7 +33,7 @@ class Config(LatentLook):
 
     others: Numbers = (4, 5, 6, 7)
     """Seeds of the columns."""
-    layers: Numbers | Literal["coarse", "middle", "fine"] = "coarse"
+    layers: Annotated[str, BeforeValidator(as_text), AfterValidator(checked)] = "coarse"
     """Layers that have the latents of the column: numbers from 0, as in 0-3, or the first, second or last third."""
 
 
@@ -50,15 +62,15 @@ def look(settings: Config, explorer: Explorer) -> View:
 
 def taken(settings: Config, count: int) -> list[int]:
     """Return the numbers of the layers that come from the column, of `count`; ConfigError if one is not there."""
-    if isinstance(settings.layers, str):
-        third = {"coarse": 0, "middle": 1, "fine": 2}[settings.layers]
-        found = list(range(count * third // 3, count * (third + 1) // 3))
-        if not found:
-            raise ConfigError(f"layers {settings.layers}: the generator has {count} of them; name one, as in 0")
-        return found
-    if outside := [layer for layer in settings.layers if layer >= count]:
-        raise ConfigError(f"layers {outside[0]}: the generator has layers 0 to {count - 1}")
-    return sorted(set(settings.layers))
+    if count == 1:
+        raise ConfigError("the generator has one w for the whole picture, so there is nothing to mix")
+    if settings.layers in THIRDS:
+        third = THIRDS.index(settings.layers)
+        return list(range(count * third // 3, count * (third + 1) // 3))
+    found = sorted(set(numbers(settings.layers)))
+    if found[-1] >= count:
+        raise ConfigError(f"layers {found[-1]}: the generator has layers 0 to {count - 1}")
+    return found
 
 
 def _ranges(layers: list[int]) -> str:

@@ -19,6 +19,8 @@ from ganformer.config import Look, Looking
 from ganformer.data.images import Pixels
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.looks.interpolation import between
+from ganformer.looks.mixing import Config as Mixing
+from ganformer.looks.mixing import taken
 from ganformer.models.kgan.merging import Weights
 from ganformer.nn.layers import Noise
 from ganformer.records.npz import LatentsFile, LookedAt
@@ -100,6 +102,42 @@ def test_latents_of_another_shape_are_refused(opened: Open, tmp_path: Path) -> N
     )
     with pytest.raises(CheckpointError, match=message):
         shown(run, "latents", latents=tmp_path / "l.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w[:0], r"l\.npz: holds no latents; make one with"),
+        (lambda w: w * np.nan, r"l\.npz: holds latents that are no numbers; make one with"),
+    ],
+)
+def test_latents_that_are_none(opened: Open, tmp_path: Path, change: Any, message: str) -> None:
+    run = opened("gan")
+    view = shown(run, "latents", seeds=[2])
+    looking.write_latents(tmp_path / "l.npz", change(view.latents), view.names, run.record)
+    with pytest.raises(DataError, match=message):
+        shown(run, "latents", latents=tmp_path / "l.npz")
+
+
+def test_latents_of_other_weights_are_used_and_told(
+    opened: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = opened("gan")
+    view = shown(run, "latents", seeds=[2])
+    other = run.record.model_copy(update={"weights_sha256": "7" * 64})
+    for record, said in (
+        (run.record, ""),
+        (other, "latents of scenes/duplex, made with other weights than run.json\n"),
+    ):
+        looking.write_latents(tmp_path / "l.npz", view.latents, view.names, record)
+        shown(run, "latents", latents=tmp_path / "l.npz")
+        assert capsys.readouterr().err == (said and f"{tmp_path / 'l.npz'}: {said}")
+
+
+def test_a_label_is_a_name_or_a_number(opened: Open) -> None:
+    run = opened("gan", counts=(2, 3))
+    one, other = (shown(run, "latents", seeds=[0], label=label) for label in (1, "1"))
+    assert np.array_equal(one.cells, other.cells)
 
 
 def test_a_file_without_latents_is_refused(opened: Open, tmp_path: Path) -> None:
@@ -251,26 +289,41 @@ def test_with_all_layers_a_crossing_is_the_picture_of_its_column(opened: Open) -
 
 @pytest.mark.parametrize(
     ("layers", "count", "expected"),
-    [("coarse", 7, [0, 1]), ("middle", 7, [2, 3]), ("fine", 7, [4, 5, 6]), ((5, 1, 1), 7, [1, 5]), ("fine", 1, [0])],
+    [
+        ("coarse", 7, [0, 1]),
+        ("middle", 7, [2, 3]),
+        ("fine", 7, [4, 5, 6]),
+        ("5,1,1", 7, [1, 5]),
+        ((5, 1), 7, [1, 5]),
+        (2, 7, [2]),
+        ("fine", 3, [2]),
+    ],
 )
 def test_layers_by_thirds_or_numbers(layers: Any, count: int, expected: list[int]) -> None:
-    from ganformer.looks.mixing import Config, taken
+    assert taken(Mixing(layers=layers), count) == expected
 
-    assert taken(Config(layers=layers), count) == expected
+
+def test_layers_that_are_not_there(opened: Open) -> None:
+    with pytest.raises(ConfigError, match=r"layers 7: the generator has layers 0 to 6"):
+        taken(Mixing(layers="2,7"), 7)
+    with pytest.raises(ConfigError, match="the generator has one w for the whole picture, so there is nothing to mix"):
+        shown(opened("gan"), "mixing")
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ((2, 7), r"layers 7: the generator has layers 0 to 6"),
-        ("coarse", "layers coarse: the generator has 1 of them; name"),
+        (
+            "bogus",
+            r"look: 1 problem\n  look\.layers: 'bogus' is no list of whole numbers from 0 on; write it as in 0,3,5-8",
+        ),
+        ([], r"look: 1 problem\n  look\.layers: '' is no list of whole numbers"),
+        ([-1], r"look: 1 problem\n  look\.layers: '-1' is no list"),
     ],
 )
-def test_layers_that_are_not_there(layers: Any, message: str) -> None:
-    from ganformer.looks.mixing import Config, taken
-
+def test_layers_that_are_none(layers: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        taken(Config(layers=layers), 1 if layers == "coarse" else 7)
+        config.parse(Looking, {"look": {"kind": "mixing", "layers": layers}}, "look")
 
 
 def test_layers_that_do_not_follow_each_other_are_listed(opened: Open) -> None:
@@ -736,4 +789,4 @@ def test_a_model_that_cannot_be_looked_at_so(runs: dict[str, Path], tmp_path: Pa
     chosen = config.parse(Looking, {"look": {"kind": "attention"}}, "look").look
     with pytest.raises(ConfigError, match="models of kind 'stylegan2' have no attention maps; take a run of ganformer"):
         look(chosen, runs["stylegan2"], tmp_path / "a")
-    assert list((tmp_path / "a").iterdir()) == []
+    assert not (tmp_path / "a").exists()

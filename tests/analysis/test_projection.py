@@ -200,6 +200,7 @@ def pictures(tmp_path: Path) -> Path:
         pixels = np.random.default_rng(ord(name)).integers(0, 256, (16, 16, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     (folder / "readme.txt").write_text("text")
+    (folder / "._a.png").write_bytes(b"of another system")
     return folder
 
 
@@ -210,8 +211,8 @@ def quick(**settings: Any) -> Projection:
 def test_files_of_a_projection(runs: dict[str, Path], pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     project(quick(noise="optimised"), runs["duplex"], [pictures], out, film="gif")
-    names = ["a.gif", "a.png", "b.gif", "b.png", "latents.npz", "projected.png"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    names = ["found/a.gif", "found/a.png", "found/b.gif", "found/b.png", "latents.npz", "projected.png"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == names
     facts, arrays = Projected.read(out / "latents.npz")
     assert facts.names == ["a", "b"]
     assert facts.projection["steps"] == 6
@@ -219,8 +220,8 @@ def test_files_of_a_projection(runs: dict[str, Path], pictures: Path, tmp_path: 
     assert np.array_equal(arrays["distances"], arrays["starts"].min(axis=1))
     for number, name in enumerate(facts.names):
         assert np.array_equal(arrays["targets"][number], np.asarray(Image.open(pictures / f"{name}.png")))
-        assert np.array_equal(arrays["pictures"][number], np.asarray(Image.open(out / f"{name}.png")))
-    with Image.open(out / "a.gif") as film:
+        assert np.array_equal(arrays["pictures"][number], np.asarray(Image.open(out / "found" / f"{name}.png")))
+    with Image.open(out / "found" / "a.gif") as film:
         assert film.n_frames == 7
         assert film.size == (2 * 256, 256)
     assert arrays["noise_0"].shape == (2, 1, 4, 4)
@@ -237,7 +238,7 @@ def test_projected_pictures_can_be_looked_at(runs: dict[str, Path], pictures: Pa
 
     view = take(settings.look, explorer.opened(runs["duplex"]))
     assert view.rows == ["a to b"]
-    assert np.array_equal(view.cells[0, 0], np.asarray(Image.open(out / "a.png")))
+    assert np.array_equal(view.cells[0, 0], np.asarray(Image.open(out / "found" / "a.png")))
 
 
 def test_a_search_that_was_stopped_goes_on_to_the_same_result(
@@ -261,8 +262,10 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_result(
         assert [path.name for path in (tmp_path / "parts").iterdir()] == ["state.pt"]
     project(settings, runs["stylegan2"], [pictures], tmp_path / "parts", film="gif")
     assert count == 12  # no step was done twice
-    for path in (tmp_path / "whole").iterdir():
-        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes(), path.name
+    files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.*")]
+    assert len(files) == 6
+    for file in files:
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
     assert not (tmp_path / "parts" / "state.pt").exists()
 
 
@@ -282,9 +285,9 @@ def test_the_same_call_again_is_the_same_and_another_one_is_refused(
 ) -> None:
     out = tmp_path / "out"
     project(quick(), runs["stylegan2"], [pictures], out, film="gif")
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in out.rglob("*.*")}
     project(quick(), runs["stylegan2"], [pictures], out, film="gif")
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in out.rglob("*.*")} == before
     message = r"out: holds a projection of other pictures, settings or weights; choose another folder"
     for settings, chosen in ((quick(seed=2), pictures), (quick(), pictures / "a.png")):
         with pytest.raises(ConfigError, match=message):

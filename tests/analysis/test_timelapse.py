@@ -90,9 +90,11 @@ def test_grey_pictures_and_such_with_opacity(run: Path, tmp_path: Path) -> None:
 def test_a_run_without_pictures_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "empty"):
         (tmp_path / "empty" / "samples").mkdir(parents=True, exist_ok=True)
-        message = f"{folder / 'samples'}: has no pictures kimg….png; name the folder of a run that was trained here"
-        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        message = f"{folder / 'samples'}: has no pictures kimg….png; name the folder of a run"
+        with pytest.raises(DataError, match=f"^{re.escape(message)} that was trained here, past its first snapshot$"):
             film(folder, tmp_path / "film.gif")
+    with pytest.raises(DataError, match="gone: is not there; name the folder of a run that was trained here"):
+        film(tmp_path / "gone", tmp_path / "film.gif")
     assert not (tmp_path / "film.gif").exists()
 
 

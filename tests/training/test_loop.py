@@ -630,7 +630,7 @@ def test_the_shares_of_two_ranks_are_the_halves_of_a_batch(
 def test_the_images_that_are_shown_are_those_of_the_first_batches_and_not_flipped(
     most: int, shown: int, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a pack of fewer each is shown once."""
+    """Images of a small pack are shown once each."""
     monkeypatch.setattr(loop, "GRID_IMAGES", most)
     steps = steps_of(pack, tmp_path)
     assert steps.spec.mirror

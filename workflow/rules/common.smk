@@ -177,11 +177,7 @@ def with_attention(wildcards):
 def with_latents(wildcards):
     """Return the weights of a run of a model with mapped latents."""
     w = wildcards
-    able = [
-        name
-        for name, model in cfg.models.items()
-        if "latents" in model.abilities
-    ]
+    able = [name for name, model in cfg.models.items() if "latents" in model.abilities]
     if w.model not in able:
         refuse(
             run_folder(w.dataset, w.model, w.seed),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ganformer import plugins
+from ganformer import config, plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -248,6 +248,29 @@ def test_every_seed_has_a_run_of_its_own(checkout):
     assert planned(said)["train"] == 2
     specs = [json.loads(words[words.index("--spec") + 1]) for words in commands(said) if "train" in words]
     assert sorted(spec["seed"] for spec in specs) == [0, 1]
+
+
+def test_runs_on_parts_of_a_data_set_are_measured_against_the_whole(checkout):
+    run = "results/runs/scenes-250/duplex/seed0"
+    said = checkout.smoke("-n", "--printshellcmds", f"{run}/metrics/step-8.json", f"{run}/scene-statistics-8.json")
+    assert planned(said) == {"evaluate": 1, "pack": 2, "parser": 1, "reference": 1, "scene_statistics": 1, "train": 1}
+    data = {
+        words[words.index("step") + 1]: words[words.index("--data") + 1]
+        for words in commands(said)
+        if "step" in words and "--data" in words
+    }
+    assert data == dict.fromkeys(("reference", "metrics", "analyse"), "results/data/scenes/manifest.json")
+    assert sum("--other-data" in words for words in commands(said)) == 1
+
+
+def test_the_report_shows_tables_and_figures_in_the_order_of_their_kinds(checkout):
+    said = checkout.smoke("-n", "--printshellcmds", "results/report.html")
+    (page,) = (words for words in commands(said) if "page" in words)
+    names = [Path(word).stem for word in page if re.match(r"results/(tables|figures)/", word)]
+    files = [checkout.folder / "config.yaml", checkout.folder / "tests/smoke.yaml"]
+    places = [config.load(config.merged(files)).experiments[name].place for name in names]
+    assert len(names) > 5
+    assert places == sorted(places)
 
 
 def commands(said):

@@ -273,6 +273,17 @@ def test_the_report_shows_tables_and_figures_in_the_order_of_their_kinds(checkou
     assert places == sorted(places)
 
 
+def test_weights_are_exported_by_what_was_measured_at_the_end_of_training(checkout):
+    publication = {"template": "page.md", "out": "docs/page", "weights_of": "table1"}
+    edited(checkout, lambda raw: raw.update(publication=publication))
+    said = checkout.smoke("-n", "--printshellcmds", "pretrained/scenes-duplex/run.json")
+    (export,) = (words for words in commands(said) if "export" in words)
+    run = "results/runs/scenes/duplex/seed0"
+    assert export[-2:] == [f"{run}/run.json", f"{run}/metrics/step-8.json"]
+    by = export.index("--by")
+    assert export[by : by + 4] == ["--by", "fd", "--out", "pretrained/scenes-duplex"]
+
+
 def commands(said):
     """Return words of every call of ganformer that a dry run prints."""
     return [shlex.split(line) for line in re.findall(r"exec ganformer (.*)", said.stdout)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from ganformer import config, plugins
 
@@ -325,6 +326,19 @@ def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
     edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
     said = checkout.smoke("-n", "results/runs/scenes/tuned/seed0/run.json")
     assert planned(said) == {"pack": 1, "train": 2}, said.stdout
+
+
+def test_pictures_added_to_a_folder_in_a_folder_are_packed(checkout):
+    edited(checkout, lambda raw: raw["datasets"].update(pictures=PICTURES))
+    inner = checkout.folder / "pictures/all/of_them"
+    inner.mkdir(parents=True)
+    manifest = "results/data/pictures/manifest.json"
+    Image.new("RGB", (16, 16)).save(inner / "one.png")
+    said = checkout.smoke(manifest)
+    assert said.returncode == 0, said.stdout
+    assert planned(checkout.smoke("-n", manifest)) == {}
+    Image.new("RGB", (16, 16), "red").save(inner / "other.png")
+    assert planned(checkout.smoke("-n", manifest)) == {"pack": 1}
 
 
 def test_pictures_added_to_a_folder_are_packed(copied):

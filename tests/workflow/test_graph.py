@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
-from ganformer import plugins
+from ganformer import config, plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -250,6 +251,40 @@ def test_every_seed_has_a_run_of_its_own(checkout):
     assert sorted(spec["seed"] for spec in specs) == [0, 1]
 
 
+def test_runs_on_parts_of_a_data_set_are_measured_against_the_whole(checkout):
+    run = "results/runs/scenes-250/duplex/seed0"
+    said = checkout.smoke("-n", "--printshellcmds", f"{run}/metrics/step-8.json", f"{run}/scene-statistics-8.json")
+    assert planned(said) == {"evaluate": 1, "pack": 2, "parser": 1, "reference": 1, "scene_statistics": 1, "train": 1}
+    data = {
+        words[words.index("step") + 1]: words[words.index("--data") + 1]
+        for words in commands(said)
+        if "step" in words and "--data" in words
+    }
+    assert data == dict.fromkeys(("reference", "metrics", "analyse"), "results/data/scenes/manifest.json")
+    assert sum("--other-data" in words for words in commands(said)) == 1
+
+
+def test_the_report_shows_tables_and_figures_in_the_order_of_their_kinds(checkout):
+    said = checkout.smoke("-n", "--printshellcmds", "results/report.html")
+    (page,) = (words for words in commands(said) if "page" in words)
+    names = [Path(word).stem for word in page if re.match(r"results/(tables|figures)/", word)]
+    files = [checkout.folder / "config.yaml", checkout.folder / "tests/smoke.yaml"]
+    places = [config.load(config.merged(files)).experiments[name].place for name in names]
+    assert len(names) > 5
+    assert places == sorted(places)
+
+
+def test_weights_are_exported_by_what_was_measured_at_the_end_of_training(checkout):
+    publication = {"template": "page.md", "out": "docs/page", "weights_of": "table1"}
+    edited(checkout, lambda raw: raw.update(publication=publication))
+    said = checkout.smoke("-n", "--printshellcmds", "pretrained/scenes-duplex/run.json")
+    (export,) = (words for words in commands(said) if "export" in words)
+    run = "results/runs/scenes/duplex/seed0"
+    assert export[-2:] == [f"{run}/run.json", f"{run}/metrics/step-8.json"]
+    by = export.index("--by")
+    assert export[by : by + 4] == ["--by", "fd", "--out", "pretrained/scenes-duplex"]
+
+
 def commands(said):
     """Return words of every call of ganformer that a dry run prints."""
     return [shlex.split(line) for line in re.findall(r"exec ganformer (.*)", said.stdout)]
@@ -291,6 +326,19 @@ def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
     edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
     said = checkout.smoke("-n", "results/runs/scenes/tuned/seed0/run.json")
     assert planned(said) == {"pack": 1, "train": 2}, said.stdout
+
+
+def test_pictures_added_to_a_folder_in_a_folder_are_packed(checkout):
+    edited(checkout, lambda raw: raw["datasets"].update(pictures=PICTURES))
+    inner = checkout.folder / "pictures/all/of_them"
+    inner.mkdir(parents=True)
+    manifest = "results/data/pictures/manifest.json"
+    Image.new("RGB", (16, 16)).save(inner / "one.png")
+    said = checkout.smoke(manifest)
+    assert said.returncode == 0, said.stdout
+    assert planned(checkout.smoke("-n", manifest)) == {}
+    Image.new("RGB", (16, 16), "red").save(inner / "other.png")
+    assert planned(checkout.smoke("-n", manifest)) == {"pack": 1}
 
 
 def test_pictures_added_to_a_folder_are_packed(copied):

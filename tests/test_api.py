@@ -198,7 +198,7 @@ def test_an_extractor_is_named_by_its_kind_alone(packed: ganformer.Pack) -> None
 def test_a_run_is_looked_into(run: ganformer.Run) -> None:
     view = run.look("interpolation", seeds=[0, 3], steps=2, truncation=0.5)
     assert view.columns == ["0", "0.5", "1"]
-    assert np.array_equal(view.cells[0, [0, 2]], run.sample([0, 3], truncation=0.5))
+    assert np.array_equal(view.cells[0, [0, 2]], run.look("latents", seeds=[0, 3], truncation=0.5).cells[0])
     with pytest.raises(
         ConfigError, match=r"look: 1 problem\n  look: kind 'interpolate' is unknown; did you mean 'inter"
     ):

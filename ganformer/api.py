@@ -103,8 +103,8 @@ class Run:
         """Generate one image per seed, uint8 [n, H, W, C]; the same seed always gives the same image.
 
         `truncation`: ψ, less than 1 trades variety for quality. `label`: name or number of a class; None: classes are
-        drawn as in the data. The images are the same as of `ganformer generate`. Raises ConfigError for an unknown
-        class, for seeds that are no whole numbers, and for a seed or ψ out of range.
+        drawn as in the data. The images are the same as of `ganformer generate --noise`. Raises ConfigError for an
+        unknown class, for seeds that are no whole numbers, and for a seed or ψ out of range.
         """
         data, image = self.record.data, self.spec.image
         seeds = _whole(seeds)

@@ -74,6 +74,13 @@ def test_files_that_are_no_npz(tmp_path: Path, content: bytes | None) -> None:
     assert ShownImages.find(path) is None
 
 
+def test_no_file_is_advised_to_be_loaded_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"any other file")
+    message = r"is no readable file of images \(it is none of numpy's files of numbers\); make it again$"
+    with pytest.raises(DataError, match=message):
+        ShownImages.read(tmp_path / "a.npz")
+
+
 def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", IMAGES)
     with pytest.raises(DataError, match=r"is no readable file of images \(it is a single array, no npz\); make it"):

@@ -43,7 +43,9 @@ def _opened(path: Path) -> Iterator["NpzFile[Any]"]:
                 yield found
     except DAMAGED as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        if "load it unsafely" in str(error):  # numpy takes every file that it does not know for a pickle, and advises to load it
+        if "load it unsafely" in str(
+            error
+        ):  # numpy takes every file that it does not know for a pickle, and advises to load it
             reason = "it is none of numpy's files of numbers"
         raise UnreadableError(reason or str(error)) from error
 

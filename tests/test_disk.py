@@ -74,7 +74,7 @@ def test_a_file_too_large_is_said_and_nothing_is_half_made(words, kilobytes, mad
     assert (said.returncode, said.stderr.count("ganformer: DataError: "), said.stderr.count(TOLD)) == (1, 1, 1), said
     assert "Traceback" not in said.stderr
     # generated.json says that its images are unfinished.
-    whole = {".ganformer-files.json", "generated.json", "log.jsonl", "lock", "reals.png"}
+    whole = {".ganformer-files.json", "generated.json", "log.jsonl", "lock", "reals.png", "spec.json"}
     left = {Path(name).name for name in files(tmp_path / "out")} - whole
     assert not {name for name in left if not name.startswith("events.out.tfevents")}
 

@@ -5,7 +5,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -23,15 +23,13 @@ from ganformer.config.look import LatentLook
 from ganformer.data.images import Pixels, central, in_colours
 from ganformer.errors import CheckpointError, ConfigError, DataError
 from ganformer.nn.interfaces import Generator
-from ganformer.nn.layers import constant_noise
+from ganformer.nn.layers import Noise, constant_noise
 from ganformer.records.npz import LatentsFile
 from ganformer.records.run import Run
 from ganformer.training.adversarial import class_mean, evaluating
 from ganformer.training.learner import Learner
 from ganformer.training.runs import open_run
 from ganformer.training.samples import block_size, latents, make, pixels
-
-REMEDY = LatentsFile.REMEDY
 
 
 class Composed(Protocol):
@@ -59,6 +57,8 @@ class Explorer:
     record: Run
     learner: Learner
     device: torch.device
+    class_means: dict[int, Tensor] = field(default_factory=dict)
+    """Means of w of the classes that were needed so far, as each takes thousands of latents."""
 
     @property
     def generator(self) -> Generator:
@@ -72,6 +72,17 @@ class Explorer:
         """The same network, of whose components each can be changed; ConfigError if the model has none."""
         require(self.path, self.record.kind, "components")
         return cast(Composed, self.generator)
+
+    @property
+    def noises(self) -> list[Noise]:
+        """Layers of the generator that add noise."""
+        return [part for part in self.generator.modules() if isinstance(part, Noise)]
+
+    def stretched(self, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return numbers [..., h, w] of places, each over its part of the image, at the size of pictures."""
+        image, (rows, columns) = self.record.image, numbers.shape[-2:]
+        large = numbers.repeat(image.height // rows, -2).repeat(image.width // columns, -1)
+        return central(large, *image.picture)
 
     def without(self, absent: Sequence[int]) -> Callable[[Tensor], Tensor]:
         """Return the function from w to images [B, C, H, W] that leaves out some components."""
@@ -95,9 +106,13 @@ class Explorer:
 
     def drawn(self, seeds: Sequence[int], label: str | None = None) -> tuple[Tensor, Tensor]:
         """Return z [n, *latent_shape] and labels [n, classes] of seeds; ConfigError if there is no such class."""
+        z, labels = latents(self.generator.latent_shape, seeds), self.labels(label)(seeds)
+        return z.to(self.device), labels.to(self.device)
+
+    def labels(self, label: str | None) -> Callable[[Sequence[int]], Tensor]:
+        """Return a function from seeds to labels [n, classes]: all of one class, None: as in the data; ConfigError."""
         data = self.record.data
-        labels = labelled(class_number(label, data, self.path), data.label_counts)
-        return latents(self.generator.latent_shape, seeds).to(self.device), labels(seeds).to(self.device)
+        return labelled(class_number(label, data, self.path), data.label_counts)
 
     def map(self, z: Tensor, labels: Tensor, truncation: float = 1.0, place: int = 0) -> Tensor:
         """Return w [n, L, …, D] of z [n, *latent_shape] and labels [n, classes], which may be mixed ones, truncated.
@@ -123,7 +138,8 @@ class Explorer:
                 f"[n, {', '.join(map(str, expected))}]; name the run that they were made with"
             )
         if not len(w) or not w.isfinite().all():
-            raise DataError(f"{path}: holds {'no latents' if not len(w) else 'latents that are no numbers'}; {REMEDY}")
+            what = "latents that are no numbers" if len(w) else "no latents"
+            raise DataError(f"{path}: holds {what}; {LatentsFile.REMEDY}")
         if facts.weights_sha256 != self.record.weights_sha256:
             print(
                 f"{path}: latents of {facts.run}, made with other weights than {self.path}", file=sys.stderr, flush=True
@@ -141,11 +157,12 @@ class Explorer:
     def samples(self, seeds: Sequence[int], label: str | None = None, truncation: float = 1.0) -> Tensor:
         """Return images [n, C, h, w] of seeds, without bars, of any model."""
         check(truncation, min(seeds), max(seeds))
-        data = self.record.data
-        labels = labelled(class_number(label, data, self.path), data.label_counts)
-        image = self.record.image
-        made = [make(self.learner, image, labels, range(seed, seed + 1), truncation) for seed in seeds]
-        return central(torch.cat(made), *image.picture)
+        return central(self.canvases(seeds, label, truncation), *self.record.image.picture)
+
+    def canvases(self, seeds: Sequence[int], label: str | None = None, truncation: float = 1.0) -> Tensor:
+        """Return images [n, C, H, W] of seeds with the bars they may have."""
+        image, labels = self.record.image, self.labels(label)
+        return torch.cat([make(self.learner, image, labels, range(seed, seed + 1), truncation) for seed in seeds])
 
     def images(self, w: Tensor, synthesise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return images [n, C, h, w] of latents w, without bars, nominally in [-1, 1]; in blocks, as `generate` does.
@@ -178,8 +195,10 @@ class Explorer:
             return None
         classes = torch.eye(labels.shape[1], device=self.device)
         used = [int(number) for number in labels.any(dim=0).nonzero()]
-        means = torch.stack([class_mean(self.generator, classes[number]) for number in used])
-        return labels[:, used] @ means
+        for number in used:
+            if number not in self.class_means:
+                self.class_means[number] = class_mean(self.generator, classes[number])
+        return labels[:, used] @ torch.stack([self.class_means[number] for number in used])
 
 
 def coloured(images: Tensor) -> Pixels:

@@ -80,8 +80,7 @@ def look(
         write_latents(out / LATENTS, view.latents, view.names, record)
     with drawing.style():
         figure = sheet.draw([sheet.Part("", view.cells, view.rows, view.columns)])
-        with artifacts.atomic(out / "look.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=drawing.DPI, metadata={"Software": None})
+        drawing.write_png(figure, out / "look.png")
     if singly:
         for row, cells in enumerate(view.cells):
             for column, cell in enumerate(cells):

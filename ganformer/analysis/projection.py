@@ -30,7 +30,6 @@ from ganformer.data.film import write_film
 from ganformer.data.images import Pixels, central, read_image
 from ganformer.data.pictures import save_picture
 from ganformer.errors import ConfigError, DataError, TrainingError
-from ganformer.nn.layers import Noise
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.records.npz import Projected
@@ -163,7 +162,7 @@ class Search:
     def _own_noises(self) -> list[Tensor]:
         """Return noise [S, 1, h, w] of every layer for each start, which begins as the layer's constant."""
         count = len(self.w)
-        return [layer.constant.repeat(count, 1, 1, 1).requires_grad_() for layer in _layers(self.run)]
+        return [layer.constant.repeat(count, 1, 1, 1).requires_grad_() for layer in self.run.noises]
 
     def step(self) -> None:
         """Improve all starts once."""
@@ -287,14 +286,10 @@ def correlation(noise: Tensor) -> Tensor:
         noise = F.avg_pool2d(noise, 2)
 
 
-def _layers(run: Explorer) -> list[Noise]:
-    return [part for part in run.generator.modules() if isinstance(part, Noise)]
-
-
 @contextmanager
 def _noises(run: Explorer, noises: Sequence[Tensor]) -> Iterator[None]:
     """Let layers add this noise inside the context; without any, their constants."""
-    layers = _layers(run) if noises else []
+    layers = run.noises if noises else []
     before = [layer.constant for layer in layers]
     try:
         for layer, noise in zip(layers, noises, strict=True):
@@ -357,8 +352,7 @@ def _begun(out: Path | None, identity: str) -> tuple[list[Found], dict[str, Any]
     path = None if out is None else out / STATE
     if path is None or not path.exists():
         return [], None
-    with torch.serialization.safe_globals([]):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
     if content["identity"] != identity:
         return [], None
     results = [
@@ -449,8 +443,7 @@ def _write(
             [f"{target.name}: {found.distance:.3g}" for target, found in zip(chosen, results, strict=True)],
             ["picture", "found", "difference"],
         )
-        with artifacts.atomic(out / "projected.png") as temporary:
-            sheet.draw([part]).savefig(temporary, format="png", dpi=drawing.DPI, metadata={"Software": None})
+        drawing.write_png(sheet.draw([part]), out / "projected.png")
     for target, original, found in zip(chosen, originals, results, strict=True):
         save_picture(out / FOUND / f"{target.name}.png", found.picture)
         frames = np.stack([np.concatenate([original, frame], axis=1) for frame in [*found.frames, found.picture]])

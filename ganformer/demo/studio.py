@@ -147,18 +147,11 @@ class Studio:
 
     def masks(self, regions: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return the numbers of the strongest components, uint8 [heads, h, w] at picture size, by layer."""
-        image = self.run.record.image
-        found = {}
-        for title, shares in regions.items():
-            strongest = shares.argmax(axis=1).astype(np.uint8)
-            large = strongest.repeat(image.height // strongest.shape[1], 1)
-            found[title] = central(large.repeat(image.width // strongest.shape[2], 2), *image.picture)
-        return found
+        return {title: self.run.stretched(shares.argmax(axis=1).astype(np.uint8)) for title, shares in regions.items()}
 
     def overlay(self, picture: Pixels, mask: NDArray[np.uint8], alpha: float) -> Pixels:
         """Return a picture [h, w, 3] under the colours of components, numbered in `mask` [h, w], of weight `alpha`."""
-        colours = drawing.component_colours(self.components)[mask] * 255
-        return np.round(alpha * colours + (1 - alpha) * picture).astype(np.uint8)
+        return drawing.under_components(picture, mask, self.components, alpha)
 
 
 def _named(maps: Sequence[Tensor]) -> dict[str, NDArray[np.float32]]:

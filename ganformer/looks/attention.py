@@ -40,13 +40,10 @@ def look(settings: Config, explorer: Explorer) -> View:
     """
     import numpy as np
 
-    from ganformer.data.images import central
     from ganformer.report import drawing
 
     latents = explorer.chosen(settings)
     generator = cast("Attending", explorer.generator)
-    image = explorer.record.image
-    height, width = image.picture
     rows, segments, titles = [], [], [""]
     stored: dict[str, list[NDArray[np.float16]]] = {}
     for w in latents.w.split(1):
@@ -59,10 +56,9 @@ def look(settings: Config, explorer: Explorer) -> View:
             shown = found.mean(dim=0, keepdim=True) if settings.heads == "mean" else found
             for head, each in enumerate(shown):
                 strongest = each.argmax(dim=0).byte().cpu().numpy()
-                large = central(_stretched(strongest, image.height, image.width), height, width)
+                large = explorer.stretched(strongest)
                 segment.append(large)
-                colours = drawing.component_colours(each.shape[0])[large] * 255
-                row.append(np.round(settings.alpha * colours + (1 - settings.alpha) * picture).astype(np.uint8))
+                row.append(drawing.under_components(picture, large, each.shape[0], settings.alpha))
                 size = f"layer {layer}, {each.shape[2]}×{each.shape[1]}"
                 titles.append(size if settings.heads == "mean" else f"{size}, head {head}")
         rows.append(np.stack(row))
@@ -82,8 +78,3 @@ def _layers(wanted: Numbers | None, count: int) -> list[int]:
     if layers[-1] >= count:
         raise ConfigError(f"layers {layers[-1]}: the model has attention layers 0 to {count - 1}")
     return layers
-
-
-def _stretched(numbers: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Return numbers [h, w] with each repeated over its part of [height, width]."""
-    return numbers.repeat(height // numbers.shape[0], 0).repeat(width // numbers.shape[1], 1)

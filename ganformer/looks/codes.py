@@ -75,15 +75,14 @@ def _pictures(settings: Config, explorer: Explorer) -> tuple[Tensor, Tensor, lis
     import numpy as np
     import torch
 
-    from ganformer.analysis.generate import class_number, labelled
     from ganformer.data.dataset import Images
-    from ganformer.training.samples import make, normalise
+    from ganformer.training.samples import normalise
 
     record, device = explorer.record, explorer.device
-    labels = labelled(class_number(settings.label, record.data, explorer.path), record.data.label_counts)
+    labels = explorer.labels(settings.label)
     if settings.data is None:
-        made = [make(explorer.learner, record.image, labels, range(seed, seed + 1)) for seed in settings.seeds]
-        return torch.cat(made), labels(settings.seeds).to(device), [f"seed {seed}" for seed in settings.seeds]
+        made = explorer.canvases(settings.seeds, settings.label)
+        return made, labels(settings.seeds).to(device), [f"seed {seed}" for seed in settings.seeds]
     pack = Images(settings.data)
     if max(settings.seeds) >= len(pack):
         last = max(settings.seeds)

@@ -44,6 +44,7 @@ def look(settings: Config, explorer: Explorer) -> View:
     standard deviations of w along them; `explained` float32 [count]: shares of the whole variance.
     """
     import numpy as np
+    import torch
 
     latents = explorer.chosen(settings)
     directions, deviations, explained = principal(explorer, settings.samples, settings.count, settings.label)
@@ -51,8 +52,6 @@ def look(settings: Config, explorer: Explorer) -> View:
     rows, titles = [], []
     for w, name in zip(latents.w.split(1), latents.names, strict=True):
         for number, (direction, deviation) in enumerate(zip(directions, deviations, strict=True)):
-            import torch
-
             moved = torch.cat([w + float(place) * deviation * direction for place in places])
             rows.append(explorer.pictures(moved))
             titles.append(f"{name}, direction {number} ({float(explained[number]):.0%})")

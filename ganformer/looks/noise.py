@@ -42,9 +42,8 @@ def look(settings: Config, explorer: Explorer) -> View:
     import numpy as np
 
     from ganformer.analysis.explorer import coloured, grey
-    from ganformer.nn.layers import Noise
 
-    layers = [part for part in explorer.generator.modules() if isinstance(part, Noise)]
+    layers = explorer.noises
     if not layers:
         raise ConfigError(f"{explorer.path}: its layers add no noise (noise: false), so there is nothing to look at")
     chosen = explorer.chosen(settings)

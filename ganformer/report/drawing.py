@@ -71,6 +71,14 @@ def component_colours(count: int) -> NDArray[np.float32]:
     return np.array([colorsys.hls_to_rgb(hue % 1, 0.6, 0.65) for hue in hues], np.float32)
 
 
+def under_components(
+    picture: NDArray[np.uint8], numbers: NDArray[np.uint8], count: int, alpha: float
+) -> NDArray[np.uint8]:
+    """Return a picture [H, W, 3] under the colours, of weight `alpha`, of components numbered [H, W], of `count`."""
+    colours = component_colours(count)[numbers] * 255
+    return np.round(alpha * colours + (1 - alpha) * picture).astype(np.uint8)
+
+
 def resized(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     """Return an image [H, W, 3] at `width` pixels: smaller ones with hard pixels, larger ones smoothed."""
     from PIL import Image
@@ -163,10 +171,15 @@ def style() -> Iterator[None]:
         yield
 
 
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, the same bytes each time."""
+    with artifacts.atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+
+
 def write(figure: Figure, out: Path, *, title: str, caption: str, alt: str) -> None:
     """Write `out`.png, .pdf (the same bytes each time) and .json (for the report page)."""
-    with artifacts.atomic(out.with_name(f"{out.name}.png")) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    write_png(figure, out.with_name(f"{out.name}.png"))
     with artifacts.atomic(out.with_name(f"{out.name}.pdf")) as temporary:
         figure.savefig(temporary, format="pdf", dpi=DPI, metadata={"CreationDate": None})
     page = Exhibit(exhibit="figure", target=out.name, title=title, caption=caption, alt=alt)

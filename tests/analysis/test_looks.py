@@ -84,6 +84,16 @@ def test_components_can_be_left_out_of_pictures(opened: Open) -> None:
         shown(opened("gan"), "latents", absent=[0])
 
 
+def test_the_mean_of_a_class_is_computed_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = opened("gan", counts=(3, 2))
+    calls: list[torch.Tensor] = []
+    mean = explorer.class_mean
+    monkeypatch.setattr(explorer, "class_mean", lambda *given: calls.append(given[1]) or mean(*given))
+    for _ in range(2):
+        shown(run, "latents", seeds="0-7", truncation=0.5)
+    assert sorted(label.tolist() for label in calls) == [[0.0, 1.0], [1.0, 0.0]]
+
+
 def test_stored_latents_take_the_place_of_seeds(opened: Open, tmp_path: Path) -> None:
     run = opened("duplex")
     view = shown(run, "latents", seeds=[2, 4])

@@ -11,6 +11,7 @@ from ganformer.config import Spec
 from ganformer.nn.layers import Noise
 from ganformer.training.checkpoint import build
 from tests.run_records import run_record
+from tests.variants import OWN
 
 IMAGE = {"height": 16, "width": 16}
 TINY = {"channel_base": 64, "channel_max": 8, "latent_size": 16, "mapping_layers": 2}
@@ -20,19 +21,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "duplex": {"kind": "ganformer", "attention": "duplex", "components": 4, "heads": 2, **TINY},
     "kgan": {"kind": "kgan", "components": 2, "merge_resolution": 8, **TINY},
     "msggan": {"kind": "msggan", "channel_base": 64, "channel_max": 8, "latent_size": 16},
-    "vqgan": {
-        "kind": "vqgan",
-        "channels": 4,
-        "channel_multipliers": [1, 1, 2],
-        "residual_blocks": 1,
-        "attention_downsampling": [4],
-        "groups": 2,
-        "latent_channels": 8,
-        "codes": 16,
-        "code_size": 4,
-        "discriminator": {"channels": 4, "layers": 1},
-        "transformer": {"layers": 1, "heads": 2, "width": 16},
-    },
+    "vqgan": {"kind": "vqgan", **OWN["vqgan"]},
 }
 Open = Callable[..., Explorer]
 

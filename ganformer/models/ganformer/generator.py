@@ -2,7 +2,7 @@
 
 # B batch, L layers, m components, k latents (components, then the global one if there is one), D size of a latent
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ganformer.models.ganformer.attention import AttendedLayer
 from ganformer.models.ganformer.components import AttendedLatents, ComponentState
 from ganformer.models.ganformer.parts import Change, Integration, present, skipping_absent
-from ganformer.nn import mapping
 from ganformer.nn.interfaces import Generator
+from ganformer.nn.mapping import AttendedMapping, Mapping
 from ganformer.nn.synthesis import Ladder, additions
 
 
@@ -23,8 +23,8 @@ class GeneratorParts:
 
     latent_shape: tuple[int, int]
     components: int
-    local_mapping: mapping.AttendedMapping
-    global_mapping: mapping.Mapping
+    local_mapping: AttendedMapping
+    global_mapping: Mapping
     ladder: Ladder
 
 
@@ -68,7 +68,7 @@ class ComponentGenerator(Generator):
         with skipping_absent(self.synthesis):
             return self.synthesise(kept)
 
-    def additions(self, w: Tensor) -> Mapping[str, Tensor]:
+    def additions(self, w: Tensor) -> dict[str, Tensor]:
         return additions(self.synthesis, partial(self.synthesise, w))
 
     def attention_maps(self, w: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -1,6 +1,6 @@
 """k-GAN (van Steenkiste et al. 2020) as a baseline of the paper: StyleGAN2 for each of k latents, then composed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -8,11 +8,10 @@ from ganformer.config import ImageSpec
 from ganformer.config.ladders import Resolution
 from ganformer.models.kgan.merging import MERGING_LADDERS, ComponentStem, Merge, MergingLadder, make_weights
 from ganformer.models.kgan.settings import Config
-from ganformer.nn import mapping as mappings
 from ganformer.nn.discriminator import ladder_discriminator
 from ganformer.nn.interfaces import Generator
 from ganformer.nn.layers import ModulatedConvolution, ModulatedToRGB, Noise, NoNoise
-from ganformer.nn.mapping import NormaliseEach, latent_input, plain_steps
+from ganformer.nn.mapping import Mapping, NormaliseEach, latent_input, plain_steps
 from ganformer.nn.synthesis import LayerLatents, LayerSpec, SynthesisLayer, ToRGB
 from ganformer.training.adversarial import Adversarial, make_learner
 
@@ -20,7 +19,7 @@ from ganformer.training.adversarial import Adversarial, make_learner
 class ComposingGenerator(Generator):
     """Images composed of layers that components make: z [B, k, size], labels → w [B, layers, k, size] → images."""
 
-    def __init__(self, latent_shape: tuple[int, int], mapping: mappings.Mapping, ladder: MergingLadder) -> None:
+    def __init__(self, latent_shape: tuple[int, int], mapping: Mapping, ladder: MergingLadder) -> None:
         super().__init__(latent_shape, latent_shape[1])
         self.components = latent_shape[0]
         self.mapping = mapping
@@ -39,7 +38,7 @@ class ComposingGenerator(Generator):
         with self.synthesis.merge.weights.without(absent):
             return self.synthesise(w)
 
-    def additions(self, w: Tensor) -> Mapping[str, Tensor]:
+    def additions(self, w: Tensor) -> dict[str, Tensor]:
         """Return what is composed: the image of each component, if they are composed as images, and its weights α."""
         found: dict[str, Tensor] = {}
 
@@ -77,7 +76,7 @@ def generator(config: Config, image: ImageSpec) -> ComposingGenerator:
         return ToRGB(ModulatedToRGB(resolution.channels, image.channels, size))
 
     rate = config.mapping_learning_rate_multiplier
-    mapping = mappings.Mapping(
+    mapping = Mapping(
         latent_input(NormaliseEach(), size, image.classes, rate), plain_steps(config.mapping_layers, size, rate)
     )
     merged_at = [resolution.width for resolution in resolutions].index(config.merge_resolution or image.width)

@@ -127,6 +127,8 @@ def docstrings(settings: type[Strict]) -> Mapping[str, str]:
     """Return the text below each field of a class and of its bases, as written."""
     texts: dict[str, str] = {}
     for kind in reversed(settings.__mro__):
+        if kind is BaseModel:
+            continue  # it has no settings, and its file takes long to parse
         for name in vars(kind).get("__annotations__", {}):
             texts.pop(name, None)  # written anew, perhaps without a text
         texts |= _texts(kind.__module__).get(kind.__qualname__, {})

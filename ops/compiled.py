@@ -25,6 +25,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from ganformer.errors import DeviceError
+from ganformer.ops.gradients import is_recorded
 
 FOLDER = Path(__file__).parent
 CHOICES = ("auto", "compiled", "python")
@@ -53,12 +54,13 @@ CUDA_FLAGS = (*COMMON_FLAGS, "-Xcompiler", "-fPIC", "-DUSE_CUDA", "--expt-relaxe
 
 
 def serves(x: Tensor) -> bool:
-    """Return whether compiled operations take `x`: on one of `DEVICES`, of one of `TYPES`, not traced by a compiler."""
+    """Return whether compiled operations take `x`: on one of `DEVICES`, of one of `TYPES`, and not traced."""
     return (
         type(x) in (Tensor, nn.Parameter)
         and x.device.type in DEVICES
         and x.dtype in TYPES
         and not torch.compiler.is_compiling()
+        and not is_recorded()
         and library(x.device.type) is not None
     )
 

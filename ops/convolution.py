@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganformer.ops import compiled
-from ganformer.ops.gradients import of_weights
+from ganformer.ops.gradients import applied, of_weights
 
 CHANNELS = 16  # the compiled convolution takes multiples of this number of channels
 TILES = {torch.float32: 16, torch.float64: 16, torch.bfloat16: 128}
@@ -26,8 +26,7 @@ def convolve(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Te
     filtering with a quarter of the multiplications, whose rounding errors are about twice as large.
     """
     geometry = _Geometry(stride, padding, x.shape[2], x.shape[3])
-    y: Tensor = _Convolution.apply(x, weight, geometry)  # type: ignore[no-untyped-call]
-    return y
+    return applied(_Convolution, x, weight, geometry)
 
 
 def convolve_transposed(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
@@ -36,8 +35,7 @@ def convolve_transposed(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     The result is [B, I, (H − 1) · stride + k, (W − 1) · stride + k], as of `torch.nn.functional.conv_transpose2d`.
     """
     height, width = ((length - 1) * stride + size for length, size in zip(x.shape[2:], weight.shape[2:], strict=True))
-    y: Tensor = _Adjoint.apply(x, weight, _Geometry(stride, 0, height, width))  # type: ignore[no-untyped-call]
-    return y
+    return applied(_Adjoint, x, weight, _Geometry(stride, 0, height, width))
 
 
 class _Geometry(NamedTuple):
@@ -51,7 +49,7 @@ class _Geometry(NamedTuple):
     def is_compiled(self, x: Tensor, weight_shape: torch.Size) -> bool:
         """Return whether the compiled convolution serves features like x with a weight of this shape."""
         outputs, inputs, *size = weight_shape
-        tiles = len(x) * -(-self.height // 4) * -(-self.width // 4)
+        tiles = x.shape[0] * -(-self.height // 4) * -(-self.width // 4)
         return (
             size == [3, 3]
             and (self.stride, self.padding) == (1, 1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganformer.ops import compiled
+from ganformer.ops.gradients import applied
 
 
 def upfirdn2d(
@@ -36,8 +37,7 @@ def upfirdn2d(
             f"{len(taps)} taps"
         )
     geometry = _Geometry(up, down, left, top, size[0], size[1], gain)
-    y: Tensor = _UpFirDn.apply(x, taps, geometry)  # type: ignore[no-untyped-call]
-    return y
+    return applied(_UpFirDn, x, taps, geometry)
 
 
 class _Geometry(NamedTuple):

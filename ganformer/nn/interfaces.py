@@ -66,7 +66,7 @@ class Generator(nn.Module, ABC):
         mean = w.detach().flatten(end_dim=-2).mean(dim=0)
         self.w_average.lerp_(mean, (1 - AVERAGE_BETA) / (1 - AVERAGE_BETA ** (step + 1)))
 
-    def truncate(self, w: Tensor, psi: float, mean: Tensor | None = None) -> Tensor:
+    def truncate(self, w: Tensor, psi: float | Tensor, mean: Tensor | None = None) -> Tensor:
         """Move w towards `mean` [w_size] or [B, w_size]; None: its running average (StyleGAN, section B).
 
         psi 1 leaves w as it is, 0 gives the mean.
@@ -74,7 +74,7 @@ class Generator(nn.Module, ABC):
         if mean is None:
             mean = self.w_average
         if mean.ndim > 1:
-            mean = mean.unflatten(0, (len(w), *[1] * (w.ndim - 2)))
+            mean = mean.unflatten(0, (w.shape[0], *[1] * (w.ndim - 2)))
         return mean.lerp(w, psi)
 
 

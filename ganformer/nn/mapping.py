@@ -48,7 +48,7 @@ class LabelledLatentInput(LatentInput):
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         embedded = normalise(self.embedding(labels))
-        embedded = embedded.view(len(z), *[1] * (z.ndim - 2), -1).expand_as(z)
+        embedded = embedded.view(z.shape[0], *[1] * (z.ndim - 2), -1).expand_as(z)
         u: Tensor = self.layer(torch.cat([super().forward(z, labels), embedded], dim=-1))
         return u
 

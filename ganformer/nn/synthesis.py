@@ -99,7 +99,7 @@ class Stem(AnyStem):
         self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
-        x = self.constant.expand(len(latents[0].style), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.constant.expand(latents[0].style.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x, state = self.layer(x, latents[0], state)
         return x, state
 

@@ -97,7 +97,7 @@ class Attention(nn.Module, ABC):
         Returns the features, and the weights [B, h, m, n] as they are without dropout and gates.
         """
         values = fold_values(self.values(components), self.modulation.scaled_weight, self.heads)
-        shape = (len(values), self.heads, values.shape[1] // self.heads, pixels.content.shape[1])
+        shape = (values.shape[0], self.heads, values.shape[1] // self.heads, pixels.content.shape[1])
         factor = self.gates(self.dropout.factor(shape, values), pixels, components, latents.positions)
         if factor is not None:
             factor = factor.expand(shape).flatten(1, 2)
@@ -189,7 +189,7 @@ class KMeans(Attention):
         content, place = keys.chunk(2, dim=2)  # B h·m C each
         bias = content @ self.queries.bias + place @ self.query_positions.bias  # B h·m
         places = place @ self.query_positions.scaled_weight @ pixels.grid.T + bias[:, :, None]
-        images = len(pixels.content)  # of constants the factors are the same for all
+        images = pixels.content.shape[0]  # of constants the factors are the same for all
         return Scores((content @ self.queries.scaled_weight).expand(images, -1, -1), places.expand(images, -1, -1))
 
     def means(self, pixels: Pixels, weights: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ class ComponentStem(AnyStem):
         self.layer = make_layer(LayerSpec(size.channels, size, Convolve()))
 
     def forward(self, latents: Sequence[LayerLatents], state: LayerState) -> tuple[Tensor, LayerState]:
-        x = self.constants.repeat(len(latents[0].style) // len(self.constants), 1, 1, 1)
+        x = self.constants.repeat(latents[0].style.shape[0] // len(self.constants), 1, 1, 1)
         x, state = self.layer(x.contiguous(memory_format=torch.channels_last), latents[0], state)
         return x, state
 

@@ -13,6 +13,7 @@ from torch.autograd import Function, grad
 
 from ganformer.nn.layers import Projection, as_float
 from ganformer.nn.synthesis import LayerLatents, LayerState
+from ganformer.ops.gradients import applied
 
 REDUCTION = 8  # channels of the image for one value of a query, a key, a value (SAGAN, section 3)
 
@@ -23,8 +24,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Differentiable any number of times. The n · m weights are never in memory, except where a derivative is computed
     that is itself differentiated (R1, path lengths): torch's frugal kernels cannot be differentiated twice.
     """
-    attended: Tensor = _Attention.apply(queries, keys, values)  # type: ignore[no-untyped-call]  # torch's has no types
-    return attended
+    return applied(_Attention, queries, keys, values)
 
 
 class _Attention(Function):

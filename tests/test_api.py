@@ -79,9 +79,20 @@ def test_samples_are_those_of_the_command_line(run: ganformer.Run, tmp_path: Pat
 def test_a_snapshot_is_another_network(run: ganformer.Run) -> None:
     early = ganformer.load_run(run.path.parent, step=1)
     assert not np.array_equal(early.sample([0]), run.sample([0]))
+    assert early.record.weights_sha256 == run.record.snapshots[0].sha256 != run.record.weights_sha256
+    assert (early.record.steps, early.snapshots) == (1, [1, 2])
     assert sum(p.numel() for p in early.network.parameters()) == run.record.parameters["generator"]
     with pytest.raises(CheckpointError, match="no snapshot of step 7; the record has 1, 2"):
         ganformer.load_run(run.path, step=7)
+
+
+def test_a_run_is_exported_with_the_options_of_the_command(run: ganformer.Run, tmp_path: Path) -> None:
+    run.export("huggingface", tmp_path / "hub", licence="mit")
+    assert "license: mit\n" in (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"export\.batch: unknown key; allowed: kind, metrics, licence"):
+        run.export("huggingface", tmp_path / "hub", batch=2)
+    with pytest.raises(ConfigError, match=r"export: kind 'onxx' is unknown; did you mean 'onnx'"):
+        run.export("onxx", tmp_path / "model.onnx")
 
 
 def test_what_cannot_be_sampled_is_refused(run: ganformer.Run, tmp_path: Path) -> None:

@@ -175,6 +175,17 @@ class Run(JsonRecord):
         steps = ", ".join(str(kept.step) for kept in self.snapshots)
         raise CheckpointError(f"{path}: no snapshot of step {wanted}; the record has {steps}")
 
+    def at(self, step: int | None, path: Path) -> "Run":
+        """Return the record of the run as it was at its snapshot `step`, None: at its end; CheckpointError as above.
+
+        It has all snapshots; how long it took until an earlier one is not known.
+        """
+        kept = self.snapshot(step, path)
+        if kept.step == self.steps:
+            return self
+        changed = {"steps": kept.step, "kimg": kept.kimg, "weights_sha256": kept.sha256, "wall_seconds": None}
+        return self.model_copy(update=changed)
+
     def check_spec(self, path: Path) -> None:
         """Raise CheckpointError if the settings in the record `path` are not the ones that the run was trained with."""
         if artifacts.digest(self.spec) != self.spec_sha256:

@@ -18,6 +18,7 @@ class Opened(NamedTuple):
     """Its run.json; of an unfinished run its folder."""
     learner: Learner
     record: Run
+    """Its record, with the step and the weights that were opened; the snapshots are all there are."""
 
 
 def open_run(path: Path, step: int | None = None) -> Opened:
@@ -30,7 +31,8 @@ def open_run(path: Path, step: int | None = None) -> Opened:
     if is_unfinished(path):
         return _at_checkpoint(path, step)
     run_json = find_run(path)
-    return Opened(run_json, *restore(run_json, step))
+    learner, record = restore(run_json, step)
+    return Opened(run_json, learner, record.at(step, run_json))
 
 
 def _at_checkpoint(folder: Path, step: int | None) -> Opened:

@@ -60,6 +60,17 @@ def test_snapshots_by_their_steps() -> None:
         found.snapshot(5, PATH)
 
 
+def test_a_record_at_a_snapshot_has_its_step_and_weights() -> None:
+    first = {"step": 4, "kimg": 0.5, "file": "four", "sha256": "4" * 64}
+    found = run_record({"snapshots": [first, *CONTENT["snapshots"]], "wall_seconds": 9.0})
+    early = found.at(4, PATH)
+    assert (early.steps, early.kimg, early.weights_sha256, early.wall_seconds) == (4, 0.5, "4" * 64, None)
+    assert early.snapshots == found.snapshots
+    assert found.at(8, PATH) == found.at(None, PATH) == found
+    with pytest.raises(CheckpointError, match=r"^run\.json: no snapshot of step 5; the record has 4, 8$"):
+        found.at(5, PATH)
+
+
 def test_files_that_changed(tmp_path: Path) -> None:
     found = run_record({})
     assert found.changed_files(tmp_path) == [tmp_path / "eight"]

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from ganformer import config, devices
-from ganformer.analysis import generate, looking, projection
+from ganformer.analysis import exporting, generate, looking, projection
 from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.view import View
-from ganformer.config import Dataset, Evaluation, ImageSpec, Looking, single_run
+from ganformer.config import Dataset, Evaluation, Exporting, ImageSpec, Looking, single_run
 from ganformer.config.projection import Projection
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
@@ -95,6 +95,10 @@ class Run:
         return self._learner.sampler
 
     @property
+    def _explorer(self) -> Explorer:
+        return Explorer(self.path, self.record, self._learner, self._device)
+
+    @property
     def snapshots(self) -> list[int]:
         """Steps whose weights are kept."""
         return [snapshot.step for snapshot in self.record.snapshots]
@@ -125,7 +129,16 @@ class Run:
         `seeds=[0, 1]`. Raises ConfigError for wrong settings, and for a kind of look that the model does not have.
         """
         chosen = config.parse(Looking, {"look": {"kind": kind, **settings}}, "look").look
-        return looking.take(chosen, Explorer(self.path, self.record, self._learner, self._device), self._threads)
+        return looking.take(chosen, self._explorer, self._threads)
+
+    def export(self, kind: str, out: str | Path, **settings: Any) -> None:
+        """Write the model in a form that other programs read.
+
+        `kind`: one of the formats of `ganformer export`, e.g. "onnx"; `settings`: its options. Raises ConfigError for
+        wrong settings, and if the model cannot have that form.
+        """
+        chosen = config.parse(Exporting, {"export": {"kind": kind, **settings}}, "export").export
+        exporting.export(chosen, self._explorer, Path(out), self._threads)
 
     def project(self, images: str | Path | Sequence[str | Path], **settings: Any) -> list[projection.Found]:
         """Find the latents of a picture file, of several, or of all pictures in folders.
@@ -138,7 +151,7 @@ class Run:
         if wrong := [path for path in paths if not isinstance(path, str | Path)]:
             raise ConfigError(f"images: {type(wrong[0]).__name__} is no path; name files or folders of pictures")
         chosen = config.parse(Projection, settings, "project")
-        explorer = Explorer(self.path, self.record, self._learner, self._device)
+        explorer = self._explorer
         wanted = projection.targets([Path(path) for path in paths], explorer)
         return projection.find(explorer, chosen, wanted, None, self._threads)
 

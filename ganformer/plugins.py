@@ -1,4 +1,4 @@
-"""Plug-ins, found by their file name: models, sources, pack formats, metrics, extractors, parsers, exhibits, looks.
+"""Plug-ins, found by their file name: models, sources, metrics, extractors, exhibits, looks and others.
 
 The file name, with underscores written as hyphens, is the name used in the configuration. A plug-in is one file, or,
 where its code needs torch, a folder with two: `settings.py` holds its `Config` and imports no torch, which takes longer
@@ -10,8 +10,8 @@ Another installed package adds plug-ins by entry points, e.g. in its pyproject.t
     my-model = "my_package.my_model"
 
 The groups are `ganformer.` and the last word of the folder: ganformer.models, ganformer.sources, ganformer.formats,
-ganformer.measures, ganformer.extractors, ganformer.parsers, ganformer.exhibits, ganformer.looks. The value is a module:
-a file or a folder as described above.
+ganformer.measures, ganformer.extractors, ganformer.parsers, ganformer.exhibits, ganformer.looks, ganformer.exports. The
+value is a module: a file or a folder as described above.
 """
 
 import difflib

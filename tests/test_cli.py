@@ -32,7 +32,7 @@ def test_help_lists_the_commands():
     assert said.returncode == 0
     assert all(
         command in said.stdout
-        for command in ("data", "train", "evaluate", "generate", "import", "draw", "check", "step")
+        for command in ("data", "train", "evaluate", "generate", "import", "export", "draw", "check", "step")
     )
 
 

@@ -316,6 +316,24 @@ def test_import_says_what_it_found(calls: Watch) -> None:
     assert imported == [((Path("here.pkl"), Path("o"), "abc"), {}), ((Path("here.pkl"), Path("o"), None), {})]
 
 
+def test_a_model_is_exported_with_the_options_that_were_given(calls: Watch) -> None:
+    opened, exported = calls("analysis.explorer.opened", "the run"), calls("analysis.exporting.export")
+    say("export", "--weights", "w", "--format", "onnx", "--out", "o")
+    say("export", "--weights", "w", "--format", "onnx", "--out", "o", "--batch", "4", "--step", "7", "--threads", "2")
+    say("export", "--weights", "w", "--format", "torchscript", "--out", "o", "--truncation-mean", "global")
+    words = ["--metrics", "m.json", "--licence", "mit"]
+    say("export", "--weights", "w", "--format", "huggingface", "--out", "o", *words)
+    chosen = [
+        {"kind": "onnx", "batch": None, "truncation_mean": "class"},
+        {"kind": "onnx", "batch": 4, "truncation_mean": "class"},
+        {"kind": "torchscript", "truncation_mean": "global"},
+        {"kind": "huggingface", "metrics": Path("m.json"), "licence": "mit"},
+    ]
+    assert [call[0][0].model_dump() for call in exported] == chosen
+    assert [call[0][1:] for call in exported] == [("the run", Path("o"), threads) for threads in (1, 2, 1, 1)]
+    assert opened == [((Path("w"), step), {}) for step in (None, 7, None, None)]
+
+
 def test_a_drawing_is_signed(calls: Watch) -> None:
     settings = config.parse_experiment(
         {"kind": "comparison", "title": "T", "datasets": ["a"], "models": ["b"]}, "experiment"

@@ -125,7 +125,7 @@ class Explorer:
             for one, label in zip(z.split(1), labels.split(1), strict=True)
         ]
         w = torch.cat(made)
-        return w if truncation == 1 else generator.truncate(w, truncation, self._means(labels))
+        return w if truncation == 1 else generator.truncate(w, truncation, self.means(labels))
 
     def stored(self, path: Path) -> Named:
         """Return the latents of a file; DataError if it is none, CheckpointError if they are of another generator."""
@@ -189,7 +189,7 @@ class Explorer:
         result = function(*(each.expand(size, *each.shape[1:]) for each in inputs))
         return result[place % size : place % size + 1]
 
-    def _means(self, labels: Tensor) -> Tensor | None:
+    def means(self, labels: Tensor) -> Tensor | None:
         """Return the mean of w of each image's class [n, D], mixed as its labels; None without classes."""
         if not labels.shape[1]:
             return None

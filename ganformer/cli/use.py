@@ -302,6 +302,39 @@ def demo(
     serve(weights or [], port, threads, is_headless=not browser)
 
 
+def export(
+    weights: Weights,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help=f"{', '.join(plugins.names('ganformer.exports'))}.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; for huggingface a folder.")],
+    batch: Annotated[int | None, typer.Option(min=1, help="onnx: images at once. Default: any number.")] = None,
+    truncation_mean: Annotated[
+        Literal["class", "global"] | None,
+        typer.Option(help="onnx, torchscript: mean that ψ moves latents towards. Default: of an image's class."),
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="huggingface: measurements for the card. Default: metrics.json beside the run.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="huggingface: licence of the weights, e.g. mit. Default: none is named.")
+    ] = None,
+    step: Step = None,
+    threads: Threads = 1,
+) -> None:
+    """Write a model in a form that other programs read."""
+    from ganformer.analysis import explorer, exporting
+
+    options = {"batch": batch, "truncation_mean": truncation_mean, "metrics": metrics, "licence": licence}
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = config.parse(config.Exporting, {"export": {"kind": format_, **given}}, "options").export
+    exporting.export(settings, explorer.opened(weights, step), out, threads)
+
+
 def import_(
     snapshot: Annotated[
         str,

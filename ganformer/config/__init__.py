@@ -17,6 +17,7 @@ from ganformer.config.evaluation import (
     SomePathLength,
 )
 from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
+from ganformer.config.export import AnyExport, Export, Exporting
 from ganformer.config.look import AnyLook, Look, Looking
 from ganformer.config.single import sections_of, single_run, with_settings
 from ganformer.config.training import (
@@ -51,6 +52,7 @@ __all__ = [
     "AdversarialSettings",
     "AnyAugmentation",
     "AnyExperiment",
+    "AnyExport",
     "AnyExtractor",
     "AnyLook",
     "AnyModel",
@@ -60,6 +62,8 @@ __all__ = [
     "DiffAugment",
     "Evaluation",
     "Experiment",
+    "Export",
+    "Exporting",
     "Extractor",
     "ImageSpec",
     "Look",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganformer.errors import CheckpointError
 from ganformer.interop.options import Options
-from ganformer.interop.unpickler import Held, Persistent
+from ganformer.interop.unpickler import Absent, Held, Persistent
 
 VERSION = 6  # of the format, in all releases of StyleGAN2-ADA, StyleGAN3 and GANformer
 MAX_VALUE_LENGTH = 40  # characters of a value in a message
@@ -57,6 +57,11 @@ class Pickled:
 def _shown(value: Any) -> str:
     plain = value is None or isinstance(value, bool | int | float | str)
     return repr(value)[:MAX_VALUE_LENGTH] if plain else f"a {type(value).__name__}"
+
+
+def is_absent(value: Any) -> bool:
+    """Return whether a snapshot has nothing where this network should be."""
+    return value is None or isinstance(value, Absent)
 
 
 def network(value: Any, kind: str, where: Path) -> Pickled:

@@ -35,7 +35,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     average = persistence.network(snapshot["Gs"], "Generator", where)
     model, image = settings(average.options, named(average.values), where)
     generator = adapted(named(average.values), average.options, where)
-    if snapshot.get("D") is None:
+    if persistence.is_absent(snapshot.get("D")):
         return translated(Imported(model, image, generator, None, ORIGIN, (NO_DISCRIMINATOR,)), where)
     other = persistence.network(snapshot["D"], "Discriminator", where)
     model |= {"discriminator_architecture": other.options.get("resnet", "architecture")}
@@ -57,8 +57,11 @@ def named(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def layers(values: Mapping[str, Tensor]) -> int:
-    """Return numbered layers of the global mapping network; a residual step is one of them."""
-    found = (re.match(r"mapping\.global_mlp\.l(\d+)\.", name) for name in values)
+    """Return the number of numbered layers of the mapping networks, which have equally many.
+
+    A residual step is one of them. Snapshots that this project writes have no global one that would be without effect.
+    """
+    found = (re.match(r"mapping\.(?:global_)?mlp\.l(\d+)\.", name) for name in values)
     return len({match[1] for match in found if match})
 
 

@@ -6,7 +6,7 @@ no default is assumed: a setting is what the arguments say and the layers hold. 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def read(snapshot: Mapping[str, Any], where: Path) -> Imported:
     generator = without_filters(named(average.values), where)
     origin = ADA if average.options.given("synthesis_kwargs") else LATER
     notes = tuple(_precision(average))
-    if snapshot.get("D") is None:
+    if persistence.is_absent(snapshot.get("D")):
         return translated(Imported(model, image, generator, None, origin, (NO_DISCRIMINATOR, *notes)), where)
     other = persistence.network(snapshot["D"], "Discriminator", where)
     model |= {
@@ -80,7 +80,7 @@ def settings(network: Pickled, where: Path) -> tuple[dict[str, Any], ImageSpec]:
     for part in (mapping, synthesis):
         part.only("lrelu", "activation")
     synthesis.only([1, 3, 3, 1], "resample_filter")
-    _check_activation(network, rf"{DENSE}|{CONVOLUTIONS}")
+    _check_activation(network, (mapping, synthesis), rf"{DENSE}|{CONVOLUTIONS}")
     layers = len([name for name in values if re.match(rf"{DENSE}\.weight$", name)])
     network.settled("num_layers", [layers, *mapping.given("num_layers")], "mapping", "num_layers", int)
     model = {
@@ -107,8 +107,9 @@ def _widths(options: Options, values: Mapping[str, Tensor], layers: str) -> dict
     return {name: options.get(value, name) for name, value in held.items()}
 
 
-def _check_activation(network: Pickled, parts: str) -> None:
-    activation = network.settled("activation", [], parts, "activation", str)
+def _check_activation(network: Pickled, arguments: Sequence[Options], parts: str) -> None:
+    said = [value for part in arguments for value in part.given("activation")]
+    activation = network.settled("activation", said, parts, "activation", str)
     Options({"activation": activation}, network.where).only("lrelu", "activation")
 
 
@@ -119,7 +120,7 @@ def discriminator_misfits(network: Pickled, model: Mapping[str, Any]) -> Iterato
     for part in (mapping, block, epilogue):
         part.only("lrelu", "activation")
     block.only([1, 3, 3, 1], "resample_filter")
-    _check_activation(network, rf"{JUDGES}|b4\.fc|{DENSE}")
+    _check_activation(network, (mapping, block, epilogue), rf"{JUDGES}|b4\.fc|{DENSE}")
     group, channels = (
         network.settled(f"mbstd_{name}", epilogue.given(f"mbstd_{name}"), r"b4\.mbstd", name, kinds)
         for name, kinds in (("group_size", (int, type(None))), ("num_channels", int))

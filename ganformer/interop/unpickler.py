@@ -126,6 +126,12 @@ class _Module:
         """Ignore the state: nothing that is read here depends on it."""
 
 
+class Absent(_Module):
+    """torch.nn.Identity, which stands for a network that is not there in snapshots written by this project."""
+
+    __slots__ = ()
+
+
 # ------------------------------------------------------------------------------------------ how it is made
 
 
@@ -272,6 +278,7 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
     ("dnnlib.tflib.network", "Network"): TensorFlowNetwork,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Function(Persistent),
     ("torch.nn.modules.dropout", "Dropout"): _Module,
+    ("torch.nn.modules.linear", "Identity"): Absent,
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): _Function(_rebuild_parameter),
     ("torch.storage", "_load_from_bytes"): _Function(_load_from_bytes),

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganformer import plugins
 from ganformer.artifacts import atomic, write_text
 from ganformer.errors import DataError
-from ganformer.records.metrics import Measured, Value
+from ganformer.records.metrics import Measured
 from ganformer.records.run import RUN_FILE, WEIGHTS, Run, TrainedRun
-from ganformer.report import formatting, records
+from ganformer.report import card, formatting, records
 from ganformer.report.best import first
 
 FOLDER = "pretrained"
 METRICS = "metrics.json"
 CARD = "README.md"
-DIGITS = 12  # of a digest
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Pretrained:
     def values(self) -> str:
         """Values of the usual network in one line; the card has all, with the names of their networks."""
         usual = {key: value for key, value in self.measured.values.items() if value.by is None}
-        return ", ".join(f"{title} {text}" for title, _, text in _values(self.measured, usual))
+        return ", ".join(f"{title} {text}" for title, _, text in card.values(self.measured, usual))
 
 
 def find(places: Iterable[Path]) -> Iterator[Pretrained]:
@@ -106,53 +105,9 @@ def export(by: str, runs: Sequence[Path], metrics: Sequence[Path], out: Path) ->
     values = Measured.read(Path(best["file"]))
     values.write(out / METRICS)
     record.model_copy(update={"snapshots": [record.end.model_copy(update={"file": WEIGHTS})]}).write(out / RUN_FILE)
-    write_text(out / CARD, card(record, values, by, len(found), out))
+    by = formatting.metric(by, by).title
+    chosen = f"best of {len(found)} seeds by {by}" if len(found) > 1 else "the only seed"
+    licence = "MIT, as the code; the images are rendered or named by the data set"
+    purpose = f" It is a small model for studies of models, of {card.size(record)}, and\nwas made for no other use."
+    write_text(out / CARD, card.text(record, values, str(out), chosen=chosen, licence=licence, purpose=purpose))
     print(f"{out}: seed {best['seed']} of {len(found)}, {best['name']} {best['value']:.6g}", flush=True)
-
-
-def card(record: TrainedRun, measured: Measured, by: str, seeds: int, out: Path) -> str:
-    """Return the model card in Markdown."""
-    image, how, spec = record.image, measured.how, record.spec
-    size = f"{image.width}×{image.height} pixels"
-    dataset = f"{record.run.dataset}, {formatting.count(record.data.count)} images of {size}"
-    dataset += ", mirrored at random" if record.is_mirrored else ""
-    training = spec["training"]
-    real = f" against {formatting.count(how.real_images)} real ones" if how.real_images is not None else ""
-    rows = "\n".join(f"| {title} ({by}) | {text} |" for title, by, text in _values(measured, measured.values))
-    chosen = f"best of {seeds} seeds by {formatting.metric(by, by).title}" if seeds > 1 else "the only seed"
-    return f"""# {formatting.model(record.run.model)} on {record.run.dataset}
-
-```sh
-ganformer generate --weights {out} --grid
-```
-
-| | |
-| --- | --- |
-| Model | {record.kind}, {formatting.millions(sum(record.parameters.values()))} parameters in training |
-| Data | {dataset}; sha256 {str(record.data.data_sha256)[:DIGITS]} |
-| Training | {formatting.kimg(record.kimg)} kimg in batches of {training["batch"]}, seed {record.run.seed}, {chosen} |
-| Time | {formatting.duration(record.wall_seconds)} on {formatting.device(record.hardware)} |
-| Code | {record.code.get("ganformer")} ({record.code.get("commit", "no commit")}) |
-| Weights | moving average of the generator, float32, sha256 {record.weights_sha256[:DIGITS]} |
-| Licence | MIT, as the code; the images are rendered or named by the data set |
-
-Measured on {formatting.count(how.images)} generated images{real}. FD is a Fréchet distance of the features of the
-network in brackets, so it compares with no published FID.
-
-| Measure | Value |
-| --- | --- |
-{rows}
-
-All settings are in `run.json`, all values in `metrics.json`. It is a small model for studies of models, of {size}, and
-was made for no other use.
-"""
-
-
-def _values(measured: Measured, chosen: Mapping[str, Value]) -> Iterator[tuple[str, str, str]]:
-    """Yield title, network and text of these values, of those that have a better direction."""
-    for key, value in chosen.items():
-        shown = formatting.metric(key, value.name)
-        if shown.better is not None:
-            number = value.value * shown.scale
-            decimals = formatting.decimals(number) if shown.decimals is None else shown.decimals
-            yield shown.title, value.by or measured.how.network, f"{number:.{decimals}f}"

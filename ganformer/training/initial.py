@@ -49,7 +49,7 @@ def fill(learner: Learner, spec: Spec) -> list[str]:
     start = _start(spec)
     if start is None:
         return []
-    state, found = _read(start)
+    state, found = states(start)
     own = learner.network.state_dict()
     state = from_the_end(state, own)
     fitting = shapes(own).items() & shapes(state).items()
@@ -75,7 +75,7 @@ def _start(spec: Spec) -> Path | None:
     return None if path is None else find_run(artifacts.placed(path))
 
 
-def _read(run_json: Path) -> tuple[Mapping[str, Tensor], Run]:
+def states(run_json: Path) -> tuple[Mapping[str, Tensor], Run]:
     """Return tensors of the networks at the end of a run, by the names that they have in `Adversarial.network`.
 
     From its last checkpoint, if it is there. Else the generator has the weights of its average, and the discriminator

@@ -47,13 +47,13 @@ class Conv2dLayer(Network):
 
 
 class MappingNetwork(Network):
-    def __init__(self, z_dim, c_dim, w_dim, num_layers=8, lr_multiplier=0.01):
+    def __init__(self, z_dim, c_dim, w_dim, num_layers=8, lr_multiplier=0.01, activation="lrelu"):
         super().__init__()
         if c_dim:
             self.embed = FullyConnectedLayer(c_dim, w_dim)
         for index in range(num_layers):
             inputs = w_dim if index else z_dim + (w_dim if c_dim else 0)
-            setattr(self, f"fc{index}", FullyConnectedLayer(inputs, w_dim, "lrelu", lr_multiplier))
+            setattr(self, f"fc{index}", FullyConnectedLayer(inputs, w_dim, activation, lr_multiplier))
         if z_dim:
             self.register_buffer("w_avg", torch.randn(w_dim))
         self.num_layers, self.c_dim = num_layers, c_dim
@@ -227,13 +227,23 @@ class MinibatchStdLayer(Network):
 
 
 class DiscriminatorEpilogue(Network):
-    def __init__(self, size, embedding, channels, architecture, clamp, mbstd_group_size=4):
+    def __init__(
+        self,
+        size,
+        embedding,
+        channels,
+        architecture,
+        clamp,
+        mbstd_group_size=4,
+        mbstd_num_channels=1,
+        activation="lrelu",
+    ):
         super().__init__()
         if architecture == "skip":
             self.fromrgb = Conv2dLayer(channels, size, 1, activation="lrelu")
-        self.mbstd = MinibatchStdLayer(mbstd_group_size, 1)
-        self.conv = Conv2dLayer(size + 1, size, 3, activation="lrelu", clamp=clamp)
-        self.fc = FullyConnectedLayer(size * 16, size, "lrelu")
+        self.mbstd = MinibatchStdLayer(mbstd_group_size, mbstd_num_channels)
+        self.conv = Conv2dLayer(size + 1, size, 3, activation=activation, clamp=clamp)
+        self.fc = FullyConnectedLayer(size * 16, size, activation)
         self.out = FullyConnectedLayer(size, embedding or 1)
         self.architecture = architecture
 

@@ -309,11 +309,12 @@ def test_import_says_what_it_found(calls: Watch) -> None:
     imported = calls(
         "interop.snapshot.import_snapshot", SimpleNamespace(origin="their code", image=image, notes=["one", "two"])
     )
-    said = say("import", "gdrive:x.pkl", "--out", "o", "--sha256", "abc", "--cache", "c")
+    said = say("import", "gdrive:clevr-snapshot.pkl", "--out", "o", "--sha256", "abc", "--cache", "c")
     assert said == "o: their code, images of 16×8 pixels\n  note: one\n  note: two\n"
     say("import", "x.pkl", "--out", "o")
-    assert located == [(("gdrive:x.pkl", Path("c")), {}), (("x.pkl", Path("results/weights")), {})]
-    assert imported == [((Path("here.pkl"), Path("o"), "abc"), {}), ((Path("here.pkl"), Path("o"), None), {})]
+    assert located == [(("gdrive:clevr-snapshot.pkl", Path("c")), {}), (("x.pkl", Path("results/weights")), {})]
+    page = "https://drive.google.com/uc?id=1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"
+    assert imported == [((Path("here.pkl"), Path("o"), "abc", page), {}), ((Path("here.pkl"), Path("o"), None, ""), {})]
 
 
 def test_a_drawing_is_signed(calls: Watch) -> None:

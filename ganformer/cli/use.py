@@ -64,7 +64,11 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and latents. Default: 0.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
     initial: Annotated[
-        Path | None, typer.Option("--from", help="Run whose weights it starts from: its folder or a file in it.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Run whose weights it starts from: its folder or a file in it, or gdrive:… as `import` takes it.",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -305,20 +309,19 @@ def demo(
 def import_(
     snapshot: Annotated[
         str,
-        typer.Argument(help="File (.pkl, .pt, .pth, .ckpt), or name of a published one: gdrive:clevr-snapshot.pkl."),
+        typer.Argument(
+            help="File (.pkl, .pt, .pth, .ckpt), gdrive:ID, or the name of a published one: gdrive:clevr-snapshot.pkl."
+        ),
     ],
     out: Out,
     sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
-    cache: Annotated[Path, typer.Option(help="Folder for published snapshots.")] = Path("results/weights"),
+    cache: Annotated[Path, typer.Option(help="Folder for snapshots that are fetched.")] = Path("results/weights"),
 ) -> None:
     """Import a snapshot of official code as a run, without executing it."""
-    from ganformer.interop.published import located
-    from ganformer.interop.snapshot import import_snapshot
+    from ganformer.interop.snapshot import bring
 
-    imported = import_snapshot(located(snapshot, cache), out, sha256)
-    print(f"{out}: {imported.origin}, images of {imported.image.width}×{imported.image.height} pixels", flush=True)
-    for note in imported.notes:
-        print(f"  note: {note}", flush=True)
+    for line in bring(snapshot, out, cache, sha256):
+        print(line, flush=True)
 
 
 def draw(

@@ -15,6 +15,7 @@ from pydantic import (
     SerializationInfo,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -215,6 +216,11 @@ class Model(Strict):
         return None
 
     @property
+    def initial_snapshot(self) -> str | None:
+        """The snapshot in Google Drive that training starts from, to be imported first; None if there is none."""
+        return None
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """Files beside the images that its training reads; files in `results/weights` are fetched by a job."""
         return ()
@@ -238,6 +244,17 @@ class Model(Strict):
         return ()
 
 
+def _is_snapshot(initial: Path | None) -> bool:
+    return str(initial).startswith("gdrive:")
+
+
+def _folder_of_snapshot(initial: Path | None) -> Path:
+    """Return the folder into which a snapshot in Google Drive is imported; ConfigError if there can be none."""
+    from ganformer.interop import published  # here, as it brings what fetches files
+
+    return published.folder(str(initial))
+
+
 class AdversarialModel(Model):
     """A model that plays the adversarial game; its own settings win over the section `adversarial`."""
 
@@ -245,15 +262,34 @@ class AdversarialModel(Model):
 
     adversarial: AdversarialSettings = AdversarialSettings()
     initial: Path | None = None
-    """Run of the same kind whose weights training starts from: its folder, run.json or weights. Weights of the same
-    name and shape are taken, all others are new, and the log says which: so images, classes and resolution may be
-    others. Optimisers are new. None: training starts from random weights."""
+    """Run of the same kind whose weights training starts from: its folder, run.json or weights. Or a snapshot of
+    official code in Google Drive, fetched and imported first: `gdrive:` and a published name or the id of the file, as
+    `ganformer import` takes it. Weights of the same name and shape are taken, all others are new, and the log says
+    which: so images, classes and resolution may be others. Optimisers are new. None: training starts from random
+    weights."""
+
+    @field_validator("initial")
+    @classmethod
+    def _check_snapshot(cls, initial: Path | None) -> Path | None:
+        if _is_snapshot(initial):
+            try:
+                _folder_of_snapshot(initial)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return initial
+
+    @property
+    def initial_snapshot(self) -> str | None:
+        """The snapshot in Google Drive that training starts from, to be imported first; None if there is none."""
+        return str(self.initial) if _is_snapshot(self.initial) else None
 
     @property
     def initial_record(self) -> Path | None:
         """The run.json of the run that training starts from."""
         if self.initial is None:
             return None
+        if _is_snapshot(self.initial):
+            return _folder_of_snapshot(self.initial) / "run.json"
         is_file = self.initial.suffix in (".json", ".safetensors")
         return self.initial.with_name("run.json") if is_file else self.initial / "run.json"
 
@@ -261,6 +297,15 @@ class AdversarialModel(Model):
     def inputs(self) -> tuple[Path, ...]:
         """The record of the run that training starts from."""
         return (self.initial_record,) if self.initial_record else ()
+
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
+        """Yield the problem that layers are to keep the weights which training starts from, but it starts from none."""
+        frozen = self.adversarial.frozen_discriminator_layers
+        if frozen and self.initial is None:
+            yield (
+                f"adversarial.frozen_discriminator_layers {frozen} would keep layers with random weights; set initial to "
+                "a run to start from, or leave it out"
+            )
 
     # Left out where it is not set, as in records of earlier versions, whose digests stay.
     @model_serializer(mode="wrap")

@@ -1,4 +1,4 @@
-"""The published snapshots of GANformer, by the names that its code gives them; they are in Google Drive."""
+"""Snapshots in Google Drive: the published ones of GANformer, by the names that its code gives them; others by id."""
 
 import re
 from collections.abc import Mapping
@@ -18,13 +18,17 @@ FILES: Mapping[str, str] = {
     "cityscapes-snapshot-2048.pkl": "1lJlbIuxF89-owG7vQSBYXc8y2RqqP_bP",
 }
 """Numbers in Google Drive, as of the last commit of dorarad/gansformer (June 2022); checksums were not published."""
-PICKLE = b"\x80"  # how a pickle begins
+BEGINNINGS = (b"\x80", b"PK\x03\x04")  # of a pickle, and of the zip archives of torch.save
+IMPORTED = Path("results/imported")  # as settings name it
+CACHE = Path("results/weights")
+
+_ID = re.compile(r"[-0-9A-Za-z_]{25,}")
 
 
 def located(snapshot: str, folder: Path) -> Path:
-    """Return the path of a snapshot: a path, or a name that begins with "gdrive:" and is fetched into `folder` once.
+    """Return the path of a snapshot: a path, or "gdrive:" and a published name or an id, fetched into `folder` once.
 
-    Raises ConfigError if nothing is published by that name, DataError if it cannot be fetched, CheckpointError if
+    Raises ConfigError if it is neither published nor an id, DataError if it cannot be fetched, CheckpointError if
     something other than a snapshot came.
     """
     if re.match(r"[a-z0-9+]+://", snapshot):
@@ -34,22 +38,45 @@ def located(snapshot: str, folder: Path) -> Path:
         )
     if not snapshot.startswith(PREFIX):
         return Path(snapshot)
-    name = snapshot.removeprefix(PREFIX)
-    if name not in FILES:
-        raise ConfigError(f"'{snapshot}' is not published; {plugins.choices(name, list(FILES))}")
-    url = download.DRIVE_PREFIX + FILES[name]
+    name, url = _found(snapshot)
     path = download.fetch(download.Remote(name, (url,)), folder)
     _check(path, download.address(url))
     return path
 
 
+def address(snapshot: str) -> str:
+    """Return the page of a snapshot in Google Drive; "" for a path. ConfigError as `located` raises it."""
+    return download.address(_found(snapshot)[1]) if snapshot.startswith(PREFIX) else ""
+
+
+def folder(snapshot: str) -> Path:
+    """Return the folder, as settings name it, into which a snapshot in Google Drive is imported to train on from.
+
+    Raises ConfigError as `located` does.
+    """
+    return IMPORTED / _found(snapshot)[0]
+
+
+def _found(snapshot: str) -> tuple[str, str]:
+    """Return the name of the file and its url in Google Drive; ConfigError if it is neither published nor an id."""
+    name = snapshot.removeprefix(PREFIX)
+    if name in FILES:
+        return name, download.DRIVE_PREFIX + FILES[name]
+    if _ID.fullmatch(name):
+        return name, download.DRIVE_PREFIX + name
+    raise ConfigError(
+        f"'{snapshot}' is neither a published snapshot nor the id of a file in Google Drive, which has 25 letters, "
+        f"digits, - and _ or more; {plugins.choices(name, list(FILES))}"
+    )
+
+
 def _check(path: Path, address: str) -> None:
     with path.open("rb") as file:
-        begins_as_pickle = file.read(1) == PICKLE
-    if not begins_as_pickle:
+        beginning = file.read(max(map(len, BEGINNINGS)))
+    if not beginning.startswith(BEGINNINGS):
         size = path.stat().st_size
         path.unlink()
         raise CheckpointError(
-            f"{path}: {size} bytes came that are no pickle; try again later, or download {address} on another machine "
-            "and put it there"
+            f"{path}: {size} bytes came that are neither a pickle nor a zip archive, so no snapshot; check the id, try "
+            f"again later, or download {address} on another machine and put it there"
         )

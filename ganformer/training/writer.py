@@ -134,6 +134,7 @@ class RunWriter:
             parameters=self.learner.parameters(),
             history=self.history,
             snapshots=[self._described(step) for step in self.spec.snapshot_steps],
+            begun_from=initial.begun_from(self.spec),
             diverged=self._diverged,
         )
         described.write(self.out / RUN_FILE)

@@ -328,6 +328,17 @@ def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
     assert planned(said) == {"pack": 1, "train": 2}, said.stdout
 
 
+@pytest.mark.parametrize("snapshot", ["clevr-snapshot.pkl", "-sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa"])
+def test_a_snapshot_that_a_run_starts_from_is_imported_before_it(checkout, snapshot):
+    tuned = {"initial": f"gdrive:{snapshot}"}
+    edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
+    said = checkout.smoke("-n", "-p", "results/runs/scenes/tuned/seed0/run.json")
+    assert planned(said) == {"pack": 1, "import_snapshot": 1, "train": 1}, said.stdout
+    place = f"results/imported/{snapshot}"
+    assert f"output: {place}/run.json" in said.stdout
+    assert f"import gdrive:{snapshot} --out $(dirname {place}/run.json) --cache results/weights" in said.stdout
+
+
 def test_pictures_added_to_a_folder_in_a_folder_are_packed(checkout):
     edited(checkout, lambda raw: raw["datasets"].update(pictures=PICTURES))
     inner = checkout.folder / "pictures/all/of_them"

@@ -303,8 +303,8 @@ class AdversarialModel(Model):
         frozen = self.adversarial.frozen_discriminator_layers
         if frozen and self.initial is None:
             yield (
-                f"adversarial.frozen_discriminator_layers {frozen} would keep layers with random weights; set initial to "
-                "a run to start from, or leave it out"
+                f"adversarial.frozen_discriminator_layers {frozen} would keep layers with random weights; set "
+                "initial to a run to start from, or leave it out"
             )
 
     # Left out where it is not set, as in records of earlier versions, whose digests stay.

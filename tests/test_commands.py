@@ -16,7 +16,7 @@ from ganformer import cli, config, plugins
 from ganformer.analysis.generate import Request
 from ganformer.cli import step
 from ganformer.cli.common import mapping, of_kind
-from ganformer.config import Dataset, Evaluation, Spec
+from ganformer.config import Dataset, Evaluation, Logging, Spec, Wandb
 from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
 from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
@@ -97,6 +97,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "check_data": False,
                 "restart": False,
                 "measured": None,
+                "logging": Logging(),
             },
         ),
         (
@@ -104,6 +105,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
                 *("--evaluate-kimg", "0.004", "--evaluate-images", "300"),
+                *("--wandb", "faces", "--wandb-mode", "offline"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -115,6 +117,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "check_data": True,
                 "restart": True,
                 "measured": Measured(0.004, 300),
+                "logging": Logging(wandb=Wandb(project="faces", mode="offline")),
             },
         ),
         (
@@ -638,6 +641,22 @@ def test_a_group_alone_shows_its_commands_and_no_options_of_shells(words: list[s
         (
             ["train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--model", "b", "--evaluate-kimg", "5"],
             "--evaluate-kimg 5: the training ends at 0.008 kimg, so nothing would be measured; give a smaller number",
+        ),
+        (
+            [
+                "train",
+                "--spec",
+                json.dumps(SPEC),
+                "--data",
+                "d",
+                "--out",
+                "o",
+                "--model",
+                "b",
+                "--wandb-mode",
+                "offline",
+            ],
+            "--wandb-mode: says how to log, not where; give --wandb PROJECT as well",
         ),
         (["draw", "--experiment", "[1]", "--out", "o", "f"], "--experiment: '[1]' is neither JSON nor a readable file"),
     ],

@@ -17,6 +17,7 @@ from ganformer.config.evaluation import (
     SomePathLength,
 )
 from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
+from ganformer.config.logs import Logging, Wandb, chosen_logging, hand_on
 from ganformer.config.look import AnyLook, Look, Looking
 from ganformer.config.single import sections_of, single_run, with_settings
 from ganformer.config.training import (
@@ -62,6 +63,7 @@ __all__ = [
     "Experiment",
     "Extractor",
     "ImageSpec",
+    "Logging",
     "Look",
     "Looking",
     "LossName",
@@ -78,9 +80,12 @@ __all__ = [
     "Strict",
     "Training",
     "TrainingSettings",
+    "Wandb",
     "as_mapping",
     "as_sequence",
+    "chosen_logging",
     "docstrings",
+    "hand_on",
     "load",
     "merged",
     "of_one_shape",

@@ -328,6 +328,21 @@ def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
     assert planned(said) == {"pack": 1, "train": 2}, said.stdout
 
 
+def test_a_change_of_logging_trains_nothing_again(checkout):
+    pytest.importorskip("wandb", reason="needs wandb: pip install -e '.[wandb]'")
+    run = "results/runs/scenes/gan/seed0"
+
+    def told(mode, *words):
+        logging = f"logging={{wandb: {{project: scenes, mode: {mode}}}}}"
+        return checkout.smoke(*words, f"{run}/run.json", "--config", logging)
+
+    said = told("offline")
+    assert said.returncode == 0, said.stdout
+    assert len(list((checkout.folder / run).glob("wandb/offline-run-*/run-*.wandb"))) == 1
+    assert planned(told("disabled", "-n")) == {}
+    assert planned(checkout.smoke("-n", f"{run}/run.json")) == {}
+
+
 @pytest.mark.parametrize("snapshot", ["clevr-snapshot.pkl", "-sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa"])
 def test_a_snapshot_that_a_run_starts_from_is_imported_before_it(checkout, snapshot):
     tuned = {"initial": f"gdrive:{snapshot}"}

@@ -426,7 +426,10 @@ LOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
     "layers": (["--truncation", "0.3"], {"truncation": 0.3}),
     "directions": (["--count", "2", "--reach", "3"], {"count": 2, "reach": 3.0}),
-    "codes": (["--completions", "1", "--data", "d"], {"completions": 1, "data": Path("d")}),
+    "codes": (
+        ["--completions", "1", "--image", "a.png", "--region", "0,.5,1,1", "--completion-seed", "4"],
+        {"completions": 1, "image": Path("a.png"), "region": (0.0, 0.5, 1.0, 1.0), "completion_seed": 4},
+    ),
     "nearest": (["--data", "d", "--extractor", "vgg16"], {"data": Path("d"), "extractor": "vgg16"}),
 }
 

@@ -35,8 +35,9 @@ class Logging(Strict):
 
 
 def hand_on(logging: Logging) -> None:
-    """Let the trainings that this process starts log so."""
-    os.environ[VARIABLE] = logging.json()
+    """Let the trainings that this process starts log so; those of a configuration that says nothing as before."""
+    if logging.model_fields_set:
+        os.environ[VARIABLE] = logging.json()
 
 
 def chosen_logging(section: Any, project: str | None = None, mode: str | None = None) -> Logging:

@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganformer import artifacts
-from ganformer.config import Logging, chosen_logging
+from ganformer.config import Logging, chosen_logging, hand_on
 from ganformer.errors import ConfigError
 from ganformer.records.run import Run
 from ganformer.training import loop, wandb_run
@@ -329,6 +329,16 @@ def test_a_training_of_the_workflow_takes_what_it_hands_on(
     found = chosen_logging(section, project).wandb
     assert found is not None
     assert found.project == expected
+
+
+def test_a_configuration_hands_on_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORMER_LOGGING", HANDED)
+    hand_on(Logging())
+    assert chosen_logging(None) == Logging.model_validate(json.loads(HANDED))
+    hand_on(ONLINE)
+    assert chosen_logging(None) == ONLINE
+    hand_on(Logging(wandb=None))
+    assert chosen_logging(None).wandb is None
 
 
 @pytest.mark.parametrize(

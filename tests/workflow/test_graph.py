@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from ganformer import config, plugins
+from tests.interop.test_bmsg import generator_state, saved
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -352,6 +353,27 @@ def test_a_snapshot_that_a_run_starts_from_is_imported_before_it(checkout, snaps
     place = f"results/imported/{snapshot}"
     assert f"output: {place}/run.json" in said.stdout
     assert f"import gdrive:{snapshot} --out $(dirname {place}/run.json) --cache results/weights" in said.stdout
+
+
+def test_a_snapshot_is_imported_and_trained_from(checkout):
+    """It was fetched before, so that no network is needed. Imported again, it stays as it is, and so does the run."""
+    name = "1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"
+    fetched = checkout.folder / "results/weights" / name
+    fetched.parent.mkdir(parents=True)
+    saved(generator_state(4, 4), fetched)
+    like = {"channel_base": 128, "channel_max": 4, "latent_size": 4, "deviation": "last"}
+    tuned = {"initial": f"gdrive:{name}", **like}
+    edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["msggan"], **tuned}))
+    run, imported = "results/runs/scenes/tuned/seed0/run.json", f"results/imported/{name}/run.json"
+    records = []
+    for words in ([], ["--forcerun", "import_snapshot"]):
+        said = checkout.smoke(run, *words)
+        assert said.returncode == 0, said.stdout
+        assert planned(checkout.smoke("-n", run)) == {}
+        records.append([json.loads((checkout.folder / path).read_text()) for path in (run, imported)])
+    assert records[0] == records[1]
+    assert records[0][0]["begun_from"] == records[0][1]["imported"]
+    assert records[0][1]["imported"]["file"] == name
 
 
 def test_pictures_added_to_a_folder_in_a_folder_are_packed(checkout):

@@ -14,7 +14,7 @@ from ganformer import config, devices
 from ganformer.analysis import exporting, generate, looking, projection
 from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.view import View
-from ganformer.config import Dataset, Evaluation, Exporting, ImageSpec, Looking, single_run
+from ganformer.config import Dataset, Evaluation, Exporting, ImageSpec, Looking, chosen_logging, single_run
 from ganformer.config.projection import Projection
 from ganformer.data.dataset import Images
 from ganformer.data.images import Pixels, central
@@ -201,14 +201,16 @@ def train(
     gpus: int = 0,
     threads: int = 1,
     adversarial: Settings | None = None,
+    logging: Settings | None = None,
     **training: Any,
 ) -> Run:
     """Train a model on a pack, or resume that training, and return the run in the folder `out`.
 
     `model`: a kind such as "stylegan2", or its settings with their `kind`; `adversarial`: settings of the losses and
     optimisers, as in the section of that name; `training`: settings of the section `training`, e.g. `kimg=10`,
-    `batch=32`; `mirror`: flip images left to right at random. Raises ConfigError for wrong
-    settings, and whatever training raises.
+    `batch=32`; `mirror`: flip images left to right at random; `logging`: settings of the section of that name, e.g.
+    `{"wandb": {"project": "faces", "mode": "offline"}}`. Raises ConfigError for wrong settings, and whatever training
+    raises.
     """
     opened = data if isinstance(data, Pack) else Pack(data)
     settings = {"kind": model} if isinstance(model, str) else model
@@ -216,7 +218,8 @@ def train(
         settings, opened.image.canvas, training=training, adversarial=adversarial or {}, seed=seed, mirror=mirror
     )
     names = {"dataset": opened.folder.resolve().name, "model": spec.model.kind}
-    loop.train(spec, opened.manifest, Path(out), names=names, threads=threads, gpus=gpus)
+    logs = chosen_logging(dict(logging or {}))
+    loop.train(spec, opened.manifest, Path(out), names=names, threads=threads, gpus=gpus, logging=logs)
     return Run(out, gpus=gpus, threads=threads)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 import ganformer
 from ganformer import api
 from ganformer.analysis.generate import Request, generate
+from ganformer.config import Logging
 from ganformer.errors import CheckpointError, ConfigError, DataError
 
 pytestmark = pytest.mark.slow
@@ -137,6 +138,9 @@ def test_training_is_started_as_it_was_asked_for(
     api.train(own, packed, tmp_path, **training, adversarial={"r1_gamma": 1, "beta2": 0.9})
     settings = calls.pop()[0].model.adversarial
     assert (settings.r1_gamma, settings.beta2) == (3, 0.9)
+    wandb = {"project": "faces", "mode": "offline"}
+    api.train(TINY, packed, tmp_path, **training, logging={"wandb": wandb})
+    assert calls.pop()[3]["logging"].wandb.model_dump() == {**wandb, "entity": None}
     monkeypatch.chdir(packed.folder)
     api.train(TINY, ".", tmp_path, **training)
     assert calls.pop()[3]["names"] == names
@@ -145,8 +149,8 @@ def test_training_is_started_as_it_was_asked_for(
         assert (spec.training.kimg, spec.training.batch, spec.training.snapshots) == (0.016, 8, 2)
     assert [(spec.seed, spec.mirror) for spec, *_ in calls] == [(0, False), (5, True)]
     assert [call[1:] for call in calls] == [
-        (packed.manifest, tmp_path, {"names": names, "threads": 1, "gpus": 0}),
-        (packed.manifest, tmp_path, {"names": names, "threads": 3, "gpus": 2}),
+        (packed.manifest, tmp_path, {"names": names, "threads": 1, "gpus": 0, "logging": Logging()}),
+        (packed.manifest, tmp_path, {"names": names, "threads": 3, "gpus": 2, "logging": Logging()}),
     ]
 
 

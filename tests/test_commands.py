@@ -16,7 +16,7 @@ from ganformer import cli, config, plugins
 from ganformer.analysis.generate import Request
 from ganformer.cli import step
 from ganformer.cli.common import mapping, of_kind
-from ganformer.config import Dataset, Evaluation, Spec
+from ganformer.config import Dataset, Evaluation, Logging, Spec, Wandb
 from ganformer.errors import ConfigError
 from ganformer.metrics.evaluate import Job
 from ganformer.metrics.extractors.inception_2015.settings import Config as Inception
@@ -97,6 +97,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "check_data": False,
                 "restart": False,
                 "measured": None,
+                "logging": Logging(),
             },
         ),
         (
@@ -104,6 +105,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
                 *("--evaluate-kimg", "0.004", "--evaluate-images", "300"),
+                *("--wandb", "faces", "--wandb-mode", "offline"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -115,6 +117,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "check_data": True,
                 "restart": True,
                 "measured": Measured(0.004, 300),
+                "logging": Logging(wandb=Wandb(project="faces", mode="offline")),
             },
         ),
         (
@@ -309,11 +312,12 @@ def test_import_says_what_it_found(calls: Watch) -> None:
     imported = calls(
         "interop.snapshot.import_snapshot", SimpleNamespace(origin="their code", image=image, notes=["one", "two"])
     )
-    said = say("import", "gdrive:x.pkl", "--out", "o", "--sha256", "abc", "--cache", "c")
+    said = say("import", "gdrive:clevr-snapshot.pkl", "--out", "o", "--sha256", "abc", "--cache", "c")
     assert said == "o: their code, images of 16×8 pixels\n  note: one\n  note: two\n"
     say("import", "x.pkl", "--out", "o")
-    assert located == [(("gdrive:x.pkl", Path("c")), {}), (("x.pkl", Path("results/weights")), {})]
-    assert imported == [((Path("here.pkl"), Path("o"), "abc"), {}), ((Path("here.pkl"), Path("o"), None), {})]
+    assert located == [(("gdrive:clevr-snapshot.pkl", Path("c")), {}), (("x.pkl", Path("results/weights")), {})]
+    page = "https://drive.google.com/uc?id=1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"
+    assert imported == [((Path("here.pkl"), Path("o"), "abc", page), {}), ((Path("here.pkl"), Path("o"), None, ""), {})]
 
 
 def test_a_model_is_exported_with_the_options_that_were_given(calls: Watch) -> None:
@@ -440,7 +444,10 @@ LOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
     "layers": (["--truncation", "0.3"], {"truncation": 0.3}),
     "directions": (["--count", "2", "--reach", "3"], {"count": 2, "reach": 3.0}),
-    "codes": (["--completions", "1", "--data", "d"], {"completions": 1, "data": Path("d")}),
+    "codes": (
+        ["--completions", "1", "--image", "a.png", "--region", "0,.5,1,1", "--completion-seed", "4"],
+        {"completions": 1, "image": Path("a.png"), "region": (0.0, 0.5, 1.0, 1.0), "completion_seed": 4},
+    ),
     "nearest": (["--data", "d", "--extractor", "vgg16"], {"data": Path("d"), "extractor": "vgg16"}),
 }
 
@@ -655,6 +662,22 @@ def test_a_group_alone_shows_its_commands_and_no_options_of_shells(words: list[s
         (
             ["train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--model", "b", "--evaluate-kimg", "5"],
             "--evaluate-kimg 5: the training ends at 0.008 kimg, so nothing would be measured; give a smaller number",
+        ),
+        (
+            [
+                "train",
+                "--spec",
+                json.dumps(SPEC),
+                "--data",
+                "d",
+                "--out",
+                "o",
+                "--model",
+                "b",
+                "--wandb-mode",
+                "offline",
+            ],
+            "--wandb-mode: says how to log, not where; give --wandb PROJECT as well",
         ),
         (["draw", "--experiment", "[1]", "--out", "o", "f"], "--experiment: '[1]' is neither JSON nor a readable file"),
     ],

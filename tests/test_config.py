@@ -417,7 +417,16 @@ def test_weight_of_the_penalty_that_a_data_set_brings(raw, monkeypatch):
 
 @pytest.mark.parametrize(
     "overlay",
-    [None, "paper.yaml", "replication.yaml", "own_images.yaml", "study.yaml", "study-search.yaml", "study-real.yaml"],
+    [
+        None,
+        "paper.yaml",
+        "replication.yaml",
+        "bmsg-gan.yaml",
+        "own_images.yaml",
+        "study.yaml",
+        "study-search.yaml",
+        "study-real.yaml",
+    ],
 )
 def test_a_configuration_is_the_same_after_it_was_text(overlay):
     """Run too, in which what a model sets wins over sections, and defaults do not."""

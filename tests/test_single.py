@@ -153,6 +153,17 @@ def test_train_chooses_the_weight_of_r1_by_its_rule(called: list[tuple[Any, ...]
     assert '"r1_gamma":0.0064' in said
 
 
+def test_train_logs_as_the_configuration_or_an_option_says(called: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    logging = {"wandb": {"project": "faces", "mode": "offline"}}
+    (tmp_path / "logged.yaml").write_text(json.dumps({**RAW, "logging": logging}))
+    words = ["--data", "own", "--model", "small", "--out", "x"]
+    for more in ([], ["--config", "logged.yaml"], ["--config", "logged.yaml", "--wandb", "other"]):
+        say(*words, *more)
+    found = [each[3]["logging"].wandb for each in called]
+    assert [each and (each.project, each.mode) for each in found] == [None, ("faces", "offline"), ("other", "offline")]
+    assert len({each[0].digest for each in called}) == 1
+
+
 def test_train_takes_another_configuration_and_another_name(called: list[tuple[Any, ...]], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(json.dumps({"models": {"small": {**GAN, "latent_size": 6}}}))
     words = ["--data", "own/manifest.json", "--model", "small", "--config", "mine.yaml", "--out", "x"]

@@ -64,7 +64,11 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and latents. Default: 0.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
     initial: Annotated[
-        Path | None, typer.Option("--from", help="Run whose weights it starts from: its folder or a file in it.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Run whose weights it starts from: its folder or a file in it, or gdrive:… as `import` takes it.",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -87,6 +91,13 @@ def train(
     evaluate_images: Annotated[
         int | None, typer.Option(min=2, help="Samples for that distance. Default: 1,000.")
     ] = None,
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to this project of Weights & Biases, too.")
+    ] = None,
+    wandb_mode: Annotated[
+        Literal["online", "offline", "disabled"] | None,
+        typer.Option(help="How. Default: online, or as the section logging of the configuration has it."),
+    ] = None,
 ) -> None:
     """Train one run, or resume it."""
     from ganformer.training.loop import Measured
@@ -98,6 +109,8 @@ def train(
         raise ConfigError("--evaluate-images: says of how many samples, not when; give --evaluate-kimg as well")
     if spec is not None and given:
         raise ConfigError(f"give all settings as --spec, or {', '.join(given)}, not both")
+    raw = None if spec is not None else _configuration(configuration)
+    logging = config.chosen_logging(None if raw is None else raw.get("logging"), wandb, wandb_mode)
     if spec is not None:
         resolved = parsed(config.Spec, spec, "spec")
     else:
@@ -106,9 +119,7 @@ def train(
         image = Images(data).image.canvas
         more = [] if kimg is None else [f"training.kimg={kimg}"]
         more += [] if initial is None else [f"model.initial={json.dumps(str(initial))}"]
-        sections = config.with_settings(
-            config.sections_of(model, _configuration(configuration)), [*(changes or []), *more]
-        )
+        sections = config.with_settings(config.sections_of(model, raw or {}), [*(changes or []), *more])
         resolved = config.single_run(sections.pop("model"), image, **sections, seed=seed or 0, mirror=mirror)
         print(f"{out}: {resolved.json()}", flush=True)
     if evaluate_kimg is not None and evaluate_kimg > resolved.training.kimg:
@@ -127,6 +138,7 @@ def train(
         check_data=check_data,
         restart=restart,
         measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images or 1000),
+        logging=logging,
     )
 
 
@@ -338,20 +350,19 @@ def export(
 def import_(
     snapshot: Annotated[
         str,
-        typer.Argument(help="File (.pkl, .pt, .pth, .ckpt), or name of a published one: gdrive:clevr-snapshot.pkl."),
+        typer.Argument(
+            help="File (.pkl, .pt, .pth, .ckpt), gdrive:ID, or the name of a published one: gdrive:clevr-snapshot.pkl."
+        ),
     ],
     out: Out,
     sha256: Annotated[str | None, typer.Option(help="Checksum that the file must have.")] = None,
-    cache: Annotated[Path, typer.Option(help="Folder for published snapshots.")] = Path("results/weights"),
+    cache: Annotated[Path, typer.Option(help="Folder for snapshots that are fetched.")] = Path("results/weights"),
 ) -> None:
     """Import a snapshot of official code as a run, without executing it."""
-    from ganformer.interop.published import located
-    from ganformer.interop.snapshot import import_snapshot
+    from ganformer.interop.snapshot import bring
 
-    imported = import_snapshot(located(snapshot, cache), out, sha256)
-    print(f"{out}: {imported.origin}, images of {imported.image.width}×{imported.image.height} pixels", flush=True)
-    for note in imported.notes:
-        print(f"  note: {note}", flush=True)
+    for line in bring(snapshot, out, cache, sha256):
+        print(line, flush=True)
 
 
 def draw(

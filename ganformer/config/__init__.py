@@ -18,6 +18,7 @@ from ganformer.config.evaluation import (
 )
 from ganformer.config.exhibit import RUN, AnyExperiment, Experiment
 from ganformer.config.export import AnyExport, Export, Exporting
+from ganformer.config.logs import Logging, Wandb, chosen_logging, hand_on
 from ganformer.config.look import AnyLook, Look, Looking
 from ganformer.config.single import sections_of, single_run, with_settings
 from ganformer.config.training import (
@@ -66,6 +67,7 @@ __all__ = [
     "Exporting",
     "Extractor",
     "ImageSpec",
+    "Logging",
     "Look",
     "Looking",
     "LossName",
@@ -82,9 +84,12 @@ __all__ = [
     "Strict",
     "Training",
     "TrainingSettings",
+    "Wandb",
     "as_mapping",
     "as_sequence",
+    "chosen_logging",
     "docstrings",
+    "hand_on",
     "load",
     "merged",
     "of_one_shape",

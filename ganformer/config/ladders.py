@@ -56,6 +56,7 @@ class LadderModel(AdversarialModel):
 
     def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterator[str]:
         """Yield one sentence for every conflict of these settings with images of this shape and this training."""
+        yield from super().problems(image, training)
         if image.width < 2 * STEM_WIDTH or image.width & (image.width - 1):
             yield f"width {image.width} of the images is not a power of two from {2 * STEM_WIDTH}"
         elif image.height * STEM_WIDTH % image.width:

@@ -1,9 +1,18 @@
 """Base of the settings of looks: pictures that show what a trained model has learned, one kind a file."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, SerializeAsAny
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ganformer.config.base import Plugged, Strict
 from ganformer.config.training import Ability
@@ -78,6 +87,18 @@ class LatentLook(Look):
     """File with latents w in place of seeds: latents.npz of `look latents` or of `project`."""
     truncation: NonNegativeFloat = 0.7
     """ψ, from 0 (the mean) to 1; latents of a file stay as they are."""
+
+    @model_validator(mode="after")
+    def _pictures_are_named_once(self) -> Self:
+        if self.latents is not None and "seeds" in self.model_fields_set:
+            raise ValueError("seeds and latents both name the pictures; leave one of them out")
+        return self
+
+    # Seeds are left out where they mean nothing, so that what is written can be read again.
+    @model_serializer(mode="wrap")
+    def _without_seeds(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialise(self)
+        return found if self.latents is None else {name: value for name, value in found.items() if name != "seeds"}
 
     @property
     def inputs(self) -> tuple[Path, ...]:

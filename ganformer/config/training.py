@@ -15,11 +15,13 @@ from pydantic import (
     SerializationInfo,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from ganformer import artifacts
+from ganformer.config import drive
 from ganformer.config.base import Name, Plugged, Probability, Strict, parse, report
 from ganformer.config.data import ImageSpec
 from ganformer.errors import ConfigError
@@ -215,6 +217,11 @@ class Model(Strict):
         return None
 
     @property
+    def initial_snapshot(self) -> str | None:
+        """The snapshot in Google Drive that training starts from, to be imported first; None if there is none."""
+        return None
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """Files beside the images that its training reads; files in `results/weights` are fetched by a job."""
         return ()
@@ -245,15 +252,34 @@ class AdversarialModel(Model):
 
     adversarial: AdversarialSettings = AdversarialSettings()
     initial: Path | None = None
-    """Run of the same kind whose weights training starts from: its folder, run.json or weights. Weights of the same
-    name and shape are taken, all others are new, and the log says which: so images, classes and resolution may be
-    others. Optimisers are new. None: training starts from random weights."""
+    """Run of the same kind whose weights training starts from: its folder, run.json or weights. Or a snapshot of
+    official code in Google Drive, fetched and imported first: `gdrive:` and a published name or the id of the file, as
+    `ganformer import` takes it. Weights of the same name and shape are taken, all others are new, and the log says
+    which: so images, classes and resolution may be others. Optimisers are new. None: training starts from random
+    weights."""
+
+    @field_validator("initial")
+    @classmethod
+    def _check_snapshot(cls, initial: Path | None) -> Path | None:
+        if drive.is_one(initial):
+            try:
+                drive.folder(str(initial))
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return initial
+
+    @property
+    def initial_snapshot(self) -> str | None:
+        """The snapshot in Google Drive that training starts from, to be imported first; None if there is none."""
+        return str(self.initial) if drive.is_one(self.initial) else None
 
     @property
     def initial_record(self) -> Path | None:
         """The run.json of the run that training starts from."""
         if self.initial is None:
             return None
+        if drive.is_one(self.initial):
+            return drive.folder(str(self.initial)) / "run.json"
         is_file = self.initial.suffix in (".json", ".safetensors")
         return self.initial.with_name("run.json") if is_file else self.initial / "run.json"
 
@@ -261,6 +287,15 @@ class AdversarialModel(Model):
     def inputs(self) -> tuple[Path, ...]:
         """The record of the run that training starts from."""
         return (self.initial_record,) if self.initial_record else ()
+
+    def problems(self, image: ImageSpec, training: TrainingSettings) -> Iterable[str]:
+        """Yield the problem that layers are to keep the weights which training starts from, but it starts from none."""
+        frozen = self.adversarial.frozen_discriminator_layers
+        if frozen and self.initial is None:
+            yield (
+                f"adversarial.frozen_discriminator_layers {frozen} would keep layers with random weights; set "
+                "initial to a run to start from, or leave it out"
+            )
 
     # Left out where it is not set, as in records of earlier versions, whose digests stay.
     @model_serializer(mode="wrap")

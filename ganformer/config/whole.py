@@ -14,6 +14,7 @@ from ganformer.config.base import Name, Strict, as_mapping, message_of, overlaid
 from ganformer.config.data import Dataset
 from ganformer.config.evaluation import AnyParsing, Evaluation, Parsers, Parsing
 from ganformer.config.exhibit import AnyExperiment, Experiment
+from ganformer.config.logs import Logging
 from ganformer.config.training import (
     Adversarial,
     AdversarialModel,
@@ -56,6 +57,7 @@ class Config(Strict):
     best_by: str = "fd"
     """Name in metrics.json of the value that decides which snapshot of a run is the best one."""
     experiments: Mapping[Name, AnyExperiment] = {}
+    logging: Logging = Logging()
     publication: Publication | None = None
     """Page for the documentation, made by the target `publish`; None: no such target."""
 

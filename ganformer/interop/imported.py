@@ -87,11 +87,11 @@ def discriminator(learner: Learner) -> nn.Module:
     return learner.network.get_submodule("discriminator")
 
 
-def write(imported: Imported, source: Path, out: Path) -> None:
+def write(imported: Imported, source: Path, out: Path, address: str = "") -> None:
     """Write the weights and, last, `run.json` into the folder `out`: everything or, after an error, nothing.
 
-    `source` is the file that `imported` was read from. Raises CheckpointError if it does not fit its model, or where
-    `out` holds a run that was trained or a file in the way.
+    `source` is the file that `imported` was read from; `address`: where it was fetched. Raises CheckpointError if it
+    does not fit its model, or where `out` holds a run that was trained or a file in the way.
     """
     _check_free(out)
     resolved = spec(imported, source)
@@ -100,7 +100,7 @@ def write(imported: Imported, source: Path, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
             temporary = Path(place)
-            _write_files(imported, resolved, learner, source, temporary)
+            _write_files(imported, resolved, learner, _origin(imported, source, address), temporary)
             if _is_there(out, temporary):
                 print(f"{out}: holds this import already and stays; delete it to import again", flush=True)
                 return
@@ -138,27 +138,34 @@ def _check_free(out: Path) -> None:
             )
 
 
-def _write_files(imported: Imported, resolved: Spec, learner: Learner, source: Path, folder: Path) -> None:
+def _write_files(imported: Imported, resolved: Spec, learner: Learner, origin: Origin, folder: Path) -> None:
     trajectory = resolved.trajectory
     weights = write_weights(folder / WEIGHTS, learner.sampler, trajectory, step=0)
     if imported.discriminator is not None:
         write_weights(folder / DISCRIMINATOR, discriminator(learner), trajectory, step=0)
-    describe(imported, resolved, learner, source, weights).write(folder / RUN_FILE)
+    describe(imported, resolved, learner, origin, weights).write(folder / RUN_FILE)
 
 
-def describe(imported: Imported, resolved: Spec, learner: Learner, source: Path, weights: str) -> Run:
+def _origin(imported: Imported, source: Path, address: str) -> Origin:
+    """Return the provenance of a snapshot."""
+    fetched: dict[str, Any] = {"address": address} if address else {}
+    return Origin(
+        file=source.name,
+        sha256=artifacts.file_digest(source),
+        **fetched,
+        origin=imported.origin,
+        notes=imported.notes,
+    )
+
+
+def describe(imported: Imported, resolved: Spec, learner: Learner, origin: Origin, weights: str) -> Run:
     """Return the record of an imported run: of no steps, with one snapshot, made from no images of ours.
 
     Snapshots do not say how often each class was seen; labels to sample with are drawn evenly.
     """
     return Run(
-        run=RunName(dataset="imported", model=source.stem, seed=resolved.seed),
-        imported=Origin(
-            file=source.name,
-            sha256=artifacts.file_digest(source),
-            origin=imported.origin,
-            notes=imported.notes,
-        ),
+        run=RunName(dataset="imported", model=Path(origin.file).stem, seed=resolved.seed),
+        imported=origin,
         spec=resolved.model_dump(mode="json"),
         spec_sha256=resolved.digest,
         data=TrainingData(data_sha256=None, count=0, label_counts=[1] * imported.image.classes, class_names=()),

@@ -1,55 +1,47 @@
-"""The published snapshots of GANformer, by the names that its code gives them; they are in Google Drive."""
+"""Fetching of snapshots from Google Drive."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from ganformer import plugins
+from ganformer.config import drive
 from ganformer.data.fetching import download
 from ganformer.errors import CheckpointError, ConfigError
 
-PREFIX = "gdrive:"
-FILES: Mapping[str, str] = {
-    "clevr-snapshot.pkl": "1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9",
-    "cityscapes-snapshot.pkl": "1iL8S26IYCNAQmUS-6GYCVheKFtCE4ktQ",
-    "ffhq-snapshot.pkl": "1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa",
-    "bedrooms-snapshot.pkl": "1lrB4t3hOOpn8YiwHEduIZYzndHrsKX8z",
-    "ffhq-snapshot-1024.pkl": "1OcsibUthk2y8y0slf2lQnrYBAtmdJYCQ",
-    "cityscapes-snapshot-2048.pkl": "1lJlbIuxF89-owG7vQSBYXc8y2RqqP_bP",
-}
-"""Numbers in Google Drive, as of the last commit of dorarad/gansformer (June 2022); checksums were not published."""
-PICKLE = b"\x80"  # how a pickle begins
+BEGINNINGS = (b"\x80", b"PK\x03\x04")  # of a pickle, and of the zip archives of torch.save
 
 
 def located(snapshot: str, folder: Path) -> Path:
-    """Return the path of a snapshot: a path, or a name that begins with "gdrive:" and is fetched into `folder` once.
+    """Return the path of a snapshot: a path, or "gdrive:" and a published name or an id, fetched into `folder` once.
 
-    Raises ConfigError if nothing is published by that name, DataError if it cannot be fetched, CheckpointError if
+    Raises ConfigError if it is neither published nor an id, DataError if it cannot be fetched, CheckpointError if
     something other than a snapshot came.
     """
     if re.match(r"[a-z0-9+]+://", snapshot):
         raise ConfigError(
             f"'{snapshot}' is an address; fetch the file, e.g. with a browser, and name it, or name a published one, "
-            f"e.g. {PREFIX}{next(iter(FILES))}"
+            f"e.g. {drive.PREFIX}{next(iter(drive.FILES))}"
         )
-    if not snapshot.startswith(PREFIX):
+    if not drive.is_one(snapshot):
         return Path(snapshot)
-    name = snapshot.removeprefix(PREFIX)
-    if name not in FILES:
-        raise ConfigError(f"'{snapshot}' is not published; {plugins.choices(name, list(FILES))}")
-    url = download.DRIVE_PREFIX + FILES[name]
+    name, number = drive.found(snapshot)
+    url = download.DRIVE_PREFIX + number
     path = download.fetch(download.Remote(name, (url,)), folder)
     _check(path, download.address(url))
     return path
 
 
+def address(snapshot: str) -> str:
+    """Return the page of a snapshot in Google Drive; "" for a path. ConfigError as `located` raises it."""
+    return download.address(download.DRIVE_PREFIX + drive.found(snapshot)[1]) if drive.is_one(snapshot) else ""
+
+
 def _check(path: Path, address: str) -> None:
     with path.open("rb") as file:
-        begins_as_pickle = file.read(1) == PICKLE
-    if not begins_as_pickle:
+        beginning = file.read(max(map(len, BEGINNINGS)))
+    if not beginning.startswith(BEGINNINGS):
         size = path.stat().st_size
         path.unlink()
         raise CheckpointError(
-            f"{path}: {size} bytes came that are no pickle; try again later, or download {address} on another machine "
-            "and put it there"
+            f"{path}: {size} bytes came that are neither a pickle nor a zip archive, so no snapshot; check the id, try "
+            f"again later, or download {address} on another machine and put it there"
         )

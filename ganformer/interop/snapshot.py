@@ -12,6 +12,7 @@ from ganformer.interop import (
     bmsg,
     imported,
     kinds,
+    published,
     pytorch,
     rosinality,
     strangers,
@@ -33,15 +34,28 @@ READ_KINDS = (
 )
 
 
-def import_snapshot(path: Path, out: Path, sha256: str | None = None) -> Imported:
+def bring(snapshot: str, out: Path, cache: Path, sha256: str | None = None) -> list[str]:
+    """Import a snapshot, fetched into `cache` first if it is in Google Drive; return lines that say what it is.
+
+    Raises what `published.located` and `import_snapshot` do.
+    """
+    path = published.located(snapshot, cache)
+    found = import_snapshot(path, out, sha256, published.address(snapshot))
+    return [
+        f"{out}: {found.origin}, images of {found.image.width}×{found.image.height} pixels",
+        *(f"  note: {note}" for note in found.notes),
+    ]
+
+
+def import_snapshot(path: Path, out: Path, sha256: str | None = None, address: str = "") -> Imported:
     """Write a snapshot as a run into the folder `out`: everything or, after an error, nothing.
 
-    `sha256` (hex): what the file must be. Raises CheckpointError if the file is another one, is damaged, asks for
-    code to be executed, or holds what no model here is equal to.
+    `sha256` (hex): what the file must be; `address`: where it was fetched, for the record. Raises CheckpointError if
+    the file is another one, is damaged, asks for code to be executed, or holds what no model here is equal to.
     """
     check_digest(path, sha256)
     snapshot = read(path)
-    imported.write(snapshot, path, out)
+    imported.write(snapshot, path, out, address)
     return snapshot
 
 

@@ -52,6 +52,8 @@ class Origin(Part):
 
     file: str = ""
     sha256: str = ""
+    address: str = ""
+    """Page of the file in Google Drive, if it was fetched there."""
     origin: str = ""
     """Program and format, e.g. "GANformer (PyTorch)"."""
     notes: Sequence[str] = ()
@@ -105,6 +107,8 @@ class Run(JsonRecord):
 
     run: RunName
     imported: Origin | None = None
+    begun_from: Origin | None = None
+    """Snapshot of another program that training started from; None: it started from random weights or another run."""
     spec: Mapping[str, Any]
     """Resolved settings as they were written; see `settings`, `image`, `kind` and `is_mirrored`."""
     spec_sha256: str

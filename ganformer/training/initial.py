@@ -1,4 +1,4 @@
-"""Weights of another run as the beginning of a training."""
+"""Weights of another run, or of a snapshot of official code, as the beginning of a training."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ganformer import artifacts
-from ganformer.config import Spec
+from ganformer.config import Spec, drive
 from ganformer.errors import ConfigError, listed
-from ganformer.records.run import DISCRIMINATOR, Run, find_run
+from ganformer.locking import one_at_a_time
+from ganformer.records.run import DISCRIMINATOR, RUN_FILE, Origin, Run, find_run
 from ganformer.training import record
 from ganformer.training.checkpoint import Checkpoints, Identity, read_weights, restore
 from ganformer.training.learner import Learner
@@ -25,8 +26,11 @@ _IN_DISCRIMINATOR = re.compile(r"discriminator\.([a-z_]+)\.(\d+)\.(.+)")
 def resolve(spec: Spec) -> Spec:
     """Return a run with the sha256 of the weights that it starts from, if its model names a run.
 
-    Raises ConfigError if there is no run or it is of another kind, CheckpointError if its record cannot be read.
+    A snapshot in Google Drive is fetched and imported first, unless that was done before. Raises ConfigError if there
+    is no run or it is of another kind, CheckpointError if its record cannot be read or the snapshot cannot be imported,
+    DataError if it cannot be fetched.
     """
+    _bring(spec)
     start = _start(spec)
     if start is None:
         return spec
@@ -67,6 +71,26 @@ def fill(learner: Learner, spec: Spec) -> list[str]:
         f"starts from {start} ({name} seed {seed}, {found.kimg:g} thousand images)",
         *(f"{title}: {_told(part, own, taken)}" for part, title in PARTS.items()),
     ]
+
+
+def begun_from(spec: Spec) -> Origin | None:
+    """Return the snapshot of another program that a run starts from, if its weights were imported; None otherwise."""
+    start = _start(spec)
+    return None if start is None else Run.read(start).imported
+
+
+def _bring(spec: Spec) -> None:
+    """Fetch and import the snapshot that training starts from, if it is one that was not imported before."""
+    snapshot, path = spec.model.initial_snapshot, spec.model.initial_record
+    if snapshot is None or path is None:
+        return
+    folder = artifacts.placed(path).parent
+    with one_at_a_time(folder):
+        if not (folder / RUN_FILE).exists():
+            from ganformer.interop.snapshot import bring  # many readers, for this alone
+
+            for line in bring(snapshot, folder, artifacts.placed(drive.CACHE)):
+                print(line, flush=True)
 
 
 def _start(spec: Spec) -> Path | None:

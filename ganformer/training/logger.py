@@ -1,4 +1,4 @@
-"""Logs of a training to watch: log.jsonl, TensorBoard events, grids of samples. None is read back."""
+"""Logs of a training to watch: log.jsonl, TensorBoard events, grids of samples, Weights & Biases. None is read back."""
 
 import json
 from collections.abc import Mapping
@@ -13,17 +13,19 @@ from ganformer import artifacts
 from ganformer.data.pictures import grid, save_picture
 from ganformer.records.run import LOG_FILE, STATE
 from ganformer.training.samples import pixels
+from ganformer.training.wandb_run import WandbRun
 
 
 class RunLogger:
     """Writes `log.jsonl`, `tensorboard/{run}` and `samples/*.png` into the folder `out`.
 
     `run` distinguishes runs of different settings in the same folder. Lines of steps after `step`, the last
-    finished one, are cut off, so that a resumed run has every step once. DataError if `out` cannot be written.
+    finished one, are cut off, so that a resumed run has every step once. `wandb`: where the same goes, too. DataError
+    if `out` cannot be written.
     """
 
-    def __init__(self, out: Path, run: str, step: int) -> None:
-        self.out, self.run = out, run
+    def __init__(self, out: Path, run: str, step: int, wandb: WandbRun | None = None) -> None:
+        self.out, self.run, self._wandb = out, run, wandb
         if step == 0:
             for picture in (*(out / "samples").glob("kimg*.png"), out / "samples/reals.png"):
                 picture.unlink(missing_ok=True)
@@ -39,18 +41,24 @@ class RunLogger:
     ) -> None:
         self._log.close()
         self._board.close()
+        if self._wandb is not None:
+            self._wandb.close(failed=error is not None)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one line of `log.jsonl`, and a point in each of TensorBoard's curves."""
+        """Write one line of `log.jsonl`, and a point in each of the curves elsewhere."""
         self._log.write(json.dumps({"run": self.run, "step": step, **values}, allow_nan=False) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(step, values)
 
     def show(self, tag: str, file: str, step: int, images: Tensor) -> None:
         """Write images [N, C, H, W] in [-1, 1] under `tag` in TensorBoard, and as `samples/{file}.png`."""
-        picture = grid(pixels(images))
-        save_picture(self.out / "samples" / f"{file}.png", picture)
+        picture, path = grid(pixels(images)), self.out / "samples" / f"{file}.png"
+        save_picture(path, picture)
         self._board.add_image(tag, picture, step, dataformats="HWC")
+        if self._wandb is not None:
+            self._wandb.show(tag, step, path)
 
 
 def bring_back(out: Path, run: str, step: int) -> Path:

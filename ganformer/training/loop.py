@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts, devices
-from ganformer.config import ImageSpec, Spec
+from ganformer.config import ImageSpec, Logging, Spec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
@@ -22,7 +22,7 @@ from ganformer.errors import ConfigError, DataError, DivergedError, TrainingErro
 from ganformer.locking import acquired
 from ganformer.records.run import LOCK, RUN_FILE, STATE
 from ganformer.seeds import mix
-from ganformer.training import distribution, initial, record
+from ganformer.training import distribution, initial, record, wandb_run
 from ganformer.training.buffers import ChangedBuffers
 from ganformer.training.checkpoint import Checkpoints, Identity, build, step_of
 from ganformer.training.diversity import mean_distance
@@ -54,6 +54,7 @@ def train(
     check_data: bool = False,
     restart: bool = False,
     measured: Measured | None = None,
+    logging: Logging | None = None,
 ) -> None:
     """Train one run on a pack, from its last checkpoint if there is one, and write the folder `out`.
 
@@ -70,14 +71,17 @@ def train(
     With `measured` the Fréchet distance is measured and logged on the way; weights and `run.json` stay as without it,
     but for the peak of memory.
 
+    `logging`: logs beside those in `out`; a failure of them ends nothing.
+
     If the spec leaves the channels of images to the data, the pack has them.
 
     Raises DataError if the pack does not fit the spec or `out` cannot be written, CheckpointError if a checkpoint is of
     another run or `out` holds a run that was not trained there, ConfigError if the model starts from a run that is not
-    there or of another kind, TrainingError if a loss is not finite or a signal
-    stopped the run.
+    there or of another kind, or `logging` names a service that cannot be used, TrainingError if a loss is not finite or
+    a signal stopped the run.
     """
     record.refuse_foreign(out)
+    wandb_run.check(logging)
     images = Images(pack)
     spec = initial.resolve(spec.with_channels(images.image.channels))
     _check_images(images, spec, pack)
@@ -97,7 +101,7 @@ def train(
         until = _continued(spec, checkpoints, label)
         record.begin(out, spec, identity, names, images.manifest)
         seconds = checkpoint_minutes * 60
-        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured)
+        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured, logging)
         distribution.launch(train_rank, (job,), chosen)
 
 
@@ -182,6 +186,7 @@ class Job:
     until: int
     """Number of steps that a checkpoint may have at most to be continued."""
     measured: Measured | None = None
+    logging: Logging | None = None
 
 
 @contextmanager
@@ -216,6 +221,7 @@ def train_rank(job: Job, device: torch.device) -> None:
             {**devices.describe(device, job.threads), "gpus": gpus},
             mean_distance(steps.first_reals()),
             _measurement(job, steps, threads),
+            job.logging,
         )
         if steps.history.step == spec.steps:
             print(f"{job.label}: all {spec.steps} steps are done; {_nothing_trained(checkpoints)}", flush=True)

@@ -15,7 +15,7 @@ from ganformer.config import Spec
 from ganformer.errors import CheckpointError
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
-from ganformer.records.run import RUN_FILE, STATE, WEIGHTS, Run, RunClaim, RunName, Snapshot, TrainingData
+from ganformer.records.run import RUN_FILE, STATE, WEIGHTS, Origin, Run, RunClaim, RunName, Snapshot, TrainingData
 from ganformer.records.training import SPEC_FILE, TrainingRecord
 from ganformer.training.checkpoint import Identity
 
@@ -126,11 +126,12 @@ def describe(
     parameters: Mapping[str, int],
     history: History,
     snapshots: Sequence[Snapshot],
+    begun_from: Origin | None = None,
     diverged: int | None = None,
 ) -> Run:
     """Return the record of a finished run on `data`; `snapshots` end with the final weights.
 
-    `diverged`: finished steps of a run that diverged then.
+    `begun_from`: imported weights that it started from; `diverged`: finished steps of a run that diverged then.
 
     `code`, `hardware` and `libraries` belong to the last stretch; `stretches` has them for all.
     """
@@ -139,8 +140,10 @@ def describe(
     memory: Mapping[str, Any] = history.peak_memory_mb
     trained = kimg if diverged is None else spec.kimg_at(max(diverged, 1))
     ended: dict[str, Any] = {} if diverged is None else {"diverged_kimg": spec.kimg_at(diverged)}
+    begun: dict[str, Any] = {} if begun_from is None else {"begun_from": begun_from}
     return Run(
         run=_run_name(spec, names),
+        **begun,
         spec=spec.model_dump(mode="json"),
         spec_sha256=spec.digest,
         trajectory_sha256=identity.trajectory,

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts
-from ganformer.config import Spec
+from ganformer.config import Logging, Spec
 from ganformer.errors import DataError
 from ganformer.progress import Progress
 from ganformer.records.checkpoint import History
 from ganformer.records.manifest import Manifest
 from ganformer.records.run import RUN_FILE, WEIGHTS, Snapshot, Stretch
-from ganformer.training import diversity, initial, record
+from ganformer.training import diversity, initial, record, wandb_run
 from ganformer.training.checkpoint import (
     CHECKPOINTS_KEPT,
     Checkpoints,
@@ -57,8 +57,8 @@ class RunWriter:
 
     `history`: progress so far; `label_counts`: images of each class; `seconds`: time between checkpoints;
     `hardware`: hardware of this process, for the record; `real_distance`: mean distance of real images, which that of
-    samples is compared with (`diversity`); `measurement`: value to measure and log on the way. Raises DataError if
-    `out` cannot be written.
+    samples is compared with (`diversity`); `measurement`: value to measure and log on the way; `logging`: logs beside
+    those in `out`. Raises DataError if `out` cannot be written.
     """
 
     def __init__(
@@ -73,12 +73,14 @@ class RunWriter:
         hardware: Mapping[str, Any],
         real_distance: float,
         measurement: Measurement | None = None,
+        logging: Logging | None = None,
     ) -> None:
         self.spec, self.out, self.checkpoints, self.learner, self.history = spec, out, checkpoints, learner, history
         self.identity, self.label_counts, self.checkpoint_seconds = checkpoints.identity, label_counts, seconds
         self._before, self._origin = history, record.origin(hardware)
         self._real_distance, self._measurement = real_distance, measurement
         self._diverged: int | None = None
+        self._logging = logging
         self._remove_halves()
         self._keep_end_of_shorter_run()
         self._started = time.monotonic()
@@ -88,7 +90,10 @@ class RunWriter:
         """Open the log and show progress as `label`; used as a context."""
         size, step = self.spec.training.batch, self.history.step
         self._label = label
-        self.logger = self._open.enter_context(RunLogger(self.out, self.identity.digest[:12], step))
+        run, chosen = self.identity.digest[:12], wandb_run.wanted(self._logging)
+        facts = self.spec.model_dump(mode="json")
+        elsewhere = None if chosen is None else wandb_run.WandbRun(chosen, self.out, run, label, facts)
+        self.logger = self._open.enter_context(RunLogger(self.out, run, step, elsewhere))
         self._bar = self._open.enter_context(Progress(label, self.spec.steps * size, done=step * size))
         return self
 
@@ -134,6 +139,7 @@ class RunWriter:
             parameters=self.learner.parameters(),
             history=self.history,
             snapshots=[self._described(step) for step in self.spec.snapshot_steps],
+            begun_from=initial.begun_from(self.spec),
             diverged=self._diverged,
         )
         described.write(self.out / RUN_FILE)

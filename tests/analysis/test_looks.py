@@ -1,6 +1,8 @@
 """Looks show what they say: ends of ways, crossings of rows and columns, edits of one component, parts that add up."""
 
+import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganformer import config
 from ganformer.analysis import explorer, looking
@@ -15,9 +18,10 @@ from ganformer.analysis.explorer import Explorer
 from ganformer.analysis.generate import Request, generate
 from ganformer.analysis.looking import look, take
 from ganformer.analysis.view import View
-from ganformer.config import Look, Looking
+from ganformer.config import ImageSpec, Look, Looking
 from ganformer.data.images import Pixels
 from ganformer.errors import CheckpointError, ConfigError, DataError
+from ganformer.looks.codes import inside
 from ganformer.looks.interpolation import between
 from ganformer.looks.mixing import Config as Mixing
 from ganformer.looks.mixing import taken
@@ -696,6 +700,207 @@ def test_codes_of_pictures_of_a_pack(opened: Open, pack: Path) -> None:
         shown(run, "codes", seeds=[10], data=pack)
 
 
+BARS = ImageSpec(height=16, width=16, rows=8)
+
+
+@pytest.mark.parametrize(
+    ("region", "shape", "image", "rows", "columns"),
+    [
+        # Centres of 4 codes are at 1/8, 3/8, 5/8, 7/8.
+        ((0, 0, 1, 1), (4, 4), ImageSpec(height=16, width=16), [0, 1, 2, 3], [0, 1, 2, 3]),
+        ((0.25, 0.5, 0.75, 1), (4, 4), ImageSpec(height=16, width=16), [2, 3], [1, 2]),
+        ((0.2, 0.1, 0.7, 0.6), (4, 4), ImageSpec(height=16, width=16), [0, 1], [1, 2]),
+        ((0.375, 0.376, 0.625, 0.626), (4, 4), ImageSpec(height=16, width=16), [2], [1]),
+        ((0.3, 0.3, 0.37, 0.9), (4, 4), ImageSpec(height=16, width=16), [1, 2, 3], []),
+        # Of 5 codes 1/10, 3/10, …, which no float is.
+        ((0.1, 0.5, 0.3, 0.7), (5, 5), ImageSpec(height=20, width=20), [2], [0]),
+        ((0, 0.5, 1, 1), (2, 8), ImageSpec(height=8, width=32), [1], list(range(8))),
+        # The picture is rows 4 to 11 of 16: centres at -1/4, 1/4, 3/4, 5/4 of it; bars go with the edges.
+        ((0, 0, 1, 1), (4, 4), BARS, [0, 1, 2, 3], [0, 1, 2, 3]),
+        ((0, 0.5, 1, 1), (4, 4), BARS, [2, 3], [0, 1, 2, 3]),
+        ((0, 0, 1, 0.5), (4, 4), BARS, [0, 1], [0, 1, 2, 3]),
+        ((0, 0.2, 1, 0.8), (4, 4), BARS, [1, 2], [0, 1, 2, 3]),
+    ],
+)
+def test_a_code_is_in_a_region_if_its_centre_is(
+    region: tuple[float, ...], shape: tuple[int, int], image: ImageSpec, rows: list[int], columns: list[int]
+) -> None:
+    expected = np.zeros(shape, bool)
+    expected[np.ix_(rows, columns)] = True
+    assert np.array_equal(inside(region, shape, image), expected)
+
+
+def test_codes_of_a_region_are_drawn_and_all_others_kept(opened: Open) -> None:
+    run = opened("vqgan")
+    view = shown(run, "codes", seeds=[0, 5], region="0.25,0.25,0.75,1", completions=3)
+    codes, region, completions = (view.arrays[name] for name in ("codes", "region", "completions"))
+    assert completions.shape == (2, 3, 4, 4)
+    assert region.tolist() == [[row > 0 and 0 < column < 3 for column in range(4)] for row in range(4)]
+    assert (completions == codes[:, None])[..., ~region].all()
+    changed = (completions != codes[:, None])[..., region]
+    assert changed.any(axis=-1).all()  # of 6 codes, each of 16
+    learner: Any = run.learner
+    expected = learner.complete(torch.from_numpy(codes), torch.from_numpy(~region), torch.zeros(2, 0), [2, 2])
+    assert np.array_equal(completions[:, 2], expected.numpy())
+    assert np.array_equal(view.cells[:, 5], explorer.coloured(learner.decode(expected)))
+    assert "the region 0.25,0.25,0.75,1 drawn anew" in view.caption
+
+
+def test_the_lower_half_is_the_region_where_none_is_named(opened: Open) -> None:
+    run = opened("vqgan")
+    plain, named = (shown(run, "codes", seeds=[1, 2], **more) for more in ({}, {"region": [0, 0.5, 1, 1]}))
+    assert np.array_equal(plain.cells, named.cells)
+    assert plain.columns == named.columns
+    assert set(plain.arrays) == {"codes"}
+    assert (named.arrays["completions"][..., :2, :] == named.arrays["codes"][:, None, :2]).all()
+
+
+def distinguish_classes(run: Explorer) -> None:
+    """Let codes depend on the class, which the transformer begins with: untrained it hardly does."""
+    learner: Any = run.learner
+    with torch.no_grad():
+        learner.sampler.transformer.starts.mul_(50)
+        learner.sampler.transformer.head.weight.mul_(50)
+
+
+@pytest.mark.parametrize("counts", [(), (3, 2)])
+def test_the_whole_picture_is_a_sample_of_that_seed(opened: Open, counts: tuple[int, ...]) -> None:
+    run = opened("vqgan", counts=counts)
+    distinguish_classes(run)
+    label: dict[str, Any] = {"label": 1} if counts else {}
+    view = shown(run, "codes", seeds=[0, 9], region=(0, 0, 1, 1), completions=2, completion_seed=6, **label)
+    learner: Any = run.learner
+    labels = torch.tensor([[0.0, 1.0]]) if counts else torch.zeros(1, 0)
+    with torch.no_grad():
+        samples = [learner.sampler.transformer.sample(labels, learner.settings.sampling, [seed]) for seed in (6, 7)]
+    for row in view.arrays["completions"]:
+        assert np.array_equal(row.reshape(2, 16), torch.cat(samples).numpy())
+    with explorer.looking(run, 1):
+        made = explorer.coloured(run.samples([6, 7], "1" if counts else None))
+    assert np.abs(view.cells[0, 3:].astype(int) - made).max() <= 1  # rounded in batches of another size
+    assert view.columns[3:] == ["completion 6", "completion 7"]
+
+
+def test_completions_begin_at_their_seed(opened: Open) -> None:
+    run = opened("vqgan")
+    first = shown(run, "codes", seeds=[0], region="0,0,1,0.5", completions=4)
+    later = shown(run, "codes", seeds=[0], region="0,0,1,0.5", completions=2, completion_seed=2)
+    assert np.array_equal(first.arrays["completions"][:, 2:], later.arrays["completions"])
+    assert np.array_equal(first.cells[:, 5:], later.cells[:, 3:])
+    none = shown(run, "codes", seeds=[0], region="0,0,1,0.5", completions=0)
+    assert none.arrays["completions"].shape == (1, 0, 4, 4)
+
+
+def test_a_region_of_picture_files_is_drawn_anew(
+    opened: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, values = opened("vqgan"), np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    for name, picture in zip("ba", values, strict=True):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    Image.fromarray(values[0]).resize((32, 32), Image.Resampling.NEAREST).save(tmp_path / "c.png")
+    view = shown(run, "codes", image=tmp_path, region="0.5,0,1,1", completions=1)
+    assert view.rows == ["a", "b", "c"]
+    assert np.array_equal(view.cells[:2, 0], values[::-1])
+    assert f"{tmp_path / 'c.png'}: 32×32 pixels, cropped and resized to 16×16\n" in capsys.readouterr().out
+    learner: Any = run.learner
+    images = torch.from_numpy(values[::-1].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert np.array_equal(view.arrays["codes"][:2], learner.encode(images).numpy())
+    region = view.arrays["region"]
+    assert (view.arrays["completions"][:, 0] == view.arrays["codes"])[:, ~region].all()
+    alone = shown(run, "codes", image=tmp_path / "b.png", region="0.5,0,1,1", completions=1)
+    assert alone.rows == ["b"]
+    assert np.array_equal(alone.arrays["completions"], view.arrays["completions"][1:2])
+
+
+def test_files_have_no_class_but_the_named_one(opened: Open, tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    run = opened("vqgan", counts=(3, 2))
+    message = "^image: the model has 2 classes, and files name none; say the class of the pictures as label$"
+    with pytest.raises(ConfigError, match=message):
+        shown(run, "codes", image=tmp_path / "a.png")
+    distinguish_classes(run)
+    settings = {"image": tmp_path / "a.png", "region": "0,0,1,1", "completions": 1}
+    zero, one = (shown(run, "codes", label=label, **settings).arrays["completions"] for label in (0, 1))
+    assert not np.array_equal(zero, one)
+
+
+def test_a_file_that_is_no_picture_is_named(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a\.png: is no picture that can be read"):
+        shown(opened("vqgan"), "codes", image=tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("region", ["0.1,0.1,0.12,0.9", "0.13,0.4,0.36,0.6", "0,0.9,1,1"])
+def test_a_region_without_codes_is_refused(opened: Open, region: str) -> None:
+    message = (
+        f"^region {re.escape(region)}: the centre of no code lies in it; a code is 0.25 of the picture wide and 0.25 "
+        "high, so make the region larger$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        shown(opened("vqgan"), "codes", region=region)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        "0,0,1",
+        "0,0,1,1,1",
+        "0.5,0,0.5,1",
+        "0,1,1,0",
+        "-0.1,0,1,1",
+        "0,0,1,1.1",
+        "a,0,1,1",
+        "nan,0,1,1",
+        [0, 0, 2, 1],
+        3,
+        True,
+    ],
+)
+def test_what_is_no_box_is_refused(opened: Open, region: Any) -> None:
+    message = (
+        f"region: {re.escape(repr(region))} is no box; write left,top,right,bottom as parts of the width and height "
+        r"from 0 to 1, as in 0\.25,0\.5,0\.75,1$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        shown(opened("vqgan"), "codes", region=region)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "both"),
+    [
+        ("codes", {"image": "a.png", "seeds": "0-3"}, "seeds and image"),
+        ("codes", {"image": "a.png", "data": "packs/a"}, "data and image"),
+        ("noise", {"latents": "l.npz", "seeds": "0-3"}, "seeds and latents"),
+        ("mixing", {"latents": "l.npz", "seeds": [5]}, "seeds and latents"),
+    ],
+)
+def test_pictures_are_named_in_one_way(kind: str, settings: Any, both: str) -> None:
+    with pytest.raises(ConfigError, match=f"{both} both name the pictures; leave one of them out$"):
+        config.parse(Looking, {"look": {"kind": kind, **settings}}, "look")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "codes"},
+        {"kind": "codes", "image": "a.png", "region": "0,0,0.5,1", "completion_seed": 3},
+        {"kind": "noise", "latents": "l.npz"},
+        {"kind": "directions", "seeds": "2,4"},
+    ],
+)
+def test_what_is_written_of_a_look_is_read_as_the_same(settings: Any) -> None:
+    """Seeds that mean nothing are not written, since given ones would contradict the files."""
+    found = config.parse(Looking, {"look": settings}, "look")
+    again = config.parse(Looking, json.loads(found.json()), "look")
+    assert again.look == found.look
+    assert ("seeds" in found.look.model_dump()) == ("image" not in settings and "latents" not in settings)
+
+
+def test_records_of_looks_at_codes_have_no_settings_of_later_versions() -> None:
+    written = config.parse(Looking, {"look": {"kind": "codes"}}, "look").look.model_dump(mode="json")
+    assert written == {"kind": "codes", "seeds": [0, 1, 2, 3], "label": None, "data": None, "completions": 3}
+
+
 def test_the_nearest_training_picture_of_one_is_itself(
     opened: Open, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -725,6 +930,7 @@ def test_files_that_a_look_reads_are_its_inputs(tmp_path: Path) -> None:
     assert inputs(kind="latents") == ()
     assert inputs(kind="mixing", latents="a/l.npz") == (Path("a/l.npz"),)
     assert inputs(kind="codes") == ()
+    assert inputs(kind="codes", image="a.png") == (Path("a.png"),)
     assert inputs(kind="codes", data="packs/a/manifest.json") == (Path("packs/a/manifest.json"),)
     assert inputs(kind="nearest", data="packs/a") == (Path("packs/a/manifest.json"),)
 

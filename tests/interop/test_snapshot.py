@@ -574,7 +574,8 @@ def test_a_published_snapshot_is_fetched(drive, tmp_path):
 def test_what_is_no_snapshot_is_said_and_removed(drive, tmp_path, content):
     drive[0]["gdrive:1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa",] = content
     message = (
-        rf"^{tmp_path}/ffhq-snapshot\.pkl: {len(content)} bytes came that are no pickle; try again later, or download "
+        rf"^{tmp_path}/ffhq-snapshot\.pkl: {len(content)} bytes came that are neither a pickle nor a zip archive, so "
+        r"no snapshot; check the id, try again later, or download "
         r"https://drive\.google\.com/uc\?id=1-b0vwevUQs6LI_EybdO8XJ5uYSx63vEa on another machine and put it there$"
     )
     with pytest.raises(CheckpointError, match=message):
@@ -583,8 +584,38 @@ def test_what_is_no_snapshot_is_said_and_removed(drive, tmp_path, content):
 
 
 def test_an_unknown_name_is_told_the_published_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"'gdrive:clever-snapshot\.pkl' is not published; did you mean 'clevr-"):
+    message = (
+        r"^'gdrive:clever-snapshot\.pkl' is neither a published snapshot nor the id of a file in Google Drive, which "
+        r"has 25 letters, digits, - and _ or more; did you mean 'clevr-snapshot\.pkl'\?$"
+    )
+    with pytest.raises(ConfigError, match=message):
         published.located("gdrive:clever-snapshot.pkl", tmp_path)
+
+
+def test_another_file_is_fetched_by_its_id(drive, tmp_path):
+    files, asked = drive
+    name = "1AbC-_" + 19 * "x"
+    files[f"gdrive:{name}",] = b"PK\x03\x04"
+    assert published.located(f"gdrive:{name}", tmp_path) == tmp_path / name
+    assert asked == [Remote(name, (f"gdrive:{name}",))]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "address"),
+    [
+        ("clevr.pkl", ""),
+        ("gdrive:clevr-snapshot.pkl", "https://drive.google.com/uc?id=1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"),
+        ("gdrive:" + 25 * "x", "https://drive.google.com/uc?id=" + 25 * "x"),
+    ],
+)
+def test_the_address_of_a_snapshot(snapshot, address):
+    assert published.address(snapshot) == address
+
+
+@pytest.mark.parametrize("name", [24 * "x", 25 * "x" + "/y", 25 * "é"])
+def test_what_is_no_id_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="is neither a published snapshot nor the id of a file in Google Drive"):
+        published.located(f"gdrive:{name}", tmp_path)
 
 
 def test_a_file_is_left_where_it_is(tmp_path):

@@ -133,7 +133,7 @@ def test_a_number_is_another_training() -> None:
 RAW = {
     "datasets": {"scenes": {"source": {"kind": "scenes", "images": 5}, "resolution": 16}},
     "models": {
-        "frozen": {"kind": "gan"},
+        "frozen": {"kind": "gan", "initial": "runs/before"},
         "free": {"kind": "gan", "adversarial": {"frozen_discriminator_layers": 0}},
     },
     "adversarial": {"frozen_discriminator_layers": 2},
@@ -161,6 +161,18 @@ def test_more_than_there_are_is_refused() -> None:
     assert f"models.frozen: {problem} (images of data set scenes)" in str(raised.value)
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}$"):
         build(spec(FROZEN["resnet-2"][0], 3))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_a_run_to_start_from_random_weights_would_be_kept(count: int) -> None:
+    models = {"frozen": {"kind": "gan"}, "free": RAW["models"]["free"]}
+    problem = (
+        f"adversarial.frozen_discriminator_layers {count} would keep layers with random weights; set initial to a run "
+        "to start from, or leave it out"
+    )
+    with pytest.raises(ConfigError) as raised:
+        config.load({**RAW, "models": models, "adversarial": {"frozen_discriminator_layers": count}})
+    assert str(raised.value) == f"config.yaml: 1 problem\n  models.frozen: {problem} (images of data set scenes)"
 
 
 def test_a_discriminator_without_resolutions_has_none_to_freeze() -> None:

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from ganformer import config, plugins
+from tests.interop.test_bmsg import generator_state, saved
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -326,6 +327,53 @@ def test_the_run_that_another_one_starts_from_is_trained_before_it(checkout):
     edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
     said = checkout.smoke("-n", "results/runs/scenes/tuned/seed0/run.json")
     assert planned(said) == {"pack": 1, "train": 2}, said.stdout
+
+
+def test_a_change_of_logging_trains_nothing_again(checkout):
+    pytest.importorskip("wandb", reason="needs wandb: pip install -e '.[wandb]'")
+    run = "results/runs/scenes/gan/seed0"
+
+    def told(mode, *words):
+        logging = f"logging={{wandb: {{project: scenes, mode: {mode}}}}}"
+        return checkout.smoke(*words, f"{run}/run.json", "--config", logging)
+
+    said = told("offline")
+    assert said.returncode == 0, said.stdout
+    assert len(list((checkout.folder / run).glob("wandb/offline-run-*/run-*.wandb"))) == 1
+    assert planned(told("disabled", "-n")) == {}
+    assert planned(checkout.smoke("-n", f"{run}/run.json")) == {}
+
+
+@pytest.mark.parametrize("snapshot", ["clevr-snapshot.pkl", "-sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa"])
+def test_a_snapshot_that_a_run_starts_from_is_imported_before_it(checkout, snapshot):
+    tuned = {"initial": f"gdrive:{snapshot}"}
+    edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["duplex"], **tuned}))
+    said = checkout.smoke("-n", "-p", "results/runs/scenes/tuned/seed0/run.json")
+    assert planned(said) == {"pack": 1, "import_snapshot": 1, "train": 1}, said.stdout
+    place = f"results/imported/{snapshot}"
+    assert f"output: {place}/run.json" in said.stdout
+    assert f"import gdrive:{snapshot} --out $(dirname {place}/run.json) --cache results/weights" in said.stdout
+
+
+def test_a_snapshot_is_imported_and_trained_from(checkout):
+    """It was fetched before, so that no network is needed. Imported again, it stays as it is, and so does the run."""
+    name = "1sYtuNEi0HGBH1F8GW2JlF4mCRGGrtZa9"
+    fetched = checkout.folder / "results/weights" / name
+    fetched.parent.mkdir(parents=True)
+    saved(generator_state(4, 4), fetched)
+    like = {"channel_base": 128, "channel_max": 4, "latent_size": 4, "deviation": "last"}
+    tuned = {"initial": f"gdrive:{name}", **like}
+    edited(checkout, lambda raw: raw["models"].update(tuned={**raw["models"]["msggan"], **tuned}))
+    run, imported = "results/runs/scenes/tuned/seed0/run.json", f"results/imported/{name}/run.json"
+    records = []
+    for words in ([], ["--forcerun", "import_snapshot"]):
+        said = checkout.smoke(run, *words)
+        assert said.returncode == 0, said.stdout
+        assert planned(checkout.smoke("-n", run)) == {}
+        records.append([json.loads((checkout.folder / path).read_text()) for path in (run, imported)])
+    assert records[0] == records[1]
+    assert records[0][0]["begun_from"] == records[0][1]["imported"]
+    assert records[0][1]["imported"]["file"] == name
 
 
 def test_pictures_added_to_a_folder_in_a_folder_are_packed(checkout):

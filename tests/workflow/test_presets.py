@@ -251,6 +251,20 @@ def test_replication_is_planned(checkout):
     assert not {"parser", "scene_statistics", "disentanglement", "ablation_figure"} & set(jobs)
 
 
+# --------------------------------------------------------------------------------------------- MSG-GAN's own code
+
+
+def test_each_data_set_of_msg_gans_authors_is_planned_alone(checkout):
+    """Settings: tests/models/msggan/test_bmsg_preset.py."""
+    put(checkout, "img_align_celeba.zip")
+    common = {"pack": 1, "train": 1, "evaluate": 1, "reference": 1, "weights": 1}
+    others = {"celeba": {}, "bedrooms": {"download": 1, "pack": 2}}
+    for name, more in others.items():
+        said = checkout.snakemake("-n", "--configfile", "workflow/presets/bmsg-gan.yaml", "--", name)
+        jobs = planned(said)
+        assert {rule: jobs.get(rule) for rule in {**common, **more}} == {**common, **more}, said.stdout
+
+
 # ------------------------------------------------------------------------------------------------- the study here
 
 SEARCHED = ROOT / "docs/study/search/search.csv"

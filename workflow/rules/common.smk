@@ -38,6 +38,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 find_commands()
+settings.hand_on(cfg.logging)
 
 if workflow.exec_mode == ExecMode.DEFAULT:
     date_back(cfg, Path(RESULTS))

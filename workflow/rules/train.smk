@@ -1,3 +1,22 @@
+# Weights that training starts from, of official code in Google Drive. On the machine that runs Snakemake, as downloads
+# are. Not removed before the job, since the import replaces only what an import wrote.
+rule import_snapshot:
+    output:
+        update("results/imported/{snapshot}/run.json"),
+    log:
+        "results/logs/import/{snapshot}.log",
+    wildcard_constraints:
+        snapshot=r"[-\w.]+",
+    localrule: True
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        # Beside the folder of all imports, wherever results are.
+        cache=lambda w, output: Path(output[0]).parents[2] / "weights",
+    shell:
+        "exec ganformer --log {log} import gdrive:{wildcards.snapshot} --out $(dirname {output}) --cache {params.cache}"
+
+
 # The resolved spec is a param: exactly the runs whose spec changed are made again. Checkpoints, logs, snapshots and
 # sample grids are beside the outputs undeclared, so that a failed job keeps them and the next attempt resumes.
 rule train:

@@ -82,10 +82,10 @@ class Studio:
     def latents(self, recipe: Recipe) -> Tensor:
         """Return w [1, L, …, D]: each latent as in its source, whose own w was truncated."""
         with explorer.looking(self.run, self.threads):
-            w = self._of(recipe.sources[0], recipe).clone()
-            for slot, source in enumerate(recipe.sources):
-                if slot:
-                    w[:, :, slot] = self._of(source, recipe)[:, :, slot]
+            found = {source: self._of(source, recipe) for source in set(recipe.sources)}
+        w = found[recipe.sources[0]].clone()
+        for slot, source in enumerate(recipe.sources[1:], start=1):
+            w[:, :, slot] = found[source][:, :, slot]
         return w
 
     def _of(self, source: Source, recipe: Recipe) -> Tensor:

@@ -20,6 +20,8 @@ from ganformer.analysis.looking import write_latents
 from ganformer.data.images import Pixels
 from ganformer.demo.studio import Recipe, Source, Studio, as_npz, as_png, command, strongest
 from ganformer.errors import UserError
+from ganformer.records.run import RUN_FILE, STATE
+from ganformer.records.training import is_unfinished
 from ganformer.report import pretrained
 
 SHOWN = 448  # pixels of the picture on the page, about
@@ -36,9 +38,16 @@ def weights() -> dict[str, Path]:
 
 
 @st.cache_resource
-def opened(path: str, sha256: str) -> Explorer:
-    """Open a run once for all visits; other weights at the same place are another run."""
+def opened(path: str, version: str) -> Explorer:
+    """Open a run once for all visits; with other weights at the same place it has another version."""
     return explorer.opened(Path(path))
+
+
+def version(folder: Path) -> str:
+    """Return the sha256 of a run's record, or the checkpoints of a training that has not ended."""
+    if not is_unfinished(folder):
+        return artifacts.file_digest(folder / RUN_FILE)
+    return " ".join(sorted(path.name for path in (folder / STATE).glob("*/checkpoint-*.pt")))
 
 
 @st.cache_resource
@@ -163,7 +172,7 @@ def main() -> None:
         st.error("There is no run to show; give one with `ganformer demo --weights RUN`.")
         return
     name = st.sidebar.selectbox("Weights", list(choices), key="weights")
-    state, studio = begin(name, opened(str(choices[name]), artifacts.file_digest(choices[name] / "run.json")))
+    state, studio = begin(name, opened(str(choices[name]), version(choices[name])))
     st.sidebar.number_input("Seed", 0, 2**32 - 1, key="seed", on_change=lambda: fill(state, int(st.session_state.seed)))
     truncation = st.sidebar.slider("Truncation ψ", 0.0, 1.5, 0.7, 0.05, key="truncation")
     wanted = st.sidebar.selectbox("Class", [OFF, *studio.classes], key="label") if studio.classes else OFF

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ganformer.errors import ConfigError
 from ganformer.records.run import find_run
+from ganformer.records.training import is_unfinished
 
 HOST = "127.0.0.1"
 APP = Path(__file__).with_name("app.py")
@@ -17,10 +18,10 @@ APP = Path(__file__).with_name("app.py")
 def serve(weights: Sequence[Path], port: int, threads: int, *, is_headless: bool) -> None:
     """Show the page at http://127.0.0.1:`port` until it is interrupted; without `is_headless` a browser opens it.
 
-    `weights`: runs to choose from before the pretrained ones. Raises ConfigError if one is no run, if Streamlit is not
-    installed, or if the port is taken.
+    `weights`: runs to choose from before the pretrained ones, finished or in training. Raises ConfigError if one is no
+    run, if Streamlit is not installed, or if the port is taken.
     """
-    folders = [find_run(path).parent for path in weights]
+    folders = [path if is_unfinished(path) else find_run(path).parent for path in weights]
     if importlib.util.find_spec("streamlit") is None:
         raise ConfigError("demo: needs Streamlit, which is not installed; in the clone: pip install -e '.[demo]'")
     with socket.socket() as probe:

@@ -14,6 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from ganformer.demo import app, server, studio
 from ganformer.demo.studio import Studio
+from ganformer.training.loop import train
+from tests.training.tiny_runs import NAMES, tiny_spec, write_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
@@ -182,3 +184,15 @@ def test_boxes_of_selections() -> None:
     assert app.box_of({"x": [0.25, 0.5], "y": [0.9, 0.8]}) == pytest.approx((0.25, 0.1, 0.5, 0.2))
     assert app.box_of({}) is None
     assert app.box_of({"x": [0, 1]}) is None
+
+
+def test_a_run_in_training_is_shown_at_its_newest_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    spec = tiny_spec(2, kind="stylegan2", channel_base=64, channel_max=8, latent_size=16, mapping_layers=1)
+    train(spec, write_pack(tmp_path / "pack", 40), out, names=NAMES, threads=1, gpus=0)
+    finished = app.version(out)
+    (out / "run.json").unlink()
+    assert app.version(out) == "checkpoint-00000002.pt" != finished
+    monkeypatch.setattr(sys, "argv", ["app.py", "1", str(out)])
+    page = AppTest.from_file(str(server.APP), default_timeout=60).run()
+    assert command(page) == f"ganformer generate --weights {out} --seed 0 --images-num 1 --truncation-psi 0.7"

@@ -55,6 +55,9 @@ def test_runs_are_looked_for_before_anything_is_served(
     assert call == server.call([KGAN], port, 2, is_headless=True)
     assert more == {"check": False}
     assert capsys.readouterr().out == f"demo: http://127.0.0.1:{port}; end it with Ctrl-C\n"
+    monkeypatch.setattr(server, "is_unfinished", lambda path: path == Path("in training"))
+    server.serve([Path("in training")], port, 2, is_headless=True)
+    assert calls.pop()[0][0][-1] == "in training"
     with pytest.raises(ConfigError, match=r"absent: there is no run\.json here; name the folder of a finished or"):
         server.serve([Path("absent")], port, 2, is_headless=True)
     assert len(calls) == 1

@@ -145,7 +145,7 @@ class Run:
 
         `settings`: options of `ganformer project`, e.g. `steps=200`. The results have `w`, `picture` (uint8 [H, W, C])
         and `distance`. Raises ConfigError for wrong settings, and if the model has no latents; DataError for a file
-        that is no picture; TrainingError if it is stopped by a signal.
+        that is no picture; StoppedError if it is stopped by a signal.
         """
         paths = [images] if isinstance(images, str | Path) else list(images)
         if wrong := [path for path in paths if not isinstance(path, str | Path)]:

@@ -33,6 +33,10 @@ class TrainingError(UserError):
     """Training cannot continue, e.g. a loss is no longer finite."""
 
 
+class StoppedError(TrainingError):
+    """Work was stopped before its end and saved; the same call goes on from there."""
+
+
 class DivergedError(TrainingError):
     """A loss, gradient or score is no longer finite after `step` finished steps."""
 

@@ -16,7 +16,7 @@ from PIL import Image
 from ganformer import cli, plugins
 from ganformer.cli import application, data
 from ganformer.config import ImageSpec
-from ganformer.errors import DataError
+from ganformer.errors import DataError, StoppedError, TrainingError
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +165,21 @@ def test_old_names_answer_with_the_new_one(capsys, monkeypatch, old, new):
     assert ended.value.code == 2
     assert f"'{old}' is now '{new}'; see ganformer {new} --help" in " ".join(
         capsys.readouterr().err.replace("│", " ").split()
+    )
+
+
+@pytest.mark.parametrize(("error", "status"), [(StoppedError, 75), (TrainingError, 1)])
+def test_work_that_was_stopped_and_saved_has_a_status_of_its_own(capsys, monkeypatch, error, status):
+    def stopped(*given, **options):
+        raise error("stopped by SIGUSR1 at step 5; run again to resume")
+
+    monkeypatch.setattr("ganformer.report.status.show", stopped)
+    monkeypatch.setattr(sys, "argv", ["ganformer", "status"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == status
+    assert (
+        capsys.readouterr().err == f"ganformer: {error.__name__}: stopped by SIGUSR1 at step 5; run again to resume\n"
     )
 
 

@@ -98,6 +98,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "restart": False,
                 "measured": None,
                 "logging": Logging(),
+                "max_minutes": None,
             },
         ),
         (
@@ -105,7 +106,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 *("train", "--spec", json.dumps(SPEC), "--data", "d", "--out", "o", "--dataset", "a", "--model", "b"),
                 *(*THREADS_AND_GPUS, "--checkpoint-minutes", "1.5", "--check-data", "--restart"),
                 *("--evaluate-kimg", "0.004", "--evaluate-images", "300"),
-                *("--wandb", "faces", "--wandb-mode", "offline"),
+                *("--wandb", "faces", "--wandb-mode", "offline", "--max-minutes", "230"),
             ],
             "training.loop.train",
             (Spec.model_validate(SPEC), Path("d"), Path("o")),
@@ -118,6 +119,7 @@ ANALYSED = {"run": Path("r.json"), "out": Path("o")}
                 "restart": True,
                 "measured": Measured(0.004, 300),
                 "logging": Logging(wandb=Wandb(project="faces", mode="offline")),
+                "max_minutes": 230.0,
             },
         ),
         (

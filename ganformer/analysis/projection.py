@@ -29,7 +29,7 @@ from ganformer.data.decoding import EXTENSIONS, UnreadableImageError
 from ganformer.data.film import write_film
 from ganformer.data.images import Pixels, central, read_image
 from ganformer.data.pictures import save_picture
-from ganformer.errors import ConfigError, DataError, TrainingError
+from ganformer.errors import ConfigError, DataError, StoppedError
 from ganformer.perceptual import distance as perceptual
 from ganformer.progress import Progress
 from ganformer.records.npz import Projected
@@ -306,7 +306,7 @@ def _noises(run: Explorer, noises: Sequence[Tensor]) -> Iterator[None]:
 def find(run: Explorer, settings: Projection, chosen: Sequence[Target], out: Path | None, threads: int) -> list[Found]:
     """Search for the latents of all pictures, one after the other, and return the results in their order.
 
-    With a folder `out` the state is saved there, and a search that was stopped goes on. TrainingError after SIGTERM or
+    With a folder `out` the state is saved there, and a search that was stopped goes on. StoppedError after SIGTERM or
     SIGINT.
     """
     explorer.require(run.path, run.record.kind, "latents")
@@ -331,7 +331,7 @@ def find(run: Explorer, settings: Projection, chosen: Sequence[Target], out: Pat
                     if stop.name is not None or search.done % SAVED == 0:
                         _save(out, identity, results, search)
                     if stop.name is not None:
-                        raise TrainingError(f"stopped by {stop.name} at step {search.done}; run again to resume")
+                        raise StoppedError(f"stopped by {stop.name} at step {search.done}; run again to resume")
                 results.append(search.found())
                 _save(out, identity, results, None)
     return results
@@ -397,7 +397,7 @@ def project(
     `latents.npz`: latents w, distances, pictures, and optimised noise if there is any; `projected.png`: every picture
     beside the one found and their difference; `found/NAME.png`: the pictures found; `found/NAME.mp4` or `.gif`: the way
     of each search. The same call goes on where one was stopped. Raises ConfigError if the folder holds anything else,
-    if there is no run or its model has no latents; DataError if a picture cannot be read; TrainingError if it is
+    if there is no run or its model has no latents; DataError if a picture cannot be read; StoppedError if it is
     stopped.
     """
     run = explorer.opened(weights, step, gpus=gpus)

@@ -13,7 +13,10 @@ from ganformer import artifacts
 from ganformer.cli import data, look, step, use
 from ganformer.cli.common import group
 from ganformer.cli.log import Log, Tee
-from ganformer.errors import UserError
+from ganformer.errors import StoppedError, UserError
+
+AGAIN = 75
+"""Exit status of work that was stopped and saved: EX_TEMPFAIL of sysexits.h."""
 
 app = group("Generative Adversarial Transformers: data, training, evaluation, tables and figures.")
 app.add_typer(data.app, name="data")
@@ -33,7 +36,11 @@ app.add_typer(step.app, name="step")
 
 
 def main() -> NoReturn:
-    """Run the command line. Exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 3 a bug."""
+    """Run the command line.
+
+    Exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 3 a bug, 75 stopped and saved, to be run
+    again.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # done work must not fail for want of a letter
@@ -41,7 +48,7 @@ def main() -> NoReturn:
         app(standalone_mode=True)
     except UserError as error:
         _say(f"ganformer: {type(error).__name__}: {error}\n")
-        sys.exit(1)
+        sys.exit(AGAIN if isinstance(error, StoppedError) else 1)
     except Exception as error:
         if isinstance(error, OSError) and (reason := artifacts.refusal(error)):
             file = f"{error.filename}: " if error.filename else ""

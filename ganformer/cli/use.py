@@ -80,6 +80,10 @@ def train(
     threads: Threads = 1,
     gpus: Gpus = 0,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Save and end after this time, with exit status 75: run again to resume."),
+    ] = None,
     check_data: CheckData = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Train from the first step, and delete the checkpoints of this run.")
@@ -139,6 +143,7 @@ def train(
         restart=restart,
         measured=None if evaluate_kimg is None else Measured(evaluate_kimg, evaluate_images or 1000),
         logging=logging,
+        max_minutes=max_minutes,
     )
 
 

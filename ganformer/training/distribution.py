@@ -21,6 +21,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from ganformer.errors import TrainingError, UserError
+from ganformer.training.stop import heard
 
 T = TypeVar("T")
 # One rank may compute for long while the others wait, as with the measures of an evaluation; NCCL gives up after ten
@@ -82,7 +83,7 @@ def meet() -> None:
 def launch(work: Callable[..., None], arguments: tuple[Any, ...], devices: Sequence[torch.device]) -> None:
     """Run `work(*arguments, device)` for each device: in this process for one device, else in a process for each.
 
-    SIGTERM and SIGINT are passed on. Raises the UserError of the lowest rank that had one; if one process fails, the
+    Signals to stop are passed on. Raises the UserError of the lowest rank that had one; if one process fails, the
     others are ended.
     """
     if len(devices) == 1:
@@ -177,14 +178,14 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _passing_signals(processes: Sequence[BaseProcess]) -> Iterator[None]:
-    """Pass SIGTERM and SIGINT to the other processes inside the context; they end by themselves after saving."""
+    """Pass signals to stop to the other processes inside the context; they end by themselves after saving."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for process in processes:
             if process.is_alive():
                 process.terminate()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in heard()}
     try:
         yield
     finally:

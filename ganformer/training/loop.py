@@ -3,6 +3,7 @@
 import gc
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from ganformer.config import ImageSpec, Logging, Spec
 from ganformer.data.batches import batch
 from ganformer.data.dataset import Images
 from ganformer.data.shuffle import Order
-from ganformer.errors import ConfigError, DataError, DivergedError, TrainingError
+from ganformer.errors import ConfigError, DataError, DivergedError, StoppedError, TrainingError
 from ganformer.locking import acquired
 from ganformer.records.run import LOCK, RUN_FILE, STATE
 from ganformer.seeds import mix
@@ -55,11 +56,13 @@ def train(
     restart: bool = False,
     measured: Measured | None = None,
     logging: Logging | None = None,
+    max_minutes: float | None = None,
 ) -> None:
     """Train one run on a pack, from its last checkpoint if there is one, and write the folder `out`.
 
     At the end `weights.safetensors` and then `run.json`; on the way `log.jsonl`, `tensorboard/`, `samples/`, and
-    `state/` with checkpoints and snapshots. A checkpoint is saved every `checkpoint_minutes`, and on SIGTERM or SIGINT.
+    `state/` with checkpoints and snapshots. A checkpoint is saved every `checkpoint_minutes`; on SIGTERM,
+    SIGINT, SIGUSR1 or SIGHUP; and when `max_minutes` are over.
     `names`: names of `dataset` and `model`, for the record. With several `gpus` each has a process of its own
     and an equal share of every batch. With `check_data` every shard is compared with its checksum when first read.
 
@@ -77,9 +80,10 @@ def train(
 
     Raises DataError if the pack does not fit the spec or `out` cannot be written, CheckpointError if a checkpoint is of
     another run or `out` holds a run that was not trained there, ConfigError if the model starts from a run that is not
-    there or of another kind, or `logging` names a service that cannot be used, TrainingError if a loss is not finite or
-    a signal stopped the run.
+    there or of another kind, or `logging` names a service that cannot be used, TrainingError if a loss is not finite,
+    StoppedError if a signal or the end of its time stopped the run.
     """
+    ends = None if max_minutes is None else (time.monotonic() + 60 * max_minutes, f"--max-minutes {max_minutes:g}")
     record.refuse_foreign(out)
     wandb_run.check(logging)
     images = Images(pack)
@@ -101,7 +105,7 @@ def train(
         until = _continued(spec, checkpoints, label)
         record.begin(out, spec, identity, names, images.manifest)
         seconds = checkpoint_minutes * 60
-        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured, logging)
+        job = Job(spec, pack, out, identity, names, label, threads, seconds, check_data, until, measured, logging, ends)
         distribution.launch(train_rank, (job,), chosen)
 
 
@@ -187,6 +191,8 @@ class Job:
     """Number of steps that a checkpoint may have at most to be continued."""
     measured: Measured | None = None
     logging: Logging | None = None
+    ends: tuple[float, str] | None = None
+    """Time of `time.monotonic` at which training stops and saves, and the reason to name."""
 
 
 @contextmanager
@@ -204,7 +210,7 @@ def train_rank(job: Job, device: torch.device) -> None:
     spec = job.spec
     checkpoints = Checkpoints(record.folder(job.out, job.identity), job.identity)
     threads, tf32 = max(1, job.threads // distribution.ranks()), spec.training.precision == "tf32"
-    with Stop() as stop, devices.reproducible(threads, tf32=tf32), _modules_not_collected():
+    with Stop(job.ends) as stop, devices.reproducible(threads, tf32=tf32), _modules_not_collected():
         steps = Steps(spec, Images(job.pack, check=job.check_data), checkpoints, job.until, device)
         if distribution.rank() > 0:
             _advance(steps, stop, None)
@@ -262,7 +268,7 @@ def _advance(steps: "Steps", stop: Stop, kept: RunWriter | None) -> None:
             kept.after(finished, scalars, is_stopping=is_stopping)
         if is_stopping and finished < steps.spec.steps:
             distribution.meet()  # the first process may still be saving
-            raise TrainingError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to resume")
+            raise StoppedError(f"stopped by {stop.name or 'a signal'} at step {finished}; run again to resume")
 
 
 class Steps:

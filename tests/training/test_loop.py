@@ -380,7 +380,7 @@ def wait_for_checkpoint(out: Path, step: int, process: "subprocess.Popen[str]") 
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_saves_and_ends_with_a_message(
     number: signal.Signals, pack: Path, tmp_path: Path, start: Start
 ) -> None:
@@ -392,7 +392,7 @@ def test_a_signal_saves_and_ends_with_a_message(
     process.send_signal(number)
     message = process.communicate()[1]
     assert process.returncode == 1
-    found = re.search(rf"TrainingError: stopped by {number.name} at step (\d+); run again to resume", message)
+    found = re.search(rf"StoppedError: stopped by {number.name} at step (\d+); run again to resume", message)
     assert found, message
     assert [path.name for path in tmp_path.glob("state/*/*.pt")] == [f"checkpoint-{int(found[1]):08d}.pt"]
     assert not (tmp_path / "run.json").exists()

@@ -17,11 +17,12 @@ import torch
 from ganformer import artifacts
 from ganformer.config import ImageSpec, Spec
 from ganformer.data.dataset import Images
-from ganformer.errors import DataError, TrainingError
+from ganformer.errors import DataError, StoppedError, TrainingError
 from ganformer.records.checkpoint import History
 from ganformer.records.run import Stretch
 from ganformer.seeds import mix
 from ganformer.training import distribution, logger, loop, writer
+from ganformer.training import stop as stop_module
 from ganformer.training.adversarial import Adversarial
 from ganformer.training.checkpoint import Checkpoints, Identity
 from ganformer.training.stop import Stop
@@ -154,13 +155,13 @@ def test_processes_that_would_wait_for_one_that_failed_are_ended(monkeypatch: py
 
 
 def test_signals_go_to_the_processes_that_run_and_are_taken_back() -> None:
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     processes: Any = [Process(None), Process(0)]
     with distribution._passing_signals(processes):
         for number in numbers:
             signal.raise_signal(number)
-    assert [process.calls for process in processes] == [["terminate", "terminate"], []]
+    assert [process.calls for process in processes] == [["terminate"] * 4, []]
     assert [signal.getsignal(number) for number in numbers] == before
 
 
@@ -174,16 +175,52 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interruptible")
 def test_a_second_interruption_ends_the_process_and_a_first_one_and_terminations_do_not() -> None:
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     with Stop() as stop:
         assert stop.name is None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
             signal.raise_signal(number)
             assert stop.name == number.name
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_closed_terminal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup starts a program
+    try:
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.name is None
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_end_of_a_time_is_a_reason_after_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    monkeypatch.setattr(stop_module.time, "monotonic", lambda: now[0])
+    with Stop((12.0, "--max-minutes 3")) as stop:
+        names = []
+        for now[0] in (11.9, 12.0, 13.0):
+            names.append(stop.name)
+        assert names == [None, "--max-minutes 3", "--max-minutes 3"]
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.name == "SIGTERM"
+
+
+def test_a_training_whose_time_is_over_saves_and_is_continued(pack: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    loop.train(spec_of(3), pack, whole, names=NAMES, threads=1, gpus=0)
+    for step in (1, 2):
+        with pytest.raises(StoppedError, match=f"^stopped by --max-minutes 0 at step {step}; run again to resume$"):
+            loop.train(spec_of(3), pack, parts, names=NAMES, threads=1, gpus=0, max_minutes=0)
+        assert [path.name for path in parts.glob("state/*/checkpoint-*.pt")][-1:] != []
+    loop.train(spec_of(3), pack, parts, names=NAMES, threads=1, gpus=0, max_minutes=0)  # whose last step is done anyway
+    assert (parts / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    loop.train(spec_of(3), pack, tmp_path / "long", names=NAMES, threads=1, gpus=0, max_minutes=60)
+    assert (tmp_path / "long" / "run.json").exists()
 
 
 def test_the_time_of_a_continued_run_counts_what_was_before() -> None:

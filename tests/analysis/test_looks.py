@@ -25,6 +25,7 @@ from ganformer.models.kgan.merging import Weights
 from ganformer.nn.layers import Noise
 from ganformer.records.npz import LatentsFile, LookedAt
 from tests.analysis.untrained import open_untrained
+from tests.pictures import on_white
 
 Open = Callable[..., Explorer]
 
@@ -711,6 +712,20 @@ def test_the_nearest_training_picture_of_one_is_itself(
     assert np.array_equal(view.cells[:, 1], images[[3, 8]].transpose(0, 2, 3, 1))
     assert np.array_equal(view.cells[1, 2], images[view.arrays["places"][1, 1]].transpose(1, 2, 0))
     assert view.columns == ["picture", "nearest 1", "nearest 2", "nearest 3"]
+
+
+def test_training_pictures_with_opacity_are_shown_on_white(
+    opened: Open, transparent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganformer.data.dataset import Images
+
+    run = opened("gan")
+    images = on_white(Images(transparent).read(np.arange(10)), axis=1)
+    made = torch.from_numpy(images[[3, 8]]).float() / 127.5 - 1
+    monkeypatch.setattr(Explorer, "samples", lambda self, seeds, label, truncation: made)
+    view = shown(run, "nearest", seeds=[0, 1], data=transparent, count=2)
+    assert view.arrays["places"][:, 0].tolist() == [3, 8]
+    assert np.array_equal(view.cells[:, 1], images[[3, 8]].transpose(0, 2, 3, 1))
 
 
 def test_more_neighbours_than_there_are(opened: Open, pack: Path) -> None:

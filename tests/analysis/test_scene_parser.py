@@ -126,7 +126,7 @@ def test_learning_rate_rises_and_falls():
 
 
 def one_object():
-    """Return a lesson of 4 × 4 pixels: an object of the first classes with its centre in the cell of row 2, column 1."""
+    """Return a lesson of 4 × 4 pixels: an object of the first classes, its centre in row 2, column 1."""
     masks = torch.zeros(1, 4, 4, dtype=torch.uint8)
     masks[0, 2, 1] = 1
     return Lessons(

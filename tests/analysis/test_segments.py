@@ -18,6 +18,7 @@ from ganformer.metrics.evaluate import computing
 from ganformer.scenes.parser import Settings, train
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import batches, quantise
+from tests.pictures import on_white
 
 SIDE = 8
 CLASSES = {"shape": ("sphere", "cube", "cylinder"), "colour": ("red", "blue")}
@@ -293,6 +294,14 @@ def test_parser_of_other_images(monkeypatch, runs, tmp_path: Path):
         match=r"run\.json at step 2: holds images of 16×16 pixels, but p\.json reads 32×16; make a parser for these",
     ):
         measured(monkeypatch, runs["duplex"], tmp_path / "out.json", reader)
+
+
+def test_images_with_opacity_are_laid_on_white(monkeypatch, runs, tmp_path: Path):
+    images = torch.rand(6, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    maps = torch.rand(6, 2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(module, "attended", lambda *_: iter([(images, [maps])]))
+    _, reader = measured(monkeypatch, runs["duplex"], tmp_path / "out.json")
+    assert np.array_equal(reader.shown, on_white(quantise(images).numpy(), axis=1))
 
 
 def test_images_that_are_not_finite(monkeypatch, runs, tmp_path: Path):

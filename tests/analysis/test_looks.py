@@ -77,7 +77,9 @@ def test_components_can_be_left_out_of_pictures(opened: Open) -> None:
         images = run.composed.synthesise_without(w.repeat(4, 1, 1, 1), [0, 2])[:2]
     assert np.array_equal(view.cells[0], explorer.coloured(images))
     assert not np.array_equal(view.cells[0], pictures(run, [0, 3]))
-    with pytest.raises(ConfigError, match="absent: leaves no component out of which a picture could be made"):
+    with pytest.raises(
+        ConfigError, match="absent: leaves no component out of which a picture could be made; leave out fewer"
+    ):
         shown(run, "latents", absent="0-3")
     with pytest.raises(ConfigError, match="absent 4: the model has components 0 to 3"):
         shown(run, "latents", absent=[4])
@@ -110,6 +112,7 @@ def test_latents_of_another_shape_are_refused(opened: Open, tmp_path: Path) -> N
     looking.write_latents(tmp_path / "l.npz", view.latents, view.names, other.record)
     message = (
         r"l\.npz: holds latents \[1, 6, 16\] of scenes/duplex, but those of run\.json are \[n, 7, 5, 4\]; name the"
+        " run that they were made with"
     )
     with pytest.raises(CheckpointError, match=message):
         shown(run, "latents", latents=tmp_path / "l.npz")
@@ -490,7 +493,7 @@ def test_z_of_stored_latents_is_unknown(opened: Open, tmp_path: Path) -> None:
     view = shown(run, "latents", seeds=[2])
     looking.write_latents(tmp_path / "l.npz", view.latents, view.names, run.record)
     with pytest.raises(
-        ConfigError, match="edit resample: a component of z is drawn, and a file of latents has w alone"
+        ConfigError, match="edit resample: a component of z is drawn, and a file of latents has w alone; name seeds"
     ):
         shown(run, "components", latents=tmp_path / "l.npz", edit="resample")
 

@@ -315,7 +315,8 @@ def test_pictures_that_are_none(runs: dict[str, Path], pictures: Path, tmp_path:
     with pytest.raises(DataError, match=r"readme\.txt: is no picture that can be read \(.*\); name another one"):
         targets([pictures / "readme.txt"], run)
     with pytest.raises(
-        DataError, match=r"gone\.png: cannot be read \(No such file or directory\); name a picture or a"
+        DataError,
+        match=r"gone\.png: cannot be read \(No such file or directory\); name a picture or a folder of them",
     ):
         targets([pictures / "gone.png"], run)
     (tmp_path / "empty").mkdir()

@@ -211,7 +211,10 @@ def test_without_real_pairs_there_is_no_co_occurrence():
 
 
 def test_real_scenes_without_objects():
-    with pytest.raises(DataError, match=r"^scene statistics: no object was seen in 3 real scenes; take a parser that"):
+    with pytest.raises(
+        DataError,
+        match=r"^scene statistics: no object was seen in 3 real scenes; take a parser that knows these objects",
+    ):
         compare(drawn(5, seed=1), [[], [], []])
 
 

@@ -112,7 +112,10 @@ def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) 
 
 def test_reals_of_another_pack(tmp_path: Path, images: MakeFile) -> None:
     files = [images(), images(model=None, data_sha256="e" * 64)]
-    message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
+    message = (
+        r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
+        "; pass the file of real images of that pack"
+    )
     with pytest.raises(DataError, match=message):
         samples.draw(strips(models=["duplex"]), files, tmp_path / "samples")
 

@@ -36,6 +36,14 @@ Evaluation reference,"pytorch-fid unit test: N(0,I) vs N(1,I), d=2048",analytic,
 """
 
 
+def on_white(images: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
+    """Return images of 1 or 4 channels along an axis in three: grey repeated, opacity over white, rounded."""
+    if images.shape[axis] == 1:
+        return np.concatenate([images] * 3, axis)
+    colours, opacity = np.split(images / 255, [3], axis)
+    return np.rint(255 * (colours * opacity + 1 - opacity)).astype(np.uint8)
+
+
 def write_all(folder: Path) -> Path:
     """Write all pictures, containers and published numbers into an empty folder and return it."""
     data = folder / "data"

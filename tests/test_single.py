@@ -67,7 +67,11 @@ def test_single_settings_are_changed(change: str, section: str, expected: Mappin
 
 @pytest.mark.parametrize("change", ["r1_gamma=5", "model.latent_size", "adversarial=5", "data.x=1", "training..kimg=1"])
 def test_other_forms_of_changes_are_refused(change: str) -> None:
-    with pytest.raises(ConfigError, match=r"is not of the form SECTION\.NAME=VALUE with a section model, trai"):
+    with pytest.raises(
+        ConfigError,
+        match=r"is not of the form SECTION\.NAME=VALUE with a section model, trai"
+        r".*; for example adversarial\.r1_gamma=5",
+    ):
         config.with_settings(config.sections_of("small", RAW), [change])
 
 
@@ -91,7 +95,7 @@ def test_settings_of_the_model_win_over_sections() -> None:
         (
             {"kind": "vqgan"},
             {"r1_gamma": 1},
-            "^adversarial: a model of kind 'vqgan' has no such settings",
+            "^adversarial: a model of kind 'vqgan' has no such settings; leave it out",
         ),
         ({**GAN, "latent_sise": 4}, {}, "latent_sise: unknown key"),
         ({**GAN, "channel_base": 8}, {}, "^train: 1 problem\n  model: channel_base 8 leaves no features at width 16"),

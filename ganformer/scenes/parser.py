@@ -313,7 +313,7 @@ def _learn(network: Network, settings: Settings, device: torch.device) -> None:
             for numbers in torch.randperm(settings.scenes, generator=random).split(settings.batch):
                 batch = lessons.take(numbers.to(device), torch.rand(len(numbers), generator=random).to(device) < 0.5)
                 maps, pixels = network(normalise(batch.images))
-                loss = _loss(maps, batch) + PIXELS_WEIGHT * _pixel_loss(pixels, batch)
+                loss = _loss(maps, pixels, batch)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -390,7 +390,12 @@ class Lessons:
         return type(self)(images, centres, self.roots[numbers], self.classes[numbers], masks, self.stride)
 
 
-def _loss(maps: Tensor, batch: Lessons) -> Tensor:
+def _loss(maps: Tensor, pixels: Tensor, batch: Lessons) -> Tensor:
+    """Return the loss of what cells and pixels are said to be."""
+    return _cell_loss(maps, batch) + PIXELS_WEIGHT * _pixel_loss(pixels, batch)
+
+
+def _cell_loss(maps: Tensor, batch: Lessons) -> Tensor:
     """Return focal loss of the heat map; cross-entropies and a robust distance at the cells of centres."""
     present = batch.classes[..., 0] >= 0
     image, k = torch.where(present)

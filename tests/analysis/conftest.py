@@ -37,14 +37,23 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], None]:
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """manifest.json of a pack of 10 images of noise, 16×16."""
-    folder = tmp_path_factory.mktemp("pack")
-    layout = plugins.find("ganformer.data.formats", "npy")
+    return _packed(tmp_path_factory.mktemp("pack"), 3)
+
+
+@pytest.fixture(scope="session")
+def transparent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """manifest.json of a pack as `pack`, with opacity."""
+    return _packed(tmp_path_factory.mktemp("transparent"), 4)
+
+
+def _packed(folder: Path, channels: int) -> Path:
+    layout, image = plugins.find("ganformer.data.formats", "npy"), IMAGE.with_channels(channels)
     path = folder / f"images-00000{layout.SUFFIX}"
-    with layout.Writer(path, IMAGE) as writer:
-        writer.append(np.random.default_rng(0).integers(0, 256, (10, 3, 16, 16), np.uint8))
+    with layout.Writer(path, image) as writer:
+        writer.append(np.random.default_rng(0).integers(0, 256, (10, channels, 16, 16), np.uint8))
     shard = Shard(file=path.name, count=10, sha256=artifacts.file_digest(path))
     crop = Crop(ratio=1.0)
-    facts = {"count": 10, "image": IMAGE, "format": "npy", "source": {}, "crop": crop, "duplicates": 0}
+    facts = {"count": 10, "image": image, "format": "npy", "source": {}, "crop": crop, "duplicates": 0}
     contents = Manifest(**facts, shards=[shard], content=shard.sha256)
     contents.write(folder / "manifest.json")
     return folder / "manifest.json"

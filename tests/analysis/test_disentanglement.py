@@ -334,7 +334,8 @@ def test_models_without_latents_are_refused(monkeypatch, runs, tmp_path: Path):
     record = run_record({"spec": {"model": {"kind": "vqgan"}}})
     monkeypatch.setattr(module.checkpoint, "restore", lambda run: (SimpleNamespace(sampling_generator=None), record))
     with pytest.raises(
-        ConfigError, match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model"
+        ConfigError,
+        match=r"run\.json: models of kind 'vqgan' have no latents w; take a run of a model that plays a game",
     ):
         measure_run(40, runs["duplex"], tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
     assert not (tmp_path / "out.json").exists()

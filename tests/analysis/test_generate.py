@@ -199,7 +199,10 @@ def test_the_global_mean_is_refused_where_truncation_moves_nothing_towards_a_mea
         return learner, known
 
     monkeypatch.setattr(runs, "restore", without_mean)
-    with pytest.raises(ConfigError, match=r"--truncation-mean global: .*run\.json is of a model .*temperature.* leave"):
+    with pytest.raises(
+        ConfigError,
+        match=r"--truncation-mean global: .*run\.json is of a model .*temperature.* leave --truncation-mean out",
+    ):
         made(run, tmp_path / "out", mean="global")
     assert not (tmp_path / "out").exists()
     made(run, tmp_path / "out")
@@ -214,7 +217,9 @@ def test_a_run_has_three_names(run: Path, name: str) -> None:
 def test_snapshots_of_other_code_are_to_be_imported(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "run.json").touch()
     with pytest.raises(
-        ConfigError, match=rf"a\.{suffix}: is no run; import snapshots of official code first: ganformer"
+        ConfigError,
+        match=rf"a\.{suffix}: is no run; import snapshots of official code first: ganformer"
+        ".*--out FOLDER, then --weights FOLDER",
     ):
         find_run(tmp_path / f"a.{suffix}")
 
@@ -260,10 +265,10 @@ def test_what_is_no_run_is_refused(weights: str, message: str) -> None:
     ("changes", "message"),
     [
         ({"label": "2"}, r"label 2: .*run\.json has no such class; its classes are 0 to 1"),
-        ({"truncation": float("inf")}, r"truncation ψ inf: is not from 0 \(the mean\) to 1000"),
+        ({"truncation": float("inf")}, r"truncation ψ inf: is not from 0 \(the mean\) to 1000; 0\.5 to 1 is usual"),
         ({"truncation": 1e39}, r"truncation ψ 1e\+39: is not from 0"),
         ({"truncation": float("nan")}, r"truncation ψ nan: is not from 0"),
-        ({"seed": 2**32 - 2}, r"seeds 4294967294 to 4294967298: are not all from 0 to 4294967295"),
+        ({"seed": 2**32 - 2}, r"seeds 4294967294 to 4294967298: are not all from 0 to 4294967295; choose others"),
     ],
 )
 def test_what_a_run_cannot_give_is_refused_before_anything_is_written(
@@ -338,7 +343,7 @@ def test_images_of_another_call_are_not_mixed_in(
 ) -> None:
     before = read(made(run, tmp_path))
     with pytest.raises(
-        ConfigError, match=rf"holds images of another call \({message}\), among which .* choose another"
+        ConfigError, match=rf"holds images of another call \({message}\), among which .* choose another folder"
     ):
         made(run, tmp_path, **changes)
     assert (read(tmp_path) == before).all()
@@ -364,12 +369,19 @@ def test_an_interrupted_folder_is_unfinished_until_it_is_not(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module, "save_picture", stop)
         made(run, tmp_path / "out")
-    with pytest.raises(DataError, match=r"out: generating was interrupted \(3 of 5 images are there\); run the same"):
+    with pytest.raises(
+        DataError,
+        match=r"out: generating was interrupted \(3 of 5 images are there\); run the same"
+        " `ganformer generate` again, or delete the folder",
+    ):
         compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
     made(run, tmp_path / "out")
     assert compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
     next((tmp_path / "out").glob("seed*.png")).unlink()
-    with pytest.raises(DataError, match=r"has 4 pictures called seed….png, but 5 were generated"):
+    with pytest.raises(
+        DataError,
+        match=r"has 4 pictures called seed….png, but 5 were generated.*if these are the ones that are meant",
+    ):
         compare.compare(EVALUATION, str(tmp_path / "out"), str(tmp_path / "out"), threads=1, gpus=0)
 
 

@@ -29,6 +29,7 @@ from ganformer.models.kgan.merging import Weights
 from ganformer.nn.layers import Noise
 from ganformer.records.npz import LatentsFile, LookedAt
 from tests.analysis.untrained import open_untrained
+from tests.pictures import on_white
 
 Open = Callable[..., Explorer]
 
@@ -80,7 +81,9 @@ def test_components_can_be_left_out_of_pictures(opened: Open) -> None:
         images = run.composed.synthesise_without(w.repeat(4, 1, 1, 1), [0, 2])[:2]
     assert np.array_equal(view.cells[0], explorer.coloured(images))
     assert not np.array_equal(view.cells[0], pictures(run, [0, 3]))
-    with pytest.raises(ConfigError, match="absent: leaves no component out of which a picture could be made"):
+    with pytest.raises(
+        ConfigError, match="absent: leaves no component out of which a picture could be made; leave out fewer"
+    ):
         shown(run, "latents", absent="0-3")
     with pytest.raises(ConfigError, match="absent 4: the model has components 0 to 3"):
         shown(run, "latents", absent=[4])
@@ -113,6 +116,7 @@ def test_latents_of_another_shape_are_refused(opened: Open, tmp_path: Path) -> N
     looking.write_latents(tmp_path / "l.npz", view.latents, view.names, other.record)
     message = (
         r"l\.npz: holds latents \[1, 6, 16\] of scenes/duplex, but those of run\.json are \[n, 7, 5, 4\]; name the"
+        " run that they were made with"
     )
     with pytest.raises(CheckpointError, match=message):
         shown(run, "latents", latents=tmp_path / "l.npz")
@@ -493,7 +497,7 @@ def test_z_of_stored_latents_is_unknown(opened: Open, tmp_path: Path) -> None:
     view = shown(run, "latents", seeds=[2])
     looking.write_latents(tmp_path / "l.npz", view.latents, view.names, run.record)
     with pytest.raises(
-        ConfigError, match="edit resample: a component of z is drawn, and a file of latents has w alone"
+        ConfigError, match="edit resample: a component of z is drawn, and a file of latents has w alone; name seeds"
     ):
         shown(run, "components", latents=tmp_path / "l.npz", edit="resample")
 
@@ -916,6 +920,20 @@ def test_the_nearest_training_picture_of_one_is_itself(
     assert np.array_equal(view.cells[:, 1], images[[3, 8]].transpose(0, 2, 3, 1))
     assert np.array_equal(view.cells[1, 2], images[view.arrays["places"][1, 1]].transpose(1, 2, 0))
     assert view.columns == ["picture", "nearest 1", "nearest 2", "nearest 3"]
+
+
+def test_training_pictures_with_opacity_are_shown_on_white(
+    opened: Open, transparent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganformer.data.dataset import Images
+
+    run = opened("gan")
+    images = on_white(Images(transparent).read(np.arange(10)), axis=1)
+    made = torch.from_numpy(images[[3, 8]]).float() / 127.5 - 1
+    monkeypatch.setattr(Explorer, "samples", lambda self, seeds, label, truncation: made)
+    view = shown(run, "nearest", seeds=[0, 1], data=transparent, count=2)
+    assert view.arrays["places"][:, 0].tolist() == [3, 8]
+    assert np.array_equal(view.cells[:, 1], images[[3, 8]].transpose(0, 2, 3, 1))
 
 
 def test_more_neighbours_than_there_are(opened: Open, pack: Path) -> None:

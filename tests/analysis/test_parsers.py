@@ -87,7 +87,10 @@ def test_scenes_are_read_by_the_trained_network(of_scenes: Path):
 
 
 def test_other_data_sets_are_no_scenes(tmp_path: Path):
-    message = "scene parser: reads built-in scenes, but the source of this data set is 'folder'; name a data set of the"
+    message = (
+        "scene parser: reads built-in scenes, but the source of this data set is 'folder'; name a data set of the"
+        " source 'scenes'"
+    )
     chosen = settings(kind="scenes")
     assert list(chosen.problems(SCENES)) == []
     assert [problem.startswith(message) for problem in chosen.problems(PHOTOGRAPHS)] == [True]

@@ -21,7 +21,9 @@ from ganformer.nn.layers import Noise
 from ganformer.perceptual import distance
 from ganformer.perceptual.settings import RandomNetwork
 from ganformer.records.npz import LatentsFile, Projected
+from ganformer.training.samples import normalise
 from tests.analysis.untrained import open_untrained
+from tests.pictures import on_white
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"distance": {"kind": "random-vgg16", "channels": 4}}
@@ -188,6 +190,18 @@ def test_the_distance_is_that_of_the_pair() -> None:
         torch.testing.assert_close(begun.measure(images), network.each(images, begun.target.expand_as(images)))
 
 
+def test_pictures_with_opacity_are_compared_on_white() -> None:
+    run = open_untrained("gan", colours=4)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    begun = search(run, Target("picture", pixels, "0" * 64))
+    expected = normalise(torch.from_numpy(on_white(pixels, axis=-1))).permute(2, 0, 1)[None]
+    torch.testing.assert_close(begun.target, expected, rtol=0, atol=0.51 / 127.5)
+    with explorer.looking(run, 1):
+        found, made = begun.images(begun.w), run.generator.synthesise(begun.w.expand(-1, begun.layers, -1))
+    opacity = (made[:, 3:] + 1) / 2
+    torch.testing.assert_close(found, made[:, :3] * opacity + 1 - opacity)
+
+
 # ------------------------------------------------------------------------------------------------- files
 
 
@@ -301,7 +315,8 @@ def test_pictures_that_are_none(runs: dict[str, Path], pictures: Path, tmp_path:
     with pytest.raises(DataError, match=r"readme\.txt: is no picture that can be read \(.*\); name another one"):
         targets([pictures / "readme.txt"], run)
     with pytest.raises(
-        DataError, match=r"gone\.png: cannot be read \(No such file or directory\); name a picture or a"
+        DataError,
+        match=r"gone\.png: cannot be read \(No such file or directory\); name a picture or a folder of them",
     ):
         targets([pictures / "gone.png"], run)
     (tmp_path / "empty").mkdir()

@@ -125,6 +125,59 @@ def test_learning_rate_rises_and_falls():
     assert rates[-1] < 0.01
 
 
+def one_object():
+    """Return a lesson of 4 × 4 pixels: an object of the first classes, its centre in row 2, column 1."""
+    masks = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    masks[0, 2, 1] = 1
+    return Lessons(
+        images=torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+        centres=torch.tensor([[[1.25, 2.5]]]),
+        roots=torch.tensor([[[0.75]]]),
+        classes=torch.zeros(1, 1, len(ATTRIBUTES), dtype=torch.int64),
+        masks=masks,
+        stride=1,
+    )
+
+
+def test_loss_of_numbers_by_hand():
+    losses = []
+    for root in (0.75, 1.8):
+        maps = blank(1, 4)
+        put(maps, 0, row=2, column=1, classes=[0, 0, 0, 0], numbers=[0.25, 0.5, root])
+        losses.append(module._cell_loss(maps, one_object()))
+    # One of three numbers is wrong by 1.05, of which the robust distance is 1; numbers count twice.
+    assert (losses[1] - losses[0]).item() == pytest.approx(2 / 3, rel=1e-5)
+
+
+def test_loss_of_classes_by_hand():
+    losses = []
+    for score in (0.0, 30.0):
+        maps = blank(1, 4)
+        maps[0, 1, 2, 1] = score  # of the first class of the first attribute
+        losses.append(module._cell_loss(maps, one_object()))
+    assert (losses[0] - losses[1]).item() == pytest.approx(np.log(CLASSES[0]), rel=1e-5)
+
+
+def test_loss_of_centres_by_hand():
+    heat, cells = torch.zeros(1, 1, 3), torch.tensor([[[0, 0]]])  # each is a centre with probability 1/2
+    near, far = (np.exp(-(distance**2) / (2 * 0.7**2)) for distance in (1, 2))
+    expected = np.log(2) * (0.5**2 + (1 - near) ** 4 * 0.5**2 + (1 - far) ** 4 * 0.5**2)
+    assert module._focal(heat, cells, torch.tensor([[True]])).item() == pytest.approx(expected, rel=1e-5)
+    nobody = np.log(2) * 3 * 0.5**2
+    assert module._focal(heat, cells, torch.tensor([[False]])).item() == pytest.approx(nobody, rel=1e-5)
+
+
+def test_loss_of_pixels_by_hand():
+    batch, maps, pixels = one_object(), blank(1, 4), torch.zeros(1, PIXEL_NUMBERS, 4, 4)
+    pixels[0, 1:, 2, 1] = torch.tensor([-0.25 / SCALE, 0.0])  # from the middle of the pixel to the centre
+    assert module._pixel_loss(pixels, batch).item() == pytest.approx(np.log(2), rel=1e-5)
+    pixels[0, 2, 2, 1] = 1.05  # one of the two numbers of the way is wrong by 1.05, of which the robust distance is 1
+    alone = module._pixel_loss(pixels, batch).item()
+    assert alone == pytest.approx(np.log(2) + 0.5, rel=1e-5)
+    together = module._loss(maps, pixels, batch) - module._cell_loss(maps, batch)
+    assert together.item() == pytest.approx(4 * alone, rel=1e-5)
+
+
 # ------------------------------------------------------------------------------------------ what is read
 
 

@@ -17,6 +17,7 @@ from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.scenes import source as scenes
 from ganformer.scenes.parser import Settings
+from tests.pictures import on_white
 
 PROPERTIES = ["object_area", "object_number", "co_occurrence", "shape", "colour", "size", "material", "class"]
 
@@ -210,7 +211,10 @@ def test_without_real_pairs_there_is_no_co_occurrence():
 
 
 def test_real_scenes_without_objects():
-    with pytest.raises(DataError, match=r"^scene statistics: no object was seen in 3 real scenes; take a parser that"):
+    with pytest.raises(
+        DataError,
+        match=r"^scene statistics: no object was seen in 3 real scenes; take a parser that knows these objects",
+    ):
         compare(drawn(5, seed=1), [[], [], []])
 
 
@@ -268,6 +272,14 @@ class Guesser(Reader):
     def parse(self, images):
         self.parsed = images
         return drawn(len(images), seed=2)
+
+
+def test_real_images_with_opacity_are_laid_on_white(monkeypatch, runs, transparent: Path, tmp_path: Path):
+    reader = Guesser()
+    monkeypatch.setattr(readers, "load", lambda path: reader)
+    measure_run(6, runs["duplex"], transparent, tmp_path / "p.json", tmp_path / "out.json", threads=1, gpus=0)
+    images = Images(transparent).read(np.arange(6) * 10 // 6)
+    assert np.array_equal(reader.parsed, on_white(images, axis=1))
 
 
 @pytest.mark.parametrize(("images", "real"), [(6, 6), (12, 10)])  # the pack has 10 images

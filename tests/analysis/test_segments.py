@@ -18,6 +18,7 @@ from ganformer.metrics.evaluate import computing
 from ganformer.scenes.parser import Settings, train
 from ganformer.training.checkpoint import restore
 from ganformer.training.samples import batches, quantise
+from tests.pictures import on_white
 
 SIDE = 8
 CLASSES = {"shape": ("sphere", "cube", "cylinder"), "colour": ("red", "blue")}
@@ -199,13 +200,20 @@ def test_deviation_is_that_of_a_mean():
 
 
 def test_too_few_images():
-    with pytest.raises(DataError, match=r"^attention segments: 1 images are too few; take at least 2, since the level"):
+    with pytest.raises(
+        DataError,
+        match=r"^attention segments: 1 images are too few; take at least 2, since the level"
+        " of chance needs segments of another image",
+    ):
         compared([boxes(1)], boxes(1), [[thing()]])
 
 
 def test_no_objects_at_all():
     empty = np.zeros((3, SIDE, SIDE), np.uint8)
-    message = r"^attention segments: the parser sees no object in any of 3 images, .*; train the model for longer, or"
+    message = (
+        r"^attention segments: the parser sees no object in any of 3 images, .*; train the model for longer, or"
+        " take a parser that was trained for these images"
+    )
     with pytest.raises(DataError, match=message):
         compared([boxes(3)], empty, [[], [], []])
 
@@ -290,9 +298,18 @@ def test_parser_of_other_images(monkeypatch, runs, tmp_path: Path):
     reader.picture = (16, 32)
     with pytest.raises(
         DataError,
-        match=r"run\.json at step 2: holds images of 16×16 pixels, but p\.json reads 32×16; make a parser for these",
+        match=r"run\.json at step 2: holds images of 16×16 pixels, but p\.json reads 32×16; make a parser for these"
+        " images",
     ):
         measured(monkeypatch, runs["duplex"], tmp_path / "out.json", reader)
+
+
+def test_images_with_opacity_are_laid_on_white(monkeypatch, runs, tmp_path: Path):
+    images = torch.rand(6, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    maps = torch.rand(6, 2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(module, "attended", lambda *_: iter([(images, [maps])]))
+    _, reader = measured(monkeypatch, runs["duplex"], tmp_path / "out.json")
+    assert np.array_equal(reader.shown, on_white(quantise(images).numpy(), axis=1))
 
 
 def test_images_that_are_not_finite(monkeypatch, runs, tmp_path: Path):

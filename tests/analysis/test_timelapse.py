@@ -106,7 +106,9 @@ def test_other_films_are_refused(run: Path, tmp_path: Path, name: str) -> None:
 
 def test_pictures_of_several_sizes_are_refused(run: Path, tmp_path: Path) -> None:
     picture(COLOURS[0], (8, 8)).save(pictures_of(run)[0])
-    with pytest.raises(DataError, match="samples: the pictures are of several sizes, as of several runs; rem"):
+    with pytest.raises(
+        DataError, match="samples: the pictures are of several sizes, as of several runs; remove others"
+    ):
         film(run, tmp_path / "film.gif")
 
 

@@ -26,9 +26,12 @@ MODELS: dict[str, dict[str, Any]] = {
 Open = Callable[..., Explorer]
 
 
-def open_untrained(name: str, counts: tuple[int, ...] = (), **settings: Any) -> Explorer:
-    """Open an untrained model, with noise that is seen; `counts`: images of each class; `settings`: of the model."""
-    image = {**IMAGE, "classes": len(counts)}
+def open_untrained(name: str, counts: tuple[int, ...] = (), colours: int = 3, **settings: Any) -> Explorer:
+    """Open an untrained model, with noise that is seen.
+
+    `counts`: images of each class; `colours`: channels of its images; `settings`: of the model.
+    """
+    image = {**IMAGE, "classes": len(counts), "channels": colours}
     training = {"kimg": 1, "batch": 4, "snapshots": 1}
     raw = {"image": image, "mirror": False, "model": MODELS[name] | settings, "training": training, "seed": 1}
     spec = Spec.model_validate(raw)

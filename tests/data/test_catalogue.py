@@ -196,7 +196,9 @@ def test_archive_is_fetched_and_read_as_it_is(server, publish, capfd):
     config = named("clevr-original")
     assert [str(path) for path in config.inputs] == ["results/downloads/clevr-original/download.json"]
     with pytest.raises(
-        DataError, match=r"not downloaded \(completely\) yet; run 'ganformer data download clevr-original'"
+        DataError,
+        match=r"not downloaded \(completely\) yet; run 'ganformer data download clevr-original'"
+        ", or set the source's path to where it is already",
     ):
         open_source(config, IMAGE)
     out = download(config)

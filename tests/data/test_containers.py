@@ -136,7 +136,11 @@ def test_broken_lmdb_has_no_usable_entry(containers, tmp_path, on_error):
     (name,) = {name for name in found if name.startswith("image-")}
     assert "runcated" in found.pop(name)
     assert found == {}
-    with pytest.raises(DataError, match="holds no images, as 1 were not usable"):
+    with pytest.raises(
+        DataError,
+        match=r"holds no images, as 1 were not usable when they were packed \(`rejected` names them with the reasons\);"
+        " fix or remove those, or set on_error: skip, and pack again",
+    ):
         Images(tmp_path / "pack")
 
 

@@ -195,7 +195,7 @@ def test_damage_is_found_by_verifying(damaged):
 
 def test_missing_pack(tmp_path):
     with pytest.raises(
-        DataError, match=r"manifest\.json: missing, so there is no complete pack here .* pack the data set"
+        DataError, match=r"manifest\.json: missing, so there is no complete pack here .* pack the data set \(again\)"
     ):
         Images(tmp_path / "absent")
 

@@ -147,10 +147,14 @@ def test_file_is_told_by_its_content_whatever_its_name(tmp_path, name, save, kin
 
 def test_other_files_are_refused_by_what_they_are(tmp_path):
     (tmp_path / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(512))
-    with pytest.raises(ConfigError, match=r"old\.mat is a MATLAB file of version 5, .*; save it with -v7\.3, or"):
+    with pytest.raises(
+        ConfigError, match=r"old\.mat is a MATLAB file of version 5, .*; save it with -v7\.3, or its pictures as npy"
+    ):
         recognise(str(tmp_path / "old.mat"))
     Image.new("RGB", (8, 8)).save(tmp_path / "a", "png")
-    with pytest.raises(ConfigError, match="is a single picture; name the folder it is in"):
+    with pytest.raises(
+        ConfigError, match="is a single picture; name the folder it is in, or a folder of its own for it"
+    ):
         recognise(str(tmp_path / "a"))
 
 

@@ -1,5 +1,6 @@
 """Every pack format gives back the pixels it was given, wherever and by whoever it is read."""
 
+import io
 import multiprocessing
 import pickle
 import time
@@ -14,6 +15,7 @@ import pytest
 from ganformer import artifacts, plugins
 from ganformer.config import Dataset, ImageSpec
 from ganformer.data.dataset import Images
+from ganformer.data.formats import hdf5
 from ganformer.data.packing.pack import pack
 from ganformer.errors import DataError
 
@@ -255,3 +257,17 @@ def test_lmdb_image_that_is_missing(tmp_path):
     reader = layout.Reader(tmp_path / "shard.mdb", 23, IMAGE)
     with pytest.raises(DataError, match=r"shard.mdb: image 7 of this shard is missing; pack the data set again"):
         read(reader, [6, 7])
+
+
+def test_hdf5_is_written_whole_where_the_system_takes_less_at_a_time(tmp_path):
+    class Reluctant(io.FileIO):
+        def write(self, data):
+            return super().write(memoryview(data)[:3])
+
+    class Disk(hdf5.Disk, Reluctant):
+        pass
+
+    with Disk(tmp_path / "file", "w") as disk:
+        assert disk.write(b"ten bytes.") == 10
+    assert (tmp_path / "file").read_bytes() == b"ten bytes."
+    assert disk.error is None

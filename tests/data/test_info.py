@@ -122,7 +122,11 @@ def test_mean_is_exact(packed, monkeypatch):
 
 def test_pictures_of_somebody_else_stay_and_the_pack_is_told_all_the_same(packed, capsys):
     (packed / "mean.png").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"has mean\.png, which no earlier call wrote and this one would replace"):
+    with pytest.raises(
+        DataError,
+        match=r"has mean\.png, which no earlier call wrote and this one would replace"
+        "; choose another output folder, or move these files away",
+    ):
         info(packed)
     assert (packed / "mean.png").read_bytes() == b"mine"
     assert not (packed / "contact-sheet.png").exists()

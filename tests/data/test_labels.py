@@ -109,10 +109,10 @@ def test_a_picture_outside_all_classes_has_no_label(sorted_pictures, tmp_path, s
 def test_damaged_labels_are_noticed(tmp_path):
     pack(scenes(3), tmp_path)
     np.save(tmp_path / "labels.npy", np.zeros(5, np.int32))
-    with pytest.raises(DataError, match=r"labels\.npy: does not hold labels of 12 images"):
+    with pytest.raises(DataError, match=r"labels\.npy: does not hold labels of 12 images of the pack; pack again"):
         Images(tmp_path).labels(np.arange(2))
     (tmp_path / "labels.npy").unlink()
-    with pytest.raises(DataError, match=r"labels\.npy: the labels of the pack cannot be read"):
+    with pytest.raises(DataError, match=r"labels\.npy: the labels of the pack cannot be read.*\); pack again"):
         Images(tmp_path).labels(np.arange(2))
 
 
@@ -179,7 +179,7 @@ def test_csv_that_holds_no_labels(tmp_path, text, message):
 def test_missing_labels(tmp_path):
     for name in ("l.csv", "l.json"):
         with pytest.raises(
-            DataError, match=rf"{name}: these labels cannot be read \(No such file.*\); correct the sour"
+            DataError, match=rf"{name}: these labels cannot be read \(No such file.*\); correct the source's labels"
         ):
             labels.read(tmp_path / name)
     with pytest.raises(DataError, match=r"l\.txt: a file of labels ends in \.csv or \.json; name one of these"):
@@ -200,7 +200,11 @@ def test_labels_in_the_form_of_stylegan2_ada(tmp_path):
 )
 def test_the_largest_label_is_that_of_32_bits(tmp_path, name, text):
     assert found(table(tmp_path / name, text), "a.png") == [2**31 - 1]
-    with pytest.raises(DataError, match=r"label 2147483648 .*is no whole number from 0 to 2147483647"):
+    with pytest.raises(
+        DataError,
+        match=r"label 2147483648 .*is no whole number from 0 to 2147483647; number the classes 0, 1, …"
+        r"( or name them|, name them, or write one-hot rows)$",
+    ):
         table(tmp_path / name, text.replace("2147483647", "2147483648"))
 
 

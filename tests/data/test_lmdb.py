@@ -168,7 +168,9 @@ def test_named_databases(tmp_path):
             transaction.put(b"about", b"y" * 48)  # as long as what LMDB keeps of a database
             transaction.put(b"picture", encoded(7))
     with pytest.raises(
-        DataError, match=r"map: has named databases \('test', 'train'\); name the one with the images in"
+        DataError,
+        match=r"map: has named databases \('test', 'train'\); name the one with the images in"
+        " database, or an empty name for the one without a name",
     ):
         opened(path)
     with pytest.raises(DataError, match=r"has no database 'val'; correct database\. There is 'test', 'train'"):
@@ -291,7 +293,10 @@ def test_several_values_for_a_key(tmp_path):
         with made.begin(write=True, db=images) as transaction:
             transaction.put(b"1", b"one")
             transaction.put(b"1", b"other")
-    with pytest.raises(DataError, match=r"may have several values for one key \(dupsort\), which are not read"):
+    with pytest.raises(
+        DataError,
+        match=r"may have several values for one key \(dupsort\), which are not read; make it again without",
+    ):
         opened(tmp_path / "map", database="images")
 
 

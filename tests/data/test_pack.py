@@ -182,7 +182,7 @@ def test_more_shards_than_images(pictures, tmp_path):
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("ganformer.data.packing.prepare.MAX_BATCH", 1)
     monkeypatch.setattr("ganformer.data.packing.pack.open_source", lambda config, image: DeadlyImages())
-    with pytest.raises(DataError, match=r"one of 2 processes that load images was ended from outside.*__main__"):
+    with pytest.raises(DataError, match=r"one of 2 processes that load images was ended from outside.*__main__':`\)"):
         pack(Dataset.model_construct(**{**dict(scenes()), "source": Deadly()}), tmp_path / "pack", 2)
     assert contents(tmp_path / "pack") == {}
 
@@ -207,7 +207,10 @@ def test_pack_does_not_go_among_the_pictures(pictures, inside):
 
 def test_pictures_do_not_lie_in_the_pack(pictures, tmp_path):
     before = tree(tmp_path)
-    with pytest.raises(DataError, match=r"has .*pictures in it, which is to be packed; choose an output folder"):
+    with pytest.raises(
+        DataError,
+        match=r"has .*pictures in it, which is to be packed; choose an output folder of its own for the pack",
+    ):
         pack(folder_of(pictures), tmp_path)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(pictures / "a.png", "a.png")
@@ -356,7 +359,11 @@ def test_full_disk(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(plugins.find("ganformer.data.formats", "npy").Writer, "append", full)
-    with pytest.raises(DataError, match=r"images-00000.npy: cannot be written \(No space left on device\)"):
+    with pytest.raises(
+        DataError,
+        match=r"images-00000.npy: cannot be written \(No space left on device\)"
+        "; make room there, or choose another output folder, and run again",
+    ):
         pack(scenes(), tmp_path / "pack")
     assert contents(tmp_path / "pack") == {}
 

@@ -107,7 +107,7 @@ def test_which_column(tmp_path):
     ):
         opened(path, column="w")
     with pytest.raises(
-        DataError, match="column 'z' of string holds no pictures, which are binary or struct<bytes, path"
+        DataError, match="column 'z' of string holds no pictures, which are binary or struct<bytes, path>"
     ):
         opened(path, column="z")
     path = write(tmp_path / "b.parquet", z=["text"])
@@ -122,7 +122,7 @@ def test_which_labels(tmp_path):
     assert shown(opened(path)) == {"a.parquet[0]": (1, None)}
     assert shown(opened(path, LABELLED, labels="coarse")) == {"a.parquet[0]": (1, 2)}
     with pytest.raises(
-        DataError, match="column 'label' of string has no labels, which are whole numbers; name another"
+        DataError, match="column 'label' of string has no labels, which are whole numbers; name another in labels"
     ):
         _ = opened(path, LABELLED).classes
     with pytest.raises(DataError, match=r"has no column 'fine'; correct labels\. There is 'image'"):
@@ -161,7 +161,9 @@ def test_splits_of_a_folder(tmp_path):
     with pytest.raises(DataError, match=r"several data sets: .*test \(of 1\), .*train \(of 1\); name in split how the"):
         opened(tmp_path)
     assert shown(opened(tmp_path, split="test")) == {"test-00000-of-00001.parquet[0]": (1, None)}
-    with pytest.raises(DataError, match=r"no files val\*\.parquet in this folder or those right below it"):
+    with pytest.raises(
+        DataError, match=r"no files val\*\.parquet in this folder or those right below it; correct the source"
+    ):
         opened(tmp_path, split="val")
 
 

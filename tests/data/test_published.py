@@ -295,7 +295,9 @@ def test_batches_that_are_not_whole(tmp_path):
         opened("cifar10", "original", tmp_path)
     write_batches(tmp_path)
     write(tmp_path / "data_batch_3.bin", bytes(3072))
-    with pytest.raises(DataError, match=r"data_batch_3\.bin: 3,072 bytes are no whole number of images, 3,073 each"):
+    with pytest.raises(
+        DataError, match=r"data_batch_3\.bin: 3,072 bytes are no whole number of images, 3,073 each; unpack it again"
+    ):
         opened("cifar10", "original", tmp_path)
     (tmp_path / "data_batch_3.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"data_batch_3\.bin: 0 bytes are no whole number of images, 3,073 each"):
@@ -449,6 +451,7 @@ def test_more_pictures_than_were_published_are_refused(tmp_path, counted):
     message = (
         rf"{tmp_path}: 6 images are here, but only 2 of CelebA-HQ were published, so something else is among them "
         r"\(masks, thumbnails, frames\); set the source's path to the folder of the images alone"
+        ", or take all of it as a source of kind folder"
     )
     with pytest.raises(DataError, match=message):
         opened("celeba-hq", "jpeg", tmp_path)
@@ -458,7 +461,9 @@ def test_more_pictures_than_were_published_are_refused(tmp_path, counted):
 def test_two_copies_of_a_data_set_are_told_apart(tmp_path):
     for copy in ("a", "b"):
         write_faces(tmp_path / copy)
-    with pytest.raises(DataError, match=r"several folders can be meant \(.*/a/.*, .*/b/.*\); set the source's"):
+    with pytest.raises(
+        DataError, match=r"several folders can be meant \(.*/a/.*, .*/b/.*\); set the source's path to one of them"
+    ):
         opened("celeba-hq", "jpeg", tmp_path)
 
 

@@ -282,7 +282,9 @@ def test_range_of_objects_must_be_one():
 def test_objects_that_do_not_fit(monkeypatch):
     monkeypatch.setitem(scenes.SIZES, "large", 5.0)
     monkeypatch.setattr(scenes, "_RADII", np.array([5.0, 5.0], np.float32))
-    with pytest.raises(DataError, match=r"3 objects do not fit into an image of 32 × 16 pixels .* lower max_objects"):
+    with pytest.raises(
+        DataError, match=r"3 objects do not fit into an image of 32 × 16 pixels .* lower max_objects or min_objects"
+    ):
         rendered(16, 32, [0], min_objects=3, max_objects=3)
 
 

@@ -80,5 +80,5 @@ def test_places_are_evenly_drawn_and_a_function_of_the_position():
 
 
 def test_nothing_cannot_be_ordered():
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="at least 1 is needed"):
         Order(0, seed=0)

@@ -166,7 +166,11 @@ def test_data_set_without_images(package, features, found):
 
 def test_unknown_names(package):
     package()
-    with pytest.raises(DataError, match=r"installed version 4\.9\.9 knows no data set 'teeny'; choose one of https:"):
+    with pytest.raises(
+        DataError,
+        match=r"installed version 4\.9\.9 knows no data set 'teeny'; choose one of "
+        r"https://www\.tensorflow\.org/datasets/catalog/overview, or correct data_dir",
+    ):
         opened(name="teeny")
     with pytest.raises(
         DataError, match=r"split 'val' of 'tiny' cannot be read \(ValueError: Unknown.*\); there are tr"
@@ -184,7 +188,11 @@ def test_files_that_can_only_be_read_in_a_row(package):
 
 def test_data_set_that_cannot_be_prepared(package):
     asked = package(prepared=False).asked
-    with pytest.raises(DataError, match=r"'tiny' could not be prepared \(ModuleNotFoundError: No module named 'tensor"):
+    with pytest.raises(
+        DataError,
+        match=r"'tiny' could not be prepared \(ModuleNotFoundError: No module named 'tensor"
+        r".*\(some data sets need TensorFlow for that\)",
+    ):
         opened()
     assert asked[1] == "array_record"
 

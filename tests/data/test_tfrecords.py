@@ -208,7 +208,11 @@ def test_labels_of_files_that_were_filled_otherwise(tmp_path):
     write(tmp_path / "clevr-r03.tfrecords1of3", [example(noise(0))] * 4)
     with (tmp_path / "clevr-rxx.labels").open("wb") as file:
         np.save(file, np.zeros(8, np.int64))
-    with pytest.raises(DataError, match=r"not dealt their images in turn \(\[4, 2, 2\] records\)"):
+    with pytest.raises(
+        DataError,
+        match=r"not dealt their images in turn \(\[4, 2, 2\] records\)"
+        ", so which label is whose is not known; move the labels away to do without them",
+    ):
         opened(tmp_path, LABELLED)
 
 

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from ganformer.demo import app, server, studio
 from ganformer.demo.studio import Studio
+from ganformer.report import pretrained
 from ganformer.training.loop import train
 from tests.training.tiny_runs import NAMES, tiny_spec, write_pack
 
@@ -61,6 +62,17 @@ def test_seed_and_truncation(opened: Open) -> None:
     page.number_input(key="seed").set_value(12).run()
     page.slider(key="truncation").set_value(0.4).run()
     assert command(page).endswith("--seed 12 --images-num 1 --truncation-psi 0.4")
+
+
+def test_without_any_run_the_page_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "1"])
+    monkeypatch.setattr(pretrained, "places", list)
+    page = AppTest.from_file(str(server.APP), default_timeout=60).run()
+    assert not page.exception
+    assert [error.value for error in page.error] == [
+        "There is no run to show; give one with `ganformer demo --weights RUN`."
+    ]
+    assert not page.sidebar.children
 
 
 def test_another_run_begins_anew(opened: Open) -> None:

@@ -119,7 +119,8 @@ def test_a_discriminator_of_an_earlier_import_does_not_stay(whole, tmp_path, net
 def test_a_trained_run_is_not_overwritten(whole, tmp_path):
     (tmp_path / "run.json").write_text('{"format": 1, "steps": 100}')
     with pytest.raises(
-        CheckpointError, match=r"/run\.json: is the record of a run that was trained; choose another folder"
+        CheckpointError,
+        match=r"/run\.json: is the record of a run that was trained; choose another folder to import into",
     ):
         import_snapshot(whole, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
@@ -297,7 +298,8 @@ def test_a_checksum_is_compared_before_anything_is_read(tmp_path):
     path = tmp_path / "snapshot.pkl"
     path.write_bytes(b"no pickle")
     with pytest.raises(
-        CheckpointError, match=f"its sha256 is {file_digest(path)}, expected {'0' * 64}; fetch it again"
+        CheckpointError,
+        match=f"its sha256 is {file_digest(path)}, expected {'0' * 64}; fetch it again, or correct --sha256",
     ):
         import_snapshot(path, tmp_path / "out", sha256="0" * 64)
     assert not (tmp_path / "out").exists()

@@ -451,7 +451,11 @@ def test_command_prints_and_writes(folder, others, tmp_path):
         (["--extractor", '{"kind": "vgg"}'], ConfigError, "evaluate: 1 problem\n  extractor"),
         (["--fake", "absent"], ConfigError, "--fake: 'absent': there is no such file or folder"),
         (["--step", "2"], ConfigError, "step 2: chooses images of a run, but neither .* nor .* is one; leave it out"),
-        (["--metrics", " ,"], ConfigError, "--metrics: names no metric; leave it out to have the usual ones"),
+        (
+            ["--metrics", " ,"],
+            ConfigError,
+            "--metrics: names no metric; leave it out to have the usual ones, or say fid,is,pr,kid",
+        ),
         (["--images", "10"], ConfigError, "images 10: chooses images of a run, but neither"),
         (["--extractor", "inception"], ConfigError, "--extractor: 'inception' is unknown; did you mean 'inception-"),
         (["--extractor", "no/file"], ConfigError, "--extractor: 'no/file' is neither JSON nor a readable"),
@@ -473,7 +477,9 @@ def test_the_place_for_the_numbers_is_checked_before_they_are_measured(monkeypat
 
     monkeypatch.setattr(sets, "compare", refuse)
     command = ["evaluate", "--real", str(folder), "--fake", str(folder), "--out", str(tmp_path)]
-    with pytest.raises(DataError, match=f"^{tmp_path}: is a folder, but a file is to be written; name one"):
+    with pytest.raises(
+        DataError, match=f"^{tmp_path}: is a folder, but a file is to be written; name one, in this folder for example"
+    ):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
 

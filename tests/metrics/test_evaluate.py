@@ -19,6 +19,7 @@ from ganformer.metrics.measures import frechet
 from ganformer.metrics.reference import Reference
 from ganformer.training import checkpoint, distribution
 from ganformer.training.learner import Reconstructor
+from tests.pictures import on_white
 from tests.run_records import run_record
 
 pytestmark = pytest.mark.slow
@@ -354,6 +355,20 @@ def test_reconstructions_are_of_the_whole_pack_each_image_once(data, count, numb
     assert len(found) == found.about.images == len(numbers)
     made = torch.cat(list(found.batches((16, 16), torch.device("cpu")))).numpy()
     assert np.array_equal(made, images.read(np.array(numbers)))
+
+
+def test_reconstructions_with_opacity_are_laid_on_white(tmp_path):
+    class Same(Learner, Reconstructor):
+        def reconstruct(self, images):
+            return images
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 4), np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    source = {"kind": "arrays", "path": str(tmp_path / "images.npy")}
+    pack(Dataset.model_validate({"source": source, "resolution": 16}), tmp_path / "pack")
+    found = metrics.Reconstructed(Same(None), Images(tmp_path / "pack"), 3, "copies")
+    (made,) = found.batches((16, 16), torch.device("cpu"))
+    assert np.array_equal(made.numpy(), on_white(pixels, axis=-1).transpose(0, 3, 1, 2))
 
 
 def test_reference_of_another_extractor_is_refused(measure, reals, reference, tmp_path):

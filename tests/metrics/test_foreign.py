@@ -217,7 +217,10 @@ WRONG = np.where(np.arange(185).reshape(37, 5) == 9, np.nan, FEATURES)
         ),
         (state(raw_mean=None), "raw_mean is not an array of floats; make the file again"),
         (state(raw_cov=np.eye(5, dtype=int)), "raw_cov is not an array of floats; make the file again"),
-        (state(raw_mean=np.zeros(4)), r"raw_mean and raw_cov are of shapes \[4\] and \[5, 5\], not \[D\] and \[D, D\]"),
+        (
+            state(raw_mean=np.zeros(4)),
+            r"raw_mean and raw_cov are of shapes \[4\] and \[5, 5\], not \[D\] and \[D, D\]; make the file again",
+        ),
         (state(raw_mean=np.full(5, np.nan)), "raw_mean holds NaN or infinity; make the file again"),
         (state(raw_cov=changed((0, 1), 1e6)), "raw_cov is not symmetric, so it is no covariance"),
         (state(raw_cov=np.zeros((5, 5))), "raw_cov has negative variances, so it is no covariance"),

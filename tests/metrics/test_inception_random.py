@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from ganformer.metrics.extractors.inception_2015 import model as inception_2015
 from ganformer.metrics.extractors.inception_random import model as inception_random
 from ganformer.metrics.extractors.inception_random.model import Config
 from ganformer.metrics.measures import frechet, inception_score
@@ -109,6 +110,19 @@ def test_logits_leave_out_what_all_images_have_in_common(seen):
     common, left = (x.mean(dim=0).var() / x.var(dim=0).mean() for x in (raw, logits))
     assert left < 0.2 * common
     assert 1 < inception_score.inception_score(raw.numpy()) < inception_score.inception_score(logits.numpy())
+
+
+def test_what_images_have_in_common_is_what_eight_images_of_noise_have(network):
+    draws = np.random.PCG64(0)
+    for name, shape in inception_2015.expected().items():
+        if name.endswith(("conv.weight", "fc.weight")):
+            draws.random_raw(int(np.prod(shape)))
+    noise = (draws.random_raw(8 * 3 * 32 * 32) >> np.uint64(56)).astype(np.uint8).reshape(8, 3, 32, 32)
+    with torch.inference_mode():
+        features, _ = network(torch.from_numpy(noise))
+    common = torch.nn.functional.normalize(features.mean(dim=0), dim=0)
+    assert network.fc.weight.std().item() == pytest.approx(1, abs=0.01)
+    assert (network.fc.weight @ common).abs().max() < 1e-4
 
 
 def test_distance_grows_with_blur(network, shapes, seen, observe):

@@ -159,6 +159,22 @@ def test_points_are_other_numbers_than_those_of_latents_and_labels():
     np.testing.assert_allclose(drawn, [0.0114511, 0.2563243], atol=1e-7)
 
 
+def test_images_with_opacity_are_compared_on_white(squares):
+    start, goal = (z.reshape(PAIRS, *SHAPE)[:, :2] for z in pairs())  # two of three channels: grey and opacity of each
+
+    def painted(w):
+        return torch.cat([w[:, :1].expand(-1, 3, -1, -1), w[:, 1:2]], dim=1)
+
+    def grey(w):  # of 255, on white, in [-1, 1]
+        part = (w[:, 1] + 1) / 2
+        return w[:, 0] * part + 1 - part
+
+    epsilon = 1e-4
+    squared = np.square((grey(start + epsilon * (goal - start)) - grey(start)) / epsilon).mean(axis=(1, 2))
+    found = lengths(new_learner(painted), spaces=["w"], outliers=0)
+    assert found["ppl_w_end"] == pytest.approx(squared.mean(), rel=1e-2)
+
+
 def test_noise_is_the_same_for_both_images(squares):
     values = lengths(new_learner(noise=5.0), outliers=0)
     for name, value in lengths(new_learner(), outliers=0).items():

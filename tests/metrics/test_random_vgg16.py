@@ -88,6 +88,15 @@ def test_logits_leave_out_what_all_images_have_in_common(network, draw_shapes):
     assert logits.mean(dim=0).var() < logits.var(dim=0).mean()
 
 
+def test_what_images_have_in_common_is_what_sixteen_images_of_noise_have(network):
+    draws = np.random.PCG64(0)
+    draws.random_raw(sum(weight.numel() for block in network.blocks for weight in block) + network.head.numel())
+    noise = (draws.random_raw(16 * 3 * 32 * 32) >> np.uint64(56)).astype(np.uint8).reshape(16, 3, 32, 32)
+    features, _ = network(torch.from_numpy(noise))
+    common = torch.nn.functional.normalize(features.mean(dim=0), dim=0)
+    torch.testing.assert_close(network.common, common, rtol=1e-4, atol=1e-5)
+
+
 def test_many_images_give_what_each_gives_alone(network, draw_shapes, monkeypatch):
     images = torch.from_numpy(draw_shapes(5, seed=5, size=16))
     alone = torch.cat([network(image)[0] for image in images.split(1)])

@@ -122,7 +122,10 @@ def test_features_are_means_of_the_parsers_maps(saved: Path) -> None:
 
 def test_images_of_another_size_are_refused(saved: Path) -> None:
     network = scene_parser.load(Config(parser=saved), torch.device("cpu"))
-    with pytest.raises(DataError, match="scene-parser: reads images of 16×16 pixels, not of 32×8; name the parser of"):
+    with pytest.raises(
+        DataError,
+        match="scene-parser: reads images of 16×16 pixels, not of 32×8; name the parser of a data set of this size",
+    ):
         network(torch.zeros(1, 3, 8, 32, dtype=torch.uint8))
 
 

@@ -471,7 +471,7 @@ def test_one_shape_is_needed_where_there_are_no_headers_to_look_at(reals, folder
 
 
 def test_images_that_have_no_shape_of_their_own_are_refused():
-    with pytest.raises(DataError, match="makes images of any shape; pack them"):
+    with pytest.raises(DataError, match="makes images of any shape; pack them in the shape of the other set first"):
         open_set('{"kind": "scenes", "images": 4}', SETTINGS)
 
 

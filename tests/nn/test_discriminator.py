@@ -29,6 +29,13 @@ def test_groups_divide_any_batch(batch: int, group: int) -> None:
     torch.testing.assert_close(deviation[0], (members.var(correction=0) + 1e-8).sqrt())
 
 
+def test_a_single_class_has_a_head_for_classes_as_well() -> None:
+    assert type(make_head("logits", 4, 0)) is type(make_head("projection", 4, 0)) is Logit
+    for classes in (1, 2):
+        assert type(make_head("logits", 4, classes)) is ClassLogits
+        assert type(make_head("projection", 4, classes)) is LabelProjection
+
+
 @pytest.mark.parametrize("architecture", DISCRIMINATORS)
 @pytest.mark.parametrize("rows", [1, 4, 7])
 def test_gives_one_finite_logit_an_image_and_differentiates_twice(architecture: str, rows: int) -> None:

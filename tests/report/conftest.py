@@ -142,6 +142,7 @@ def images(tmp_path: Path) -> Callable[..., Path]:
         seed: int = 0,
         count: int = 4,
         size: int = 16,
+        channels: int = 3,
         maps: tuple[int, ...] = (),
         **changes: Any,
     ) -> Path:
@@ -151,7 +152,7 @@ def images(tmp_path: Path) -> Callable[..., Path]:
         for i, side in enumerate(maps):
             weights = random.dirichlet(np.ones(3), (count, 2, side, side))
             arrays[f"maps_{i}"] = weights.transpose(0, 1, 4, 2, 3).astype(np.float16)
-        arrays["images"] = random.integers(0, 256, (count, size, size, 3), np.uint8)
+        arrays["images"] = random.integers(0, 256, (count, size, size, channels), np.uint8)
         provenance = {"format": 1, "run": run, "kimg": 16.0, "data_sha256": "d" * 64, **changes}
         path = tmp_path / (f"reals-{dataset}.npz" if model is None else f"{dataset}-{model}-{seed}.npz")
         np.savez(path, provenance=np.array(json.dumps(provenance)), **arrays)

@@ -180,7 +180,9 @@ def test_run_without_overlaps(tmp_path: Path, overlaps: MakeFile) -> None:
 
 def test_file_of_other_numbers(tmp_path: Path, metrics: MakeFile) -> None:
     with pytest.raises(
-        DataError, match=r"step-1000\.json: has no overlaps of attention; make it with `ganformer step analyse at"
+        DataError,
+        match=r"step-1000\.json: has no overlaps of attention; make it with `ganformer step "
+        "analyse attention-segmentation`",
     ):
         attention_segmentation.draw(experiment(models=["duplex"]), [metrics()], tmp_path / "overlap")
     assert not list(tmp_path.glob("overlap*"))

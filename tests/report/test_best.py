@@ -71,6 +71,8 @@ def test_a_value_that_one_snapshot_lacks_is_refused(
 
 def test_metrics_of_two_runs_are_refused(tmp_path: Path, run: MakeFile, fd: MakeFile) -> None:
     with pytest.raises(
-        DataError, match=r"seed0/step-1000\.json and .*seed1/step-1000\.json: are not of one run; name the metrics"
+        DataError,
+        match=r"seed0/step-1000\.json and .*seed1/step-1000\.json: are not of one run; name the metrics"
+        " of the snapshots of one",
     ):
         best("fd", run(), [fd(1.0), fd(2.0, seed=1)], tmp_path / "best.json")

@@ -308,7 +308,11 @@ def test_search_by_a_value_of_which_more_is_better(tmp_path: Path, tried: list[P
 
 
 def test_search_names_models_whose_value_is_missing(tmp_path: Path, tried: list[Path]) -> None:
-    with pytest.raises(DataError, match="decides by 'kid', which a trial of gan on scenes has not"):
+    with pytest.raises(
+        DataError,
+        match="decides by 'kid', which a trial of gan on scenes has not"
+        r"; add what measures it to evaluation\.metrics and evaluate again, or decide `by` another value",
+    ):
         search.draw(searched(by="kid"), tried, tmp_path / "s")
 
 
@@ -386,7 +390,10 @@ def test_ordering_without_published_values_is_refused(
     tmp_path: Path, trained: Callable[..., list[Path]], printed: Path
 ) -> None:
     every = dict.fromkeys(["gan", "stylegan2", "duplex", "centroid"], BASE)
-    message = "nothing is published of 'recall' for two models on scenes; leave it out of `values`"
+    message = (
+        "nothing is published of 'recall' for two models on scenes; leave it out of `values`"
+        ", or name another table in `published`"
+    )
     with pytest.raises(DataError, match=message):
         orderings.draw(ordered(values=["recall"]), [*trained(**every), printed], tmp_path / "o")
 

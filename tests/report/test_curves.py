@@ -296,6 +296,7 @@ def test_data_set_that_changed_between_runs(tmp_path: Path, run: MakeFile, fd: M
     ]
     message = (
         r"simplex/.*run\.json was trained on 4,000 images, .*duplex/.*run\.json of the same data set on 250; train"
+        " again the one whose data set has changed since"
     )
     with pytest.raises(DataError, match=message):
         data_efficiency.draw(efficiency(datasets=["all"], models=models), [*runs, *files], tmp_path / "few")

@@ -15,6 +15,7 @@ from PIL import Image
 from ganformer.errors import DataError
 from ganformer.exhibits import attention, samples
 from ganformer.report import drawing
+from tests.pictures import on_white
 from tests.report import layout
 
 NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x00"
@@ -66,6 +67,16 @@ def test_samples_are_real_ones_and_each_models(tmp_path: Path, images: MakeFile,
     layout.check("samples", drawn[0])
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_images_and_opacity_on_white_are_shown_in_colours(
+    tmp_path: Path, images: MakeFile, drawn: list[Figure], channels: int
+) -> None:
+    file = images(channels=channels)
+    samples.draw(strips(models=["duplex"]), [file, images(model=None, channels=channels)], tmp_path / "samples")
+    shown = np.asarray(drawn[0].axes[1].images[0].get_array())
+    assert np.array_equal(shown[:128:8, :128:8], on_white(np.load(file)["images"][0], axis=-1))
+
+
 def test_pictures_keep_their_pixels_in_the_file(tmp_path: Path, images: MakeFile) -> None:
     files = [images(model="duplex"), images(model=None)]
     samples.draw(strips(models=["duplex"]), files, tmp_path / "samples")
@@ -101,7 +112,10 @@ def test_seeds_are_named(tmp_path: Path, images: MakeFile, drawn: list[Figure]) 
 
 def test_reals_of_another_pack(tmp_path: Path, images: MakeFile) -> None:
     files = [images(), images(model=None, data_sha256="e" * 64)]
-    message = r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
+    message = (
+        r"'Samples' needs real images of the pack that .*duplex-0\.npz was trained on \(data dddddddddddd…\)"
+        "; pass the file of real images of that pack"
+    )
     with pytest.raises(DataError, match=message):
         samples.draw(strips(models=["duplex"]), files, tmp_path / "samples")
 

@@ -87,7 +87,8 @@ def test_captions_that_differ_are_named(file: Callable[..., Path], tmp_path: Pat
 
 def test_a_run_without_a_file(file: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="'T' needs the look at scenes/duplex seed 1; make it with `ganformer look`, and"
+        DataError,
+        match="'T' needs the look at scenes/duplex seed 1; make it with `ganformer look`, and pass its file as well",
     ):
         draw(entry(seeds=[0, 1]), [file()], tmp_path / "e")
 

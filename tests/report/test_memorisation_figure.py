@@ -14,6 +14,7 @@ from ganformer.config import parse_experiment
 from ganformer.errors import ConfigError, DataError
 from ganformer.exhibits import memorisation
 from ganformer.report import drawing
+from tests.pictures import on_white
 from tests.report import layout
 
 VALUES = {
@@ -45,13 +46,14 @@ def found(tmp_path: Path) -> MakeFile:
         seed: int = 0,
         pairs: int = 4,
         size: int = 16,
+        channels: int = 3,
         scale: float = 1.0,
         without: tuple[str, ...] = (),
         **changes: Any,
     ) -> Path:
         random = np.random.default_rng(seed)
         names = [f"{name}_{kind}" for name in ("nearest", "first") for kind in ("samples", "training")]
-        arrays = {name: random.integers(0, 256, (pairs, size, size, 3), np.uint8) for name in names}
+        arrays = {name: random.integers(0, 256, (pairs, size, size, channels), np.uint8) for name in names}
         arrays["samples_to_training"] = scale * random.gamma(9, size=50)
         arrays["held_out_to_training"] = random.gamma(9, size=40)
         values = {key: {"name": f"{key}_random_vgg16", "value": value} for key, value in VALUES.items()}
@@ -106,6 +108,18 @@ def test_pairs_and_curves_of_each_model(tmp_path: Path, found: MakeFile, drawn: 
     assert axes[2].get_xlim()[1] == pytest.approx(np.quantile(np.load(files[1])["samples_to_training"], 0.995))
     assert axes[5].get_xlabel() == "distance to the nearest training image (random-vgg16 features)"
     layout.check("memorisation", drawn[0])
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_images_and_opacity_on_white_are_shown_in_colours(
+    tmp_path: Path, found: MakeFile, drawn: list[Figure], channels: int
+) -> None:
+    file = found(channels=channels)
+    memorisation.draw(experiment(models=["duplex"]), [file], tmp_path / "copies")
+    shown = np.asarray(drawn[0].axes[0].images[0].get_array())
+    stored = np.load(file)
+    assert np.array_equal(shown[:128:8, :128:8], on_white(stored["nearest_samples"][0], axis=-1))
+    assert np.array_equal(shown[132:260:8, :128:8], on_white(stored["nearest_training"][0], axis=-1))
 
 
 def test_numbers_stand_beside_the_expected_ones(tmp_path: Path, found: MakeFile, drawn: list[Figure]) -> None:

@@ -289,6 +289,7 @@ def test_missing_pack_is_named(tmp_path: Path, files: list[Path], name: str, wor
     kept = [file for file in files if not file.name.startswith(name)]
     message = (
         rf"the report needs the {words} of the pack that .*simplex/seed0/run\.json was trained on \(data c{{12}}…\);"
+        " pass it as well, and train again where the pack was made anew"
     )
     with pytest.raises(DataError, match=message):
         page(CONFIG, kept, tmp_path / "report.html")

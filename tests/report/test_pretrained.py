@@ -116,7 +116,8 @@ def test_changed_weights_are_refused(tmp_path: Path, seeds: tuple[list[Path], li
 def test_several_models_are_refused(tmp_path: Path, run: MakeFile, metrics: MakeFile) -> None:
     runs = [run(model="gan"), run(model="duplex")]
     with pytest.raises(
-        DataError, match=r"/out: is for one model, but runs of scenes/duplex and scenes/gan were given; export"
+        DataError,
+        match=r"/out: is for one model, but runs of scenes/duplex and scenes/gan were given; export each by itself",
     ):
         pretrained.export("fd", runs, [metrics(model="gan")], tmp_path / "out")
 

@@ -109,7 +109,7 @@ def test_facts_are_those_of_the_runs(tmp_path: Path, files: list[Path]) -> None:
             "0 rows of table1.csv have model gan, kimg 1; ask for exactly one",
         ),
         ("{{ value('table1', 'fd', model='sagan') }}", "0 rows of table1.csv have model sagan; ask for exactly one"),
-        ("{{ unknown }}", r"study\.md: 'unknown' is undefined; see `publish`"),
+        ("{{ unknown }}", r"study\.md: 'unknown' is undefined; see `publish` for what a template knows"),
         ("a\n{% if %}", r"study\.md:2: is no valid template \(Expected an expression, got 'end of statement block'\)"),
     ],
 )
@@ -170,7 +170,9 @@ def test_facts_name_each_value_once(tmp_path: Path, files: list[Path], run: Make
 
 def test_large_picture_is_refused(tmp_path: Path, files: list[Path]) -> None:
     (tmp_path / "results" / "curves.png").write_bytes(bytes(LARGEST + 1))
-    with pytest.raises(DataError, match=r"curves\.png: has 1,200,001 bytes, .* pictures of at most 1,200,0"):
+    with pytest.raises(
+        DataError, match=r"curves\.png: has 1,200,001 bytes, .* pictures of at most 1,200,0.*; draw fewer images"
+    ):
         published(tmp_path, "text", files)
 
 

@@ -307,7 +307,11 @@ def test_ambiguous_published_number_is_refused(tmp_path: Path, fd: MakeFile, pub
     with published.open("a", encoding="utf-8") as file:
         file.write("The paper,Table 1,CLEVR,128,GANformer-duplex,FID,8.00,50000,its PDF,yes\n")
     names = Published(table="Table 1", datasets={"scenes": "CLEVR"}, models={"duplex": "GANformer-duplex"})
-    with pytest.raises(DataError, match=r"published\.csv: FID of duplex on CLEVR is in 'Table 1' more than"):
+    with pytest.raises(
+        DataError,
+        match=r"published\.csv: FID of duplex on CLEVR is in 'Table 1' more than"
+        " once; give its rows a table name of their own",
+    ):
         comparison.draw(compared(("duplex",), published=names), [fd(12.0), published], tmp_path / "t")
 
 

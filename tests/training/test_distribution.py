@@ -65,6 +65,7 @@ def write_what_ranks_know(folder: Path, device: torch.device) -> None:
         "slope": slope_of(1.0),
         "shared": [tensor.tolist() for tensor in shared],
         "any": [distribution.any_rank(rank == 1, device), distribution.any_rank(False, device)],
+        "gathered": distribution.gather(rank + 10),
         "patience": dist.group.WORLD._get_backend(device).options._timeout.total_seconds(),
     }
     artifacts.write_json(folder / f"{rank}.json", known)
@@ -158,6 +159,7 @@ def test_ranks_agree(written: Path) -> None:
             "slope": 1.5,
             "shared": [[[0.0, 0.0], [0.0, 0.0]], 5.0],
             "any": [True, False],
+            "gathered": [] if rank else [10, 11],
             "patience": 6 * 60 * 60,  # as long as one rank may compute alone
         }
 

@@ -157,7 +157,8 @@ def test_classes_may_be_others(source: Path) -> None:
     [
         (
             {"kind": "gan"},
-            r"run\.json: is of kind stylegan2, and a model of kind gan cannot start from it; name a run of",
+            r"run\.json: is of kind stylegan2, and a model of kind gan cannot start from it; name a run of"
+            " that kind as initial",
         ),
         (
             {"initial": Path("nowhere")},
@@ -176,7 +177,11 @@ def test_runs_to_start_from_that_are_none(source: Path, model: Mapping[str, Any]
 def test_a_run_of_which_nothing_fits_is_refused(source: Path) -> None:
     wide = spec(initial=source, channel_max=4, channel_base=32, latent_size=3)
     learner = build(wide)
-    with pytest.raises(ConfigError, match=r"run\.json: no matrix or kernel of its generator has a name and"):
+    with pytest.raises(
+        ConfigError,
+        match=r"run\.json: no matrix or kernel of its generator has a name and"
+        " shape that one of this run's has; start from a run with the same number of channels and latents",
+    ):
         initial.fill(learner, wide)
 
 

@@ -297,6 +297,30 @@ def test_own_weights_are_taken_from_where_they_are(checkout):
     assert "weights" not in planned(checkout.smoke("-n", "table1"))
 
 
+def test_files_that_settings_name_are_inputs_of_what_reads_them(checkout):
+    """So one that is missing is named before any job, and one that changes has what reads it made again."""
+
+    def edit(raw):
+        raw["parsing"] = {"scenes": {"kind": "torchvision", "weights": "segmentor.pth"}}
+        raw["experiments"]["mixed"] = {
+            "kind": "look",
+            "title": "Mixed",
+            "datasets": ["scenes"],
+            "models": ["gan"],
+            "look": {"kind": "mixing", "latents": "found.npz"},
+        }
+
+    edited(checkout, edit)
+    targets = {"segmentor.pth": "results/parsers/scenes/parser.json", "found.npz": "mixed"}
+    for file, target in targets.items():
+        said = checkout.snakemake("-n", target)
+        assert (said.returncode, "MissingInputException" in said.stdout) == (1, True)
+        assert f"    {file}\n" in said.stdout
+        (checkout.folder / file).touch()
+    said = checkout.snakemake("-n", *targets.values())
+    assert (planned(said)["parser"], planned(said)["look"]) == (1, 1)
+
+
 def test_misspelt_key_stops_before_any_job(checkout):
     edited(checkout, lambda raw: raw["models"]["duplex"].update(componnts=2))
     said = checkout.smoke()

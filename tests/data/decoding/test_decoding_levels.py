@@ -70,7 +70,7 @@ def test_numbers_that_are_not_finite(bad):
 
 @pytest.mark.parametrize("dtype", ["complex64", "S1"])
 def test_what_is_no_number(dtype):
-    with pytest.raises(UnreadableImageError, match="no levels"):
+    with pytest.raises(UnreadableImageError, match="no levels of grey or colour"):
         to_8_bit(np.zeros(3, dtype))
 
 

@@ -79,6 +79,16 @@ def test_profile_of_srgb_changes_nothing_whatever_its_name(mode, values, space, 
     assert (np.asarray(decode(saved(values, mode, icc)).image).reshape(values.shape) == values).all()
 
 
+def test_profile_that_changes_white_alone():
+    def to_light(levels):
+        srgb = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        return np.where(levels == 1, 0.8, srgb)
+
+    values = np.full((8, 8, 3), 255, np.uint8)
+    found = np.asarray(decode(saved(values, "RGB", profile(sampled(to_light, count=256)))).image)
+    assert np.abs(found - shown(0.8)).max() < 1.05
+
+
 def test_profile_of_pillow_changes_nothing():
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

@@ -399,6 +399,17 @@ def test_the_perceptual_distance_is_part_of_the_loss(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.count("perceptual loss: ") == 1
 
 
+def test_the_perceptual_distance_of_images_with_opacity_is_on_white(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = new_learner(IMAGE.with_channels(4), perceptual={"kind": "random-vgg16", "channels": 4})
+    looks: list[Tensor] = []
+    monkeypatch.setattr(learner, "perceptual", lambda *images: looks.extend(images) or torch.zeros(()))
+    images = torch.rand(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    _, made = learner._reconstruction_loss(images, torch.zeros(2, 0))
+    for shown, given in zip(looks, (made["reconstructed"], images), strict=True):
+        opacity = (given[:, 3:] + 1) / 2
+        torch.testing.assert_close(shown, given[:, :3] * opacity + 1 - opacity)
+
+
 def test_the_discriminator_sees_changed_images() -> None:
     learner = new_learner(augmentation={"kind": "ada", "kimg": 0.1, "interval": 1, "target": -1})
     torch.nn.init.constant_(list(learner.network.discriminator.parameters())[-1], 100.0)  # all scores are positive

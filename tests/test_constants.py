@@ -111,7 +111,7 @@ FACTS = {
     "data.sources.lsun": "0706fb0d6b0b",
 }
 OTHER_FACTS = {
-    ("interop.published", "FILES"): "8d787133888b",
+    ("config.drive", "FILES"): "8d787133888b",
     ("metrics.extractors.inception_2015.model", "published"): "41a58a680d88",
     ("metrics.extractors.vgg16.model", "published"): "7fa31851fe58",
     ("perceptual.distance", "PUBLISHED"): "827f06338087",

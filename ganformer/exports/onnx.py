@@ -57,7 +57,7 @@ def write(settings: Config, opened: Explorer, path: Path) -> Sequence[str]:
             graph.model.metadata_props[f"ganformer.{name}"] = value if isinstance(value, str) else json.dumps(value)
         graph.save(str(temporary))
         worst = program.check(made, _run_by_onnxruntime(temporary), settings.batch, str(path))
-    count = "any number of images" if settings.batch is None else f"{settings.batch} images"
+    count = "any number of images" if settings.batch is None else f"{settings.batch} at a time"
     return [f"takes {', '.join(made.inputs)} of {count}", f"differs from the model by {worst:.1g} at most"]
 
 

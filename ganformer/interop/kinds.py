@@ -60,6 +60,8 @@ def disguised(path: Path) -> str | None:
     for signature, (name, tool) in PACKED.items():
         if start.startswith(signature):
             return f"is compressed by {name}; unpack it first, e.g. with {tool}, and name what comes out"
+    if path.suffix == ".onnx":
+        return "is an ONNX graph, which cannot be turned into a network; import the snapshot that it was made from"
     if start[TAR] == b"ustar":
         return "is a tar archive; unpack it and name what is in it"
     if (other := next((what for signature, what in OTHERS.items() if start.startswith(signature)), None)) is not None:

@@ -107,7 +107,7 @@ def test_an_onnx_graph_of_a_fixed_number_of_images_with_classes(
     opened = model("stylegan2", counts=(3, 1))
     path = export(opened, tmp_path / "model.onnx", "onnx", batch=2)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == [f"{path}: onnx of scenes/duplex", "  note: takes z, labels, truncation of 2 images"]
+    assert lines[:2] == [f"{path}: onnx of scenes/duplex", "  note: takes z, labels, truncation of 2 at a time"]
     assert lines[2].startswith("  note: differs from the model by ")
     assert float(lines[2].split()[6]) < 1e-4
     made = onnxruntime.InferenceSession(str(path))

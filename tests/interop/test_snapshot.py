@@ -272,6 +272,15 @@ def test_what_is_no_snapshot_is_refused(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot.pkl"]
 
 
+def test_a_graph_is_no_snapshot(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch")
+    message = (
+        r"model\.onnx: is an ONNX graph, which cannot be turned into a network; import the snapshot that it was made"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        import_snapshot(tmp_path / "model.onnx", tmp_path / "out")
+
+
 def test_a_truncated_snapshot_is_damaged(whole, tmp_path):
     content = whole.read_bytes()
     for length in (len(content) // 3, len(content) - 1):

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, PositiveFloat, StringConstraints
 
 from ganformer.config.base import Strict, as_mapping, parse
 from ganformer.errors import ConfigError
@@ -27,11 +27,22 @@ class Wandb(Strict):
     `wandb sync` uploads it; `disabled`: not at all."""
 
 
+class Measuring(Strict):
+    """Fréchet distances by random-vgg16 while a training runs, in log.jsonl and TensorBoard."""
+
+    every_kimg: PositiveFloat
+    """Thousands of real images shown from one measurement to the next."""
+    images: Annotated[int, Field(ge=2)] = 1000
+    """Samples for each."""
+
+
 class Logging(Strict):
     """Logs beside log.jsonl and TensorBoard's events, which are always written."""
 
     wandb: Wandb | None = None
     """Project of Weights & Biases (`pip install -e '.[wandb]'`). None: nothing goes there."""
+    evaluation: Measuring | None = None
+    """Measurements on the way. None: there are none."""
 
 
 def hand_on(logging: Logging) -> None:

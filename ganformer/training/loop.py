@@ -71,8 +71,8 @@ def train(
     and a longer run of the same trajectory (`Spec.trajectory`) resumes from it and ends with the same bytes as one that
     was this long from the beginning. `restart` removes all checkpoints of this trajectory first.
 
-    With `measured` the Fréchet distance is measured and logged on the way; weights and `run.json` stay as without it,
-    but for the peak of memory.
+    With `measured`, or as `logging` says, the Fréchet distance is measured and logged on the way; weights and
+    `run.json` stay as without it, but for the peak of memory.
 
     `logging`: logs beside those in `out`; a failure of them ends nothing.
 
@@ -84,6 +84,8 @@ def train(
     StoppedError if a signal or the end of its time stopped the run.
     """
     ends = None if max_minutes is None else (time.monotonic() + 60 * max_minutes, f"--max-minutes {max_minutes:g}")
+    if measured is None and logging is not None and logging.evaluation is not None:
+        measured = Measured(logging.evaluation.every_kimg, logging.evaluation.images)
     record.refuse_foreign(out)
     wandb_run.check(logging)
     images = Images(pack)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganformer.config import Evaluation
+from ganformer.config import Evaluation, Logging
+from ganformer.config.logs import Measuring
 from ganformer.data.dataset import Images
 from ganformer.errors import DataError
 from ganformer.metrics import while_training
@@ -50,6 +51,21 @@ def test_multiples_that_no_float_is_are_met() -> None:
     spec = tiny_spec(1000, batch=100)  # 0.1 kimg a step
     measurement = Measurement("x", 0.3, lambda _: 0.0)
     assert [step for step in range(1, 31) if measurement.is_due(spec, step)] == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+
+
+def test_the_settings_of_logs_have_it_measured_unless_the_call_does(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Measured | None] = []
+    monkeypatch.setattr(loop, "_measurement", lambda job, steps, threads: asked.append(job.measured))
+    logging = Logging.model_validate({"evaluation": {"every_kimg": 0.02, "images": 40}})
+    for number, measured in enumerate((None, Measured(0.01, 7))):
+        out = tmp_path / str(number)
+        given = {"names": NAMES, "threads": 1, "gpus": 0, "measured": measured, "logging": logging}
+        loop.train(tiny_spec(1), pack, out, **given)
+    loop.train(tiny_spec(1), pack, tmp_path / "none", names=NAMES, threads=1, gpus=0, logging=Logging())
+    assert asked == [WHEN, Measured(0.01, 7), None]
+    assert Logging.model_validate({"evaluation": {"every_kimg": 5}}).evaluation == Measuring(every_kimg=5, images=1000)
 
 
 def test_it_is_logged_and_changes_no_weight_and_no_record(

@@ -14,6 +14,7 @@ from ganformer.locking import is_held
 from ganformer.progress import clock
 from ganformer.records.run import LOCK, LOG_FILE, RUN_FILE, STATE, Run
 from ganformer.records.training import SPEC_FILE, TrainingRecord, trainings
+from ganformer.report import formatting
 
 TAIL_BYTES = 1 << 16  # of a log, which may be long
 LINES = 10  # last lines of a log that the speed is a mean of
@@ -196,7 +197,7 @@ def _cells(each: Status) -> tuple[str, ...]:
         each.folder,
         each.state,
         f"{step}/{'?' if each.steps is None else f'{each.steps:,}'}",
-        NONE if each.kimg is None else f"{each.kimg:,.1f}",
+        NONE if each.kimg is None else formatting.kimg(each.kimg),
         NONE if each.images_per_second is None else f"{each.images_per_second:,.1f}",
         NONE if each.eta_seconds is None or not math.isfinite(each.eta_seconds) else clock(each.eta_seconds),
         NONE if each.last_line_seconds is None else f"{clock(each.last_line_seconds)} ago",

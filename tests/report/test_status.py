@@ -171,15 +171,17 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 FOUND = [
     Status("runs/a", "scenes/duplex seed 0", "training", 1500, 25000, 48.0, 118.26, 3725.0, 7.2),
-    Status("runs/longer", None, "stopped", 14, None, None, None, None, None),
+    Status("runs/longer", None, "stopped", 14, None, 0.056, None, None, None),
+    Status("runs/new", None, "stopped", None, None, None, None, None, None),
 ]
 
 
 def test_a_table_has_columns() -> None:
     assert table(FOUND, []).splitlines() == [
-        "run          state             step  kimg  images/s      ETA  last line",
-        "runs/a       training  1,500/25,000  48.0     118.3  1:02:05   0:07 ago",
-        "runs/longer  stopped           14/?     –         –        –          –",
+        "run          state             step   kimg  images/s      ETA  last line",
+        "runs/a       training  1,500/25,000     48     118.3  1:02:05   0:07 ago",
+        "runs/longer  stopped           14/?  0.056         –        –          –",
+        "runs/new     stopped            –/?      –         –        –          –",
     ]
 
 

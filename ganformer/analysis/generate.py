@@ -23,6 +23,7 @@ from ganformer.data.images import Pixels, central
 from ganformer.data.pictures import grid, save_picture
 from ganformer.errors import ConfigError, listed
 from ganformer.nn.layers import constant_noise
+from ganformer.ops import compiled
 from ganformer.progress import Progress
 from ganformer.records.generated import GeneratedCall
 from ganformer.records.run import Run, TrainingData
@@ -76,8 +77,10 @@ def generate(
     _aim(learner, request, run)
     out = Path(GENERATED, f"{known.run.dataset}-{known.run.model}-seed{known.run.seed}") if out is None else out
     kept = Record(out, _call(request, known, label, as_grid=as_grid, as_npz=as_npz))
+    device = devices.acquire(gpus)
+    compiled.backend(device.type)  # which refuses a wrong GANFORMER_OPS
     kept.begin()
-    learner.sampler.to(devices.acquire(gpus))
+    learner.sampler.to(device)
     with ExitStack() as opened, devices.reproducible(threads), torch.no_grad():
         takes = [opened.enter_context(form) for form in _forms(out, request, as_grid, as_npz)]
         progress = opened.enter_context(Progress(f"generate {run if run.is_dir() else run.parent}", request.count))

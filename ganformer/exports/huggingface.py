@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from ganformer.config import Ability, Export
 
@@ -28,12 +30,31 @@ class Config(Export):
     metrics: Path | None = None
     """Measurements of these weights by the workflow, for the card: results/metrics/…/step-N.json. None: metrics.json
     beside the run, if it is there."""
-    licence: str | None = None
+    licence: Annotated[str, Field(min_length=1)] | None = None
     """Licence of the weights by its name on the Hub, e.g. mit or cc-by-nc-4.0. None: the card says nothing of it."""
 
 
 def write(settings: Config, opened: Explorer, out: Path) -> Sequence[str]:
-    """Write the folder `out`, which is empty or holds such an export. Raises ConfigError otherwise."""
+    """Write the folder `out`: everything or, after an error, nothing. ConfigError if there are files in it."""
+    import shlex
+    import tempfile
+
+    from ganformer import artifacts
+
+    _check_free(out)
+    measured = _measured(settings, opened)
+    with artifacts.may_write(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+            made = Path(place)
+            _write_files(settings, opened, measured, made)
+            out.mkdir(exist_ok=True)
+            for path in sorted(made.iterdir(), key=lambda path: path.name == CARD):
+                path.replace(out / path.name)
+    return [f"upload it with: hf upload NAME {shlex.quote(str(out))}"]
+
+
+def _write_files(settings: Config, opened: Explorer, measured: Measured | None, folder: Path) -> None:
     import shutil
 
     from ganformer import artifacts
@@ -43,39 +64,30 @@ def write(settings: Config, opened: Explorer, out: Path) -> Sequence[str]:
     from ganformer.training.checkpoint import write_weights
     from ganformer.training.samples import pixels
 
-    names = (SAMPLES, WEIGHTS, METRICS, RUN_FILE, CARD)
-    _check_free(out, names)
     record = opened.record
-    measured = _measured(settings, opened)
     kept = record.snapshot(None, opened.path)
-    with artifacts.may_write(out):
-        out.mkdir(parents=True, exist_ok=True)
-    save_picture(out / SAMPLES, grid(pixels(opened.samples(range(SHOWN), truncation=0.7))))
+    save_picture(folder / SAMPLES, grid(pixels(opened.samples(range(SHOWN), truncation=0.7))))
     if kept.file:
-        with artifacts.atomic(out / WEIGHTS) as temporary:
-            shutil.copyfile(opened.path.parent / kept.file, temporary)
+        shutil.copyfile(opened.path.parent / kept.file, folder / WEIGHTS)
     else:  # of a run in training
-        write_weights(out / WEIGHTS, opened.learner.sampler, str(record.trajectory_sha256), kept.step)
-    if measured is None:
-        (out / METRICS).unlink(missing_ok=True)
-    else:
-        measured.write(out / METRICS)
-    record.model_copy(update={"snapshots": [kept.model_copy(update={"file": WEIGHTS})]}).write(out / RUN_FILE)
+        write_weights(folder / WEIGHTS, opened.learner.sampler, str(record.trajectory_sha256), kept.step)
+    if measured is not None:
+        measured.write(folder / METRICS)
+    record.model_copy(update={"snapshots": [kept.model_copy(update={"file": WEIGHTS})]}).write(folder / RUN_FILE)
     text = card.text(record, measured, ".", licence=settings.licence)
     title, rest = text.split("\n", 1)
     shown = f"![Samples of seeds 0 to {SHOWN - 1}, truncation 0.7]({SAMPLES})"
-    artifacts.write_text(out / CARD, f"{_header(settings, record, measured)}\n{title}\n\n{shown}\n{rest}")
-    return [f"upload it with: hf upload NAME {out}"]
+    artifacts.write_text(folder / CARD, f"{_header(settings, record, measured)}\n{title}\n\n{shown}\n{rest}")
 
 
-def _check_free(out: Path, names: Sequence[str]) -> None:
+def _check_free(out: Path) -> None:
+    """Raise ConfigError if there are files in `out`, but for hidden ones, as those of git."""
     from ganformer.errors import ConfigError, listed
 
     found = sorted(path.name for path in out.iterdir() if path.name[0] != ".") if out.is_dir() else []
-    others = [name for name in found if name not in names]
-    if others or (found and SAMPLES not in found):
+    if found:
         raise ConfigError(
-            f"{out}: has {listed(others or found)}, which no export wrote; choose a new or an empty folder"
+            f"{out}: has {listed(found)}, which could be lost; choose a new or an empty folder, or move them away"
         )
 
 

@@ -102,7 +102,10 @@ def _check(code: Code, settings: Settings, image: ImageSpec, where: Path) -> Non
             if name == "kind":
                 break
     if problems:
-        raise ConfigError(f"{where}: cannot be exported for {code.title}: {'; '.join(problems)}")
+        raise ConfigError(
+            f"{where}: cannot be exported for {code.title}: {'; '.join(problems)}; the formats onnx, torchscript and "
+            "huggingface take the model as it is"
+        )
 
 
 def _states(opened: Explorer) -> dict[str, dict[str, Tensor]]:

@@ -1,5 +1,6 @@
 """`run.json`: inputs, code, hardware, cost and weights of a finished or imported run."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,10 +26,11 @@ DISCRIMINATOR = "discriminator.safetensors"
 
 def find_run(weights: Path) -> Path:
     """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
-    if weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") or str(weights).startswith("gdrive:"):
+    is_snapshot = weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") and not weights.is_dir()
+    if is_snapshot or str(weights).startswith("gdrive:"):
         raise ConfigError(
-            f"{weights}: is no run; import snapshots of official code first: ganformer import {weights} --out FOLDER, "
-            "then --weights FOLDER"
+            f"{weights}: is no run; import snapshots of official code first: "
+            f"ganformer import {shlex.quote(str(weights))} --out FOLDER, then --weights FOLDER"
         )
     run = weights / RUN_FILE if weights.is_dir() else weights.with_name(RUN_FILE)
     if not run.is_file():

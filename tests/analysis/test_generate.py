@@ -18,7 +18,7 @@ from ganformer.config import Dataset, Evaluation, Spec
 from ganformer.data.dataset import Images
 from ganformer.data.packing.pack import pack
 from ganformer.data.pictures import grid, save_picture
-from ganformer.errors import ConfigError, DataError
+from ganformer.errors import ConfigError, DataError, DeviceError
 from ganformer.metrics import compare
 from ganformer.metrics.sets import Generated
 from ganformer.nn.layers import Noise, constant_noise
@@ -420,3 +420,23 @@ def test_a_call_that_was_interrupted_before_its_first_image_blocks_no_other(run:
     (tmp_path / "foreign" / "generated.json").write_text('{"is_complete": false}')
     with pytest.raises(ConfigError, match="holds images of another call"):
         made(run, tmp_path / "foreign", count=2)
+
+
+def test_a_refused_device_leaves_no_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object) -> str:
+        raise DeviceError("refused")
+
+    for place in ("devices.acquire", "compiled.backend"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ganformer.analysis.generate.{place}", refused)
+            with pytest.raises(DeviceError, match="refused"):
+                made(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_may_be_named_like_a_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "a b.pkl").mkdir()
+    (tmp_path / "a b.pkl" / "run.json").touch()
+    assert find_run(tmp_path / "a b.pkl") == tmp_path / "a b.pkl" / "run.json"
+    with pytest.raises(ConfigError, match=r"ganformer import 'x y\.pkl' --out FOLDER, then --weights FOLDER$"):
+        find_run(Path("x y.pkl"))

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 import ganformer
-from ganformer.errors import ConfigError
+from ganformer.errors import ConfigError, DataError
 from ganformer.records.run import Run
+from ganformer.report import card
 from ganformer.training.loop import train
 from tests.analysis.untrained import TINY
 from tests.training.tiny_runs import NAMES, tiny_spec, write_pack
@@ -107,24 +108,46 @@ def test_measurements_of_other_weights_are_refused(trained: Path, tmp_path: Path
     assert not (tmp_path / "hub").exists()
 
 
-def test_an_export_is_replaced_and_nothing_else(trained: Path, tmp_path: Path) -> None:
+def test_nothing_that_is_there_is_replaced(trained: Path, tmp_path: Path) -> None:
     run, out = ganformer.load_run(trained), tmp_path / "hub"
-    ganformer.load_run(trained, 2).export("huggingface", out, metrics=None)
-    (out / ".gitattributes").write_text("*.safetensors filter=lfs")
+    out.mkdir()
+    (out / ".gitattributes").write_text("*.safetensors filter=lfs")  # as in a new repository
     run.export("huggingface", out)
     assert ganformer.load_run(out).record.steps == 4
-    (out / "notes.txt").write_text("mine")
-    with pytest.raises(
-        ConfigError, match=r"hub: has notes\.txt, which no export wrote; choose a new or an empty folder$"
-    ):
-        run.export("huggingface", out)
-    with pytest.raises(ConfigError, match=r"run: has .*state, .*, which no export wrote"):
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    message = (
+        r"hub: has README\.md, run\.json, samples\.png, weights\.safetensors, which could be lost; choose a new or an"
+    )
+    with pytest.raises(ConfigError, match=message):
+        ganformer.load_run(trained, 2).export("huggingface", out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    with pytest.raises(ConfigError, match=r"run: has .*state, .*, which could be lost"):
         run.export("huggingface", trained)
-    (tmp_path / "import").mkdir()
-    (tmp_path / "import" / "run.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"import: has run\.json, which no export wrote"):
-        run.export("huggingface", tmp_path / "import")
-    assert (tmp_path / "import" / "run.json").read_text() == "{}"
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "samples.png").write_text("mine")
+    with pytest.raises(
+        ConfigError, match=r"own: has samples\.png, which could be lost; .* empty folder, or move them awa"
+    ):
+        run.export("huggingface", tmp_path / "own")
+
+
+def test_after_an_error_there_is_no_part_of_the_folder(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*given: object, **more: object) -> str:
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr(card, "text", failing)
+    with pytest.raises(DataError, match="the disk is full"):
+        ganformer.load_run(trained).export("huggingface", tmp_path / "hub")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_to_upload_can_be_copied(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ganformer.load_run(trained).export("huggingface", tmp_path / "a b")
+    assert f"hf upload NAME '{tmp_path / 'a b'}'\n" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"export\.licence: "):
+        ganformer.load_run(trained).export("huggingface", tmp_path / "c", licence="")
 
 
 def test_a_file_in_the_place_of_the_folder_stays(trained: Path, tmp_path: Path) -> None:

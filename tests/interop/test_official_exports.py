@@ -232,14 +232,19 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_settings_that_the_code_does_not_have_are_named(tmp_path, name):
     kind, base, settings, message = REFUSED[name]
-    with pytest.raises(ConfigError, match=rf"run\.json: cannot be exported for .*: {re.escape(message)}$"):
+    with pytest.raises(
+        ConfigError, match=rf"run\.json: cannot be exported for .*: {re.escape(message)}; the formats onnx, "
+    ):
         exported(tmp_path, base, settings, kind)
     assert not (tmp_path / "network-snapshot.pkl").exists()
 
 
 def test_oblong_images_are_refused(tmp_path):
     folder = run(tmp_path, STYLEGAN2, height=8)
-    message = r"cannot be exported for StyleGAN2-ADA \(PyTorch\): its images are 16×8, and that code makes squares$"
+    message = (
+        r"cannot be exported for StyleGAN2-ADA \(PyTorch\): its images are 16×8, and that code makes squares; the "
+        "formats onnx, torchscript and huggingface take the model as it is$"
+    )
     with pytest.raises(ConfigError, match=message):
         ganformer.load_run(folder).export("stylegan2-ada", tmp_path / "a.pkl")
 

@@ -39,4 +39,6 @@ def test_commands_and_program_are_run_as_printed(tmp_path: Path, monkeypatch: py
 def test_every_format_has_a_command_and_a_line() -> None:
     formats = set(plugins.names("ganformer.exports"))
     assert {re.search(r"--format (\S+)", line)[1] for line in COMMANDS} == formats  # type: ignore[index]
+    help_ = CliRunner().invoke(cli.app, ["export", "--help"]).output
+    assert all(name in help_ for name in formats)
     assert set(re.findall(r"^\| `(\w[\w-]*)` \|", PAGE, re.MULTILINE)) == formats

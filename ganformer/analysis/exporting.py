@@ -15,9 +15,8 @@ from ganformer.errors import ConfigError
 def export(settings: Export, opened: Explorer, out: Path, threads: int = 1) -> None:
     """Write a run in another form to `out`, a file or, of some forms, a folder: everything or, after an error, nothing.
 
-    Nothing that is there is replaced. Raises ConfigError if the model cannot
-    have that form, a package is missing or something is in the way; CheckpointError if what was written is not the
-    model.
+    Nothing that is there is replaced. Raises ConfigError if the model cannot have that form, a package is missing or
+    something is in the way; CheckpointError if what was written is not the model.
     """
     if settings.needs is not None:
         explorer.require(opened.path, opened.record.kind, settings.needs)

@@ -81,18 +81,23 @@ def program(opened: Explorer, mean: Literal["class", "global"]) -> Program:
 def check(made: Program, exported: Callable[..., Tensor], count: int | None, where: str) -> float:
     """Compare what `exported` makes with the model's images, and return the largest difference.
 
-    It is in parts of the largest value, but at least of 1. `count`: number of images that it makes at once; None: any.
+    `count`: number of images that it makes at once; None: any.
     Raises CheckpointError, which names the form `where`, if the difference is above `TOLERANCE`.
     """
     inputs = made.example(count or CHECKED, first=EXAMPLES)
     expected = made(*inputs)
-    worst = float((exported(*inputs) - expected).abs().max() / expected.abs().max().clamp(min=1))
+    worst = difference(exported(*inputs), expected)
     if not worst <= TOLERANCE:
         raise CheckpointError(
             f"{where}: its images differ from the model's by {worst:.2g} of their range, more than {TOLERANCE:g}, so "
             "nothing is written; please report the settings of this model"
         )
     return worst
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference of images, in parts of the largest value expected, but at least of 1."""
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
 
 
 @contextmanager

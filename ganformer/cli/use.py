@@ -113,8 +113,8 @@ def train(
         raise ConfigError("--evaluate-images: says of how many samples, not when; give --evaluate-kimg as well")
     if spec is not None and given:
         raise ConfigError(f"give all settings as --spec, or {', '.join(given)}, not both")
-    raw = None if spec is not None else _configuration(configuration)
-    logging = config.chosen_logging(None if raw is None else raw.get("logging"), wandb, wandb_mode)
+    raw = _configuration(configuration) if spec is None else {}
+    logging = config.chosen_logging(raw.get("logging"), wandb, wandb_mode)
     if spec is not None:
         resolved = parsed(config.Spec, spec, "spec")
     else:
@@ -123,7 +123,7 @@ def train(
         image = Images(data).image.canvas
         more = [] if kimg is None else [f"training.kimg={kimg}"]
         more += [] if initial is None else [f"model.initial={json.dumps(str(initial))}"]
-        sections = config.with_settings(config.sections_of(model, raw or {}), [*(changes or []), *more])
+        sections = config.with_settings(config.sections_of(model, raw), [*(changes or []), *more])
         resolved = config.single_run(sections.pop("model"), image, **sections, seed=seed or 0, mirror=mirror)
         print(f"{out}: {resolved.json()}", flush=True)
     if evaluate_kimg is not None and evaluate_kimg > resolved.training.kimg:
@@ -325,7 +325,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help=f"{', '.join(plugins.names('ganformer.exports'))}.",
+            help="onnx, torchscript, stylegan2-ada, ganformer, huggingface, or that of a plug-in.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="File to write; for huggingface a folder.")],

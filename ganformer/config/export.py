@@ -1,6 +1,6 @@
 """Base of the settings of exports: forms in which other programs read a trained model, one kind a file."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import SerializeAsAny
 
@@ -17,6 +17,15 @@ class Export(Strict):
     """True: a folder is written; else a file."""
 
     kind: str
+
+
+class ProgramExport(Export):
+    """Base of forms that are programs from latents to images."""
+
+    needs: ClassVar[Ability | None] = "latents"
+
+    truncation_mean: Literal["class", "global"] = "class"
+    """Mean that ψ moves latents towards: of an image's own class, or of all."""
 
 
 AnyExport = SerializeAsAny[Annotated[Export, Plugged("ganformer.exports")]]

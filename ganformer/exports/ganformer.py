@@ -132,25 +132,20 @@ def _attention(
 
 
 def _discriminator(model: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
+    from ganformer.interop import official
     from ganformer.nn.discriminator import GROUP
 
     return {
-        "c_dim": shape.classes,
-        "img_resolution": shape.side,
-        "img_channels": shape.channels,
-        "architecture": model["discriminator_architecture"],
-        "channel_base": model["channel_base"],
-        "channel_max": model["channel_max"],
+        **official.judged(model, shape),
         "block_kwargs": {},
         "epilogue_kwargs": {"mbstd_group_size": GROUP, "mbstd_num_channels": 1},
     }
 
 
 def _generator_values(values: Mapping[str, Tensor], shape: Shape) -> Mapping[str, Tensor]:
-    labelled = shape.classes > 0
-    numbers = [int(found[1]) for name in values if (found := re.match(r"mapping\.global_mlp\.l(\d+)\.", name))]
-    numbers += [int(found[1]) for name in values if (found := re.match(r"mapping\.mlp\.l(\d+)\.", name))]
-    last = max(numbers)
+    from ganformer.interop import pytorch
+
+    labelled, last = shape.classes > 0, pytorch.layers(values) - 1
 
     def numbered(found: re.Match[str]) -> str:
         network, layer = found[1], int(found[2])

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ganformer.records.metrics import Measured
     from ganformer.records.run import Run
 
-SAMPLES, CARD, METRICS = "samples.png", "README.md", "metrics.json"
-SHOWN = 16  # samples
+SAMPLES, SHOWN = "samples.png", 16
+"""File of samples, and their number."""
 
 
 class Config(Export):
@@ -40,6 +40,7 @@ def write(settings: Config, opened: Explorer, out: Path) -> Sequence[str]:
     import tempfile
 
     from ganformer import artifacts
+    from ganformer.report import card
 
     _check_free(out)
     measured = _measured(settings, opened)
@@ -49,7 +50,7 @@ def write(settings: Config, opened: Explorer, out: Path) -> Sequence[str]:
             made = Path(place)
             _write_files(settings, opened, measured, made)
             out.mkdir(exist_ok=True)
-            for path in sorted(made.iterdir(), key=lambda path: path.name == CARD):
+            for path in sorted(made.iterdir(), key=lambda path: path.name == card.CARD):
                 path.replace(out / path.name)
     return [f"upload it with: hf upload NAME {shlex.quote(str(out))}"]
 
@@ -72,12 +73,11 @@ def _write_files(settings: Config, opened: Explorer, measured: Measured | None, 
     else:  # of a run in training
         write_weights(folder / WEIGHTS, opened.learner.sampler, str(record.trajectory_sha256), kept.step)
     if measured is not None:
-        measured.write(folder / METRICS)
-    record.model_copy(update={"snapshots": [kept.model_copy(update={"file": WEIGHTS})]}).write(folder / RUN_FILE)
-    text = card.text(record, measured, ".", licence=settings.licence)
-    title, rest = text.split("\n", 1)
-    shown = f"![Samples of seeds 0 to {SHOWN - 1}, truncation 0.7]({SAMPLES})"
-    artifacts.write_text(folder / CARD, f"{_header(settings, record, measured)}\n{title}\n\n{shown}\n{rest}")
+        measured.write(folder / card.METRICS)
+    record.alone(kept).write(folder / RUN_FILE)
+    picture = f"![Samples of seeds 0 to {SHOWN - 1}, truncation 0.7]({SAMPLES})"
+    text = card.text(record, measured, ".", licence=settings.licence, picture=picture)
+    artifacts.write_text(folder / card.CARD, f"{_header(settings, record, measured)}\n{text}")
 
 
 def _check_free(out: Path) -> None:
@@ -95,8 +95,9 @@ def _measured(settings: Config, opened: Explorer) -> Measured | None:
     """Return the measurements for the card; ConfigError if they are of other weights."""
     from ganformer.errors import ConfigError
     from ganformer.records.metrics import Measured
+    from ganformer.report import card
 
-    beside = opened.path.with_name(METRICS)
+    beside = opened.path.with_name(card.METRICS)
     path = settings.metrics or (beside if beside.exists() else None)
     if path is None:
         return None

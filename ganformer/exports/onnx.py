@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt
 
-from ganformer.config import Ability, Export
+from ganformer.config.export import ProgramExport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     from ganformer.analysis.explorer import Explorer
 
 
-class Config(Export):
+class Config(ProgramExport):
     """ONNX: a graph for a fixed or any number of images, run by onnxruntime."""
 
     kind: Literal["onnx"] = "onnx"
-    needs: ClassVar[Ability] = "latents"
 
     batch: PositiveInt | None = None
     """Number of images that the graph makes at once; None: any number."""
-    truncation_mean: Literal["class", "global"] = "class"
-    """Mean that ψ moves latents towards: of an image's own class, or of all."""
 
 
 def write(settings: Config, opened: Explorer, path: Path) -> Sequence[str]:

@@ -70,16 +70,11 @@ def _generator(model: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
 
 
 def _discriminator(model: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
-    from ganformer.interop import stylegan2_ada
+    from ganformer.interop import official, stylegan2_ada
     from ganformer.nn.discriminator import GROUP
 
     return {
-        "c_dim": shape.classes,
-        "img_resolution": shape.side,
-        "img_channels": shape.channels,
-        "architecture": model["discriminator_architecture"],
-        "channel_base": model["channel_base"],
-        "channel_max": model["channel_max"],
+        **official.judged(model, shape),
         "conv_clamp": model["activation_clamp"],
         "num_fp16_res": 0,
         "block_kwargs": {**ACTIVATION},

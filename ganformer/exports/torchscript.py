@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ganformer.config import Ability, Export
+from ganformer.config.export import ProgramExport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +16,10 @@ FACTS = "ganformer.json"
 """File in the program with the facts about its run."""
 
 
-class Config(Export):
+class Config(ProgramExport):
     """TorchScript: a program for any number of images, run by torch."""
 
     kind: Literal["torchscript"] = "torchscript"
-    needs: ClassVar[Ability] = "latents"
-
-    truncation_mean: Literal["class", "global"] = "class"
-    """Mean that ψ moves latents towards: of an image's own class, or of all."""
 
 
 def write(settings: Config, opened: Explorer, path: Path) -> Sequence[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganformer import artifacts
+from ganformer.analysis import program
 from ganformer.analysis.explorer import Explorer
 from ganformer.config import ImageSpec
 from ganformer.errors import CheckpointError, ConfigError, listed
@@ -18,7 +19,7 @@ from ganformer.interop.pickling import Network, pickled
 from ganformer.nn.layers import constant_noise
 from ganformer.records.training import is_unfinished
 from ganformer.training.adversarial import evaluating
-from ganformer.training.initial import states
+from ganformer.training.initial import of_average, states
 
 Values = Mapping[str, Tensor]
 Settings = Mapping[str, Any]
@@ -119,8 +120,7 @@ def _states(opened: Explorer) -> dict[str, dict[str, Tensor]]:
     elif record.steps == record.end.step:
         found = states(opened.path)[0]
     else:
-        average = opened.learner.sampler.state_dict()
-        found = {f"{part}.{name}": value for part in ("sampler", "generator") for name, value in average.items()}
+        found = of_average(opened.learner)
     parts: dict[str, dict[str, Tensor]] = {"sampler": {}, "generator": {}, "discriminator": {}}
     for name, value in found.items():
         part, _, rest = name.partition(".")
@@ -155,6 +155,18 @@ def _discriminator(code: Code, settings: Settings, shape: Shape, held: Mapping[s
     return Network("Discriminator", code.discriminator(settings, shape), values)
 
 
+def judged(model: Settings, shape: Shape) -> dict[str, Any]:
+    """Return the arguments of a discriminator that all codes have."""
+    return {
+        "c_dim": shape.classes,
+        "img_resolution": shape.side,
+        "img_channels": shape.channels,
+        "architecture": model["discriminator_architecture"],
+        "channel_base": model["channel_base"],
+        "channel_max": model["channel_max"],
+    }
+
+
 def _compare(back: Imported, held: Mapping[str, Values], opened: Explorer, path: Path) -> None:
     """Raise CheckpointError if the snapshot, read back, has other values than the run, or makes other images."""
     differing = [*_differing(held["sampler"], back.sampler)]
@@ -166,7 +178,7 @@ def _compare(back: Imported, held: Mapping[str, Values], opened: Explorer, path:
     z, labels = opened.drawn(range(2))
     with evaluating(learner.sampler), constant_noise(learner.sampler):
         expected, found = opened.generator(z, labels).cpu(), generator(z.cpu(), labels.cpu())
-    worst = float((expected - found).abs().max() / expected.abs().max().clamp(min=1))
+    worst = program.difference(found, expected)
     if differing or not worst <= SAME:
         raise CheckpointError(
             f"{path}: read back it is another model (images differ by {worst:.2g}; other values: "

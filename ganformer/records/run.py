@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from ganformer import artifacts, config
-from ganformer.config import ImageSpec, Spec
+from ganformer.config import ImageSpec, Spec, drive
 from ganformer.errors import CheckpointError, ConfigError, DataError, UserError
 from ganformer.records.base import Claim, JsonRecord, Part
 from ganformer.records.manifest import Manifest
@@ -27,7 +27,7 @@ DISCRIMINATOR = "discriminator.safetensors"
 def find_run(weights: Path) -> Path:
     """Return the run.json of a run named by its folder, that file or its weights; ConfigError if there is none."""
     is_snapshot = weights.suffix in (".pkl", ".pth", ".pt", ".ckpt") and not weights.is_dir()
-    if is_snapshot or str(weights).startswith("gdrive:"):
+    if is_snapshot or drive.is_one(weights):
         raise ConfigError(
             f"{weights}: is no run; import snapshots of official code first: "
             f"ganformer import {shlex.quote(str(weights))} --out FOLDER, then --weights FOLDER"
@@ -191,6 +191,10 @@ class Run(JsonRecord):
             return self
         changed = {"steps": kept.step, "kimg": kept.kimg, "weights_sha256": kept.sha256, "wall_seconds": None}
         return self.model_copy(update=changed)
+
+    def alone(self, kept: Snapshot) -> "Run":
+        """Return the record of a copy that has only one of its snapshots, as its final weights."""
+        return self.model_copy(update={"snapshots": [kept.model_copy(update={"file": WEIGHTS})]})
 
     def check_spec(self, path: Path) -> None:
         """Raise CheckpointError if the settings in the record `path` are not the ones that the run was trained with."""

@@ -6,6 +6,8 @@ from ganformer.records.metrics import Measured, Value
 from ganformer.records.run import Run
 from ganformer.report import formatting
 
+CARD, METRICS = "README.md", "metrics.json"
+"""Files of a card and of the measurements in it, beside the weights."""
 DIGITS = 12  # of a digest
 
 
@@ -17,17 +19,19 @@ def text(
     chosen: str | None = None,
     licence: str | None = None,
     purpose: str = "",
+    picture: str = "",
 ) -> str:
     """Return the card of a run whose weights are named `weights` on the command line.
 
-    `chosen`: reason why this seed was taken; `purpose`: last sentence. What the record of an imported run does not say
-    is left out.
+    `chosen`: reason why this seed was taken; `purpose`: last sentence; `picture`: Markdown of one below the title. What
+    the record of an imported run does not say is left out.
     """
     rows = "\n".join(f"| {title} | {value} |" for title, value in _facts(record, chosen, licence))
     files = "All settings are in `run.json`" + (", all values in `metrics.json`" if measured is not None else "")
+    shown = f"{picture}\n\n" if picture else ""
     return f"""# {formatting.model(record.run.model)} on {record.run.dataset}
 
-```sh
+{shown}```sh
 ganformer generate --weights {weights} --grid
 ```
 

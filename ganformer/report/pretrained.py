@@ -15,8 +15,6 @@ from ganformer.report import card, formatting, records
 from ganformer.report.best import first
 
 FOLDER = "pretrained"
-METRICS = "metrics.json"
-CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def find(places: Iterable[Path]) -> Iterator[Pretrained]:
         for record in sorted((place / FOLDER).glob(f"*/{RUN_FILE}")):
             folders.setdefault(record.parent.name, record.parent)
     for folder in folders.values():
-        yield Pretrained(folder, Run.read(folder / RUN_FILE), Measured.read(folder / METRICS))
+        yield Pretrained(folder, Run.read(folder / RUN_FILE), Measured.read(folder / card.METRICS))
 
 
 def places() -> list[Path]:
@@ -103,11 +101,11 @@ def export(by: str, runs: Sequence[Path], metrics: Sequence[Path], out: Path) ->
     with atomic(out / WEIGHTS) as temporary:
         temporary.write_bytes((folder / record.end.file).read_bytes())
     values = Measured.read(Path(best["file"]))
-    values.write(out / METRICS)
-    record.model_copy(update={"snapshots": [record.end.model_copy(update={"file": WEIGHTS})]}).write(out / RUN_FILE)
+    values.write(out / card.METRICS)
+    record.alone(record.end).write(out / RUN_FILE)
     by = formatting.metric(by, by).title
     chosen = f"best of {len(found)} seeds by {by}" if len(found) > 1 else "the only seed"
     licence = "MIT, as the code; the images are rendered or named by the data set"
     purpose = f" It is a small model for studies of models, of {card.size(record)}, and\nwas made for no other use."
-    write_text(out / CARD, card.text(record, values, str(out), chosen=chosen, licence=licence, purpose=purpose))
+    write_text(out / card.CARD, card.text(record, values, str(out), chosen=chosen, licence=licence, purpose=purpose))
     print(f"{out}: seed {best['seed']} of {len(found)}, {best['name']} {best['value']:.6g}", flush=True)

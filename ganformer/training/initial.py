@@ -106,8 +106,7 @@ def states(run_json: Path) -> tuple[Mapping[str, Tensor], Run]:
     those beside it, which imported runs have.
     """
     learner, found = restore(run_json)
-    average = learner.sampler.state_dict()
-    kept = {f"{part}.{name}": value for part in ("sampler", "generator") for name, value in average.items()}
+    kept = of_average(learner)
     checkpoint = _checkpoint(run_json, found)
     if checkpoint is not None:
         return {**kept, **_of_parts(checkpoint, ("generator", "discriminator"))}, found
@@ -116,6 +115,12 @@ def states(run_json: Path) -> tuple[Mapping[str, Tensor], Run]:
         return kept, found
     read_weights(beside, learner.network.get_submodule("discriminator"), found.spec)
     return {**kept, **_of_parts(learner.network.state_dict(), ("discriminator",))}, found
+
+
+def of_average(learner: Learner) -> dict[str, Tensor]:
+    """Return tensors of the networks where only the average is trained; the generator has the same weights."""
+    average = learner.sampler.state_dict()
+    return {f"{part}.{name}": value for part in ("sampler", "generator") for name, value in average.items()}
 
 
 def _checkpoint(run_json: Path, found: Run) -> Mapping[str, Tensor] | None:
